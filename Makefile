@@ -1,0 +1,72 @@
+# Needs python3 (3.11 or newer) and make; everything else is installed into .venv.
+# Another interpreter: make PYTHON=python3.12 test.  Arguments for a command: make test ARGS="-k floor".
+
+PYTHON ?= python3
+ARGS =
+PRINT_VERSION = -c 'import sys; print("%d.%d" % sys.version_info[:2])'
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench clean stale
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/.ready  ## see krakenonce at work against a fake Kraken on this machine
+	@.venv/bin/krakenonce demo $(ARGS)
+
+test: .venv/.ready  ## run the tests, on all cores
+	@.venv/bin/pytest -n auto $(ARGS)
+
+lint: .venv/.ready  ## check style, format and types
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy
+
+format: .venv/.ready  ## put the code into the project's format
+	@.venv/bin/ruff check --fix-only --quiet
+	@.venv/bin/ruff format
+
+bench: .venv/.ready  ## measure speed on this machine
+	@.venv/bin/python -m bench $(ARGS)
+
+# Not data/: it may hold counters, and a lost counter is a nonce handed out twice.
+clean:  ## remove .venv, caches and build results
+	@rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	@find . -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# .venv/.ready is written last and says which Python made .venv, and where. When that is no longer so (Python was
+# upgraded, the folder was moved, PYTHON= asks for another version), .venv is made anew.
+IS := $(shell .venv/bin/python $(PRINT_VERSION) 2>/dev/null)
+ASKED := $(if $(filter file,$(origin PYTHON)),$(IS),$(shell $(PYTHON) $(PRINT_VERSION) 2>/dev/null))
+MADE := $(shell cat .venv/.ready 2>/dev/null)
+
+SOUND :=
+ifeq ($(MADE),$(IS) $(CURDIR))
+ifeq ($(ASKED),$(IS))
+SOUND := yes
+endif
+endif
+ifndef SOUND
+.venv/.ready: stale
+endif
+
+.venv/.ready: pyproject.toml constraints.txt src/krakenonce/_version.py
+	@fail() { echo "$$*" >&2; exit 1; }; \
+	version=`$(PYTHON) $(PRINT_VERSION) 2>/dev/null`; \
+	case "$(SOUND)$$version" in \
+	    yes*) ;; \
+	    "") fail "$(PYTHON) does not run: install Python 3.11 or newer, or name one: make PYTHON=python3.12 ...";; \
+	    2.*|3.[0-9]|3.10) fail "krakenonce needs Python 3.11 or newer, and $(PYTHON) is $$version:" \
+	        "name a newer one: make PYTHON=python3.12 ...";; \
+	    *)  $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || fail "$(PYTHON) cannot make virtual environments:" \
+	        "install its venv module (Debian: apt install python3-venv, or python$$version-venv)";; \
+	esac; \
+	echo "setting up .venv (once, about a minute) ..."; \
+	rm -f .venv/.ready; \
+	test "$(SOUND)" || why=`$(PYTHON) -m venv --clear .venv 2>&1` || \
+	    fail "could not make .venv: `echo "$$why" | tail -n 1`"; \
+	.venv/bin/python -m pip install -c constraints.txt -e '.[dev]' >.venv/install.log 2>&1 || \
+	    fail "could not install the packages: is the package index reachable? details in .venv/install.log"; \
+	echo "`.venv/bin/python $(PRINT_VERSION)` $(CURDIR)" >.venv/.ready

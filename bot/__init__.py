@@ -1,0 +1,1 @@
+"""The names a bot imports; everything behind them is krakenonce."""

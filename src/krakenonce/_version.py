@@ -1,0 +1,3 @@
+"""The version, once, for the package and for the build."""
+
+__version__ = "0.1.0"

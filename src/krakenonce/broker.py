@@ -1,0 +1,224 @@
+"""Brokers for MASTER and users: each private call under the API lock, in its key's lane, with the global number."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+import warnings
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .credentials import Account, account, load_accounts
+from .errors import ConfigError
+from .global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
+from .kraken.client import Kraken
+from .kraken.errors import result_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+__all__ = ["BrokerManager", "KrakenAPI", "KrakenBroker", "KrakenNonce"]
+
+logger = logging.getLogger("krakenonce")
+
+KRAKEN = "https://api.kraken.com"
+
+
+class KrakenAPI(Protocol):
+    """What a broker asks of a client: krakenex's ``API`` has it, and so has :class:`krakenonce.kraken.Kraken`."""
+
+    def query_private(self, method: str, data: Any = None) -> Any:
+        """Send a private call and return ``{"error": [...], "result": ...}``."""
+        ...
+
+
+class KrakenNonce:
+    """A counter for one user in one process. Deprecated: it knows nothing of other users, processes or restarts."""
+
+    def __init__(self) -> None:
+        warnings.warn(
+            "KrakenNonce is one process's own counter: use the global nonce manager",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        self._lock = threading.Lock()
+        self._last = 0
+
+    def next(self) -> int:
+        """Return the next number, in nanoseconds like the global one."""
+        with self._lock:
+            self._last = max(self._last + 1, time.time_ns())
+            return self._last
+
+
+class KrakenBroker:
+    """One account's calls to Kraken.
+
+    Args:
+        account_identifier: ``MASTER``, or ``USER:name``.
+        kraken_api: A krakenex ``API`` or a :class:`~krakenonce.kraken.Kraken`; None: made by :meth:`connect` from
+            *credentials*, or from the environment (``KRAKEN_MASTER_API_KEY`` and so on).
+        credentials: The account's key and secret, if *kraken_api* is to be made.
+        nonces: The manager to share; None: this process's global one.
+        use_global_nonce: False falls back to the deprecated per-user counter, with a warning.
+        base_url: Where Kraken is, for a client made here.
+    """
+
+    def __init__(
+        self,
+        account_identifier: str,
+        kraken_api: KrakenAPI | None = None,
+        *,
+        credentials: Account | None = None,
+        nonces: GlobalKrakenNonceManager | None = None,
+        use_global_nonce: bool = True,
+        base_url: str = KRAKEN,
+    ) -> None:
+        self.account_identifier = account_identifier
+        self.kraken_api = kraken_api
+        self._credentials = credentials
+        self._base_url = base_url
+        self._nonces = nonces or get_global_nonce_manager()
+        self._use_global_nonce = use_global_nonce
+        self._kraken_nonce: KrakenNonce | None = None
+        if use_global_nonce:
+            logger.info("✅ Using GLOBAL Kraken Nonce Manager for %s (nanosecond precision)", account_identifier)
+        else:
+            logger.warning("⚠️  Global nonce manager not in use for %s: per-user KrakenNonce", account_identifier)
+            self._kraken_nonce = KrakenNonce()
+
+    def __repr__(self) -> str:
+        return f"KrakenBroker({self.account_identifier!r})"
+
+    def connect(self) -> bool:
+        """Make the client if there is none yet, and prove it with one Balance call.
+
+        Raises:
+            ConfigError: No credentials for this account.
+            KrakenError: Kraken refused the call, or could not be reached.
+        """
+        if self.kraken_api is None:
+            found = self._credentials or account(load_accounts(os.environ), self.account_identifier)
+            self.kraken_api = Kraken(found.key, found.secret, manager=self._nonces.manager, base_url=self._base_url)
+        result_of(self._kraken_private_call("Balance"))
+        logger.info("✅ Kraken connected (%s)", self.account_identifier)
+        return True
+
+    def get_account_balance(self) -> dict[str, Decimal]:
+        """Fetch, print and log the balance; return every asset Kraken names, as exact decimals.
+
+        Raises:
+            KrakenError: Kraken refused the call, or could not be reached.
+        """
+        balance = {
+            asset: Decimal(str(amount)) for asset, amount in result_of(self._kraken_private_call("Balance")).items()
+        }
+        zero = Decimal(0)
+        block = (
+            f"💰 Kraken Balance ({self.account_identifier}):",
+            f"   ✅ Available USD:  ${balance.get('ZUSD', zero):.2f}",
+            f"   ✅ Available USDT: ${balance.get('USDT', zero):.2f}",
+        )
+        for line in block:
+            print(line)
+            logger.info(line)
+        return balance
+
+    def _kraken_private_call(self, method: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Make one private call and return Kraken's answer as it is: ``{"error": [...], "result": ...}``.
+
+        Args:
+            method: Kraken's name for it, such as ``AddOrder``.
+            params: Its parameters; never changed.
+        """
+        api = self.kraken_api
+        if api is None:
+            raise ConfigError(f"{self.account_identifier} is not connected: call connect() first")
+        with self._turn(api):
+            nonce = self._nonces.get_nonce() if self._kraken_nonce is None else self._kraken_nonce.next()
+            if hasattr(api, "_nonce"):  # krakenex writes api._nonce() over params["nonce"], so that has to give ours
+                _hook(api, self._nonces).given = nonce
+            reply: dict[str, Any] = api.query_private(method, {**(params or {}), "nonce": nonce})
+        for error in reply.get("error") or ():
+            logger.error("❌ Kraken API error: %s", error)
+        return reply
+
+    @contextlib.contextmanager
+    def _turn(self, api: KrakenAPI) -> Iterator[None]:
+        """The API lock over all accounts, and in it the key's lane, which is ours even with the lock disabled."""
+        key = getattr(api, "key", None)
+        lane = self._nonces.manager.lane(key if isinstance(key, str) and key else self.account_identifier)
+        with self._nonces.get_api_call_lock(), lane:
+            yield
+
+
+class _NonceHook:
+    """Stands in for a krakenex API's ``_nonce`` method: the number that was taken for this call, else a fresh one."""
+
+    def __init__(self, nonces: GlobalKrakenNonceManager) -> None:
+        self._nonces = nonces
+        self.given: int | None = None
+
+    def __call__(self) -> int:
+        given, self.given = self.given, None
+        return self._nonces.get_nonce() if given is None else given
+
+
+def _hook(api: Any, nonces: GlobalKrakenNonceManager) -> _NonceHook:
+    if not isinstance(api._nonce, _NonceHook):
+        api._nonce = _NonceHook(nonces)
+    hook: _NonceHook = api._nonce
+    return hook
+
+
+class BrokerManager:
+    """MASTER and any number of users.
+
+    Args:
+        accounts: Whom to make brokers for; None: those in the environment.
+        nonces: The manager they share; None: this process's global one.
+        base_url: Where Kraken is.
+    """
+
+    def __init__(
+        self,
+        accounts: Iterable[Account] | None = None,
+        *,
+        nonces: GlobalKrakenNonceManager | None = None,
+        base_url: str = KRAKEN,
+    ) -> None:
+        self.brokers: dict[str, KrakenBroker] = {}
+        for each in load_accounts(os.environ).values() if accounts is None else accounts:
+            self.add(KrakenBroker(each.name, credentials=each, nonces=nonces, base_url=base_url))
+
+    def __iter__(self) -> Iterator[KrakenBroker]:
+        return iter(self.brokers.values())
+
+    def __getitem__(self, account_identifier: str) -> KrakenBroker:
+        return self.brokers[account_identifier]
+
+    def add(self, broker: KrakenBroker) -> KrakenBroker:
+        """Add *broker*, replacing one of the same account."""
+        self.brokers[broker.account_identifier] = broker
+        return broker
+
+    @property
+    def master(self) -> KrakenBroker:
+        """MASTER's broker. Raises ConfigError if there is none."""
+        try:
+            return self.brokers["MASTER"]
+        except KeyError:
+            raise ConfigError("there is no MASTER account: set KRAKEN_MASTER_API_KEY and _SECRET") from None
+
+    @property
+    def users(self) -> list[KrakenBroker]:
+        """All brokers but MASTER's, in the order in which they were added."""
+        return [broker for broker in self if broker.account_identifier != "MASTER"]
+
+    def connect_all(self) -> None:
+        """Connect every broker. Raises the first account's error that cannot."""
+        for broker in self:
+            broker.connect()

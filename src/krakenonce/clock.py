@@ -1,0 +1,68 @@
+"""Where the time comes from: the wall clock, the time since boot, and which boot it is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Protocol
+
+__all__ = ["Clock", "SystemClock"]
+
+# Both go on while the machine sleeps, so a sleep does not look like a step of the wall clock.
+_SINCE_BOOT = time.CLOCK_BOOTTIME if sys.platform == "linux" else time.CLOCK_MONOTONIC
+
+
+class Clock(Protocol):
+    """The three readings that the number depends on. Tests bring their own."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds since 1970 UTC by the wall clock; may step in both directions."""
+        ...
+
+    def boot_ns(self) -> int:
+        """Nanoseconds since the machine started, sleep included; never steps."""
+        ...
+
+    def boot_id(self) -> str:
+        """Name of this run of the machine; empty if the system does not tell."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    now_ns = staticmethod(time.time_ns)
+
+    @staticmethod
+    def boot_ns() -> int:
+        """Nanoseconds since the machine started."""
+        return time.clock_gettime_ns(_SINCE_BOOT)
+
+    @staticmethod
+    def boot_id() -> str:
+        """Linux: ``/proc/sys/kernel/random/boot_id``. macOS: ``sysctl kern.bootsessionuuid``."""
+        return _boot_id_linux() if sys.platform == "linux" else _boot_id_bsd()
+
+
+def _boot_id_linux() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""  # an unknown boot is treated as another one, which is always safe
+
+
+def _boot_id_bsd() -> str:
+    import subprocess
+
+    try:
+        answer = subprocess.run(
+            ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return answer.stdout.strip()

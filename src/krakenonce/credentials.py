@@ -1,0 +1,184 @@
+"""The accounts of a bot: their API keys and secrets, from the environment and from a private file.
+
+Nothing here prints, logs or raises a key, a secret or a line of the file.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import shlex
+import stat
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from krakenonce.errors import ConfigError
+from krakenonce.lanes.naming import fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Account", "account", "load_accounts"]
+
+MASTER = "MASTER"
+USER = "USER:"
+
+_VARIABLE = re.compile(r"(KRAKEN_(?:MASTER|USER_(.+))_API_)(KEY|SECRET)")
+_USER_NAME = re.compile(r"[a-z0-9_.-]{1,32}")  # too short for a key put there by mistake
+_NONE_GIVEN = (
+    "there are no Kraken credentials: set KRAKEN_MASTER_API_KEY and KRAKEN_MASTER_API_SECRET, "
+    "or set KRAKENONCE_CREDENTIALS to a TOML file that has them"
+)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Account:
+    """One API key and its secret, under a name that may be shown.
+
+    Args:
+        name: ``MASTER``, or ``USER:`` and a name in lower case.
+        key: The API key.
+        secret: The private key in base64, as Kraken shows it.
+    """
+
+    name: str
+    key: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"<Account {self.name} key {fingerprint(self.key)}>"
+
+
+def load_accounts(environ: Mapping[str, str], path: Path | None = None) -> dict[str, Account]:
+    """Return all accounts by name: ``MASTER`` first, then the users in order.
+
+    Args:
+        environ: Has ``KRAKEN_MASTER_API_KEY`` and ``KRAKEN_MASTER_API_SECRET``, and the same with
+            ``USER_<NAME>`` for ``MASTER``. Empty means not given. Wins over the file for the same account.
+        path: A TOML file with the tables ``[MASTER]`` and ``[USER.<name>]``, each with ``api_key`` and
+            ``api_secret``. ``None``: the file that ``KRAKENONCE_CREDENTIALS`` in *environ* names, if any.
+
+    Raises:
+        ConfigError: Half a pair, a wrong value, or a file that is wrong, unreadable or open to others.
+    """
+    if path is None and environ.get("KRAKENONCE_CREDENTIALS", "").strip():
+        path = Path(environ["KRAKENONCE_CREDENTIALS"].strip())
+    found = _from_file(path) if path is not None else {}
+    found |= _from_environment(environ)
+    return {name: found[name] for name in sorted(found, key=lambda name: (name != MASTER, name))}
+
+
+def account(accounts: Mapping[str, Account], name: str) -> Account:
+    """Return the account called *name* from what `load_accounts` returned.
+
+    Args:
+        accounts: Accounts by name.
+        name: ``MASTER``, ``USER:alice`` or just ``alice``, in upper or lower case.
+
+    Raises:
+        ConfigError: There is no such account; the message lists those there are.
+    """
+    wanted = name.strip().lower()
+    user = wanted.removeprefix(USER.lower())
+    found = accounts.get(MASTER if wanted == MASTER.lower() else USER + user)
+    if found is not None:
+        return found
+    if not accounts:
+        raise ConfigError(_NONE_GIVEN)
+    shown = f"account {name.strip()!r}" if _USER_NAME.fullmatch(user) else "such account"
+    raise ConfigError(f"there is no {shown}: use one of {', '.join(accounts)}")
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Account]:
+    prefixes: dict[str, str] = {}
+    for variable in sorted(environ):
+        match = _VARIABLE.fullmatch(variable)
+        if match is None or not environ[variable].strip():
+            continue
+        prefix, user, _ = match.groups()
+        name = _user(user, "the <NAME> of KRAKEN_USER_<NAME>_API_KEY") if user else MASTER
+        if prefixes.setdefault(name, prefix) != prefix:
+            raise ConfigError(f"{prefixes[name]}... and {prefix}... are the same account {name}: keep one of them")
+    found = {}
+    for name, prefix in prefixes.items():
+        key, secret = f"{prefix}KEY", f"{prefix}SECRET"
+        found[name] = _account(name, key, environ.get(key), secret, environ.get(secret))
+    return found
+
+
+def _from_file(path: Path) -> dict[str, Account]:
+    document = _read(path)
+    if not document.keys() <= {"MASTER", "USER"}:
+        raise ConfigError(f"{path} may only have the tables [MASTER] and [USER.<name>]: remove or rename the rest")
+    found: dict[str, Account] = {}
+    if "MASTER" in document:
+        found[MASTER] = _from_table(MASTER, document["MASTER"], f"[MASTER] in {path}")
+    users = document.get("USER", {})
+    if not isinstance(users, dict):
+        raise ConfigError(f"USER in {path} must be one table per user: write [USER.<name>]")
+    for user, table in users.items():
+        name = _user(user, f"the name of a [USER.<name>] table in {path}")
+        if name in found:
+            raise ConfigError(f"{path} has the account {name} twice: keep one of them")
+        found[name] = _from_table(name, table, f"[{name.replace(':', '.')}] in {path}")
+    return found
+
+
+def _from_table(name: str, table: object, place: str) -> Account:
+    """Return the account in one table of the file; *place* says which table."""
+    known = ("api_key", "api_secret")
+    if not isinstance(table, dict) or any(
+        entry not in known or not isinstance(text, str) for entry, text in table.items()
+    ):
+        raise ConfigError(f'{place} must be api_key = "..." and api_secret = "..." and nothing else')
+    key, secret = map(table.get, known)
+    return _account(name, f"api_key of {place}", key, f"api_secret of {place}", secret)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what the file says; its rights are those of the opened file, as the path may lead elsewhere."""
+    try:
+        # Without O_NONBLOCK a named pipe would wait for a writer for ever.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise ConfigError(f"{path} is not a file: name a TOML file")
+            if mode & 0o077:
+                raise ConfigError(f"{path} is open to other users: run chmod 600 {shlex.quote(str(path))}")
+            content = file.read()
+    except OSError as error:
+        raise ConfigError(f"cannot read {path} ({error.strerror}): name a TOML file that you may read") from error
+    try:
+        return tomllib.loads(content.decode())
+    except ValueError:
+        raise ConfigError(f'{path} is not TOML: write each value in quotes, as in api_key = "..."') from None
+
+
+def _account(name: str, key_is: str, key: str | None, secret_is: str, secret: str | None) -> Account:
+    """Return the account; *key_is* and *secret_is* say in messages where the two come from."""
+    key, secret = (key or "").strip(), (secret or "").strip()
+    if not key or not secret:
+        raise ConfigError(f"{secret_is if key else key_is} is missing: give both the key and its secret")
+    if not re.fullmatch(r"[!-~]+", key):
+        raise ConfigError(f"{key_is} is not an API key: copy it from Kraken again, without spaces")
+    if not _is_base64(secret):
+        raise ConfigError(f"{secret_is} is not base64: copy the whole private key from Kraken again")
+    return Account(name, key, secret)
+
+
+def _is_base64(text: str) -> bool:
+    """Return whether *text* is what an encoder writes; the decoder alone lets a surplus ``=`` pass."""
+    try:
+        return base64.b64encode(base64.b64decode(text, validate=True)) == text.encode()
+    except ValueError:
+        return False
+
+
+def _user(user: str, place: str) -> str:
+    """Return the account name of *user*; *place* says where the name was found."""
+    if not _USER_NAME.fullmatch(user.lower()):
+        raise ConfigError(f"{place} must be 1 to 32 letters, digits or any of _ . -: rename it")
+    return USER + user.lower()

@@ -1,0 +1,192 @@
+"""One nonce source and one API lock for MASTER and all users: module-level functions over a NonceManager.
+
+The state is in ``$KRAKENONCE_STATE_DIR``, else in ``data/`` below the directory that the process was started in.
+Every process that names the same directory shares the counter and the lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, TypedDict
+
+from .errors import LaneError, LaneTimeout
+from .lanes.queue import current_owner
+from .manager import NonceManager
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from .lanes import Lane
+
+__all__ = [
+    "ApiCallLock",
+    "GlobalKrakenNonceManager",
+    "GlobalNonceStats",
+    "get_global_kraken_nonce",
+    "get_global_nonce_manager",
+    "get_global_nonce_stats",
+    "get_kraken_api_lock",
+]
+
+logger = logging.getLogger("krakenonce")
+
+
+class GlobalNonceStats(TypedDict):
+    """What ``get_global_nonce_stats`` returns.
+
+    The counts and times are those of this process; ``last_nonce`` is the last number issued by any process.
+    """
+
+    last_nonce: int
+    total_nonces_issued: int
+    uptime_seconds: float
+    nonces_per_second: float
+    initialized_at: float
+    api_serialization_enabled: bool
+
+
+class ApiCallLock:
+    """The global API lock, with an RLock's methods: one call at a time over all threads, tasks and processes.
+
+    While serialization is disabled it excludes nobody; who holds it at that moment keeps it until released.
+    """
+
+    def __init__(self, manager: NonceManager) -> None:
+        self._manager = manager
+        self._enabled = True
+        self._held: dict[object, list[Lane | None]] = {}  # per thread or task, what each acquire has taken
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock; False if it was not free in time. *timeout* in seconds; -1 waits for ever."""
+        owner = current_owner()
+        lane: Lane | None = None
+        if self._enabled:
+            lane = self._manager.lane(timeout=(None if timeout < 0 else timeout) if blocking else 0)
+            try:
+                lane.acquire()
+            except LaneTimeout:
+                return False
+        self._held.setdefault(owner, []).append(lane)
+        return True
+
+    def release(self) -> None:
+        """Give it back, once for each time it was taken. Raises LaneError (a RuntimeError) if it is not held."""
+        owner = current_owner()
+        taken = self._held.get(owner)
+        if not taken:
+            raise LaneError("the API lock is not held by this thread or task")
+        lane = taken.pop()
+        if not taken:
+            del self._held[owner]
+        if lane is not None:
+            lane.release()
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+class GlobalKrakenNonceManager:
+    """The nonce manager that MASTER and all users share.
+
+    Usually taken from :func:`get_global_nonce_manager`, which makes one per process.
+
+    Args:
+        manager: Where numbers and turns come from; None: the state directory named above.
+
+    Raises:
+        NonceStoreError: The state is there but cannot be read.
+    """
+
+    def __init__(self, manager: NonceManager | None = None) -> None:
+        self.manager = manager or NonceManager(os.environ.get("KRAKENONCE_STATE_DIR") or "data")
+        self._api_call_lock = ApiCallLock(self.manager)
+        self._initialized_at = time.time()
+        self._started = time.monotonic()
+        now = time.time_ns()
+        persisted = self.manager.peek()
+        self._first = now if persisted is None else max(persisted + 1, now)
+        if persisted is None:
+            logger.info("No persisted nonce found, initializing with current time: %d", now)
+        else:
+            logger.info("Loaded persisted nonce: %d, using: %d", persisted, self._first)
+        logger.info(
+            "Global Kraken Nonce Manager initialized (persisted nonce: %d, API serialization: ENABLED)",
+            self._first,
+        )
+
+    def get_nonce(self) -> int:
+        """Return the next number: ``max(last + 1, now in ns)``, 19 digits, on file before it is returned.
+
+        Raises:
+            NonceError: No number could be made safe; none was handed out.
+        """
+        return self.manager.next()
+
+    def get_api_call_lock(self) -> ApiCallLock:
+        """Return the lock to hold around taking a number and making the call."""
+        return self._api_call_lock
+
+    def enable_api_serialization(self) -> None:
+        """Make the API lock exclude everybody else (the default)."""
+        self._api_call_lock._enabled = True
+        logger.info("✅ Kraken API call serialization ENABLED")
+
+    def disable_api_serialization(self) -> None:
+        """Make the API lock exclude nobody, in this process. For tests: calls may overtake each other."""
+        self._api_call_lock._enabled = False
+        logger.warning("⚠️ Kraken API call serialization DISABLED (not recommended)")
+
+    def get_stats(self) -> GlobalNonceStats:
+        """Return the six figures of :class:`GlobalNonceStats`; times in seconds."""
+        seen = self.manager.stats()
+        uptime = time.monotonic() - self._started
+        return {
+            "last_nonce": self._first if seen.last is None else seen.last,
+            "total_nonces_issued": seen.issued,
+            "uptime_seconds": uptime,
+            "nonces_per_second": seen.issued / uptime if uptime > 0 else 0.0,
+            "initialized_at": self._initialized_at,
+            "api_serialization_enabled": self._api_call_lock._enabled,
+        }
+
+
+def get_global_nonce_manager() -> GlobalKrakenNonceManager:
+    """Return this process's one manager, made on the first call by whichever thread comes first."""
+    global _manager
+    with _making:
+        if _manager is None:
+            _manager = GlobalKrakenNonceManager()
+        return _manager
+
+
+def get_global_kraken_nonce() -> int:
+    """Return the next number for whichever account; see :meth:`GlobalKrakenNonceManager.get_nonce`."""
+    return get_global_nonce_manager().get_nonce()
+
+
+def get_kraken_api_lock() -> ApiCallLock:
+    """Return the lock that lets one Kraken call through at a time, over MASTER and all users."""
+    return get_global_nonce_manager().get_api_call_lock()
+
+
+def get_global_nonce_stats() -> GlobalNonceStats:
+    """Return the six figures of :class:`GlobalNonceStats`."""
+    return get_global_nonce_manager().get_stats()
+
+
+def _after_fork_in_child() -> None:
+    global _making
+    _making = threading.Lock()  # a thread of the parent may have held it
+
+
+_manager: GlobalKrakenNonceManager | None = None
+_making = threading.Lock()
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,175 @@
+"""What goes over the wire: request bodies, signatures and the nonce inside a body.
+
+Pure functions after Kraken's REST authentication page. The signature covers the exact bytes of the body, so
+encode once, sign that text and send that text.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import math
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from urllib.parse import parse_qsl, urlencode
+
+from krakenonce.errors import ConfigError
+
+__all__ = [
+    "FORM",
+    "JSON",
+    "decode_secret",
+    "encode_form",
+    "encode_json",
+    "is_json",
+    "nonce_of",
+    "sign",
+    "verify",
+]
+
+FORM = "application/x-www-form-urlencoded"
+JSON = "application/json"
+
+_DIGITS = re.compile(r"[0-9]{1,20}")  # 2^64 - 1 has 20 digits
+
+
+def encode_form(params: Mapping[str, object]) -> str:
+    """Return *params* as a form body, in the order given.
+
+    Args:
+        params: Names and plain values. ``True`` becomes ``true``; numbers never look like ``1e-05``.
+
+    Raises:
+        ConfigError: A value is nested, ``None``, NaN or infinite: Kraken would misread it.
+    """
+    return urlencode([(name, _form_value(name, value)) for name, value in params.items()])
+
+
+def _form_value(name: str, value: object) -> object:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float | Decimal):
+        if not math.isfinite(value):
+            raise ConfigError(f"The parameter {name!r} is not a finite number.")
+        return _plain(value)
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        raise ConfigError(f"The parameter {name!r} is nested: a form body cannot hold it, send the call as JSON.")
+    if value is None:
+        raise ConfigError(f"The parameter {name!r} is None: leave it out instead.")
+    return value
+
+
+def _plain(number: float | Decimal) -> str:
+    # repr of a float is its shortest exact spelling; Decimal writes it without an exponent.
+    return format(number if isinstance(number, Decimal) else Decimal(repr(number)), "f")
+
+
+def encode_json(params: Mapping[str, object]) -> str:
+    """Return *params* as a compact JSON body, in the order given.
+
+    Args:
+        params: Names and values. Decimals become strings with every digit; whole numbers stay whole, because
+            a nonce that has passed through a float has lost its last digits.
+
+    Raises:
+        ConfigError: A value is NaN or infinite, or of a type that JSON does not have.
+    """
+    try:
+        return json.dumps(params, separators=(",", ":"), allow_nan=False, default=_json_value)
+    except (TypeError, ValueError, RecursionError):
+        raise ConfigError("The parameters cannot be written as JSON: use text, finite numbers, lists, dicts.") from None
+
+
+def _json_value(value: object) -> str:
+    if isinstance(value, Decimal) and value.is_finite():
+        return _plain(value)
+    raise TypeError
+
+
+def decode_secret(secret: str) -> bytes:
+    """Return the bytes of an API secret.
+
+    Args:
+        secret: The base64 text that Kraken showed when the key was created.
+
+    Raises:
+        ConfigError: It is empty or not base64. The message does not hold it.
+    """
+    try:
+        decoded = base64.b64decode(secret, validate=True)
+    except ValueError:
+        decoded = b""
+    if not decoded:
+        raise ConfigError(
+            "The API secret is not base64 text: copy it again from Kraken, without blanks or line breaks."
+        )
+    return decoded
+
+
+def sign(path: str, nonce: int | str, body: str | bytes, secret: bytes) -> str:
+    """Return the ``API-Sign`` header, after Kraken's REST authentication page.
+
+    Args:
+        path: The URL path with its query string, from ``/0/private`` on.
+        nonce: The number that is also inside *body*.
+        body: Exactly what will be sent.
+        secret: What :func:`decode_secret` returned.
+    """
+    payload = body.encode() if isinstance(body, str) else body
+    digest = hashlib.sha256(str(nonce).encode() + payload).digest()
+    # surrogateescape gives back the bytes of a path that a server received undecoded.
+    message = path.encode("utf-8", "surrogateescape") + digest
+    return base64.b64encode(hmac.digest(secret, message, hashlib.sha512)).decode("ascii")
+
+
+def verify(path: str, body: bytes, content_type: str, secret: bytes, signature: str) -> bool:
+    """Return whether *signature* is right for these bytes; a wrong one takes as long as the right one.
+
+    Args:
+        path: The URL path with its query string, as received.
+        body: The body as received.
+        content_type: The ``Content-Type`` header; anything but JSON is read as a form.
+        secret: What :func:`decode_secret` returned.
+        signature: The ``API-Sign`` header.
+    """
+    nonce = nonce_of(body, content_type)
+    if nonce is None:
+        return False
+    expected = sign(path, nonce, body, secret)
+    return hmac.compare_digest(expected.encode("ascii"), signature.encode("utf-8", "backslashreplace"))
+
+
+def nonce_of(body: bytes, content_type: str) -> str | None:
+    """Return the nonce inside a body as it is written there; never raises.
+
+    Args:
+        body: A form or JSON body, or any other bytes.
+        content_type: The ``Content-Type`` header; anything but JSON is read as a form.
+
+    Returns:
+        One to twenty digits, or ``None`` when there is no such nonce or a form has two.
+    """
+    if is_json(content_type):
+        nonce = _json_nonce(body)
+    else:
+        fields = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+        found = [value for name, value in fields if name == "nonce"]
+        nonce = found[0] if len(found) == 1 else None
+    return nonce if isinstance(nonce, str) and _DIGITS.fullmatch(nonce) else None
+
+
+def _json_nonce(body: bytes) -> object:
+    try:
+        # Numbers stay the text they are: signing needs every digit as sent.
+        fields = json.loads(body, parse_int=str)
+    except (ValueError, RecursionError):
+        return None
+    return fields.get("nonce") if isinstance(fields, dict) else None
+
+
+def is_json(content_type: str) -> bool:
+    """Return whether a ``Content-Type`` header says JSON."""
+    return content_type.partition(";")[0].strip().lower() == JSON

@@ -1,0 +1,118 @@
+"""The lane as users hold it: a context manager, sync and async."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING, Self
+
+from .file import FileGate
+from .naming import GLOBAL, fingerprint
+from .queue import LaneQueue, OwnGate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+__all__ = ["Lane", "Lanes"]
+
+_KEPT_OPEN = 64  # idle lanes whose files stay open
+
+
+class Lane:
+    """A turn to take, with ``with`` or ``async with``; one call at a time holds it, in the order of asking.
+
+    Re-entrant for the thread or task that holds it. Given back when the block ends, and by the kernel when the
+    process dies.
+
+    Args:
+        queue: The queue to stand in.
+        timeout: How long to wait for the turn, in seconds; None: for ever.
+    """
+
+    __slots__ = ("_queue", "_timeout")
+
+    def __init__(self, queue: LaneQueue, timeout: float | None = None) -> None:
+        self._queue = queue
+        self._timeout = timeout
+
+    def __repr__(self) -> str:
+        return f"Lane({self.name!r})"
+
+    @property
+    def name(self) -> str:
+        """``global``, or the fingerprint of the API key."""
+        return self._queue.name
+
+    def acquire(self) -> None:
+        """Wait for the turn.
+
+        Raises:
+            LaneTimeout: It did not come in time; nothing is held.
+            LaneError: Waiting here would block the event loop for a task that is before us.
+            NonceStoreError: The lane's file cannot be used.
+        """
+        self._queue.acquire(self._timeout)
+
+    def release(self) -> None:
+        """Give the turn back. Raises LaneError if the caller does not hold it."""
+        self._queue.release()
+
+    def __enter__(self) -> Self:
+        self._queue.acquire(self._timeout)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._queue.release()
+
+    async def __aenter__(self) -> Self:
+        await self._queue.acquire_async(self._timeout)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._queue.release()
+
+
+class Lanes:
+    """The lanes of one state directory: within a process, one queue per lane, whoever asks for it.
+
+    Args:
+        directory: Where the lane files are; None for lanes that only this object's users share.
+    """
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory
+        self._place = str(directory) if directory else f"memory {next(_counter)}"
+
+    def lane(self, name: str, timeout: float | None = None) -> Lane:
+        """Return the lane called *name*, usually an API key. Opens nothing yet."""
+        label = name if name == GLOBAL else fingerprint(name)
+        address = (self._place, label)
+        with _registry:
+            queue = _queues.get(address)
+            if queue is None:
+                gate = FileGate(self._directory / f"{label}.lock") if self._directory else OwnGate()
+                queue = _queues[address] = LaneQueue(label, gate)
+            _recent.pop(address, None)
+            _recent[address] = queue
+            if len(_recent) > _KEPT_OPEN:
+                del _recent[next(iter(_recent))]
+        return Lane(queue, timeout)
+
+
+def _after_fork_in_child() -> None:
+    global _registry
+    _registry = threading.Lock()
+
+
+_counter = itertools.count()
+_registry = threading.Lock()
+_queues: weakref.WeakValueDictionary[tuple[str, str], LaneQueue] = weakref.WeakValueDictionary()
+_recent: dict[tuple[str, str], LaneQueue] = {}  # keeps the queues used last, and with them their open files
+os.register_at_fork(after_in_child=_after_fork_in_child)

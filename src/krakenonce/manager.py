@@ -1,0 +1,122 @@
+"""NonceManager: the number and the turn together. What most users import."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from .clock import Clock, SystemClock
+from .errors import NonceStoreError
+from .lanes import GLOBAL, Lane, Lanes
+from .stores import NonceStore, default_directory, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+__all__ = ["ManagerStats", "NonceManager"]
+
+
+class ManagerStats(NamedTuple):
+    """What is known of one scope: the store's :class:`ScopeStats`, and the lead.
+
+    Args:
+        lead_ns: How far the last number is ahead of the clock, in nanoseconds; negative when it is behind.
+    """
+
+    scope: str
+    last: int | None
+    mark: int | None
+    issued: int
+    extended: int
+    recovered: int
+    clock_back: int
+    clock_forward: int
+    lead_ns: int | None
+
+
+class NonceManager:
+    """Hands out numbers that only rise, and turns to send them in order.
+
+    Safe for threads, asyncio tasks, forked and spawned processes, and any number of managers on one directory.
+    Nothing is opened before the first number or the first turn.
+
+    Args:
+        store: A store, a URL (``file:PATH``, ``memory:``) or the path of a directory. None: the directory in
+            ``$KRAKENONCE_STATE_DIR``, else the platform's state directory of this user.
+        clock: For tests; the machine's own otherwise.
+
+    Raises:
+        ConfigError: The URL names no known store.
+    """
+
+    def __init__(self, store: NonceStore | str | os.PathLike[str] | None = None, *, clock: Clock | None = None) -> None:
+        if store is None:
+            store = default_directory()
+        self._clock: Clock = clock or SystemClock()
+        self.store: NonceStore = open_store(store, clock=clock) if isinstance(store, (str, os.PathLike)) else store
+        self._lanes = Lanes(self.store.lanes_dir)
+        self._now_ns = self._clock.now_ns
+        self._advance: Callable[[str, int], int] = self.store.advance
+
+    def __repr__(self) -> str:
+        return f"NonceManager({self.store!r})"
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number: nanoseconds since 1970, 19 digits, larger than every number before it.
+
+        Args:
+            scope: Which counter. One serves all accounts; a key that must live far ahead of the clock gets its own.
+
+        Raises:
+            NonceStoreError: The number could not be made safe against a crash; none was handed out.
+            ClockError: The clock is before 2020 or after 2200 and there is no earlier number.
+            NonceExhausted: The scope has reached 2^63 - 1.
+            InvalidScope: The name is not 1 to 64 letters, digits, ``-`` or ``_``.
+        """
+        return self._advance(scope, self._now_ns())
+
+    def lane(self, name: str = GLOBAL, timeout: float | None = None) -> Lane:
+        """Return the lane of an API key: hold it from taking the number until the answer is in.
+
+        Args:
+            name: The API key, of which only a fingerprint is kept; or ``"global"``, one lane for all keys.
+            timeout: How long to wait for the turn, in seconds; None: for ever.
+        """
+        return self._lanes.lane(name, timeout)
+
+    def peek(self, scope: str = "global") -> int | None:
+        """Return the last number issued by anybody, or the floor set since; None if there is none. Writes nothing."""
+        return self.store.peek(scope)
+
+    def raise_floor(self, floor: int, scope: str = "global") -> None:
+        """Make the next number larger than *floor*, for good; a lower floor changes nothing.
+
+        Raises:
+            InvalidFloor: *floor* is not a whole number from 0 to 2^63 - 2.
+            NonceStoreError: It could not be made durable.
+        """
+        self.store.raise_floor(scope, floor)
+
+    def stats(self, scope: str = "global") -> ManagerStats:
+        """Return what is known of *scope*. Writes nothing."""
+        seen = self.store.stats(scope)
+        lead = None if seen.last is None else seen.last - self._now_ns()
+        return ManagerStats(*seen, lead_ns=lead)
+
+    def close(self) -> None:
+        """Close the store; asking for a number afterwards is an error. May be called again."""
+        self._advance = _closed
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _closed(_scope: str, _now_ns: int) -> int:
+    raise NonceStoreError("this nonce manager is closed")

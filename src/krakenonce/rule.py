@@ -1,0 +1,150 @@
+"""The arithmetic of the number: which one is next, and which clock to believe. No I/O; all state is passed in.
+
+All times and numbers are nanoseconds since 1970 UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from .errors import ClockError, InvalidFloor, InvalidScope, NonceExhausted
+
+__all__ = [
+    "EARLIEST",
+    "LATEST",
+    "NONCE_MAX",
+    "STEP_LASTS",
+    "STEP_LIMIT",
+    "WINDOW",
+    "Anchor",
+    "ClockVerdict",
+    "check_floor",
+    "check_scope",
+    "in_range",
+    "judge_clock",
+    "mark_for",
+    "next_nonce",
+]
+
+SECOND = 1_000_000_000
+NONCE_MAX = 2**63 - 1  # invariant 8: Kraken's guide says unsigned 64 bit, its schema says int64
+WINDOW = 10 * SECOND  # how far the durable mark runs ahead of the number that crossed it
+EARLIEST = 1_577_836_800 * SECOND  # 2020-01-01
+LATEST = 7_258_118_400 * SECOND  # 2200-01-01
+STEP_LIMIT = 60 * SECOND  # a forward step of the wall clock beyond this is not believed at once
+STEP_LASTS = 60 * SECOND  # it is believed when it has lasted this long
+
+_SCOPE_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+_SCOPE_MAX = 64
+
+
+def next_nonce(last: int | None, now_ns: int) -> int:
+    """Return the next number: ``max(last + 1, now)``.
+
+    Args:
+        last: The last number issued; None if there was none.
+        now_ns: The wall clock. It may have stepped back; it only ever raises the number (invariant 5).
+
+    Raises:
+        NonceExhausted: The number would pass 2^63 - 1. Nothing was issued.
+        ClockError: There is no earlier number, and the clock is before 2020 or after 2200.
+    """
+    if not in_range(now_ns):
+        if last is None or last < EARLIEST:
+            raise ClockError(
+                f"the system clock says {now_ns / SECOND:.0f} s since 1970, which is not between 2020 and 2200, "
+                "and there is no earlier number to go on from: set the clock and try again"
+            )
+        now_ns = 0
+    nonce = now_ns if last is None else max(last + 1, now_ns)
+    if nonce > NONCE_MAX:
+        raise NonceExhausted("the scope has reached 2^63 - 1, the largest nonce there is: use a new API key and scope")
+    return nonce
+
+
+def in_range(now_ns: int) -> bool:
+    """Whether a clock reading may be written down at all."""
+    return EARLIEST <= now_ns < LATEST
+
+
+def mark_for(nonce: int) -> int:
+    """Return the mark to make durable before *nonce* is issued."""
+    return min(nonce + WINDOW, NONCE_MAX)
+
+
+def check_floor(floor: object) -> int:
+    """Return *floor* if it is a whole number from 0 to 2^63 - 2, else raise InvalidFloor."""
+    if isinstance(floor, bool) or not isinstance(floor, int):
+        raise InvalidFloor(f"a floor is a whole number from 0 to 2^63 - 2, not {type(floor).__name__}")
+    if not 0 <= floor < NONCE_MAX:
+        raise InvalidFloor(f"a floor is a whole number from 0 to 2^63 - 2; {floor} is not")
+    return floor
+
+
+def check_scope(scope: object) -> None:
+    """Raise InvalidScope unless *scope* is 1 to 64 letters, digits, ``-`` or ``_``.
+
+    The name is not repeated in the message: somebody may have passed an API key.
+    """
+    rule = "a scope is named by 1 to 64 letters, digits, '-' or '_'"
+    if not isinstance(scope, str):
+        raise InvalidScope(f"{rule}, not by {type(scope).__name__}")
+    if not 1 <= len(scope) <= _SCOPE_MAX:
+        raise InvalidScope(f"{rule}; this name has {len(scope)} characters")
+    wrong = next((i for i, letter in enumerate(scope) if letter not in _SCOPE_LETTERS), None)
+    if wrong is not None:
+        raise InvalidScope(f"{rule}; this name has {scope[wrong]!r} at position {wrong + 1}")
+
+
+class Anchor(NamedTuple):
+    """Two clocks read at one moment, as far as they were believed then.
+
+    Args:
+        wall_ns: The wall clock, or what it was taken to be.
+        boot_ns: Time since boot at the same moment.
+        step_since: Time since boot at which a forward step was first seen; 0 if there is none.
+    """
+
+    wall_ns: int
+    boot_ns: int
+    step_since: int = 0
+
+
+class ClockVerdict(NamedTuple):
+    """What to take for now, and the anchor for the next time.
+
+    Args:
+        now_ns: The time to use.
+        anchor: What to remember.
+        event: What was seen of the wall clock since the last anchor.
+    """
+
+    now_ns: int
+    anchor: Anchor
+    event: Literal["steady", "back", "forward", "accepted", "absurd"]
+
+
+def judge_clock(anchor: Anchor | None, wall_ns: int, boot_ns: int) -> ClockVerdict:
+    """Hold the progress of the wall clock against the time since boot.
+
+    A step forward of more than a minute is not believed until it has lasted a minute: until then the time is
+    projected from the anchor. A step back is believed, for it cannot lower a number (invariant 5).
+
+    Args:
+        anchor: The last two readings of this boot; None if there are none.
+        wall_ns: The wall clock now.
+        boot_ns: Time since boot now.
+    """
+    if anchor is None or not in_range(anchor.wall_ns):
+        event: Literal["steady", "absurd"] = "steady" if in_range(wall_ns) else "absurd"
+        return ClockVerdict(wall_ns, Anchor(wall_ns, boot_ns), event)
+    projected = anchor.wall_ns + boot_ns - anchor.boot_ns
+    if not in_range(wall_ns):
+        return ClockVerdict(projected, Anchor(projected, boot_ns, anchor.step_since), "absurd")
+    step = wall_ns - projected
+    if step <= STEP_LIMIT:
+        return ClockVerdict(wall_ns, Anchor(wall_ns, boot_ns), "back" if step < -SECOND else "steady")
+    since = anchor.step_since or boot_ns
+    if boot_ns - since >= STEP_LASTS:
+        return ClockVerdict(wall_ns, Anchor(wall_ns, boot_ns), "accepted")
+    return ClockVerdict(projected, Anchor(projected, boot_ns, since), "forward")

@@ -1,0 +1,203 @@
+"""The default store: two small files per scope in one directory, shared by every process on this machine."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..clock import Clock, SystemClock
+from ..errors import NonceStoreError
+from ..rule import check_floor, check_scope
+from .filesystem import check_filesystem, make_directory, store_error
+from .scope_files import ScopeFiles, ScopeState, look
+
+if TYPE_CHECKING:
+    from .protocol import ScopeStats
+
+__all__ = ["FileStore"]
+
+Desk = dict[str, ScopeFiles]  # what one thread has open while it is inside the store
+
+_DESKS = 8  # threads that may be at the files at once; one more serves all others in turn
+_FILES_PER_DESK = 4  # scopes kept open per thread: with three descriptors each, 108 at most
+_REOPENINGS = 100  # files deleted this often within one call are somebody's doing, not an accident
+
+
+class FileStore:
+    """Numbers kept in ``DIRECTORY/kraken_SCOPE_nonce.txt``, with a durable mark beside them.
+
+    Nothing is opened before the first call. Safe for threads, forks and any number of processes and stores on one
+    directory; :doc:`guarantees` lists what is promised.
+
+    Args:
+        directory: The state directory; made (0700) when a number is first asked for.
+        clock: Where boot time and boot id come from.
+        allow_network: Use the directory even on NFS, CIFS or FUSE, where locks and syncs may be a pretence.
+    """
+
+    def __init__(
+        self, directory: str | os.PathLike[str], *, clock: Clock | None = None, allow_network: bool = False
+    ) -> None:
+        self.directory = Path(directory).absolute()
+        self._clock: Clock = clock or SystemClock()
+        self._allow_network = allow_network
+        self._checked = False
+        self._reset()
+        _stores.add(self)
+
+    def __repr__(self) -> str:
+        return f"FileStore({str(self.directory)!r})"
+
+    @property
+    def lanes_dir(self) -> Path | None:
+        """Where the lane files of everybody who shares this store are."""
+        return self.directory / "lanes"
+
+    def advance(self, scope: str, now_ns: int) -> int:
+        """Issue the next number of *scope*.
+
+        Raises:
+            InvalidScope: The name cannot name a file.
+            NonceStoreError: The number could not be made safe; nothing was handed out.
+            ClockError: The clock is absurd and there is no earlier number.
+            NonceExhausted: 2^63 - 1 is reached.
+        """
+        thread = threading.get_ident()
+        inside = self._inside
+        if thread in inside:
+            raise NonceStoreError(
+                "next() was called by a signal handler that interrupted next() in the same thread; "
+                "let the handler set a flag instead"
+            )
+        inside.add(thread)
+        try:
+            desk = self._free.pop()
+        except IndexError:
+            with self._crowded:
+                return self._advance_at(self._desks[-1], scope, now_ns)
+        else:
+            try:
+                files = desk.get(scope)
+                if files is not None and files.generation == files.state.generation:
+                    nonce = files.advance(now_ns)
+                    if nonce is not None:
+                        return nonce
+                return self._advance_at(desk, scope, now_ns)
+            finally:
+                self._free.append(desk)
+        finally:
+            inside.discard(thread)
+
+    def peek(self, scope: str) -> int | None:
+        """The last number issued, or the floor set since; never writes."""
+        return self._look(scope)[0]
+
+    def raise_floor(self, scope: str, floor: int) -> None:
+        """Make the next number of *scope* larger than *floor*, durably; a lower floor changes nothing."""
+        floor = check_floor(floor)
+        with self._crowded:
+            desk = self._desks[-1]
+            for _ in range(_REOPENINGS):
+                if self._files(desk, scope).raise_floor(floor) is not None:
+                    return
+                desk.pop(scope).close()
+        raise self._vanishing()
+
+    def scopes(self) -> list[str]:
+        """The scopes whose files are in the directory, sorted."""
+        head, tail = "kraken_", "_nonce.txt"
+        return sorted(path.name[len(head) : -len(tail)] for path in self.directory.glob(f"{head}*{tail}"))
+
+    def stats(self, scope: str) -> ScopeStats:
+        """Last number and mark from the disk, counts from this process."""
+        return self._state(scope).stats(*self._look(scope))
+
+    def close(self) -> None:
+        """Close what no other thread is using just now. A later call opens it again."""
+        with self._crowded:
+            for desk in (self._desks[-1], *(self._free.pop() for _ in range(len(self._free)))):
+                _close_desk(desk)
+                if desk is not self._desks[-1]:
+                    self._free.append(desk)
+
+    def _reset(self) -> None:
+        """Begin with nothing open and nothing known: at construction, and in a forked child."""
+        self._states: dict[str, ScopeState] = {}
+        self._desks: list[Desk] = [{} for _ in range(_DESKS + 1)]
+        self._free = deque(self._desks[:-1])
+        self._crowded = threading.Lock()  # for the last desk, at which all threads beyond the eighth take turns
+        self._inside: set[int] = set()
+
+    def _after_fork(self) -> None:
+        """In the child: close the parent's descriptors without unlocking them, and begin anew."""
+        for desk in self._desks:
+            _close_desk(desk)
+        self._reset()
+
+    def _advance_at(self, desk: Desk, scope: str, now_ns: int) -> int:
+        """The same, opening the files where they are not open, or not the right ones any more."""
+        for _ in range(_REOPENINGS):
+            nonce = self._files(desk, scope).advance(now_ns)
+            if nonce is not None:
+                return nonce
+            desk.pop(scope).close()
+        raise self._vanishing()
+
+    def _files(self, desk: Desk, scope: str) -> ScopeFiles:
+        """Open the scope's files at this desk, unless they are open."""
+        files = desk.get(scope)
+        if files is not None and files.generation == files.state.generation:
+            return files
+        state = self._state(scope)
+        self._prepare()
+        if files is not None:
+            desk.pop(scope).close()
+        elif len(desk) >= _FILES_PER_DESK:
+            desk.pop(next(iter(desk))).close()
+        files = desk[scope] = ScopeFiles(state, self._clock)
+        return files
+
+    def _state(self, scope: str) -> ScopeState:
+        state = self._states.get(scope)
+        if state is None:
+            check_scope(scope)
+            state = self._states.setdefault(scope, ScopeState(self.directory, scope))
+        return state
+
+    def _look(self, scope: str) -> tuple[int | None, int | None]:
+        state = self._state(scope)
+        try:
+            return look(state, self._clock)
+        except OSError as error:
+            raise store_error("read", state.text_path, error) from error
+
+    def _prepare(self) -> None:
+        if self.directory.is_dir() and self._checked:
+            return
+        try:
+            make_directory(self.directory)
+        except OSError as error:
+            raise store_error("make the state directory", self.directory, error) from error
+        check_filesystem(self.directory.resolve(), allow_network=self._allow_network)
+        self._checked = True
+
+    def _vanishing(self) -> NonceStoreError:
+        return NonceStoreError(f"the files in {self.directory} vanish as fast as they are made; stop what deletes them")
+
+
+def _close_desk(desk: Desk) -> None:
+    while desk:
+        desk.popitem()[1].close()
+
+
+def _after_fork_in_child() -> None:
+    for store in list(_stores):
+        store._after_fork()
+
+
+_stores: weakref.WeakSet[FileStore] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,150 @@
+"""What the file store asks of the operating system: durable writes, safe opening, and a file system that locks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import sys
+from pathlib import Path
+
+from ..errors import NonceStoreError
+
+__all__ = [
+    "check_filesystem",
+    "filesystem_of",
+    "make_directory",
+    "open_regular",
+    "store_error",
+    "sync",
+    "sync_directory",
+]
+
+logger = logging.getLogger("krakenonce")
+
+_REFUSED = ("nfs", "cifs", "smb", "fuse", "9p", "afp", "webdav", "osxfuse", "macfuse")
+_VOLATILE = ("tmpfs", "ramfs", "overlay", "devfs")
+
+
+def sync(fd: int) -> None:
+    """Put what was written to *fd* on stable storage, or raise OSError."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # fsync alone leaves it in the drive's cache
+    else:
+        os.fdatasync(fd)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in *path* durable: without it a new file may be gone after a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_directory(path: Path) -> None:
+    """Create *path* (0700) and what is missing above it, durably; leave what exists as it is."""
+    missing = []
+    while not path.exists() and not path.is_symlink():
+        missing.append(path)
+        path = path.parent
+    for directory in reversed(missing):
+        directory.mkdir(mode=0o700, exist_ok=True)
+        sync_directory(directory.parent)
+
+
+def open_regular(path: Path, flags: int) -> int:
+    """Open a regular file, close-on-exec, never through a symbolic link; created files are 0600.
+
+    Raises:
+        NonceStoreError: It is a link, a directory or something else.
+        OSError: Whatever else the system says.
+    """
+    if path.is_symlink():
+        raise NonceStoreError(f"{path} is a symbolic link; put the state directory itself where the files should be")
+    try:
+        fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    except IsADirectoryError:
+        raise NonceStoreError(f"{path} is a directory where a state file should be; move it away") from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise NonceStoreError(f"{path} is not a regular file; move it away")
+    return fd
+
+
+def store_error(doing: str, path: Path, error: OSError) -> NonceStoreError:
+    """Translate an OSError into one line that says what to do."""
+    import errno
+
+    advice = {
+        errno.ENOSPC: "free some space on this disk",
+        errno.EDQUOT: "the disk quota is used up",
+        errno.EROFS: "the file system is read-only; remount it or choose another state directory",
+        errno.EACCES: "give this user the right to read and write it, or choose another state directory",
+        errno.EPERM: "give this user the right to read and write it, or choose another state directory",
+        errno.EIO: "the disk failed; no number above the last durable mark will be handed out until a write succeeds",
+        errno.ENOTDIR: "a state directory must be a directory, not a file",
+        errno.EEXIST: "a state directory must be a directory, not a file",
+        errno.EMFILE: "this process has too many open files; raise `ulimit -n`",
+        errno.ENOLCK: "this file system gives no locks; choose a local one",
+    }.get(error.errno or 0, "no number was handed out")
+    return NonceStoreError(f"cannot {doing} {path}: {error.strerror or error}; {advice}")
+
+
+def check_filesystem(path: Path, *, allow_network: bool) -> None:
+    """Refuse file systems whose locks or writes cannot be relied on; warn about those that do not last."""
+    kind = filesystem_of(path, _mounts())
+    if kind.startswith(_REFUSED) and not allow_network:
+        raise NonceStoreError(
+            f"{path} is on a {kind} file system, whose locks and writes cannot be relied on; choose a local "
+            "directory, or accept the risk with file:PATH?allow_network=yes"
+        )
+    if kind.startswith(_VOLATILE):
+        logger.warning("%s is on %s: the last nonce is lost with the machine or the container", path, kind)
+
+
+def filesystem_of(path: Path, mounts: str) -> str:
+    """Return the type of the file system that holds *path*, empty if unknown.
+
+    Args:
+        path: An existing path, resolved.
+        mounts: The text of Linux's ``/proc/self/mountinfo`` or of macOS's ``mount`` command.
+    """
+    best, kind = "", ""
+    for line in mounts.splitlines():
+        point, fs_type = _mount_of(line)
+        if len(point) >= len(best) and (path.as_posix() + "/").startswith(point.rstrip("/") + "/"):
+            best, kind = point, fs_type
+    return kind
+
+
+def _mount_of(line: str) -> tuple[str, str]:
+    head, separator, tail = line.partition(" - ")
+    if separator and len(fields := head.split()) > 4 and tail:  # 36 35 98:0 / /mnt rw - ext4 /dev/x rw
+        return fields[4].replace("\\040", " "), tail.split()[0]
+    head, _, tail = line.partition(" (")  # /dev/disk1s1 on /mnt (apfs, local)
+    return head.partition(" on ")[2] or "\0", tail.partition(",")[0].rstrip(")")
+
+
+def _mounts() -> str:
+    return _mounts_linux() if sys.platform == "linux" else _mounts_bsd()
+
+
+def _mounts_linux() -> str:
+    try:
+        return Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _mounts_bsd() -> str:
+    import subprocess
+
+    try:
+        answer = subprocess.run(["/sbin/mount"], capture_output=True, text=True, check=True, timeout=5)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return answer.stdout

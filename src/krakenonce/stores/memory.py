@@ -1,0 +1,65 @@
+"""A store that forgets: for tests, and for nothing that trades."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from ..rule import check_floor, check_scope, next_nonce
+from .protocol import ScopeStats
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["MemoryStore"]
+
+logger = logging.getLogger("krakenonce")
+
+
+class MemoryStore:
+    """Numbers kept in this process only; gone when it ends, and unknown to every other process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last: dict[str, int] = {}
+        self._issued: dict[str, int] = {}
+        logger.warning("the nonce is kept in memory only: it is lost when this process ends")
+
+    def __repr__(self) -> str:
+        return "MemoryStore()"
+
+    @property
+    def lanes_dir(self) -> Path | None:
+        """None: nobody else shares this store."""
+        return None
+
+    def advance(self, scope: str, now_ns: int) -> int:
+        """Issue the next number of *scope*; errors as for every store."""
+        check_scope(scope)
+        with self._lock:
+            nonce = self._last[scope] = next_nonce(self._last.get(scope), now_ns)
+            self._issued[scope] = self._issued.get(scope, 0) + 1
+            return nonce
+
+    def peek(self, scope: str) -> int | None:
+        """The last number issued, or the floor set since."""
+        check_scope(scope)
+        return self._last.get(scope)
+
+    def raise_floor(self, scope: str, floor: int) -> None:
+        """Make the next number of *scope* larger than *floor*."""
+        check_scope(scope)
+        with self._lock:
+            self._last[scope] = max(self._last.get(scope, 0), check_floor(floor))
+
+    def scopes(self) -> list[str]:
+        """The scopes that have a number, sorted."""
+        return sorted(self._last)
+
+    def stats(self, scope: str) -> ScopeStats:
+        """Last number and count."""
+        return ScopeStats(scope, self.peek(scope), issued=self._issued.get(scope, 0))
+
+    def close(self) -> None:
+        """Nothing to give back."""

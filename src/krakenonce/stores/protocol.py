@@ -1,0 +1,70 @@
+"""The seam between the manager and the place where the number lives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["NonceStore", "ScopeStats"]
+
+
+class ScopeStats(NamedTuple):
+    """What a store has seen of one scope; the counts are those of this process.
+
+    Args:
+        scope: The counter's name.
+        last: The last number issued by anybody; None if there was none.
+        mark: The durable high-water mark; None if the store has none.
+        issued: Numbers issued.
+        extended: How often the mark was moved up, each with its syncs.
+        recovered: How often a missing, stale or damaged state was passed by starting above the mark.
+        clock_back: How often the wall clock was found to have stepped back by more than a second.
+        clock_forward: How often a step forward was found and not believed.
+    """
+
+    scope: str
+    last: int | None = None
+    mark: int | None = None
+    issued: int = 0
+    extended: int = 0
+    recovered: int = 0
+    clock_back: int = 0
+    clock_forward: int = 0
+
+
+class NonceStore(Protocol):
+    """Hands out numbers that only rise. A store knows nothing of HTTP, accounts or asyncio.
+
+    All methods may be called from any thread. ``scope`` is 1 to 64 letters, digits, ``-`` or ``_``.
+    """
+
+    @property
+    def lanes_dir(self) -> Path | None:
+        """Directory for the lanes of those who share this store; None if it is not shared."""
+        ...
+
+    def advance(self, scope: str, now_ns: int) -> int:
+        """Issue ``max(last + 1, now_ns)``, atomically. Every later number, after any crash, is larger."""
+        ...
+
+    def peek(self, scope: str) -> int | None:
+        """The last number issued, or the floor set since; None if there is none. Never writes."""
+        ...
+
+    def raise_floor(self, scope: str, floor: int) -> None:
+        """Make the next number larger than *floor*; a lower floor changes nothing."""
+        ...
+
+    def scopes(self) -> list[str]:
+        """The scopes that have issued a number, sorted."""
+        ...
+
+    def stats(self, scope: str) -> ScopeStats:
+        """What has been seen of *scope*. Never writes."""
+        ...
+
+    def close(self) -> None:
+        """Give back what is open. May be called again; a later call on the store opens it again or fails."""
+        ...

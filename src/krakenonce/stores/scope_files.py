@@ -1,0 +1,344 @@
+"""One scope's two files: the step that takes the next number, under the kernel's lock.
+
+Invariants 1 to 8 of docs/explanation/guarantees.md are kept here.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import time
+from fcntl import LOCK_EX, LOCK_SH, LOCK_UN, flock
+from os import fstat, pread, pwrite
+from typing import TYPE_CHECKING
+
+from ..errors import NonceStoreError
+from ..rule import SECOND, Anchor, judge_clock, mark_for, next_nonce
+from .filesystem import open_regular, store_error, sync, sync_directory
+from .mark import (
+    FILE_SIZE,
+    MarkRecord,
+    OtherVersion,
+    pack,
+    slot_offset,
+    slots_in_writing_order,
+    unpack_file,
+)
+from .protocol import ScopeStats
+from .recovery import Found, Records, last_issued, newest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..clock import Clock
+
+__all__ = ["ScopeFiles", "ScopeState", "look"]
+
+logger = logging.getLogger("krakenonce")
+
+_DIGITS = 19  # every number from 2001 to 2^63 - 1 has 19 digits
+_COARSEST_TICK = 20_000_000  # ns; kernels stamp files with a clock of 1 to 10 ms
+_READ = 64  # enough to see that a text is longer than a number
+
+
+class ScopeState:
+    """What this process knows of a scope, shared by all its descriptors and changed only under the kernel's lock."""
+
+    __slots__ = (
+        "anchor",
+        "clock_back",
+        "clock_event",
+        "clock_forward",
+        "extended",
+        "generation",
+        "inode",
+        "issued",
+        "last",
+        "mark",
+        "mark_path",
+        "now",
+        "recovered",
+        "scope",
+        "text_path",
+    )
+
+    def __init__(self, directory: Path, scope: str) -> None:
+        self.scope = scope
+        self.text_path = directory / f"kraken_{scope}_nonce.txt"
+        self.mark_path = directory / f"kraken_{scope}_nonce.mark"
+        self.last = -1  # the largest number this process has issued
+        self.mark = -1  # the mark that this process itself has put on the disk; one it has only read does not count
+        self.now = 0  # the wall clock at the last number
+        self.anchor: Anchor | None = None
+        self.clock_event = "steady"
+        self.inode = (0, 0)
+        self.generation = 0  # goes up when a write has failed: descriptors from before are not used again
+        self.issued = self.extended = self.recovered = self.clock_back = self.clock_forward = 0
+
+    def stats(self, last: int | None, mark: int | None) -> ScopeStats:
+        """The counts so far, with the *last* number and *mark* given."""
+        counts = (self.issued, self.extended, self.recovered, self.clock_back, self.clock_forward)
+        return ScopeStats(self.scope, last, mark, *counts)
+
+
+class ScopeFiles:
+    """Both files, open. Used by one thread at a time; the lock between all of them is the kernel's."""
+
+    __slots__ = (
+        "_clock",
+        "_dir_fd",
+        "_in_place_since",
+        "_mark_fd",
+        "_mark_is_new",
+        "_text_fd",
+        "generation",
+        "state",
+    )
+
+    def __init__(self, state: ScopeState, clock: Clock) -> None:
+        self.state = state
+        self._clock = clock
+        self.generation = state.generation
+        self._dir_fd = self._mark_fd = self._text_fd = -1
+        self._in_place_since = -1
+        self._mark_is_new = not state.mark_path.exists()
+        try:
+            self._dir_fd = os.open(state.mark_path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._mark_fd = open_regular(state.mark_path, os.O_RDWR | os.O_CREAT)
+            self._text_fd = open_regular(state.text_path, os.O_RDWR | os.O_CREAT)
+            status = fstat(self._mark_fd)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError):
+                raise store_error("open", state.mark_path, error) from error
+            raise
+        if state.inode != (status.st_dev, status.st_ino):
+            state.inode = (status.st_dev, status.st_ino)
+            state.mark = -1  # another file: nothing is known to be on the disk in it
+
+    def advance(self, now_ns: int) -> int | None:
+        """Issue the next number. None: the files were deleted meanwhile; nothing was issued, open them again."""
+        state, mark_fd, text_fd = self.state, self._mark_fd, self._text_fd
+        try:
+            flock(mark_fd, LOCK_EX)
+            text = pread(text_fd, _READ, 0)
+            last = int(text) if len(text) == _DIGITS and text.isdigit() else -1
+            nonce = now_ns if now_ns > last else last + 1
+            if last < state.last or nonce > state.mark:
+                nonce = self._advance_slowly(text, now_ns)
+            elif now_ns < state.now - SECOND:
+                self._note_clock("back", now_ns)
+            if pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS:
+                raise OSError(errno.ENOSPC, "written in part")
+            state.last = nonce
+            state.now = now_ns
+            state.issued += 1
+        except OSError as error:
+            raise self._failed("write", state.text_path, error) from error
+        finally:
+            flock(mark_fd, LOCK_UN)
+        # Asked after the fact: files in place now were in place at the write, so nobody can have begun new ones.
+        return nonce if fstat(self._dir_fd).st_mtime_ns == self._in_place_since or self._in_place() else None
+
+    def raise_floor(self, floor: int) -> int | None:
+        """Make the next number larger than *floor*; return the last number now. None: as for advance."""
+        state = self.state
+        try:
+            flock(self._mark_fd, LOCK_EX)
+            text = pread(self._text_fd, _READ, 0)
+            records = self._read_records()
+            last = self._find(text, records).last
+            if last is None or floor > last:
+                last = floor
+                if floor > state.mark:
+                    now_ns, boot_ns = self._clock.now_ns(), self._clock.boot_ns()
+                    self._extend(records, floor, judge_clock(self._anchor(records), now_ns, boot_ns).anchor)
+                os.ftruncate(self._text_fd, 0)
+                _write(self._text_fd, b"%d" % floor, 0)
+                state.last = floor
+        except OSError as error:
+            raise self._failed("write", state.text_path, error) from error
+        finally:
+            flock(self._mark_fd, LOCK_UN)
+        return last if self._in_place() else None
+
+    def close(self) -> None:
+        """Close the descriptors. Never unlocks: after a fork the lock may be the parent's."""
+        for fd in (self._dir_fd, self._mark_fd, self._text_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._dir_fd = self._mark_fd = self._text_fd = -1
+
+    __del__ = close
+
+    def _in_place(self) -> bool:
+        """Whether both paths still lead to the open files.
+
+        Every deletion or renaming shows in the directory's modification time, so that one call tells that nothing
+        has changed. It is trusted only when it is older than the coarsest tick a file system may use. (The files
+        themselves are left alone: asking for their times makes each later write more expensive.)
+        """
+        changed = fstat(self._dir_fd).st_mtime_ns
+        for fd, path in ((self._text_fd, self.state.text_path), (self._mark_fd, self.state.mark_path)):
+            try:
+                if not os.path.samestat(fstat(fd), os.lstat(path)):
+                    return False
+            except FileNotFoundError:
+                return False
+        if time.time_ns() - changed > _COARSEST_TICK:
+            self._in_place_since = changed
+        return True
+
+    def _failed(self, doing: str, path: Path, error: OSError) -> NonceStoreError:
+        # Invariant 6: after a failed sync the kernel may call lost pages clean, so no descriptor from before is used.
+        self.state.generation += 1
+        return store_error(doing, path, error)
+
+    def _advance_slowly(self, text: bytes, now_ns: int) -> int:
+        """Take the next number when the text is not plainly the last one, or when the mark has to move."""
+        state = self.state
+        records = self._read_records()
+        found = self._find(text, records)
+        verdict = judge_clock(self._anchor(records), now_ns, self._clock.boot_ns())
+        if verdict.event != state.clock_event and not (verdict.event == "back" and state.now):
+            self._note_clock(verdict.event, now_ns)
+        state.clock_event, state.anchor = verdict.event, verdict.anchor
+        nonce = next_nonce(found.last, verdict.now_ns)
+        if found.doubt:
+            state.recovered += found.damaged
+            level = logging.WARNING if found.damaged else logging.INFO
+            logger.log(level, "%s: %s; going on above the mark, with %d", state.text_path, found.doubt, nonce)
+        if nonce > state.mark:
+            self._extend(records, nonce, verdict.anchor)
+        if len(text) > _DIGITS:
+            os.ftruncate(self._text_fd, _DIGITS)
+        return nonce
+
+    def _read_records(self) -> Records:
+        return _unpack(pread(self._mark_fd, FILE_SIZE, 0), self.state)
+
+    def _find(self, text: bytes, records: Records) -> Found:
+        """Judge the state on disk, and hold it against this process's own memory."""
+        known = self.state.last
+        record = newest(records)
+        found = last_issued(
+            text,
+            records,
+            same_boot=known >= 0 or _of_this_boot(record, self._clock),
+            mark_is_new=self._mark_is_new or (not text and not fstat(self._mark_fd).st_size),
+        )
+        if known < 0 or (found.last is not None and found.last >= known):
+            return found
+        # The files went back under a running process: deleted, or restored from a backup.
+        return Found(max(known, record.mark if record else 0), "the state is older than what was issued", damaged=True)
+
+    def _anchor(self, records: Records) -> Anchor | None:
+        """The last clock readings of this boot, by whichever process."""
+        record, mine = newest(records), self.state.anchor
+        theirs = record.anchor if record and _of_this_boot(record, self._clock) else None
+        return max((anchor for anchor in (mine, theirs) if anchor), key=lambda a: a.boot_ns, default=None)
+
+    def _note_clock(self, event: str, now_ns: int) -> None:
+        state = self.state
+        if event == "back":
+            state.clock_back += 1
+            logger.warning("%s: the clock stepped back; numbers go on from the last one", state.text_path)
+        elif event in ("forward", "absurd"):
+            state.clock_forward += 1
+            logger.warning("%s: the clock jumped to %d ns; not believed until it lasts", state.text_path, now_ns)
+        elif event == "accepted":
+            logger.warning("%s: the clock's jump has lasted and is taken as right", state.text_path)
+
+    def _extend(self, records: Records, nonce: int, anchor: Anchor) -> None:
+        """Put a mark one window above *nonce* on the disk, in both slots, before *nonce* is used."""
+        state = self.state
+        before = newest(records)
+        record = MarkRecord(
+            sequence=before.sequence + 1 if before else 1,
+            mark=max(mark_for(nonce), before.mark if before else 0),  # invariant 2
+            boot_id=self._clock.boot_id(),
+            anchor=anchor,
+        )
+        try:
+            if before is None:
+                self._write_fresh(record)
+            else:
+                self._write_slots(records, record)
+            if state.mark < 0:
+                sync_directory(state.mark_path.parent)  # the names, too, must outlive a power cut
+        except OSError as error:
+            raise self._failed("make durable", state.mark_path, error) from error
+        state.mark = record.mark
+        state.extended += 1
+        self._mark_is_new = False
+
+    def _write_fresh(self, record: MarkRecord) -> None:
+        """Nothing valid to protect: write the whole file at once, so that no later write needs a new block."""
+        slot = pack(record)
+        _write(self._mark_fd, slot.ljust(slot_offset(1), b"\0") + slot, 0)
+        sync(self._mark_fd)
+
+    def _write_slots(self, records: Records, record: MarkRecord) -> None:
+        """Write one slot after the other, so that a torn write never touches the only good one."""
+        slot = pack(record)
+        for offset in map(slot_offset, slots_in_writing_order(records)):
+            before = pread(self._mark_fd, len(slot), offset)
+            try:
+                _write(self._mark_fd, slot, offset)
+                sync(self._mark_fd)
+            except OSError:
+                # Take the unproven mark out of the page cache again, or each further try would climb one window.
+                pwrite(self._mark_fd, before, offset)
+                raise
+
+
+def _write(fd: int, data: bytes, offset: int) -> None:
+    if pwrite(fd, data, offset) != len(data):
+        raise OSError(errno.ENOSPC, "written in part")
+
+
+def _of_this_boot(record: MarkRecord | None, clock: Clock) -> bool:
+    return bool(record and record.boot_id and record.boot_id == clock.boot_id())
+
+
+def look(state: ScopeState, clock: Clock) -> tuple[int | None, int | None]:
+    """Return the last number and the mark as they stand on disk, without writing or creating anything."""
+    mark_is_new = False
+    try:
+        fd = open_regular(state.mark_path, os.O_RDONLY)
+    except FileNotFoundError:
+        records: Records = (None, None)
+        mark_is_new = True
+        text = _read_text(state)
+    else:
+        try:
+            flock(fd, LOCK_SH)
+            records = _unpack(pread(fd, FILE_SIZE, 0), state)
+            text = _read_text(state)
+        finally:
+            os.close(fd)
+    record = newest(records)
+    found = last_issued(text, records, same_boot=_of_this_boot(record, clock), mark_is_new=mark_is_new)
+    return found.last, record.mark if record else None
+
+
+def _read_text(state: ScopeState) -> bytes:
+    try:
+        fd = open_regular(state.text_path, os.O_RDONLY)
+    except FileNotFoundError:
+        return b""
+    try:
+        return pread(fd, _READ, 0)
+    finally:
+        os.close(fd)
+
+
+def _unpack(mark: bytes, state: ScopeState) -> Records:
+    try:
+        return unpack_file(mark)
+    except OtherVersion as version:
+        raise NonceStoreError(
+            f"{state.mark_path} has format version {version}, which this krakenonce does not know: "
+            "use the version that wrote it, or a newer one"
+        ) from None

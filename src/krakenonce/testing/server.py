@@ -1,0 +1,161 @@
+"""The fake Kraken as a real HTTP server on loopback, in a thread of its own.
+
+Requests on different connections may overtake each other when there is jitter, as on a real network. A
+request whose sender has gone away is processed all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import random
+import threading
+import time
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Self
+
+from krakenonce.errors import ConfigError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from aiohttp import web
+
+    from krakenonce.testing.fake_kraken import FakeKraken
+
+__all__ = ["FakeKrakenServer"]
+
+_GRACE = 1.0  # seconds that stop() leaves to requests in flight
+
+
+class FakeKrakenServer:
+    """Serves a :class:`FakeKraken` over HTTP, between ``start()`` and ``stop()`` or in a ``with`` block.
+
+    Besides Kraken's paths there are ``GET /fake/arrivals`` (the log as JSON) and ``POST /fake/reset`` (which
+    empties the log; numbers used stay used).
+
+    Args:
+        fake: What answers.
+        host: The address to listen on.
+        port: The port; 0 for any free one.
+        latency: Seconds each request takes, half of it on its way here and half on its way back.
+        jitter: Seconds by which that varies in either direction; it never falls below 0.
+        seed: Makes the variation repeatable; ``None`` for a different one each time.
+    """
+
+    def __init__(
+        self,
+        fake: FakeKraken,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        latency: float = 0.0,
+        jitter: float = 0.0,
+        seed: int | None = None,
+    ) -> None:
+        self.fake = fake
+        self._host, self._port = host, port
+        self._latency, self._jitter = latency, jitter
+        self._random = random.Random(seed)
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+
+    @property
+    def url(self) -> str:
+        """The address to give to a client, such as ``http://127.0.0.1:8000``."""
+        return f"http://{self._host}:{self._port}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Listen; returns when connections are accepted. Does nothing while running.
+
+        Raises:
+            ConfigError: aiohttp is not installed.
+            OSError: The address cannot be listened on.
+        """
+        try:
+            import aiohttp
+        except ImportError:
+            raise ConfigError("The fake Kraken needs aiohttp: pip install 'krakenonce[testing]'") from None
+        if self._thread is not None:
+            return
+        listening: Future[int] = Future()
+        thread = threading.Thread(target=self._run, args=(listening,), name="fake-kraken", daemon=True)
+        thread.start()
+        try:
+            self._port = listening.result()
+        except BaseException:
+            thread.join()
+            raise
+        self._thread = thread
+
+    def stop(self) -> None:
+        """Answer what is in flight, close all connections and end the thread. Does nothing when stopped."""
+        thread, self._thread = self._thread, None
+        if thread is None or self._loop is None or self._stopping is None:
+            return
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        thread.join()
+
+    def _run(self, listening: Future[int]) -> None:
+        try:
+            asyncio.run(self._serve(listening))
+        except Exception as error:  # whatever it is, start() is waiting for it
+            if listening.done():
+                raise
+            listening.set_exception(error)
+
+    async def _serve(self, listening: Future[int]) -> None:
+        from aiohttp import web
+
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=_GRACE)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+            listening.set_result(runner.addresses[0][1])
+            await self._stopping.wait()
+        finally:
+            await runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        from aiohttp import web
+
+        if request.path == "/fake/arrivals" and request.method == "GET":
+            return web.json_response([dataclasses.asdict(arrival) for arrival in self.fake.arrivals])
+        if request.path == "/fake/reset" and request.method == "POST":
+            self.fake.arrivals.clear()
+            return web.json_response({})
+        if not (request.method == "POST" or (request.method == "GET" and request.path.startswith("/0/public/"))):
+            return web.Response(status=405, text="Private methods are called with POST.")
+        try:
+            body = await request.read()
+        except (ConnectionError, web.RequestPayloadError):
+            return web.Response(status=400, text="The request ended too early.")
+        return await self._answer(request, body)
+
+    async def _answer(self, request: web.BaseRequest, body: bytes) -> web.Response:
+        from aiohttp import web
+
+        half = self._delay() / 2
+        if half > 0:
+            await asyncio.sleep(half)
+        gone = request.transport is None or request.transport.is_closing()
+        # The raw path: the signature covers the bytes that were sent.
+        reply = self.fake.answer(request.raw_path, request.headers, body, time.time(), sender_gone=gone)
+        if half > 0:
+            await asyncio.sleep(half)
+        return web.json_response(reply)
+
+    def _delay(self) -> float:
+        return max(0.0, self._random.uniform(self._latency - self._jitter, self._latency + self._jitter))

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+
+import pytest
+
+from krakenonce.errors import ConfigError, OutcomeUnknown, RequestNotSent
+from krakenonce.kraken import Kraken
+from krakenonce.manager import NonceManager
+from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
+
+from .helpers import CUT, HTML_502, OK, SILENCE, ScriptedServer
+
+KEY = "4/SDrDBcOOPnm3nPlNfEMMJDeRcIVqPz+QhRxIodyZbI9po/aVRiHsgX"
+SECRET = "kQH5HW/8p1uGOVjbgWA7FunAmGO8lsSUXNsu3eow76sz84Q18fWxnyRzBHCd3pd5nE9qa99HAZtuZuj6F1huXg=="
+
+
+def client(url: str, key: str = KEY, secret: str = SECRET) -> Kraken:
+    """Return a client with numbers of its own."""
+    return Kraken(key, secret, manager=NonceManager("memory:"), base_url=url, timeout=10)
+
+
+def assert_discreet(error: BaseException) -> None:
+    """Neither the message nor anything in the traceback holds the key, the secret or the body."""
+    told = "".join(traceback.format_exception(error)) + repr(error) + repr(error.__cause__)
+    for hidden in (KEY, SECRET, "API-Sign", "nonce="):
+        assert hidden not in told
+
+
+def test_a_private_call_has_krakenexs_answer(kraken: Kraken) -> None:
+    """The answer is Kraken's envelope."""
+    assert kraken.query_private("Balance") == {"error": [], "result": {"ZUSD": "100.0000"}}
+
+
+def test_errors_are_part_of_the_answer(kraken: Kraken) -> None:
+    """Kraken's error strings are returned, not raised."""
+    assert kraken.query_private("Guess") == {"error": ["EGeneral:Unknown method"]}
+
+
+def test_a_public_call_needs_no_key(server: FakeKrakenServer) -> None:
+    """Public methods work without credentials, also with parameters."""
+    with Kraken(base_url=server.url) as kraken:
+        assert kraken.query_public("SystemStatus", {"a": "b c"})["result"]["status"] == "online"
+
+
+def test_fractions_are_exact(kraken: Kraken) -> None:
+    """Fractions in Kraken's JSON become Decimals."""
+    order = {
+        "pair": "XBTUSD",
+        "type": "buy",
+        "ordertype": "limit",
+        "volume": Decimal("1E-5"),
+        "price": 37500.5,
+    }
+    placed = kraken.query_private("AddOrder", order)["result"]
+    assert placed["descr"]["order"] == "buy 0.00001000 XBTUSD @ limit 37500.5"
+    (order,) = kraken.query_private("OpenOrders")["result"]["open"].values()
+    assert isinstance(order["opentm"], Decimal)
+
+
+def test_the_callers_dict_stays_as_it_was(kraken: Kraken, fake: FakeKraken) -> None:
+    """No number is written into the caller's parameters."""
+    data = {"pair": "XBTUSD"}
+    kraken.query_private("Balance", data)
+    assert data == {"pair": "XBTUSD"}
+    assert len(fake.accepted()) == 1
+
+
+def test_a_given_number_is_used(kraken: Kraken, fake: FakeKraken) -> None:
+    """Whoever brings a number has it sent, as number or as text."""
+    kraken.query_private("Balance", {"nonce": 5})
+    kraken.query_private("Balance", {"nonce": "6"})
+    assert [arrival.nonce for arrival in fake.accepted()] == [5, 6]
+
+
+@pytest.mark.parametrize("nonce", [-1, 1.5, "now", True, [1]])
+def test_a_given_number_must_be_one(kraken: Kraken, fake: FakeKraken, nonce: object) -> None:
+    """What is no number is refused before anything is sent."""
+    with pytest.raises(ConfigError, match="nonce"):
+        kraken.query_private("Balance", {"nonce": nonce})
+    assert fake.arrivals == []
+
+
+def test_nested_parameters_are_sent_as_json(kraken: Kraken, fake: FakeKraken) -> None:
+    """A nested parameter turns the body into JSON, which Kraken's batch methods need."""
+    assert kraken.query_private("Balance", {"orders": [{"volume": Decimal("0.1")}]})["error"] == []
+    assert len(fake.accepted()) == 1
+
+
+def test_threads_of_one_key_never_cross(account: FakeAccount, fake: FakeKraken) -> None:
+    """Eight threads on a jittery network get no invalid nonce, because each waits for its turn."""
+    with (
+        FakeKrakenServer(fake, latency=0.002, jitter=0.002) as server,
+        client(server.url, account.key, account.secret) as kraken,
+        ThreadPoolExecutor(8) as threads,
+    ):
+        replies = list(threads.map(lambda _: kraken.query_private("Balance"), range(80)))
+    assert [reply["error"] for reply in replies] == [[]] * 80
+    assert fake.invalid_nonces() == []
+
+
+@pytest.mark.parametrize(("key", "secret"), [("", SECRET), (KEY, ""), ("", "")])
+def test_a_private_call_needs_credentials(server: FakeKrakenServer, key: str, secret: str) -> None:
+    """An empty key or secret is refused."""
+    with client(server.url, key, secret) as kraken, pytest.raises(ConfigError, match="key and its secret"):
+        kraken.query_private("Balance")
+
+
+@pytest.mark.parametrize(
+    ("key", "secret"),
+    [(KEY + "\n", SECRET), (KEY + " ", SECRET), (KEY + "\u00e9", SECRET), (KEY, SECRET + "\n")],
+)
+def test_unusable_credentials_are_not_quoted(server: FakeKrakenServer, key: str, secret: str) -> None:
+    """A line break from a file is refused without showing the credentials."""
+    with client(server.url, key, secret) as kraken, pytest.raises(ConfigError) as caught:
+        kraken.query_private("Balance")
+    assert_discreet(caught.value)
+
+
+def test_repr_shows_no_credentials() -> None:
+    """The client's repr holds neither key nor secret."""
+    with client("http://127.0.0.1:1") as kraken:
+        assert KEY not in repr(kraken)
+        assert SECRET not in repr(kraken)
+        assert KEY[:12] not in repr(kraken)
+
+
+@pytest.mark.parametrize("url", ["", "api.kraken.com", "ftp://api.kraken.com", "https://"])
+def test_a_base_url_must_be_one(url: str) -> None:
+    """Only http and https addresses with a host are taken."""
+    with pytest.raises(ConfigError, match=r"https://api\.kraken\.com"):
+        Kraken(base_url=url)
+
+
+def test_no_connection_means_not_sent() -> None:
+    """A refused connection is reported as not sent, without credentials."""
+    with socket.socket() as reserved:  # bound but not listening: connections are refused
+        reserved.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
+        with (
+            client(url) as kraken,
+            pytest.raises(RequestNotSent, match=r"/0/private/AddOrder at 127\.0\.0\.1") as caught,
+        ):
+            kraken.query_private("AddOrder")
+    assert caught.value.may_have_executed == "no"
+    assert_discreet(caught.value)
+
+
+def test_an_unknown_host_means_not_sent() -> None:
+    """A name that does not resolve is reported as not sent."""
+    with client("http://kraken.invalid") as kraken, pytest.raises(RequestNotSent):
+        kraken.query_private("AddOrder")
+
+
+def test_a_failed_tls_handshake_means_not_sent(server: FakeKrakenServer, fake: FakeKraken) -> None:
+    """When the other side does not speak TLS, nothing of the call has left this machine."""
+    with client(server.url.replace("http:", "https:")) as kraken, pytest.raises(RequestNotSent) as caught:
+        kraken.query_private("AddOrder")
+    assert fake.arrivals == []
+    assert_discreet(caught.value)
+
+
+@pytest.mark.parametrize("script", [(CUT,), (OK, CUT)], ids=["new connection", "kept connection"])
+def test_a_cut_connection_is_not_sent_again(script: tuple[bytes | None, ...]) -> None:
+    """When the answer never comes the outcome is unknown, and the server has seen the call exactly once."""
+    with ScriptedServer(*script) as server, client(server.url) as kraken:
+        for _ in script[:-1]:
+            kraken.query_private("Balance")
+        with pytest.raises(OutcomeUnknown, match="AddOrder") as caught:
+            kraken.query_private("AddOrder")
+    assert sum(b"/AddOrder" in request for request in server.requests) == 1
+    assert len(server.requests) == len(script)
+    assert caught.value.may_have_executed == "unknown"
+    assert_discreet(caught.value)
+
+
+def test_silence_is_an_unknown_outcome() -> None:
+    """A timeout says nothing about what became of the call."""
+    with ScriptedServer(SILENCE) as server, client(server.url) as kraken:
+        with pytest.raises(OutcomeUnknown) as caught:
+            kraken.query_private("AddOrder", timeout=0.1)
+        kraken.close()
+    assert len(server.requests) == 1
+    assert_discreet(caught.value)
+
+
+HALF = b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\nConnection: close\r\n\r\n{"error":[]'
+ECHO = f"HTTP/1.1 403 No\r\nContent-Length: {len(KEY) + 9}\r\n\r\nBad key: {KEY}".encode()
+MOVED = b"HTTP/1.1 307 Moved\r\nLocation: /0/private/AddOrder\r\nContent-Length: 0\r\n\r\n"
+LIST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (HTML_502, "502 .*<html> <b>Bad</b> </html>"),
+        (ECHO, r"403 .*Bad key: \(key\)"),
+        (MOVED, "307"),
+        (LIST, "200"),
+    ],
+)
+def test_other_answers_are_unknown_outcomes(answer: bytes, told: str) -> None:
+    """What is not Kraken's API answering says nothing about the order; the message shows what came."""
+    with (
+        ScriptedServer(answer) as server,
+        client(server.url) as kraken,
+        pytest.raises(OutcomeUnknown, match=told) as caught,
+    ):
+        kraken.query_private("AddOrder")
+    assert len(server.requests) == 1
+    assert_discreet(caught.value)
+
+
+def test_half_an_answer_is_an_unknown_outcome() -> None:
+    """An answer that stops in the middle is no answer."""
+    with ScriptedServer(HALF, CUT) as server, client(server.url) as kraken, pytest.raises(OutcomeUnknown):
+        kraken.query_private("AddOrder", timeout=0.1)
+    assert len(server.requests) == 1
+
+
+def test_public_calls_tell_the_same_way() -> None:
+    """A gateway's error page is not a public answer either."""
+    with (
+        ScriptedServer(HTML_502) as server,
+        client(server.url) as kraken,
+        pytest.raises(OutcomeUnknown, match="502"),
+    ):
+        kraken.query_public("Time")
+
+
+def test_a_forked_child_opens_its_own_connection(kraken: Kraken, fake: FakeKraken) -> None:
+    """After a fork, parent and child do not read each other's answers from one connection."""
+    kraken.query_public("Time")
+    pool = kraken._pool
+    if (child := os.fork()) == 0:
+        fine = kraken._own_pool() is not pool
+        os._exit(0 if fine else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert kraken._own_pool() is pool
+
+
+def test_the_package_and_the_wire_do_not_load_urllib3() -> None:
+    """Only the client costs the time to load urllib3."""
+    code = "import sys, krakenonce.kraken.wire, krakenonce.testing\n"
+    code += "sys.exit(bool({'urllib3', 'aiohttp'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
