@@ -123,7 +123,7 @@ class KrakenBroker:
             f"   ✅ Available USDT: ${balance.get('USDT', zero):.2f}",
         )
         for line in block:
-            print(line)
+            print(line)  # noqa: T201 - for the person at the terminal; the log is for monitoring
             logger.info(line)
         return balance
 

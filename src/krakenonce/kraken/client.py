@@ -87,7 +87,7 @@ class Kraken:
     def close(self) -> None:
         """Close the connections, and the manager if it was made here; a later call opens new ones."""
         pools = self._pool.pools
-        for key in pools.keys():
+        for key in pools.keys():  # noqa: SIM118 - not a dict, and iterating over it is refused
             pools[key].close()
         self._pool.clear()
         with self._making_manager:

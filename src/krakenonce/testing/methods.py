@@ -26,11 +26,11 @@ class Refused(Exception):
     """An answer that consists of an error string."""
 
 
-def _balance(account: FakeAccount, params: Mapping[str, str], now: float) -> dict[str, Any]:
+def _balance(account: FakeAccount, params: Mapping[str, str], now: float) -> dict[str, Any]:  # noqa: ARG001 - all methods are called alike
     return dict(account.balances)
 
 
-def _key_info(account: FakeAccount, params: Mapping[str, str], now: float) -> dict[str, Any]:
+def _key_info(account: FakeAccount, params: Mapping[str, str], now: float) -> dict[str, Any]:  # noqa: ARG001 - all methods are called alike
     return {
         "apiKeyName": account.name,
         "apiKey": account.key,
@@ -48,7 +48,7 @@ def _key_info(account: FakeAccount, params: Mapping[str, str], now: float) -> di
     }
 
 
-def _open_orders(account: FakeAccount, params: Mapping[str, str], now: float) -> dict[str, Any]:
+def _open_orders(account: FakeAccount, params: Mapping[str, str], now: float) -> dict[str, Any]:  # noqa: ARG001 - all methods are called alike
     wanted = {name: params[name] for name in ("cl_ord_id", "userref") if name in params}
     return {
         "open": {

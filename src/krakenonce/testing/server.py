@@ -56,7 +56,7 @@ class FakeKrakenServer:
         self.fake = fake
         self._host, self._port = host, port
         self._latency, self._jitter = latency, jitter
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311 - delays need no cryptography
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -83,7 +83,7 @@ class FakeKrakenServer:
             OSError: The address cannot be listened on.
         """
         try:
-            import aiohttp
+            import aiohttp  # noqa: F401 - asked for early, so that the message comes early
         except ImportError:
             raise ConfigError("The fake Kraken needs aiohttp: pip install 'krakenonce[testing]'") from None
         if self._thread is not None:
