@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import sys
 import time
 from typing import Protocol
@@ -39,17 +41,22 @@ class SystemClock:
         return time.clock_gettime_ns(_SINCE_BOOT)
 
     @staticmethod
+    @functools.cache
     def boot_id() -> str:
         """Linux: ``/proc/sys/kernel/random/boot_id``. macOS: ``sysctl kern.bootsessionuuid``."""
         return _boot_id_linux() if sys.platform == "linux" else _boot_id_bsd()
 
 
 def _boot_id_linux() -> str:
+    # Read as bytes: a text file would look up its codec under an import lock, which a forked child may find taken.
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
+        fd = os.open("/proc/sys/kernel/random/boot_id", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""  # an unknown boot is treated as another one, which is always safe
+    try:
+        return os.read(fd, 100).decode().strip()
+    finally:
+        os.close(fd)
 
 
 def _boot_id_bsd() -> str:

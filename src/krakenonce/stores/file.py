@@ -13,7 +13,8 @@ from ..clock import Clock, SystemClock
 from ..errors import NonceStoreError
 from ..rule import check_floor, check_scope
 from .filesystem import check_filesystem, make_directory, store_error
-from .scope_files import ScopeFiles, ScopeState, look
+from .scope_files import ScopeFiles
+from .scope_state import ScopeState, look
 
 if TYPE_CHECKING:
     from .protocol import ScopeStats
@@ -73,8 +74,8 @@ class FileStore:
                 "next() was called by a signal handler that interrupted next() in the same thread; "
                 "let the handler set a flag instead"
             )
-        inside.add(thread)
         try:
+            inside.add(thread)  # in here, for an interrupt may come right after it
             desk = self._free.pop()
         except IndexError:
             with self._crowded:
@@ -176,9 +177,9 @@ class FileStore:
             raise store_error("read", state.text_path, error) from error
 
     def _prepare(self) -> None:
-        if self.directory.is_dir() and self._checked:
-            return
         try:
+            if self._checked and self.directory.is_dir():
+                return
             make_directory(self.directory)
         except OSError as error:
             raise store_error("make the state directory", self.directory, error) from error

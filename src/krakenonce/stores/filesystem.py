@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import logging
 import os
 import stat
@@ -29,8 +31,6 @@ _VOLATILE = ("tmpfs", "ramfs", "overlay", "devfs")
 def sync(fd: int) -> None:
     """Put what was written to *fd* on stable storage, or raise OSError."""
     if sys.platform == "darwin":
-        import fcntl
-
         fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # fsync alone leaves it in the drive's cache
     else:
         os.fdatasync(fd)
@@ -47,6 +47,8 @@ def sync_directory(path: Path) -> None:
 
 def make_directory(path: Path) -> None:
     """Create *path* (0700) and what is missing above it, durably; leave what exists as it is."""
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "Not a directory")
     missing = []
     while not path.exists() and not path.is_symlink():
         missing.append(path)
@@ -77,8 +79,6 @@ def open_regular(path: Path, flags: int) -> int:
 
 def store_error(doing: str, path: Path, error: OSError) -> NonceStoreError:
     """Translate an OSError into one line that says what to do."""
-    import errno
-
     advice = {
         errno.ENOSPC: "free some space on this disk",
         errno.EDQUOT: "the disk quota is used up",

@@ -51,7 +51,7 @@ def last_issued(text: bytes, records: Records, *, same_boot: bool, mark_is_new: 
         # Both slots broken: the text may be stale, by what can be issued between two writes of the page cache.
         return Found(
             None if value is None else min(value + 2 * WINDOW, NONCE_MAX),
-            "both slots are broken",
+            "the mark is empty or broken in both slots",
             damaged=True,
         )
     if value is None:

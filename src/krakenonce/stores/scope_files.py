@@ -9,77 +9,35 @@ import errno
 import logging
 import os
 import time
-from fcntl import LOCK_EX, LOCK_SH, LOCK_UN, flock
+from fcntl import LOCK_EX, LOCK_UN, flock
 from os import fstat, pread, pwrite
 from typing import TYPE_CHECKING
 
-from ..errors import NonceStoreError
 from ..rule import SECOND, Anchor, judge_clock, mark_for, next_nonce
 from .filesystem import open_regular, store_error, sync, sync_directory
 from .mark import (
     FILE_SIZE,
     MarkRecord,
-    OtherVersion,
     pack,
     slot_offset,
     slots_in_writing_order,
-    unpack_file,
 )
-from .protocol import ScopeStats
 from .recovery import Found, Records, last_issued, newest
+from .scope_state import READ, of_this_boot, unpack_mark
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ..clock import Clock
+    from ..errors import NonceStoreError
+    from .scope_state import ScopeState
 
-__all__ = ["ScopeFiles", "ScopeState", "look"]
+__all__ = ["ScopeFiles"]
 
 logger = logging.getLogger("krakenonce")
 
 _DIGITS = 19  # every number from 2001 to 2^63 - 1 has 19 digits
 _COARSEST_TICK = 20_000_000  # ns; kernels stamp files with a clock of 1 to 10 ms
-_READ = 64  # enough to see that a text is longer than a number
-
-
-class ScopeState:
-    """What this process knows of a scope, shared by all its descriptors and changed only under the kernel's lock."""
-
-    __slots__ = (
-        "anchor",
-        "clock_back",
-        "clock_event",
-        "clock_forward",
-        "extended",
-        "generation",
-        "inode",
-        "issued",
-        "last",
-        "mark",
-        "mark_path",
-        "now",
-        "recovered",
-        "scope",
-        "text_path",
-    )
-
-    def __init__(self, directory: Path, scope: str) -> None:
-        self.scope = scope
-        self.text_path = directory / f"kraken_{scope}_nonce.txt"
-        self.mark_path = directory / f"kraken_{scope}_nonce.mark"
-        self.last = -1  # the largest number this process has issued
-        self.mark = -1  # the mark that this process itself has put on the disk; one it has only read does not count
-        self.now = 0  # the wall clock at the last number
-        self.anchor: Anchor | None = None
-        self.clock_event = "steady"
-        self.inode = (0, 0)
-        self.generation = 0  # goes up when a write has failed: descriptors from before are not used again
-        self.issued = self.extended = self.recovered = self.clock_back = self.clock_forward = 0
-
-    def stats(self, last: int | None, mark: int | None) -> ScopeStats:
-        """The counts so far, with the *last* number and *mark* given."""
-        counts = (self.issued, self.extended, self.recovered, self.clock_back, self.clock_forward)
-        return ScopeStats(self.scope, last, mark, *counts)
 
 
 class ScopeFiles:
@@ -91,6 +49,7 @@ class ScopeFiles:
         "_in_place_since",
         "_mark_fd",
         "_mark_is_new",
+        "_notes",
         "_text_fd",
         "generation",
         "state",
@@ -102,8 +61,9 @@ class ScopeFiles:
         self.generation = state.generation
         self._dir_fd = self._mark_fd = self._text_fd = -1
         self._in_place_since = -1
-        self._mark_is_new = not state.mark_path.exists()
+        self._notes: list[tuple[int, str]] = []
         try:
+            self._mark_is_new = not state.mark_path.exists()
             self._dir_fd = os.open(state.mark_path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._mark_fd = open_regular(state.mark_path, os.O_RDWR | os.O_CREAT)
             self._text_fd = open_regular(state.text_path, os.O_RDWR | os.O_CREAT)
@@ -122,7 +82,7 @@ class ScopeFiles:
         state, mark_fd, text_fd = self.state, self._mark_fd, self._text_fd
         try:
             flock(mark_fd, LOCK_EX)
-            text = pread(text_fd, _READ, 0)
+            text = pread(text_fd, READ, 0)
             last = int(text) if len(text) == _DIGITS and text.isdigit() else -1
             nonce = now_ns if now_ns > last else last + 1
             if last < state.last or nonce > state.mark:
@@ -138,6 +98,8 @@ class ScopeFiles:
             raise self._failed("write", state.text_path, error) from error
         finally:
             flock(mark_fd, LOCK_UN)
+            if self._notes:
+                self._log_notes()
         # Asked after the fact: files in place now were in place at the write, so nobody can have begun new ones.
         return nonce if fstat(self._dir_fd).st_mtime_ns == self._in_place_since or self._in_place() else None
 
@@ -146,21 +108,22 @@ class ScopeFiles:
         state = self.state
         try:
             flock(self._mark_fd, LOCK_EX)
-            text = pread(self._text_fd, _READ, 0)
+            text = pread(self._text_fd, READ, 0)
             records = self._read_records()
             last = self._find(text, records).last
             if last is None or floor > last:
                 last = floor
                 if floor > state.mark:
                     now_ns, boot_ns = self._clock.now_ns(), self._clock.boot_ns()
-                    self._extend(records, floor, judge_clock(self._anchor(records), now_ns, boot_ns).anchor)
-                os.ftruncate(self._text_fd, 0)
-                _write(self._text_fd, b"%d" % floor, 0)
+                    self._extend(records, floor, judge_clock(self._anchor(records), now_ns, boot_ns).anchor, text)
+                self._write_text(b"%d" % floor)
                 state.last = floor
         except OSError as error:
             raise self._failed("write", state.text_path, error) from error
         finally:
             flock(self._mark_fd, LOCK_UN)
+            if self._notes:
+                self._log_notes()
         return last if self._in_place() else None
 
     def close(self) -> None:
@@ -184,8 +147,8 @@ class ScopeFiles:
             try:
                 if not os.path.samestat(fstat(fd), os.lstat(path)):
                     return False
-            except FileNotFoundError:
-                return False
+            except OSError:
+                return False  # whatever it is, opening the files again will say it
         if time.time_ns() - changed > _COARSEST_TICK:
             self._in_place_since = changed
         return True
@@ -208,15 +171,15 @@ class ScopeFiles:
         if found.doubt:
             state.recovered += found.damaged
             level = logging.WARNING if found.damaged else logging.INFO
-            logger.log(level, "%s: %s; going on above the mark, with %d", state.text_path, found.doubt, nonce)
+            self._notes.append((level, f"{found.doubt}; going on above the mark, with {nonce}"))
         if nonce > state.mark:
-            self._extend(records, nonce, verdict.anchor)
-        if len(text) > _DIGITS:
-            os.ftruncate(self._text_fd, _DIGITS)
+            self._extend(records, nonce, verdict.anchor, text)
+        elif len(text) != _DIGITS:
+            self._write_text(b"%d" % nonce)
         return nonce
 
     def _read_records(self) -> Records:
-        return _unpack(pread(self._mark_fd, FILE_SIZE, 0), self.state)
+        return unpack_mark(pread(self._mark_fd, FILE_SIZE, 0), self.state)
 
     def _find(self, text: bytes, records: Records) -> Found:
         """Judge the state on disk, and hold it against this process's own memory."""
@@ -225,7 +188,7 @@ class ScopeFiles:
         found = last_issued(
             text,
             records,
-            same_boot=known >= 0 or _of_this_boot(record, self._clock),
+            same_boot=known >= 0 or of_this_boot(record, self._clock),
             mark_is_new=self._mark_is_new or (not text and not fstat(self._mark_fd).st_size),
         )
         if known < 0 or (found.last is not None and found.last >= known):
@@ -236,23 +199,37 @@ class ScopeFiles:
     def _anchor(self, records: Records) -> Anchor | None:
         """The last clock readings of this boot, by whichever process."""
         record, mine = newest(records), self.state.anchor
-        theirs = record.anchor if record and _of_this_boot(record, self._clock) else None
+        theirs = record.anchor if record and of_this_boot(record, self._clock) else None
         return max((anchor for anchor in (mine, theirs) if anchor), key=lambda a: a.boot_ns, default=None)
 
     def _note_clock(self, event: str, now_ns: int) -> None:
         state = self.state
         if event == "back":
             state.clock_back += 1
-            logger.warning("%s: the clock stepped back; numbers go on from the last one", state.text_path)
+            note = "the clock stepped back; numbers go on from the last one"
         elif event in ("forward", "absurd"):
             state.clock_forward += 1
-            logger.warning("%s: the clock jumped to %d ns; not believed until it lasts", state.text_path, now_ns)
+            note = f"the clock jumped to {now_ns} ns; not believed until it lasts"
         elif event == "accepted":
-            logger.warning("%s: the clock's jump has lasted and is taken as right", state.text_path)
+            note = "the clock's jump has lasted and is taken as right"
+        else:
+            return
+        self._notes.append((logging.WARNING, note))
 
-    def _extend(self, records: Records, nonce: int, anchor: Anchor) -> None:
-        """Put a mark one window above *nonce* on the disk, in both slots, before *nonce* is used."""
+    def _log_notes(self) -> None:
+        """Say what was noticed, with the lock free: a log that blocks must not stop other processes."""
+        notes, self._notes = self._notes, []
+        for level, note in notes:
+            logger.log(level, "%s: %s", self.state.text_path, note)
+
+    def _extend(self, records: Records, nonce: int, anchor: Anchor, text: bytes) -> None:
+        """Put a mark one window above *nonce* on the disk, in both slots, before *nonce* is used.
+
+        The text goes first, and back to *text* if the disk fails: a mark that rose without it would be taken for a
+        sign of damage, and each further try would climb by one window.
+        """
         state = self.state
+        self._write_text(b"%d" % nonce)
         before = newest(records)
         record = MarkRecord(
             sequence=before.sequence + 1 if before else 1,
@@ -261,84 +238,39 @@ class ScopeFiles:
             anchor=anchor,
         )
         try:
-            if before is None:
-                self._write_fresh(record)
-            else:
-                self._write_slots(records, record)
+            slot = pack(record)
+            if before is None:  # nothing valid to protect: the whole file at once, so that it has all its blocks
+                self._write_durably(slot.ljust(slot_offset(1), b"\0") + slot, 0)
+            else:  # one slot after the other, so that a torn write never touches the only good one
+                for number in slots_in_writing_order(records):
+                    self._write_durably(slot, slot_offset(number))
             if state.mark < 0:
                 sync_directory(state.mark_path.parent)  # the names, too, must outlive a power cut
         except OSError as error:
+            self._write_text(text)
             raise self._failed("make durable", state.mark_path, error) from error
         state.mark = record.mark
         state.extended += 1
         self._mark_is_new = False
 
-    def _write_fresh(self, record: MarkRecord) -> None:
-        """Nothing valid to protect: write the whole file at once, so that no later write needs a new block."""
-        slot = pack(record)
-        _write(self._mark_fd, slot.ljust(slot_offset(1), b"\0") + slot, 0)
-        sync(self._mark_fd)
+    def _write_text(self, text: bytes) -> None:
+        _write(self._text_fd, text, 0)
+        os.ftruncate(self._text_fd, len(text))
 
-    def _write_slots(self, records: Records, record: MarkRecord) -> None:
-        """Write one slot after the other, so that a torn write never touches the only good one."""
-        slot = pack(record)
-        for offset in map(slot_offset, slots_in_writing_order(records)):
-            before = pread(self._mark_fd, len(slot), offset)
-            try:
-                _write(self._mark_fd, slot, offset)
-                sync(self._mark_fd)
-            except OSError:
-                # Take the unproven mark out of the page cache again, or each further try would climb one window.
-                pwrite(self._mark_fd, before, offset)
-                raise
+    def _write_durably(self, data: bytes, offset: int) -> None:
+        """Write to the mark file and sync, or leave it as it was."""
+        before = pread(self._mark_fd, len(data), offset)
+        try:
+            _write(self._mark_fd, data, offset)
+            sync(self._mark_fd)
+        except OSError:
+            # An unproven mark left in the page cache would let each further try climb by one window.
+            pwrite(self._mark_fd, before, offset)
+            if len(before) < len(data):
+                os.ftruncate(self._mark_fd, offset + len(before))
+            raise
 
 
 def _write(fd: int, data: bytes, offset: int) -> None:
     if pwrite(fd, data, offset) != len(data):
         raise OSError(errno.ENOSPC, "written in part")
-
-
-def _of_this_boot(record: MarkRecord | None, clock: Clock) -> bool:
-    return bool(record and record.boot_id and record.boot_id == clock.boot_id())
-
-
-def look(state: ScopeState, clock: Clock) -> tuple[int | None, int | None]:
-    """Return the last number and the mark as they stand on disk, without writing or creating anything."""
-    mark_is_new = False
-    try:
-        fd = open_regular(state.mark_path, os.O_RDONLY)
-    except FileNotFoundError:
-        records: Records = (None, None)
-        mark_is_new = True
-        text = _read_text(state)
-    else:
-        try:
-            flock(fd, LOCK_SH)
-            records = _unpack(pread(fd, FILE_SIZE, 0), state)
-            text = _read_text(state)
-        finally:
-            os.close(fd)
-    record = newest(records)
-    found = last_issued(text, records, same_boot=_of_this_boot(record, clock), mark_is_new=mark_is_new)
-    return found.last, record.mark if record else None
-
-
-def _read_text(state: ScopeState) -> bytes:
-    try:
-        fd = open_regular(state.text_path, os.O_RDONLY)
-    except FileNotFoundError:
-        return b""
-    try:
-        return pread(fd, _READ, 0)
-    finally:
-        os.close(fd)
-
-
-def _unpack(mark: bytes, state: ScopeState) -> Records:
-    try:
-        return unpack_file(mark)
-    except OtherVersion as version:
-        raise NonceStoreError(
-            f"{state.mark_path} has format version {version}, which this krakenonce does not know: "
-            "use the version that wrote it, or a newer one"
-        ) from None

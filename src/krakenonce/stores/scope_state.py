@@ -1,0 +1,111 @@
+"""What is known of a scope: this process's memory of it, and a look at the disk that changes nothing."""
+
+from __future__ import annotations
+
+import os
+from fcntl import LOCK_SH, flock
+from typing import TYPE_CHECKING
+
+from ..errors import NonceStoreError
+from .filesystem import open_regular
+from .mark import FILE_SIZE, MarkRecord, OtherVersion, unpack_file
+from .protocol import ScopeStats
+from .recovery import Records, last_issued, newest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..clock import Clock
+    from ..rule import Anchor
+
+__all__ = ["READ", "ScopeState", "look", "of_this_boot", "unpack_mark"]
+
+READ = 64  # bytes of the text to read: enough to see that it is longer than a number
+
+
+class ScopeState:
+    """What this process knows of a scope, shared by all its descriptors and changed only under the kernel's lock."""
+
+    __slots__ = (
+        "anchor",
+        "clock_back",
+        "clock_event",
+        "clock_forward",
+        "extended",
+        "generation",
+        "inode",
+        "issued",
+        "last",
+        "mark",
+        "mark_path",
+        "now",
+        "recovered",
+        "scope",
+        "text_path",
+    )
+
+    def __init__(self, directory: Path, scope: str) -> None:
+        self.scope = scope
+        self.text_path = directory / f"kraken_{scope}_nonce.txt"
+        self.mark_path = directory / f"kraken_{scope}_nonce.mark"
+        self.last = -1  # the largest number this process has issued
+        self.mark = -1  # the mark that this process itself has put on the disk; one it has only read does not count
+        self.now = 0  # the wall clock at the last number
+        self.anchor: Anchor | None = None
+        self.clock_event = "steady"
+        self.inode = (0, 0)
+        self.generation = 0  # goes up when a write has failed: descriptors from before are not used again
+        self.issued = self.extended = self.recovered = self.clock_back = self.clock_forward = 0
+
+    def stats(self, last: int | None, mark: int | None) -> ScopeStats:
+        """The counts so far, with the *last* number and *mark* given."""
+        counts = (self.issued, self.extended, self.recovered, self.clock_back, self.clock_forward)
+        return ScopeStats(self.scope, last, mark, *counts)
+
+
+def look(state: ScopeState, clock: Clock) -> tuple[int | None, int | None]:
+    """Return the last number and the mark as they stand on disk, without writing or creating anything."""
+    mark_is_new = False
+    try:
+        fd = open_regular(state.mark_path, os.O_RDONLY)
+    except FileNotFoundError:
+        records: Records = (None, None)
+        mark_is_new = True
+        text = _read_text(state)
+    else:
+        try:
+            flock(fd, LOCK_SH)
+            records = unpack_mark(os.pread(fd, FILE_SIZE, 0), state)
+            text = _read_text(state)
+        finally:
+            os.close(fd)
+    record = newest(records)
+    found = last_issued(text, records, same_boot=of_this_boot(record, clock), mark_is_new=mark_is_new)
+    return found.last, record.mark if record else None
+
+
+def unpack_mark(mark: bytes, state: ScopeState) -> Records:
+    """Read both slots, or say that another version wrote them."""
+    try:
+        return unpack_file(mark)
+    except OtherVersion as version:
+        raise NonceStoreError(
+            f"{state.mark_path} has format version {version}, which this krakenonce does not know: "
+            "use the version that wrote it, or a newer one"
+        ) from None
+
+
+def of_this_boot(record: MarkRecord | None, clock: Clock) -> bool:
+    """Whether *record* was written since the machine started; no if that is unknown."""
+    return bool(record and record.boot_id and record.boot_id == clock.boot_id())
+
+
+def _read_text(state: ScopeState) -> bytes:
+    try:
+        fd = open_regular(state.text_path, os.O_RDONLY)
+    except FileNotFoundError:
+        return b""
+    try:
+        return os.pread(fd, READ, 0)
+    finally:
+        os.close(fd)

@@ -1,0 +1,236 @@
+"""Damaged, stale, changed and missing files: a stated recovery or a clear error, and never a smaller number."""
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from krakenonce.errors import NonceStoreError
+from krakenonce.rule import WINDOW
+from krakenonce.stores import FileStore
+from krakenonce.testing.clock import ManualClock
+
+from .helpers import SECOND, mark_path, read_slots, rising, take, text_path, write_slot
+
+BROKEN_TEXTS = {
+    "empty": b"",
+    "garbage": b"hello, world",
+    "negative": b"-1737159471234567890",
+    "2^64": str(2**64).encode(),
+    "binary": bytes(range(256)),
+    "too small": b"1737159471234567890",
+    "too large": b"9223372036854775806",
+    "spaces": b"   \n",
+    "hexadecimal": b"0x18f3a5b2c3d4e5f601",
+}
+
+
+@pytest.fixture
+def used(state: Path, clock: ManualClock) -> int:
+    """A state directory with numbers in it; the last of them."""
+    return take(state, clock, 3)[-1]
+
+
+@pytest.mark.parametrize("name", BROKEN_TEXTS)
+def test_a_broken_text_is_passed_by_going_above_the_mark(
+    state: Path, clock: ManualClock, used: int, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the text says, numbers go on above the mark, the log names the file, and the text is good again."""
+    mark = max(slot.mark for slot in read_slots(state) if slot)
+    text_path(state).write_bytes(BROKEN_TEXTS[name])
+    with caplog.at_level(logging.WARNING, "krakenonce"):
+        numbers = take(state, clock, 2)
+    assert numbers == [mark + 1, mark + 2]
+    assert mark + 1 > used
+    assert str(text_path(state)) in caplog.text
+    assert text_path(state).read_bytes() == str(numbers[-1]).encode()
+
+
+@pytest.mark.parametrize("name", BROKEN_TEXTS)
+def test_a_text_broken_under_a_running_process_is_noticed_at_once(state: Path, clock: ManualClock, name: str) -> None:
+    """A running process does not go on from a damaged text either."""
+    store = FileStore(state, clock=clock)
+    numbers = [store.advance("global", clock.now_ns()) for _ in range(3)]
+    text_path(state).write_bytes(BROKEN_TEXTS[name])
+    numbers += [store.advance("global", clock.now_ns()) for _ in range(3)]
+    assert rising(numbers)
+    assert numbers[3] <= numbers[2] + 2 * WINDOW
+    assert store.stats("global").recovered == 1
+
+
+def test_a_text_with_a_line_break_is_a_number(state: Path, clock: ManualClock, used: int) -> None:
+    """`echo 1800000000000000002 > file` writes the same number with a line break; it is read and tidied."""
+    text_path(state).write_text(f"{used}\n")
+    assert take(state, clock) == [used + 1]
+    assert text_path(state).read_text() == str(used + 1)
+
+
+def test_a_text_restored_from_a_backup_is_noticed(state: Path, clock: ManualClock) -> None:
+    """An old copy of the text put back under a running process brings no number back."""
+    store = FileStore(state, clock=clock)
+    first = store.advance("global", clock.now_ns())
+    clock.pass_time(1)
+    second = store.advance("global", clock.now_ns())
+    text_path(state).write_text(str(first))
+    clock.step(-100)
+    assert store.advance("global", clock.now_ns()) > second
+
+
+@pytest.mark.parametrize("slot", [0, 1])
+@pytest.mark.parametrize("damage", [b"", b"\xff" * 512, b"krakenonce mark\0" + b"\x01" * 40])
+def test_one_torn_slot_costs_nothing(state: Path, clock: ManualClock, used: int, slot: int, damage: bytes) -> None:
+    """The other slot holds the same mark, so even a reboot with the clock an hour back is safe."""
+    write_slot(state, slot, damage or b"\0" * 512)
+    clock.reboot()
+    clock.step(-3600)
+    assert take(state, clock)[0] > used + WINDOW - 10
+    assert all(read_slots(state))
+
+
+def test_a_slot_that_is_one_extension_behind_is_enough(state: Path, clock: ManualClock) -> None:
+    """Killed between the two slots' writes: the newer mark covered no number yet, the older one covers all."""
+    old = take(state, clock)[0]
+    before = mark_path(state).read_bytes()
+    clock.pass_time(3600)
+    new = take(state, clock)[0]
+    after = mark_path(state).read_bytes()
+    mark_path(state).write_bytes(after[:4096] + before[4096:])  # the second slot was not yet written
+    text_path(state).write_text(str(old))  # and so the number was not yet issued
+    assert take(state, clock)[0] >= min(new, old + 1)
+    mark_path(state).write_bytes(b"\0" * 4096 + before[4096:])  # and now the first one is torn as well
+    text_path(state).write_text(str(old))
+    assert take(state, clock)[0] > old
+
+
+@pytest.mark.parametrize("damage", ["torn", "zeros", "truncated", "one byte"])
+def test_both_slots_broken_is_the_clock_and_a_warning(
+    state: Path, clock: ManualClock, used: int, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With no mark at all, numbers go on above the text and the clock, and the log names the file."""
+    data = mark_path(state).read_bytes()
+    broken = {"torn": data[:300] + data[700:], "zeros": b"\0" * len(data), "truncated": b"", "one byte": b"k"}[damage]
+    mark_path(state).write_bytes(broken)
+    clock.step(-3600)
+    with caplog.at_level(logging.WARNING, "krakenonce"):
+        numbers = take(state, clock, 2)
+    assert numbers[0] > used
+    assert rising(numbers)
+    assert str(state) in caplog.text
+    assert all(read_slots(state))
+
+
+def test_both_slots_broken_and_no_text_is_the_clock(state: Path, clock: ManualClock, used: int) -> None:
+    """Nothing left to go by but the time."""
+    mark_path(state).write_bytes(b"broken")
+    text_path(state).unlink()
+    clock.pass_time(1)
+    assert take(state, clock) == [clock.now_ns()]
+    assert clock.now_ns() > used
+
+
+def test_a_mark_of_another_version_is_refused(state: Path, clock: ManualClock, used: int) -> None:
+    """What a later krakenonce wrote is not guessed at, and not overwritten."""
+    import zlib
+
+    data = bytearray(mark_path(state).read_bytes())
+    for start in (0, 4096):
+        data[start + 16] = 2
+        data[start + 508 : start + 512] = zlib.crc32(data[start : start + 508]).to_bytes(4, "little")
+    mark_path(state).write_bytes(data)
+    with pytest.raises(NonceStoreError, match="version 2"):
+        take(state, clock)
+    with pytest.raises(NonceStoreError, match="version 2"):
+        FileStore(state, clock=clock).peek("global")
+    assert mark_path(state).read_bytes() == data
+
+
+@pytest.mark.parametrize("which", [text_path, mark_path])
+@pytest.mark.parametrize("what", ["a directory", "a symbolic link", "a dangling link", "a pipe"])
+def test_something_else_in_the_file_s_place_is_refused(
+    state: Path, clock: ManualClock, tmp_path: Path, which: object, what: str
+) -> None:
+    """A directory, a link or a pipe is a clear error that names it, and is left as it is."""
+    path = which(state)  # type: ignore[operator]
+    state.mkdir()
+    target = tmp_path / "elsewhere"
+    if what == "a directory":
+        path.mkdir()
+    elif what == "a pipe":
+        os.mkfifo(path)
+    else:
+        if what == "a symbolic link":
+            target.write_text("1800000000000000000")
+        path.symlink_to(target)
+    with pytest.raises(NonceStoreError, match=str(path)):
+        take(state, clock)
+    assert not target.exists() or target.read_text() == "1800000000000000000"
+
+
+@pytest.mark.parametrize("victims", [("text",), ("mark",), ("text", "mark")])
+def test_files_deleted_under_a_running_process_are_made_anew(
+    state: Path, clock: ManualClock, victims: tuple[str, ...]
+) -> None:
+    """The next number is in a new file, is larger, and a second process goes on from there."""
+    store = FileStore(state, clock=clock)
+    numbers = [store.advance("global", clock.now_ns()) for _ in range(3)]
+    for victim in victims:
+        (text_path(state) if victim == "text" else mark_path(state)).unlink()
+    clock.step(-3600)
+    numbers += [store.advance("global", clock.now_ns()) for _ in range(3)]
+    assert text_path(state).read_text() == str(numbers[-1])
+    numbers += take(state, clock, 2)
+    numbers += [store.advance("global", clock.now_ns())]
+    assert rising(numbers)
+
+
+def test_a_directory_deleted_under_a_running_process_is_made_anew(state: Path, clock: ManualClock) -> None:
+    """`rm -r` of the whole state directory does not bring a number back."""
+    store = FileStore(state, clock=clock)
+    first = store.advance("global", clock.now_ns())
+    for path in (text_path(state), mark_path(state)):
+        path.unlink()
+    state.rmdir()
+    clock.step(-3600)
+    second = store.advance("global", clock.now_ns())
+    assert second > first
+    assert text_path(state).read_text() == str(second)
+
+
+def test_a_text_renamed_away_under_a_running_process_is_noticed(state: Path, clock: ManualClock) -> None:
+    """A moved or replaced text is not written to any more: another process would not see it."""
+    store = FileStore(state, clock=clock)
+    first = store.advance("global", clock.now_ns())
+    text_path(state).rename(state / "backup.txt")
+    other = take(state, clock)[0]
+    assert other > first
+    assert store.advance("global", clock.now_ns()) > other
+    assert (state / "backup.txt").read_text() != text_path(state).read_text()
+
+
+def test_the_state_directory_is_a_file(state: Path, clock: ManualClock) -> None:
+    """A file in the directory's place is a clear error."""
+    state.write_text("")
+    with pytest.raises(NonceStoreError, match="must be a directory"):
+        take(state, clock)
+
+
+def test_a_missing_directory_is_made_with_its_parents_for_this_user_only(tmp_path: Path, clock: ManualClock) -> None:
+    """Directory 0700, files 0600, whatever the umask."""
+    state = tmp_path / "a" / "b" / "state"
+    before = os.umask(0)
+    try:
+        take(state, clock)
+    finally:
+        os.umask(before)
+    assert state.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in state.iterdir()} == {0o600}
+
+
+def test_a_huge_clock_lead_is_kept(state: Path, clock: ManualClock) -> None:
+    """A scope raised far ahead of the clock stays there over restarts and reboots."""
+    FileStore(state, clock=clock).raise_floor("global", clock.now_ns() + 10**17)
+    first = take(state, clock)[0]
+    clock.reboot()
+    clock.pass_time(100 * SECOND / 10**9)
+    assert take(state, clock)[0] > first > clock.now_ns()

@@ -1,0 +1,126 @@
+"""Clocks that are wrong: back, forward, absurd, over restarts."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from krakenonce.errors import ClockError
+from krakenonce.rule import WINDOW
+from krakenonce.stores import FileStore
+from krakenonce.testing.clock import ManualClock
+
+from .helpers import SECOND, mark_path, rising, take, text_path
+
+YEAR_2500_NS = 16_725_225_600 * SECOND
+
+
+def test_an_hour_back_is_gone_on_from_at_once_and_counted(
+    state: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A step back costs nothing: no waiting, no gap, one warning."""
+    store = FileStore(state, clock=clock)
+    first = store.advance("global", clock.now_ns())
+    clock.step(-3600)
+    with caplog.at_level(logging.WARNING, "krakenonce"):
+        numbers = [store.advance("global", clock.now_ns()) for _ in range(3)]
+    assert numbers == [first + 1, first + 2, first + 3]
+    assert store.stats("global").clock_back == 1
+    assert caplog.text.count("stepped back") == 1
+
+
+def test_an_hour_forward_is_not_written_down_until_it_lasts(state: Path, clock: ManualClock) -> None:
+    """A jump forward is clamped to the time that has really passed, and accepted after a minute."""
+    store = FileStore(state, clock=clock)
+    first = store.advance("global", clock.now_ns())
+    clock.step(3600)
+    clock.pass_time(20)
+    clamped = store.advance("global", clock.now_ns())
+    assert clamped == first + 20 * SECOND
+    assert store.stats("global").clock_forward == 1
+    clock.pass_time(61)
+    assert store.advance("global", clock.now_ns()) == clock.now_ns()
+
+
+def test_a_jump_that_is_taken_back_leaves_no_trace(state: Path, clock: ManualClock) -> None:
+    """An hour forward and an hour back again: numbers are where they would have been."""
+    store = FileStore(state, clock=clock)
+    store.advance("global", clock.now_ns())
+    clock.step(3600)
+    for _ in range(30):
+        clock.pass_time(1)
+        store.advance("global", clock.now_ns())
+    clock.step(-3600)
+    clock.pass_time(1)
+    assert store.advance("global", clock.now_ns()) == clock.now_ns()
+
+
+def test_a_jump_between_two_short_processes_is_noticed_too(state: Path, clock: ManualClock) -> None:
+    """A process per number, as from cron: the mark file remembers the clocks within one boot."""
+    first = take(state, clock)[0]
+    clock.step(3600)
+    clock.pass_time(5)
+    second = take(state, clock)[0]
+    assert first < second <= first + 5 * SECOND + WINDOW
+    clock.pass_time(61)
+    assert take(state, clock) == [clock.now_ns()]
+
+
+def test_a_flood_of_calls_during_a_jump_logs_once(
+    state: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The warning does not come with every number."""
+    store = FileStore(state, clock=clock)
+    store.advance("global", clock.now_ns())
+    clock.step(3600)
+    with caplog.at_level(logging.WARNING, "krakenonce"):
+        numbers = [store.advance("global", clock.now_ns()) for _ in range(200)]
+    assert rising(numbers)
+    assert caplog.text.count("not believed") == 1
+
+
+@pytest.mark.parametrize("wall", [0, 10 * SECOND, -5, YEAR_2500_NS, 2**63, 2**64 + 5])
+def test_an_absurd_clock_is_passed_over(state: Path, clock: ManualClock, wall: int) -> None:
+    """At 1970 or in 2500 numbers go on from the last one, over a restart too, and nothing absurd is stored."""
+    store = FileStore(state, clock=clock)
+    numbers = [store.advance("global", clock.now_ns())]
+    right = clock.now_ns()
+    clock.set_wall(wall)
+    numbers += [store.advance("global", clock.now_ns()) for _ in range(3)]
+    numbers += take(state, clock, 3)
+    clock.reboot()
+    numbers += take(state, clock, 3)
+    assert rising(numbers)
+    assert numbers[-1] < numbers[0] + 3 * WINDOW
+    clock.set_wall(right + 100 * SECOND)
+    assert take(state, clock) == [clock.now_ns()]
+
+
+@pytest.mark.parametrize("wall", [0, YEAR_2500_NS])
+def test_an_absurd_clock_without_an_earlier_number_is_an_error(state: Path, clock: ManualClock, wall: int) -> None:
+    """The first number ever needs a clock that can be right; nothing is written, and it works once the clock is set."""
+    right = clock.now_ns()
+    clock.set_wall(wall)
+    with pytest.raises(ClockError, match="set the clock"):
+        take(state, clock)
+    assert not mark_path(state).read_bytes()
+    assert not text_path(state).read_bytes()
+    clock.set_wall(right)
+    assert take(state, clock) == [right]
+
+
+def test_a_strobing_clock_never_lowers_a_number_nor_runs_away(state: Path, clock: ManualClock) -> None:
+    """Bumps of up to 288 s both ways, in every number, over restarts."""
+    numbers: list[int] = []
+    start = clock.now_ns()
+    for i in range(300):
+        step = (-1) ** i * (i * 37 % 288)
+        clock.step(step)
+        clock.pass_time(0.5)
+        numbers += take(state, clock) if i % 7 == 0 else []
+        store = FileStore(state, clock=clock)
+        numbers.append(store.advance("global", clock.now_ns()))
+        store.close()
+        clock.step(-step)
+    assert rising(numbers)
+    assert numbers[-1] < start + 150 * SECOND + 300 * SECOND

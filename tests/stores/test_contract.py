@@ -1,0 +1,127 @@
+"""What every store promises."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from krakenonce.errors import InvalidFloor, InvalidScope, NonceExhausted
+from krakenonce.rule import NONCE_MAX
+from krakenonce.stores import FileStore, MemoryStore, NonceStore
+from krakenonce.testing.clock import ManualClock
+
+from .helpers import SECOND, rising
+
+NOW = ManualClock().now_ns()
+
+
+@pytest.fixture(params=["file", "memory"])
+def store(request: pytest.FixtureRequest, state: Path, clock: ManualClock) -> Iterator[NonceStore]:
+    """Each kind of store, new and empty."""
+    store: NonceStore = FileStore(state, clock=clock) if request.param == "file" else MemoryStore()
+    yield store
+    store.close()
+
+
+def test_numbers_follow_the_clock(store: NonceStore) -> None:
+    """With time between the calls, the number is the time."""
+    assert [store.advance("global", NOW + i) for i in (0, 7, 5000)] == [NOW, NOW + 7, NOW + 5000]
+
+
+def test_numbers_rise_by_one_while_the_clock_stands_still(store: NonceStore) -> None:
+    """A frozen clock gives consecutive numbers."""
+    assert [store.advance("global", NOW) for _ in range(4)] == [NOW, NOW + 1, NOW + 2, NOW + 3]
+
+
+def test_numbers_rise_while_the_clock_falls(store: NonceStore) -> None:
+    """An hour back makes no number smaller."""
+    first = store.advance("global", NOW)
+    assert [store.advance("global", NOW - 3600 * SECOND) for _ in range(3)] == [first + 1, first + 2, first + 3]
+
+
+def test_scopes_are_counters_of_their_own(store: NonceStore) -> None:
+    """One scope's numbers do not touch another's."""
+    store.raise_floor("far-ahead", 2 * NOW)
+    assert store.advance("far-ahead", NOW) == 2 * NOW + 1
+    assert store.advance("global", NOW) == NOW
+    assert store.scopes() == ["far-ahead", "global"]
+
+
+def test_peek_tells_the_last_number_and_changes_nothing(store: NonceStore) -> None:
+    """Peeking is free: None before the first number, then the last one."""
+    assert store.peek("global") is None
+    assert store.scopes() == []
+    number = store.advance("global", NOW)
+    assert [store.peek("global"), store.peek("global")] == [number, number]
+    assert store.advance("global", NOW) == number + 1
+
+
+def test_a_floor_is_passed_by_the_next_number(store: NonceStore) -> None:
+    """After raise_floor(F) the next number is F + 1 if the clock is not further."""
+    store.raise_floor("global", NOW + 500)
+    assert store.peek("global") == NOW + 500
+    assert store.advance("global", NOW) == NOW + 501
+
+
+@pytest.mark.parametrize("floor", [0, 5, NOW - 1, NOW])
+def test_a_lower_floor_changes_nothing(store: NonceStore, floor: int) -> None:
+    """A floor never lowers the number."""
+    first = store.advance("global", NOW)
+    store.raise_floor("global", floor)
+    assert store.advance("global", NOW) == first + 1
+
+
+@pytest.mark.parametrize("floor", [-1, NONCE_MAX, 2**64, True, 1.0])
+def test_a_floor_out_of_range_is_refused_and_changes_nothing(store: NonceStore, floor: int) -> None:
+    """Negative floors, and those that leave no number, are errors."""
+    with pytest.raises(InvalidFloor):
+        store.raise_floor("global", floor)
+    assert store.advance("global", NOW) == NOW
+
+
+def test_the_end_is_refused_before_anything_is_written(store: NonceStore) -> None:
+    """At 2^63 - 1 the scope ends, and stays at its end."""
+    store.raise_floor("global", NONCE_MAX - 1)
+    assert store.advance("global", NOW) == NONCE_MAX
+    for _ in range(2):
+        with pytest.raises(NonceExhausted):
+            store.advance("global", NOW)
+    assert store.peek("global") == NONCE_MAX
+
+
+@pytest.mark.parametrize("scope", ["", "a/b", "..", "é", "x" * 300])
+def test_a_bad_scope_is_refused_everywhere(store: NonceStore, scope: str) -> None:
+    """No method takes a name that cannot be a file's."""
+    for call in (
+        lambda: store.advance(scope, NOW),
+        lambda: store.peek(scope),
+        lambda: store.raise_floor(scope, 1),
+        lambda: store.stats(scope),
+    ):
+        with pytest.raises(InvalidScope):
+            call()
+
+
+def test_no_number_is_given_twice_to_threads(store: NonceStore) -> None:
+    """Eight threads, one counter: all numbers differ and each thread's rise."""
+    taken: list[list[int]] = [[] for _ in range(8)]
+
+    def run(mine: list[int]) -> None:
+        mine.extend(store.advance("global", NOW) for _ in range(500))
+
+    threads = [threading.Thread(target=run, args=(mine,)) for mine in taken]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(rising(mine) for mine in taken)
+    assert sorted(n for mine in taken for n in mine) == list(range(NOW, NOW + 4000))
+    assert store.stats("global").issued == 4000
+
+
+def test_closing_may_be_repeated(store: NonceStore) -> None:
+    """Closing twice is closing once."""
+    store.advance("global", NOW)
+    store.close()
+    store.close()

@@ -1,0 +1,73 @@
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from krakenonce.rule import EARLIEST, LATEST, NONCE_MAX, Anchor
+from krakenonce.stores.mark import (
+    FILE_SIZE,
+    MarkRecord,
+    OtherVersion,
+    pack,
+    slot_offset,
+    slots_in_writing_order,
+    unpack_file,
+)
+
+u64 = st.integers(0, 2**63)
+anchors = st.builds(Anchor, st.integers(EARLIEST, LATEST - 1), u64, u64)
+records = st.builds(MarkRecord, u64, st.integers(0, NONCE_MAX), st.text("abcdef0123456789-", max_size=36), anchors)
+
+
+def file_of(first: bytes, second: bytes) -> bytes:
+    """A mark file with these slots."""
+    return first.ljust(slot_offset(1), b"\0") + second
+
+
+@given(first=records, second=records)
+def test_what_is_written_is_read_back(first: MarkRecord, second: MarkRecord) -> None:
+    """Both slots survive the way to the disk and back."""
+    data = file_of(pack(first), pack(second))
+    assert len(data) == FILE_SIZE
+    assert unpack_file(data) == (first, second)
+
+
+@given(record=records, where=st.integers(0, 511), bit=st.integers(0, 7))
+def test_one_flipped_bit_makes_a_slot_invalid(record: MarkRecord, where: int, bit: int) -> None:
+    """A damaged slot is never taken for a good one."""
+    slot = bytearray(pack(record))
+    slot[where] ^= 1 << bit
+    assert unpack_file(file_of(bytes(slot), pack(record))) == (None, record)
+
+
+@given(old=records, new=records, cut=st.integers(1, 511))
+def test_a_torn_write_leaves_the_old_slot_or_none(old: MarkRecord, new: MarkRecord, cut: int) -> None:
+    """Half of a new record over an old one is not a record, unless it changes nothing."""
+    torn = pack(new)[:cut] + pack(old)[cut:]
+    found, _ = unpack_file(file_of(torn, b""))
+    assert found in ((old, new) if torn in (pack(old), pack(new)) else (None,))
+
+
+@given(data=st.binary(max_size=6000))
+def test_arbitrary_bytes_are_no_record(data: bytes) -> None:
+    """Garbage of any length is two empty slots."""
+    assert unpack_file(data) == (None, None)
+
+
+def test_a_whole_record_of_another_version_is_not_guessed_at() -> None:
+    """A slot that is whole but of another version is an error, not damage."""
+    body = bytearray(pack(MarkRecord(1, 2, "boot", Anchor(EARLIEST, 1)))[:-4])
+    body[16] = 99
+    slot = bytes(body) + zlib.crc32(body).to_bytes(4, "little")
+    with pytest.raises(OtherVersion):
+        unpack_file(file_of(slot, b""))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "order"), [(1, 2, (0, 1)), (2, 1, (1, 0)), (None, 1, (0, 1)), (1, None, (1, 0))]
+)
+def test_the_worse_slot_is_written_first(first: int | None, second: int | None, order: tuple[int, int]) -> None:
+    """The only good slot is never overwritten while the other is in doubt."""
+    slots = tuple(None if n is None else MarkRecord(n, 5, "", Anchor(EARLIEST, 1)) for n in (first, second))
+    assert slots_in_writing_order((slots[0], slots[1])) == order

@@ -1,0 +1,353 @@
+"""Threads, forks, processes, kills: one counter for all of them, in real processes on real files."""
+
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from krakenonce.errors import NonceStoreError
+from krakenonce.manager import NonceManager
+from krakenonce.stores import FileStore
+from tests.order import Issue, violations
+
+from .helpers import finish, hear, say, start_python, text_path
+
+TAKE_IN_THREADS = """
+import sys, threading, time
+from krakenonce.manager import NonceManager
+manager, threads, count = NonceManager(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+sys.stdin.readline()
+def run(mine):
+    for _ in range(count):
+        asked = time.monotonic_ns()
+        number = manager.next()
+        mine.append((asked, time.monotonic_ns(), number))
+taken = [[] for _ in range(threads)]
+workers = [threading.Thread(target=run, args=(mine,)) for mine in taken]
+for worker in workers: worker.start()
+for worker in workers: worker.join()
+for mine in taken:
+    for line in mine: print(*line)
+"""
+
+TAKE_UNTIL_KILLED = """
+import os, sys, time
+from krakenonce.manager import NonceManager
+manager = NonceManager(sys.argv[1])
+while True:
+    asked = time.monotonic_ns()
+    number = manager.next()
+    os.write(1, b"%d %d %d\\n" % (asked, time.monotonic_ns(), number))
+"""
+
+
+def collect(output: str, who: str) -> list[Issue]:
+    """The numbers that a process has told, complete lines only."""
+    lines = output.split("\n")[:-1]
+    return [Issue(*[int(word) for word in line.split()][:3], who=who) for line in lines]
+
+
+@pytest.mark.parametrize(("processes", "threads"), [(4, 4), (8, 1), (1, 40)])
+def test_processes_and_threads_share_one_counter(state: Path, processes: int, threads: int) -> None:
+    """No number twice and none out of order, from the very first one in a directory that does not exist yet."""
+    workers = [start_python(TAKE_IN_THREADS, state, threads, 4000 // processes // threads) for _ in range(processes)]
+    for worker in workers:
+        say(worker, "go")
+    issues = [issue for i, worker in enumerate(workers) for issue in collect(finish(worker), f"process {i}")]
+    assert len(issues) == 4000 // processes // threads * threads * processes
+    assert violations(issues) == []
+
+
+def test_killed_processes_take_no_number_back(state: Path) -> None:
+    """SIGKILL at random moments, forty times, two processes at a time: what was told is never told again."""
+    rng = random.Random(7)
+    issues: list[Issue] = []
+    for i in range(20):
+        pair = [start_python(TAKE_UNTIL_KILLED, state) for _ in range(2)]
+        for worker in pair:
+            issues += collect(hear(worker), f"pid {worker.pid}")
+        time.sleep(rng.random() * 0.02)  # the moment of death is the point, not something waited for
+        for worker in pair:
+            worker.send_signal(signal.SIGKILL)
+        for worker in pair:
+            issues += collect(finish(worker), f"run {i} pid {worker.pid}")
+    assert len(issues) > 100
+    assert violations(issues) == []
+    assert NonceManager(state).next() > max(issue.number for issue in issues)
+
+
+def test_a_stopped_process_does_not_lose_the_others_order(state: Path) -> None:
+    """SIGSTOP for a while and SIGCONT: a process that comes back goes on above what others have taken."""
+    worker = start_python(TAKE_UNTIL_KILLED, state)
+    manager = NonceManager(state)
+    issues: list[Issue] = []
+    for _ in range(5):
+        issues += collect(hear(worker), "stopped")
+        worker.send_signal(signal.SIGSTOP)
+        os.waitpid(worker.pid, os.WUNTRACED)
+        done = threading.Event()
+
+        def take_some(done: threading.Event = done, issues: list[Issue] = issues) -> None:
+            for _ in range(20):
+                asked = time.monotonic_ns()
+                number = manager.next()
+                issues.append(Issue(asked, time.monotonic_ns(), number, "us"))
+            done.set()
+
+        taker = threading.Thread(target=take_some)
+        taker.start()
+        done.wait(0.2)  # it may have been stopped inside the step: then we wait until it goes on
+        worker.send_signal(signal.SIGCONT)
+        taker.join()
+    worker.kill()
+    issues += collect(finish(worker), "stopped")
+    assert violations(issues) == []
+
+
+def fork_and_take(manager: NonceManager, count: int) -> list[Issue]:
+    """Numbers that a forked child of ours took, told through a pipe."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with os.fdopen(writing, "w") as pipe:
+                for _ in range(count):
+                    asked = time.monotonic_ns()
+                    number = manager.next()
+                    pipe.write(f"{asked} {time.monotonic_ns()} {number}\n")
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        told = pipe.read()
+    assert os.waitpid(pid, 0)[1] == 0
+    return collect(told, f"child {pid}")
+
+
+def test_a_fork_shares_the_counter(state: Path) -> None:
+    """Parent and child go on from the same files, each with descriptors of its own."""
+    manager = NonceManager(state)
+    issues = []
+    for _ in range(10):
+        asked = time.monotonic_ns()
+        number = manager.next()
+        issues.append(Issue(asked, time.monotonic_ns(), number, "parent"))
+        issues += fork_and_take(manager, 20)
+    assert len(issues) == 210
+    assert violations(issues) == []
+
+
+def test_a_fork_while_threads_are_inside_the_step(state: Path) -> None:
+    """A child born while other threads hold the lock has neither a stuck lock nor the parent's."""
+    manager = NonceManager(state)
+    stop = threading.Event()
+    issues: list[Issue] = []
+
+    def run() -> None:
+        while not stop.is_set():
+            asked = time.monotonic_ns()
+            number = manager.next()
+            issues.append(Issue(asked, time.monotonic_ns(), number, "parent"))
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    children = [issue for _ in range(25) for issue in fork_and_take(manager, 10)]
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert len(children) == 250
+    assert violations(issues + children) == []
+
+
+def test_a_child_does_not_free_the_parent_s_lock(state: Path) -> None:
+    """The child closes what it inherited, and the kernel's lock stays with the parent."""
+    import fcntl
+
+    manager = NonceManager(state)
+    manager.next()
+    ours = os.open(state / "kraken_global_nonce.mark", os.O_RDWR)
+    fcntl.flock(ours, fcntl.LOCK_EX)
+    pid = os.fork()
+    if pid == 0:
+        manager.close()
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    other = os.open(state / "kraken_global_nonce.mark", os.O_RDWR)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(ours)
+    os.close(other)
+
+
+def take_for_spawn(state: str, count: int) -> list[int]:
+    """Numbers, in a spawned process."""
+    manager = NonceManager(state)
+    return [manager.next() for _ in range(count)]
+
+
+def test_spawned_workers_share_the_counter(state: Path) -> None:
+    """The way multiprocessing starts workers on macOS."""
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        taken = pool.starmap(take_for_spawn, [(str(state), 50)] * 4)
+    assert all(mine == sorted(mine) for mine in taken)
+    assert len({number for mine in taken for number in mine}) == 200
+
+
+def test_many_managers_in_one_process_share_the_counter(state: Path) -> None:
+    """A manager per object, as bots like to do it."""
+    managers = [NonceManager(state) for _ in range(30)]
+    numbers = [manager.next() for _ in range(5) for manager in managers]
+    assert numbers == sorted(set(numbers))
+    for manager in managers:
+        manager.close()
+
+
+def test_ten_thousand_scopes_need_few_descriptors(state: Path) -> None:
+    """10,000 counters in one process under `ulimit -n 256`."""
+    code = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+from krakenonce.manager import NonceManager
+manager = NonceManager(sys.argv[1])
+first = [manager.next(f"scope-{i}") for i in range(10_000)]
+again = [manager.next(f"scope-{i}") for i in range(0, 10_000, 100)]
+assert all(b > a for a, b in zip(first[::100], again))
+print(len(manager.store.scopes()))
+"""
+    assert finish(start_python(code, state)) == "10000\n"
+
+
+def test_sixty_threads_do_not_use_up_the_descriptors(state: Path) -> None:
+    """More threads than places at the files take turns."""
+    store = FileStore(state)
+    barrier = threading.Barrier(60)
+    taken: list[int] = []
+
+    def run() -> None:
+        barrier.wait()
+        taken.extend(store.advance(f"scope-{i % 7}", time.time_ns()) for i in range(20))
+
+    threads = [threading.Thread(target=run) for _ in range(60)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == 1200
+    assert len(open_files(state)) <= 3 * 4 * 9
+
+
+def open_files(state: Path) -> list[str]:
+    """This process's open files below *state*."""
+    links = []
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            links.append(os.readlink(f"/proc/self/fd/{fd}"))
+        except FileNotFoundError:  # the listing's own
+            continue
+    return [link for link in links if link.startswith(str(state))]
+
+
+def test_closing_gives_back_every_descriptor(state: Path) -> None:
+    """After close() nothing below the state directory is open, and next() is an error."""
+    manager = NonceManager(state)
+    for i in range(20):
+        manager.next(f"scope-{i}")
+    assert open_files(state)
+    manager.close()
+    assert open_files(state) == []
+    with pytest.raises(NonceStoreError, match="closed"):
+        manager.next()
+
+
+def test_a_child_program_inherits_no_descriptor(state: Path) -> None:
+    """Descriptors are closed on exec, so that no stranger keeps a lock alive."""
+    NonceManager(state).next()
+    answer = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import os; print(*(os.readlink(f.path) for f in os.scandir('/proc/self/fd') if f.is_symlink() and os.path.exists(f.path)))",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        close_fds=False,
+    )
+    assert "/" in answer.stdout
+    assert str(state) not in answer.stdout
+
+
+def test_a_signal_handler_that_takes_a_number_does_not_hang(state: Path) -> None:
+    """In the middle of next() it gets a clear error instead of waiting for itself; elsewhere it gets a number."""
+    manager = NonceManager(state)
+    outcomes: list[object] = []
+
+    def handler(_signal: int, _frame: object) -> None:
+        try:
+            outcomes.append(manager.next())
+        except NonceStoreError as error:
+            outcomes.append(str(error))
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    try:
+        numbers = [manager.next() for _ in range(20_000)]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert numbers == sorted(set(numbers))
+    assert any("signal handler" in str(outcome) for outcome in outcomes)
+
+
+INTERRUPT = """
+import logging, os, random, signal, sys
+from krakenonce.manager import NonceManager
+logging.disable()  # an interrupt in the very first number is noticed as damage, rightly
+manager, rng = NonceManager(sys.argv[1]), random.Random(3)
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+interrupts = 0
+for _ in range(300):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, rng.uniform(0.00005, 0.0015))
+        while True:
+            os.write(1, b"%d\\n" % manager.next())
+    except KeyboardInterrupt:
+        interrupts += 1
+os.write(1, b"interrupted %d\\n" % interrupts)
+sys.stdin.readline()
+os.write(1, b"%d\\n" % manager.next())
+"""
+
+
+def test_an_interrupt_in_the_middle_leaves_nothing_locked(state: Path) -> None:
+    """KeyboardInterrupt anywhere inside next(), 300 times: others get numbers at once, and so does the interrupted."""
+    worker = start_python(INTERRUPT, state)
+    numbers = []
+    while (line := hear(worker)) != "interrupted 300\n":
+        numbers.append(int(line))
+    other = NonceManager(state).next()
+    say(worker, "go on")
+    numbers += [other, int(finish(worker))]
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] < time.time_ns() + 60 * 10**9
+
+
+def test_memory_does_not_grow_with_the_numbers(state: Path) -> None:
+    """A hundred thousand numbers leave the process as large as it was."""
+    manager = NonceManager(state)
+    for _ in range(20_000):
+        manager.next()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(100_000):
+        manager.next()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1024  # KiB
+    assert len(text_path(state).read_text()) == 19

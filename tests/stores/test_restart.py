@@ -1,0 +1,164 @@
+"""Restarts, reboots and power cuts: no number after them is smaller than one before."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from krakenonce.rule import WINDOW
+from krakenonce.stores import FileStore, scope_files
+from krakenonce.stores.filesystem import sync
+from krakenonce.stores.mark import unpack_file
+from krakenonce.testing.clock import ManualClock
+
+from .helpers import SECOND, mark_path, read_slots, rising, take, text_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture
+def durable(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """What a power cut would leave: the contents of each file at its last sync."""
+    kept: dict[str, bytes] = {}
+
+    def sync_and_keep(fd: int) -> None:
+        sync(fd)
+        kept[os.readlink(f"/proc/self/fd/{fd}")] = os.pread(fd, 10_000, 0)
+
+    monkeypatch.setattr(scope_files, "sync", sync_and_keep)
+    return kept
+
+
+def cut_power(state: Path, clock: ManualClock, durable: dict[str, bytes], *, text: bytes | None) -> None:
+    """Bring the directory into the state that a power cut may leave, and boot again."""
+    mark_path(state).write_bytes(durable[str(mark_path(state))])
+    if text is None:
+        text_path(state).unlink()
+    else:
+        text_path(state).write_bytes(text)
+    clock.reboot()
+
+
+def test_the_number_is_in_the_file_before_it_is_returned(state: Path, clock: ManualClock) -> None:
+    """The text file holds each number, 19 digits, when the caller gets it."""
+    store = FileStore(state, clock=clock)
+    for _ in range(50):
+        number = store.advance("global", clock.now_ns())
+        assert text_path(state).read_bytes() == str(number).encode()
+        clock.pass_time(0.7)
+
+
+def test_a_restart_on_the_same_boot_goes_on_exactly(state: Path, clock: ManualClock) -> None:
+    """Within one boot nothing is skipped: the text is exact."""
+    last = take(state, clock, 5)[-1]
+    clock.step(-3600)
+    assert take(state, clock) == [last + 1]
+
+
+def test_a_reboot_starts_above_the_mark(state: Path, clock: ManualClock) -> None:
+    """After another boot the text may be stale, so the mark counts."""
+    first = take(state, clock)[0]
+    clock.reboot()
+    assert take(state, clock) == [first + WINDOW + 1]
+
+
+def test_an_unknown_boot_counts_as_another_one_but_only_at_the_start(state: Path, clock: ManualClock) -> None:
+    """Without a boot id each process starts above the mark once, and does not climb a window per number."""
+    clock.reboot("")
+    first, second = FileStore(state, clock=clock), FileStore(state, clock=clock)
+    numbers = [store.advance("global", clock.now_ns()) for _ in range(10) for store in (first, second)]
+    assert rising(numbers)
+    assert numbers[-1] - numbers[0] < 3 * WINDOW
+
+
+@pytest.mark.parametrize("text", [None, b"", b"17", b"1799999999000000000"])
+def test_a_power_cut_never_brings_a_number_back(
+    state: Path, clock: ManualClock, durable: dict[str, bytes], text: bytes | None
+) -> None:
+    """Whatever older text the disk has, with only the synced mark, numbers go on above all that were issued."""
+    issued = []
+    store = FileStore(state, clock=clock)
+    for _ in range(100):
+        issued.append(store.advance("global", clock.now_ns()))
+        clock.pass_time(0.7)
+    store.close()
+    cut_power(state, clock, durable, text=text)
+    clock.step(-3600)
+    assert take(state, clock)[0] > max(issued)
+
+
+def test_each_number_is_below_a_mark_that_was_synced_before(
+    state: Path, clock: ManualClock, durable: dict[str, bytes]
+) -> None:
+    """Durable before visible: the disk's mark covers the number at the moment it is returned (invariant 1)."""
+    store = FileStore(state, clock=clock)
+    for _ in range(60):
+        number = store.advance("global", clock.now_ns())
+        slots = unpack_file(durable[str(mark_path(state))])
+        assert all(slot is not None and slot.mark >= number for slot in slots)
+        clock.pass_time(0.9)
+
+
+def test_a_mark_that_was_only_read_is_not_believed(state: Path, clock: ManualClock, durable: dict[str, bytes]) -> None:
+    """A process killed between write and sync leaves a mark in memory only; who opens next writes its own."""
+    first = take(state, clock)[0]
+    on_disk = durable[str(mark_path(state))]
+    durable.clear()  # from here on only what the next process syncs itself survives
+    second = take(state, clock)[0]
+    assert durable, "the new process has synced nothing of its own"
+    assert second > first
+    assert durable[str(mark_path(state))] != on_disk
+    cut_power(state, clock, durable, text=str(first).encode())
+    assert take(state, clock)[0] > second
+
+
+def test_the_mark_is_synced_once_per_window_and_not_per_number(state: Path, clock: ManualClock) -> None:
+    """A thousand numbers in ten seconds cost one extension, in a hundred seconds about ten."""
+    store = FileStore(state, clock=clock)
+    for _ in range(1000):
+        store.advance("global", clock.now_ns())
+        clock.pass_time(0.0099)
+    assert store.stats("global").extended == 1
+    for _ in range(1000):
+        store.advance("global", clock.now_ns())
+        clock.pass_time(0.1)
+    assert store.stats("global").extended in (10, 11)
+
+
+def test_the_mark_never_goes_down(state: Path, clock: ManualClock) -> None:
+    """Through clock steps, floors and restarts, the mark on disk only rises (invariant 2)."""
+    marks = []
+    moves: list[Callable[[], None]] = [
+        lambda: clock.step(-7200),
+        lambda: clock.pass_time(11),
+        lambda: FileStore(state, clock=clock).raise_floor("global", clock.now_ns() + 5000 * SECOND),
+        lambda: clock.step(-3600),
+        lambda: clock.reboot("boot 3"),
+        lambda: clock.pass_time(9000),
+    ]
+    for move in moves:
+        take(state, clock, 3)
+        slots = read_slots(state)
+        marks.append(max(slot.mark for slot in slots if slot))
+        move()
+    take(state, clock)
+    assert marks == sorted(marks)
+
+
+def test_a_floor_survives_a_power_cut(state: Path, clock: ManualClock, durable: dict[str, bytes]) -> None:
+    """raise_floor returns when the floor is on the disk."""
+    take(state, clock)
+    floor = clock.now_ns() + 10**15
+    FileStore(state, clock=clock).raise_floor("global", floor)
+    cut_power(state, clock, durable, text=None)
+    assert take(state, clock)[0] > floor
+
+
+def test_a_text_without_a_mark_is_adopted(state: Path, clock: ManualClock) -> None:
+    """A text file left by a manager that keeps no mark is where the numbers go on."""
+    state.mkdir()
+    ahead = clock.now_ns() + 3600 * SECOND
+    text_path(state).write_text(str(ahead))
+    assert take(state, clock) == [ahead + 1]

@@ -1,0 +1,123 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from krakenonce.errors import ClockError, InvalidFloor, InvalidScope, NonceExhausted
+from krakenonce.rule import (
+    EARLIEST,
+    LATEST,
+    NONCE_MAX,
+    SECOND,
+    STEP_LASTS,
+    STEP_LIMIT,
+    WINDOW,
+    Anchor,
+    check_floor,
+    check_scope,
+    judge_clock,
+    mark_for,
+    next_nonce,
+)
+
+NOW = 1_800_000_000 * SECOND
+sane_times = st.integers(EARLIEST, LATEST - 1)
+
+
+@given(last=st.none() | st.integers(0, NONCE_MAX - 1), now=sane_times)
+def test_the_next_number_is_the_clock_or_one_more_than_the_last(last: int | None, now: int) -> None:
+    """The rule is max(last + 1, now)."""
+    assert next_nonce(last, now) == max(-1 if last is None else last + 1, now)
+
+
+@given(last=st.integers(EARLIEST, NONCE_MAX - 1), now=st.integers())
+def test_no_clock_however_absurd_lowers_the_number(last: int, now: int) -> None:
+    """A clock reading of any size never makes the number fall."""
+    assert next_nonce(last, now) > last
+
+
+@pytest.mark.parametrize("now", [0, -1, EARLIEST - 1, LATEST, 2**64, 16_725_225_600 * SECOND])
+def test_an_absurd_clock_is_never_the_number(now: int) -> None:
+    """A clock before 2020 or after 2200 is passed over, or refused when there is nothing else to go by."""
+    assert next_nonce(NOW, now) == NOW + 1
+    with pytest.raises(ClockError, match="set the clock"):
+        next_nonce(None, now)
+
+
+def test_the_last_number_there_is_can_be_issued_and_no_other_after_it() -> None:
+    """2^63 - 1 is issued, and then nothing more."""
+    assert next_nonce(NONCE_MAX - 1, NOW) == NONCE_MAX
+    with pytest.raises(NonceExhausted, match="new API key"):
+        next_nonce(NONCE_MAX, NOW)
+
+
+def test_the_mark_runs_one_window_ahead_but_not_past_the_end() -> None:
+    """The mark is the number plus ten seconds, at most 2^63 - 1."""
+    assert mark_for(NOW) == NOW + WINDOW
+    assert mark_for(NONCE_MAX - 1) == NONCE_MAX
+
+
+@pytest.mark.parametrize("floor", [-1, NONCE_MAX, 2**64, 1.5, "7", None, True])
+def test_a_floor_that_is_no_number_in_range_is_refused(floor: object) -> None:
+    """A floor is a whole number from 0 to 2^63 - 2."""
+    with pytest.raises(InvalidFloor, match="whole number from 0 to 2"):
+        check_floor(floor)
+
+
+@pytest.mark.parametrize("scope", ["", "a/b", "..", "a.b", "ключ", "x" * 65, "x" * 300, "a b", "a\0", None, 7])
+def test_a_scope_that_cannot_name_a_file_is_refused(scope: object) -> None:
+    """A scope is named by 1 to 64 letters, digits, - or _."""
+    with pytest.raises(InvalidScope, match="1 to 64 letters"):
+        check_scope(scope)
+
+
+def test_a_key_passed_as_scope_is_not_repeated_in_the_message() -> None:
+    """The message tells the wrong letter and its place, not the name."""
+    key = "4/SDrDBcOOPnm3nPlNfEMMJDeRcIVqPz+QhRxIodyZbI9po/aVRiHsgX"
+    with pytest.raises(InvalidScope) as caught:
+        check_scope(key)
+    assert key[2:12] not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("step", "event", "believed"),
+    [
+        (0, "steady", True),
+        (-SECOND, "steady", True),
+        (-SECOND - 1, "back", True),
+        (-3600 * SECOND, "back", True),
+        (STEP_LIMIT, "steady", True),
+        (STEP_LIMIT + 1, "forward", False),
+        (3600 * SECOND, "forward", False),
+    ],
+)
+def test_a_step_of_the_wall_clock_is_judged_by_the_time_since_boot(step: int, event: str, believed: bool) -> None:
+    """Back and small steps are believed; forward by more than a minute is not, at first."""
+    verdict = judge_clock(Anchor(NOW, 5 * SECOND), NOW + 10 * SECOND + step, 15 * SECOND)
+    assert verdict.event == event
+    assert verdict.now_ns == NOW + 10 * SECOND + (step if believed else 0)
+
+
+def test_a_step_that_lasts_is_believed_in_the_end() -> None:
+    """After a minute at the new time, the new time is right."""
+    hour = 3600 * SECOND
+    first = judge_clock(Anchor(NOW, SECOND), NOW + hour, SECOND)
+    almost = judge_clock(first.anchor, NOW + hour + STEP_LASTS - 1, STEP_LASTS + SECOND - 1)
+    assert (first.event, almost.event) == ("forward", "forward")
+    lasted = judge_clock(almost.anchor, NOW + hour + STEP_LASTS, STEP_LASTS + SECOND)
+    assert (lasted.event, lasted.now_ns) == ("accepted", NOW + hour + STEP_LASTS)
+
+
+def test_a_step_that_was_taken_back_counts_for_nothing() -> None:
+    """A clock that jumps, comes back and jumps again has to last anew."""
+    hour = 3600 * SECOND
+    jumped = judge_clock(Anchor(NOW, SECOND), NOW + hour, SECOND)
+    back = judge_clock(jumped.anchor, NOW + 50 * SECOND, 51 * SECOND)
+    again = judge_clock(back.anchor, NOW + hour + 70 * SECOND, 71 * SECOND)
+    assert (back.event, again.event) == ("steady", "forward")
+
+
+@given(anchor=st.builds(Anchor, sane_times, st.integers(0, 10**18)), wall=st.integers(0, 2**64), slept=st.integers(0))
+def test_the_time_believed_is_never_far_ahead_of_what_has_passed(anchor: Anchor, wall: int, slept: int) -> None:
+    """Unless a step has lasted, time is at most a minute ahead of the projection."""
+    verdict = judge_clock(anchor, wall, anchor.boot_ns + slept)
+    assert verdict.now_ns <= anchor.wall_ns + slept + STEP_LIMIT
