@@ -51,8 +51,8 @@ while True:
 
 def collect(output: str, who: str) -> list[Issue]:
     """The numbers that a process has told, complete lines only."""
-    lines = output.split("\n")[:-1]
-    return [Issue(*[int(word) for word in line.split()][:3], who=who) for line in lines]
+    told = ([int(word) for word in line.split()] for line in output.split("\n")[:-1])
+    return [Issue(asked, answered, number, who) for asked, answered, number in told]
 
 
 @pytest.mark.parametrize(("processes", "threads"), [(4, 4), (8, 1), (1, 40)])
@@ -272,17 +272,9 @@ def test_a_child_program_inherits_no_descriptor(state: Path) -> None:
     """Descriptors are closed on exec, so that no stranger keeps a lock alive."""
     NonceManager(state).next()
     answer = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import os; print(*(os.readlink(f.path) for f in os.scandir('/proc/self/fd') if f.is_symlink() and os.path.exists(f.path)))",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        close_fds=False,
+        ["/usr/bin/ls", "-l", "/proc/self/fd"], capture_output=True, text=True, check=False, close_fds=False
     )
-    assert "/" in answer.stdout
+    assert "/proc/" in answer.stdout
     assert str(state) not in answer.stdout
 
 
