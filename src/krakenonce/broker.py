@@ -63,7 +63,7 @@ class KrakenBroker:
             *credentials*, or from the environment (``KRAKEN_MASTER_API_KEY`` and so on).
         credentials: The account's key and secret, if *kraken_api* is to be made.
         nonces: The manager to share; None: this process's global one.
-        use_global_nonce: False falls back to the deprecated per-user counter, with a warning.
+        use_global_nonce: False falls back to the deprecated per-user counter, with a warning; turns are taken as ever.
         base_url: Where Kraken is, for a client made here.
     """
 
@@ -84,10 +84,13 @@ class KrakenBroker:
         self._nonces = nonces or get_global_nonce_manager()
         self._use_global_nonce = use_global_nonce
         self._kraken_nonce: KrakenNonce | None = None
+        _hooked(kraken_api, self._nonces)  # also for calls that do not go through this broker
         if use_global_nonce:
             logger.info("✅ Using GLOBAL Kraken Nonce Manager for %s (nanosecond precision)", account_identifier)
         else:
-            logger.warning("⚠️  Global nonce manager not in use for %s: per-user KrakenNonce", account_identifier)
+            logger.warning(
+                "⚠️  Global nonce manager not available, falling back to per-user KrakenNonce (%s)", account_identifier
+            )
             self._kraken_nonce = KrakenNonce()
 
     def __repr__(self) -> str:
@@ -98,7 +101,8 @@ class KrakenBroker:
 
         Raises:
             ConfigError: No credentials for this account.
-            KrakenError: Kraken refused the call, or could not be reached.
+            KrakenError: Kraken refused the call, or could not be reached. (A krakenex API that cannot reach Kraken
+                raises the errors of requests instead, here and below.)
         """
         if self.kraken_api is None:
             found = self._credentials or account(load_accounts(os.environ), self.account_identifier)
@@ -111,6 +115,7 @@ class KrakenBroker:
         """Fetch, print and log the balance; return every asset Kraken names, as exact decimals.
 
         Raises:
+            ConfigError: Not connected.
             KrakenError: Kraken refused the call, or could not be reached.
         """
         balance = {
@@ -133,16 +138,20 @@ class KrakenBroker:
         Args:
             method: Kraken's name for it, such as ``AddOrder``.
             params: Its parameters; never changed.
+
+        Raises:
+            ConfigError: Not connected.
+            NonceError: No number to be had; nothing was sent.
+            KrakenError: Kraken could not be reached, or gave no answer. What it answers is returned, never raised.
         """
         api = self.kraken_api
         if api is None:
             raise ConfigError(f"{self.account_identifier} is not connected: call connect() first")
         with self._turn(api):
             nonce = self._nonces.get_nonce() if self._kraken_nonce is None else self._kraken_nonce.next()
-            if hasattr(api, "_nonce"):  # krakenex writes api._nonce() over params["nonce"], so that has to give ours
-                _hook(api, self._nonces).given = nonce
-            reply: dict[str, Any] = api.query_private(method, {**(params or {}), "nonce": nonce})
-        for error in reply.get("error") or ():
+            with _giving(nonce, _hooked(api, self._nonces)):
+                reply: dict[str, Any] = api.query_private(method, {**(params or {}), "nonce": nonce})
+        for error in _errors_in(reply):
             logger.error("❌ Kraken API error: %s", error)
         return reply
 
@@ -155,23 +164,50 @@ class KrakenBroker:
             yield
 
 
-class _NonceHook:
-    """Stands in for a krakenex API's ``_nonce`` method: the number that was taken for this call, else a fresh one."""
+class _NonceHook(threading.local):
+    """Stands in for a krakenex API's ``_nonce`` method.
+
+    Gives the number that this thread's broker call has taken; without one, a fresh number to whoever calls the API
+    directly.
+    """
+
+    given: int | None = None
 
     def __init__(self, nonces: GlobalKrakenNonceManager) -> None:
         self._nonces = nonces
-        self.given: int | None = None
 
     def __call__(self) -> int:
         given, self.given = self.given, None
         return self._nonces.get_nonce() if given is None else given
 
 
-def _hook(api: Any, nonces: GlobalKrakenNonceManager) -> _NonceHook:
+def _hooked(api: Any, nonces: GlobalKrakenNonceManager) -> _NonceHook | None:
+    """Put our numbers into krakenex, which writes its own ``_nonce()`` over ``params["nonce"]``. None: not krakenex."""
+    if not hasattr(api, "_nonce"):
+        return None
     if not isinstance(api._nonce, _NonceHook):
         api._nonce = _NonceHook(nonces)
     hook: _NonceHook = api._nonce
     return hook
+
+
+@contextlib.contextmanager
+def _giving(nonce: int, hook: _NonceHook | None) -> Iterator[None]:
+    """Let the *hook*, if there is one, give *nonce* to the call made within."""
+    if hook is None:
+        yield
+        return
+    hook.given = nonce
+    try:
+        yield
+    finally:
+        hook.given = None  # a call that failed before it asked must not leave an old number to the next one
+
+
+def _errors_in(reply: object) -> list[str]:
+    """Kraken's error strings; none if the client gives back something else than Kraken's answer."""
+    listed = reply.get("error") if isinstance(reply, dict) else None
+    return [str(error) for error in listed] if isinstance(listed, list | tuple) else []
 
 
 class BrokerManager:

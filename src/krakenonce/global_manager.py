@@ -1,7 +1,7 @@
 """One nonce source and one API lock for MASTER and all users: module-level functions over a NonceManager.
 
-The state is in ``$KRAKENONCE_STATE_DIR``, else in ``data/`` below the directory that the process was started in.
-Every process that names the same directory shares the counter and the lock.
+The state is in ``$KRAKENONCE_STATE_DIR``, else in ``data/`` of the working directory at the time of the first call.
+Every process that uses the same directory shares the counter and the lock.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, TypedDict
 
 from .errors import LaneError, LaneTimeout
@@ -37,7 +38,8 @@ logger = logging.getLogger("krakenonce")
 class GlobalNonceStats(TypedDict):
     """What ``get_global_nonce_stats`` returns.
 
-    The counts and times are those of this process; ``last_nonce`` is the last number issued by any process.
+    ``last_nonce`` is the last number issued by any process, or before the first one what numbers will begin with.
+    All else is of this process alone: a new or forked process begins with no numbers and no uptime.
     """
 
     last_nonce: int
@@ -51,20 +53,33 @@ class GlobalNonceStats(TypedDict):
 class ApiCallLock:
     """The global API lock, with an RLock's methods: one call at a time over all threads, tasks and processes.
 
-    While serialization is disabled it excludes nobody; who holds it at that moment keeps it until released.
+    Set *enabled* to False and it excludes nobody. Whoever has it or waits for it at that moment is not affected:
+    each release gives back what its own acquire has taken.
     """
 
     def __init__(self, manager: NonceManager) -> None:
         self._manager = manager
-        self._enabled = True
+        self.enabled = True
         self._held: dict[object, list[Lane | None]] = {}  # per thread or task, what each acquire has taken
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Take the lock; False if it was not free in time. *timeout* in seconds; -1 waits for ever."""
+        """Take the lock; False if it was not free in time.
+
+        Args:
+            blocking: False: do not wait at all.
+            timeout: How long to wait, in seconds; -1: for ever.
+
+        Raises:
+            ValueError: A timeout with ``blocking=False``, or a negative one other than -1.
+            LaneError: Waiting here would block the event loop for a task that is before us.
+            NonceStoreError: The lock's file cannot be used.
+        """
+        if timeout != -1 and (timeout < 0 or not blocking):
+            raise ValueError("a timeout must not be negative, and goes with blocking=True only")
         owner = current_owner()
         lane: Lane | None = None
-        if self._enabled:
-            lane = self._manager.lane(timeout=(None if timeout < 0 else timeout) if blocking else 0)
+        if self.enabled:
+            lane = self._manager.lane(timeout=(None if timeout == -1 else timeout) if blocking else 0)
             try:
                 lane.acquire()
             except LaneTimeout:
@@ -106,10 +121,9 @@ class GlobalKrakenNonceManager:
     """
 
     def __init__(self, manager: NonceManager | None = None) -> None:
-        self.manager = manager or NonceManager(os.environ.get("KRAKENONCE_STATE_DIR") or "data")
+        self.manager = manager or NonceManager(None if os.environ.get("KRAKENONCE_STATE_DIR") else "data")
         self._api_call_lock = ApiCallLock(self.manager)
-        self._initialized_at = time.time()
-        self._started = time.monotonic()
+        self._start_the_clock()
         now = time.time_ns()
         persisted = self.manager.peek()
         self._first = now if persisted is None else max(persisted + 1, now)
@@ -121,6 +135,7 @@ class GlobalKrakenNonceManager:
             "Global Kraken Nonce Manager initialized (persisted nonce: %d, API serialization: ENABLED)",
             self._first,
         )
+        _managers.add(self)
 
     def get_nonce(self) -> int:
         """Return the next number: ``max(last + 1, now in ns)``, 19 digits, on file before it is returned.
@@ -136,12 +151,12 @@ class GlobalKrakenNonceManager:
 
     def enable_api_serialization(self) -> None:
         """Make the API lock exclude everybody else (the default)."""
-        self._api_call_lock._enabled = True
+        self._api_call_lock.enabled = True
         logger.info("✅ Kraken API call serialization ENABLED")
 
     def disable_api_serialization(self) -> None:
         """Make the API lock exclude nobody, in this process. For tests: calls may overtake each other."""
-        self._api_call_lock._enabled = False
+        self._api_call_lock.enabled = False
         logger.warning("⚠️ Kraken API call serialization DISABLED (not recommended)")
 
     def get_stats(self) -> GlobalNonceStats:
@@ -154,8 +169,13 @@ class GlobalKrakenNonceManager:
             "uptime_seconds": uptime,
             "nonces_per_second": seen.issued / uptime if uptime > 0 else 0.0,
             "initialized_at": self._initialized_at,
-            "api_serialization_enabled": self._api_call_lock._enabled,
+            "api_serialization_enabled": self._api_call_lock.enabled,
         }
+
+    def _start_the_clock(self) -> None:
+        """Begin this process's statistics: at construction, and in a forked child."""
+        self._initialized_at = time.time()
+        self._started = time.monotonic()
 
 
 def get_global_nonce_manager() -> GlobalKrakenNonceManager:
@@ -185,8 +205,11 @@ def get_global_nonce_stats() -> GlobalNonceStats:
 def _after_fork_in_child() -> None:
     global _making
     _making = threading.Lock()  # a thread of the parent may have held it
+    for manager in list(_managers):
+        manager._start_the_clock()
 
 
 _manager: GlobalKrakenNonceManager | None = None
 _making = threading.Lock()
+_managers: weakref.WeakSet[GlobalKrakenNonceManager] = weakref.WeakSet()
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -7,6 +7,7 @@ import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +17,9 @@ from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
 
 from .helpers import CUT, HTML_502, OK, SILENCE, ScriptedServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEY = "4/SDrDBcOOPnm3nPlNfEMMJDeRcIVqPz+QhRxIodyZbI9po/aVRiHsgX"
 SECRET = "kQH5HW/8p1uGOVjbgWA7FunAmGO8lsSUXNsu3eow76sz84Q18fWxnyRzBHCd3pd5nE9qa99HAZtuZuj6F1huXg=="
@@ -103,6 +107,28 @@ def test_threads_of_one_key_never_cross(account: FakeAccount, fake: FakeKraken) 
         replies = list(threads.map(lambda _: kraken.query_private("Balance"), range(80)))
     assert [reply["error"] for reply in replies] == [[]] * 80
     assert fake.invalid_nonces() == []
+
+
+def test_the_scope_is_the_counter_the_numbers_come_from(account: FakeAccount, server: FakeKrakenServer) -> None:
+    """A client with a scope of its own leaves the other counters alone."""
+    manager = NonceManager("memory:")
+    with Kraken(account.key, account.secret, manager=manager, scope="mine", base_url=server.url) as kraken:
+        kraken.query_private("Balance")
+    assert (manager.peek("mine"), manager.peek()) == (account.last_nonce, None)
+
+
+def test_without_a_manager_one_is_made(
+    account: FakeAccount, server: FakeKrakenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default manager is made for the first private call, and again for one after close()."""
+    monkeypatch.setenv("KRAKENONCE_STATE_DIR", str(tmp_path))
+    with Kraken(account.key, account.secret, base_url=server.url) as kraken:
+        kraken.query_public("Time")
+        assert list(tmp_path.iterdir()) == []
+        assert kraken.query_private("Balance")["error"] == []
+        kraken.close()
+        assert kraken.query_private("Balance")["error"] == []
+    assert list(tmp_path.iterdir()) != []
 
 
 @pytest.mark.parametrize(("key", "secret"), [("", SECRET), (KEY, ""), ("", "")])
@@ -193,6 +219,7 @@ def test_silence_is_an_unknown_outcome() -> None:
 HALF = b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\nConnection: close\r\n\r\n{"error":[]'
 ECHO = f"HTTP/1.1 403 No\r\nContent-Length: {len(KEY) + 9}\r\n\r\nBad key: {KEY}".encode()
 MOVED = b"HTTP/1.1 307 Moved\r\nLocation: /0/private/AddOrder\r\nContent-Length: 0\r\n\r\n"
+JSON_503 = OK.replace(b"200 OK", b"503 Busy")
 LIST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
 
 
@@ -202,6 +229,7 @@ LIST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
         (HTML_502, "502 .*<html> <b>Bad</b> </html>"),
         (ECHO, r"403 .*Bad key: \(key\)"),
         (MOVED, "307"),
+        (JSON_503, "503"),
         (LIST, "200"),
     ],
 )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import socket
+import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pytest
 import urllib3
 
 from krakenonce.errors import ConfigError
+from krakenonce.kraken.wire import FORM, decode_secret, sign
 from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
 
 from .helpers import as_http, signed
@@ -20,6 +22,16 @@ if TYPE_CHECKING:
 
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "1.25", "price": "37500"}
 NOW = 1688669448.25
+
+# Sends the requests at once, each on its own connection, and hears no answer.
+SENDER = """
+import socket, sys, threading
+port, *requests = sys.stdin.read().split()
+connections = [socket.create_connection(("127.0.0.1", int(port))) for _ in requests]
+for connection, request in zip(connections, requests):
+    connection.sendall(bytes.fromhex(request))
+threading.Event().wait()
+"""
 
 
 @pytest.fixture
@@ -200,6 +212,16 @@ def test_stock_krakenex_with_a_wrong_secret(stock: krakenex.API) -> None:
     assert stock.response.status_code == 200
 
 
+def test_the_server_verifies_the_path_as_it_was_sent(account: FakeAccount, server: FakeKrakenServer) -> None:
+    """Query string and percent signs are part of what was signed."""
+    path = "/0/private/Balance?id=a%20b%2F"
+    body = "nonce=1"
+    signature = sign(path, 1, body, decode_secret(account.secret))
+    headers = {"API-Key": account.key, "API-Sign": signature, "Content-Type": FORM}
+    reply = urllib3.request("POST", server.url + path, body=body, headers=headers)
+    assert reply.json() == {"error": [], "result": {"ZUSD": "100.0000"}}
+
+
 def test_the_log_is_read_and_emptied_over_http(
     fake: FakeKraken, account: FakeAccount, stock: krakenex.API, server: FakeKrakenServer
 ) -> None:
@@ -243,6 +265,24 @@ def test_a_request_counts_although_its_sender_is_gone(account: FakeAccount, fake
         assert answered.wait(10)
     (arrival,) = watched.arrivals
     assert (arrival.sender_gone, arrival.accepted, len(account.orders)) == (True, True, 1)
+
+
+def test_a_killed_sender_is_gone_at_once(account: FakeAccount) -> None:
+    """The log says so also of a request that is looked at before the event loop has heard of the death."""
+    sender = subprocess.Popen([sys.executable, "-c", SENDER], stdin=subprocess.PIPE)
+
+    class Killing(FakeKraken):
+        def answer(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+            sender.kill()
+            sender.wait()
+            return super().answer(*args, **kwargs)
+
+    fake = Killing()
+    fake.accounts[account.key] = account
+    with sender, FakeKrakenServer(fake, latency=0.1) as server:
+        requests = [as_http(*signed(account, "Balance", nonce)).hex() for nonce in (1, 2)]
+        sender.communicate("\n".join([server.url.rpartition(":")[2], *requests]).encode(), timeout=30)
+    assert [arrival.sender_gone for arrival in fake.arrivals] == [False, True]
 
 
 def test_half_a_request_does_not_count(fake: FakeKraken, account: FakeAccount, server: FakeKrakenServer) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -208,11 +209,37 @@ def test_a_text_renamed_away_under_a_running_process_is_noticed(state: Path, clo
     assert (state / "backup.txt").read_text() != text_path(state).read_text()
 
 
+def test_a_directory_renamed_under_a_running_process_is_noticed(state: Path, clock: ManualClock) -> None:
+    """`mv data data.old`: the next number is in a new directory, where other processes look for it."""
+    store = FileStore(state, clock=clock)
+    first = store.advance("global", clock.now_ns())
+    second = first
+    while time.time_ns() - state.stat().st_ctime_ns < 50_000_000:  # until the directory's time stamp is trusted
+        second = store.advance("global", clock.now_ns())
+    state.rename(state.with_name("old"))
+    third = store.advance("global", clock.now_ns())
+    assert first < second < third
+    assert text_path(state).read_text() == str(third)
+    assert text_path(state.with_name("old")).read_text() != str(third)
+
+
+def test_garbage_without_a_mark_is_the_clock_and_a_warning(
+    state: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A text that is no number, and nothing else to go by: the time, said aloud."""
+    state.mkdir()
+    text_path(state).write_text("see backup")
+    assert take(state, clock) == [clock.now_ns()]
+    assert "the text is no number" in caplog.text
+
+
 def test_the_state_directory_is_a_file(state: Path, clock: ManualClock) -> None:
     """A file in the directory's place is a clear error."""
     state.write_text("")
     with pytest.raises(NonceStoreError, match="must be a directory"):
         take(state, clock)
+    with pytest.raises(NonceStoreError, match="must be a directory"):
+        FileStore(state, clock=clock).scopes()
 
 
 def test_a_missing_directory_is_made_with_its_parents_for_this_user_only(tmp_path: Path, clock: ManualClock) -> None:

@@ -6,7 +6,6 @@ import random
 import resource
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path

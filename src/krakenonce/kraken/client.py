@@ -57,8 +57,12 @@ class Kraken:
         base_url: str = "https://api.kraken.com",
         timeout: float = 30.0,
     ) -> None:
-        address = urlsplit(base_url)
-        if address.scheme not in ("http", "https") or not address.hostname:
+        try:
+            address = urlsplit(base_url)
+            host = address.hostname if address.scheme in ("http", "https") else None
+        except ValueError:
+            host = None
+        if not host:
             raise ConfigError(f"The base URL {base_url!r} is not like https://api.kraken.com.")
         self.key = key
         self._secret = secret
@@ -67,7 +71,7 @@ class Kraken:
         self._making_manager = threading.Lock()
         self._scope = scope
         self._base_url = base_url.rstrip("/")
-        self._host = address.hostname
+        self._host = host
         self._timeout = timeout
         self._pool, self._pool_owner = _new_pool(), os.getpid()
 

@@ -13,7 +13,9 @@ from ..stores.filesystem import make_directory, open_regular, store_error
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FileGate"]
+__all__ = ["KEPT_OPEN", "FileGate"]
+
+KEPT_OPEN = 64  # lanes whose files stay open while nobody holds them
 
 
 class FileGate:
@@ -26,33 +28,23 @@ class FileGate:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd = -1
+        self._place = os.fspath(path)
+        self._identity = (0, 0)
 
     def try_acquire(self) -> bool:
         """Take the gate if it is free."""
-        while True:
-            self._open()
-            try:
-                flock(self._fd, LOCK_EX | LOCK_NB)
-            except BlockingIOError:
-                return False
-            if self._is_the_gate():
-                return True
+        return self._lock(LOCK_EX | LOCK_NB)
 
     def acquire(self) -> None:
         """Wait in the kernel until the gate is ours."""
-        while True:
-            self._open()
-            try:
-                flock(self._fd, LOCK_EX)
-            except OSError as error:
-                raise store_error("lock the lane", self.path, error) from error
-            if self._is_the_gate():
-                return
+        self._lock(LOCK_EX)
 
     def release(self) -> None:
-        """Let the next process in."""
+        """Let the next process in. The file stays open for the next turn, unless many are open."""
         if self._fd >= 0:
             flock(self._fd, LOCK_UN)
+            if len(_open) > KEPT_OPEN:
+                self.abandon()
 
     def holder(self) -> str:
         """Who holds the gate and since when, in words."""
@@ -65,26 +57,46 @@ class FileGate:
 
     def abandon(self) -> None:
         """Close the descriptor without unlocking: after a fork the lock is the parent's."""
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            _open.discard(fd)
+            os.close(fd)
 
     __del__ = abandon
 
-    def _open(self) -> None:
-        if self._fd >= 0:
-            return
-        try:
-            make_directory(self.path.parent)
-            self._fd = open_regular(self.path, os.O_RDWR | os.O_CREAT)
-        except OSError as error:
-            raise store_error("open the lane", self.path, error) from error
-
-    def _is_the_gate(self) -> bool:
-        """Whether the locked file is still the one at the path; if so, sign it."""
-        if not os.fstat(self._fd).st_nlink:
-            self.abandon()  # deleted while we waited: others may be using a new one
-            return False
+    def _lock(self, how: int) -> bool:
+        while True:
+            try:
+                self._open_file()
+                flock(self._fd, how)
+                if self._is_the_gate():
+                    break
+                self.abandon()  # deleted or moved away while we waited: others may be using a new one
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                raise store_error("lock the lane", self.path, error) from error
         with contextlib.suppress(OSError):  # the signature is for messages only; a full disk must not stop a call
             os.pwrite(self._fd, b"%10d %20d\n" % (os.getpid(), SystemClock.boot_ns()), 0)
         return True
+
+    def _open_file(self) -> None:
+        if self._fd < 0:
+            make_directory(self.path.parent)
+            self._fd = open_regular(self.path, os.O_RDWR | os.O_CREAT)
+            _open.add(self._fd)
+            self._identity = _identity(os.fstat(self._fd))
+
+    def _is_the_gate(self) -> bool:
+        """Whether the locked file is still the one at the path."""
+        try:
+            return _identity(os.stat(self._place)) == self._identity
+        except FileNotFoundError:
+            return False
+
+
+def _identity(file: os.stat_result) -> tuple[int, int]:
+    return file.st_dev, file.st_ino
+
+
+_open: set[int] = set()  # the descriptors of all gates

@@ -8,17 +8,16 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Self
 
-from .file import FileGate
+from .file import KEPT_OPEN, FileGate
+from .gate import OwnGate
 from .naming import GLOBAL, fingerprint
-from .queue import LaneQueue, OwnGate
+from .queue import LaneQueue
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
 __all__ = ["Lane", "Lanes"]
-
-_KEPT_OPEN = 64  # idle lanes whose files stay open
 
 
 class Lane:
@@ -51,7 +50,7 @@ class Lane:
 
         Raises:
             LaneTimeout: It did not come in time; nothing is held.
-            LaneError: Waiting here would block the event loop for a task that is before us.
+            LaneError: Waiting here would block the event loop for a task that is before us, or this thread for itself.
             NonceStoreError: The lane's file cannot be used.
         """
         self._queue.acquire(self._timeout)
@@ -87,8 +86,8 @@ class Lanes:
     """
 
     def __init__(self, directory: Path | None) -> None:
-        self._directory = directory
-        self._place = str(directory) if directory else f"memory {next(_counter)}"
+        self._directory = directory.resolve() if directory else None  # one queue, also if a link leads there
+        self._place = str(self._directory or f"memory {next(_counter)}")
 
     def lane(self, name: str, timeout: float | None = None) -> Lane:
         """Return the lane called *name*, usually an API key. Opens nothing yet."""
@@ -101,7 +100,7 @@ class Lanes:
                 queue = _queues[address] = LaneQueue(label, gate)
             _recent.pop(address, None)
             _recent[address] = queue
-            if len(_recent) > _KEPT_OPEN:
+            if len(_recent) > KEPT_OPEN:
                 del _recent[next(iter(_recent))]
         return Lane(queue, timeout)
 

@@ -12,74 +12,35 @@ import sys
 import threading
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from ..clock import SystemClock
 from ..errors import LaneError, LaneTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Gate", "LaneQueue", "OwnGate", "current_owner"]
+    from .gate import Gate
 
-
-class Gate(Protocol):
-    """What stands between this process and the others."""
-
-    def try_acquire(self) -> bool:
-        """Take the gate if it is free."""
-        ...
-
-    def acquire(self) -> None:
-        """Wait until the gate is ours."""
-        ...
-
-    def release(self) -> None:
-        """Let the next process in. Harmless if it is not held."""
-        ...
-
-    def holder(self) -> str:
-        """Who holds it and since when, in words."""
-        ...
-
-    def abandon(self) -> None:
-        """Forget about it in a forked child, leaving the parent's hold alone."""
-        ...
-
-
-class OwnGate:
-    """The gate of a lane that no other process knows: always free."""
-
-    _since = 0
-
-    def try_acquire(self) -> bool:
-        """Always."""
-        self._since = SystemClock.boot_ns()
-        return True
-
-    def acquire(self) -> None:
-        """At once."""
-        self.try_acquire()
-
-    def release(self) -> None:
-        """Nothing to do."""
-
-    def holder(self) -> str:
-        """This process, since."""
-        return f"process {os.getpid()} has held it for {(SystemClock.boot_ns() - self._since) / 1e9:.1f} s"
-
-    def abandon(self) -> None:
-        """Nothing to do."""
+__all__ = ["LaneQueue", "current_owner"]
 
 
 def current_owner() -> object:
     """Who is asking: the running asyncio task, else the thread."""
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and asyncio._get_running_loop() is not None:
-        task = asyncio.current_task()
-        if task is not None:
-            return task
-    return threading.get_ident()
+    loop = _running_loop()
+    task = None if loop is None else sys.modules["asyncio"].current_task(loop)
+    return threading.get_ident() if task is None else task
+
+
+def _running_loop() -> Any:
+    """The event loop that is running in this thread, if any; does not import asyncio."""
+    events = sys.modules.get("asyncio.events")
+    ask = getattr(events, "_get_running_loop", None)  # None while another thread is still importing asyncio
+    return ask() if ask else None
+
+
+def _seconds(timeout: float | None) -> float | None:
+    """What the threading and asyncio modules take for *timeout*."""
+    return None if timeout is None else min(max(timeout, 0), threading.TIMEOUT_MAX)
 
 
 class _Waiter:
@@ -111,6 +72,7 @@ class LaneQueue:
         self._owner: object = None
         self._depth = 0
         self._fetching = False
+        self._helper: threading.Thread | None = None
         self._reset()
         _queues.add(self)
 
@@ -124,48 +86,45 @@ class LaneQueue:
             LaneTimeout: The turn did not come in time.
             LaneError: Waiting here would block the event loop for a task that is before us.
         """
-        owner = current_owner()
         bell = threading.Lock()
         bell.acquire()
-        with self._mutex:
-            if self._enter(owner):
-                return
-            self._refuse_to_block_the_loop()
-            waiter = self._line_up(_Waiter(owner, bell.release, fetches=timeout is None))
+        waiter = _Waiter(current_owner(), bell.release, fetches=timeout is None)
         try:
-            rung = bell.acquire(timeout=-1 if timeout is None else min(max(timeout, 0), threading.TIMEOUT_MAX))
+            if self._enter_or_line_up(waiter, blocks_loop=True):
+                return
+            seconds = _seconds(timeout)
+            bell.acquire(timeout=-1 if seconds is None else seconds)
             if waiter.must_fetch:
                 self._fetch()
+            self._check(waiter, timeout)
         except BaseException:
             self._give_up(waiter)
             raise
-        self._check(waiter, timeout, rung=rung)
 
     async def acquire_async(self, timeout: float | None) -> None:
         """Wait for the turn as a task, without blocking the loop. *timeout* in seconds; None waits for ever.
 
         Raises:
             LaneTimeout: The turn did not come in time.
+            LaneError: This thread entered the lane before it started the event loop.
         """
         import asyncio
 
-        owner = current_owner()
         loop = asyncio.get_running_loop()
         bell = loop.create_future()
 
         def ring() -> None:
             loop.call_soon_threadsafe(lambda: None if bell.done() else bell.set_result(None))
 
-        with self._mutex:
-            if self._enter(owner):
-                return
-            waiter = self._line_up(_Waiter(owner, ring, fetches=False))
+        waiter = _Waiter(current_owner(), ring, fetches=False)
         try:
-            done, _ = await asyncio.wait([bell], timeout=timeout)
+            if self._enter_or_line_up(waiter, blocks_loop=False):
+                return
+            await asyncio.wait([bell], timeout=_seconds(timeout))
+            self._check(waiter, timeout)
         except BaseException:
             self._give_up(waiter)
             raise
-        self._check(waiter, timeout, rung=bool(done))
 
     def release(self) -> None:
         """Give the turn back, once for each time it was taken.
@@ -176,9 +135,7 @@ class LaneQueue:
         owner = current_owner()
         with self._mutex:
             if self._owner == owner and owner is not None:
-                self._depth -= 1
-                if not self._depth:
-                    self._hand_on()
+                self._leave()
                 return
             inherited, depth = self._inherited
             if inherited == owner and depth:  # leaving a block that the parent process entered before the fork
@@ -186,20 +143,30 @@ class LaneQueue:
                 return
         raise LaneError(f"lane {self.name} is not held by this thread or task, so it cannot be released by it")
 
-    def _enter(self, owner: object) -> bool:
+    def _enter_or_line_up(self, waiter: _Waiter, *, blocks_loop: bool) -> bool:
+        with self._mutex:
+            if self._enter(waiter):
+                return True
+            self._refuse_deadlock(blocks_loop=blocks_loop)
+            self._waiting.append(waiter)
+            self._send_for_gate()
+            return False
+
+    def _enter(self, waiter: _Waiter) -> bool:
         """Take the turn if that needs no waiting: held already, or free with nobody in line."""
-        if self._owner == owner:
+        if self._owner == waiter.owner:
             self._depth += 1
+            waiter.granted = True
             return True
         if self._owner is not None or self._waiting or self._fetching or not self._gate.try_acquire():
             return False
-        self._owner, self._depth = owner, 1
+        self._give_to(waiter)
         return True
 
-    def _line_up(self, waiter: _Waiter) -> _Waiter:
-        self._waiting.append(waiter)
-        self._send_for_gate()
-        return waiter
+    def _give_to(self, waiter: _Waiter) -> None:
+        self._owner, self._depth = waiter.owner, 1
+        waiter.granted = True
+        _held.add(self)
 
     def _send_for_gate(self) -> None:
         """See to it that somebody fetches the gate, if it is needed and nobody does."""
@@ -209,11 +176,18 @@ class LaneQueue:
             if first.fetches:
                 first.must_fetch = True
                 first.wake()
-                return
-            try:
-                threading.Thread(target=self._fetch_for_others, name=f"lane {self.name}", daemon=True).start()
-            except RuntimeError as error:  # no more threads, or the interpreter is shutting down
-                self._fail_first(error)
+            else:
+                self._start_helper()
+
+    def _start_helper(self) -> None:
+        self._helper = threading.Thread(target=self._fetch_for_others, name=f"lane {self.name}", daemon=True)
+        try:
+            self._helper.start()
+        except RuntimeError as error:  # no more threads, or the interpreter is shutting down
+            self._fail_first(LaneError(f"nothing can wait for lane {self.name}: {error}"))
+        except BaseException:  # a signal: should the thread run all the same, it will see that it is not wanted
+            self._helper, self._fetching = None, False
+            raise
 
     def _fetch(self) -> None:
         """Wait for the gate, then give the turn to the first in line.
@@ -221,22 +195,21 @@ class LaneQueue:
         Always by way of the kernel's queue: a quick second try right after a release would overtake the processes
         which the kernel has just woken.
         """
-        try:
-            self._gate.acquire()
-        except BaseException:
-            self._gate.release()
-            raise
+        self._gate.acquire()
         with self._mutex:
             self._fetching = False
             self._grant()
 
     def _fetch_for_others(self) -> None:
+        with self._mutex:
+            if self._helper is not threading.current_thread():
+                return
         try:
             self._fetch()
         except BaseException as error:
             with self._mutex:
                 self._fail_first(error)
-                self._send_for_gate()
+                self._settle()
 
     def _fail_first(self, error: BaseException) -> None:
         self._fetching = False
@@ -254,45 +227,53 @@ class LaneQueue:
                 waiter.wake()
             except RuntimeError:  # its event loop is closed
                 continue
-            waiter.granted = True
-            self._owner, self._depth = waiter.owner, 1
+            self._give_to(waiter)
             return
         self._gate.release()
 
-    def _hand_on(self) -> None:
-        self._owner, self._depth = None, 0
-        self._gate.release()
-        self._send_for_gate()
+    def _leave(self) -> None:
+        self._depth -= 1
+        if not self._depth:
+            self._owner = None
+            _held.discard(self)
+            self._settle()
 
-    def _check(self, waiter: _Waiter, timeout: float | None, *, rung: bool) -> None:
-        """After waiting: return with the turn, or raise with nothing held."""
-        if waiter.error is not None:
-            raise waiter.error
-        if rung or waiter.must_fetch:
-            return
-        holder = self._gate.holder()
-        self._give_up(waiter)
+    def _settle(self) -> None:
+        """With no owner, the gate goes back to the other processes, and somebody is sent for it if it is needed."""
+        if self._owner is None and not self._fetching:
+            self._gate.release()
+            self._send_for_gate()
+
+    def _check(self, waiter: _Waiter, timeout: float | None) -> None:
+        """After waiting: return if the turn has come, even at the last moment, else raise."""
+        with self._mutex:
+            if waiter.granted:
+                return
+            if waiter.error is not None:
+                raise waiter.error
+            holder = self._gate.holder()
         raise LaneTimeout(f"lane {self.name} was not free within {timeout:g} s: {holder}")
 
     def _give_up(self, waiter: _Waiter) -> None:
-        """Leave the line, or give back a turn that came too late."""
+        """Give back the turn if it was granted, leave the line, and leave the gate to whoever comes next."""
         with self._mutex:
             if waiter.granted:
-                self._hand_on()
-            elif waiter in self._waiting:
+                self._leave()
+                return
+            if waiter in self._waiting:
                 self._waiting.remove(waiter)
                 if waiter.must_fetch:
                     self._fetching = False
-                    self._gate.release()
-                self._send_for_gate()
+            self._settle()
 
-    def _refuse_to_block_the_loop(self) -> None:
-        asyncio = sys.modules.get("asyncio")
-        loop = asyncio._get_running_loop() if asyncio else None
+    def _refuse_deadlock(self, *, blocks_loop: bool) -> None:
+        loop = _running_loop()
         if loop is None:
             return
+        if self._owner == threading.get_ident():
+            raise LaneError(f"lane {self.name} is held by this thread since before it started its event loop")
         before_us: list[Any] = [self._owner, *(waiter.owner for waiter in self._waiting)]
-        if any(hasattr(owner, "get_loop") and owner.get_loop() is loop for owner in before_us):
+        if blocks_loop and any(hasattr(owner, "get_loop") and owner.get_loop() is loop for owner in before_us):
             raise LaneError(
                 f"lane {self.name} is taken by a task of this event loop, which cannot go on while `with` waits here: "
                 "use `async with`"
@@ -306,15 +287,21 @@ class LaneQueue:
 
     def _after_fork(self) -> None:
         """In the child: the turn and the places in line are the parent's."""
-        self._inherited = (self._owner, self._depth)
+        if self._owner is not None:
+            thread = threading.get_ident()  # also if a task held it: the child has no running event loop
+            mine = self._owner == thread or not isinstance(self._owner, int)
+            before = self._inherited[1] if self._inherited[0] == thread else 0
+            self._inherited = (thread, before + self._depth) if mine else (None, 0)
         self._gate.abandon()
         self._reset()
 
 
 def _after_fork_in_child() -> None:
+    _held.clear()
     for queue in list(_queues):
         queue._after_fork()
 
 
+_held: set[LaneQueue] = set()  # keeps a queue while its turn is taken, also if nobody else remembers it
 _queues: weakref.WeakSet[LaneQueue] = weakref.WeakSet()
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -111,7 +111,13 @@ class FileStore:
     def scopes(self) -> list[str]:
         """The scopes whose files are in the directory, sorted."""
         head, tail = "kraken_", "_nonce.txt"
-        return sorted(path.name[len(head) : -len(tail)] for path in self.directory.glob(f"{head}*{tail}"))
+        try:
+            names = os.listdir(self.directory)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise store_error("read the state directory", self.directory, error) from error
+        return sorted(name[len(head) : -len(tail)] for name in names if name.startswith(head) and name.endswith(tail))
 
     def stats(self, scope: str) -> ScopeStats:
         """Last number and mark from the disk, counts from this process."""

@@ -47,7 +47,8 @@ def last_issued(text: bytes, records: Records, *, same_boot: bool, mark_is_new: 
     record = newest(records)
     if record is None:
         if mark_is_new:
-            return Found(value)
+            garbage = value is None and bool(text.strip())
+            return Found(value, "the text is no number, and there is no mark" if garbage else "", damaged=garbage)
         # Both slots broken: the text may be stale, by what can be issued between two writes of the page cache.
         return Found(
             None if value is None else min(value + 2 * WINDOW, NONCE_MAX),

@@ -101,7 +101,7 @@ class ScopeFiles:
             if self._notes:
                 self._log_notes()
         # Asked after the fact: files in place now were in place at the write, so nobody can have begun new ones.
-        return nonce if fstat(self._dir_fd).st_mtime_ns == self._in_place_since or self._in_place() else None
+        return nonce if fstat(self._dir_fd).st_ctime_ns == self._in_place_since or self._in_place() else None
 
     def raise_floor(self, floor: int) -> int | None:
         """Make the next number larger than *floor*; return the last number now. None: as for advance."""
@@ -138,11 +138,11 @@ class ScopeFiles:
     def _in_place(self) -> bool:
         """Whether both paths still lead to the open files.
 
-        Every deletion or renaming shows in the directory's modification time, so that one call tells that nothing
-        has changed. It is trusted only when it is older than the coarsest tick a file system may use. (The files
-        themselves are left alone: asking for their times makes each later write more expensive.)
+        Every deletion or renaming, also of the directory itself, shows in the directory's change time, so that one
+        call tells that nothing has changed. It is trusted only when it is older than the coarsest tick a file system
+        may use. (The files themselves are left alone: asking for their times makes each later write more expensive.)
         """
-        changed = fstat(self._dir_fd).st_mtime_ns
+        changed = fstat(self._dir_fd).st_ctime_ns
         for fd, path in ((self._text_fd, self.state.text_path), (self._mark_fd, self.state.mark_path)):
             try:
                 if not os.path.samestat(fstat(fd), os.lstat(path)):
@@ -171,7 +171,7 @@ class ScopeFiles:
         if found.doubt:
             state.recovered += found.damaged
             level = logging.WARNING if found.damaged else logging.INFO
-            self._notes.append((level, f"{found.doubt}; going on above the mark, with {nonce}"))
+            self._notes.append((level, f"{found.doubt}; going on with {nonce}"))
         if nonce > state.mark:
             self._extend(records, nonce, verdict.anchor, text)
         elif len(text) != _DIGITS:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
+import socket
 import threading
 import time
 from concurrent.futures import Future
@@ -99,7 +100,10 @@ class FakeKrakenServer:
         self._thread = thread
 
     def stop(self) -> None:
-        """Answer what is in flight, close all connections and end the thread. Does nothing when stopped."""
+        """Close all connections and end the thread. Does nothing when stopped.
+
+        Requests in flight are answered if that takes no longer than a second or two.
+        """
         thread, self._thread = self._thread, None
         if thread is None or self._loop is None or self._stopping is None:
             return
@@ -150,7 +154,7 @@ class FakeKrakenServer:
         half = self._delay() / 2
         if half > 0:
             await asyncio.sleep(half)
-        gone = request.transport is None or request.transport.is_closing()
+        gone = _is_gone(request.transport)
         # The raw path: the signature covers the bytes that were sent.
         reply = self.fake.answer(request.raw_path, request.headers, body, time.time(), sender_gone=gone)
         if half > 0:
@@ -159,3 +163,17 @@ class FakeKrakenServer:
 
     def _delay(self) -> float:
         return max(0.0, self._random.uniform(self._latency - self._jitter, self._latency + self._jitter))
+
+
+def _is_gone(transport: asyncio.Transport | None) -> bool:
+    """Return whether the other end has closed the connection, also when the event loop has yet to hear of it."""
+    if transport is None or transport.is_closing():
+        return True
+    held = transport.get_extra_info("socket")
+    with socket.fromfd(held.fileno(), held.family, held.type) as connection:
+        try:
+            return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:  # reset
+            return True

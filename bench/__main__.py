@@ -1,0 +1,126 @@
+"""Run every benchmark, show the table, and write it to bench/results/."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from krakenonce.stores.filesystem import _mounts, filesystem_of
+
+from . import footprint, numbers, turns
+from .workers import run_processes
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> int:
+    """Measure, in a temporary directory next to the results, so that it is on a real disk."""
+    RESULTS.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=RESULTS, prefix=".run-") as name:
+        directory = Path(name)
+        measured = {"machine": machine(directory), **measure(directory)}
+    report = render(measured)
+    (RESULTS / "latest.json").write_text(json.dumps(measured, indent=1) + "\n")
+    (RESULTS / "latest.md").write_text(report)
+    print(report)
+    return 0
+
+
+def machine(directory: Path) -> dict[str, Any]:
+    """What the figures depend on."""
+    return {
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "file system": filesystem_of(directory.resolve(), _mounts()),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def measure(directory: Path) -> dict[str, Any]:
+    """Every benchmark, one after the other, with a line of progress for each."""
+    say("one number, seven ways")
+    cost = numbers.cost_of_one_number(directory)
+    say("200,000 single calls")
+    percentiles = numbers.tail(directory)
+    say("duplicates")
+    duplicates = numbers.duplicates(directory)
+    say("4 processes x 4 threads")
+    crowds = [run_processes(directory, "krakenonce", processes=4, threads=4, count=20_000) for _ in range(5)]
+    checked = run_processes(directory, "krakenonce", processes=4, threads=4, count=5_000, timed=True)
+    say("lane hand-over")
+    lanes = {"uncontended_us": turns.uncontended(directory), **turns.hand_over(directory)}
+    say("import")
+    imports = footprint.import_time()
+    say("1,000,000 numbers")
+    return {
+        "one number": cost,
+        "one number, percentiles (us)": percentiles,
+        "duplicates per 200,000": duplicates,
+        "4 x 4": {
+            "numbers_per_second": sorted(round(len(run.taken) / run.seconds) for run in crowds),
+            "duplicates": sum(len(run.numbers) - len(set(run.numbers)) for run in (*crowds, checked)),
+            "out_of_order": checked.out_of_order,
+        },
+        "lane": lanes,
+        "import": imports,
+        "memory": footprint.memory(directory),
+    }
+
+
+def say(what: str) -> None:
+    """One line of progress."""
+    print(f"measuring: {what} ...", file=sys.stderr, flush=True)
+
+
+def render(measured: dict[str, Any]) -> str:
+    """The report, in Markdown."""
+    cost, lane, crowd = measured["one number"], measured["lane"], measured["4 x 4"]
+    percentiles = measured["one number, percentiles (us)"]
+    twice = measured["duplicates per 200,000"]
+    machine_line = ", ".join(f"{name}: {value}" for name, value in measured["machine"].items())
+    per_second = crowd["numbers_per_second"]
+    rows = [
+        ("one number: cheaper than open, write, close", f"{cost['times_cheaper_than_open_write_close']:.0f} x", "40 x"),
+        ("one number: times the bare steps", f"{cost['times_the_bare_steps']:.2f} x", "at most 3 x"),
+        ("one number: cheaper than SQLite WAL, FULL", f"{cost['times_cheaper_than_sqlite']:.0f} x", ""),
+        ("one number: p50 / p99 / p99.9 / worst", " / ".join(f"{us:.1f} us" for us in percentiles.values()), ""),
+        (
+            "4 processes x 4 threads: numbers per second, median (least to most)",
+            f"{per_second[len(per_second) // 2]:,} ({per_second[0]:,} to {per_second[-1]:,})",
+            "100,000",
+        ),
+        ("4 x 4: twice / out of order", f"{crowd['duplicates']} / {crowd['out_of_order']}", "0 / 0"),
+        ("lane, 8 processes: farthest from the mean share", f"{lane['farthest_from_mean_percent']:.1f} %", "25 %"),
+        ("lane, 8 processes: worst wait", f"{lane['worst_wait_ms']:.0f} ms", "100 ms"),
+        ("lane nobody else wants", f"{lane['uncontended_us']:.1f} us", ""),
+        ("`import krakenonce` adds", f"{measured['import']['ms']['import krakenonce']:.1f} ms", "20 ms"),
+        ("import and first number add", f"{measured['import']['ms']['import and first number']:.1f} ms", ""),
+        (
+            "left open by the import: threads / descriptors",
+            f"{measured['import']['threads']} / {measured['import']['descriptors']}",
+            "0 / 0",
+        ),
+        ("1,000,000 numbers: growth of memory", f"{measured['memory']['growth_kib']} KiB", "0"),
+    ]
+    lines = [f"Measured in one run. {machine_line}.", "", "| what | measured | aim |", "| --- | --- | --- |"]
+    lines += [f"| {what} | {figure} | {aim} |" for what, figure, aim in rows]
+    lines += ["", "| one number by | us | shared between processes | survives a power cut | twice per 200,000 |"]
+    lines += ["| --- | --- | --- | --- | --- |"]
+    safe = {"krakenonce": ("yes", "yes"), "SQLite WAL, FULL": ("yes", "yes"), "bare steps": ("yes", "no")}
+    for name, us in cost["us_per_number"].items():
+        told = twice.get(name)
+        doubles = f"{told['one thread']:,} in one thread, {told['4 processes']:,} in 4 processes" if told else ""
+        shared, survives = safe.get(name, ("no", "no"))
+        lines.append(f"| {name} | {us:.2f} | {shared} | {survives} | {doubles} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

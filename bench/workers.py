@@ -1,0 +1,94 @@
+"""Many threads in many processes taking numbers at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from .peers import PEERS, Next
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import Queue
+    from multiprocessing.synchronize import Barrier
+    from pathlib import Path
+
+Taken = list[tuple[int, int, int]]  # asked at, answered at, number
+
+
+class Run(NamedTuple):
+    """What the workers took: numbers, and how long it took from the first to the last."""
+
+    taken: Taken
+    seconds: float
+
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers alone."""
+        return [number for _, _, number in self.taken]
+
+    @property
+    def out_of_order(self) -> int:
+        """How many were asked for after a larger or equal one had been answered."""
+        answers = sorted((answered, number) for _, answered, number in self.taken)
+        wrong = largest = done = 0
+        for asked, _, number in sorted(self.taken):
+            while done < len(answers) and answers[done][0] < asked:
+                largest = max(largest, answers[done][1])
+                done += 1
+            wrong += number <= largest
+        return wrong
+
+
+def run_processes(directory: Path, peer: str, *, processes: int, threads: int, count: int, timed: bool = False) -> Run:
+    """Let each thread take *count* numbers; *timed* adds the moments of asking and answering to each."""
+    context = multiprocessing.get_context("spawn")
+    answers: Queue[tuple[float, float, Taken]] = context.Queue()
+    barrier = context.Barrier(processes)
+    arguments = (directory, peer, threads, count, timed, barrier, answers)
+    workers = [context.Process(target=_work, args=arguments) for _ in range(processes)]
+    for worker in workers:
+        worker.start()
+    told = [answers.get() for _ in workers]
+    for worker in workers:
+        worker.join()
+    seconds = max(ended for _, ended, _ in told) - min(began for began, _, _ in told)
+    return Run([one for _, _, taken in told for one in taken], seconds)
+
+
+def _work(
+    directory: Path,
+    peer: str,
+    threads: int,
+    count: int,
+    timed: bool,
+    barrier: Barrier,
+    answers: Queue[tuple[float, float, Taken]],
+) -> None:
+    subject = PEERS[peer](directory)
+    subject()
+    time.sleep(0.1)
+    taken: list[Taken] = [[] for _ in range(threads)]
+    run = _timed if timed else _plain
+    members = [threading.Thread(target=run, args=(subject, count, mine)) for mine in taken]
+    barrier.wait()
+    began = time.monotonic()
+    for member in members:
+        member.start()
+    for member in members:
+        member.join()
+    answers.put((began, time.monotonic(), [one for mine in taken for one in mine]))
+
+
+def _plain(subject: Next, count: int, mine: Taken) -> None:
+    numbers = [subject() for _ in range(count)]
+    mine.extend((0, 0, number) for number in numbers)
+
+
+def _timed(subject: Next, count: int, mine: Taken) -> None:
+    now = time.monotonic_ns
+    for _ in range(count):
+        asked = now()
+        number = subject()
+        mine.append((asked, now(), number))

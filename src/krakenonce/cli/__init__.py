@@ -1,0 +1,113 @@
+"""The command line: ``krakenonce COMMAND``.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated. Every failure is one line on stderr.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+import click
+
+from krakenonce._version import __version__
+from krakenonce.cli.calls import balance, call
+from krakenonce.cli.demo import demo
+from krakenonce.cli.fake import fake_kraken
+from krakenonce.cli.numbers import next_, peek, raise_floor, stats
+from krakenonce.cli.output import complain
+from krakenonce.errors import InvalidFloor, InvalidScope, KrakenonceError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 128 + signal.SIGINT
+
+
+@click.group(
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage. Each failure is one line on stderr; "
+    "KRAKENONCE_DEBUG=1 adds a traceback to unexpected ones.",
+)
+@click.version_option(__version__, prog_name="krakenonce", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Nonces that Kraken accepts: one rising number and one turn per API key."""
+
+
+for _command in (next_, peek, stats, raise_floor, balance, call, fake_kraken, demo):
+    cli.add_command(_command)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        argv: The words after ``krakenonce``; None: those this process was started with.
+    """
+    _show_warnings()
+    try:
+        code = cli.main(None if argv is None else list(argv), prog_name="krakenonce", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except click.Abort:
+        return _stopped(INTERRUPTED)
+    except BaseException as error:
+        return _stopped(_explain(error))
+    return code if isinstance(code, int) else 0
+
+
+def _explain(error: BaseException) -> int:
+    """Say in one line what went wrong and return the exit code."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else FAILED
+    if isinstance(error, BrokenPipeError):
+        return FAILED  # whoever read our output has seen enough
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "krakenonce"
+        complain(f"{error.format_message().rstrip('.')}; see {command} --help")
+        return WRONG_USAGE
+    if isinstance(error, click.ClickException):
+        complain(error.format_message())
+        return error.exit_code
+    if isinstance(error, KrakenonceError):
+        complain(str(error))
+        return WRONG_USAGE if isinstance(error, InvalidFloor | InvalidScope) else FAILED
+    # Not its text: whatever it is about may be in there.
+    reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+    if os.environ.get("KRAKENONCE_DEBUG") == "1":
+        traceback.print_exception(error)
+    complain(f"unexpected {type(error).__name__}{reason}: set KRAKENONCE_DEBUG=1 to see where it happened")
+    return FAILED
+
+
+def _stopped(code: int) -> int:
+    """Leave nothing for the interpreter to write at exit, where a closed pipe would make it complain."""
+    try:
+        sys.stdout.flush()
+    except (OSError, AttributeError, ValueError):
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return code
+
+
+class _OneLine(logging.Handler):
+    """Warnings as one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        complain(f"{record.levelname.lower()}: {record.getMessage()}")
+
+
+def _show_warnings() -> None:
+    logger = logging.getLogger("krakenonce")
+    if not any(isinstance(handler, _OneLine) for handler in logger.handlers):
+        logger.addHandler(_OneLine(logging.WARNING))

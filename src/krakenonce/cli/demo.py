@@ -1,0 +1,170 @@
+"""The command demo: the same calls with each client's own clock, and through krakenonce."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import signal
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from krakenonce.cli.options import json_option
+from krakenonce.cli.output import complain, to_json, write, write_table
+from krakenonce.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from krakenonce.cli.demo_crew import Crew
+    from krakenonce.testing import FakeKraken
+
+__all__ = ["demo"]
+
+PROCESSES, THREADS = 4, 4
+CALLS = 800  # in all, for each of the two ways
+ACCOUNTS = ("MASTER", "USER:alice", "USER:bob", "USER:carol")
+LATENCY, JITTER = 0.003, 0.0025  # seconds; enough for requests to overtake each other
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one way of calling came to, counted by the fake Kraken.
+
+    Args:
+        planned: Calls the workers were told to make.
+        calls: Calls that arrived from living processes. One that was answered just before the kill, but not
+            reported, is made again: so there may be a few more than planned.
+        accepted: Those that were answered with a result.
+        rejected: Those that were answered with ``EAPI:Invalid nonce``.
+        in_flight: Calls that arrived after their sender had been killed.
+        in_flight_refused: Those of them that were refused. Nobody was waiting for the answer.
+        killed: Processes killed.
+        failed: Calls that ended in an exception, by its name.
+        seconds: From the first call to the last answer.
+    """
+
+    planned: int
+    calls: int
+    accepted: int
+    rejected: int
+    in_flight: int
+    in_flight_refused: int
+    killed: int
+    failed: dict[str, int]
+    seconds: float
+
+    @property
+    def rejected_percent(self) -> float:
+        """How many of the calls were rejected, in percent."""
+        return round(100 * self.rejected / max(self.calls, 1), 1)
+
+    @property
+    def calls_per_second(self) -> float:
+        """Calls per second."""
+        return round(self.calls / max(self.seconds, 1e-9), 1)
+
+    @property
+    def perfect(self) -> bool:
+        """Whether every call was made and accepted."""
+        return self.accepted == self.calls >= self.planned and not self.rejected and not self.failed
+
+
+@click.command()
+@json_option
+def demo(as_json: bool) -> None:
+    """Watch nonces being refused, and then none.
+
+    Four processes with four threads each call a fake Kraken on this machine with the same four keys, half of
+    them with stock krakenex: first with each client's own clock, then through krakenonce. One process is killed
+    on the way and started again. Takes some seconds, needs no account and leaves nothing behind. The exit code
+    is 0 if krakenonce had every call accepted.
+    """
+    missing = [name for name in ("aiohttp", "krakenex") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"the demo needs {' and '.join(missing)}: pip install 'krakenonce[demo]'")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by way of everything to be cleaned up
+    naive = _run("each client's own clock", None)
+    with tempfile.TemporaryDirectory(prefix="krakenonce-demo-") as state:
+        ours = _run("through krakenonce", state)
+    if as_json:
+        write(to_json({"naive": _as_dict(naive), "krakenonce": _as_dict(ours)}))
+    else:
+        _show(naive, ours)
+    if not ours.perfect:
+        complain(f"not every call through krakenonce was accepted {ours.failed or ''}: this is a bug, please report it")
+        raise click.exceptions.Exit(1)
+
+
+def _run(title: str, state: str | None) -> Figures:
+    """Make all calls one way and count what arrived."""
+    from krakenonce.cli.demo_crew import Crew
+    from krakenonce.testing import FakeKraken, FakeKrakenServer
+
+    fake = FakeKraken()
+    accounts = [(each.name, each.key, each.secret) for each in map(fake.add_account, ACCOUNTS)]
+    with FakeKrakenServer(fake, latency=LATENCY, jitter=JITTER) as server, _progress(title) as advance:
+        job = {
+            "url": server.url,
+            "accounts": accounts,
+            "state": state,
+            "threads": THREADS,
+            "calls": CALLS // PROCESSES,
+        }
+        with Crew(job, PROCESSES, advance) as crew:
+            crew.run()
+    return _count(fake, crew)
+
+
+def _count(fake: FakeKraken, crew: Crew) -> Figures:
+    heard = [each for each in fake.arrivals if not each.sender_gone]
+    unheard = [each for each in fake.arrivals if each.sender_gone]
+    return Figures(
+        planned=CALLS,
+        calls=len(heard),
+        accepted=sum(each.error is None for each in heard),
+        rejected=sum(each.error == "EAPI:Invalid nonce" for each in heard),
+        in_flight=len(unheard),
+        in_flight_refused=sum(each.error is not None for each in unheard),
+        killed=crew.killed,
+        failed={what: count for what, count in crew.reported.items() if what.startswith("failed")},
+        seconds=round(crew.seconds, 3),
+    )
+
+
+@contextlib.contextmanager
+def _progress(title: str) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr if that is a terminal, else one line."""
+    if not sys.stderr.isatty():
+        print(f"{title}: {CALLS} calls from {PROCESSES} processes with {THREADS} threads each", file=sys.stderr)
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(f"{title:<24}", total=CALLS)
+        yield lambda count: bar.advance(task, count)
+
+
+def _as_dict(figures: Figures) -> dict[str, object]:
+    more = {"rejected_percent": figures.rejected_percent, "calls_per_second": figures.calls_per_second}
+    return asdict(figures) | more
+
+
+def _show(*ways: Figures) -> None:
+    rows = {
+        "calls": [str(each.calls) for each in ways],
+        "accepted": [str(each.accepted) for each in ways],
+        "rejected (EAPI:Invalid nonce)": [str(each.rejected) for each in ways],
+        "rejected %": [f"{each.rejected_percent:.1f}" for each in ways],
+        "time (s)": [f"{each.seconds:.2f}" for each in ways],
+        "calls per second": [f"{each.calls_per_second:.0f}" for each in ways],
+    }
+    write_table(("", "own clocks", "krakenonce"), [(name, *cells) for name, cells in rows.items()])
+    for name, each in zip(("own clocks", "krakenonce"), ways, strict=True):
+        write(f"{name}: in flight at the kill: {each.in_flight}, of them refused: {each.in_flight_refused}")

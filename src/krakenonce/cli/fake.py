@@ -1,0 +1,79 @@
+"""The command fake-kraken: a Kraken to try bots on."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import click
+
+from krakenonce.cli.options import json_option
+from krakenonce.cli.output import to_json, write
+from krakenonce.errors import ConfigError
+
+if TYPE_CHECKING:
+    from krakenonce.testing import FakeKraken
+
+__all__ = ["fake_kraken"]
+
+_HELD = {
+    "MASTER": {"ZUSD": "10000.0000", "XXBT": "0.5000000000"},
+    "USER:alice": {"ZUSD": "1000.0000"},
+    "USER:bob": {"USDT": "250.50000000", "XETH": "2.0000000000"},
+}
+
+
+@click.command("fake-kraken")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on. Default: any free one.")
+@click.option("--latency", type=click.FloatRange(min=0), default=0.0, metavar="MS", help="What each call takes, in ms.")
+@click.option(
+    "--jitter", type=click.FloatRange(min=0), default=0.0, metavar="MS", help="By how much that varies, in ms."
+)
+@json_option
+def fake_kraken(port: int, latency: float, jitter: float, as_json: bool) -> None:
+    """Serve a fake Kraken on this machine, until Ctrl-C.
+
+    It prints throw-away keys for MASTER and two users, and checks signatures and nonces as Kraken does. Nothing
+    is traded, and nothing is kept when it ends.
+    """
+    from krakenonce.testing import FakeKraken, FakeKrakenServer
+
+    fake = FakeKraken()
+    for name, held in _HELD.items():
+        fake.add_account(name, balances=held)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    server = FakeKrakenServer(fake, port=port, latency=latency / 1000, jitter=jitter / 1000)
+    try:
+        server.start()
+    except OSError as error:
+        raise ConfigError(f"cannot listen on port {port} ({error.strerror}): choose another --port") from error
+    with server:
+        _introduce(fake, server.url, as_json)
+        stop.wait()
+    counts = {
+        "calls": len(fake.arrivals),
+        "accepted": len(fake.accepted()),
+        "invalid_nonce": len(fake.invalid_nonces()),
+    }
+    if as_json:
+        write(" ".join(to_json(counts).split()))
+    else:
+        write("{calls} private calls, {accepted} accepted, {invalid_nonce} with an invalid nonce".format(**counts))
+
+
+def _introduce(fake: FakeKraken, url: str, as_json: bool) -> None:
+    """Print where it is, and the keys, which open nothing else."""
+    accounts = fake.accounts.values()
+    if as_json:
+        keys = {each.name: {"api_key": each.key, "api_secret": each.secret} for each in accounts}
+        write(" ".join(to_json({"url": url, "accounts": keys}).split()))
+        return
+    write(f"fake Kraken at {url}, until Ctrl-C")
+    for each in accounts:
+        variable = f"KRAKEN_{each.name.replace(':', '_').upper()}_API"
+        write(f"export {variable}_KEY={each.key}")
+        write(f"export {variable}_SECRET={each.secret}")
+    write(f"krakenonce balance --all --base-url {url}")

@@ -1,0 +1,53 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+__all__ = ["account_option", "json_option", "kraken_options", "scope_option", "state_option"]
+
+state_option = click.option(
+    "--state",
+    metavar="DIR",
+    help="State directory or store URL. Default: $KRAKENONCE_STATE_DIR, else this user's state directory.",
+)
+scope_option = click.option(
+    "--scope", default="global", show_default=True, metavar="NAME", help="Which counter. One serves all accounts."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+account_option = click.option(
+    "--account",
+    "account_name",
+    metavar="NAME",
+    help="MASTER, USER:alice or just alice. Default: MASTER.",
+)
+
+
+def kraken_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what a command needs that talks to Kraken."""
+    for option in (
+        click.option(
+            "--credentials",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="TOML file with [MASTER] and [USER.<name>], each with api_key and api_secret. Default: "
+            "$KRAKENONCE_CREDENTIALS. KRAKEN_MASTER_API_KEY, KRAKEN_MASTER_API_SECRET and so on go before it.",
+        ),
+        click.option(
+            "--base-url",
+            default="https://api.kraken.com",
+            show_default=True,
+            metavar="URL",
+            help="Where Kraken is; a fake Kraken, say.",
+        ),
+        state_option,
+    ):
+        command = option(command)
+    return command

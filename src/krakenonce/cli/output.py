@@ -1,0 +1,79 @@
+"""What commands write: tables, JSON with every digit, and one-line complaints."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from krakenonce.errors import KrakenonceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["complain", "to_json", "write", "write_table"]
+
+_PLAIN = 64  # digits behind the point up to which a decimal is written without an exponent
+
+
+def complain(message: str) -> None:
+    """Write *message* as one line to stderr."""
+    with contextlib.suppress(OSError):  # nobody is listening
+        print(f"krakenonce: {' '.join(message.split())}", file=sys.stderr, flush=True)
+
+
+def write(line: str = "") -> None:
+    """Write *line* to stdout at once.
+
+    Raises:
+        BrokenPipeError: Whoever read it has gone.
+        KrakenonceError: It cannot be written, to a full disk for example.
+    """
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise KrakenonceError(f"cannot write the output: {error.strerror}") from error
+
+
+def to_json(value: object, margin: str = "\n") -> str:
+    """Return *value* as indented JSON; a Decimal becomes a number with every digit it has."""
+    if isinstance(value, Decimal):
+        exponent = value.as_tuple().exponent
+        return format(value, "f") if isinstance(exponent, int) and -_PLAIN <= exponent <= 0 else str(value)
+    inner = margin + "  "
+    if isinstance(value, dict) and value:
+        items = (f"{json.dumps(str(name))}: {to_json(item, inner)}" for name, item in value.items())
+        return "{" + inner + ("," + inner).join(items) + margin + "}"
+    if isinstance(value, list | tuple) and value:
+        return "[" + inner + ("," + inner).join(to_json(item, inner) for item in value) + margin + "]"
+    return json.dumps(value)
+
+
+def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a table to stdout: with lines on a terminal, else with blanks. The first column is aligned left."""
+    if sys.stdout is not None and sys.stdout.isatty():
+        _write_rich(columns, rows)
+        return
+    lines = [tuple(columns), *map(tuple, rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for first, *others in lines:
+        cells = [first.ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        write("  ".join(cells).rstrip())
+
+
+def _write_rich(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for index, column in enumerate(columns):
+        table.add_column(Text(column), justify="right" if index else "left")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)

@@ -1,0 +1,111 @@
+"""The shape of the package: what importing costs, which way imports point, and what the root offers."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import krakenonce
+
+SOURCE = Path(krakenonce.__file__).parent
+LAYERS = [  # each may import those above it
+    {"_version", "errors"},
+    {"rule", "clock"},
+    {"stores"},
+    {"lanes"},
+    {"manager"},
+    {"global_manager", "kraken", "credentials"},
+    {"broker"},
+    {"testing"},
+    {"cli", "__main__"},
+]
+CORE = {"_version", "errors", "rule", "clock", "stores", "lanes", "manager", "global_manager"}
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+MODULES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
+
+
+def imports(module: Path) -> list[tuple[str, bool]]:
+    """What a module imports: the full name, and whether it is ours."""
+    here = ["krakenonce", *module.with_suffix("").parts]
+    found = []
+    for node in ast.walk(ast.parse((SOURCE / module).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = here[: len(here) - node.level] if node.level else []
+            found.append(".".join([*base, *(node.module or "").split(".")]).strip("."))
+    return [(name, name.split(".")[0] == "krakenonce") for name in found]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_imports_point_one_way(module: Path) -> None:
+    """A layer imports only layers below it; only the command line imports the test kit."""
+    layer = RANK[module.parts[0].removesuffix(".py")]
+    for name, is_ours in imports(module):
+        if is_ours and "." in name:
+            other = name.split(".")[1]
+            assert RANK[other] <= layer, f"{module} imports {name}"
+            if other == "testing":
+                assert module.parts[0] in ("testing", "cli"), f"{module} imports the test kit"
+
+
+@pytest.mark.parametrize("module", [Path("rule.py"), Path("kraken/wire.py")], ids=str)
+def test_the_pure_rules_know_nothing_but_the_errors(module: Path) -> None:
+    """Arithmetic and encoding import nothing of ours but errors."""
+    ours = {name for name, is_ours in imports(module) if is_ours}
+    assert ours <= {"krakenonce.errors"}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.parts[0].removesuffix(".py") in CORE], ids=str)
+def test_the_core_needs_the_standard_library_alone(module: Path) -> None:
+    """From errors to the global manager, no third-party import."""
+    for name, is_ours in imports(module):
+        assert is_ours or name.split(".")[0] in sys.stdlib_module_names
+
+
+def test_the_root_offers_what_it_says() -> None:
+    """Every name in __all__ is there, and every public name is in __all__ or a module."""
+    for name in krakenonce.__all__:
+        assert hasattr(krakenonce, name)
+    modules = {path.stem for path in SOURCE.glob("*.py")} | {path.name for path in SOURCE.iterdir() if path.is_dir()}
+    public = {name for name in vars(krakenonce) if not name.startswith("_")} - modules
+    assert public <= set(krakenonce.__all__)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_every_module_offers_what_it_says(module: Path) -> None:
+    """Every name in a module's __all__ exists."""
+    if module.name == "__main__.py":
+        return
+    name = ".".join(["krakenonce", *module.with_suffix("").parts]).removesuffix(".__init__")
+    loaded = importlib.import_module(name)
+    for offered in getattr(loaded, "__all__", ()):
+        assert hasattr(loaded, offered), f"{name}.{offered}"
+
+
+def test_importing_does_nothing() -> None:
+    """`import krakenonce` starts no thread, opens no file or socket, and loads neither asyncio nor HTTP."""
+    code = (
+        "import os, sys, threading\n"
+        "fds = set(os.listdir('/dev/fd'))\n"
+        "import krakenonce\n"
+        "assert threading.active_count() == 1\n"
+        "assert len(set(os.listdir('/dev/fd')) - fds) == 0\n"
+        "heavy = {'asyncio', 'socket', 'ssl', 'urllib3', 'aiohttp', 'click', 'rich', 'krakenonce.kraken'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_making_a_manager_opens_nothing(tmp_path: Path) -> None:
+    """Constructors do not act: no directory appears before the first number."""
+    state = tmp_path / "state"
+    manager = krakenonce.NonceManager(state)
+    manager.lane("key")
+    assert manager.peek() is None
+    assert not state.exists()
+    manager.next()
+    assert state.exists()

@@ -1,0 +1,126 @@
+import pickle
+from pathlib import Path
+
+import pytest
+
+from krakenonce import NonceManager, errors, open_store
+from krakenonce.errors import ConfigError, KrakenonceError, NonceStoreError
+from krakenonce.stores import FileStore, MemoryStore
+from krakenonce.testing.clock import ManualClock
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home directory, and nothing set."""
+    for name in ("KRAKENONCE_STATE_DIR", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("sys.platform", "linux")
+    return tmp_path
+
+
+def directory_of(manager: NonceManager) -> Path:
+    """Where a manager's state is."""
+    assert isinstance(manager.store, FileStore)
+    return manager.store.directory
+
+
+def test_the_default_is_the_user_s_state_directory(home: Path) -> None:
+    """Without anything said, state goes to ~/.local/state/krakenonce."""
+    assert directory_of(NonceManager()) == home / ".local" / "state" / "krakenonce"
+
+
+def test_the_default_follows_the_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """$XDG_STATE_HOME if it is absolute, and $KRAKENONCE_STATE_DIR above all."""
+    monkeypatch.setenv("XDG_STATE_HOME", "not/absolute")
+    assert directory_of(NonceManager()) == home / ".local" / "state" / "krakenonce"
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "xdg"))
+    assert directory_of(NonceManager()) == home / "xdg" / "krakenonce"
+    monkeypatch.setenv("KRAKENONCE_STATE_DIR", str(home / "chosen"))
+    assert directory_of(NonceManager()) == home / "chosen"
+
+
+def test_the_default_on_macos(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On macOS it is in the user's Library."""
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert directory_of(NonceManager()) == home / "Library" / "Application Support" / "krakenonce"
+
+
+@pytest.mark.parametrize("form", ["path", "text", "url", "url with slashes", "store"])
+def test_a_store_may_be_given_in_several_ways(tmp_path: Path, form: str) -> None:
+    """A Path, a string, a file: URL, or a store."""
+    state = tmp_path / "state"
+    given = {
+        "path": state,
+        "text": str(state),
+        "url": f"file:{state}",
+        "url with slashes": f"file://{state}",
+        "store": FileStore(state),
+    }[form]
+    assert directory_of(NonceManager(given)) == state  # type: ignore[arg-type]
+
+
+def test_memory_is_a_store_that_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """A volatile store is loud about it."""
+    assert isinstance(open_store("memory:"), MemoryStore)
+    assert "lost when this process ends" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("redis://localhost", "unknown store 'redis:'; known are file:PATH and memory:"),
+        ("fil:/x", "known are file:PATH and memory:"),
+        ("file:", "needs a directory"),
+        ("", "needs a directory"),
+        ("file:/x?mode=fast", "one option"),
+        ("file:/x?allow_network=maybe", "one option"),
+    ],
+)
+def test_an_unknown_store_names_the_known_ones(url: str, message: str) -> None:
+    """A wrong URL is a ConfigError that says what would be right."""
+    with pytest.raises(ConfigError, match=message):
+        NonceManager(url)
+
+
+def test_a_manager_is_a_context_manager(tmp_path: Path) -> None:
+    """Leaving the block closes it."""
+    with NonceManager(tmp_path) as manager:
+        manager.next()
+    with pytest.raises(NonceStoreError, match="closed"):
+        manager.next()
+    manager.close()
+
+
+def test_stats_tell_the_lead_over_the_clock(tmp_path: Path) -> None:
+    """Lead is the last number less the clock: zero, positive after a floor, None before the first."""
+    clock = ManualClock()
+    manager = NonceManager(tmp_path, clock=clock)
+    assert manager.stats().lead_ns is None
+    manager.next()
+    clock.pass_time(2)
+    assert manager.stats().lead_ns == -2_000_000_000
+    manager.raise_floor(clock.now_ns() + 500)
+    seen = manager.stats()
+    assert (seen.lead_ns, seen.issued, seen.scope) == (500, 1, "global")
+
+
+ERRORS = [getattr(errors, name) for name in errors.__all__]
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_every_error_has_the_one_root_and_survives_pickling(kind: type[KrakenonceError]) -> None:
+    """One root for all, a message that survives a process pool, and a word on execution."""
+    error = kind("what to do")
+    assert isinstance(error, KrakenonceError)
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    assert (type(copy), str(copy)) == (kind, "what to do")
+    assert error.may_have_executed == ("unknown" if kind is errors.OutcomeUnknown else "no")
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    """Every error is in the module's docstring, and nothing else is."""
+    assert errors.__doc__ is not None
+    drawn = {line.split()[-1] if "──" in line and len(line.split()) == 1 else line.replace("│", " ").split()[1]
+             for line in errors.__doc__.splitlines() if "──" in line}  # fmt: skip
+    assert drawn | {"KrakenonceError"} == set(errors.__all__)
