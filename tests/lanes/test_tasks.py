@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from krakenonce.errors import LaneError, LaneTimeout
+from krakenonce.errors import LaneError, LaneTimeout, NonceStoreError
 
 from .helpers import in_thread, join, refusal, until, until_waiting, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from pathlib import Path
 
     from krakenonce.lanes import Lane
     from krakenonce.manager import NonceManager
@@ -332,3 +333,22 @@ def test_a_closed_loop_is_passed_over(manager: NonceManager) -> None:
     assert (said, log) == (["taken"], [])
     for task in tasks:
         task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+def test_an_error_meant_for_a_closed_loop_is_passed_on(manager: NonceManager, peer: Peer, tmp_path: Path) -> None:
+    """When the lane's file fails while the first in line is a task whose loop was closed, the next one learns of it."""
+    lane = manager.lane("key", timeout=20)
+    loop = asyncio.new_event_loop()
+    peer.ask("take")
+    task = run_elsewhere(loop, in_line(lane, []))
+    loop.close()
+    errors: list[object] = []
+    thread = in_thread(lambda: errors.append(pytest.raises(NonceStoreError, lane.acquire)))
+    until_waiting(lane, 2)
+    path = tmp_path / "state" / "lanes" / f"{lane.name}.lock"
+    path.unlink()
+    path.mkdir()
+    peer.kill()
+    thread.join()
+    assert len(errors) == 1
+    task._log_destroy_pending = False  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ import re
 import sys
 import threading
 import types
+import weakref
 from fcntl import LOCK_UN
 from typing import TYPE_CHECKING
 
@@ -157,11 +158,11 @@ def test_managers_of_one_directory_share_the_line(tmp_path: Path) -> None:
     assert [refusal(lane) for lane in lanes] == ["taken"] * 4
 
 
-@pytest.mark.parametrize("store", ["one", "memory:"])
-def test_keys_do_not_wait_for_each_other(tmp_path: Path, store: str) -> None:
-    """Each key has its own lane, in each directory, and so has the global one."""
-    manager = NonceManager(store if store == "memory:" else tmp_path / store)
-    others = [manager.lane("key two", 0), manager.lane(timeout=0), NonceManager(tmp_path / "two").lane("key", 0)]
+@pytest.mark.parametrize("stores", [("file:{}/one", "file:{}/two"), ("memory:", "memory:")], ids=["file", "memory"])
+def test_keys_do_not_wait_for_each_other(tmp_path: Path, stores: tuple[str, str]) -> None:
+    """Each key has its own lane, in each directory or memory, and so has the global one."""
+    manager, elsewhere = (NonceManager(store.format(tmp_path)) for store in stores)
+    others = [manager.lane("key two", 0), manager.lane(timeout=0), elsewhere.lane("key", 0)]
     said: list[str] = []
     with manager.lane("key"):
         in_thread(lambda: said.extend(map(refusal, [*others, manager.lane("key", 0)]))).join()
@@ -198,6 +199,16 @@ def test_a_turn_outlives_the_object_it_was_taken_with(manager: NonceManager, pee
     assert peer.ask("take") == "held"
 
 
+def test_a_lane_that_nobody_uses_is_forgotten(manager: NonceManager) -> None:
+    """A lane that is not held and that nobody refers to takes no memory once many others have been used."""
+    assert refusal(manager.lane("key")) == "taken"
+    queue = weakref.ref(manager.lane("key")._queue)
+    for number in range(200):
+        manager.lane(f"key {number}")
+    gc.collect()
+    assert queue() is None
+
+
 def test_asyncio_may_be_half_imported(manager: NonceManager, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lane works while another thread is still importing asyncio."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "asyncio"]:
@@ -223,6 +234,31 @@ def test_out_of_threads(manager: NonceManager, peer: Peer, monkeypatch: pytest.M
     assert not waiting(lane)
     peer.ask("leave")
     assert refusal(lane) == "taken"
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_interrupted_while_a_thread_is_started(
+    manager: NonceManager, peer: Peer, monkeypatch: pytest.MonkeyPatch, started: bool
+) -> None:
+    """Ctrl-C before or after the start of the thread that is to wait for another process leaves the lane usable."""
+    real_start = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if started:
+            real_start(thread)
+        raise KeyboardInterrupt
+
+    peer.ask("take")
+    lane = manager.lane("key", timeout=20)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(KeyboardInterrupt):
+            lane.acquire()
+    assert not waiting(lane)
+    assert f"process {peer.pid} has held it" in refusal(manager.lane("key", timeout=0))
+    peer.ask("leave")
+    assert refusal(lane) == "taken"
+    assert peer.ask("take") == "held"
 
 
 @pytest.mark.parametrize("timeout", [None, 60])

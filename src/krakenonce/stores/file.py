@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import weakref
@@ -125,11 +126,15 @@ class FileStore:
 
     def close(self) -> None:
         """Close what no other thread is using just now. A later call opens it again."""
+        idle = []
+        with contextlib.suppress(IndexError):
+            while True:
+                idle.append(self._free.pop())
+        for desk in idle:
+            _close_desk(desk)
+        self._free.extend(idle)
         with self._crowded:
-            for desk in (self._desks[-1], *(self._free.pop() for _ in range(len(self._free)))):
-                _close_desk(desk)
-                if desk is not self._desks[-1]:
-                    self._free.append(desk)
+            _close_desk(self._desks[-1])
 
     def _reset(self) -> None:
         """Begin with nothing open and nothing known: at construction, and in a forked child."""
@@ -137,6 +142,7 @@ class FileStore:
         self._desks: list[Desk] = [{} for _ in range(_DESKS + 1)]
         self._free = deque(self._desks[:-1])
         self._crowded = threading.Lock()  # for the last desk, at which all threads beyond the eighth take turns
+        self._renewing = threading.Lock()  # for replacing a state whose mark file is another one now
         self._inside: set[int] = set()
 
     def _after_fork(self) -> None:
@@ -165,7 +171,10 @@ class FileStore:
             desk.pop(scope).close()
         elif len(desk) >= _FILES_PER_DESK:
             desk.pop(next(iter(desk))).close()
-        files = desk[scope] = ScopeFiles(state, self._clock)
+        files = ScopeFiles(state, self._clock)
+        with self._renewing:
+            files.state = self._states[scope] = self._states[scope].of_file(files.inode)
+        desk[scope] = files
         return files
 
     def _state(self, scope: str) -> ScopeState:

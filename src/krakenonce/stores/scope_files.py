@@ -52,6 +52,7 @@ class ScopeFiles:
         "_notes",
         "_text_fd",
         "generation",
+        "inode",
         "state",
     )
 
@@ -67,15 +68,12 @@ class ScopeFiles:
             self._dir_fd = os.open(state.mark_path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._mark_fd = open_regular(state.mark_path, os.O_RDWR | os.O_CREAT)
             self._text_fd = open_regular(state.text_path, os.O_RDWR | os.O_CREAT)
-            status = fstat(self._mark_fd)
+            self.inode = fstat(self._mark_fd).st_ino
         except BaseException as error:
             self.close()
             if isinstance(error, OSError):
                 raise store_error("open", state.mark_path, error) from error
             raise
-        if state.inode != (status.st_dev, status.st_ino):
-            state.inode = (status.st_dev, status.st_ino)
-            state.mark = -1  # another file: nothing is known to be on the disk in it
 
     def advance(self, now_ns: int) -> int | None:
         """Issue the next number. None: the files were deleted meanwhile; nothing was issued, open them again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from fcntl import LOCK_SH, flock
 from typing import TYPE_CHECKING
@@ -53,9 +54,19 @@ class ScopeState:
         self.now = 0  # the wall clock at the last number
         self.anchor: Anchor | None = None
         self.clock_event = "steady"
-        self.inode = (0, 0)
+        self.inode = 0  # the mark file that this is about
         self.generation = 0  # goes up when a write has failed: descriptors from before are not used again
         self.issued = self.extended = self.recovered = self.clock_back = self.clock_forward = 0
+
+    def of_file(self, inode: int) -> ScopeState:
+        """This state, if it is about the mark file *inode*; else one that takes nothing in that file for durable."""
+        if self.inode in (0, inode):
+            self.inode = inode
+            return self
+        renewed = copy.copy(self)
+        renewed.inode = inode
+        renewed.mark = -1
+        return renewed
 
     def stats(self, last: int | None, mark: int | None) -> ScopeStats:
         """The counts so far, with the *last* number and *mark* given."""
