@@ -67,11 +67,15 @@ def test_the_core_needs_the_standard_library_alone(module: Path) -> None:
 
 
 def test_the_root_offers_what_it_says() -> None:
-    """Every name in __all__ is there, and every public name is in __all__ or a module."""
+    """Every name in __all__ is there when asked for, and no other public name is, but modules."""
     for name in krakenonce.__all__:
         assert hasattr(krakenonce, name)
+    with pytest.raises(AttributeError, match="no attribute 'nonce_manager'"):
+        krakenonce.nonce_manager  # type: ignore[attr-defined] # noqa: B018 - asking is the test
     modules = {path.stem for path in SOURCE.glob("*.py")} | {path.name for path in SOURCE.iterdir() if path.is_dir()}
-    public = {name for name in vars(krakenonce) if not name.startswith("_")} - modules
+    public = (
+        {name for name in vars(krakenonce) if not name.startswith("_")} - modules - {"TYPE_CHECKING", "annotations"}
+    )
     assert public <= set(krakenonce.__all__)
 
 

@@ -1,8 +1,27 @@
-"""Nonces that Kraken accepts: one rising number and one turn per API key."""
+"""Nonces that Kraken accepts: one rising number and one turn per API key.
+
+A name is loaded when it is first asked for, so that importing the package costs a program next to nothing.
+"""
+
+from __future__ import annotations
 
 from ._version import __version__
-from .errors import KrakenonceError
-from .manager import NonceManager
-from .stores import open_store
+
+TYPE_CHECKING = False  # as in typing, which would take longer to import than all the rest here
+if TYPE_CHECKING:
+    from .errors import KrakenonceError
+    from .manager import NonceManager
+    from .stores import open_store
+else:
+
+    def __getattr__(name: str) -> object:
+        home = {"KrakenonceError": ".errors", "NonceManager": ".manager", "open_store": ".stores"}.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        globals()[name] = value = getattr(import_module(home, __name__), name)
+        return value
+
 
 __all__ = ["KrakenonceError", "NonceManager", "__version__", "open_store"]
