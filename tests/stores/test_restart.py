@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def durable(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """What a power cut would leave: the contents of each file at its last sync."""
-    kept: dict[str, bytes] = {}
+def durable(monkeypatch: pytest.MonkeyPatch) -> dict[int, bytes]:
+    """What a power cut would leave: the contents of each file (by inode) at its last sync."""
+    kept: dict[int, bytes] = {}
 
     def sync_and_keep(fd: int) -> None:
         sync(fd)
-        kept[os.readlink(f"/proc/self/fd/{fd}")] = os.pread(fd, 10_000, 0)
+        kept[os.fstat(fd).st_ino] = os.pread(fd, 10_000, 0)
 
     monkeypatch.setattr(scope_files, "sync", sync_and_keep)
     return kept
 
 
-def cut_power(state: Path, clock: ManualClock, durable: dict[str, bytes], *, text: bytes | None) -> None:
+def cut_power(state: Path, clock: ManualClock, durable: dict[int, bytes], *, text: bytes | None) -> None:
     """Bring the directory into the state that a power cut may leave, and boot again."""
-    mark_path(state).write_bytes(durable[str(mark_path(state))])
+    mark_path(state).write_bytes(durable[mark_path(state).stat().st_ino])
     if text is None:
         text_path(state).unlink()
     else:
@@ -75,7 +75,7 @@ def test_an_unknown_boot_counts_as_another_one_but_only_at_the_start(state: Path
 
 @pytest.mark.parametrize("text", [None, b"", b"17", b"1799999999000000000"])
 def test_a_power_cut_never_brings_a_number_back(
-    state: Path, clock: ManualClock, durable: dict[str, bytes], text: bytes | None
+    state: Path, clock: ManualClock, durable: dict[int, bytes], text: bytes | None
 ) -> None:
     """Whatever older text the disk has, with only the synced mark, numbers go on above all that were issued."""
     issued = []
@@ -90,26 +90,26 @@ def test_a_power_cut_never_brings_a_number_back(
 
 
 def test_each_number_is_below_a_mark_that_was_synced_before(
-    state: Path, clock: ManualClock, durable: dict[str, bytes]
+    state: Path, clock: ManualClock, durable: dict[int, bytes]
 ) -> None:
     """Durable before visible: the disk's mark covers the number at the moment it is returned (invariant 1)."""
     store = FileStore(state, clock=clock)
     for _ in range(60):
         number = store.advance("global", clock.now_ns())
-        slots = unpack_file(durable[str(mark_path(state))])
+        slots = unpack_file(durable[mark_path(state).stat().st_ino])
         assert all(slot is not None and slot.mark >= number for slot in slots)
         clock.pass_time(0.9)
 
 
-def test_a_mark_that_was_only_read_is_not_believed(state: Path, clock: ManualClock, durable: dict[str, bytes]) -> None:
+def test_a_mark_that_was_only_read_is_not_believed(state: Path, clock: ManualClock, durable: dict[int, bytes]) -> None:
     """A process killed between write and sync leaves a mark in memory only; who opens next writes its own."""
     first = take(state, clock)[0]
-    on_disk = durable[str(mark_path(state))]
+    on_disk = durable[mark_path(state).stat().st_ino]
     durable.clear()  # from here on only what the next process syncs itself survives
     second = take(state, clock)[0]
     assert durable, "the new process has synced nothing of its own"
     assert second > first
-    assert durable[str(mark_path(state))] != on_disk
+    assert durable[mark_path(state).stat().st_ino] != on_disk
     cut_power(state, clock, durable, text=str(first).encode())
     assert take(state, clock)[0] > second
 
@@ -147,7 +147,7 @@ def test_the_mark_never_goes_down(state: Path, clock: ManualClock) -> None:
     assert marks == sorted(marks)
 
 
-def test_a_floor_survives_a_power_cut(state: Path, clock: ManualClock, durable: dict[str, bytes]) -> None:
+def test_a_floor_survives_a_power_cut(state: Path, clock: ManualClock, durable: dict[int, bytes]) -> None:
     """raise_floor returns when the floor is on the disk."""
     take(state, clock)
     floor = clock.now_ns() + 10**15
