@@ -342,8 +342,14 @@ def test_an_error_meant_for_a_closed_loop_is_passed_on(manager: NonceManager, pe
     peer.ask("take")
     task = run_elsewhere(loop, in_line(lane, []))
     loop.close()
-    errors: list[object] = []
-    thread = in_thread(lambda: errors.append(pytest.raises(NonceStoreError, lane.acquire)))
+    errors: list[NonceStoreError] = []
+
+    def ask() -> None:
+        with pytest.raises(NonceStoreError) as caught:
+            lane.acquire()
+        errors.append(caught.value)
+
+    thread = in_thread(ask)
     until_waiting(lane, 2)
     path = tmp_path / "state" / "lanes" / f"{lane.name}.lock"
     path.unlink()

@@ -240,7 +240,7 @@ def test_out_of_threads(manager: NonceManager, peer: Peer, monkeypatch: pytest.M
 def test_interrupted_while_a_thread_is_started(
     manager: NonceManager, peer: Peer, monkeypatch: pytest.MonkeyPatch, started: bool
 ) -> None:
-    """Ctrl-C before or after the start of the thread that is to wait for another process leaves the lane usable."""
+    """Ctrl-C before or after the start of the thread that is to wait for another process leaves the lane sound."""
     real_start = threading.Thread.start
 
     def start(thread: threading.Thread) -> None:
@@ -256,8 +256,19 @@ def test_interrupted_while_a_thread_is_started(
             lane.acquire()
     assert not waiting(lane)
     assert f"process {peer.pid} has held it" in refusal(manager.lane("key", timeout=0))
+    inside, seen = list[str](), list[int]()
+
+    def turn() -> None:
+        with lane:
+            inside.append(peer.ask("take 0.1"))
+            seen.append(len(inside))
+            inside.pop()
+
+    threads = [in_thread(turn) for _ in range(2)]
+    until_waiting(lane, 2)
     peer.ask("leave")
-    assert refusal(lane) == "taken"
+    join(threads)
+    assert seen == [1, 1]
     assert peer.ask("take") == "held"
 
 
