@@ -116,8 +116,12 @@ def test_a_step_that_was_taken_back_counts_for_nothing() -> None:
     assert (back.event, again.event) == ("steady", "forward")
 
 
-@given(anchor=st.builds(Anchor, sane_times, st.integers(0, 10**18)), wall=st.integers(0, 2**64), slept=st.integers(0))
+@given(
+    anchor=st.builds(Anchor, sane_times, st.integers(0, 10**18), st.just(0)),
+    wall=st.integers(0, 2**64),
+    slept=st.integers(0),
+)
 def test_the_time_believed_is_never_far_ahead_of_what_has_passed(anchor: Anchor, wall: int, slept: int) -> None:
-    """Unless a step has lasted, time is at most a minute ahead of the projection."""
+    """A step that is new is never believed beyond a minute."""
     verdict = judge_clock(anchor, wall, anchor.boot_ns + slept)
     assert verdict.now_ns <= anchor.wall_ns + slept + STEP_LIMIT
