@@ -21,8 +21,9 @@ from tests.order import Issue, violations
 from .helpers import finish, hear, say, start_python, text_path
 
 TAKE_IN_THREADS = """
-import sys, threading, time
+import logging, sys, threading, time
 from krakenonce.manager import NonceManager
+logging.disable()
 manager, threads, count = NonceManager(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 sys.stdin.readline()
 def run(mine):
@@ -342,6 +343,39 @@ def test_an_interrupt_in_the_middle_leaves_nothing_locked(state: Path) -> None:
     numbers += [other, int(finish(worker))]
     assert numbers == sorted(set(numbers))
     assert numbers[-1] < time.time_ns() + 60 * 10**9
+
+
+def test_the_text_deleted_under_many_threads_and_processes(state: Path) -> None:
+    """Deleted forty times while two processes with three threads each take numbers: none twice, none out of order."""
+    other = start_python(TAKE_IN_THREADS, state, 3, 4000)
+    manager = NonceManager(state)
+    manager.next()
+    taken: list[list[Issue]] = [[] for _ in range(3)]
+    stop = threading.Event()
+
+    def run(mine: list[Issue]) -> None:
+        while not stop.is_set():
+            asked = time.monotonic_ns()
+            number = manager.next()
+            mine.append(Issue(asked, time.monotonic_ns(), number, "us"))
+
+    threads = [threading.Thread(target=run, args=(mine,), daemon=True) for mine in taken]
+    for thread in threads:
+        thread.start()
+    say(other, "go")
+    deleted = 0
+    while deleted < 40:
+        if text_path(state).exists():
+            text_path(state).unlink()
+            deleted += 1
+        asked = time.monotonic_ns()
+        number = manager.next()
+        taken[0].append(Issue(asked, time.monotonic_ns(), number, "main"))
+    issues = collect(finish(other), "other")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert violations([*issues, *(issue for mine in taken for issue in mine)]) == []
 
 
 def test_memory_does_not_grow_with_the_numbers(state: Path) -> None:

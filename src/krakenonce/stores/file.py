@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections import deque
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING
 
 from ..clock import Clock, SystemClock
@@ -68,7 +69,7 @@ class FileStore:
             ClockError: The clock is absurd and there is no earlier number.
             NonceExhausted: 2^63 - 1 is reached.
         """
-        thread = threading.get_ident()
+        thread = get_ident()
         inside = self._inside
         if thread in inside:
             raise NonceStoreError(
@@ -85,7 +86,7 @@ class FileStore:
             try:
                 files = desk.get(scope)
                 if files is not None and files.generation == files.state.generation:
-                    nonce = files.advance(now_ns)
+                    nonce = files.advance(now_ns, len(self._free) < _DESKS - 1)
                     if nonce is not None:
                         return nonce
                 return self._advance_at(desk, scope, now_ns)

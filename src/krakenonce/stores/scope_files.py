@@ -11,6 +11,7 @@ import os
 import time
 from fcntl import LOCK_EX, LOCK_UN, flock
 from os import fstat, pread, pwrite
+from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from ..rule import SECOND, Anchor, judge_clock, mark_for, next_nonce
@@ -38,6 +39,8 @@ logger = logging.getLogger("krakenonce")
 
 _DIGITS = 19  # every number from 2001 to 2^63 - 1 has 19 digits
 _COARSEST_TICK = 20_000_000  # ns; kernels stamp files with a clock of 1 to 10 ms
+_SEEN_LASTS = 200_000  # ns; for so long one thread's look at the directory serves the others
+_BEGIN_AFTER = 2 * _SEEN_LASTS  # so nobody who finds other files may begin before all who have looked must look again
 
 
 class ScopeFiles:
@@ -50,6 +53,7 @@ class ScopeFiles:
         "_mark_fd",
         "_mark_is_new",
         "_notes",
+        "_opened_at",
         "_text_fd",
         "generation",
         "inode",
@@ -61,6 +65,7 @@ class ScopeFiles:
         self._clock = clock
         self.generation = state.generation
         self._dir_fd = self._mark_fd = self._text_fd = -1
+        self._opened_at = monotonic_ns()
         self._in_place_since = -1
         self._notes: list[tuple[int, str]] = []
         try:
@@ -75,8 +80,11 @@ class ScopeFiles:
                 raise store_error("open", state.mark_path, error) from error
             raise
 
-    def advance(self, now_ns: int) -> int | None:
-        """Issue the next number. None: the files were deleted meanwhile; nothing was issued, open them again."""
+    def advance(self, now_ns: int, crowded: bool = False) -> int | None:
+        """Issue the next number. None: the files were deleted meanwhile; nothing was issued, open them again.
+
+        *crowded*: other threads of this process are at the files too; one check of the directory serves all of them.
+        """
         state, mark_fd, text_fd = self.state, self._mark_fd, self._text_fd
         try:
             flock(mark_fd, LOCK_EX)
@@ -99,6 +107,11 @@ class ScopeFiles:
             if self._notes:
                 self._log_notes()
         # Asked after the fact: files in place now were in place at the write, so nobody can have begun new ones.
+        if crowded:
+            since, until = state.seen_in_place
+            if since == self._in_place_since and monotonic_ns() < until:
+                return nonce
+            return nonce if self._in_place() else None
         return nonce if fstat(self._dir_fd).st_ctime_ns == self._in_place_since or self._in_place() else None
 
     def raise_floor(self, floor: int) -> int | None:
@@ -140,7 +153,14 @@ class ScopeFiles:
         call tells that nothing has changed. It is trusted only when it is older than the coarsest tick a file system
         may use. (The files themselves are left alone: asking for their times makes each later write more expensive.)
         """
+        asked = monotonic_ns()
         changed = fstat(self._dir_fd).st_ctime_ns
+        if changed != self._in_place_since and not self._are_the_ones(changed):
+            return False
+        self.state.seen_in_place = (changed, asked + _SEEN_LASTS)
+        return True
+
+    def _are_the_ones(self, changed: int) -> bool:
         for fd, path in ((self._text_fd, self.state.text_path), (self._mark_fd, self.state.mark_path)):
             try:
                 if not os.path.samestat(fstat(fd), os.lstat(path)):
@@ -247,6 +267,7 @@ class ScopeFiles:
         except OSError as error:
             self._write_text(text)
             raise self._failed("make durable", state.mark_path, error) from error
+        time.sleep(max(self._opened_at + _BEGIN_AFTER - monotonic_ns(), 0) / SECOND)
         state.mark = record.mark
         state.extended += 1
         self._mark_is_new = False

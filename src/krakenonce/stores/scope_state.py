@@ -42,6 +42,7 @@ class ScopeState:
         "now",
         "recovered",
         "scope",
+        "seen_in_place",
         "text_path",
     )
 
@@ -55,6 +56,8 @@ class ScopeState:
         self.anchor: Anchor | None = None
         self.clock_event = "steady"
         self.inode = 0  # the mark file that this is about
+        self.seen_in_place = (0, 0)  # the directory's change time when the files were last seen there, and how long
+        # that holds, by the monotonic clock
         self.generation = 0  # goes up when a write has failed: descriptors from before are not used again
         self.issued = self.extended = self.recovered = self.clock_back = self.clock_forward = 0
 
