@@ -9,7 +9,7 @@ import errno
 import logging
 import os
 import time
-from fcntl import LOCK_EX, LOCK_UN, flock
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from os import fstat, pread, pwrite
 from time import monotonic_ns
 from typing import TYPE_CHECKING
@@ -38,6 +38,7 @@ __all__ = ["ScopeFiles"]
 logger = logging.getLogger("krakenonce")
 
 _DIGITS = 19  # every number from 2001 to 2^63 - 1 has 19 digits
+_LOOKS = 8
 _COARSEST_TICK = 20_000_000  # ns; kernels stamp files with a clock of 1 to 10 ms
 _SEEN_LASTS = 200_000  # ns; for so long one thread's look at the directory serves the others
 _BEGIN_AFTER = 2 * _SEEN_LASTS  # so nobody who finds other files may begin before all who have looked must look again
@@ -87,7 +88,7 @@ class ScopeFiles:
         """
         state, mark_fd, text_fd = self.state, self._mark_fd, self._text_fd
         try:
-            flock(mark_fd, LOCK_EX)
+            _lock(mark_fd)
             text = pread(text_fd, READ, 0)
             last = int(text) if len(text) == _DIGITS and text.isdigit() else -1
             nonce = now_ns if now_ns > last else last + 1
@@ -118,7 +119,7 @@ class ScopeFiles:
         """Make the next number larger than *floor*; return the last number now. None: as for advance."""
         state = self.state
         try:
-            flock(self._mark_fd, LOCK_EX)
+            _lock(self._mark_fd)
             text = pread(self._text_fd, READ, 0)
             records = self._read_records()
             last = self._find(text, records).last
@@ -288,6 +289,17 @@ class ScopeFiles:
             if len(before) < len(data):
                 os.ftruncate(self._mark_fd, offset + len(before))
             raise
+
+
+def _lock(fd: int) -> None:
+    """Take the kernel's lock. Look a few times before going to sleep for it: a step is shorter than a sleep."""
+    for _ in range(_LOOKS):
+        try:
+            flock(fd, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            continue
+        return
+    flock(fd, LOCK_EX)
 
 
 def _write(fd: int, data: bytes, offset: int) -> None:
