@@ -50,7 +50,7 @@ class SystemClock:
 def _boot_id_linux() -> str:
     # Read as bytes: a text file would look up its codec under an import lock, which a forked child may find taken.
     try:
-        fd = os.open("/proc/sys/kernel/random/boot_id", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open("/proc/sys/kernel/random/boot_id", os.O_RDONLY)
     except OSError:
         return ""  # an unknown boot is treated as another one, which is always safe
     try:

@@ -206,6 +206,14 @@ def test_a_cut_connection_is_not_sent_again(script: tuple[bytes | None, ...]) ->
     assert_discreet(caught.value)
 
 
+def test_a_cut_public_call_is_not_sent_again_either() -> None:
+    """Nothing below the client repeats a call, not even a GET."""
+    with ScriptedServer(None, None, None, None) as server, client(server.url) as kraken:
+        with pytest.raises(OutcomeUnknown):
+            kraken.query_public("Time")
+        assert len(server.requests) == 1
+
+
 def test_silence_is_an_unknown_outcome() -> None:
     """A timeout says nothing about what became of the call."""
     with ScriptedServer(SILENCE) as server, client(server.url) as kraken:

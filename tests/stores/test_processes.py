@@ -1,5 +1,7 @@
 """Threads, forks, processes, kills: one counter for all of them, in real processes on real files."""
 
+import fcntl
+import logging
 import multiprocessing
 import os
 import random
@@ -169,10 +171,35 @@ def test_a_fork_while_threads_are_inside_the_step(state: Path) -> None:
     assert violations(issues + children) == []
 
 
+def test_parent_and_child_at_the_same_time(state: Path) -> None:
+    """Right after a fork both take numbers as fast as they can: none twice, none out of order."""
+    manager = NonceManager(state)
+    manager.next()
+
+    def take_many(who: str) -> list[Issue]:
+        issues = []
+        for _ in range(3000):
+            asked = time.monotonic_ns()
+            number = manager.next()
+            issues.append(Issue(asked, time.monotonic_ns(), number, who))
+        return issues
+
+    told = state.parent / "told"
+    pid = os.fork()
+    if pid == 0:
+        try:
+            told.write_text("".join(f"{i.asked} {i.answered} {i.number}\n" for i in take_many("child")))
+        finally:
+            os._exit(0)
+    ours = take_many("parent")
+    assert os.waitpid(pid, 0)[1] == 0
+    theirs = collect(told.read_text(), "child")
+    assert len(theirs) == 3000
+    assert violations(ours + theirs) == []
+
+
 def test_a_child_does_not_free_the_parent_s_lock(state: Path) -> None:
     """The child closes what it inherited, and the kernel's lock stays with the parent."""
-    import fcntl
-
     manager = NonceManager(state)
     manager.next()
     ours = os.open(state / "kraken_global_nonce.mark", os.O_RDWR)
@@ -288,6 +315,32 @@ for fd in range(64):
     inherited = {int(line) for line in answer.stdout.split()}
     assert inherited
     assert not inherited & inodes(state)
+
+
+def test_the_log_is_written_with_the_lock_free(state: Path) -> None:
+    """A log handler that blocks, or that takes its time, holds up no other process."""
+    manager = NonceManager(state)
+    manager.next()
+    text_path(state).write_text("damaged")
+    free: list[bool] = []
+
+    class Handler(logging.Handler):
+        def emit(self, _: logging.LogRecord) -> None:
+            with (state / "kraken_global_nonce.mark").open() as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    free.append(False)
+                else:
+                    free.append(True)
+
+    handler = Handler()
+    logging.getLogger("krakenonce").addHandler(handler)
+    try:
+        manager.next()
+    finally:
+        logging.getLogger("krakenonce").removeHandler(handler)
+    assert free == [True]
 
 
 def test_a_signal_handler_that_takes_a_number_does_not_hang(state: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from krakenonce.rule import WINDOW
-from krakenonce.stores import FileStore, scope_files
+from krakenonce.stores import FileStore, filesystem, scope_files
 from krakenonce.stores.filesystem import sync
 from krakenonce.stores.mark import unpack_file
 from krakenonce.testing.clock import ManualClock
@@ -145,6 +145,41 @@ def test_the_mark_never_goes_down(state: Path, clock: ManualClock) -> None:
         move()
     take(state, clock)
     assert marks == sorted(marks)
+
+
+def test_a_mark_from_an_extension_that_was_cut_short_stays(state: Path, clock: ManualClock) -> None:
+    """Killed between the slots an hour ahead, and the clock then back: the higher mark is kept all the same."""
+    take(state, clock)
+    before, text = mark_path(state).read_bytes(), text_path(state).read_bytes()
+    clock.pass_time(3600)
+    take(state, clock)
+    after = mark_path(state).read_bytes()
+    highest = max(slot.mark for slot in read_slots(state) if slot)
+    mark_path(state).write_bytes(before[:4096] + after[4096:])
+    text_path(state).write_bytes(text)
+    clock.step(-3600)
+    take(state, clock)
+    assert [slot.mark for slot in read_slots(state) if slot] == [highest, highest]
+
+
+def test_the_names_are_made_durable_before_the_first_number(
+    state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process syncs the directory itself, and those it had to make above it, before it hands out anything."""
+    synced: list[Path] = []
+    real = filesystem.sync_directory
+
+    def spy(path: Path) -> None:
+        synced.append(path)
+        real(path)
+
+    monkeypatch.setattr(filesystem, "sync_directory", spy)
+    monkeypatch.setattr(scope_files, "sync_directory", spy)
+    take(state / "a" / "b", clock)
+    assert synced == [state.parent, state, state / "a", state / "a" / "b"]
+    synced.clear()
+    take(state / "a" / "b", clock, 10)
+    assert synced == [state / "a" / "b"]
 
 
 def test_a_floor_survives_a_power_cut(state: Path, clock: ManualClock, durable: dict[int, bytes]) -> None:

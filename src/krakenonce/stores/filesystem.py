@@ -38,7 +38,7 @@ def sync(fd: int) -> None:
 
 def sync_directory(path: Path) -> None:
     """Make the names in *path* durable: without it a new file may be gone after a power cut."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
     finally:
@@ -59,7 +59,7 @@ def make_directory(path: Path) -> None:
 
 
 def open_regular(path: Path, flags: int) -> int:
-    """Open a regular file, close-on-exec, never through a symbolic link; created files are 0600.
+    """Open a regular file, never through a symbolic link; created files are 0600.
 
     Raises:
         NonceStoreError: It is a link, a directory or something else.
@@ -68,7 +68,7 @@ def open_regular(path: Path, flags: int) -> int:
     if path.is_symlink():
         raise NonceStoreError(f"{path} is a symbolic link; put the state directory itself where the files should be")
     try:
-        fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except IsADirectoryError:
         raise NonceStoreError(f"{path} is a directory where a state file should be; move it away") from None
     if not stat.S_ISREG(os.fstat(fd).st_mode):

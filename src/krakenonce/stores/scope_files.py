@@ -71,7 +71,7 @@ class ScopeFiles:
         self._notes: list[tuple[int, str]] = []
         try:
             self._mark_is_new = not state.mark_path.exists()
-            self._dir_fd = os.open(state.mark_path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._dir_fd = os.open(state.mark_path.parent, os.O_RDONLY | os.O_DIRECTORY)
             self._mark_fd = open_regular(state.mark_path, os.O_RDWR | os.O_CREAT)
             self._text_fd = open_regular(state.text_path, os.O_RDWR | os.O_CREAT)
             self.inode = fstat(self._mark_fd).st_ino
