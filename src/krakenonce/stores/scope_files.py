@@ -38,7 +38,7 @@ __all__ = ["ScopeFiles"]
 logger = logging.getLogger("krakenonce")
 
 _DIGITS = 19  # every number from 2001 to 2^63 - 1 has 19 digits
-_LOOKS = 8
+_LOOKS = range(8)
 _COARSEST_TICK = 20_000_000  # ns; kernels stamp files with a clock of 1 to 10 ms
 _SEEN_LASTS = 200_000  # ns; for so long one thread's look at the directory serves the others
 _BEGIN_AFTER = 2 * _SEEN_LASTS  # so nobody who finds other files may begin before all who have looked must look again
@@ -293,7 +293,7 @@ class ScopeFiles:
 
 def _lock(fd: int) -> None:
     """Take the kernel's lock. Look a few times before going to sleep for it: a step is shorter than a sleep."""
-    for _ in range(_LOOKS):
+    for _ in _LOOKS:
         try:
             flock(fd, LOCK_EX | LOCK_NB)
         except BlockingIOError:
