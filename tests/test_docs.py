@@ -49,30 +49,53 @@ def environment(fake: tuple[FakeKrakenServer, FakeAccount], tmp_path: Path) -> d
     }
 
 
-def test_the_readme_s_example_makes_a_real_call(
-    fake: tuple[FakeKrakenServer, FakeAccount],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """The first screen's program, with the fake Kraken's address and keys, prints a balance."""
+@pytest.fixture
+def redirected(
+    fake: tuple[FakeKrakenServer, FakeAccount], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[FakeAccount]:
+    """Each krakenex API made by an example has the fake Kraken's address and keys."""
     server, account = fake
     real = krakenex.API.__init__
+    made: list[krakenex.API] = []
 
-    def with_our_keys(self: krakenex.API, **_: str) -> None:
+    def with_our_keys(self: krakenex.API, *_: str, **__: str) -> None:
         real(self, key=account.key, secret=account.secret)
         self.uri = server.url
+        made.append(self)
 
     monkeypatch.setattr(krakenex.API, "__init__", with_our_keys)
+    monkeypatch.setattr("krakenonce.global_manager._manager", None)
     monkeypatch.setenv("KRAKENONCE_STATE_DIR", str(tmp_path))
-    (program,) = blocks(ROOT / "README.md", "python")
-    names: dict[str, object] = {}
-    exec(compile(program, "README.md", "exec"), names)  # noqa: S102 - our own page
+    yield account
+    for api in made:
+        api.close()
+
+
+def run(page: Path, number: int, **names: object) -> None:
+    """Run one Python block of a page in this process."""
+    exec(compile(blocks(page, "python")[number], page.name, "exec"), names)  # noqa: S102 - our own page
+
+
+def test_the_readme_s_example_makes_a_real_call(
+    fake: tuple[FakeKrakenServer, FakeAccount], redirected: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first screen's program, with the fake Kraken's address and keys, prints a balance."""
+    run(ROOT / "README.md", 0)
     assert "'error': []" in capsys.readouterr().out
-    assert len(str(NonceOf(server).last())) == 19
-    api = names["api"]
-    assert isinstance(api, krakenex.API)
-    api.close()
+    assert len(str(NonceOf(fake[0]).last())) == 19
+
+
+def test_the_reference_s_examples_make_real_calls(
+    fake: tuple[FakeKrakenServer, FakeAccount], redirected: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The global manager's page: the call under the lock, and the broker's balance."""
+    page = ROOT / "docs" / "reference" / "global-manager.md"
+    assert len(blocks(page, "python")) == 2
+    run(page, 0, api=krakenex.API())
+    assert len(str(NonceOf(fake[0]).last())) == 13  # as the page says: krakenex by itself sends its own
+    run(page, 1, key=redirected.key, secret=redirected.secret)
+    assert len(str(NonceOf(fake[0]).last())) == 19
+    assert "Kraken Balance (MASTER)" in capsys.readouterr().out
 
 
 class NonceOf:
