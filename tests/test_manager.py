@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from krakenonce import NonceManager, errors, open_store
-from krakenonce.errors import ConfigError, KrakenonceError, NonceStoreError
+from krakenonce.errors import ConfigError, KrakenonceError, LaneError, NonceStoreError
 from krakenonce.stores import FileStore, MemoryStore
 from krakenonce.testing.clock import ManualClock
 
@@ -90,6 +90,22 @@ def test_a_manager_is_a_context_manager(tmp_path: Path) -> None:
     with pytest.raises(NonceStoreError, match="closed"):
         manager.next()
     manager.close()
+
+
+@pytest.mark.parametrize("name", ["", None, 5])
+def test_a_lane_needs_a_name(tmp_path: Path, name: str) -> None:
+    """An empty key would be one lane for everybody whose key is not set."""
+    with pytest.raises(LaneError, match="is the key set"):
+        NonceManager(tmp_path).lane(name)
+
+
+def test_a_closed_manager_raises_no_floor(tmp_path: Path) -> None:
+    """After close() nothing is written any more."""
+    manager = NonceManager(tmp_path)
+    manager.close()
+    with pytest.raises(NonceStoreError, match="closed"):
+        manager.raise_floor(5)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_stats_tell_the_lead_over_the_clock(tmp_path: Path) -> None:

@@ -174,18 +174,18 @@ class _NonceHook(threading.local):
     given: int | None = None
 
     def __init__(self, nonces: GlobalKrakenNonceManager) -> None:
-        self._nonces = nonces
+        self.nonces = nonces
 
     def __call__(self) -> int:
         given, self.given = self.given, None
-        return self._nonces.get_nonce() if given is None else given
+        return self.nonces.get_nonce() if given is None else given
 
 
 def _hooked(api: Any, nonces: GlobalKrakenNonceManager) -> _NonceHook | None:
     """Put our numbers into krakenex, which writes its own ``_nonce()`` over ``params["nonce"]``. None: not krakenex."""
     if not hasattr(api, "_nonce"):
         return None
-    if not isinstance(api._nonce, _NonceHook):
+    if not isinstance(api._nonce, _NonceHook) or api._nonce.nonces is not nonces:
         api._nonce = _NonceHook(nonces)
     hook: _NonceHook = api._nonce
     return hook

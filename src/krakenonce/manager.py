@@ -96,6 +96,8 @@ class NonceManager:
             InvalidFloor: *floor* is not a whole number from 0 to 2^63 - 2.
             NonceStoreError: It could not be made durable.
         """
+        if self._advance is _closed:
+            _closed(scope, floor)
         self.store.raise_floor(scope, floor)
 
     def stats(self, scope: str = "global") -> ManagerStats:
@@ -105,7 +107,7 @@ class NonceManager:
         return ManagerStats(*seen, lead_ns=lead)
 
     def close(self) -> None:
-        """Close the store; asking for a number afterwards is an error. May be called again."""
+        """Close the store; a number or a floor afterwards is an error. May be called again."""
         self._advance = _closed
         self.store.close()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import socket
@@ -8,6 +9,8 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
+
+from krakenonce import NonceManager
 
 from .conftest import one_line
 
@@ -103,6 +106,18 @@ def test_no_connection(trader: Shell) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
     assert "nothing was sent" in trader.fails(1, "balance", "--base-url", url)
+
+
+def test_a_turn_that_is_long_in_coming(trader: Shell, fake: Fake) -> None:
+    """While another process holds the key's lane, the command says who it is, waits, and then works."""
+    manager = NonceManager(trader.env["KRAKENONCE_STATE_DIR"])
+    with manager.lane(trader.env["KRAKEN_MASTER_API_KEY"]):
+        waiting = trader.start("balance", "--base-url", fake.url)
+        assert waiting.stderr is not None
+        said = waiting.stderr.readline()
+    assert "MASTER is still waiting for its turn: lane" in said
+    assert f"process {os.getpid()} has held it" in said
+    assert trader.end(waiting).code == 0
 
 
 def test_a_wrong_address(trader: Shell) -> None:

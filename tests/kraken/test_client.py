@@ -171,7 +171,9 @@ def test_no_connection_means_not_sent() -> None:
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
         with (
             client(url) as kraken,
-            pytest.raises(RequestNotSent, match=r"/0/private/AddOrder at 127\.0\.0\.1") as caught,
+            pytest.raises(
+                RequestNotSent, match=r"/0/private/AddOrder at 127\.0\.0\.1: no connection \(Connection refused\)"
+            ) as caught,
         ):
             kraken.query_private("AddOrder")
     assert caught.value.may_have_executed == "no"

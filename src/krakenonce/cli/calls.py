@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,11 @@ import click
 from krakenonce.cli.options import account_option, json_option, kraken_options
 from krakenonce.cli.output import complain, to_json, write, write_table
 from krakenonce.credentials import MASTER, Account, account, load_accounts
-from krakenonce.errors import KrakenonceError
+from krakenonce.errors import KrakenonceError, LaneTimeout
 from krakenonce.manager import NonceManager
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["balance", "call"]
@@ -29,6 +31,7 @@ krakenonce call Ticker pair=XBTUSD
 krakenonce call AddOrder pair=XBTUSD type=buy ordertype=limit volume=1 price=100 validate=true
 """
 
+_PATIENCE = 2.0  # seconds to wait for a turn in silence
 _METHOD = re.compile(r"[A-Za-z]+")
 
 
@@ -101,8 +104,26 @@ def _call(who: Account, method: str, params: dict[str, str], manager: NonceManag
     from krakenonce.kraken.errors import result_of
 
     with Kraken(who.key, who.secret, manager=manager, base_url=base_url) as kraken:
-        query = kraken.query_public if manager is None else kraken.query_private
-        return result_of(query(method, params))
+        if manager is None:
+            return result_of(kraken.query_public(method, params))
+        with _turn(who, manager):
+            return result_of(kraken.query_private(method, params))
+
+
+@contextlib.contextmanager
+def _turn(who: Account, manager: NonceManager) -> Iterator[None]:
+    """The key's lane, with a word on stderr if it takes long to come."""
+    lane = manager.lane(who.key, timeout=_PATIENCE)
+    try:
+        lane.acquire()
+    except LaneTimeout as error:
+        complain(f"{who.name} is still waiting for its turn: {error}; Ctrl-C gives up")
+        lane = manager.lane(who.key)
+        lane.acquire()
+    try:
+        yield
+    finally:
+        lane.release()
 
 
 def _params(words: tuple[str, ...]) -> dict[str, str]:

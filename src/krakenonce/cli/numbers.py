@@ -70,7 +70,9 @@ def raise_floor(floor: int, scope: str, state: str | None) -> None:
     """
     with NonceManager(state) as manager:
         manager.raise_floor(floor, scope)
-        write(f"the next number of {scope} will be larger than {manager.peek(scope)}")
+        last = manager.peek(scope)
+        unchanged = f"; {floor} is below that, so nothing has changed" if last is not None and last > floor else ""
+        write(f"the next number of {scope} will be larger than {last}{unchanged}")
 
 
 def _stats_of_all(manager: NonceManager) -> list[ManagerStats]:

@@ -198,7 +198,9 @@ class Kraken:
             )
         except urllib3.exceptions.HTTPError as error:
             if not _progress.sent:
-                raise RequestNotSent(f"{call}: no connection, nothing was sent. The call may be repeated.") from error
+                raise RequestNotSent(
+                    f"{call}: no connection ({_reason(error)}), nothing was sent. The call may be repeated."
+                ) from error
             raise OutcomeUnknown(f"{call}: sent, but no answer came. Ask Kraken before repeating it.") from error
         answer = _decoded(response.data)
         if response.status != 200 or answer is None:
@@ -213,6 +215,16 @@ class Kraken:
         if self._pool_owner != os.getpid():
             self._pool, self._pool_owner = _new_pool(), os.getpid()
         return self._pool
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said, without anything of the request."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
 
 
 def _decoded(data: bytes) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Self
 
+from ..errors import LaneError
 from .file import KEPT_OPEN, FileGate
 from .gate import OwnGate
 from .naming import GLOBAL, fingerprint
@@ -91,6 +92,10 @@ class Lanes:
 
     def lane(self, name: str, timeout: float | None = None) -> Lane:
         """Return the lane called *name*, usually an API key. Opens nothing yet."""
+        if not (name and str(name) == name):
+            raise LaneError(
+                "a lane is named by an API key, or 'global'; this name is empty or no text: is the key set?"
+            )
         label = name if name == GLOBAL else fingerprint(name)
         address = (self._place, label)
         with _registry:

@@ -47,8 +47,10 @@ def last_issued(text: bytes, records: Records, *, same_boot: bool, mark_is_new: 
     record = newest(records)
     if record is None:
         if mark_is_new:
-            garbage = value is None and bool(text.strip())
-            return Found(value, "the text is no number, and there is no mark" if garbage else "", damaged=garbage)
+            if value is not None:
+                return Found(value, "there is no mark beside the text, which is taken as it is")
+            garbage = bool(text.strip())
+            return Found(None, "the text is no number, and there is no mark" if garbage else "", damaged=garbage)
         # Both slots broken: the text may be stale, by what can be issued between two writes of the page cache.
         return Found(
             None if value is None else min(value + 2 * WINDOW, NONCE_MAX),
@@ -56,7 +58,9 @@ def last_issued(text: bytes, records: Records, *, same_boot: bool, mark_is_new: 
             damaged=True,
         )
     if value is None:
-        return Found(record.mark, "the text is missing" if not text.strip() else "the text is no number", damaged=True)
+        return Found(
+            record.mark, "the text is empty or missing" if not text.strip() else "the text is no number", damaged=True
+        )
     if not any(slot and slot.mark - WINDOW <= value <= slot.mark for slot in records):
         return Found(record.mark, "the text does not fit the mark: it is stale or was changed", damaged=True)
     if not same_boot:
