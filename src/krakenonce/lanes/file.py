@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 __all__ = ["KEPT_OPEN", "FileGate"]
 
-KEPT_OPEN = 64  # lanes whose files stay open while nobody holds them
+KEPT_OPEN = 32  # lanes whose files stay open while nobody holds them
 
 
 class FileGate:
     """At most one process holds the gate; the kernel keeps the queue and frees it when its holder dies.
+
+    There are two locks: who wants the gate first takes the head of the line, and keeps it until the gate is theirs.
+    With one lock, a process that lets go and comes back at once overtakes those that the kernel is just waking; now it
+    finds the head of the line taken.
 
     Args:
         path: The lane's file; made when first needed. It must never be deleted while in use.
@@ -27,7 +31,7 @@ class FileGate:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._fd = -1
+        self._fd = self._line_fd = -1
         self._place = os.fspath(path)
         self._identity = (0, 0)
 
@@ -49,7 +53,7 @@ class FileGate:
     def holder(self) -> str:
         """Who holds the gate and since when, in words."""
         try:
-            pid, since = os.pread(self._fd, 64, 0).split()
+            pid, since = self.path.read_bytes().split()  # by its path: ours may be one that was deleted
             seconds = (SystemClock.boot_ns() - int(since)) / 1e9
         except (OSError, ValueError):
             return "its holder is not known"
@@ -57,18 +61,23 @@ class FileGate:
 
     def abandon(self) -> None:
         """Close the descriptor without unlocking: after a fork the lock is the parent's."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            _open.discard(fd)
-            os.close(fd)
+        _open.discard(self._fd)
+        for fd in (self._fd, self._line_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._line_fd = -1
 
     __del__ = abandon
 
     def _lock(self, how: int) -> bool:
         while True:
             try:
-                self._open_file()
-                flock(self._fd, how)
+                self._open_files()
+                try:
+                    flock(self._line_fd, how)
+                    flock(self._fd, how)
+                finally:
+                    flock(self._line_fd, LOCK_UN)
                 if self._is_the_gate():
                     break
                 self.abandon()  # deleted or moved away while we waited: others may be using a new one
@@ -80,12 +89,18 @@ class FileGate:
             os.pwrite(self._fd, b"%10d %20d\n" % (os.getpid(), SystemClock.boot_ns()), 0)
         return True
 
-    def _open_file(self) -> None:
-        if self._fd < 0:
-            make_directory(self.path.parent)
+    def _open_files(self) -> None:
+        if self._fd >= 0:
+            return
+        make_directory(self.path.parent)
+        try:
+            self._line_fd = open_regular(self.path.with_suffix(".line"), os.O_RDWR | os.O_CREAT)
             self._fd = open_regular(self.path, os.O_RDWR | os.O_CREAT)
-            _open.add(self._fd)
-            self._identity = _identity(os.fstat(self._fd))
+        except BaseException:
+            self.abandon()
+            raise
+        _open.add(self._fd)
+        self._identity = _identity(os.fstat(self._fd))
 
     def _is_the_gate(self) -> bool:
         """Whether the locked file is still the one at the path."""
