@@ -13,7 +13,7 @@ from typing import Any
 
 from krakenonce.stores.filesystem import _mounts, filesystem_of
 
-from . import footprint, numbers, turns
+from . import calls, footprint, numbers, turns
 from .workers import run_processes
 
 RESULTS = Path(__file__).parent / "results"
@@ -56,6 +56,10 @@ def measure(directory: Path) -> dict[str, Any]:
     checked = run_processes(directory, "krakenonce", processes=4, threads=4, count=5_000, timed=True)
     say("lane hand-over")
     lanes = {"uncontended_us": turns.uncontended(directory), **turns.hand_over(directory)}
+    say("what is added to a call")
+    added = calls.added_to_a_call(directory)
+    say("one call to 1, 10, 100 and 1,000 accounts")
+    fan_out = calls.fan_out(directory)
     say("import")
     imports = footprint.import_time()
     say("1,000,000 numbers")
@@ -69,6 +73,8 @@ def measure(directory: Path) -> dict[str, Any]:
             "out_of_order": checked.out_of_order,
         },
         "lane": lanes,
+        "added to a call": added,
+        "fan-out": fan_out,
         "import": imports,
         "memory": footprint.memory(directory),
     }
@@ -82,6 +88,7 @@ def say(what: str) -> None:
 def render(measured: dict[str, Any]) -> str:
     """The report, in Markdown."""
     cost, lane, crowd = measured["one number"], measured["lane"], measured["4 x 4"]
+    added, fan_out = measured["added to a call"], measured["fan-out"]
     percentiles = measured["one number, percentiles (us)"]
     twice = measured["duplicates per 200,000"]
     machine_line = ", ".join(f"{name}: {value}" for name, value in measured["machine"].items())
@@ -100,6 +107,18 @@ def render(measured: dict[str, Any]) -> str:
         ("lane, 8 processes: farthest from the mean share", f"{lane['farthest_from_mean_percent']:.1f} %", "25 %"),
         ("lane, 8 processes: worst wait", f"{lane['worst_wait_ms']:.0f} ms", "100 ms"),
         ("lane nobody else wants", f"{lane['uncontended_us']:.1f} us", ""),
+        ("our client: added to a call of bare urllib3, p50", f"{added['client']['added_us']:.0f} us", "150 us"),
+        ("guard(krakenex.API): added to a call, p50", f"{added['guard']['added_us']:.0f} us", "100 us"),
+        (
+            "one call to 100 accounts, 50 ms away: faster than one global lock",
+            f"{fan_out['times_faster_than_global_lock']:.1f} x",
+            "15 x",
+        ),
+        (
+            "the same: times (round trip + 100 bare signed requests)",
+            f"{fan_out['times_round_trip_and_bare']:.2f} x",
+            "at most 2 x",
+        ),
         ("`import krakenonce` adds", f"{measured['import']['ms']['import krakenonce']:.1f} ms", "20 ms"),
         ("import and first number add", f"{measured['import']['ms']['import and first number']:.1f} ms", ""),
         (
@@ -119,6 +138,15 @@ def render(measured: dict[str, Any]) -> str:
         doubles = f"{told['one thread']:,} in one thread, {told['4 processes']:,} in 4 processes" if told else ""
         shared, survives = safe.get(name, ("no", "no"))
         lines.append(f"| {name} | {us:.2f} | {shared} | {survives} | {doubles} |")
+    lines += [
+        "",
+        "| one call to so many accounts, 50 ms away | side by side | one global lock |",
+        "| --- | --- | --- |",
+    ]
+    for count, row in fan_out["accounts"].items():
+        locked = row["global_lock_seconds"]
+        told = f"{locked:.2f} s" if locked is not None else "not measured"
+        lines.append(f"| {count:,} | {row['seconds']:.3f} s | {told} |")
     return "\n".join(lines) + "\n"
 
 

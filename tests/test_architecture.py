@@ -17,8 +17,8 @@ LAYERS = [  # each may import those above it
     {"stores"},
     {"lanes"},
     {"manager"},
-    {"global_manager", "kraken", "credentials"},
-    {"broker"},
+    {"global_manager", "guards", "kraken", "credentials"},
+    {"broker", "broker_manager", "async_broker_manager", "fan_out"},
     {"testing"},
     {"cli", "__main__"},
 ]

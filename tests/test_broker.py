@@ -18,7 +18,7 @@ import pytest
 from bot.broker_manager import BrokerManager, KrakenBroker, KrakenNonce
 from krakenonce import global_manager
 from krakenonce.credentials import Account
-from krakenonce.errors import ConfigError, InvalidNonce, KrakenAPIError, RequestNotSent
+from krakenonce.errors import ConfigError, InvalidKey, InvalidNonce, KrakenAPIError, RequestNotSent
 from krakenonce.global_manager import (
     GlobalKrakenNonceManager,
     get_global_kraken_nonce,
@@ -149,10 +149,10 @@ def spy(broker: KrakenBroker, during: Callable[[], object] = lambda: None) -> li
     api: Any = broker.kraken_api
     query_private = api.query_private
 
-    def query(method: str, data: Mapping[str, Any]) -> Any:
+    def query(method: str, data: Mapping[str, Any], timeout: float | None = None) -> Any:
         passed.append(dict(data))
         during()
-        return query_private(method, data)
+        return query_private(method, data, timeout)
 
     api.query_private = query
     return passed
@@ -296,6 +296,14 @@ def test_other_clients_work_too() -> None:
 
 
 # What is said
+
+
+def test_a_krakenex_call_does_not_wait_for_ever(stock: KrakenBroker) -> None:
+    """A krakenex API has no timeout of its own; a call that hangs would keep all others waiting."""
+    api: Any = stock.kraken_api
+    stock.kraken_api = Mock(wraps=api, key=api.key, _nonce=api._nonce)
+    stock._kraken_private_call("Balance")
+    assert stock.kraken_api.query_private.call_args.kwargs == {"timeout": 30.0}
 
 
 def test_a_broker_logs_where_its_numbers_come_from(caplog: pytest.LogCaptureFixture) -> None:
@@ -454,17 +462,14 @@ def test_brokers_can_share_a_manager_of_their_own(server: FakeKrakenServer, acco
 def test_a_broker_manager_holds_master_and_users(
     fake: FakeKraken, server: FakeKrakenServer, accounts: list[Account]
 ) -> None:
-    """Brokers are found by name, as MASTER and as users; all connect, in order, with rising numbers."""
+    """Brokers are found by name, as MASTER and as users; all connect, side by side, with rising numbers."""
     brokers = BrokerManager(accounts, base_url=server.url)
     assert [broker.account_identifier for broker in brokers] == NAMES
     assert brokers.master is brokers["MASTER"]
     assert brokers.users == [brokers[name] for name in NAMES[1:]]
-    brokers.connect_all()
-    for broker in brokers:
-        close(broker)
-    assert [arrival.account for arrival in fake.arrivals] == NAMES
-    numbers = [arrival.nonce or 0 for arrival in fake.accepted()]
-    assert numbers == sorted(set(numbers))
+    assert [outcome.ok for outcome in brokers.connect_all().values()] == [True] * 3
+    brokers.close()
+    assert sorted(arrival.account or "" for arrival in fake.accepted()) == NAMES
 
 
 def test_a_broker_manager_takes_the_accounts_of_the_environment(
@@ -493,17 +498,19 @@ def test_no_master_is_an_error() -> None:
         _ = BrokerManager([]).master
 
 
-def test_one_account_that_cannot_connect_is_an_error(
-    server: FakeKrakenServer, fake: FakeKraken, accounts: list[Account]
+def test_one_account_that_cannot_connect_stops_no_other(
+    server: FakeKrakenServer, fake: FakeKraken, accounts: list[Account], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A refused account's error is raised; those before it are connected."""
+    """A refused account's error is its outcome, and in the log; the others are connected."""
     stranger = Account("USER:stranger", accounts[0].key + "x", accounts[0].secret)
-    brokers = BrokerManager([accounts[0], stranger], base_url=server.url)
-    with pytest.raises(KrakenAPIError, match="Invalid key"):
-        brokers.connect_all()
-    for broker in brokers:
-        close(broker)
-    assert [arrival.account for arrival in fake.accepted()] == ["MASTER"]
+    with BrokerManager([stranger, *accounts], base_url=server.url) as brokers:
+        outcomes = brokers.connect_all()
+    assert [outcome.ok for outcome in outcomes.values()] == [False, True, True, True]
+    with pytest.raises(InvalidKey):
+        outcomes["USER:stranger"].get()
+    assert len(fake.accepted()) == 3
+    (line,) = logged(caplog, logging.ERROR)[-1:]
+    assert line.startswith("❌ Kraken not connected (USER:stranger): Kraken answered: EAPI:Invalid key.")
 
 
 # The deprecated counter

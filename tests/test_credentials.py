@@ -13,6 +13,7 @@ import pytest
 
 from krakenonce.credentials import Account, account, load_accounts
 from krakenonce.errors import ConfigError
+from krakenonce.kraken.limits import TIERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +23,7 @@ KEY = "Kx7mQ2vLp9/Rt4ZsWc1Yb8Nd3Fg6Hj5+"
 SECRET = "c2VjcmV0LW5ldmVyLXRvLWJlLXNob3duLWFueXdoZXJl"
 BROKEN_SECRET = "c2VjcmV0-with-a-typo=in=it"
 
+SHAPE = 'TABLE must be api_key = "..." and api_secret = "...", perhaps tier = "pro", and nothing else'
 IN_ENVIRONMENT = {"KRAKEN_MASTER_API_KEY": KEY, "KRAKEN_MASTER_API_SECRET": SECRET}
 IN_FILE = f'[MASTER]\napi_key = "{KEY}"\napi_secret = "{SECRET}"\n'
 
@@ -54,6 +56,19 @@ def test_environment_gives_accounts() -> None:
         "MASTER": Account("MASTER", KEY, SECRET),
         "USER:alice_b": Account("USER:alice_b", "alice-key", SECRET),
     }
+
+
+def test_an_account_has_a_tier(tmp_path: Path) -> None:
+    """From the environment or the file, in any case; starter, the slowest, if nothing is said."""
+    assert load_accounts(IN_ENVIRONMENT)["MASTER"].tier == "starter"
+    assert load_accounts({**IN_ENVIRONMENT, "KRAKEN_MASTER_API_TIER": "Pro"})["MASTER"].tier == "pro"
+    assert load_accounts({}, private_file(tmp_path, IN_FILE + 'tier = "intermediate"'))["MASTER"].tier == "intermediate"
+
+
+def test_an_unknown_tier_is_refused() -> None:
+    """The message names the variable and the tiers there are, which are those that the limits know."""
+    told = refusal({**IN_ENVIRONMENT, "KRAKEN_MASTER_API_TIER": "gold"})
+    assert told.startswith(f"KRAKEN_MASTER_API_TIER is not one of {', '.join((*TIERS, 'none'))}:")
 
 
 def test_file_gives_accounts(tmp_path: Path) -> None:
@@ -258,13 +273,22 @@ def test_file_that_is_not_toml(content: bytes, tmp_path: Path) -> None:
             f"{IN_FILE}[OTHER]",
             "FILE may only have the tables [MASTER] and [USER.<name>]: remove or rename the rest",
         ),
-        (f'MASTER = "{SECRET}"', 'TABLE must be api_key = "..." and api_secret = "..." and nothing else'),
+        (
+            f'MASTER = "{SECRET}"',
+            SHAPE,
+        ),
         (
             f"[{IN_FILE}".replace("]", "]]"),
-            'TABLE must be api_key = "..." and api_secret = "..." and nothing else',
+            SHAPE,
         ),
-        (f'{IN_FILE}api_kee = "x"', 'TABLE must be api_key = "..." and api_secret = "..." and nothing else'),
-        ("[MASTER]\napi_key = 7", 'TABLE must be api_key = "..." and api_secret = "..." and nothing else'),
+        (
+            f'{IN_FILE}api_kee = "x"',
+            SHAPE,
+        ),
+        (
+            "[MASTER]\napi_key = 7",
+            SHAPE,
+        ),
         (f'USER = "{SECRET}"', "USER in FILE must be one table per user: write [USER.<name>]"),
         ("[[USER]]\nbob = 1", "USER in FILE must be one table per user: write [USER.<name>]"),
     ],

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,8 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 def blocks(page: Path, language: str) -> list[str]:
     """The fenced blocks of one language in a page."""
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(block) for _, block in found]
 
 
 @pytest.fixture
@@ -45,6 +47,7 @@ def environment(fake: tuple[FakeKrakenServer, FakeAccount], tmp_path: Path) -> d
         "KRAKENONCE_STATE_DIR": str(tmp_path / "state"),
         "KRAKEN_URL": server.url,
         "CALLS": "30",
+        "TIER": "none",
         "PYTHONWARNINGS": "error",
     }
 
@@ -123,9 +126,9 @@ def test_the_how_tos_examples_run(page: Path, number: int, tmp_path: Path) -> No
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, cwd=tmp_path)
 
 
-def test_the_migration_s_commands_print_what_the_page_says(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_the_commands_for_moving_a_key_print_what_the_page_says(tmp_path: Path, environment: dict[str, str]) -> None:
     """The console block, command by command."""
-    (block,) = blocks(ROOT / "docs" / "how-to" / "migrate.md", "console")
+    (block,) = blocks(ROOT / "docs" / "how-to" / "move-a-key.md", "console")
     expected = [line for line in block.splitlines() if not line.startswith("$ ")]
     told: list[str] = []
     for line in block.splitlines():

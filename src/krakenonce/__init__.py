@@ -10,12 +10,18 @@ from ._version import __version__
 TYPE_CHECKING = False  # as in typing, which would take longer to import than all the rest here
 if TYPE_CHECKING:
     from .errors import KrakenonceError
+    from .guards import guard
     from .manager import NonceManager
     from .stores import open_store
 else:
 
     def __getattr__(name: str) -> object:
-        home = {"KrakenonceError": ".errors", "NonceManager": ".manager", "open_store": ".stores"}.get(name)
+        home = {
+            "KrakenonceError": ".errors",
+            "NonceManager": ".manager",
+            "guard": ".guards",
+            "open_store": ".stores",
+        }.get(name)
         if home is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
@@ -24,4 +30,4 @@ else:
         return value
 
 
-__all__ = ["KrakenonceError", "NonceManager", "__version__", "open_store"]
+__all__ = ["KrakenonceError", "NonceManager", "__version__", "guard", "open_store"]

@@ -1,4 +1,4 @@
-"""Brokers for MASTER and users: each private call under the API lock, in its key's lane, with the global number."""
+"""A broker for one account: each private call under the API lock, in its key's lane, with the global number."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ from .kraken.client import Kraken
 from .kraken.errors import result_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["BrokerManager", "KrakenAPI", "KrakenBroker", "KrakenNonce"]
+    from .kraken.transport import Transport
+
+__all__ = ["KRAKEN", "KrakenAPI", "KrakenBroker", "KrakenNonce"]
 
 logger = logging.getLogger("krakenonce")
 
 KRAKEN = "https://api.kraken.com"
+_TIMEOUT = 30.0  # seconds
 
 
 class KrakenAPI(Protocol):
@@ -65,6 +68,9 @@ class KrakenBroker:
         nonces: The manager to share; None: this process's global one.
         use_global_nonce: False falls back to the deprecated per-user counter, with a warning; turns are taken as ever.
         base_url: Where Kraken is, for a client made here.
+        serialization: ``"global"``: one call at a time over all accounts, by the API lock; ``"key"``: over this
+            account's key; ``"off"``: no turns, for tests.
+        transport: Connections to share with other brokers, for a client made here.
     """
 
     def __init__(
@@ -76,7 +82,13 @@ class KrakenBroker:
         nonces: GlobalKrakenNonceManager | None = None,
         use_global_nonce: bool = True,
         base_url: str = KRAKEN,
+        serialization: str = "global",
+        transport: Transport | None = None,
     ) -> None:
+        if serialization not in ("key", "global", "off"):
+            raise ConfigError(f"there is no serialization {serialization!r}: use key, global or off")
+        self._serialization = serialization
+        self._transport = transport
         self.account_identifier = account_identifier
         self.kraken_api = kraken_api
         self._credentials = credentials
@@ -105,8 +117,7 @@ class KrakenBroker:
                 raises the errors of requests instead, here and below.)
         """
         if self.kraken_api is None:
-            found = self._credentials or account(load_accounts(os.environ), self.account_identifier)
-            self.kraken_api = Kraken(found.key, found.secret, manager=self._nonces.manager, base_url=self._base_url)
+            self.kraken_api = self._client()
         result_of(self._kraken_private_call("Balance"))
         logger.info("✅ Kraken connected (%s)", self.account_identifier)
         return True
@@ -132,6 +143,27 @@ class KrakenBroker:
             logger.info(line)
         return balance
 
+    def call(self, method: str, params: Mapping[str, Any] | None = None, within: float | None = None) -> Any:
+        """Make one private call and return its result; the client is made first if there is none yet.
+
+        With a :class:`~krakenonce.kraken.Kraken`, within Kraken's limits and repeated where that is safe.
+
+        Args:
+            method: Kraken's name for it.
+            params: Its parameters; never changed.
+            within: Seconds that it may take, waiting included; a krakenex API does not keep to it.
+
+        Raises:
+            ConfigError: No credentials for this account, or parameters that cannot be sent.
+            KrakenError: Kraken refused the call, could not be reached, or gave no answer.
+            LaneTimeout: The turn did not come in time; nothing was sent.
+        """
+        if self.kraken_api is None:
+            self.kraken_api = self._client()
+        if isinstance(self.kraken_api, Kraken) and self._kraken_nonce is None:
+            return self.kraken_api.run(self.kraken_api.calls.private(method, params or {}), within=within)
+        return result_of(self._kraken_private_call(method, params))
+
     def _kraken_private_call(self, method: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Make one private call and return Kraken's answer as it is: ``{"error": [...], "result": ...}``.
 
@@ -148,19 +180,47 @@ class KrakenBroker:
         if api is None:
             raise ConfigError(f"{self.account_identifier} is not connected: call connect() first")
         with self._turn(api):
-            nonce = self._nonces.get_nonce() if self._kraken_nonce is None else self._kraken_nonce.next()
-            with _giving(nonce, _hooked(api, self._nonces)):
-                reply: dict[str, Any] = api.query_private(method, {**(params or {}), "nonce": nonce})
+            nonce = self._number(api) if self._kraken_nonce is None else self._kraken_nonce.next()
+            hook = _hooked(api, self._nonces)
+            with _giving(nonce, hook):
+                fields = {**(params or {}), "nonce": nonce}
+                # krakenex waits for ever otherwise, and all others with it.
+                patience = {} if hook is None else {"timeout": _TIMEOUT}
+                query: Any = api.query_private
+                reply: dict[str, Any] = query(method, fields, **patience)
         for error in _errors_in(reply):
             logger.error("❌ Kraken API error: %s", error)
         return reply
 
+    def _client(self) -> Kraken:
+        found = self._credentials or account(load_accounts(os.environ), self.account_identifier)
+        return Kraken(
+            found.key,
+            found.secret,
+            manager=self._nonces.manager,
+            tier=found.tier,
+            serialization=self._serialization,
+            base_url=self._base_url,
+            transport=self._transport,
+        )
+
+    def _number(self, api: KrakenAPI) -> int:
+        manager = self._nonces.manager
+        scope = manager.scope_of(self._lane_name(api))
+        return self._nonces.get_nonce() if scope == "global" else manager.next(scope)  # a key that was adopted
+
+    def _lane_name(self, api: KrakenAPI) -> str:
+        key = getattr(api, "key", None)
+        return key if isinstance(key, str) and key else self.account_identifier
+
     @contextlib.contextmanager
     def _turn(self, api: KrakenAPI) -> Iterator[None]:
         """The API lock over all accounts, and in it the key's lane, which is ours even with the lock disabled."""
-        key = getattr(api, "key", None)
-        lane = self._nonces.manager.lane(key if isinstance(key, str) and key else self.account_identifier)
-        with self._nonces.get_api_call_lock(), lane:
+        with contextlib.ExitStack() as held:
+            if self._serialization == "global":
+                held.enter_context(self._nonces.get_api_call_lock())
+            if self._serialization != "off":
+                held.enter_context(self._nonces.manager.lane(self._lane_name(api)))
             yield
 
 
@@ -208,53 +268,3 @@ def _errors_in(reply: object) -> list[str]:
     """Kraken's error strings; none if the client gives back something else than Kraken's answer."""
     listed = reply.get("error") if isinstance(reply, dict) else None
     return [str(error) for error in listed] if isinstance(listed, list | tuple) else []
-
-
-class BrokerManager:
-    """MASTER and any number of users.
-
-    Args:
-        accounts: Whom to make brokers for; None: those in the environment.
-        nonces: The manager they share; None: this process's global one.
-        base_url: Where Kraken is.
-    """
-
-    def __init__(
-        self,
-        accounts: Iterable[Account] | None = None,
-        *,
-        nonces: GlobalKrakenNonceManager | None = None,
-        base_url: str = KRAKEN,
-    ) -> None:
-        self.brokers: dict[str, KrakenBroker] = {}
-        for each in load_accounts(os.environ).values() if accounts is None else accounts:
-            self.add(KrakenBroker(each.name, credentials=each, nonces=nonces, base_url=base_url))
-
-    def __iter__(self) -> Iterator[KrakenBroker]:
-        return iter(self.brokers.values())
-
-    def __getitem__(self, account_identifier: str) -> KrakenBroker:
-        return self.brokers[account_identifier]
-
-    def add(self, broker: KrakenBroker) -> KrakenBroker:
-        """Add *broker*, replacing one of the same account."""
-        self.brokers[broker.account_identifier] = broker
-        return broker
-
-    @property
-    def master(self) -> KrakenBroker:
-        """MASTER's broker. Raises ConfigError if there is none."""
-        try:
-            return self.brokers["MASTER"]
-        except KeyError:
-            raise ConfigError("there is no MASTER account: set KRAKEN_MASTER_API_KEY and _SECRET") from None
-
-    @property
-    def users(self) -> list[KrakenBroker]:
-        """All brokers but MASTER's, in the order in which they were added."""
-        return [broker for broker in self if broker.account_identifier != "MASTER"]
-
-    def connect_all(self) -> None:
-        """Connect every broker. Raises the first account's error that cannot."""
-        for broker in self:
-            broker.connect()

@@ -13,7 +13,7 @@ import stat
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from krakenonce.errors import ConfigError
 from krakenonce.lanes.naming import fingerprint
@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Account", "account", "load_accounts"]
 
+A = TypeVar("A")
+
 MASTER = "MASTER"
 USER = "USER:"
 
-_VARIABLE = re.compile(r"(KRAKEN_(?:MASTER|USER_(.+))_API_)(KEY|SECRET)")
+_VARIABLE = re.compile(r"(KRAKEN_(?:MASTER|USER_(.+))_API_)(KEY|SECRET|TIER)")
+_TIERS = ("starter", "intermediate", "pro", "none")
 _USER_NAME = re.compile(r"[a-z0-9_.-]{1,32}")  # too short for a key put there by mistake
 _NONE_GIVEN = (
     "there are no Kraken credentials: set KRAKEN_MASTER_API_KEY and KRAKEN_MASTER_API_SECRET, "
@@ -42,11 +45,13 @@ class Account:
         name: ``MASTER``, or ``USER:`` and a name in lower case.
         key: The API key.
         secret: The private key in base64, as Kraken shows it.
+        tier: The account's at Kraken: ``starter``, ``intermediate`` or ``pro``; ``none``: its calls are not counted.
     """
 
     name: str
     key: str
     secret: str
+    tier: str = "starter"
 
     def __repr__(self) -> str:
         return f"<Account {self.name} key {fingerprint(self.key)}>"
@@ -57,9 +62,10 @@ def load_accounts(environ: Mapping[str, str], path: Path | None = None) -> dict[
 
     Args:
         environ: Has ``KRAKEN_MASTER_API_KEY`` and ``KRAKEN_MASTER_API_SECRET``, and the same with
-            ``USER_<NAME>`` for ``MASTER``. Empty means not given. Wins over the file for the same account.
-        path: A TOML file with the tables ``[MASTER]`` and ``[USER.<name>]``, each with ``api_key`` and
-            ``api_secret``. ``None``: the file that ``KRAKENONCE_CREDENTIALS`` in *environ* names, if any.
+            ``USER_<NAME>`` for ``MASTER``; and perhaps ``..._TIER``. Empty means not given. Wins over the file for
+            the same account.
+        path: A TOML file with the tables ``[MASTER]`` and ``[USER.<name>]``, each with ``api_key``, ``api_secret``
+            and perhaps ``tier``. ``None``: the file that ``KRAKENONCE_CREDENTIALS`` in *environ* names, if any.
 
     Raises:
         ConfigError: Half a pair, a wrong value, or a file that is wrong, unreadable or open to others.
@@ -71,11 +77,11 @@ def load_accounts(environ: Mapping[str, str], path: Path | None = None) -> dict[
     return {name: found[name] for name in sorted(found, key=lambda name: (name != MASTER, name))}
 
 
-def account(accounts: Mapping[str, Account], name: str) -> Account:
-    """Return the account called *name* from what `load_accounts` returned.
+def account(accounts: Mapping[str, A], name: str) -> A:
+    """Return the account called *name*, from what `load_accounts` returned say.
 
     Args:
-        accounts: Accounts by name.
+        accounts: Accounts, or what belongs to each, by name.
         name: ``MASTER``, ``USER:alice`` or just ``alice``, in upper or lower case.
 
     Raises:
@@ -104,8 +110,8 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Account]:
             raise ConfigError(f"{prefixes[name]}... and {prefix}... are the same account {name}: keep one of them")
     found = {}
     for name, prefix in prefixes.items():
-        key, secret = f"{prefix}KEY", f"{prefix}SECRET"
-        found[name] = _account(name, key, environ.get(key), secret, environ.get(secret))
+        key, secret, tier = (f"{prefix}{what}" for what in ("KEY", "SECRET", "TIER"))
+        found[name] = _account(name, key, environ.get(key), secret, environ.get(secret), tier, environ.get(tier))
     return found
 
 
@@ -129,13 +135,15 @@ def _from_file(path: Path) -> dict[str, Account]:
 
 def _from_table(name: str, table: object, place: str) -> Account:
     """Return the account in one table of the file; *place* says which table."""
-    known = ("api_key", "api_secret")
+    known = ("api_key", "api_secret", "tier")
     if not isinstance(table, dict) or any(
         entry not in known or not isinstance(text, str) for entry, text in table.items()
     ):
-        raise ConfigError(f'{place} must be api_key = "..." and api_secret = "..." and nothing else')
-    key, secret = map(table.get, known)
-    return _account(name, f"api_key of {place}", key, f"api_secret of {place}", secret)
+        raise ConfigError(
+            f'{place} must be api_key = "..." and api_secret = "...", perhaps tier = "pro", and nothing else'
+        )
+    key, secret, tier = map(table.get, known)
+    return _account(name, f"api_key of {place}", key, f"api_secret of {place}", secret, f"tier of {place}", tier)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -157,16 +165,20 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f'{path} is not TOML: write each value in quotes, as in api_key = "..."') from None
 
 
-def _account(name: str, key_is: str, key: str | None, secret_is: str, secret: str | None) -> Account:
-    """Return the account; *key_is* and *secret_is* say in messages where the two come from."""
-    key, secret = (key or "").strip(), (secret or "").strip()
+def _account(
+    name: str, key_is: str, key: str | None, secret_is: str, secret: str | None, tier_is: str, tier: str | None
+) -> Account:
+    """Return the account; *key_is*, *secret_is* and *tier_is* say in messages where the three come from."""
+    key, secret, tier = (key or "").strip(), (secret or "").strip(), (tier or "").strip().lower()
     if not key or not secret:
         raise ConfigError(f"{secret_is if key else key_is} is missing: give both the key and its secret")
     if not re.fullmatch(r"[!-~]+", key):
         raise ConfigError(f"{key_is} is not an API key: copy it from Kraken again, without spaces")
     if not _is_base64(secret):
         raise ConfigError(f"{secret_is} is not base64: copy the whole private key from Kraken again")
-    return Account(name, key, secret)
+    if tier and tier not in _TIERS:
+        raise ConfigError(f"{tier_is} is not one of {', '.join(_TIERS)}: see your account's settings at Kraken")
+    return Account(name, key, secret, tier or "starter")
 
 
 def _is_base64(text: str) -> bool:

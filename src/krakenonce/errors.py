@@ -11,42 +11,98 @@
     │   └── LaneTimeout              the turn did not come in time               (also TimeoutError)
     ├── ConfigError                settings or credentials that cannot be used (also ValueError)
     └── KrakenError                a call to Kraken gave no result
-        ├── KrakenAPIError           Kraken answered with an error
-        │   └── InvalidNonce           EAPI:Invalid nonce
         ├── RequestNotSent           no connection: Kraken never saw the call
-        └── OutcomeUnknown           sent, but not answered in a way that says what became of it
+        ├── CallTimeout              the time given ran out before it was sent   (also TimeoutError)
+        ├── OutcomeUnknown           sent, but not answered in a way that says what became of it
+        └── KrakenAPIError           Kraken refused the call
+            ├── InvalidNonce           EAPI:Invalid nonce
+            │   └── PoisonedKey          twice in a row: Kraken remembers a larger number than ours
+            ├── InvalidKey             EAPI:Invalid key
+            ├── InvalidSignature       EAPI:Invalid signature
+            ├── InvalidToken           a WebSocket token or session that is over
+            ├── PermissionDenied       the key may not do this
+            ├── AccountRefused         the account is locked, disabled or not confirmed
+            ├── InvalidArguments       parameters that Kraken does not understand
+            ├── UnknownMethod          EGeneral:Unknown method
+            ├── UnknownAsset           no such pair or asset
+            ├── RateLimited            too many calls, by Kraken's count or by ours
+            │   └── Throttled            too many calls at the same time
+            ├── LockedOut              EGeneral:Temporary lockout
+            ├── ServiceUnavailable     a fault at Kraken, or its engine is down
+            ├── MarketRestricted       the market takes cancels only, or no takers
+            ├── DeadlineElapsed        the order reached the engine after its deadline
+            ├── OrderRefused           the order was not taken
+            │   ├── InsufficientFunds    not enough funds or margin
+            │   ├── InvalidOrder         a volume or price that the pair does not allow
+            │   ├── OrderLimitExceeded   too many orders or positions
+            │   ├── PositionRefused      reduce-only or position rules
+            │   ├── UnknownOrder         no such order, or not open any more
+            │   └── DuplicateOrder       an order with this cl_ord_id is open already
+            ├── FundingRefused         deposits, withdrawals and transfers
+            ├── EarnRefused            EEarnings
+            └── UnknownKrakenError     a string that krakenonce does not know
 
-Each error has ``may_have_executed``: ``"no"`` or ``"unknown"``, for the call during which it was raised.
+Each error has ``may_have_executed``: ``"yes"``, ``"no"`` or ``"unknown"``, for the call during which it was raised.
+What Kraken's errors mean and what to do is the text of their class, and part of their message.
 No message holds a secret or a whole API key.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
+    "AccountRefused",
+    "CallTimeout",
     "ClockError",
     "ConfigError",
+    "DeadlineElapsed",
+    "DuplicateOrder",
+    "EarnRefused",
+    "FundingRefused",
+    "InsufficientFunds",
+    "InvalidArguments",
     "InvalidFloor",
+    "InvalidKey",
     "InvalidNonce",
+    "InvalidOrder",
     "InvalidScope",
+    "InvalidSignature",
+    "InvalidToken",
     "KrakenAPIError",
     "KrakenError",
     "KrakenonceError",
     "LaneError",
     "LaneTimeout",
+    "LockedOut",
+    "MarketRestricted",
     "NonceError",
     "NonceExhausted",
     "NonceStoreError",
+    "OrderLimitExceeded",
+    "OrderRefused",
     "OutcomeUnknown",
+    "PermissionDenied",
+    "PoisonedKey",
+    "PositionRefused",
+    "RateLimited",
     "RequestNotSent",
+    "ServiceUnavailable",
+    "Throttled",
+    "UnknownAsset",
+    "UnknownKrakenError",
+    "UnknownMethod",
+    "UnknownOrder",
 ]
 
 
 class KrakenonceError(Exception):
     """The root: catch it to catch whatever krakenonce raises."""
 
-    may_have_executed: Literal["no", "unknown"] = "no"
+    may_have_executed: Literal["yes", "no", "unknown"] = "no"
 
 
 class NonceError(KrakenonceError):
@@ -86,34 +142,200 @@ class ConfigError(KrakenonceError, ValueError):
 
 
 class KrakenError(KrakenonceError):
-    """A call to Kraken gave no result."""
+    """A call to Kraken gave no result.
 
-
-class KrakenAPIError(KrakenError):
-    """Kraken answered with an error.
-
-    Args:
-        message: What happened and what to do.
-        errors: Kraken's own strings, such as ``EGeneral:Permission denied``.
+    Attributes:
+        order: After an order sent by a client of ours, the :class:`~krakenonce.kraken.sent.SentOrder` to look for.
     """
 
-    def __init__(self, message: str, errors: tuple[str, ...] = ()) -> None:
-        super().__init__(message)
-        self.errors = errors
+    order: Any = None
+    _look: Callable[[], Any] | None = None
+
+    def reconcile(self) -> Any:
+        """Find out whether the order stands; after an async client's call, await what this returns.
+
+        Returns:
+            What the client's ``reconcile(error.order)`` returns.
+
+        Raises:
+            ConfigError: The call was no order of a client of ours, or the error comes from another process.
+        """
+        if self._look is None:
+            raise ConfigError(
+                "only an order sent by krakenonce's own client can be looked for, in the process that sent it; "
+                "elsewhere call reconcile(error.order) of a client"
+            )
+        return self._look()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self), self.errors)
-
-
-class InvalidNonce(KrakenAPIError):
-    """``EAPI:Invalid nonce``: Kraken has accepted a number at least as large from this key."""
+        state = {name: value for name, value in self.__dict__.items() if name != "_look"}  # it leads to the secret
+        return type(self), self.args, state
 
 
 class RequestNotSent(KrakenError):
     """No connection to Kraken: the call never left this machine and may be repeated with a new nonce."""
 
 
+class CallTimeout(KrakenError, TimeoutError):
+    """The time given for the call ran out before it was sent."""
+
+
 class OutcomeUnknown(KrakenError):
     """The call was sent and not answered: it may have been executed. Ask Kraken before repeating an order."""
+
+    may_have_executed = "unknown"
+
+
+class KrakenAPIError(KrakenError):
+    """Kraken refused the call.
+
+    Args:
+        message: What happened and what to do.
+        errors: Kraken's own strings, such as ``EGeneral:Permission denied``; none if it was not Kraken who refused.
+    """
+
+    def __init__(self, message: str, errors: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.errors = errors
+
+
+class InvalidNonce(KrakenAPIError):
+    """Kraken has already accepted a number at least as large from this key.
+
+    Another program uses the key, or used it with larger numbers: give every program its own key, or let all of them
+    take their numbers here.
+    """
+
+
+class PoisonedKey(InvalidNonce):
+    """Kraken remembers a larger number for this key than ours, and refuses ours until they are larger.
+
+    Somebody used the key with larger numbers. Tools count in seconds (10 digits), milliseconds (13), microseconds (16),
+    tens of nanoseconds (18) or nanoseconds (19); ours have 19. Stop every other program on this key; then make a new
+    key, which starts afresh, or run `krakenonce adopt --account NAME`, which puts this key's numbers above the largest.
+    """
+
+
+class InvalidKey(KrakenAPIError):
+    """Kraken does not know this API key: it was mistyped, deleted or has expired.
+
+    Do not repeat the call, too many of these lock the account out for a while.
+    """
+
+
+class InvalidSignature(KrakenAPIError):
+    """The API secret does not belong to this API key, or the request was changed on its way.
+
+    Do not repeat the call, check the secret.
+    """
+
+
+class InvalidToken(KrakenAPIError):
+    """The WebSocket token or session is over: get a new token."""
+
+
+class PermissionDenied(KrakenAPIError):
+    """The API key lacks the permission for this call: change its settings at Kraken."""
+
+
+class AccountRefused(KrakenAPIError):
+    """Kraken refuses the account itself (locked, disabled, not confirmed): log in at Kraken or ask its support."""
+
+
+class InvalidArguments(KrakenAPIError):
+    """Kraken does not understand the parameters: check their names and values."""
+
+
+class UnknownMethod(KrakenAPIError):
+    """Kraken has no such method: check its spelling and whether it is public or private."""
+
+
+class UnknownAsset(KrakenAPIError):
+    """Kraken has no such pair or asset: AssetPairs and Assets list those there are."""
+
+
+class RateLimited(KrakenAPIError):
+    """Too many calls in a short time: wait a few seconds and call less often.
+
+    Attributes:
+        retry_after: Seconds after which there is room again, None if not known.
+    """
+
+    retry_after: float | None = None
+
+
+class Throttled(RateLimited):
+    """Too many calls at the same time: wait and send fewer at once."""
+
+
+class LockedOut(KrakenAPIError):
+    """Kraken has locked this account or address out after too many failed calls: stop all calls for 15 minutes.
+
+    Attributes:
+        retry_after: Seconds until calls are let through again here.
+    """
+
+    retry_after: float | None = None
+
+
+class ServiceUnavailable(KrakenAPIError):
+    """A fault at Kraken, or its engine is down; a call that changes something may have been executed."""
+
+    may_have_executed = "unknown"
+
+
+class MarketRestricted(KrakenAPIError):
+    """The market takes cancels only, or no orders that fill at once: wait until SystemStatus says online."""
+
+
+class DeadlineElapsed(KrakenAPIError):
+    """The order reached the engine after its deadline and was not placed.
+
+    If that happens often, check this machine's clock.
+    """
+
+
+class OrderRefused(KrakenAPIError):
+    """Kraken did not take the order."""
+
+
+class InsufficientFunds(OrderRefused):
+    """The account does not have the funds or the margin for this order."""
+
+
+class InvalidOrder(OrderRefused):
+    """The pair does not allow this volume or price: AssetPairs has its minimum, its decimals and its tick size."""
+
+
+class OrderLimitExceeded(OrderRefused):
+    """There are too many open orders or positions: cancel or close some."""
+
+
+class PositionRefused(OrderRefused):
+    """The order does not fit the account's positions."""
+
+
+class UnknownOrder(OrderRefused):
+    """Kraken has no such open order: it is filled, cancelled, expired, or never was. QueryOrders tells."""
+
+
+class DuplicateOrder(OrderRefused):
+    """An order with this cl_ord_id is open already: it was placed before."""
+
+    may_have_executed = "yes"
+
+
+class FundingRefused(KrakenAPIError):
+    """Kraken refused the deposit, withdrawal or transfer."""
+
+
+class EarnRefused(KrakenAPIError):
+    """Kraken refused the Earn call; ask for its status before repeating it."""
+
+    may_have_executed = "unknown"
+
+
+class UnknownKrakenError(KrakenAPIError):
+    """This error is not known to krakenonce, so nothing is known of the call: ask Kraken before repeating an order."""
 
     may_have_executed = "unknown"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from .clock import Clock, SystemClock
 from .errors import NonceStoreError
-from .lanes import GLOBAL, Lane, Lanes
+from .lanes import GLOBAL, Lane, Lanes, fingerprint
 from .stores import NonceStore, default_directory, open_store
 
 if TYPE_CHECKING:
@@ -84,6 +84,18 @@ class NonceManager:
             timeout: How long to wait for the turn, in seconds; None: for ever.
         """
         return self._lanes.lane(name, timeout)
+
+    def own_scope(self, key: str) -> str:
+        """Return the name of the counter that an API key has once it needs one of its own."""
+        return f"key-{fingerprint(key)}"
+
+    def scope_of(self, key: str) -> str:
+        """Return the counter that an API key takes its numbers from: its own if it has one, else ``"global"``.
+
+        A key needs its own when Kraken remembers a number for it that is far ahead of the clock: ``krakenonce adopt``.
+        """
+        own = self.own_scope(key)
+        return "global" if self.store.peek(own) is None else own
 
     def peek(self, scope: str = "global") -> int | None:
         """Return the last number issued by anybody, or the floor set since; None if there is none. Writes nothing."""

@@ -83,7 +83,7 @@ def test_calls_for_an_account(trader: Shell, fake: Fake) -> None:
     """An order is placed with the account named, and Kraken's result printed as JSON."""
     to = ("--account", "alice", "--base-url", fake.url)
     placed = json.loads(trader.works("call", "AddOrder", *ORDER, *to))
-    assert placed["descr"] == {"order": "buy 1.25000000 XBTUSD @ limit 37500"}
+    assert placed["descr"] == {"order": "buy 1.25000000 XBTUSD @ limit 37500.0"}
     assert list(json.loads(trader.works("call", "OpenOrders", *to))["open"]) == placed["txid"]
     assert json.loads(trader.works("call", "OpenOrders", "--base-url", fake.url)) == {"open": {}}
 
@@ -94,11 +94,17 @@ def test_public_calls_need_no_account(shell: Shell, fake: Fake, tmp_path: Path) 
     assert not (tmp_path / "state").exists()
 
 
-@pytest.mark.parametrize("method", ["Guess", "Ticker"])
-def test_what_kraken_refuses_is_one_line(trader: Shell, fake: Fake, method: str) -> None:
-    """Kraken's error is told with what to do about it."""
-    said = trader.fails(1, "call", method, "--base-url", fake.url)
-    assert said.startswith("Kraken answered: EGeneral:Unknown method. Kraken has no such method")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["Guess"], "Kraken answered: EGeneral:Unknown method. Kraken has no such method"),
+        (["Ticker", "pair=NONE"], "Kraken answered: EQuery:Unknown asset pair. Kraken has no such pair"),
+    ],
+    ids=" ".join,
+)
+def test_what_kraken_refuses_is_one_line(trader: Shell, fake: Fake, words: list[str], said: str) -> None:
+    """Kraken's error is told with what to do about it, for private and for public calls."""
+    assert trader.fails(1, "call", *words, "--base-url", fake.url).startswith(said)
 
 
 def test_no_connection(trader: Shell) -> None:

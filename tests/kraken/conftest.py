@@ -10,6 +10,8 @@ from krakenonce.kraken import Kraken
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
 
+from .helpers import Twin
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -37,5 +39,19 @@ def server(fake: FakeKraken) -> Iterator[FakeKrakenServer]:
 def kraken(account: FakeAccount, server: FakeKrakenServer) -> Iterator[Kraken]:
     """A client of the account."""
     manager = NonceManager("memory:")
-    with Kraken(account.key, account.secret, manager=manager, base_url=server.url) as client:
+    with Kraken(account.key, account.secret, manager=manager, tier="none", base_url=server.url) as client:
         yield client
+
+
+@pytest.fixture
+def rich(fake: FakeKraken) -> FakeAccount:
+    """An account with enough of everything to trade."""
+    return fake.add_account("rich", balances={"ZUSD": "100000.1234", "XXBT": "2.0000000001"})
+
+
+@pytest.fixture(params=["sync", "async"])
+def twin(request: pytest.FixtureRequest, rich: FakeAccount, server: FakeKrakenServer) -> Iterator[Twin]:
+    """Each of the two clients of the rich account, one after the other."""
+    manager = NonceManager("memory:")
+    with Twin(request.param, rich.key, rich.secret, manager=manager, tier="none", base_url=server.url) as made:
+        yield made

@@ -1,16 +1,21 @@
-"""Signed requests, and a server that does exactly what it is told."""
+"""Signed requests, a server that does exactly what it is told, and both clients behind one way of calling."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import inspect
 import socket
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from krakenonce.kraken import AsyncKraken, Kraken
 from krakenonce.kraken.wire import FORM, JSON, decode_secret, encode_form, encode_json, sign
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    from krakenonce.lanes import Lane
     from krakenonce.testing import FakeAccount
 
 CUT = None  # read the request, then close the connection
@@ -94,3 +99,76 @@ def _length(received: bytes) -> int:
     head, _, _ = received.lower().partition(b"\r\n\r\n")
     _, _, after = head.partition(b"content-length:")
     return len(head) + 4 + int(after.split()[0] if after else 0)
+
+
+class Twin:
+    """A client of either kind behind one way of calling, so that each test is written once.
+
+    Args:
+        kind: ``sync`` or ``async``.
+        key: The API key.
+        secret: Its secret.
+        options: As for both clients.
+    """
+
+    def __init__(self, kind: str, key: str, secret: str, **options: Any) -> None:
+        made = Kraken if kind == "sync" else AsyncKraken
+        self.client: Any = made(key, secret, **options)
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.wait(self.client.close())
+        self._runner.close()
+
+    def __call__(self, name: str, *args: Any, **more: Any) -> Any:
+        """Call a method of the client and return its result."""
+        return self.wait(getattr(self.client, name)(*args, **more))
+
+    def wait(self, outcome: Any) -> Any:
+        """Return the result of what a method of the client, or of its errors, returned."""
+        return self._runner.run(outcome) if inspect.iscoroutine(outcome) else outcome
+
+    def each(self, name: str, do: Callable[[int], None] = lambda _: None, **more: Any) -> list[tuple[str, Any]]:
+        """Go through a history; *do* is told the number of each entry before the next one is asked for."""
+        entries = getattr(self.client, name)(**more)
+        found: list[tuple[str, Any]] = []
+
+        async def ask() -> None:
+            async for entry in entries:
+                found.append(entry)
+                do(len(found))
+
+        if inspect.isasyncgen(entries):
+            self._runner.run(ask())
+            return found
+        for entry in entries:
+            found.append(entry)
+            do(len(found))
+        return found
+
+
+@contextlib.contextmanager
+def held(lane: Lane) -> Iterator[Callable[[], None]]:
+    """Have another thread hold a lane; what the block gets lets go of it."""
+    taken, enough = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lane:
+            taken.set()
+            enough.wait()
+
+    holder = threading.Thread(target=hold)
+
+    def let_go() -> None:
+        enough.set()
+        holder.join()
+
+    holder.start()
+    taken.wait()
+    try:
+        yield let_go
+    finally:
+        let_go()

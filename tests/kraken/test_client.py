@@ -27,7 +27,7 @@ SECRET = "kQH5HW/8p1uGOVjbgWA7FunAmGO8lsSUXNsu3eow76sz84Q18fWxnyRzBHCd3pd5nE9qa9
 
 def client(url: str, key: str = KEY, secret: str = SECRET) -> Kraken:
     """Return a client with numbers of its own."""
-    return Kraken(key, secret, manager=NonceManager("memory:"), base_url=url, timeout=10)
+    return Kraken(key, secret, manager=NonceManager("memory:"), tier="none", base_url=url, timeout=10)
 
 
 def assert_discreet(error: BaseException) -> None:
@@ -275,12 +275,12 @@ def test_public_calls_tell_the_same_way() -> None:
 def test_a_forked_child_opens_its_own_connection(kraken: Kraken, fake: FakeKraken) -> None:
     """After a fork, parent and child do not read each other's answers from one connection."""
     kraken.query_public("Time")
-    pool = kraken._pool
+    pool = kraken._transport._pool
     if (child := os.fork()) == 0:
-        fine = kraken._own_pool() is not pool
+        fine = kraken._transport._own_pool() is not pool
         os._exit(0 if fine else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert kraken._own_pool() is pool
+    assert kraken._transport._own_pool() is pool
 
 
 def test_the_package_and_the_wire_do_not_load_urllib3() -> None:

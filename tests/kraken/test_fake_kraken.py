@@ -20,7 +20,7 @@ from .helpers import as_http, signed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "1.25", "price": "37500"}
+ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.001", "price": "37500"}
 NOW = 1688669448.25
 
 # Sends the requests at once, each on its own connection, and hears no answer.
@@ -102,7 +102,7 @@ def test_a_missing_number_is_an_invalid_nonce(fake: FakeKraken, account: FakeAcc
 def test_an_order_is_placed_and_found_open(fake: FakeKraken, account: FakeAccount) -> None:
     """A limit order gets an id of Kraken's form and is among the open orders, also by its client id."""
     placed = call(fake, account, "AddOrder", 1, **ORDER, cl_ord_id="mine")["result"]
-    assert placed["descr"] == {"order": "buy 1.25000000 XBTUSD @ limit 37500"}
+    assert placed["descr"] == {"order": "buy 0.00100000 XBTUSD @ limit 37500.0"}
     (txid,) = placed["txid"]
     assert [len(part) for part in txid.split("-")] == [6, 5, 6]
     assert list(call(fake, account, "OpenOrders", 2)["result"]["open"]) == [txid]

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import click
 
 from krakenonce._version import __version__
-from krakenonce.cli.calls import balance, call
+from krakenonce.cli.accounts import call_all, copy_order
+from krakenonce.cli.calls import adopt, balance, call
 from krakenonce.cli.demo import demo
 from krakenonce.cli.fake import fake_kraken
 from krakenonce.cli.numbers import next_, peek, raise_floor, stats
@@ -42,7 +43,7 @@ def cli() -> None:
     """Nonces that Kraken accepts: one rising number and one turn per API key."""
 
 
-for _command in (next_, peek, stats, raise_floor, balance, call, fake_kraken, demo):
+for _command in (next_, peek, stats, raise_floor, adopt, balance, call, call_all, copy_order, fake_kraken, demo):
     cli.add_command(_command)
 
 

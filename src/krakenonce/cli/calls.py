@@ -1,38 +1,35 @@
-"""Commands that talk to Kraken: balance, call."""
+"""Commands that make one account's calls: balance, call, adopt."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from krakenonce.cli.options import account_option, json_option, kraken_options
-from krakenonce.cli.output import complain, to_json, write, write_table
-from krakenonce.credentials import MASTER, Account, account, load_accounts
-from krakenonce.errors import KrakenonceError, LaneTimeout
+from krakenonce.cli.accounts import show_balances
+from krakenonce.cli.options import account_option, json_option, kraken_options, params_of
+from krakenonce.cli.output import complain, to_json, write
+from krakenonce.cli.waiting import patience
+from krakenonce.credentials import MASTER, account, load_accounts
+from krakenonce.errors import KrakenError
+from krakenonce.kraken.methods import PUBLIC
 from krakenonce.manager import NonceManager
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["balance", "call"]
+    from krakenonce.credentials import Account
 
-# Kraken's methods that need no key.
-PUBLIC = frozenset(
-    ("Time", "SystemStatus", "Assets", "AssetPairs", "Ticker", "OHLC", "Depth", "GroupedBook", "Trades", "Spread")
-)
+__all__ = ["adopt", "balance", "call"]
 
 EXAMPLES = """\b
 krakenonce call Ticker pair=XBTUSD
 krakenonce call AddOrder pair=XBTUSD type=buy ordertype=limit volume=1 price=100 validate=true
 """
 
-_PATIENCE = 2.0  # seconds to wait for a turn in silence
-_METHOD = re.compile(r"[A-Za-z]+")
+_METHOD = re.compile(r"[A-Za-z]+(/[A-Za-z]+)?")
 
 
 @click.command()
@@ -45,28 +42,19 @@ def balance(
 ) -> None:
     """Show what an account holds.
 
-    With --all an account that fails is named on stderr, the others are shown, and the exit code is 1.
+    With --all all are asked at the same time. An account that fails is named on stderr, the others are shown, and the
+    exit code is 1.
     """
     if every and account_name is not None:
         raise click.UsageError("Give --account or --all, not both")
     accounts = load_accounts(os.environ, credentials)
-    wanted = [account(accounts, account_name or MASTER)] if not (every and accounts) else list(accounts.values())
-    found: dict[str, dict[str, Any]] = {}
-    with NonceManager(state) as manager:
-        for each in wanted:
-            try:
-                found[each.name] = _call(each, "Balance", {}, manager, base_url)
-            except KrakenonceError as error:
-                if not every:
-                    raise
-                complain(f"{each.name}: {error}")
-    if as_json:
-        write(to_json(found))
-    elif found:
-        rows = [(name, asset, str(amount)) for name, held in found.items() for asset, amount in held.items()]
-        write_table(("account", "asset", "amount"), rows)
-    if len(found) < len(wanted):
-        raise click.exceptions.Exit(1)
+    if every and accounts:
+        show_balances(accounts.values(), state, base_url, as_json)
+        return
+    chosen = account(accounts, account_name or MASTER)
+    show_balances(
+        [chosen], state, base_url, as_json, found={chosen.name: _call(chosen, "Balance", {}, state, base_url)}
+    )
 
 
 @click.command(epilog=EXAMPLES)
@@ -85,56 +73,75 @@ def call(
     """Make one call to Kraken and print its result as JSON.
 
     METHOD is Kraken's name for it: a public one such as Time needs no account, any other is a private call
-    with the account's key, in the key's turn. Nothing is asked first: AddOrder places an order.
+    with the account's key, in the key's turn. Nothing is asked first: AddOrder places an order. It gets a cl_ord_id
+    and a deadline ten seconds ahead, unless you give them.
     """
     if not _METHOD.fullmatch(method):
         raise click.UsageError("METHOD is one of Kraken's names, such as Balance: letters only")
-    params = _params(parameters)
+    params = params_of(parameters)
     if method in PUBLIC:
-        write(to_json(_call(Account("", "", ""), method, params, None, base_url)))
+        from krakenonce.kraken.client import Kraken
+
+        with Kraken(base_url=base_url) as kraken:
+            write(to_json(kraken.public(method, **params)))
         return
     chosen = account(load_accounts(os.environ, credentials), account_name or MASTER)
-    with NonceManager(state) as manager:
-        write(to_json(_call(chosen, method, params, manager, base_url)))
+    write(to_json(_call(chosen, method, params, state, base_url)))
 
 
-def _call(who: Account, method: str, params: dict[str, str], manager: NonceManager | None, base_url: str) -> Any:
-    """Make one call and return Kraken's result; without a manager a public one."""
+@click.command()
+@account_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@kraken_options
+def adopt(account_name: str | None, yes: bool, state: str | None, base_url: str, credentials: Path | None) -> None:
+    """Take over a key that answers Invalid nonce to everything.
+
+    Kraken remembers a larger number for it than ours, from another tool. Numbers far above are tried, three at most;
+    each one that is refused is an Invalid nonce in Kraken's books, and too many of those lock an account out for a
+    while. The one that is accepted goes into a counter of the key's own, which every krakenonce process on this state
+    directory uses from then on. There is no way back: every other tool that uses this key with smaller numbers is
+    locked out for good. A new key at Kraken is the alternative.
+    """
+    from krakenonce.kraken.adopt import adopt as take_over
     from krakenonce.kraken.client import Kraken
-    from krakenonce.kraken.errors import result_of
 
-    with Kraken(who.key, who.secret, manager=manager, base_url=base_url) as kraken:
-        if manager is None:
-            return result_of(kraken.query_public(method, params))
-        with _turn(who, manager):
-            return result_of(kraken.query_private(method, params))
+    chosen = account(load_accounts(os.environ, credentials), account_name or MASTER)
+    if not yes:
+        click.confirm(
+            f"Every other tool that uses the key of {chosen.name} will be locked out for good. Go on?",
+            abort=True,
+            err=True,
+        )
+    with (
+        NonceManager(state) as manager,
+        Kraken(
+            chosen.key,
+            chosen.secret,
+            manager=manager,
+            scope=manager.own_scope(chosen.key),
+            tier=chosen.tier,
+            base_url=base_url,
+        ) as kraken,
+        patience(chosen, manager),
+    ):
+        taken = take_over(kraken, manager, refused=lambda number: complain(f"Kraken refused {number}, going higher"))
+    write(f"{chosen.name} takes its numbers from the counter {taken.scope} now; the last one accepted is {taken.nonce}")
+    complain(f"warning: every other tool that uses the key of {chosen.name} is locked out from now on: stop it")
 
 
-@contextlib.contextmanager
-def _turn(who: Account, manager: NonceManager) -> Iterator[None]:
-    """The key's lane, with a word on stderr if it takes long to come."""
-    lane = manager.lane(who.key, timeout=_PATIENCE)
-    try:
-        lane.acquire()
-    except LaneTimeout as error:
-        complain(f"{who.name} is still waiting for its turn: {error}; Ctrl-C gives up")
-        lane = manager.lane(who.key)
-        lane.acquire()
-    try:
-        yield
-    finally:
-        lane.release()
+def _call(who: Account, method: str, params: dict[str, str], state: str | None, base_url: str) -> Any:
+    """Make one private call and return Kraken's result."""
+    from krakenonce.kraken.client import Kraken
 
-
-def _params(words: tuple[str, ...]) -> dict[str, str]:
-    params: dict[str, str] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not name or not equals:
-            raise click.UsageError("A parameter is written KEY=VALUE, such as pair=XBTUSD")
-        if name == "nonce":
-            raise click.UsageError("The nonce is chosen here: leave it out")
-        if name in params:
-            raise click.UsageError(f"The parameter {name} is given twice")
-        params[name] = value
-    return params
+    with (
+        NonceManager(state) as manager,
+        Kraken(who.key, who.secret, manager=manager, tier=who.tier, base_url=base_url) as kraken,
+        patience(who, manager),
+    ):
+        try:
+            return kraken.private(method, **params)
+        except KrakenError as error:
+            if error.order is not None and error.order.cl_ord_ids:
+                ids = ", ".join(error.order.cl_ord_ids)
+                complain(f"the order's cl_ord_id is {ids}: look for it in OpenOrders and ClosedOrders")
+            raise

@@ -84,7 +84,7 @@ def _naive(accounts: Accounts, url: str) -> list[Call]:
     def clocked(kraken: Kraken) -> Call:
         return lambda method, params: kraken.query_private(method, {"nonce": int(time.time() * 1000), **params})
 
-    return [clocked(Kraken(key, secret, base_url=url)) for _, key, secret in accounts]
+    return [clocked(Kraken(key, secret, tier="none", base_url=url)) for _, key, secret in accounts]
 
 
 def _broker(accounts: Accounts, url: str, manager: NonceManager) -> list[Call]:
@@ -96,7 +96,9 @@ def _broker(accounts: Accounts, url: str, manager: NonceManager) -> list[Call]:
 
 def _client(accounts: Accounts, url: str, manager: NonceManager) -> list[Call]:
     """Our client as it is."""
-    return [Kraken(key, secret, manager=manager, base_url=url).query_private for _, key, secret in accounts]
+    return [
+        Kraken(key, secret, manager=manager, tier="none", base_url=url).query_private for _, key, secret in accounts
+    ]
 
 
 def _stock(key: str, secret: str, url: str) -> Any:

@@ -14,12 +14,13 @@ from krakenonce.errors import ConfigError
 
 if TYPE_CHECKING:
     from krakenonce.testing import FakeKraken
+    from krakenonce.testing.rules import Tier
 
 __all__ = ["fake_kraken"]
 
 _HELD = {
     "MASTER": {"ZUSD": "10000.0000", "XXBT": "0.5000000000"},
-    "USER:alice": {"ZUSD": "1000.0000"},
+    "USER:alice": {"ZUSD": "100000.0000"},
     "USER:bob": {"USDT": "250.50000000", "XETH": "2.0000000000"},
 }
 
@@ -30,16 +31,35 @@ _HELD = {
 @click.option(
     "--jitter", type=click.FloatRange(min=0), default=0.0, metavar="MS", help="By how much that varies, in ms."
 )
+@click.option(
+    "--tier",
+    type=click.Choice(["starter", "intermediate", "pro"]),
+    help="Whose rate limits hold. Default: no limits.",
+)
+@click.option(
+    "--lockout",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Lock a key out for 15 minutes after N invalid keys, signatures or nonces in a row. Default: never.",
+)
 @json_option
-def fake_kraken(port: int, latency: float, jitter: float, as_json: bool) -> None:
+def fake_kraken(
+    port: int,
+    latency: float,
+    jitter: float,
+    tier: Tier | None,
+    lockout: int,
+    as_json: bool,
+) -> None:
     """Serve a fake Kraken on this machine, until Ctrl-C.
 
-    It prints throw-away keys for MASTER and two users, and checks signatures and nonces as Kraken does. Nothing
-    is traded, and nothing is kept when it ends.
+    It prints throw-away keys for MASTER and two users, checks signatures and nonces as Kraken does, and matches
+    orders against a market of its own. Nothing is kept when it ends.
     """
-    from krakenonce.testing import FakeKraken, FakeKrakenServer
+    from krakenonce.testing import FakeKraken, FakeKrakenServer, Rules
 
-    fake = FakeKraken()
+    fake = FakeKraken(Rules(tier=tier, lockout_after=lockout))
     for name, held in _HELD.items():
         fake.add_account(name, balances=held)
     stop = threading.Event()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["account_option", "json_option", "kraken_options", "scope_option", "state_option"]
+__all__ = ["account_option", "json_option", "kraken_options", "params_of", "scope_option", "state_option"]
 
 state_option = click.option(
     "--state",
@@ -37,7 +37,7 @@ def kraken_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--credentials",
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="TOML file with [MASTER] and [USER.<name>], each with api_key and api_secret. Default: "
+            help="TOML file with [MASTER] and [USER.<name>], each with api_key, api_secret and perhaps tier. Default: "
             "$KRAKENONCE_CREDENTIALS. KRAKEN_MASTER_API_KEY, KRAKEN_MASTER_API_SECRET and so on go before it.",
         ),
         click.option(
@@ -51,3 +51,18 @@ def kraken_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def params_of(words: tuple[str, ...]) -> dict[str, str]:
+    """Return the parameters of a call that were written KEY=VALUE. Raises click.UsageError."""
+    params: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name or not equals:
+            raise click.UsageError("A parameter is written KEY=VALUE, such as pair=XBTUSD")
+        if name == "nonce":
+            raise click.UsageError("The nonce is chosen here: leave it out")
+        if name in params:
+            raise click.UsageError(f"The parameter {name} is given twice")
+        params[name] = value
+    return params

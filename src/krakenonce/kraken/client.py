@@ -1,50 +1,87 @@
-"""A small synchronous client for Kraken's Spot REST API: one number and one turn for each private call.
+"""The synchronous client for Kraken's Spot REST API: one number and one turn for each private call.
 
-A call holds its key's lane from taking the number until the answer is read, so numbers reach Kraken in the
-order in which they were handed out. Nothing here or below sends a call twice: Kraken may have executed the
-first one.
+A call holds its key's lane from taking the number until the answer is read, so numbers reach Kraken in the order in
+which they were handed out. Nothing here or below sends a call twice: Kraken may have executed the first one. What is
+repeated, with a new number, is decided in :mod:`krakenonce.kraken.calling`.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import threading
-from collections.abc import Mapping
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
+import contextlib
+import functools
+import time
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
-import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-
-from krakenonce._version import __version__
-from krakenonce.errors import ConfigError, OutcomeUnknown, RequestNotSent
-from krakenonce.kraken.wire import FORM, JSON, decode_secret, encode_form, encode_json, nonce_of, sign
+from krakenonce.errors import CallTimeout, KrakenError, KrakenonceError
+from krakenonce.kraken import orders, queries
+from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep
+from krakenonce.kraken.session import Session, seconds_left
+from krakenonce.kraken.transport import Transport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
+    from krakenonce.kraken.calling import Calls
+    from krakenonce.kraken.exchange import Step, Steps
     from krakenonce.manager import NonceManager
 
 __all__ = ["Kraken"]
 
-_SHOWN = 80  # characters of an answer that is not Kraken's JSON, shown in the message
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _blocking(procedure: Callable[Concatenate[Calls, P], Steps[R]]) -> Callable[Concatenate[Kraken, P], R]:
+    """Make a method of a procedure."""
+
+    def method(self: Kraken, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.run(procedure(self.calls, *args, **kwargs))
+
+    functools.update_wrapper(method, procedure)
+    return method
+
+
+def _paged(
+    page: Callable[[Calls, float | None, float, int], Steps[queries.Page]], what: str
+) -> Callable[..., Iterator[tuple[str, dict[str, Any]]]]:
+    def method(
+        self: Kraken, start: float | None = None, end: float | None = None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        offset, until = 0, time.time() if end is None else end  # else new entries would shift the pages
+        while True:
+            entries, total = self.run(page(self.calls, start, until, offset))
+            yield from entries.items()
+            offset += len(entries)
+            if not entries or offset >= total:
+                return
+
+    method.__doc__ = what
+    return method
 
 
 class Kraken:
-    """A client with krakenex's method names and answers.
+    """A client for one API key.
+
+    ``private`` and ``public`` return Kraken's result or raise one typed error; ``query_private`` and ``query_public``
+    have krakenex's shape. Safe for threads and forks.
 
     Args:
         key: The API key; empty for public calls only.
         secret: Its secret, base64 as Kraken shows it.
-        manager: Where numbers and turns come from; ``None`` makes a ``NonceManager()`` when needed.
-        scope: The counter the numbers are taken from.
+        manager: Where numbers and turns come from; None makes a ``NonceManager()`` when needed.
+        scope: The counter the numbers are taken from; None: the key's own if it was adopted, else ``"global"``.
+        tier: The account's at Kraken, ``"starter"``, ``"intermediate"`` or ``"pro"``, whose limits are kept here over
+            all processes; ``"none"``: calls are not counted.
+        max_wait: Seconds that a call waits for those limits at most, else RateLimited; 0: it never waits.
+        serialization: ``"key"``: one call at a time on this key; ``"global"``: on all keys; ``"off"``: no turns, for
+            tests.
         base_url: Where Kraken is: scheme, host and port.
         timeout: Seconds to wait for the connection, and again for each piece of the answer.
+        transport: Connections to share with other clients, instead of *base_url*.
 
     Raises:
-        ConfigError: *base_url* is not an http or https address.
+        ConfigError: *base_url* is not an http or https address, or there is no such tier or serialization.
     """
 
     def __init__(
@@ -53,32 +90,26 @@ class Kraken:
         secret: str = "",
         *,
         manager: NonceManager | None = None,
-        scope: str = "global",
+        scope: str | None = None,
+        tier: str = "starter",
+        max_wait: float = 60.0,
+        serialization: str = "key",
         base_url: str = "https://api.kraken.com",
         timeout: float = 30.0,
+        transport: Transport | None = None,
     ) -> None:
-        try:
-            address = urlsplit(base_url)
-            host = address.hostname if address.scheme in ("http", "https") else None
-        except ValueError:
-            host = None
-        if not host:
-            raise ConfigError(f"The base URL {base_url!r} is not like https://api.kraken.com.")
         self.key = key
-        self._secret = secret
-        self._manager = manager
-        self._made_manager: NonceManager | None = None
-        self._making_manager = threading.Lock()
-        self._scope = scope
-        self._base_url = base_url.rstrip("/")
-        self._host = host
+        self._session = Session(
+            key, secret, manager=manager, scope=scope, tier=tier, max_wait=max_wait, serialization=serialization
+        )
+        self._transport = transport or Transport(base_url)
+        self._own_transport = transport is None
         self._timeout = timeout
-        self._pool, self._pool_owner = _new_pool(), os.getpid()
 
     def __repr__(self) -> str:
         from krakenonce.lanes.naming import fingerprint
 
-        return f"Kraken(key={fingerprint(self.key) if self.key else ''!r}, base_url={self._base_url!r})"
+        return f"Kraken(key={fingerprint(self.key) if self.key else ''!r}, base_url={self._transport.base_url!r})"
 
     def __enter__(self) -> Self:
         return self
@@ -89,40 +120,42 @@ class Kraken:
         self.close()
 
     def close(self) -> None:
-        """Close the connections, and the manager if it was made here; a later call opens new ones."""
-        pools = self._pool.pools
-        for key in pools.keys():  # noqa: SIM118 - not a dict, and iterating over it is refused
-            pools[key].close()
-        self._pool.clear()
-        with self._making_manager:
-            if self._made_manager is not None:
-                self._made_manager.close()
-                self._manager = self._made_manager = None
+        """Close the connections and the manager, if they were made here; a later call opens new ones."""
+        if self._own_transport:
+            self._transport.close()
+        self._session.close()
 
-    def query_public(
-        self, method: str, data: Mapping[str, object] | None = None, timeout: float | None = None
-    ) -> dict[str, Any]:
-        """Call a public method such as ``Time``.
+    @property
+    def calls(self) -> Calls:
+        """The procedures that :meth:`run` runs."""
+        return self._session.calls
+
+    def private(self, method: str, /, **params: Any) -> Any:
+        """Call a private method such as ``Balance`` and return its result, with fractions as Decimal.
+
+        An order gets a ``cl_ord_id`` and a ``deadline`` ten seconds ahead if it has none.
 
         Args:
             method: Kraken's name for it.
-            data: Its parameters.
-            timeout: Seconds, for this call only.
-
-        Returns:
-            Kraken's answer as it is: ``{"error": [...], "result": ...}``, with fractions as Decimal.
+            params: Its parameters; nested ones are sent as JSON. None leaves one out, and its default too.
 
         Raises:
-            RequestNotSent: No connection.
-            OutcomeUnknown: No answer, or none that Kraken's API gives.
+            KrakenError: One of its subclasses says what happened; ``may_have_executed`` whether it may have been
+                executed; after an order ``reconcile()`` finds out.
+            LaneTimeout: The turn did not come; nothing was sent.
+            NonceError: No number to be had; nothing was sent.
+            ConfigError: No usable key, secret or parameters; nothing was sent.
         """
-        path = f"/0/public/{method}" + (f"?{encode_form(data)}" if data else "")
-        return self._send("GET", path, None, {}, timeout)
+        return self.run(self.calls.private(method, params))
+
+    def public(self, method: str, /, **params: Any) -> Any:
+        """Call a public method such as ``Time`` and return its result; else as :meth:`private`."""
+        return self.run(self.calls.public(method, params))
 
     def query_private(
-        self, method: str, data: Mapping[str, object] | None = None, timeout: float | None = None
+        self, method: str, data: Mapping[str, Any] | None = None, timeout: float | None = None
     ) -> dict[str, Any]:
-        """Call a private method such as ``Balance`` with the key's next number, in the key's turn.
+        """Call a private method once, as krakenex does: Kraken's errors are in the answer.
 
         Args:
             method: Kraken's name for it.
@@ -135,136 +168,86 @@ class Kraken:
 
         Raises:
             ConfigError: No usable key, secret or parameters; nothing was sent.
+            RateLimited, LockedOut: Kraken would refuse it; nothing was sent.
             RequestNotSent: No connection; nothing was sent.
             OutcomeUnknown: Sent, but no answer, or none that Kraken's API gives: it may have been executed.
             NonceError: No number to be had; nothing was sent.
         """
-        secret = self._checked_secret()
-        fields = dict(data or {})
-        if "nonce" in fields:
-            return self._send_private(method, fields, secret, timeout)
-        manager = self._ready_manager()
-        with manager.lane(self.key):
-            return self._send_private(method, {"nonce": manager.next(self._scope), **fields}, secret, timeout)
+        return self.run(self.calls.once(method, dict(data or {})), timeout=timeout)
 
-    def _checked_secret(self) -> bytes:
-        if not self.key or not self._secret:
-            raise ConfigError("A private call needs an API key and its secret.")
-        # A line break inside would make the HTTP library name the whole key in its complaint.
-        if not (self.key.isascii() and self.key.isprintable()) or " " in self.key:
-            raise ConfigError("The API key holds a character that no key has, such as a blank or a line break.")
-        return decode_secret(self._secret)
-
-    def _ready_manager(self) -> NonceManager:
-        with self._making_manager:
-            if self._manager is None:
-                from krakenonce.manager import NonceManager
-
-                self._manager = self._made_manager = NonceManager()
-            return self._manager
-
-    def _send_private(
-        self, method: str, fields: dict[str, object], secret: bytes, timeout: float | None
+    def query_public(
+        self, method: str, data: Mapping[str, Any] | None = None, timeout: float | None = None
     ) -> dict[str, Any]:
-        nested = any(isinstance(value, Mapping | list | tuple) for value in fields.values())
-        body = (encode_json(fields) if nested else encode_form(fields)).encode()
-        content_type = JSON if nested else FORM
-        nonce = nonce_of(body, content_type)
-        if nonce is None:
-            raise ConfigError("The nonce must be a whole number of at most 20 digits.")
-        path = f"/0/private/{method}"
-        headers = {
-            "API-Key": self.key,
-            "API-Sign": sign(path, nonce, body, secret),
-            "Content-Type": content_type,
-        }
-        return self._send("POST", path, body, headers, timeout)
+        """Call a public method once, as krakenex does; else as :meth:`query_private`."""
+        request = PublicExchange(method, dict(data or {})).request()
+        return self._transport.send(request, self._timeout if timeout is None else timeout)
 
-    def _send(
-        self, verb: str, path: str, body: bytes | None, headers: dict[str, str], timeout: float | None
-    ) -> dict[str, Any]:
-        call = f"{path.partition('?')[0]} at {self._host}"
-        _progress.sent = False
+    # What a bot does daily. The arguments, results and errors are described where they are written.
+    balances = _blocking(queries.balances)
+    extended_balances = _blocking(queries.extended_balances)
+    trade_balance = _blocking(queries.trade_balance)
+    open_orders = _blocking(queries.open_orders)
+    closed_orders = _blocking(queries.closed_orders)
+    query_orders = _blocking(queries.query_orders)
+    trades = _paged(queries.trade_page, "Iterate over the trades between two times, by Kraken's id, newest first.")
+    ledger = _paged(queries.ledger_page, "Iterate over the ledger between two times, by Kraken's id, newest first.")
+    websocket_token = _blocking(queries.websocket_token)
+    api_key_info = _blocking(queries.api_key_info)
+    server_time = _blocking(queries.server_time)
+    system_status = _blocking(queries.system_status)
+    add_order = _blocking(orders.add_order)
+    add_orders = _blocking(orders.add_orders)
+    amend_order = _blocking(orders.amend_order)
+    cancel_order = _blocking(orders.cancel_order)
+    cancel_orders = _blocking(orders.cancel_orders)
+    cancel_all = _blocking(orders.cancel_all)
+    cancel_all_after = _blocking(orders.cancel_all_after)
+    reconcile = _blocking(orders.reconcile)
+
+    def run(self, steps: Steps[R], *, timeout: float | None = None, within: float | None = None) -> R:
+        """Carry out a procedure of :mod:`krakenonce.kraken` and return its result.
+
+        Args:
+            steps: The procedure.
+            timeout: Seconds to wait for each answer, instead of the client's own.
+            within: Seconds that the whole may take, waiting included. A call that cannot be sent in time is not sent
+                (CallTimeout, LaneTimeout); one that is sent and not answered in time has an unknown outcome.
+        """
+        until = None if within is None else time.monotonic() + within
+        patience = self._timeout if timeout is None else timeout
         try:
-            # No retries and no redirects: a repeated POST is a second order.
-            response = self._own_pool().request(
-                verb,
-                self._base_url + path,
-                body=body,
-                headers={"User-Agent": f"krakenonce/{__version__}", **headers},
-                timeout=self._timeout if timeout is None else timeout,
-                retries=False,
-                redirect=False,
-            )
-        except urllib3.exceptions.HTTPError as error:
-            if not _progress.sent:
-                raise RequestNotSent(
-                    f"{call}: no connection ({_reason(error)}), nothing was sent. The call may be repeated."
-                ) from error
-            raise OutcomeUnknown(f"{call}: sent, but no answer came. Ask Kraken before repeating it.") from error
-        answer = _decoded(response.data)
-        if response.status != 200 or answer is None:
-            shown = " ".join(response.data.decode("utf-8", "replace").split())
-            # An error page may quote the request.
-            shown = shown.replace(self.key, "(key)")[:_SHOWN] if self.key else shown[:_SHOWN]
-            raise OutcomeUnknown(f"{call}: HTTP status {response.status} and no answer of Kraken's API: {shown!r}")
-        return answer
+            step = next(steps)
+            while True:
+                try:
+                    answer = self._do(step, patience, until)
+                except KrakenonceError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(answer)
+        except StopIteration as done:
+            result: R = done.value
+            return result
+        except KrakenError as error:
+            if error.order is not None:
+                error._look = functools.partial(self.reconcile, error.order)
+            raise
 
-    def _own_pool(self) -> urllib3.PoolManager:
-        # Parent and child would read each other's answers from connections opened before a fork.
-        if self._pool_owner != os.getpid():
-            self._pool, self._pool_owner = _new_pool(), os.getpid()
-        return self._pool
+    def _do(self, step: Step, timeout: float, until: float | None) -> dict[str, Any] | None:
+        left = seconds_left(until)
+        if isinstance(step, Sleep):
+            if left is not None and step.seconds >= left:
+                raise CallTimeout("The time given for the call ran out before it was sent.")
+            time.sleep(step.seconds)
+            return None
+        if isinstance(step, PublicExchange):
+            return self._transport.send(step.request(), timeout if left is None else min(timeout, left))
+        return self._exchange(step, timeout, left, until)
 
-
-def _reason(error: BaseException) -> str:
-    """What the system said, without anything of the request."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return type(error).__name__
-
-
-def _decoded(data: bytes) -> dict[str, Any] | None:
-    try:
-        answer = json.loads(data, parse_float=Decimal)
-    except (ValueError, RecursionError):
-        return None
-    return answer if isinstance(answer, dict) else None
-
-
-class _Progress(threading.local):
-    sent = False  # whether the call that this thread makes may have left this machine
-
-
-_progress = _Progress()
-
-
-class _Connection(HTTPConnection):
-    """Notes that sending begins, after the connection (and for https its handshake) is there."""
-
-    def send(self, data: Any) -> None:
-        if self.sock is None:
-            self.connect()
-        _progress.sent = True
-        super().send(data)
-
-
-class _SecureConnection(_Connection, HTTPSConnection):
-    pass
-
-
-class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _SecurePool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
-
-
-def _new_pool() -> urllib3.PoolManager:
-    pool = urllib3.PoolManager()
-    pool.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
-    return pool
+    def _exchange(self, step: Exchange, timeout: float, left: float | None, until: float | None) -> dict[str, Any]:
+        if "nonce" in step.params:  # the caller has the turn
+            return self._transport.send(step.request(self._session.key, None, time.time()), timeout)
+        with contextlib.ExitStack() as turn:
+            for lane in self._session.turn(left):
+                turn.enter_context(lane)
+            left = seconds_left(until)
+            return self._transport.send(self._session.sign(step), timeout if left is None else min(timeout, left))

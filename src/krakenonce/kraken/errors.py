@@ -2,83 +2,159 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.errors import InvalidNonce, KrakenAPIError, OutcomeUnknown
+from krakenonce import errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = ["error_from", "result_of"]
 
-# What Kraken writes after the category, in lower case -> what happened and what to do. The same text occurs
-# under several categories (EAPI:, EOrder:, EAuth:), and its capitals differ ("Unknown Method" has been seen).
-_ADVICE = {
-    "invalid nonce": (
-        "Kraken has already accepted a number at least as large from this key. Another program uses "
-        "the key, or used it with larger numbers: give every program its own key, or let all of "
-        "them take their numbers here."
+# How a string begins, in lower case: the capitals differ ("Unknown Method" has been seen). After it comes nothing, or
+# a colon and details. The strings are from Kraken's pages on errors and limits, its SDK, and users' reports.
+_CLASSES: dict[type[errors.KrakenAPIError], tuple[str, ...]] = {
+    errors.InvalidNonce: ("eapi:invalid nonce",),
+    errors.InvalidKey: ("eapi:invalid key",),
+    errors.InvalidSignature: ("eapi:invalid signature",),
+    errors.InvalidToken: ("eapi:invalid token", "esession:invalid session"),
+    errors.PermissionDenied: ("egeneral:permission denied", "eaccount:invalid permissions"),
+    errors.AccountRefused: (
+        "eauth:failed",
+        "eauth:account temporary disabled",
+        "eauth:account unconfirmed",
+        "etrade:locked",
     ),
-    "invalid key": (
-        "Kraken does not know this API key: it was mistyped, deleted or has expired. Do not repeat the call, "
-        "too many of these lock the account out for a while."
+    errors.InvalidArguments: (
+        "eapi:bad request",
+        "eapi:invalid arguments",
+        "eapi:feature disabled",
+        "egeneral:feature disabled",
+        "egeneral:invalid arguments",
+        "etrade:invalid request",
     ),
-    "invalid signature": (
-        "The API secret does not belong to this API key, or the request was changed on its way. Do not "
-        "repeat the call, check the secret."
+    errors.UnknownMethod: ("egeneral:unknown method",),
+    errors.UnknownAsset: ("equery:unknown asset pair", "equery:unknown asset", "efunding:unknown asset"),
+    errors.RateLimited: (
+        "eapi:rate limit exceeded",
+        "eauth:rate limit exceeded",
+        "eauth:too many requests",
+        "egeneral:too many requests",
+        "eorder:rate limit exceeded",
+        "eorder:domain rate limit exceeded",
     ),
-    "permission denied": "The API key lacks the permission for this call: change its settings at Kraken.",
-    "rate limit exceeded": "Too many calls in a short time: wait a few seconds and call less often.",
-    "temporary lockout": (
-        "Kraken has locked this account or address out after too many failed calls: stop all calls for 15 minutes."
+    errors.Throttled: ("eservice:throttled",),
+    errors.LockedOut: ("egeneral:temporary lockout",),
+    errors.ServiceUnavailable: (
+        "egeneral:internal error",
+        "eservice:busy",
+        "eservice:timeout",
+        "eservice:unavailable",
     ),
-    "unknown method": "Kraken has no such method: check its spelling and whether it is public or private.",
+    errors.MarketRestricted: ("eservice:market in cancel_only mode", "eservice:market in post_only mode"),
+    errors.DeadlineElapsed: ("eservice:deadline elapsed",),
+    errors.InsufficientFunds: (
+        "eorder:insufficient funds",
+        "eorder:insufficient margin",
+        "eorder:margin allowance exceeded",
+        "eorder:margin level too low",
+        "eorder:margin position size exceeded",
+    ),
+    errors.InvalidOrder: (
+        "eorder:cost minimum not met",
+        "eorder:invalid price",
+        "eorder:order minimum not met",
+        "eorder:tick size check failed",
+    ),
+    errors.OrderLimitExceeded: (
+        "ebm:limit exceeded",
+        "eorder:orders limit exceeded",
+        "eorder:positions limit exceeded",
+        "eorder:scheduled orders limit exceeded",
+    ),
+    errors.PositionRefused: (
+        "eorder:cannot open opposing position",
+        "eorder:cannot open position",
+        "eorder:reduce only",
+        "eorder:unknown position",
+    ),
+    errors.UnknownOrder: ("eorder:invalid order", "eorder:unknown order"),
+    errors.DuplicateOrder: ("eorder:duplicate cl_ord_id",),
+    errors.FundingRefused: (
+        "efunding:invalid amount",
+        "efunding:invalid reference id",
+        "efunding:max fee exceeded",
+        "efunding:no funding method",
+        "efunding:too many addresses",
+        "efunding:unknown reference id",
+        "efunding:unknown withdraw key",
+    ),
+    errors.EarnRefused: (
+        "eearnings:above max",
+        "eearnings:below min",
+        "eearnings:busy",
+        "eearnings:insufficient funds",
+        "eearnings:permission denied",
+    ),
 }
+_KNOWN = {text: kind for kind, texts in _CLASSES.items() for text in texts}
+_THROTTLED_UNTIL = re.compile(r"EService: ?Throttled: ?\[?(\d{1,12})")
 
-# After these an order may have been placed all the same.
-_UNKNOWN_OUTCOME = ("EService:", "EGeneral:Internal error")
 
-
-def error_from(strings: Sequence[str]) -> KrakenAPIError:
+def error_from(strings: Sequence[str], now: float | None = None) -> errors.KrakenAPIError:
     """Return the exception for Kraken's error strings; the caller raises it.
 
     Args:
         strings: The ``error`` list of an answer, such as ``["EGeneral:Permission denied"]``.
+        now: Seconds since 1970, to tell how long ``EService:Throttled`` lasts; None: it is not told.
 
     Returns:
-        An :class:`InvalidNonce` for ``EAPI:Invalid nonce``, else a :class:`KrakenAPIError`. Its
-        ``may_have_executed`` is ``"unknown"`` after ``EService:...`` and ``EGeneral:Internal error``.
+        An instance of the first known string's class, Invalid nonce going first; :class:`UnknownKrakenError` if none
+        is known. ``may_have_executed`` is the least certain of all the strings.
     """
-    errors = tuple(strings)
-    kind = InvalidNonce if any(error.startswith("EAPI:Invalid nonce") for error in errors) else KrakenAPIError
-    advice = next(filter(None, map(_advice_for, errors)), None)
-    message = f"Kraken answered: {', '.join(errors) or 'an error without a text'}"
-    failure = kind(f"{message}. {advice}" if advice else message, errors)
-    if any(error.startswith(_UNKNOWN_OUTCOME) for error in errors):
-        failure.may_have_executed = "unknown"
-    return failure
+    told = tuple(strings)
+    kinds = [_kind_of(string) for string in told if not string.startswith("W")] or [errors.UnknownKrakenError]
+    known = [kind for kind in kinds if kind is not errors.UnknownKrakenError]
+    kind = errors.InvalidNonce if errors.InvalidNonce in known else (known or kinds)[0]
+    error = kind(f"Kraken answered: {', '.join(told) or 'an error without a text'}. {advice(kind)}".strip(), told)
+    if any(each.may_have_executed == "unknown" for each in kinds):
+        error.may_have_executed = "unknown"
+    until = _THROTTLED_UNTIL.match(told[0]) if told else None
+    if isinstance(error, errors.Throttled) and until and now is not None:
+        error.retry_after = max(0.0, int(until[1]) - now)
+    return error
 
 
-def _advice_for(error: str) -> str | None:
-    text = error.partition(":")[2].lower()
-    return next((advice for start, advice in _ADVICE.items() if text.startswith(start)), None)
+def advice(kind: type[errors.KrakenError]) -> str:
+    """Return what the class says on its meaning, as one line; nothing if docstrings are switched off."""
+    text = inspect.cleandoc(kind.__doc__ or "").partition("\n\nAttributes:")[0]
+    return " ".join(text.split())
 
 
-def result_of(reply: Mapping[str, Any]) -> Any:
+def _kind_of(string: str) -> type[errors.KrakenAPIError]:
+    text = string.lower().replace("eservice: throttled", "eservice:throttled")
+    parts = text.split(":")
+    return _KNOWN.get(":".join(parts[:2]), errors.UnknownKrakenError)
+
+
+def result_of(reply: Mapping[str, Any], now: float | None = None) -> Any:
     """Return the ``result`` of an answer that Kraken gave.
 
     Args:
         reply: The decoded answer, with ``error`` and ``result``. Warnings (``W...``) are not failures.
+        now: As for :func:`error_from`.
 
     Raises:
-        KrakenAPIError: ``error`` holds at least one ``E...`` string.
+        KrakenAPIError: ``error`` holds at least one string that is no warning.
         OutcomeUnknown: Neither an error nor a result.
     """
     listed = reply.get("error")
-    errors = [str(error) for error in listed] if isinstance(listed, list | tuple) else []
-    if any(error.startswith("E") for error in errors):
-        raise error_from(errors)
+    told = [str(error) for error in listed] if isinstance(listed, list | tuple) else []
+    if any(not error.startswith("W") for error in told):
+        raise error_from(told, now)
     result = reply.get("result")
     if result is None:
-        raise OutcomeUnknown("Kraken answered with neither a result nor an error.")
+        raise errors.OutcomeUnknown("Kraken answered with neither a result nor an error.")
     return result

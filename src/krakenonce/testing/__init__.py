@@ -1,8 +1,34 @@
-"""A fake Kraken to test bots against, as an object and as a real HTTP server."""
+"""A fake Kraken to test bots against, as an object and as a real HTTP server.
+
+A name is loaded when it is first asked for: the pytest plugin is in here, and pytest loads it in every run.
+"""
 
 from __future__ import annotations
 
-from krakenonce.testing.fake_kraken import Arrival, FakeAccount, FakeKraken
-from krakenonce.testing.server import FakeKrakenServer
+from typing import TYPE_CHECKING
 
-__all__ = ["Arrival", "FakeAccount", "FakeKraken", "FakeKrakenServer"]
+if TYPE_CHECKING:
+    from krakenonce.testing.fake_kraken import Arrival, FakeAccount, FakeKraken
+    from krakenonce.testing.faults import Fault
+    from krakenonce.testing.rules import Rules
+    from krakenonce.testing.server import FakeKrakenServer
+else:
+    _HOMES = {
+        "Arrival": "fake_kraken",
+        "FakeAccount": "fake_kraken",
+        "FakeKraken": "fake_kraken",
+        "FakeKrakenServer": "server",
+        "Fault": "faults",
+        "Rules": "rules",
+    }
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        globals()[name] = value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return value
+
+
+__all__ = ["Arrival", "FakeAccount", "FakeKraken", "FakeKrakenServer", "Fault", "Rules"]

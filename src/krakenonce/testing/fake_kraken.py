@@ -1,88 +1,67 @@
-"""A fake Kraken without sockets: accounts, nonce rules, a handful of methods and a log of what arrived.
-
-It answers as Kraken's Spot REST API does. Kraken does not document in which order it checks a request; here
-it is key, nonce present, signature, nonce above the last accepted one. A refused request leaves the nonce as
-it was; an accepted number stays used, whatever the method then answers.
-"""
+"""A fake Kraken without sockets: accounts, an exchange, Kraken's rules, and a log of what arrived."""
 
 from __future__ import annotations
 
 import base64
-import json
 import secrets
-from dataclasses import dataclass, field
+import threading
+import time
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 from krakenonce.errors import ConfigError
-from krakenonce.kraken.wire import decode_secret, is_json, nonce_of, verify
-from krakenonce.testing.methods import PRIVATE, PUBLIC, Refused
+from krakenonce.kraken.wire import decode_secret
+from krakenonce.testing.admission import INVALID_NONCE, Admission, check_otp, check_permission
+from krakenonce.testing.arrivals import Arrival, told
+from krakenonce.testing.call import Call
+from krakenonce.testing.exchange import Exchange
+from krakenonce.testing.fake_account import PERMISSIONS, FakeAccount
+from krakenonce.testing.faults import Faults
+from krakenonce.testing.limits import RestLimits, TradingLimits
+from krakenonce.testing.markets import find_pair
+from krakenonce.testing.private import PRIVATE
+from krakenonce.testing.public import PUBLIC
+from krakenonce.testing.request import Refused, Request
+from krakenonce.testing.rules import Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["Arrival", "FakeAccount", "FakeKraken"]
 
-_LARGEST_NONCE = 2**64 - 1  # Kraken's guides call the nonce an unsigned 64-bit integer
-
-
-@dataclass(slots=True)
-class FakeAccount:
-    """An API key of the fake Kraken.
-
-    Args:
-        name: What the log calls it.
-        key: The ``API-Key``.
-        secret: Its secret in base64.
-        balances: Asset name to amount.
-        last_nonce: The largest number accepted so far.
-        orders: The open orders, by id.
-    """
-
-    name: str
-    key: str = field(repr=False)
-    secret: str = field(repr=False)
-    balances: dict[str, str] = field(default_factory=dict)
-    last_nonce: int = 0
-    orders: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One private request, in the order of arrival.
-
-    Args:
-        at: When it was looked at, in seconds since 1970.
-        account: Whose key it carried, ``None`` for an unknown key.
-        method: Such as ``Balance``.
-        nonce: Its number, ``None`` when missing or unreadable.
-        accepted: Whether the number was accepted, and thereby used up.
-        error: The first error string of the answer; an accepted number may still get one.
-        sender_gone: Whether the sender had closed the connection before the request was looked at.
-    """
-
-    at: float
-    account: str | None
-    method: str
-    nonce: int | None
-    accepted: bool
-    error: str | None
-    sender_gone: bool
-
 
 class FakeKraken:
-    """The fake Kraken. ``answer`` is to be called by one thread at a time, as the server does."""
+    """The fake Kraken: it answers as Kraken's Spot REST API does.
 
-    def __init__(self) -> None:
+    Args:
+        rules: How strict it is; ``None`` for the usual. They may be changed at any time.
+
+    ``faults`` is what goes wrong with the next requests that a server brings here; ``url`` is where the server
+    is, empty while there is none.
+    """
+
+    def __init__(self, rules: Rules | None = None) -> None:
         self.accounts: dict[str, FakeAccount] = {}
         self.arrivals: list[Arrival] = []
+        self.faults = Faults()
+        self.rules = rules or Rules()
+        self.url = ""
+        self._exchange = Exchange(self.rules)
+        self._admission = Admission(self.rules)
+        self._rest_limits, self._trading_limits = RestLimits(self.rules), TradingLimits(self.rules)
+        self._lock = threading.RLock()  # a test changes prices while the server's thread answers
 
     def add_account(
         self,
         name: str,
         key: str | None = None,
         secret: str | None = None,
-        balances: Mapping[str, str] | None = None,
+        balances: Mapping[str, str | Decimal] | None = None,
+        *,
+        last_nonce: int = 0,
+        nonce_window: int = 0,
+        permissions: Iterable[str] = PERMISSIONS,
+        otp: str | None = None,
     ) -> FakeAccount:
         """Add an API key and return it.
 
@@ -90,18 +69,38 @@ class FakeKraken:
             name: What the log calls it.
             key: The API key; ``None`` for a random one of Kraken's format.
             secret: Its secret in base64; ``None`` for a random one of Kraken's format.
-            balances: Asset name to amount; ``None`` for none.
+            balances: Asset name, such as ``ZUSD``, to amount. An account without any trades freely.
+            last_nonce: The largest number that was accepted already.
+            nonce_window: How far below the last number one may be and still be accepted.
+            permissions: What the key may do, in Kraken's words, such as ``query-funds``; the default is all.
+            otp: The second factor that each call has to bring; ``None`` for none.
 
         Raises:
-            ConfigError: The key exists already, or the secret is not base64.
+            ConfigError: The key exists already, the secret is not base64, or an amount is not a number.
         """
         key = key or base64.b64encode(secrets.token_bytes(42)).decode()
         secret = secret or base64.b64encode(secrets.token_bytes(64)).decode()
         decode_secret(secret)
-        if key in self.accounts:
-            raise ConfigError("The fake Kraken has an account with this key already.")
-        self.accounts[key] = FakeAccount(name, key, secret, dict(balances or {}))
-        return self.accounts[key]
+        wanted = frozenset(permissions)
+        if not wanted <= set(PERMISSIONS):
+            raise ConfigError(f"Kraken has no such permissions; it has: {', '.join(PERMISSIONS)}.")
+        held = {asset: _amount(asset, amount) for asset, amount in (balances or {}).items()}
+        account = FakeAccount(
+            name,
+            key,
+            secret,
+            held,
+            is_counted=bool(held),
+            permissions=wanted,
+            otp=otp,
+            nonce_window=nonce_window,
+            last_nonce=last_nonce,
+        )
+        with self._lock:
+            if key in self.accounts:
+                raise ConfigError("The fake Kraken has an account with this key already.")
+            self.accounts[key] = account
+        return account
 
     def accepted(self) -> list[Arrival]:
         """Return the requests whose number was accepted."""
@@ -109,10 +108,70 @@ class FakeKraken:
 
     def invalid_nonces(self) -> list[Arrival]:
         """Return the requests answered with ``EAPI:Invalid nonce``."""
-        return [arrival for arrival in self.arrivals if arrival.error == "EAPI:Invalid nonce"]
+        return [arrival for arrival in self.arrivals if arrival.error == INVALID_NONCE]
+
+    def assert_no_invalid_nonce(self) -> None:
+        """Raise an AssertionError that says which calls were answered with ``EAPI:Invalid nonce``, if any were.
+
+        Copies that the fault ``duplicate`` made do not count: their sender sent them once.
+        """
+        refused = [arrival for arrival in self.invalid_nonces() if not arrival.is_copy]
+        if refused:
+            raise AssertionError(told(refused, len(self.arrivals)))
+
+    def set_price(self, pair: str, price: str | Decimal, now: float | None = None) -> None:
+        """Move the market of a pair; resting orders that it passes are filled at their own price.
+
+        Args:
+            pair: Any of its names, such as ``XBTUSD``.
+            price: The market maker stands around it, 0.05 % away and further.
+            now: Seconds since 1970; ``None`` for the clock's time.
+
+        Raises:
+            ConfigError: There is no such pair, or the price is not a number above 0.
+        """
+        with self._lock:
+            try:
+                name = find_pair(pair).name
+            except Refused as refusal:
+                raise ConfigError(f"The fake Kraken has no pair {pair!r}.") from refusal
+            amount = _amount("price", price)
+            if amount <= 0:
+                raise ConfigError("A price is above 0.")
+            self._exchange.set_price(name, amount, time.time() if now is None else now)
+
+    def fill(self, txid: str, volume: str | Decimal | None = None, now: float | None = None) -> None:
+        """Have somebody trade with an open order, at the order's own price.
+
+        Args:
+            txid: Its id.
+            volume: How much of it; ``None`` for all that is left.
+            now: Seconds since 1970; ``None`` for the clock's time.
+
+        Raises:
+            ConfigError: No such order is open, or it does not have that much left.
+        """
+        with self._lock:
+            order = next((each.orders[txid] for each in self.accounts.values() if txid in each.orders), None)
+            if order is None:
+                raise ConfigError(f"No order {txid} is open.")
+            amount = order.left if volume is None else _amount("volume", volume)
+            if not 0 < amount <= order.left:
+                raise ConfigError(f"The order {txid} has {order.left:f} left, and cannot be filled with {amount:f}.")
+            self._exchange.take(order, amount, time.time() if now is None else now)
 
     def answer(
-        self, path_qs: str, headers: Mapping[str, str], body: bytes, now: float, *, sender_gone: bool = False
+        self,
+        path_qs: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        now: float,
+        *,
+        received: float | None = None,
+        sender_gone: bool = False,
+        is_copy: bool = False,
+        hidden_for: float = 0.0,
+        in_flight: int = 1,
     ) -> dict[str, Any]:
         """Return Kraken's answer to one request; a private one is logged.
 
@@ -121,71 +180,98 @@ class FakeKraken:
             headers: With ``API-Key``, ``API-Sign`` and ``Content-Type``.
             body: The body, as received.
             now: Seconds since 1970; nonces are never compared with it.
+            received: When it came in, if it had to wait; ``None`` for now.
             sender_gone: For the log only.
+            is_copy: For the log only.
+            hidden_for: Seconds for which an order placed here is in no list.
+            in_flight: How many requests of this key are in flight, with this one.
         """
         _, version, kind, method = (path_qs.partition("?")[0] + "///").split("/", 3)
         method = method.rstrip("/")
-        if (version, kind) == ("0", "private"):
-            return self._answer_private(path_qs, method, headers, body, now, sender_gone)
-        if (version, kind) == ("0", "public") and method in PUBLIC:
-            return {"error": [], "result": PUBLIC[method](now)}
-        return {"error": ["EGeneral:Unknown method"]}
+        came = now if received is None else received
+        request = Request(path_qs, method, headers, body, now, came, sender_gone, is_copy, hidden_for, in_flight)
+        with self._lock:
+            self._exchange.pass_time(self.accounts.values(), now)
+            if (version, kind) == ("0", "private"):
+                return self._answer_private(request)
+            if (version, kind) == ("0", "public"):
+                return self._answer_public(request)
+        return self._failed("EGeneral:Unknown method")
 
-    def _answer_private(
-        self,
-        path_qs: str,
-        method: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        now: float,
-        sender_gone: bool,
-    ) -> dict[str, Any]:
-        account = self.accounts.get(headers.get("API-Key", ""))
-        nonce = _usable(nonce_of(body, headers.get("Content-Type", "")))
-        accepted = False
-        error = None
+    def _answer_public(self, request: Request) -> dict[str, Any]:
+        try:
+            if request.method not in PUBLIC:
+                raise Refused("EGeneral:Unknown method")
+            return {"error": [], "result": PUBLIC[request.method](self._exchange, request.params, request.now)}
+        except Refused as refusal:
+            return self._failed(str(refusal))
+
+    def _answer_private(self, request: Request) -> dict[str, Any]:
+        account = self.accounts.get(request.headers.get("API-Key", ""))
+        before = account.last_nonce if account else None
+        accepted, error = False, None
         reply: dict[str, Any]
         try:
-            owner, number = _checked(account, nonce, path_qs, headers, body)
-            owner.last_nonce, accepted = number, True
-            handler = PRIVATE.get(method)
-            if handler is None:
-                raise Refused("EGeneral:Unknown method")
-            reply = {
-                "error": [],
-                "result": handler(owner, _params(body, headers.get("Content-Type", "")), now),
-            }
+            owner = self._admission.let_in(account, request)
+            accepted = True
+            reply = {"error": [], "result": self._result(owner, request)}
         except Refused as refusal:
             error = str(refusal)
-            reply = {"error": [error]}
-        name = account.name if account else None
-        self.arrivals.append(Arrival(now, name, method, nonce, accepted, error, sender_gone))
+            reply = self._failed(error)
+        self.arrivals.append(
+            Arrival(
+                request.now,
+                account.name if account else None,
+                request.method,
+                request.nonce,
+                accepted,
+                error,
+                request.sender_gone,
+                request.is_copy,
+                before,
+            )
+        )
         return reply
 
+    def _result(self, account: FakeAccount, request: Request) -> Any:
+        """Return the result of a request whose number was accepted."""
+        rules, method, now = self.rules, request.method, request.now
+        handler = PRIVATE.get(method)
+        if handler is None:
+            raise Refused("EGeneral:Unknown method")
+        if rules.max_in_flight and request.in_flight > rules.max_in_flight:
+            raise Refused(f"EService:Throttled: {int(now) + 1}")
+        self._rest_limits.count(account.key, method, now)
+        check_otp(account, str(request.params.get("otp", "")), rules.otp_error)
+        check_permission(account, method)
+        if rules.status == "maintenance":
+            raise Refused("EService:Unavailable")
+        return handler(
+            Call(
+                account,
+                request.params,
+                now,
+                request.received,
+                request.hidden_for,
+                self._exchange,
+                self._trading_limits,
+            )
+        )
 
-def _usable(nonce: str | None) -> int | None:
-    number = None if nonce is None else int(nonce)
-    return number if number is not None and number <= _LARGEST_NONCE else None
+    def _failed(self, error: str) -> dict[str, Any]:
+        match self.rules.failure:
+            case "result null":
+                return {"error": [error], "result": None}
+            case "result {}":
+                return {"error": [error], "result": {}}
+        return {"error": [error]}
 
 
-def _checked(
-    account: FakeAccount | None, nonce: int | None, path_qs: str, headers: Mapping[str, str], body: bytes
-) -> tuple[FakeAccount, int]:
-    if account is None:
-        raise Refused("EAPI:Invalid key")
-    if nonce is None:
-        raise Refused("EAPI:Invalid nonce")
-    content_type, signature = headers.get("Content-Type", ""), headers.get("API-Sign", "")
-    if not verify(path_qs, body, content_type, decode_secret(account.secret), signature):
-        raise Refused("EAPI:Invalid signature")
-    if nonce <= account.last_nonce:
-        raise Refused("EAPI:Invalid nonce")
-    return account, nonce
-
-
-def _params(body: bytes, content_type: str) -> dict[str, str]:
-    # Only bodies with a readable nonce get here, so the JSON is an object.
-    if is_json(content_type):
-        fields = json.loads(body, parse_int=str, parse_float=str)
-        return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in fields.items()}
-    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+def _amount(name: str, amount: object) -> Decimal:
+    try:
+        number = Decimal(str(amount))
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite():
+        raise ConfigError(f"The amount of {name} is not a number.")
+    return number

@@ -7,33 +7,35 @@ request whose sender has gone away is processed all the same.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import random
 import socket
 import threading
-import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Self
 
 from krakenonce.errors import ConfigError
+from krakenonce.testing.control import control
+from krakenonce.testing.delivery import Delivery
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from aiohttp import web
 
+    from krakenonce.testing.delivery import Reply
     from krakenonce.testing.fake_kraken import FakeKraken
 
 __all__ = ["FakeKrakenServer"]
 
 _GRACE = 1.0  # seconds that stop() leaves to requests in flight
+_PAGE = "<html>\n<head><title>{0}</title></head>\n<body><h1>{0}</h1><hr>cloudflare</body>\n</html>\n"
 
 
 class FakeKrakenServer:
     """Serves a :class:`FakeKraken` over HTTP, between ``start()`` and ``stop()`` or in a ``with`` block.
 
-    Besides Kraken's paths there are ``GET /fake/arrivals`` (the log as JSON) and ``POST /fake/reset`` (which
-    empties the log; numbers used stay used).
+    Besides Kraken's paths there are those of :mod:`krakenonce.testing.control`, such as ``GET /fake/arrivals``
+    (the log as JSON). While it is served, the fake knows its ``url``.
 
     Args:
         fake: What answers.
@@ -57,6 +59,7 @@ class FakeKrakenServer:
         self.fake = fake
         self._host, self._port = host, port
         self._latency, self._jitter = latency, jitter
+        self._delivery = Delivery(fake)
         self._random = random.Random(seed)  # noqa: S311 - delays need no cryptography
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -98,6 +101,7 @@ class FakeKrakenServer:
             thread.join()
             raise
         self._thread = thread
+        self.fake.url = self.url
 
     def stop(self) -> None:
         """Close all connections and end the thread. Does nothing when stopped.
@@ -109,6 +113,7 @@ class FakeKrakenServer:
             return
         self._loop.call_soon_threadsafe(self._stopping.set)
         thread.join()
+        self.fake.url = ""
 
     def _run(self, listening: Future[int]) -> None:
         try:
@@ -135,31 +140,37 @@ class FakeKrakenServer:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         from aiohttp import web
 
-        if request.path == "/fake/arrivals" and request.method == "GET":
-            return web.json_response([dataclasses.asdict(arrival) for arrival in self.fake.arrivals])
-        if request.path == "/fake/reset" and request.method == "POST":
-            self.fake.arrivals.clear()
-            return web.json_response({})
-        if not (request.method == "POST" or (request.method == "GET" and request.path.startswith("/0/public/"))):
+        is_public = request.path.startswith("/0/public/")
+        is_control = request.path.startswith("/fake/")
+        if not (request.method == "POST" or is_control or (request.method == "GET" and is_public)):
             return web.Response(status=405, text="Private methods are called with POST.")
         try:
             body = await request.read()
         except (ConnectionError, web.RequestPayloadError):
             return web.Response(status=400, text="The request ended too early.")
-        return await self._answer(request, body)
+        if is_control:
+            status, answer = control(self.fake, request.method, request.path, body)
+            return web.json_response(answer, status=status)
+        with self._delivery.in_flight(request.headers):
+            reply = await self._reply(request, body)
+        if reply is None and request.transport is not None:
+            request.transport.abort()
+        if isinstance(reply, dict):
+            return web.json_response(reply)
+        return web.Response(status=reply or 502, text=_PAGE.format(reply), content_type="text/html")
 
-    async def _answer(self, request: web.BaseRequest, body: bytes) -> web.Response:
-        from aiohttp import web
-
+    async def _reply(self, request: web.BaseRequest, body: bytes) -> Reply:
+        fault = self.fake.faults.take(request.path.rstrip("/").rpartition("/")[2])
         half = self._delay() / 2
         if half > 0:
             await asyncio.sleep(half)
-        gone = _is_gone(request.transport)
         # The raw path: the signature covers the bytes that were sent.
-        reply = self.fake.answer(request.raw_path, request.headers, body, time.time(), sender_gone=gone)
+        reply = await self._delivery.bring(
+            fault, request.raw_path, request.headers, body, lambda: _is_gone(request.transport)
+        )
         if half > 0:
             await asyncio.sleep(half)
-        return web.json_response(reply)
+        return reply
 
     def _delay(self) -> float:
         return max(0.0, self._random.uniform(self._latency - self._jitter, self._latency + self._jitter))

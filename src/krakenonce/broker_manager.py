@@ -1,0 +1,239 @@
+"""MASTER and users together: one call to many accounts, side by side, and what became of each."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from .broker import KRAKEN, KrakenBroker
+from .credentials import MASTER, Account, load_accounts
+from .errors import ConfigError
+from .fan_out import OnOutcome, Outcome, Scale, chosen, exact, late, not_sent, scaled, some
+from .kraken.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from concurrent.futures import Future
+    from decimal import Decimal
+    from types import TracebackType
+
+    from .global_manager import GlobalKrakenNonceManager
+
+__all__ = ["BrokerManager"]
+
+R = TypeVar("R")
+logger = logging.getLogger("krakenonce")
+
+THREADS = 64  # accounts that are called at the same time
+GRACE = 1.0  # seconds after the deadline for calls that are just coming back
+
+
+class BrokerManager:
+    """MASTER and any number of users.
+
+    Args:
+        accounts: Whom to make brokers for; None: those in the environment.
+        nonces: The manager they share; None: this process's global one.
+        base_url: Where Kraken is.
+        serialization: ``"key"``: accounts are called side by side, each key's calls one after the other;
+            ``"global"``: one call at a time over all accounts; ``"off"``: no turns, for tests.
+    """
+
+    def __init__(
+        self,
+        accounts: Iterable[Account] | None = None,
+        *,
+        nonces: GlobalKrakenNonceManager | None = None,
+        base_url: str = KRAKEN,
+        serialization: str = "key",
+    ) -> None:
+        self.brokers: dict[str, KrakenBroker] = {}
+        self._transport = Transport(base_url)
+        for each in load_accounts(os.environ).values() if accounts is None else accounts:
+            self.add(
+                KrakenBroker(
+                    each.name,
+                    credentials=each,
+                    nonces=nonces,
+                    base_url=base_url,
+                    serialization=serialization,
+                    transport=self._transport,
+                )
+            )
+
+    @classmethod
+    def from_env(cls, **options: Any) -> Self:
+        """Make brokers for the accounts in the environment; *options* as for the class.
+
+        Raises:
+            ConfigError: There are none, or one cannot be used.
+        """
+        return cls(some(load_accounts(os.environ)), **options)
+
+    @classmethod
+    def from_toml(cls, path: str | os.PathLike[str], **options: Any) -> Self:
+        """Make brokers for the accounts in a TOML file, see :func:`~krakenonce.credentials.load_accounts`.
+
+        Raises:
+            ConfigError: There are none, or the file cannot be used.
+        """
+        return cls(some(load_accounts({}, Path(path))), **options)
+
+    def __iter__(self) -> Iterator[KrakenBroker]:
+        return iter(self.brokers.values())
+
+    def __getitem__(self, account_identifier: str) -> KrakenBroker:
+        return self.brokers[account_identifier]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        self._transport.close()
+
+    def add(self, broker: KrakenBroker) -> KrakenBroker:
+        """Add *broker*, replacing one of the same account."""
+        self.brokers[broker.account_identifier] = broker
+        return broker
+
+    @property
+    def master(self) -> KrakenBroker:
+        """MASTER's broker. Raises ConfigError if there is none."""
+        try:
+            return self.brokers[MASTER]
+        except KeyError:
+            raise ConfigError("there is no MASTER account: set KRAKEN_MASTER_API_KEY and _SECRET") from None
+
+    @property
+    def users(self) -> list[KrakenBroker]:
+        """All brokers but MASTER's, in the order in which they were added."""
+        return [broker for broker in self if broker.account_identifier != MASTER]
+
+    def connect_all(
+        self, accounts: Iterable[str] | None = None, *, within: float | None = None
+    ) -> dict[str, Outcome[bool]]:
+        """Connect brokers, each with one Balance call; those that cannot are logged, and do not stop the others.
+
+        Args:
+            accounts: Which, by name; None: all.
+            within: Seconds that the whole may take; None: as long as each call may.
+        """
+        outcomes = self._each(lambda broker, _left: broker.connect(), accounts, within)
+        for outcome in outcomes.values():
+            if not outcome.ok:
+                logger.error("❌ Kraken not connected (%s): %s", outcome.account, outcome.error)
+        return outcomes
+
+    def balances(
+        self, accounts: Iterable[str] | None = None, *, within: float | None = None, on_outcome: OnOutcome = None
+    ) -> dict[str, Outcome[dict[str, Decimal]]]:
+        """Return what each account has of each asset; arguments as for :meth:`call_all`."""
+
+        def held(broker: KrakenBroker, left: float | None) -> dict[str, Decimal]:
+            return exact(broker.call("Balance", {}, left))
+
+        return self._each(held, accounts, within, on_outcome)
+
+    def call_all(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        accounts: Iterable[str] | None = None,
+        *,
+        within: float | None = None,
+        on_outcome: OnOutcome = None,
+    ) -> dict[str, Outcome[Any]]:
+        """Make one private call for many accounts at the same time.
+
+        Args:
+            method: Kraken's name for it.
+            params: Its parameters, the same for all.
+            accounts: Which, by name; None: all.
+            within: Seconds that the whole may take; what has not been sent by then is not sent.
+            on_outcome: Called with each outcome as it comes.
+
+        Returns:
+            By account: its result, or its error. One account's error stops no other.
+
+        Raises:
+            ConfigError: There is no such account; nothing was sent.
+        """
+        return self._each(lambda broker, left: broker.call(method, params, left), accounts, within, on_outcome)
+
+    def copy_order(
+        self,
+        order: Mapping[str, Any],
+        accounts: Iterable[str] | None = None,
+        scale: Scale = 1,
+        *,
+        within: float | None = None,
+        on_outcome: OnOutcome = None,
+    ) -> dict[str, Outcome[Any]]:
+        """Place one order for many accounts at the same time; none of them is placed twice.
+
+        Args:
+            order: Kraken's parameters of AddOrder. Each copy gets a ``cl_ord_id`` of its own.
+            accounts: Which, by name; None: all users, but not MASTER, whose order it usually is.
+            scale: What the volume is multiplied by: one factor for all, or one for each account by name; rounded
+                down to 8 decimals.
+            within: Seconds that the whole may take; what has not been sent by then is not sent.
+            on_outcome: Called with each outcome as it comes.
+
+        Returns:
+            By account: Kraken's result, or its error. After one with ``may_have_executed == "unknown"`` its
+            ``reconcile()`` finds out whether the order stands.
+        """
+
+        def placed(broker: KrakenBroker, left: float | None) -> Any:
+            fields = scaled(order, scale, broker.account_identifier)
+            return broker.call("AddOrder", fields, left)
+
+        if accounts is None:
+            accounts = [broker.account_identifier for broker in self.users]
+        return self._each(placed, accounts, within, on_outcome)
+
+    def _each(
+        self,
+        work: Callable[[KrakenBroker, float | None], R],
+        accounts: Iterable[str] | None,
+        within: float | None,
+        on_outcome: OnOutcome = None,
+    ) -> dict[str, Outcome[R]]:
+        brokers = chosen(self.brokers, accounts)
+        if not brokers:
+            return {}
+        until = None if within is None else time.monotonic() + within
+        outcomes: dict[str, Outcome[R]] = {}
+
+        def one(name: str) -> Outcome[R]:
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left <= 0:
+                return not_sent(name)
+            try:
+                return Outcome(name, work(brokers[name], left))
+            except Exception as error:  # whatever it is, it must not stop the others
+                return Outcome(name, error=error)
+
+        pool = ThreadPoolExecutor(min(THREADS, len(brokers)), thread_name_prefix="fan-out")
+        try:
+            futures: dict[Future[Outcome[R]], str] = {pool.submit(one, name): name for name in brokers}
+            try:
+                for future in as_completed(futures, None if within is None else within + GRACE):
+                    outcomes[futures[future]] = outcome = future.result()
+                    if on_outcome is not None:
+                        on_outcome(outcome)
+            except TimeoutError:
+                outcomes |= {name: late(name) for name in brokers if name not in outcomes}
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        return {name: outcomes[name] for name in brokers}

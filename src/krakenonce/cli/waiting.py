@@ -1,0 +1,64 @@
+"""What is told while a command takes long: who has the turn, or how far it has come."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from krakenonce.cli.output import complain
+from krakenonce.errors import KrakenonceError, LaneTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from krakenonce.credentials import Account
+    from krakenonce.manager import NonceManager
+
+__all__ = ["patience", "progress"]
+
+_SILENCE = 2.0  # seconds
+
+
+@contextlib.contextmanager
+def patience(who: Account, manager: NonceManager) -> Iterator[None]:
+    """Say on stderr what *who* is waiting for, if the block takes more than two seconds."""
+    timer = threading.Timer(_SILENCE, _explain, (who, manager))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _explain(who: Account, manager: NonceManager) -> None:
+    lane = manager.lane(who.key, timeout=0)
+    try:
+        lane.acquire()
+    except LaneTimeout as error:
+        if f"process {os.getpid()} " in str(error):
+            complain(f"{who.name} is still waiting for an answer; Ctrl-C gives up")
+        else:
+            complain(f"{who.name} is still waiting for its turn: {error}; Ctrl-C gives up")
+    except KrakenonceError:
+        return  # the command will say it
+    else:
+        lane.release()
+
+
+@contextlib.contextmanager
+def progress(title: str, total: int) -> Iterator[Callable[[object], None]]:
+    """A progress bar on stderr if that is a terminal, else nothing; what it gives is called once for each step."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda _: bar.advance(task)

@@ -1,0 +1,137 @@
+"""ccxt: ``fetch2()`` waits for the rate limit, then signs by ``sign()`` and sends by ``fetch()``, again on a failure.
+
+The lane is held for ``fetch()`` alone, so nobody waits for another's rate limit or pause between two tries. That is
+after signing, and a number has to be taken within the lane: so ``fetch()`` signs anew. The first signature is thrown
+away, and its number with it; it is there for those who call ``sign()`` themselves.
+"""
+
+from __future__ import annotations
+
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any
+
+from ..kraken.methods import Kind, kind_of
+from .turns import refuse_repeats, replace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..lanes import Lane
+    from .turns import Turns
+
+__all__ = ["attach", "knows"]
+
+
+def knows(client: Any) -> bool:
+    """Return whether this is ccxt's kraken, synchronous or not, or built on it."""
+    return any(kind.__name__ == "kraken" for kind in type(client).__mro__) and all(
+        callable(getattr(client, name, None)) for name in ("fetch2", "sign", "fetch", "nonce")
+    )
+
+
+def attach(client: Any, turns: Turns) -> None:
+    """Change *client*."""
+    refuse_repeats(getattr(client, "session", None))
+    replace(client, "fetch", _fetch_async if iscoroutinefunction(client.fetch) else _fetch, turns)
+    replace(client, "fetch2", _fetch2, turns)
+    replace(client, "sign", _sign, turns)
+    for name in ("nonce", "incrementing_nonce"):  # older versions have the first alone
+        if hasattr(client, name):
+            replace(client, name, _nonce, turns)
+
+
+class _Signed(dict[str, str]):
+    """The headers of a signed request, which know how to make it anew."""
+
+    lane: Lane
+    anew: Callable[[], dict[str, Any]]
+
+
+def _sign(
+    sign: Callable[..., dict[str, Any]],
+    client: Any,
+    turns: Turns,
+    path: str,
+    api: Any = "public",
+    *more: Any,
+    **how: Any,
+) -> dict[str, Any]:
+    if not _is_private(api):
+        return sign(path, api, *more, **how)
+    lane = turns.lane(client.apiKey)
+
+    def anew() -> dict[str, Any]:
+        return sign(path, api, *more, **how)
+
+    request = anew()
+    headers = _Signed(request["headers"])
+    headers.lane, headers.anew = lane, anew
+    return {**request, "headers": headers}
+
+
+def _is_private(api: Any) -> bool:
+    return "private" in (api if isinstance(api, list | tuple) else [api])
+
+
+def _fetch(
+    send: Callable[..., Any],
+    client: Any,
+    turns: Turns,
+    url: str,
+    method: str = "GET",
+    headers: Any = None,
+    body: Any = None,
+) -> Any:
+    if turns.forked():
+        client.session.close()
+    if not isinstance(headers, _Signed):
+        return send(url, method, headers, body)
+    with headers.lane:
+        return send(*_signed_anew(client, headers))
+
+
+async def _fetch_async(
+    send: Callable[..., Any],
+    client: Any,
+    _: Turns,
+    url: str,
+    method: str = "GET",
+    headers: Any = None,
+    body: Any = None,
+) -> Any:
+    if not isinstance(headers, _Signed):
+        return await send(url, method, headers, body)
+    async with headers.lane:
+        return await send(*_signed_anew(client, headers))
+
+
+def _signed_anew(client: Any, headers: _Signed) -> tuple[Any, Any, Any, Any]:
+    request = headers.anew()
+    client.last_request_headers = request["headers"]
+    client.last_request_body = request["body"]
+    client.last_request_url = request["url"]
+    return request["url"], request["method"], request["headers"], request["body"]
+
+
+def _fetch2(
+    call: Callable[..., Any],
+    client: Any,
+    _: Turns,
+    path: str,
+    api: Any = "public",
+    method: str = "GET",
+    params: Any = None,
+    *more: Any,
+    **how: Any,
+) -> Any:
+    params = {} if params is None else params
+    # Reads and cancels may be tried again, each time with a new number; all else is sent once.
+    if _is_private(api) and kind_of(path, params) not in (Kind.READ, Kind.CANCEL):
+        tries, _rest = client.handle_option_and_params(params, path, "maxRetriesOnFailure", 0)
+        if tries:
+            params = {**params, "maxRetriesOnFailure": 0}
+    return call(path, api, method, params, *more, **how)
+
+
+def _nonce(_: Callable[..., Any], client: Any, turns: Turns) -> int:
+    return turns.next(client.apiKey)

@@ -1,0 +1,67 @@
+"""The one line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from ..errors import ConfigError
+from . import ccxt, kraken_sdk, krakenex
+from .turns import Turns
+
+if TYPE_CHECKING:
+    from ..manager import NonceManager
+    from .turns import Adapter
+
+__all__ = ["guard"]
+
+Client = TypeVar("Client")
+
+_FAMILIES = (krakenex, ccxt, kraken_sdk)
+_MARK = "_krakenonce_turns"
+
+
+def guard(
+    client: Client,
+    manager: NonceManager | None = None,
+    *,
+    timeout: float = 30.0,
+    adapter: Adapter | None = None,
+) -> Client:
+    """Make a Kraken client take its turn and its number for each private call; return the same object.
+
+    Known are ``krakenex.API``, ``ccxt.kraken`` (also of ``ccxt.async_support`` and ``ccxt.pro``) and the Spot clients
+    of python-kraken-sdk. Types, methods and results stay as they are, and public calls are left alone. Only this
+    object is changed, not its class; guard it after copying it. Guarding it again sets the manager and the timeout.
+
+    Args:
+        client: The client.
+        manager: Where turns and numbers come from; None: one ``NonceManager()`` for all of this process, made at the
+            first private call.
+        timeout: Seconds after which a private call is given up, for a client that has no timeout of its own.
+        adapter: For another client: what changes it, see :mod:`krakenonce.guards.turns`.
+
+    Raises:
+        ConfigError: The client is not known, its HTTP session repeats POST requests, or *timeout* is not above 0. A
+            private call raises it if the client has no API key.
+    """
+    if not (timeout and timeout > 0):
+        raise ConfigError("The timeout must be above 0 seconds: a call that hangs keeps all others waiting.")
+    turns = getattr(client, _MARK, None)
+    if isinstance(turns, Turns):
+        turns.become(manager, timeout)
+        return client
+    attach = adapter or next((family.attach for family in _FAMILIES if family.knows(client)), None)
+    if attach is None:
+        raise ConfigError(_unknown(type(client)))
+    turns = Turns(manager, timeout)
+    attach(client, turns)
+    setattr(client, _MARK, turns)
+    return client
+
+
+def _unknown(kind: type) -> str:
+    return (
+        f"guard() does not know {kind.__module__}.{kind.__qualname__}: it knows krakenex.API, ccxt.kraken and the Spot "
+        "clients of python-kraken-sdk. For another one write guard(client, adapter=f), where f(client, turns) makes "
+        "its private calls under turns.lane(key) with the nonce turns.next(key): ten lines, see docs/how-to/guard.md"
+    )

@@ -1,0 +1,73 @@
+"""python-kraken-sdk: ``request()`` takes a number by ``get_nonce()``, signs and sends, once and with a timeout.
+
+All its Spot clients (``User``, ``Trade``, ``SpotWSClient`` and so on) are built on ``SpotClient`` or
+``SpotAsyncClient``. The Futures clients have another API with nonces of its own and are not meant here.
+"""
+
+from __future__ import annotations
+
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any
+
+from .turns import replace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .turns import Turns
+
+__all__ = ["attach", "knows"]
+
+
+def knows(client: Any) -> bool:
+    """Return whether this is one of the SDK's Spot clients."""
+    return all(callable(getattr(client, name, None)) for name in ("request", "get_nonce", "_get_kraken_signature"))
+
+
+def attach(client: Any, turns: Turns) -> None:
+    """Change *client*."""
+    replace(client, "request", _request_async if iscoroutinefunction(client.request) else _request, turns)
+    replace(client, "get_nonce", _get_nonce, turns)
+
+
+def _request(
+    send: Callable[..., Any],
+    client: Any,
+    turns: Turns,
+    method: str,
+    uri: str,
+    params: Any = None,
+    *more: Any,
+    **how: Any,
+) -> Any:
+    if turns.forked():
+        client._SpotClient__session.close()
+    if not how.get("auth", True):
+        return send(method, uri, params, *more, **how)
+    with turns.lane(client._key):
+        return send(method, uri, _copy(params), *more, **how)
+
+
+async def _request_async(
+    send: Callable[..., Any],
+    client: Any,
+    turns: Turns,
+    method: str,
+    uri: str,
+    params: Any = None,
+    *more: Any,
+    **how: Any,
+) -> Any:
+    if not how.get("auth", True):
+        return await send(method, uri, params, *more, **how)
+    async with turns.lane(client._key):
+        return await send(method, uri, _copy(params), *more, **how)
+
+
+def _copy(params: Any) -> Any:
+    """The SDK writes the nonce into what it is given."""
+    return None if params is None else dict(params)
+
+
+def _get_nonce(_: Callable[..., Any], client: Any, turns: Turns) -> str:
+    return str(turns.next(client._key))

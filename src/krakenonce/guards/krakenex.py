@@ -1,0 +1,61 @@
+"""krakenex: ``API.query_private`` takes a number by ``_nonce()``, signs, and sends by ``_query()``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .turns import refuse_repeats, replace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .turns import Turns
+
+__all__ = ["attach", "knows"]
+
+
+def knows(client: Any) -> bool:
+    """Return whether this is a krakenex API."""
+    return all(callable(getattr(client, name, None)) for name in ("query_private", "_query", "_nonce"))
+
+
+def attach(client: Any, turns: Turns) -> None:
+    """Change *client*."""
+    refuse_repeats(getattr(client, "session", None))
+    replace(client, "query_private", _query_private, turns)
+    replace(client, "_query", _query, turns)
+    replace(client, "_nonce", _nonce, turns)
+
+
+def _query_private(
+    send: Callable[..., Any],
+    client: Any,
+    turns: Turns,
+    method: str,
+    data: Mapping[str, Any] | None = None,
+    *more: Any,
+    **options: Any,
+) -> Any:
+    with turns.lane(client.key):
+        # A copy, for krakenex writes the nonce into what it is given.
+        return send(method, None if data is None else dict(data), *more, **options)
+
+
+def _query(
+    send: Callable[..., Any],
+    client: Any,
+    turns: Turns,
+    urlpath: str,
+    data: Any,
+    headers: Any = None,
+    timeout: float | None = None,
+) -> Any:
+    if turns.forked():
+        client.session.close()
+    if timeout is None and "/private/" in urlpath:
+        timeout = turns.timeout
+    return send(urlpath, data, headers, timeout=timeout)
+
+
+def _nonce(_: Callable[..., Any], client: Any, turns: Turns) -> int:
+    return turns.next(client.key)

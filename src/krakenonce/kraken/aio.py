@@ -1,0 +1,214 @@
+"""The client for asyncio: the twin of :class:`krakenonce.kraken.Kraken`, over the same procedures."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import time
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+
+from krakenonce.errors import CallTimeout, KrakenError, KrakenonceError
+from krakenonce.kraken import orders, queries
+from krakenonce.kraken.async_transport import AsyncTransport
+from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep
+from krakenonce.kraken.session import Session, seconds_left
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+    from types import TracebackType
+
+    from krakenonce.kraken.calling import Calls
+    from krakenonce.kraken.exchange import Step, Steps
+    from krakenonce.manager import NonceManager
+
+__all__ = ["AsyncKraken"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _awaited(
+    procedure: Callable[Concatenate[Calls, P], Steps[R]],
+) -> Callable[Concatenate[AsyncKraken, P], Coroutine[Any, Any, R]]:
+    """Make a method of a procedure."""
+
+    async def method(self: AsyncKraken, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await self.run(procedure(self.calls, *args, **kwargs))
+
+    functools.update_wrapper(method, procedure)
+    return method
+
+
+def _paged(
+    page: Callable[[Calls, float | None, float, int], Steps[queries.Page]], what: str
+) -> Callable[..., AsyncIterator[tuple[str, dict[str, Any]]]]:
+    async def method(
+        self: AsyncKraken, start: float | None = None, end: float | None = None
+    ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        offset, until = 0, time.time() if end is None else end  # else new entries would shift the pages
+        while True:
+            entries, total = await self.run(page(self.calls, start, until, offset))
+            for entry in entries.items():
+                yield entry
+            offset += len(entries)
+            if not entries or offset >= total:
+                return
+
+    method.__doc__ = what
+    return method
+
+
+class AsyncKraken:
+    """A client for one API key, for the tasks of one event loop: ``pip install 'krakenonce[async]'``.
+
+    As :class:`krakenonce.kraken.Kraken`, with ``await``, ``async with`` and ``async for``. A task that is cancelled
+    while its call is under way gives the turn back; the call may have been executed.
+
+    Args:
+        key: The API key; empty for public calls only.
+        secret: Its secret, base64 as Kraken shows it.
+        manager: Where numbers and turns come from; None makes a ``NonceManager()`` when needed.
+        scope: The counter the numbers are taken from; None: the key's own if it was adopted, else ``"global"``.
+        tier: The account's at Kraken, or ``"none"``.
+        max_wait: Seconds that a call waits for Kraken's limits at most, else RateLimited; 0: it never waits.
+        serialization: ``"key"``, ``"global"`` or ``"off"``.
+        base_url: Where Kraken is: scheme, host and port.
+        timeout: Seconds to wait for the connection, and again for each piece of the answer.
+        transport: Connections to share with other clients of this event loop, instead of *base_url*.
+
+    Raises:
+        ConfigError: *base_url* is not an http or https address, or there is no such tier or serialization.
+    """
+
+    def __init__(
+        self,
+        key: str = "",
+        secret: str = "",
+        *,
+        manager: NonceManager | None = None,
+        scope: str | None = None,
+        tier: str = "starter",
+        max_wait: float = 60.0,
+        serialization: str = "key",
+        base_url: str = "https://api.kraken.com",
+        timeout: float = 30.0,
+        transport: AsyncTransport | None = None,
+    ) -> None:
+        self.key = key
+        self._session = Session(
+            key, secret, manager=manager, scope=scope, tier=tier, max_wait=max_wait, serialization=serialization
+        )
+        self._transport = transport or AsyncTransport(base_url)
+        self._own_transport = transport is None
+        self._timeout = timeout
+
+    def __repr__(self) -> str:
+        from krakenonce.lanes.naming import fingerprint
+
+        return f"AsyncKraken(key={fingerprint(self.key) if self.key else ''!r}, base_url={self._transport.base_url!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections and the manager, if they were made here; a later call opens new ones."""
+        if self._own_transport:
+            await self._transport.close()
+        self._session.close()
+
+    @property
+    def calls(self) -> Calls:
+        """The procedures that :meth:`run` runs."""
+        return self._session.calls
+
+    async def private(self, method: str, /, **params: Any) -> Any:
+        """Call a private method and return its result; see :meth:`krakenonce.kraken.Kraken.private`."""
+        return await self.run(self.calls.private(method, params))
+
+    async def public(self, method: str, /, **params: Any) -> Any:
+        """Call a public method and return its result; see :meth:`krakenonce.kraken.Kraken.public`."""
+        return await self.run(self.calls.public(method, params))
+
+    async def query_private(
+        self, method: str, data: Mapping[str, Any] | None = None, timeout: float | None = None
+    ) -> dict[str, Any]:
+        """Call a private method once; see :meth:`krakenonce.kraken.Kraken.query_private`."""
+        return await self.run(self.calls.once(method, dict(data or {})), timeout=timeout)
+
+    async def query_public(
+        self, method: str, data: Mapping[str, Any] | None = None, timeout: float | None = None
+    ) -> dict[str, Any]:
+        """Call a public method once; see :meth:`krakenonce.kraken.Kraken.query_public`."""
+        request = PublicExchange(method, dict(data or {})).request()
+        return await self._transport.send(request, self._timeout if timeout is None else timeout)
+
+    balances = _awaited(queries.balances)
+    extended_balances = _awaited(queries.extended_balances)
+    trade_balance = _awaited(queries.trade_balance)
+    open_orders = _awaited(queries.open_orders)
+    closed_orders = _awaited(queries.closed_orders)
+    query_orders = _awaited(queries.query_orders)
+    trades = _paged(queries.trade_page, "Iterate over the trades between two times, by Kraken's id, newest first.")
+    ledger = _paged(queries.ledger_page, "Iterate over the ledger between two times, by Kraken's id, newest first.")
+    websocket_token = _awaited(queries.websocket_token)
+    api_key_info = _awaited(queries.api_key_info)
+    server_time = _awaited(queries.server_time)
+    system_status = _awaited(queries.system_status)
+    add_order = _awaited(orders.add_order)
+    add_orders = _awaited(orders.add_orders)
+    amend_order = _awaited(orders.amend_order)
+    cancel_order = _awaited(orders.cancel_order)
+    cancel_orders = _awaited(orders.cancel_orders)
+    cancel_all = _awaited(orders.cancel_all)
+    cancel_all_after = _awaited(orders.cancel_all_after)
+    reconcile = _awaited(orders.reconcile)
+
+    async def run(self, steps: Steps[R], *, timeout: float | None = None, within: float | None = None) -> R:
+        """Carry out a procedure and return its result; see :meth:`krakenonce.kraken.Kraken.run`."""
+        until = None if within is None else time.monotonic() + within
+        patience = self._timeout if timeout is None else timeout
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    answer = await self._do(step, patience, until)
+                except KrakenonceError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(answer)
+        except StopIteration as done:
+            result: R = done.value
+            return result
+        except KrakenError as error:
+            if error.order is not None:
+                error._look = functools.partial(self.reconcile, error.order)
+            raise
+
+    async def _do(self, step: Step, timeout: float, until: float | None) -> dict[str, Any] | None:
+        left = seconds_left(until)
+        if isinstance(step, Sleep):
+            if left is not None and step.seconds >= left:
+                raise CallTimeout("The time given for the call ran out before it was sent.")
+            await asyncio.sleep(step.seconds)
+            return None
+        if isinstance(step, PublicExchange):
+            return await self._transport.send(step.request(), timeout if left is None else min(timeout, left))
+        return await self._exchange(step, timeout, left, until)
+
+    async def _exchange(
+        self, step: Exchange, timeout: float, left: float | None, until: float | None
+    ) -> dict[str, Any]:
+        if "nonce" in step.params:  # the caller has the turn
+            return await self._transport.send(step.request(self._session.key, None, time.time()), timeout)
+        async with contextlib.AsyncExitStack() as turn:
+            for lane in self._session.turn(left):
+                await turn.enter_async_context(lane)
+            left = seconds_left(until)
+            request = self._session.sign(step)
+            return await self._transport.send(request, timeout if left is None else min(timeout, left))

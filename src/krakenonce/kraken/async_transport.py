@@ -1,0 +1,130 @@
+"""Sends a request and reads the answer, with aiohttp: once, and it tells whether anything was sent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any
+
+from krakenonce.errors import ConfigError
+from krakenonce.kraken.exchange import host_of, no_answer, not_sent, read_answer
+
+if TYPE_CHECKING:
+    from types import SimpleNamespace
+
+    import aiohttp
+
+    from krakenonce.kraken.exchange import Request
+
+__all__ = ["AsyncTransport"]
+
+
+class AsyncTransport:
+    """Connections to one address, for any number of clients and tasks of one event loop.
+
+    Args:
+        base_url: Where Kraken is: scheme, host and port.
+
+    Raises:
+        ConfigError: *base_url* is not an http or https address.
+    """
+
+    def __init__(self, base_url: str = "https://api.kraken.com") -> None:
+        self.host = host_of(base_url)
+        self.base_url = base_url.rstrip("/")
+        self._session: aiohttp.ClientSession | None = None
+        self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
+
+    async def send(self, request: Request, timeout: float) -> dict[str, Any]:
+        """Send *request* once and return Kraken's answer as it is.
+
+        Args:
+            request: What to send.
+            timeout: Seconds to wait for the connection, and again for each piece of the answer.
+
+        Raises:
+            ConfigError: aiohttp is not installed.
+            RequestNotSent: No connection.
+            OutcomeUnknown: No answer, or none that Kraken's API gives.
+        """
+        session = await self._ready_session()
+        import aiohttp
+        from yarl import URL
+
+        progress = _Progress()
+        try:
+            async with session.request(
+                request.verb,
+                # As it was signed, without another round of quoting.
+                URL(self.base_url + request.path, encoded=True),
+                data=request.body,
+                headers=request.headers,
+                timeout=aiohttp.ClientTimeout(total=None, connect=timeout, sock_read=timeout),
+                allow_redirects=False,
+                trace_request_ctx=progress,
+            ) as response:
+                status, data = response.status, await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if not progress.sent:
+                reason = getattr(error, "strerror", None) or type(error).__name__
+                raise not_sent(request.call, self.host, reason) from error
+            # This one's repr holds the request with its headers, the key among them.
+            cause = None if isinstance(error, aiohttp.ClientResponseError) else error
+            raise no_answer(request.call, self.host) from cause
+        return read_answer(request, self.host, status, data)
+
+    async def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        session, self._session = self._session, None
+        await _leave(session, self._owner)
+
+    async def _ready_session(self) -> aiohttp.ClientSession:
+        owner = (os.getpid(), asyncio.get_running_loop())
+        session = self._session
+        if session is None or self._owner != owner:  # connections belong to the event loop that opened them
+            old, was = session, self._owner
+            session = self._session = _new_session()
+            self._owner = owner
+            await _leave(old, was)
+        return session
+
+
+async def _leave(session: aiohttp.ClientSession | None, owner: tuple[int, asyncio.AbstractEventLoop] | None) -> None:
+    """Close a session, as far as that may be done from here."""
+    if session is None or owner is None:
+        return
+    pid, loop = owner
+    if pid != os.getpid():
+        # The parent's. To close its connections, as the garbage collector would, takes them out of the selector
+        # that both processes share, and the parent would wait for its answers for ever.
+        if session.connector is not None:
+            session.connector._closed = True
+        session.detach()
+    elif loop.is_closed() or loop is asyncio.get_running_loop():
+        await session.close()
+
+
+class _Progress:
+    __slots__ = ("sent",)
+
+    def __init__(self) -> None:
+        self.sent = False  # whether the call may have left this machine
+
+
+async def _connected(_session: object, context: SimpleNamespace, _params: object) -> None:
+    context.trace_request_ctx.sent = True
+
+
+def _new_session() -> aiohttp.ClientSession:
+    try:
+        import aiohttp
+    except ImportError:
+        raise ConfigError("AsyncKraken needs aiohttp: pip install 'krakenonce[async]'") from None
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(_connected)
+    trace.on_connection_reuseconn.append(_connected)
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0), trace_configs=[trace], cookie_jar=aiohttp.DummyCookieJar()
+    )
+    session._retry_connection = False  # else aiohttp sends a GET again when the connection is cut
+    return session

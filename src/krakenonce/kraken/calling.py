@@ -1,0 +1,299 @@
+"""How one private call is made: limits, the one number after another, and what to do with each answer. No I/O.
+
+Each procedure here is a generator that asks for one step after the other (see :mod:`krakenonce.kraken.exchange`); the
+sync and the async client only differ in how they carry the steps out.
+
+==================================  ==========  ========================================================================
+what happened                       executed?   what is done
+==================================  ==========  ========================================================================
+no connection                       no          repeated with a new number, twice at most
+``EAPI:Invalid nonce``              no          floor raised, repeated once; an order only after looking for its
+                                                ``cl_ord_id`` and not finding it; twice in a row: PoisonedKey.
+                                                Whatever else changes something is not repeated
+no answer, 5xx, HTML, fault         unknown     what only reads, and cancels by id: repeated, twice at most.
+                                                All else: the error; ``reconcile()`` finds out about an order
+rate limit, throttled               no          waited for, if that takes no longer than *max_wait*
+temporary lockout                   no          the key is closed for every process on this host
+any other error                     see class   raised
+==================================  ==========  ========================================================================
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from krakenonce.errors import (
+    CallTimeout,
+    ConfigError,
+    InvalidNonce,
+    KrakenError,
+    KrakenonceError,
+    LockedOut,
+    OutcomeUnknown,
+    PoisonedKey,
+    RateLimited,
+    RequestNotSent,
+    ServiceUnavailable,
+    Throttled,
+    UnknownOrder,
+)
+from krakenonce.kraken.errors import advice, result_of
+from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep, Steps
+from krakenonce.kraken.methods import Kind, kind_of
+from krakenonce.kraken.sent import SentOrder, prepared, reconcile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from krakenonce.kraken.limiter import Limiter
+    from krakenonce.kraken.limits import Tier
+
+__all__ = ["LOCKOUT", "Calls"]
+
+logger = logging.getLogger("krakenonce")
+
+LOCKOUT = 900.0  # seconds; Kraken's support page says about 15 minutes, its API pages a few
+PAUSES = (0.2, 1.0)  # seconds before the first and the second repetition
+REFUSALS = 3  # how often a call waits for Kraken's own word that there were too many
+_WORTH_A_WORD = 2.0  # seconds of waiting that are logged
+
+Params: TypeAlias = "Mapping[str, Any]"
+
+
+@dataclass(slots=True)
+class _Tries:
+    """What has been tried for one call so far."""
+
+    not_sent: int = 0
+    unanswered: int = 0
+    refused: int = 0
+    invalid_nonce: bool = False
+    waited: float = 0.0  # seconds, for limits
+
+
+class Calls:
+    """The calls of one API key.
+
+    Args:
+        key: The API key, under which its limits are kept; empty for public calls only.
+        limiter: The limits, shared by all processes of this host.
+        tier: The account's; None: Kraken's own limits are not counted here.
+        max_wait: Seconds that a call waits for limits at most, in all; 0: it is refused instead.
+        on_invalid_nonce: Called before a call is repeated after Invalid nonce: raises the floor.
+        now: The wall clock, in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        limiter: Limiter,
+        tier: Tier | None,
+        max_wait: float,
+        on_invalid_nonce: Callable[[], None],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._key = key
+        self._limiter = limiter
+        self._tier = tier
+        self._max_wait = max_wait
+        self._on_invalid_nonce = on_invalid_nonce
+        self._now = now
+        self._told = False  # that calls wait for the limits
+
+    def public(self, method: str, params: Params) -> Steps[Any]:
+        """Make a public call and return its result; repeated if it got no answer or too many were made."""
+        exchange = PublicExchange(method, {name: value for name, value in params.items() if value is not None})
+        for pause in PAUSES:
+            try:
+                return result_of((yield exchange), self._now())
+            except (RequestNotSent, OutcomeUnknown, ServiceUnavailable, RateLimited) as error:
+                yield from _pause(pause, error)
+        return result_of((yield exchange), self._now())
+
+    def private(self, method: str, params: Params) -> Steps[Any]:
+        """Make a private call after the table above and return its result.
+
+        Raises:
+            KrakenError: One of its subclasses. After an order it has ``order`` and ``reconcile()``.
+        """
+        if "nonce" in params:
+            raise ConfigError("The nonce is taken here, in the key's turn: leave it out.")
+        return (yield from self.make(prepared(method, params)))
+
+    def make(self, exchange: Exchange) -> Steps[Any]:
+        """Make a call that :func:`krakenonce.kraken.sent.prepared` has prepared; else as :meth:`private`."""
+        kind = kind_of(exchange.method, exchange.params)
+        tries = _Tries()
+        try:
+            while True:
+                yield from self._room(exchange, tries)
+                try:
+                    result = result_of((yield exchange), self._now())
+                except KrakenError as error:
+                    placed = yield from self._again(error, exchange, kind, tries)
+                    if placed is not None:
+                        return placed
+                else:
+                    self._remember(exchange, result)
+                    return result
+        except KrakenError as error:
+            if kind is Kind.ORDER and error.may_have_executed != "no":
+                error.order = SentOrder.of(exchange)
+            raise
+
+    def once(self, method: str, params: Params) -> Steps[dict[str, Any]]:
+        """Make a private call once, within the limits, and return Kraken's answer as it is, errors included."""
+        exchange = Exchange(method, params)
+        if "nonce" not in params:  # else the caller has the turn, and must not be made to wait in it
+            yield from self._room(exchange, _Tries())
+        reply: dict[str, Any] = yield exchange
+        try:
+            self._remember(exchange, result_of(reply))
+        except LockedOut:
+            self._limiter.lock_out(self._key, LOCKOUT)
+        except Throttled:
+            pass
+        except RateLimited:
+            self._limiter.refused(self._key, self._tier, method, params)
+        except KrakenError:
+            pass  # the caller sees it in the answer
+        return reply
+
+    def reconcile(self, order: SentOrder) -> Steps[Any]:
+        """Find out what became of an order; see :func:`krakenonce.kraken.sent.reconcile`."""
+        return reconcile(self, order)
+
+    def _room(self, exchange: Exchange, tries: _Tries) -> Steps[None]:
+        """Wait until the limits have room, before a number is taken."""
+        longest = self._max_wait - tries.waited
+        booking = self._limiter.book(self._key, self._tier, exchange.method, exchange.params, longest)
+        _refuse_if_locked_out(booking.locked_out)
+        if booking.wait > longest:
+            raise _no_room(booking.wait)
+        if booking.wait <= 0:
+            return
+        tries.waited += booking.wait
+        if booking.wait > _WORTH_A_WORD:
+            # A warning once; a bot that is paced by the limits would fill its log with them.
+            logger.log(
+                logging.INFO if self._told else logging.WARNING,
+                "%s waits %.0f s for Kraken's rate limit of tier %s",
+                exchange.method,
+                booking.wait,
+                self._tier.name if self._tier else "none",
+            )
+            self._told = True
+        yield Sleep(booking.wait)
+        _refuse_if_locked_out(self._limiter.book(self._key, None, exchange.method, exchange.params, 0.0).locked_out)
+
+    def _again(self, error: KrakenError, exchange: Exchange, kind: Kind, tries: _Tries) -> Steps[Any]:
+        """Return when the call is to be made again, or with the result of an order that stands; else raise *error*."""
+        if isinstance(error, RequestNotSent):
+            tries.not_sent += 1
+            yield from _pause_or_raise(tries.not_sent, error)
+        elif isinstance(error, InvalidNonce):
+            return (yield from self._after_invalid_nonce(error, exchange, kind, tries))
+        elif isinstance(error, LockedOut):
+            self._limiter.lock_out(self._key, LOCKOUT)
+            error.retry_after = LOCKOUT
+            raise error
+        elif isinstance(error, RateLimited):
+            yield from self._after_refusal(error, exchange, tries)
+        elif error.may_have_executed == "unknown" and kind in (Kind.READ, Kind.CANCEL):
+            tries.unanswered += 1
+            yield from _pause_or_raise(tries.unanswered, error)
+        else:
+            if isinstance(error, UnknownOrder) and tries.unanswered:
+                error.may_have_executed = "unknown"  # the first cancel may have left nothing to cancel
+            raise error
+        return None
+
+    def _after_invalid_nonce(
+        self, error: InvalidNonce, exchange: Exchange, kind: Kind, tries: _Tries
+    ) -> Steps[dict[str, Any] | None]:
+        if kind in (Kind.ORDER, Kind.OTHER):
+            error.may_have_executed = "unknown"  # something on the way may have sent it twice
+        if tries.invalid_nonce:
+            raise _poisoned(error) from error
+        tries.invalid_nonce = True
+        self._on_invalid_nonce()
+        if kind is Kind.OTHER:
+            raise error
+        if kind is not Kind.ORDER:
+            return None
+        order = SentOrder.of(exchange)
+        if not order.cl_ord_ids:
+            raise error
+        try:
+            found = yield from self.reconcile(order)
+        except PoisonedKey as poisoned:
+            poisoned.may_have_executed = "unknown"
+            raise
+        except KrakenonceError as failed:  # what the question came to says nothing of the order
+            raise error from failed
+        if not found.stands:
+            return None
+        if len(order.cl_ord_ids) > 1:
+            error.may_have_executed = "yes"
+            raise error
+        ((txid, placed),) = found.orders.items()
+        return {"descr": {"order": placed["descr"]["order"]}, "txid": [txid]}
+
+    def _after_refusal(self, error: RateLimited, exchange: Exchange, tries: _Tries) -> Steps[None]:
+        tries.refused += 1
+        if not isinstance(error, Throttled) or error.retry_after is None:
+            error.retry_after = self._limiter.refused(self._key, self._tier, exchange.method, exchange.params)
+        if tries.refused > REFUSALS or tries.waited + error.retry_after > self._max_wait:
+            raise error
+        tries.waited += error.retry_after
+        yield from _pause(error.retry_after, error)
+
+    def _remember(self, exchange: Exchange, result: Any) -> None:
+        """Tell the limiter which orders were placed or amended when: cancelling a young one costs more."""
+        if self._tier is None or exchange.method not in ("AddOrder", "AddOrderBatch", "AmendOrder", "EditOrder"):
+            return
+        params = exchange.params
+        ids = [str(params[name]) for name in ("txid", "cl_ord_id") if params.get(name)]
+        ids += [str(each["cl_ord_id"]) for each in params.get("orders", ()) if "cl_ord_id" in each]
+        for placed in (result, *result.get("orders", ())) if isinstance(result, dict) else ():
+            txid = placed.get("txid", ())
+            ids += [txid] if isinstance(txid, str) else txid
+        if ids:
+            self._limiter.placed(self._key, str(params.get("pair") or ""), ids)
+
+
+def _pause(seconds: float, error: KrakenError) -> Steps[None]:
+    """Wait before a repetition; without the time for it, *error* is the last word."""
+    try:
+        yield Sleep(seconds)
+    except CallTimeout:
+        raise error from None
+
+
+def _pause_or_raise(tried: int, error: KrakenError) -> Steps[None]:
+    if tried > len(PAUSES):
+        raise error
+    yield from _pause(PAUSES[tried - 1], error)
+
+
+def _refuse_if_locked_out(seconds: float) -> None:
+    if seconds > 0:
+        error = LockedOut(f"Not sent: this key is closed for another {seconds:.0f} s. {advice(LockedOut)}")
+        error.retry_after = seconds
+        raise error
+
+
+def _no_room(wait: float) -> RateLimited:
+    error = RateLimited(f"Not sent: there is room within Kraken's rate limit in {wait:.1f} s. {advice(RateLimited)}")
+    error.retry_after = wait
+    return error
+
+
+def _poisoned(error: InvalidNonce) -> PoisonedKey:
+    told = ", ".join(error.errors)
+    poisoned = PoisonedKey(f"Kraken answered twice in a row: {told}. {advice(PoisonedKey)}", error.errors)
+    poisoned.may_have_executed = error.may_have_executed
+    return poisoned

@@ -1,0 +1,255 @@
+"""Kraken's rate limits as arithmetic: what each call costs, and how long it has to wait. No I/O, no clock.
+
+Kraken keeps two kinds of counters, which rise by the cost of each call and fall by so much per second: the REST
+counter of each API key, and the trading engine's counter of each pair. A call that would lift one above its maximum
+is refused.
+
+Here a counter is a level and the time of that level. Calls are booked in the order of asking, also beyond the maximum:
+such a call is sent when the level, with its cost in it, has come down to the maximum. So everybody asks once, and a
+later call never takes an earlier one's place. Levels are kept a second's decay below the maximum, so that calls
+may arrive up to one second late, each by another delay, and Kraken's own counter stays at or below the maximum.
+
+The engine's rules, where Kraken leaves room:
+
+- Pairs are told apart by their names without "/" and case. Aliases (XXBTZUSD and XBTUSD) count as different pairs,
+  so use one name for each pair.
+- What depends on an order's age is booked by the age at the time of booking: it can only become cheaper.
+- An order counts as new from the moment it is booked to be placed under a ``cl_ord_id`` or to be amended.
+- An order whose age is not known (not placed through us, or its entry overwritten) counts as old: only the
+  fixed part is booked, and nothing at all if the pair is not known either.
+- CancelAll and CancelAllOrdersAfter name no pair: nothing is booked for the engine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "RESERVE",
+    "TIERS",
+    "Charge",
+    "Order",
+    "Tier",
+    "concerns_engine",
+    "engine_cost",
+    "level_now",
+    "order_ids",
+    "pair_hash",
+    "rest_cost",
+    "stable_hash",
+    "waits_for_engine",
+    "young_ids",
+]
+
+RESERVE = 1.0  # seconds a call may arrive after its time
+
+_HIGHEST = 1e6  # a level above this is not one that bookings led to: three days of waiting even for the fastest
+
+
+class Tier(NamedTuple):
+    """The limits of one of Kraken's verification tiers.
+
+    Args:
+        name: Kraken's name for it, in lower case.
+        rest_max: Maximum of the REST counter.
+        rest_decay: What the REST counter falls by per second.
+        engine_max: Maximum of the engine's counter of each pair.
+        engine_decay: What that falls by per second.
+    """
+
+    name: str
+    rest_max: float
+    rest_decay: float
+    engine_max: float
+    engine_decay: float
+
+
+TIERS = {
+    tier.name: tier
+    for tier in (
+        Tier("starter", 15, 0.33, 60, 1.0),
+        Tier("intermediate", 20, 0.5, 125, 2.34),
+        Tier("pro", 20, 1.0, 180, 3.75),
+    )
+}
+
+
+class Order(NamedTuple):
+    """What is known of an order.
+
+    Args:
+        pair: The hash of its pair.
+        age: Seconds since it was placed or last amended.
+    """
+
+    pair: int
+    age: float
+
+
+# Kraken's page says 2 for ledger and trade history calls, its own client also for the lists of orders: the larger
+# value is booked, for what is booked too much makes a call wait, and what is booked too little has it refused.
+_REST_COSTS = {
+    "AddOrder": 0,
+    "CancelOrder": 0,
+    "ClosedOrders": 2,
+    "Ledgers": 2,
+    "OpenOrders": 2,
+    "QueryLedgers": 2,
+    "QueryTrades": 2,
+    "TradesHistory": 2,
+}
+
+_AGES = (5, 10, 15, 45, 90, 300)  # seconds; the cost of an order younger than each of these is in the same place below
+_CANCEL = (8, 6, 5, 4, 2, 1)
+_ENGINE_COSTS: dict[str, tuple[int, tuple[int, ...]]] = {  # the fixed part, and the part by age
+    "AddOrder": (1, ()),
+    "AddOrderBatch": (0, ()),  # half a point for each order
+    "AmendOrder": (1, (3, 2, 1)),
+    "CancelOrder": (0, _CANCEL),
+    "CancelOrderBatch": (0, _CANCEL),
+    "EditOrder": (1, (6, 5, 4, 2, 1)),
+}
+_LARGEST_BATCH = 15  # orders in one AddOrderBatch
+
+
+def rest_cost(method: str) -> int:
+    """Return what a private call of *method* adds to the key's REST counter."""
+    return _REST_COSTS.get(method, 1)
+
+
+def concerns_engine(method: str) -> bool:
+    """Return whether *method* adds to the trading engine's counter of a pair."""
+    return method in _ENGINE_COSTS
+
+
+def waits_for_engine(method: str) -> bool:
+    """Return whether the engine refuses *method* above the maximum: a batch cancel is accepted all the same."""
+    return method != "CancelOrderBatch"
+
+
+def engine_cost(method: str, params: Mapping[str, Any], orders: Mapping[str, Order]) -> dict[int, float]:
+    """Return what a call adds to the engine's counters.
+
+    Args:
+        method: Kraken's name for it.
+        params: Its parameters.
+        orders: What is known of the orders named in *params*, by the ids of :func:`order_ids`.
+
+    Returns:
+        The cost for each pair, by the pair's hash; only pairs that are known, only costs above zero.
+    """
+    fixed: float
+    fixed, by_age = _ENGINE_COSTS.get(method, (0, ()))
+    if method == "AddOrderBatch":
+        fixed = (len(_listed(params.get("orders"))) or _LARGEST_BATCH) / 2
+    costs: dict[int, float] = {}
+    for order in orders.values():
+        costs[order.pair] = costs.get(order.pair, 0) + _age_cost(by_age, order.age)
+    pair = _pair_of(params, orders.values())
+    if pair is not None:
+        costs[pair] = costs.get(pair, 0) + fixed
+    return {pair: cost for pair, cost in costs.items() if cost}
+
+
+def _age_cost(costs: Iterable[int], age: float) -> int:
+    return next((cost for limit, cost in zip(_AGES, costs, strict=False) if age < limit), 0)
+
+
+def _pair_of(params: Mapping[str, Any], orders: Iterable[Order]) -> int | None:
+    """The pair named in the call, else that of its order."""
+    named = params.get("pair")
+    return pair_hash(str(named)) if named else next((order.pair for order in orders), None)
+
+
+def order_ids(method: str, params: Mapping[str, Any]) -> list[str]:
+    """Return the ids of the orders that a call amends, edits or cancels, as given: ``txid`` or ``cl_ord_id``."""
+    if method == "CancelOrderBatch":
+        return _ids_in([*_listed(params.get("orders")), *_listed(params.get("cl_ord_ids"))])
+    return _ids_in([params]) if method in ("AmendOrder", "CancelOrder", "EditOrder") else []
+
+
+def young_ids(method: str, params: Mapping[str, Any]) -> list[str]:
+    """Return the ids of the orders that a call places or amends, as far as they are known before it is sent."""
+    if method == "AddOrderBatch":
+        return _ids_in(_listed(params.get("orders")))
+    return _ids_in([params]) if method in ("AddOrder", "AmendOrder") else []
+
+
+def _listed(value: object) -> list[object]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _ids_in(named: Iterable[object]) -> list[str]:
+    """The ids in a list of ids and of mappings that hold them."""
+    ids: list[object] = []
+    for each in named:
+        ids += [each.get("txid"), each.get("cl_ord_id")] if isinstance(each, Mapping) else [each]
+    return [str(order) for order in ids if order]
+
+
+def stable_hash(text: str) -> int:
+    """Return 64 bits that stand for *text* in every process."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def pair_hash(name: str) -> int:
+    """Return what stands for a pair; case and "/" make no difference, but aliases count as different pairs."""
+    return stable_hash(name.replace("/", "").upper())
+
+
+def level_now(level: float, at: float, decay: float, now: float) -> float:
+    """Return how high a counter is.
+
+    Args:
+        level: How high it was.
+        at: When that was, in seconds.
+        decay: What it falls by per second.
+        now: The present time, in seconds on the same clock.
+
+    Returns:
+        The level; 0.0 if *level* and *at* are not what a booking leaves (NaN, negative, huge, in the future).
+    """
+    if not (0.0 <= level <= _HIGHEST and 0.0 <= at <= now):
+        return 0.0
+    return max(0.0, level - decay * (now - at))
+
+
+class Charge(NamedTuple):
+    """What a call adds to one counter.
+
+    Args:
+        level: How high the counter is.
+        cost: What the call adds.
+        maximum: What Kraken allows.
+        decay: What the counter falls by per second.
+        waits: Whether Kraken refuses the call above the maximum.
+    """
+
+    level: float
+    cost: float
+    maximum: float
+    decay: float
+    waits: bool = True
+
+    @property
+    def wait(self) -> float:
+        """For how many seconds this counter makes the call wait."""
+        return max(0.0, (self.level + self.cost - self.maximum) / self.decay + RESERVE) if self.waits else 0.0
+
+    def booked(self, wait: float) -> float:
+        """Return how high the counter is with the call in it.
+
+        Args:
+            wait: Seconds until the call is sent. If another counter makes it wait longer than this one does, this one
+                must not be empty before: an empty counter does not fall, so it would forget a call still to come.
+        """
+        return max(self.level, self.decay * wait) + self.cost
+
+    def full(self) -> Charge:
+        """Return the same for a counter that Kraken says is full."""
+        return self._replace(level=max(self.level, self.maximum))

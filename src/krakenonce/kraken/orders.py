@@ -1,0 +1,183 @@
+"""Placing, amending and cancelling orders. Each is a procedure that both clients run."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from krakenonce.errors import ConfigError, KrakenAPIError
+from krakenonce.kraken.errors import error_from
+from krakenonce.kraken.sent import Reconciled, SentOrder, prepared
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from krakenonce.kraken.calling import Calls
+    from krakenonce.kraken.exchange import Steps
+
+__all__ = [
+    "Placed",
+    "add_order",
+    "add_orders",
+    "amend_order",
+    "cancel_all",
+    "cancel_all_after",
+    "cancel_order",
+    "cancel_orders",
+    "reconcile",
+]
+
+Amount: TypeAlias = Decimal | str | int
+
+
+class Placed(NamedTuple):
+    """An order that Kraken has taken.
+
+    Args:
+        txid: Kraken's id; None if the order was only checked (``validate``).
+        cl_ord_id: The id it was sent with, if it was.
+        description: Kraken's words for it, such as ``buy 1.25 XBTUSD @ limit 37500``.
+    """
+
+    txid: str | None
+    cl_ord_id: str | None
+    description: str
+
+
+def add_order(
+    calls: Calls, /, pair: str, side: str, volume: Amount, price: Amount | None = None, **more: Any
+) -> Steps[Placed]:
+    """Place one order (AddOrder): a limit order with a price, a market order without.
+
+    It gets a ``cl_ord_id`` and a ``deadline`` ten seconds ahead, unless *more* has them; None switches one off.
+
+    Args:
+        calls: The key's calls; a client's method has them.
+        pair: Such as ``XBTUSD``.
+        side: ``buy`` or ``sell``.
+        volume: In units of the base asset; a Decimal or text, as a float is not exact.
+        price: In units of the quote asset.
+        more: Any other parameter of Kraken's, such as ``ordertype``, ``timeinforce`` or ``validate=True``.
+
+    Raises:
+        OrderRefused: One of its subclasses says why.
+        OutcomeUnknown: It may have been placed: ``reconcile()`` finds out.
+    """
+    order = {"pair": pair, **_order(side, volume, price), **more}
+    exchange = prepared("AddOrder", order)
+    answer = yield from calls.make(exchange)
+    txids = answer.get("txid") or (None,)
+    return Placed(txids[0], exchange.params.get("cl_ord_id"), answer["descr"]["order"])
+
+
+def add_orders(
+    calls: Calls, /, pair: str, orders: Sequence[Mapping[str, Any]], **more: Any
+) -> Steps[list[Placed | KrakenAPIError]]:
+    """Place 2 to 15 orders of one pair in one call (AddOrderBatch).
+
+    Args:
+        calls: The key's calls; a client's method has them.
+        pair: Such as ``XBTUSD``.
+        orders: Kraken's parameters of each, such as
+            ``{"type": "buy", "ordertype": "limit", "price": "1", "volume": "2"}``.
+        more: Parameters of the whole, such as ``deadline`` or ``validate=True``.
+
+    Returns:
+        For each order, in the same order, what was placed, or the error why it was not. The others stand.
+
+    Raises:
+        OutcomeUnknown: They may have been placed: ``reconcile()`` finds out.
+    """
+    for order in orders:
+        _exact(order)
+    exchange = prepared("AddOrderBatch", {"pair": pair, "orders": list(orders), **more})
+    answer = yield from calls.make(exchange)
+    return [
+        error_from([line["error"]])
+        if line.get("error")
+        else Placed(line.get("txid"), order.get("cl_ord_id"), line["descr"]["order"])
+        for order, line in zip(exchange.params["orders"], answer["orders"], strict=True)
+    ]
+
+
+def amend_order(
+    calls: Calls, /, txid: str | None = None, *, cl_ord_id: str | None = None, **changes: Any
+) -> Steps[str]:
+    """Change an open order in place (AmendOrder); return Kraken's id of the change.
+
+    Args:
+        calls: The key's calls; a client's method has them.
+        txid: Which order, by Kraken's id,
+        cl_ord_id: or by its own.
+        changes: Such as ``order_qty`` or ``limit_price``; a Decimal or text, as a float is not exact.
+    """
+    _exact(changes)
+    answer = yield from calls.private("AmendOrder", {**_one_of(txid, cl_ord_id), **changes})
+    return str(answer["amend_id"])
+
+
+def cancel_order(calls: Calls, /, txid: str | None = None, *, cl_ord_id: str | None = None) -> Steps[int]:
+    """Cancel an open order (CancelOrder); return how many were cancelled.
+
+    Args:
+        calls: The key's calls; a client's method has them.
+        txid: Which order, by Kraken's id (a ``userref`` as text cancels its whole group),
+        cl_ord_id: or by its own.
+
+    Raises:
+        UnknownOrder: It is not open. If ``may_have_executed`` is ``"unknown"``, an earlier try may have cancelled it.
+    """
+    answer = yield from calls.private("CancelOrder", _one_of(txid, cl_ord_id))
+    return int(answer["count"])
+
+
+def cancel_orders(calls: Calls, /, txids: Iterable[str] = (), *, cl_ord_ids: Iterable[str] = ()) -> Steps[int]:
+    """Cancel up to 50 open orders in one call (CancelOrderBatch); return how many were cancelled."""
+    lists = {"orders": list(txids), "cl_ord_ids": list(cl_ord_ids)}
+    answer = yield from calls.private("CancelOrderBatch", {name: ids for name, ids in lists.items() if ids})
+    return int(answer["count"])
+
+
+def cancel_all(calls: Calls, /) -> Steps[int]:
+    """Cancel all open orders (CancelAll); return how many were cancelled. Not repeated: it would hit later ones."""
+    answer = yield from calls.private("CancelAll", {})
+    return int(answer["count"])
+
+
+def cancel_all_after(calls: Calls, /, seconds: int) -> Steps[dict[str, Any]]:
+    """Have Kraken cancel all orders unless this is called again in time (CancelAllOrdersAfter); 0 switches it off.
+
+    Kraken recommends 60 seconds, renewed every 15 to 30.
+    """
+    answer: dict[str, Any] = yield from calls.private("CancelAllOrdersAfter", {"timeout": seconds})
+    return answer
+
+
+def reconcile(calls: Calls, /, order: SentOrder) -> Steps[Reconciled]:
+    """Find out what became of an order that may have been placed: ``error.order`` of an error.
+
+    Asks until the order is found, or its deadline has passed on Kraken's clock.
+
+    Raises:
+        KrakenError: Kraken could not be asked; nothing is known.
+    """
+    found: Reconciled = yield from calls.reconcile(order)
+    return found
+
+
+def _order(side: str, volume: Amount, price: Amount | None) -> dict[str, Any]:
+    order = {"type": side, "ordertype": "market" if price is None else "limit", "volume": volume, "price": price}
+    _exact(order)
+    return {name: value for name, value in order.items() if value is not None}
+
+
+def _exact(fields: Mapping[str, Any]) -> None:
+    for name, value in fields.items():
+        if isinstance(value, float):
+            raise ConfigError(f"The {name} is a float, which is not exact: give a Decimal or text.")
+
+
+def _one_of(txid: str | None, cl_ord_id: str | None) -> dict[str, Any]:
+    if (txid is None) == (cl_ord_id is None):
+        raise ConfigError("Name the order by its txid or by its cl_ord_id.")
+    return {"txid": txid} if cl_ord_id is None else {"cl_ord_id": cl_ord_id}

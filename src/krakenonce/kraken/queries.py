@@ -1,0 +1,196 @@
+"""What a bot asks Kraken every day, in Python's types. Each is a procedure that both clients run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from krakenonce.kraken.calling import Calls
+    from krakenonce.kraken.exchange import Steps
+
+__all__ = [
+    "ApiKeyInfo",
+    "AssetBalance",
+    "Page",
+    "WebSocketToken",
+    "api_key_info",
+    "balances",
+    "closed_orders",
+    "extended_balances",
+    "ledger_page",
+    "open_orders",
+    "query_orders",
+    "server_time",
+    "system_status",
+    "trade_balance",
+    "trade_page",
+    "websocket_token",
+]
+
+_IDS_PER_CALL = 50  # of QueryOrders
+
+
+class AssetBalance(NamedTuple):
+    """One asset of an account, in units of the asset.
+
+    Args:
+        balance: What the account has.
+        hold_trade: How much of it open orders hold.
+        credit: The credit line, if there is one.
+        credit_used: How much of it is used.
+    """
+
+    balance: Decimal
+    hold_trade: Decimal
+    credit: Decimal = Decimal(0)
+    credit_used: Decimal = Decimal(0)
+
+    @property
+    def available(self) -> Decimal:
+        """What can be spent: balance + credit - credit_used - hold_trade."""
+        return self.balance + self.credit - self.credit_used - self.hold_trade
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketToken:
+    """A token for Kraken's WebSocket API; use it within *expires* seconds. Its repr does not tell it."""
+
+    token: str = field(repr=False)
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyInfo:
+    """What Kraken knows of the API key that asked.
+
+    Args:
+        name: As given at Kraken.
+        nonce: The last number accepted: that of this very call.
+        nonce_window: How far below it Kraken still accepts; 0 is right.
+        permissions: Such as ``query-funds``.
+        raw: All that Kraken told.
+    """
+
+    name: str
+    nonce: int
+    nonce_window: int
+    permissions: tuple[str, ...]
+    raw: dict[str, Any] = field(repr=False)
+
+
+class Page(NamedTuple):
+    """One page of a history: entries by Kraken's id, the newest first, and how many there are in all."""
+
+    entries: dict[str, dict[str, Any]]
+    total: int
+
+
+def balances(calls: Calls, /) -> Steps[dict[str, Decimal]]:
+    """Return what the account has of each asset, by Kraken's name for it (Balance)."""
+    answer = yield from calls.private("Balance", {})
+    return {asset: Decimal(str(amount)) for asset, amount in answer.items()}
+
+
+def extended_balances(calls: Calls, /) -> Steps[dict[str, AssetBalance]]:
+    """Return what the account has of each asset and how much of it is held (BalanceEx)."""
+    answer = yield from calls.private("BalanceEx", {})
+    return {
+        asset: AssetBalance(*(Decimal(str(held.get(name, 0))) for name in AssetBalance._fields))
+        for asset, held in answer.items()
+    }
+
+
+def trade_balance(calls: Calls, /, asset: str = "ZUSD") -> Steps[dict[str, Decimal]]:
+    """Return margin and equity, in units of *asset*, under Kraken's short names such as ``eb`` (TradeBalance)."""
+    answer = yield from calls.private("TradeBalance", {"asset": asset})
+    return {name: Decimal(str(amount)) for name, amount in answer.items()}
+
+
+def open_orders(
+    calls: Calls, /, *, cl_ord_id: str | None = None, userref: int | None = None
+) -> Steps[dict[str, dict[str, Any]]]:
+    """Return the open orders by Kraken's id, as Kraken describes them (OpenOrders).
+
+    Args:
+        calls: The key's calls; a client's method has them.
+        cl_ord_id: Only the one with this id.
+        userref: Only those of this group.
+    """
+    answer = yield from calls.private("OpenOrders", {"cl_ord_id": cl_ord_id, "userref": userref})
+    found: dict[str, dict[str, Any]] = answer["open"]
+    return found
+
+
+def closed_orders(
+    calls: Calls,
+    /,
+    *,
+    cl_ord_id: str | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    offset: int = 0,
+) -> Steps[Page]:
+    """Return one page of the orders that are filled, cancelled or expired (ClosedOrders).
+
+    Args:
+        calls: The key's calls; a client's method has them.
+        cl_ord_id: Only the one with this id.
+        start: Only those after this time, in seconds since 1970.
+        end: Only those up to this time, in seconds since 1970.
+        offset: How many to skip, from the newest on.
+    """
+    params = {"cl_ord_id": cl_ord_id, "start": start, "end": end, "ofs": offset or None}
+    answer = yield from calls.private("ClosedOrders", params)
+    return Page(answer["closed"], int(answer.get("count", len(answer["closed"]))))
+
+
+def query_orders(calls: Calls, /, txids: Iterable[str]) -> Steps[dict[str, dict[str, Any]]]:
+    """Return orders by Kraken's id, open or closed, fifty with each call (QueryOrders)."""
+    wanted = list(txids)
+    found: dict[str, dict[str, Any]] = {}
+    for first in range(0, len(wanted), _IDS_PER_CALL):
+        found |= yield from calls.private("QueryOrders", {"txid": ",".join(wanted[first : first + _IDS_PER_CALL])})
+    return found
+
+
+def trade_page(calls: Calls, /, start: float | None, end: float, offset: int) -> Steps[Page]:
+    """Return one page of the trades between two times in seconds since 1970 (TradesHistory)."""
+    params = {"start": start, "end": end, "ofs": offset or None}
+    answer = yield from calls.private("TradesHistory", params)
+    return Page(answer["trades"], int(answer["count"]))
+
+
+def ledger_page(calls: Calls, /, start: float | None, end: float, offset: int) -> Steps[Page]:
+    """Return one page of the ledger between two times in seconds since 1970 (Ledgers)."""
+    answer = yield from calls.private("Ledgers", {"start": start, "end": end, "ofs": offset or None})
+    return Page(answer["ledger"], int(answer["count"]))
+
+
+def websocket_token(calls: Calls, /) -> Steps[WebSocketToken]:
+    """Return a token for the WebSocket API (GetWebSocketsToken)."""
+    answer = yield from calls.private("GetWebSocketsToken", {})
+    return WebSocketToken(answer["token"], int(answer["expires"]))
+
+
+def api_key_info(calls: Calls, /) -> Steps[ApiKeyInfo]:
+    """Return what Kraken knows of this key (GetApiKeyInfo). Like any private call it needs a number high enough."""
+    raw = yield from calls.private("GetApiKeyInfo", {})
+    window = raw.get("nonceWindow", raw.get("nonce_window", 0))
+    name = raw.get("apiKeyName", raw.get("api_key_name", ""))
+    return ApiKeyInfo(str(name), int(raw["nonce"]), int(window), tuple(raw.get("permissions", ())), raw)
+
+
+def server_time(calls: Calls, /) -> Steps[int]:
+    """Return Kraken's clock, in whole seconds since 1970 (Time)."""
+    answer = yield from calls.public("Time", {})
+    return int(answer["unixtime"])
+
+
+def system_status(calls: Calls, /) -> Steps[str]:
+    """Return ``online``, ``maintenance``, ``cancel_only`` or ``post_only`` (SystemStatus)."""
+    answer = yield from calls.public("SystemStatus", {})
+    return str(answer["status"])

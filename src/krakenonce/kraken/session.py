@@ -1,0 +1,145 @@
+"""What the sync and the async client have in common: whose key, which numbers, which turns, which limits."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING
+
+from krakenonce.errors import CallTimeout, ConfigError
+from krakenonce.kraken.calling import Calls
+from krakenonce.kraken.exchange import Exchange, Key, Request
+from krakenonce.kraken.limiter import Limiter
+from krakenonce.kraken.limits import TIERS
+
+if TYPE_CHECKING:
+    from krakenonce.lanes import Lane
+    from krakenonce.manager import NonceManager
+
+__all__ = ["Session", "seconds_left"]
+
+_OFF = "none"  # the tier of those who do not want their calls counted
+
+
+class Session:
+    """One API key in use.
+
+    Args:
+        key: The API key; empty for public calls only.
+        secret: Its secret, base64 as Kraken shows it.
+        manager: Where numbers and turns come from; None makes a ``NonceManager()`` when needed.
+        scope: The counter the numbers are taken from; None: :meth:`NonceManager.scope_of` the key.
+        tier: ``"starter"``, ``"intermediate"``, ``"pro"``, or ``"none"`` to have no calls counted.
+        max_wait: Seconds that a call waits for Kraken's limits at most.
+        serialization: ``"key"``, ``"global"`` or ``"off"``: whose calls wait for each other.
+
+    Raises:
+        ConfigError: There is no such tier or serialization.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        secret: str,
+        *,
+        manager: NonceManager | None,
+        scope: str | None,
+        tier: str,
+        max_wait: float,
+        serialization: str,
+    ) -> None:
+        if tier != _OFF and tier not in TIERS:
+            raise ConfigError(f"There is no tier {tier!r}: use one of {', '.join((*TIERS, _OFF))}.")
+        if serialization not in ("key", "global", "off"):
+            raise ConfigError(f"There is no serialization {serialization!r}: use key, global or off.")
+        self.key = Key(key, secret)
+        self._manager = manager
+        self._made: NonceManager | None = None
+        self._making = threading.Lock()
+        self._given_scope = self._scope = scope
+        self._tier = TIERS.get(tier)
+        self._max_wait = max_wait
+        self._serialization = serialization
+        self._calls: Calls | None = None
+
+    @property
+    def manager(self) -> NonceManager:
+        """The manager, made now if there is none."""
+        if self._manager is None:
+            with self._making:
+                if self._manager is None:
+                    from krakenonce.manager import NonceManager
+
+                    self._manager = self._made = NonceManager()
+        return self._manager
+
+    @property
+    def calls(self) -> Calls:
+        """The rules of calling."""
+        if self._calls is None:
+            limiter = limiter_of(self.manager) if self.key.key else Limiter(None)
+            self._calls = Calls(self.key.key, limiter, self._tier, self._max_wait, self._on_invalid_nonce)
+        return self._calls
+
+    def turn(self, timeout: float | None) -> list[Lane]:
+        """Return the lanes to hold during a call, in the order in which to take them."""
+        self.key.secret()  # nobody should wait for a turn that cannot be used
+        if self._serialization == "off":
+            return []
+        lane = self.manager.lane(self.key.key, timeout)
+        return [self.manager.lane(timeout=timeout), lane] if self._serialization == "global" else [lane]
+
+    def sign(self, exchange: Exchange) -> Request:
+        """Return the request with the next number. To be called within the turn."""
+        if self._scope is None:
+            self._scope = self.manager.scope_of(self.key.key)
+        return exchange.request(self.key, self.manager.next(self._scope), time.time())
+
+    def close(self) -> None:
+        """Close the manager if it was made here."""
+        with self._making:
+            if self._made is not None:
+                self._made.close()
+                self._manager = self._made = self._calls = None
+
+    def _on_invalid_nonce(self) -> None:
+        """See whether the key has been given a counter of its own meanwhile.
+
+        The floor needs no raising to now: no number is ever below the clock that the guard believes.
+        """
+        self._scope = self._given_scope or self.manager.scope_of(self.key.key)
+
+
+def limiter_of(manager: NonceManager) -> Limiter:
+    """Return the limiter that all clients of a manager share."""
+    with _sharing:
+        limiter = _limiters.get(manager)
+        if limiter is None:
+            limiter = _limiters[manager] = Limiter(manager.store.lanes_dir)
+        return limiter
+
+
+def seconds_left(until: float | None) -> float | None:
+    """Return the seconds until *until* on the monotonic clock, None for ever.
+
+    Raises:
+        CallTimeout: There are none left.
+    """
+    if until is None:
+        return None
+    left = until - time.monotonic()
+    if left <= 0:
+        raise CallTimeout("The time given for the call ran out before it was sent.")
+    return left
+
+
+def _after_fork_in_child() -> None:
+    global _sharing
+    _sharing = threading.Lock()  # a thread of the parent may have held it
+
+
+_sharing = threading.Lock()
+_limiters: weakref.WeakKeyDictionary[NonceManager, Limiter] = weakref.WeakKeyDictionary()
+os.register_at_fork(after_in_child=_after_fork_in_child)

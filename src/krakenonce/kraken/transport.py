@@ -1,0 +1,127 @@
+"""Sends a request and reads the answer, with urllib3: once, and it tells whether anything was sent."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from krakenonce.kraken.exchange import host_of, no_answer, not_sent, read_answer
+
+if TYPE_CHECKING:
+    from krakenonce.kraken.exchange import Request
+
+__all__ = ["Transport"]
+
+_KEPT = 64  # idle connections that stay open
+
+
+class Transport:
+    """Connections to one address, for any number of clients and threads; made anew after a fork.
+
+    Args:
+        base_url: Where Kraken is: scheme, host and port.
+
+    Raises:
+        ConfigError: *base_url* is not an http or https address.
+    """
+
+    def __init__(self, base_url: str = "https://api.kraken.com") -> None:
+        self.host = host_of(base_url)
+        self.base_url = base_url.rstrip("/")
+        self._pool, self._pool_owner = _new_pool(), os.getpid()
+
+    def send(self, request: Request, timeout: float) -> dict[str, Any]:
+        """Send *request* once and return Kraken's answer as it is.
+
+        Args:
+            request: What to send.
+            timeout: Seconds to wait for the connection, and again for each piece of the answer.
+
+        Raises:
+            RequestNotSent: No connection.
+            OutcomeUnknown: No answer, or none that Kraken's API gives.
+        """
+        _progress.sent, _progress.until = False, time.monotonic() + timeout
+        try:
+            # No retries and no redirects: a repeated POST is a second order.
+            response = self._own_pool().request(
+                request.verb,
+                self.base_url + request.path,
+                body=request.body,
+                headers=request.headers,
+                timeout=timeout,
+                retries=False,
+                redirect=False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            if not _progress.sent:
+                raise not_sent(request.call, self.host, _reason(error)) from error
+            raise no_answer(request.call, self.host) from error
+        return read_answer(request, self.host, response.status, response.data)
+
+    def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        pools = self._pool.pools
+        for key in pools.keys():  # noqa: SIM118 - not a dict, and iterating over it is refused
+            pools[key].close()
+        self._pool.clear()
+
+    def _own_pool(self) -> urllib3.PoolManager:
+        # Parent and child would read each other's answers from connections opened before a fork.
+        if self._pool_owner != os.getpid():
+            self._pool, self._pool_owner = _new_pool(), os.getpid()
+        return self._pool
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said, without anything of the request."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
+
+
+class _Progress(threading.local):
+    sent = False  # whether the call that this thread makes may have left this machine
+    until = 0.0  # when, on the monotonic clock, it is too late to begin
+
+
+_progress = _Progress()
+
+
+class _Connection(HTTPConnection):
+    """Notes that sending begins, after the connection (and for https its handshake) is there."""
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        # To look a name up, and to try one address after the other, may have taken longer than a timeout says.
+        if not _progress.sent and time.monotonic() > _progress.until:
+            raise urllib3.exceptions.ConnectTimeoutError("the connection came too late")
+        _progress.sent = True
+        super().send(data)
+
+
+class _SecureConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+def _new_pool() -> urllib3.PoolManager:
+    pool = urllib3.PoolManager(maxsize=_KEPT)
+    pool.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+    return pool

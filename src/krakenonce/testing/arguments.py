@@ -1,0 +1,105 @@
+"""Reading a call's parameters as Kraken does: what cannot be read is named."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+from krakenonce.testing.request import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["check_cl_ord_id", "invalid", "is_on", "listed", "moment", "positive", "required", "rfc3339", "whole"]
+
+_CL_ORD_ID = re.compile(
+    r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}|[\x20-\x7e]{1,18}"
+)
+_INT32 = range(-(2**31), 2**31)
+
+
+def invalid(name: str) -> Refused:
+    """Return the refusal that names a parameter."""
+    return Refused(f"EGeneral:Invalid arguments:{name}")
+
+
+def required(params: Mapping[str, Any], name: str) -> str:
+    """Return a text that has to be there."""
+    value = params.get(name)
+    if not isinstance(value, str) or not value:
+        raise invalid(name)
+    return value
+
+
+def positive(params: Mapping[str, Any], name: str) -> Decimal:
+    """Return a number above 0 that has to be there."""
+    try:
+        number = Decimal(required(params, name))
+    except InvalidOperation:
+        number = Decimal(0)
+    if not number.is_finite() or number <= 0 or not -20 < number.adjusted() < 20:
+        raise invalid(name)
+    return number
+
+
+def whole(params: Mapping[str, Any], name: str, default: int = 0) -> int:
+    """Return a whole number of 32 bits, or the default where it is missing."""
+    text = params.get(name, "")
+    if text == "":
+        return default
+    if not isinstance(text, str) or not re.fullmatch(r"-?[0-9]{1,10}", text) or int(text) not in _INT32:
+        raise invalid(name)
+    return int(text)
+
+
+def is_on(params: Mapping[str, Any], name: str) -> bool:
+    """Return whether a switch is on: ``true``, in any capitals, or ``1``."""
+    return str(params.get(name, "")).lower() in ("true", "1")
+
+
+def listed(params: Mapping[str, Any], name: str) -> list[str]:
+    """Return the texts of a list, given as one or separated by commas."""
+    value = params.get(name, [])
+    if isinstance(value, str):
+        value = value.split(",") if value else []
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise invalid(name)
+    return [each.strip() for each in value]
+
+
+def moment(params: Mapping[str, Any], name: str, now: float) -> float:
+    """Return a time given as seconds since 1970, or from now on as ``+n``; 0 where it is missing or 0."""
+    text = params.get(name, "")
+    if not isinstance(text, str) or not re.fullmatch(r"\+?[0-9]{0,12}(\.[0-9]{1,9})?", text):
+        raise invalid(name)
+    seconds = float(text.lstrip("+") or 0)
+    return now + seconds if text.startswith("+") and seconds else seconds
+
+
+def rfc3339(params: Mapping[str, Any], name: str) -> float | None:
+    """Return a time given as RFC 3339 in seconds since 1970, ``None`` where it is missing."""
+    text = params.get(name, "")
+    if text == "":
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise invalid(name) from None
+    if found.tzinfo is None:
+        raise invalid(name)
+    return found.timestamp()
+
+
+def check_cl_ord_id(params: Mapping[str, Any]) -> str | None:
+    """Return the client's own name for an order, ``None`` where it is missing.
+
+    Kraken takes a UUID with or without its dashes, and any other printable ASCII of 18 signs at most.
+    """
+    text = params.get("cl_ord_id", "")
+    if text == "":
+        return None
+    if not isinstance(text, str) or not _CL_ORD_ID.fullmatch(text):
+        raise invalid("cl_ord_id")
+    return text

@@ -1,0 +1,57 @@
+"""The log of private requests, and what it tells when a nonce was refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Arrival", "told"]
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One private request, in the order of arrival.
+
+    Args:
+        at: When it was looked at, in seconds since 1970.
+        account: Whose key it carried, ``None`` for an unknown key.
+        method: Such as ``Balance``.
+        nonce: Its number, ``None`` when missing or unreadable.
+        accepted: Whether the number was accepted, and thereby used up.
+        error: The first error string of the answer; an accepted number may still get one.
+        sender_gone: Whether the sender had closed the connection before the request was looked at.
+        is_copy: Whether the fault ``duplicate`` made it: the sender sent it once.
+        last_nonce: The last number accepted before it, ``None`` for an unknown key.
+    """
+
+    at: float
+    account: str | None
+    method: str
+    nonce: int | None
+    accepted: bool
+    error: str | None
+    sender_gone: bool
+    is_copy: bool = False
+    last_nonce: int | None = None
+
+
+def told(refused: Sequence[Arrival], calls: int) -> str:
+    """Return what to say about calls whose nonce was refused.
+
+    Args:
+        refused: Those calls.
+        calls: How many calls there were in all.
+    """
+    lines = [f"{len(refused)} of {calls} private calls were answered with EAPI:Invalid nonce:"]
+    for each in refused[:_SHOWN]:
+        number = "no readable nonce" if each.nonce is None else f"nonce {each.nonce}"
+        lines.append(f"  {each.account}: {each.method} with {number}; the last one accepted was {each.last_nonce}")
+    if len(refused) > _SHOWN:
+        lines.append(f"  and {len(refused) - _SHOWN} more")
+    lines.append("The calls of a key have to reach Kraken one after the other, each with a larger nonce.")
+    return "\n".join(lines)

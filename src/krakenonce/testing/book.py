@@ -1,0 +1,109 @@
+"""The order book of one pair: orders of accounts, and a market maker who is always there.
+
+The market maker stands on ten price levels on each side of a reference price, with much to trade on each, and
+never runs out. It keeps out of the way of accounts' orders: where one of them offers as good a price, the maker
+has no level at that price or beyond on the other side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from krakenonce.testing.markets import Pair
+    from krakenonce.testing.order import Order, Side
+
+__all__ = ["Book", "Fill", "Level"]
+
+_LEVELS = 10
+_STEP = Decimal("0.0005")  # between levels, and from the reference price to the first of them
+DEPTH = Decimal(100)  # of the base, on each level
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Some volume at a price: an account's order, or the market maker's (``order`` is ``None``)."""
+
+    price: Decimal
+    volume: Decimal
+    order: Order | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """What an incoming order takes from a level."""
+
+    price: Decimal
+    volume: Decimal
+    resting: Order | None
+
+
+class Book:
+    """The order book of one pair.
+
+    Args:
+        pair: What is traded.
+    """
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self.reference = pair.reference
+        self._orders: dict[Side, list[Order]] = {"buy": [], "sell": []}
+
+    def add(self, order: Order) -> None:
+        """Let an order rest, behind those of the same price."""
+        resting = self._orders[order.side]
+        resting.append(order)
+        resting.sort(key=lambda each: -each.price if each.side == "buy" else each.price)  # stable: first come, first
+
+    def remove(self, order: Order) -> None:
+        """Take an order out, if it is in."""
+        if order in self._orders[order.side]:
+            self._orders[order.side].remove(order)
+
+    def levels(self, side: Side) -> list[Level]:
+        """Return what is on offer on one side, the best price first; accounts' orders before the maker's."""
+        other: Side = "sell" if side == "buy" else "buy"
+        facing = self._orders[other]
+        found = [Level(order.price, order.left, order) for order in self._orders[side]]
+        found += [
+            Level(price, DEPTH)
+            for price in self._maker_prices(side)
+            if not facing or _is_beyond(other, facing[0].price, price)
+        ]
+        return sorted(found, key=lambda level: -level.price if side == "buy" else level.price)
+
+    def meet(self, order: Order) -> tuple[list[Fill], bool]:
+        """Return what an incoming order would take, and whether it would then meet one of the same account.
+
+        Nothing is changed.
+        """
+        left, fills = order.left, list[Fill]()
+        for level in self.levels("sell" if order.side == "buy" else "buy"):
+            if not left or (order.kind == "limit" and _is_beyond(order.side, order.price, level.price)):
+                break
+            if level.order is not None and level.order.owner is order.owner:
+                return fills, True
+            volume = min(left, level.volume)
+            fills.append(Fill(level.price, volume, level.order))
+            left -= volume
+        return fills, False
+
+    def passed(self) -> list[Order]:
+        """Return the resting orders that the market maker, after the reference moved, trades with."""
+        bid, ask = self._maker_prices("buy")[0], self._maker_prices("sell")[0]
+        bids = [order for order in self._orders["buy"] if order.price >= ask]
+        asks = [order for order in self._orders["sell"] if order.price <= bid]
+        return bids + asks
+
+    def _maker_prices(self, side: Side) -> list[Decimal]:
+        sign = -1 if side == "buy" else 1
+        prices = [self.reference * (1 + sign * _STEP * step) for step in range(1, _LEVELS + 1)]
+        return [price.quantize(self.pair.tick) for price in prices]
+
+
+def _is_beyond(side: Side, limit: Decimal, price: Decimal) -> bool:
+    """Return whether who buys or sells with this limit does not take this price."""
+    return price > limit if side == "buy" else price < limit

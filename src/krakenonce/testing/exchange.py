@@ -1,0 +1,170 @@
+"""The exchange: books, fills and what they do to accounts. Time comes in with every call."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from krakenonce.testing.book import Book, Fill
+from krakenonce.testing.markets import PAIRS
+from krakenonce.testing.order import Trade, new_id
+from krakenonce.testing.request import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from krakenonce.testing.fake_account import FakeAccount
+    from krakenonce.testing.order import Order
+    from krakenonce.testing.rules import Rules
+
+__all__ = ["Exchange", "PublicTrade"]
+
+
+@dataclass(frozen=True, slots=True)
+class PublicTrade:
+    """A trade as everybody sees it."""
+
+    price: Decimal
+    volume: Decimal
+    time: float
+    side: str
+    kind: str
+    number: int
+
+
+class Exchange:
+    """Where orders meet.
+
+    Args:
+        rules: The switches.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.books = {name: Book(pair) for name, pair in PAIRS.items()}
+        self.trades: defaultdict[str, list[PublicTrade]] = defaultdict(list)
+
+    def pass_time(self, accounts: Iterable[FakeAccount], now: float) -> None:
+        """Do what the clock does: orders expire, and CancelAllOrdersAfter strikes."""
+        for account in accounts:
+            for order in list(account.orders.values()):
+                if 0 < order.expires <= now:
+                    self.finish(order, "expired", order.expires, "Expired")
+            if account.cancel_all_at is not None and account.cancel_all_at <= now:
+                for order in list(account.orders.values()):
+                    self.finish(order, "canceled", account.cancel_all_at, "User requested")
+                account.cancel_all_at = None
+
+    def check_funds(self, order: Order, *, instead_of: Order | None = None) -> None:
+        """Refuse an order that the account cannot pay for.
+
+        Args:
+            order: Not placed yet.
+            instead_of: The order that it takes the place of, whose funds come free.
+
+        Raises:
+            Refused: ``EOrder:Insufficient funds``.
+        """
+        owner, pair = order.owner, order.pair
+        if not (owner.is_counted if self.rules.check_funds is None else self.rules.check_funds):
+            return
+        fee = self.rules.taker_fee
+        free = Decimal(0)
+        if order.side == "sell":
+            asset, needed = pair.base.name, order.left
+            free = instead_of.left if instead_of else free
+        else:
+            fills, _ = self.books[pair.name].meet(order)
+            taken = sum((fill.volume for fill in fills), Decimal(0))
+            cost = sum((fill.volume * fill.price for fill in fills), Decimal(0))
+            asset, needed = pair.quote.name, (cost + (order.left - taken) * order.price) * (1 + fee)
+            free = instead_of.left * instead_of.price * (1 + fee) if instead_of else free
+        if needed > owner.available(asset, fee) + free:
+            raise Refused("EOrder:Insufficient funds")
+
+    def place(self, order: Order, now: float) -> None:
+        """Match an order; what is left of it rests, or is cancelled where it may not rest."""
+        book = self.books[order.pair.name]
+        order.owner.orders[order.txid] = order
+        fills, meets_own = book.meet(order)
+        if "post" in order.flags and (fills or meets_own):
+            self.finish(order, "canceled", now, "Post only order")
+            return
+        if order.timeinforce == "FOK" and sum(fill.volume for fill in fills) < order.left:
+            self.finish(order, "canceled", now, "Order could not be filled at once")
+            return
+        for fill in fills:
+            self._trade(order, fill, now)
+        if not order.left:
+            self.finish(order, "closed", now)
+        elif meets_own:
+            self.finish(order, "canceled", now, "Self trade prevented")
+        elif order.kind == "market" or order.timeinforce in ("IOC", "FOK"):
+            self.finish(order, "canceled", now, "Order could not be filled at once")
+        else:
+            book.add(order)
+
+    def replace(self, order: Order, now: float) -> None:
+        """Put an open order whose limit or volume has changed in its new place, where it may match."""
+        self.books[order.pair.name].remove(order)
+        self.place(order, now)
+
+    def finish(self, order: Order, status: str, now: float, reason: str | None = None) -> None:
+        """End an open order."""
+        self.books[order.pair.name].remove(order)
+        order.status, order.closed, order.reason = status, now, reason
+        order.owner.done[order.txid] = order.owner.orders.pop(order.txid)
+
+    def set_price(self, pair: str, price: Decimal, now: float) -> None:
+        """Move the market maker; resting orders that it passes are filled at their own price."""
+        book = self.books[pair]
+        book.reference = price
+        for order in book.passed():
+            self.take(order, order.left, now)
+
+    def take(self, order: Order, volume: Decimal, now: float) -> None:
+        """Have the market maker take some of a resting order, at the order's price."""
+        self._settle(order, Fill(order.price, volume, None), now, is_maker=True)
+        if not order.left:
+            self.finish(order, "closed", now)
+
+    def _trade(self, order: Order, fill: Fill, now: float) -> None:
+        self._settle(order, fill, now, is_maker=False)
+        if fill.resting is not None:
+            self._settle(fill.resting, fill, now, is_maker=True)
+            if not fill.resting.left:
+                self.finish(fill.resting, "closed", now)
+
+    def _settle(self, order: Order, fill: Fill, now: float, *, is_maker: bool) -> None:
+        """Book one side of a fill."""
+        pair, owner = order.pair, order.owner
+        public = self.trades[pair.name]
+        if not is_maker or fill.resting is None:  # once for each fill
+            side = order.side if not is_maker else ("sell" if order.side == "buy" else "buy")
+            kind = "market" if is_maker else order.kind
+            public.append(PublicTrade(fill.price, fill.volume, now, side, kind, len(public) + 1))
+        cost = fill.price * fill.volume
+        fee = cost * (self.rules.maker_fee if is_maker else self.rules.taker_fee)
+        sign = 1 if order.side == "buy" else -1
+        txid = new_id("T")
+        entries = (
+            owner.enter("trade", txid, pair.base.name, sign * fill.volume, Decimal(0), now),
+            owner.enter("trade", txid, pair.quote.name, -sign * cost, fee, now),
+        )
+        order.filled += fill.volume
+        order.cost += cost
+        order.fee += fee
+        order.trades.append(txid)
+        owner.trades[txid] = Trade(
+            order=order,
+            price=fill.price,
+            volume=fill.volume,
+            fee=fee,
+            time=now,
+            is_maker=is_maker,
+            number=len(public),
+            ledgers=tuple(entry for entry in entries if entry),
+            txid=txid,
+        )

@@ -1,0 +1,113 @@
+"""An API key of the fake Kraken, and all that belongs to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from krakenonce.testing.markets import amount_text
+from krakenonce.testing.order import LedgerEntry, new_id
+
+if TYPE_CHECKING:
+    from krakenonce.testing.order import Order, Trade
+
+__all__ = ["PERMISSIONS", "FakeAccount"]
+
+PERMISSIONS = (
+    "query-funds",
+    "add-funds",
+    "withdraw-funds",
+    "earn-funds",
+    "query-open-trades",
+    "query-closed-trades",
+    "modify-trades",
+    "close-trades",
+    "query-ledger",
+    "export-data",
+    "create-ws-token",
+    "add-withdraw-address",
+    "update-withdraw-address",
+)
+
+
+@dataclass(slots=True, eq=False)
+class FakeAccount:
+    """An API key of the fake Kraken; each key has balances and orders of its own.
+
+    Args:
+        name: What the log calls it.
+        key: The ``API-Key``.
+        secret: Its secret in base64.
+        balances: Asset name to amount.
+        is_counted: Whether fills change the balances; an account that was given none trades freely.
+        permissions: What the key may do, in GetApiKeyInfo's words.
+        otp: The second factor that each call has to bring, ``None`` for none.
+        nonce_window: How far below the last number one may be and still be accepted; 0 for not at all.
+        last_nonce: The largest number accepted so far.
+        orders: The open orders, by id.
+        done: The closed, cancelled and expired orders, by id.
+        trades: The fills, by id.
+        ledger: The changes of the balances, by id.
+        withdrawals: By reference id.
+        cancel_all_at: When CancelAllOrdersAfter cancels everything; ``None`` while off.
+    """
+
+    name: str
+    key: str = field(repr=False)
+    secret: str = field(repr=False)
+    balances: dict[str, Decimal] = field(default_factory=dict)
+    is_counted: bool = False
+    permissions: frozenset[str] = field(default=frozenset(PERMISSIONS), repr=False)
+    otp: str | None = field(default=None, repr=False)
+    nonce_window: int = 0
+    last_nonce: int = 0
+    orders: dict[str, Order] = field(default_factory=dict, repr=False)
+    done: dict[str, Order] = field(default_factory=dict, repr=False)
+    trades: dict[str, Trade] = field(default_factory=dict, repr=False)
+    ledger: dict[str, LedgerEntry] = field(default_factory=dict, repr=False)
+    withdrawals: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+    cancel_all_at: float | None = field(default=None, repr=False)
+
+    def find(self, txid: str) -> Order | None:
+        """Return an order, open or done."""
+        return self.orders.get(txid) or self.done.get(txid)
+
+    def held(self, asset: str, fee: Decimal) -> Decimal:
+        """Return how much of an asset is set aside for open orders.
+
+        Args:
+            asset: Such as ``ZUSD``.
+            fee: The part of the cost that buyers set aside on top.
+        """
+        total = Decimal(0)
+        for order in self.orders.values():
+            if order.side == "sell" and order.pair.base.name == asset:
+                total += order.left
+            elif order.side == "buy" and order.pair.quote.name == asset:
+                total += order.left * order.price * (1 + fee)
+        return total
+
+    def available(self, asset: str, fee: Decimal) -> Decimal:
+        """Return what of an asset is not set aside; arguments as for ``held``."""
+        return self.balances.get(asset, Decimal(0)) - self.held(asset, fee)
+
+    def enter(self, kind: str, refid: str, asset: str, amount: Decimal, fee: Decimal, now: float) -> str | None:
+        """Change a balance and write it into the ledger; return the entry's id.
+
+        An account that is not counted has no ledger: it returns ``None``.
+        """
+        if not self.is_counted:
+            return None
+        self.balances[asset] = self.balances.get(asset, Decimal(0)) + amount - fee
+        entry = new_id("L")
+        self.ledger[entry] = LedgerEntry(
+            kind=kind,
+            refid=refid,
+            asset=asset,
+            amount=amount_text(asset, amount),
+            fee=amount_text(asset, fee),
+            balance=amount_text(asset, self.balances[asset]),
+            time=now,
+        )
+        return entry

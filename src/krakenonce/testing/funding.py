@@ -1,0 +1,139 @@
+"""Deposits, withdrawals and transfers, in a simple form: nothing ever comes in, and what goes out is gone."""
+
+from __future__ import annotations
+
+import hashlib
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from krakenonce.testing.arguments import positive, required
+from krakenonce.testing.markets import amount_text, find_asset
+from krakenonce.testing.order import new_id
+from krakenonce.testing.request import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from krakenonce.testing.call import Call
+    from krakenonce.testing.markets import Asset
+
+__all__ = ["FUNDING"]
+
+_METHODS = {"XXBT": "Bitcoin", "XETH": "Ether", "USDT": "Tether USD (ERC20)", "SOL": "Solana"}
+_LIMIT = "1000000"
+
+
+def _deposit_methods(call: Call) -> list[dict[str, Any]]:
+    asset = _asset(call)
+    return [{"method": _method(asset), "limit": False, "fee": amount_text(asset.name, Decimal(0)), "gen-address": True}]
+
+
+def _deposit_addresses(call: Call) -> list[dict[str, Any]]:
+    asset = _asset(call)
+    address = hashlib.sha256(f"{call.account.key} {asset.name}".encode()).hexdigest()[:34]
+    return [{"address": address, "expiretm": "0", "new": True}]
+
+
+def _deposit_status(call: Call) -> list[dict[str, Any]]:  # noqa: ARG001 - nothing ever comes in
+    return []
+
+
+def _withdraw_methods(call: Call) -> list[dict[str, Any]]:
+    asset = _asset(call)
+    return [{"asset": asset.name, "method": _method(asset), "network": _method(asset), "minimum": "0.0001"}]
+
+
+def _withdraw_addresses(call: Call) -> list[dict[str, Any]]:
+    asset = _asset(call)
+    return [
+        {"address": "fake-address", "asset": asset.name, "method": _method(asset), "key": "fake-key", "verified": True}
+    ]
+
+
+def _withdraw_info(call: Call) -> dict[str, Any]:
+    asset = _asset(call)
+    required(call.params, "key")
+    amount = positive(call.params, "amount")
+    return {
+        "method": _method(asset),
+        "limit": _LIMIT,
+        "amount": amount_text(asset.name, amount),
+        "fee": amount_text(asset.name, Decimal(0)),
+    }
+
+
+def _withdraw(call: Call) -> dict[str, Any]:
+    asset = _asset(call)
+    required(call.params, "key")
+    amount = _affordable(call, asset)
+    refid = new_id("F")
+    call.account.enter("withdrawal", refid, asset.name, -amount, Decimal(0), call.now)
+    call.account.withdrawals[refid] = {
+        "method": _method(asset),
+        "aclass": "currency",
+        "asset": asset.name,
+        "refid": refid,
+        "txid": "",
+        "info": "fake-address",
+        "amount": amount_text(asset.name, amount),
+        "fee": amount_text(asset.name, Decimal(0)),
+        "time": int(call.now),
+        "status": "Pending",
+        "key": call.params["key"],
+    }
+    return {"refid": refid}
+
+
+def _withdraw_status(call: Call) -> list[dict[str, Any]]:
+    wanted = _asset(call).name if call.params.get("asset") else None
+    found = [each for each in call.account.withdrawals.values() if wanted in (None, each["asset"])]
+    return [dict(each) for each in reversed(found)]
+
+
+def _withdraw_cancel(call: Call) -> bool:
+    found = call.account.withdrawals.get(required(call.params, "refid"))
+    if found is None or found["status"] != "Pending":
+        raise Refused("EFunding:Unknown reference id")
+    found["status"] = "Canceled"
+    call.account.enter("withdrawal", found["refid"], found["asset"], Decimal(found["amount"]), Decimal(0), call.now)
+    return True
+
+
+def _wallet_transfer(call: Call) -> dict[str, Any]:
+    asset = _asset(call)
+    required(call.params, "from")
+    required(call.params, "to")
+    refid = new_id("B")
+    call.account.enter("transfer", refid, asset.name, -_affordable(call, asset), Decimal(0), call.now)
+    return {"refid": refid}
+
+
+def _asset(call: Call) -> Asset:
+    return find_asset(required(call.params, "asset"), "EFunding:Unknown asset")
+
+
+def _method(asset: Asset) -> str:
+    return _METHODS.get(asset.name, "Bank Transfer")
+
+
+def _affordable(call: Call, asset: Asset) -> Decimal:
+    amount = positive(call.params, "amount")
+    rules = call.exchange.rules
+    is_checked = call.account.is_counted if rules.check_funds is None else rules.check_funds
+    if is_checked and amount > call.account.available(asset.name, rules.taker_fee):
+        raise Refused("EFunding:Invalid amount")
+    return amount
+
+
+FUNDING: dict[str, Callable[[Call], Any]] = {
+    "DepositAddresses": _deposit_addresses,
+    "DepositMethods": _deposit_methods,
+    "DepositStatus": _deposit_status,
+    "WalletTransfer": _wallet_transfer,
+    "Withdraw": _withdraw,
+    "WithdrawAddresses": _withdraw_addresses,
+    "WithdrawCancel": _withdraw_cancel,
+    "WithdrawInfo": _withdraw_info,
+    "WithdrawMethods": _withdraw_methods,
+    "WithdrawStatus": _withdraw_status,
+}

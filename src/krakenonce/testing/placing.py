@@ -1,0 +1,162 @@
+"""From the parameters of AddOrder and its kin to an order, with Kraken's checks on the way."""
+
+from __future__ import annotations
+
+from decimal import ROUND_DOWN, Decimal
+from typing import TYPE_CHECKING, Any
+
+from krakenonce.testing.arguments import check_cl_ord_id, invalid, listed, moment, positive, required, rfc3339, whole
+from krakenonce.testing.order import Order
+from krakenonce.testing.request import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from krakenonce.testing.call import Call
+    from krakenonce.testing.markets import Pair
+
+__all__ = ["check_deadline", "check_mode", "check_new", "check_price", "check_volume", "order_from"]
+
+_SIDES = ("buy", "sell")
+_KINDS = ("market", "limit")
+_FLAGS = ("post", "fcib", "fciq", "nompp", "viqc")
+_TIMES = ("GTC", "IOC", "FOK", "GTD")
+_LOT = Decimal("0.00000001")
+
+
+def order_from(call: Call, pair: Pair, params: Mapping[str, Any]) -> Order:
+    """Return the order that the parameters describe; it is not placed.
+
+    Args:
+        call: Whose it is, and when.
+        pair: What is traded.
+        params: Those of AddOrder, or one line of AddOrderBatch.
+
+    Raises:
+        Refused: Naming the first parameter that Kraken would not take.
+    """
+    side, kind = required(params, "type"), required(params, "ordertype")
+    if side not in _SIDES:
+        raise invalid("type")
+    if kind not in _KINDS:
+        raise invalid("ordertype")
+    _refuse_what_is_missing_here(params)
+    flags, timeinforce = _flags(params, kind), _timeinforce(params)
+    price = positive(params, "price") if kind == "limit" else Decimal(0)
+    order = Order(
+        owner=call.account,
+        pair=pair,
+        side="buy" if side == "buy" else "sell",
+        kind=kind,
+        volume=positive(params, "volume"),
+        price=price,
+        opened=call.now,
+        touched=call.now,
+        timeinforce=timeinforce,
+        expires=_expires(params, timeinforce, call.now),
+        flags=flags,
+        userref=whole(params, "userref") or None,
+        cl_ord_id=check_cl_ord_id(params),
+        close=_close(params),
+        visible_from=call.now + call.hidden_for,
+    )
+    if order.cl_ord_id is not None and (order.userref is not None or order.close):
+        raise invalid("cl_ord_id")
+    if "viqc" in flags:
+        order.volume = _volume_for(call, order)
+    check_price(order)
+    check_volume(order)
+    return order
+
+
+def check_price(order: Order) -> None:
+    """Refuse a price with more digits than the pair has."""
+    if order.kind == "limit" and order.price % order.pair.tick:
+        pair = order.pair
+        raise Refused(
+            f"EOrder:Invalid price:{pair.altname} price can only be specified up to {pair.price_decimals} decimals."
+        )
+
+
+def check_volume(order: Order) -> None:
+    """Refuse a volume with too many digits, and an order that is too small."""
+    if order.volume % _LOT:
+        raise invalid("volume")
+    if order.volume < order.pair.minimum:
+        raise Refused("EOrder:Order minimum not met")
+    if order.kind == "limit" and order.volume * order.price < order.pair.cost_minimum:
+        raise Refused("EOrder:Cost minimum not met")
+
+
+def check_deadline(call: Call, params: Mapping[str, Any]) -> None:
+    """Refuse an order whose ``deadline`` has passed, or lay too near or too far ahead when it came in."""
+    deadline = rfc3339(params, "deadline")
+    if deadline is None:
+        return
+    if call.now > deadline:
+        raise Refused("EService:Deadline elapsed")
+    rules = call.exchange.rules
+    if not rules.min_deadline <= deadline - call.received <= rules.max_deadline:
+        raise invalid("deadline")
+
+
+def check_mode(call: Call, *, is_post_only: bool) -> None:
+    """Refuse orders where the exchange takes none, or only those that rest."""
+    status = call.exchange.rules.status
+    if status == "cancel_only" or (status == "post_only" and not is_post_only):
+        raise Refused(f"EService:Market in {status} mode")
+
+
+def check_new(call: Call, order: Order) -> None:
+    """Refuse an order in a mode that takes none, and one whose ``cl_ord_id`` an open order has."""
+    check_mode(call, is_post_only="post" in order.flags)
+    names = {each.cl_ord_id for each in call.account.orders.values()} - {None}
+    if order.cl_ord_id in names:
+        raise Refused(call.exchange.rules.duplicate_cl_ord_id_error)
+
+
+def _refuse_what_is_missing_here(params: Mapping[str, Any]) -> None:
+    """Margin and orders that begin later are not in the fake; to ignore them would be worse than to refuse."""
+    if params.get("leverage", "none") not in ("none", "", "0", "1"):
+        raise invalid("leverage")
+    if params.get("starttm", "0") not in ("0", ""):
+        raise invalid("starttm")
+
+
+def _flags(params: Mapping[str, Any], kind: str) -> tuple[str, ...]:
+    flags = tuple(listed(params, "oflags"))
+    wrong_for_kind = "post" if kind == "market" else "viqc"
+    if wrong_for_kind in flags or not set(flags) <= set(_FLAGS):
+        raise invalid("oflags")
+    return flags
+
+
+def _timeinforce(params: Mapping[str, Any]) -> str:
+    text = params.get("timeinforce") or "GTC"
+    if text not in _TIMES:
+        raise invalid("timeinforce")
+    return str(text)
+
+
+def _expires(params: Mapping[str, Any], timeinforce: str, now: float) -> float:
+    expires = moment(params, "expiretm", now)
+    if (timeinforce == "GTD" and not expires) or 0 < expires <= now:
+        raise invalid("expiretm")
+    return expires
+
+
+def _close(params: Mapping[str, Any]) -> str:
+    close = params.get("close")
+    if close is None:
+        return ""
+    if not isinstance(close, dict) or not close.get("ordertype"):
+        raise invalid("close")
+    kind = str(close["ordertype"]).replace("-", " ")
+    prices = " -> limit ".join(str(close[name]) for name in ("price", "price2") if close.get(name))
+    return f"close position @ {kind} {prices}"
+
+
+def _volume_for(call: Call, order: Order) -> Decimal:
+    """Return what the given amount of the quote currency buys at the best price."""
+    levels = call.exchange.books[order.pair.name].levels("sell" if order.side == "buy" else "buy")
+    return (order.volume / levels[0].price).quantize(_LOT, ROUND_DOWN)

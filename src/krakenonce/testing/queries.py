@@ -1,0 +1,206 @@
+"""The methods that tell what an account has and did."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from krakenonce.testing.arguments import invalid, is_on, listed, required, whole
+from krakenonce.testing.markets import PAIRS, amount_text, find_asset, find_pair
+from krakenonce.testing.order import LedgerEntry, Order, Trade
+from krakenonce.testing.request import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from krakenonce.testing.call import Call
+
+__all__ = ["QUERIES"]
+
+_PAGE = 50
+_MOST_ASKED = 50
+
+
+def _balance(call: Call) -> dict[str, Any]:
+    return {asset: amount_text(asset, amount) for asset, amount in call.account.balances.items()}
+
+
+def _balance_ex(call: Call) -> dict[str, Any]:
+    fee = call.exchange.rules.taker_fee
+    return {
+        asset: {
+            "balance": amount_text(asset, amount),
+            "hold_trade": amount_text(asset, call.account.held(asset, fee)),
+        }
+        for asset, amount in call.account.balances.items()
+    }
+
+
+def _trade_balance(call: Call) -> dict[str, Any]:
+    worth = sum((_in_dollars(call, asset) * held for asset, held in call.account.balances.items()), Decimal(0))
+    total, nothing = f"{worth:.4f}", "0.0000"
+    return {
+        "eb": total,
+        "tb": total,
+        "m": nothing,
+        "uv": nothing,
+        "n": nothing,
+        "c": nothing,
+        "v": nothing,
+        "e": total,
+        "mf": total,
+    }
+
+
+def _in_dollars(call: Call, asset: str) -> Decimal:
+    """Return what one of an asset is worth: by its pair with the dollar, for the euro by way of bitcoin."""
+    if asset == "ZUSD":
+        return Decimal(1)
+    books = call.exchange.books
+    if asset == "ZEUR":
+        return books["XXBTZUSD"].reference / books["XXBTZEUR"].reference
+    with_dollar = [pair for pair in PAIRS.values() if pair.base.name == asset and pair.quote.name == "ZUSD"]
+    return books[with_dollar[0].name].reference if with_dollar else Decimal(0)
+
+
+def _trade_volume(call: Call) -> dict[str, Any]:
+    pairs = [find_pair(name).name for name in listed(call.params, "pair")]
+    rules = call.exchange.rules
+
+    def shown(fee: Decimal) -> dict[str, Any]:
+        percent = f"{fee * 100:.4f}"
+        return {"fee": percent, "minfee": percent, "maxfee": percent, "nextfee": None, "tiervolume": "0.0000"}
+
+    answer: dict[str, Any] = {"currency": "ZUSD", "volume": "0.0000"}
+    if pairs:
+        answer["fees"] = {name: shown(rules.taker_fee) for name in pairs}
+        answer["fees_maker"] = {name: shown(rules.maker_fee) for name in pairs}
+    return answer
+
+
+def _open_orders(call: Call) -> dict[str, Any]:
+    with_trades = is_on(call.params, "trades")
+    found = _visible(call, call.account.orders.values())
+    return {"open": {order.txid: order.shown(with_trades=with_trades) for order in found}}
+
+
+def _closed_orders(call: Call) -> dict[str, Any]:
+    by_opening = call.params.get("closetime") == "open"
+    found = _visible(call, call.account.done.values())
+    times = {order.txid: order.opened if by_opening else order.closed for order in found}
+    chosen = _between(call, times)
+    with_trades = is_on(call.params, "trades")
+    shown = {txid: call.account.done[txid].shown(with_trades=with_trades) for txid in _page(call, chosen)}
+    return {"closed": shown} if is_on(call.params, "without_count") else {"closed": shown, "count": len(chosen)}
+
+
+def _query_orders(call: Call) -> dict[str, Any]:
+    wanted = _asked_ids(call, "txid")
+    orders = [order for order in map(call.account.find, wanted) if order is not None]
+    found = _visible(call, orders, names=("userref",))
+    if not found:
+        raise Refused(call.exchange.rules.unknown_order_error)
+    with_trades = is_on(call.params, "trades")
+    return {order.txid: order.shown(with_trades=with_trades) for order in found}
+
+
+def _trades_history(call: Call) -> dict[str, Any]:
+    trades = call.account.trades
+    chosen = _between(call, {txid: trade.time for txid, trade in trades.items()})
+    with_ledgers = is_on(call.params, "ledgers")
+    shown = {txid: trades[txid].shown(with_ledgers=with_ledgers) for txid in _page(call, chosen)}
+    return {"trades": shown} if is_on(call.params, "without_count") else {"trades": shown, "count": len(chosen)}
+
+
+def _query_trades(call: Call) -> dict[str, Any]:
+    found = _all_of(call.account.trades, _asked_ids(call, "txid"), "EQuery:Unknown trade")
+    return {trade.txid: trade.shown() for trade in found}
+
+
+def _open_positions(call: Call) -> dict[str, Any]:  # noqa: ARG001 - there is no margin here
+    return {}
+
+
+def _ledgers(call: Call) -> dict[str, Any]:
+    assets = {find_asset(name).name for name in listed(call.params, "asset") if name != "all"}
+    kind = call.params.get("type") or "all"
+    entries = {
+        txid: entry
+        for txid, entry in call.account.ledger.items()
+        if (not assets or entry.asset in assets) and kind in ("all", entry.kind)
+    }
+    chosen = _between(call, {txid: entry.time for txid, entry in entries.items()})
+    shown = {txid: entries[txid].shown() for txid in _page(call, chosen)}
+    return {"ledger": shown} if is_on(call.params, "without_count") else {"ledger": shown, "count": len(chosen)}
+
+
+def _query_ledgers(call: Call) -> dict[str, Any]:
+    wanted = _asked_ids(call, "id")
+    found = _all_of(call.account.ledger, wanted, "EQuery:Unknown ledger")
+    return {txid: entry.shown() for txid, entry in zip(wanted, found, strict=True)}
+
+
+_T = TypeVar("_T", Trade, LedgerEntry)
+
+
+def _all_of(there: dict[str, _T], wanted: list[str], error: str) -> list[_T]:
+    if not set(wanted) <= set(there):
+        raise Refused(error)
+    return [there[txid] for txid in wanted]
+
+
+def _asked_ids(call: Call, name: str) -> list[str]:
+    wanted = listed(call.params, name)
+    if not 1 <= len(wanted) <= _MOST_ASKED:
+        raise invalid(name)
+    return wanted
+
+
+def _visible(call: Call, orders: Iterable[Order], names: tuple[str, ...] = ("cl_ord_id", "userref")) -> list[Order]:
+    """Return those that may be seen by now and have the ``cl_ord_id`` or ``userref`` asked for."""
+    wanted = {name: call.params[name] for name in names if call.params.get(name)}
+    return [
+        order
+        for order in orders
+        if order.visible_from <= call.now and all(str(getattr(order, name)) == value for name, value in wanted.items())
+    ]
+
+
+def _between(call: Call, times: dict[str, float]) -> list[str]:
+    """Return the ids from after ``start`` until ``end``, each a time or one of the ids, the newest first."""
+
+    def bound(name: str, default: float) -> float:
+        text = required(call.params, name) if call.params.get(name) else ""
+        if text in times:
+            return times[text]
+        try:
+            return float(text) if text else default
+        except ValueError:
+            raise invalid(name) from None
+
+    start, end = bound("start", float("-inf")), bound("end", float("inf"))
+    newest_first = sorted(times, key=lambda txid: times[txid])[::-1]
+    return [txid for txid in newest_first if start < times[txid] <= end]
+
+
+def _page(call: Call, ids: list[str]) -> list[str]:
+    offset = whole(call.params, "ofs")
+    if offset < 0:
+        raise invalid("ofs")
+    return ids[offset : offset + _PAGE]
+
+
+QUERIES: dict[str, Callable[[Call], Any]] = {
+    "Balance": _balance,
+    "BalanceEx": _balance_ex,
+    "ClosedOrders": _closed_orders,
+    "Ledgers": _ledgers,
+    "OpenOrders": _open_orders,
+    "OpenPositions": _open_positions,
+    "QueryLedgers": _query_ledgers,
+    "QueryOrders": _query_orders,
+    "QueryTrades": _query_trades,
+    "TradeBalance": _trade_balance,
+    "TradeVolume": _trade_volume,
+    "TradesHistory": _trades_history,
+}

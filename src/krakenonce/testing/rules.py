@@ -1,0 +1,117 @@
+"""How strict the fake Kraken is, and what it says where Kraken's documents leave the choice open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from typing import Any, Literal, get_args
+
+from krakenonce.errors import ConfigError
+
+__all__ = ["Rules", "Status", "Tier"]
+
+Status = Literal["online", "maintenance", "cancel_only", "post_only"]
+Tier = Literal["starter", "intermediate", "pro"]
+_Failure = Literal["error only", "result null", "result {}"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Rules:
+    """Switches; each may be set at any time, also while the server runs.
+
+    Args:
+        status: The mode that SystemStatus tells and that gates orders.
+        tier: Whose rate limits hold; ``None`` for no limits.
+        closed_orders_cost: What ClosedOrders costs in the REST counter: 1 or 2.
+        max_in_flight: How many requests of a key may be in flight at once; 0 for any number.
+        lockout_after: After how many invalid keys, signatures or nonces in a row a key is locked out; 0 for never.
+        lockout_within: Seconds within which they have to come.
+        lockout_seconds: How long the lockout lasts.
+        sig_before_nonce: Whether the signature is checked before the nonce is compared.
+        failed_sig_consumes_nonce: Whether a request with a bad signature uses up its nonce.
+        window_includes_edge: Whether a window of N lets in the nonce that is exactly N below the last one.
+        window_allows_duplicates: Whether a window lets in a nonce that was accepted before.
+        check_funds: Whether orders have to be paid for; ``None``: only by accounts that were given balances.
+        taker_fee: Part of the cost that the incoming order pays.
+        maker_fee: Part of the cost that the resting order pays.
+        min_deadline: Seconds that a deadline has to lie ahead when the order comes in, at least.
+        max_deadline: The same, at most.
+        failure: The form of an answer that is an error.
+        otp_error: What a missing or wrong ``otp`` is answered with.
+        duplicate_cl_ord_id_error: What a ``cl_ord_id`` that is in use is answered with.
+        unknown_order_error: What an order that is not there is answered with.
+    """
+
+    status: Status = "online"
+    tier: Tier | None = None
+    closed_orders_cost: int = 1
+    max_in_flight: int = 0
+    lockout_after: int = 0
+    lockout_within: float = 60.0
+    lockout_seconds: float = 900.0
+    sig_before_nonce: bool = True
+    failed_sig_consumes_nonce: bool = False
+    window_includes_edge: bool = False
+    window_allows_duplicates: bool = True
+    check_funds: bool | None = None
+    taker_fee: Decimal = Decimal("0.0026")
+    maker_fee: Decimal = Decimal("0.0016")
+    min_deadline: float = 2.0
+    max_deadline: float = 60.0
+    failure: _Failure = "error only"
+    otp_error: str = "EAPI:Invalid otp"
+    duplicate_cl_ord_id_error: str = "EOrder:Duplicate cl_ord_id"
+    unknown_order_error: str = "EOrder:Unknown order"
+
+    def change(self, /, **wanted: Any) -> None:
+        """Set some of the rules, all or none of them.
+
+        Raises:
+            ConfigError: There is no such rule, or it cannot have this value.
+        """
+        names = [each.name for each in fields(self)]
+        for name, value in wanted.items():
+            if name not in names:
+                raise ConfigError(f"There is no rule {name!r}; there are: {', '.join(names)}.")
+            wanted[name] = self._checked(name, value)
+        for name, value in wanted.items():
+            setattr(self, name, value)
+
+    def described(self) -> dict[str, Any]:
+        """Return the rules as JSON has them."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: str(value) if isinstance(value, Decimal) else value for name, value in values.items()}
+
+    def _checked(self, name: str, value: Any) -> Any:
+        choices = {
+            "status": get_args(Status),
+            "tier": (*get_args(Tier), None),
+            "failure": get_args(_Failure),
+            "check_funds": (True, False, None),
+        }
+        if name in choices:
+            if value not in choices[name]:
+                raise ConfigError(f"The rule {name!r} is one of {', '.join(map(repr, choices[name]))}.")
+            return value
+        return _like(name, getattr(self, name), value)
+
+
+def _like(name: str, present: object, value: Any) -> Any:
+    """Return *value* in the type that the rule has now."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    match present:
+        case bool() if isinstance(value, bool):
+            return value
+        case int() if not isinstance(present, bool) and is_number and isinstance(value, int):
+            return value
+        case float() if is_number:
+            return float(value)
+        case str() if isinstance(value, str):
+            return value
+        case Decimal():
+            try:
+                if 0 <= Decimal(str(value)) < 1:
+                    return Decimal(str(value))
+            except ArithmeticError:
+                pass
+    raise ConfigError(f"The rule {name!r} cannot be {value!r}; it is a {type(present).__name__}, such as {present}.")

@@ -1,0 +1,686 @@
+"""The shared counters: threads, processes, forks, lockouts, damage and reboots; and Kraken's side as a model."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import heapq
+import itertools
+import math
+import os
+import random
+import struct
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from krakenonce.clock import SystemClock
+from krakenonce.errors import NonceStoreError
+from krakenonce.kraken.limiter import Booking, Limiter
+from krakenonce.kraken.limits import TIERS, Tier, engine_cost, pair_hash, rest_cost
+from krakenonce.kraken.limits import Order as Known
+from krakenonce.lanes.naming import fingerprint
+from krakenonce.testing.clock import ManualClock
+
+from ..lanes.helpers import in_child, start_child
+from .test_limits import ROUNDING, highest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEY = "a key"
+STARTER, PRO = TIERS["starter"], TIERS["pro"]
+NOW = Booking(0.0, 0.0)
+ORDER = {"pair": "XBTUSD"}
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that stands still."""
+    return ManualClock()
+
+
+@pytest.fixture(params=["file", "memory"])
+def limiter(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[Limiter]:
+    """A limiter of each kind."""
+    made = Limiter(tmp_path / "state" if request.param == "file" else None, clock=clock)
+    yield made
+    made.close()
+
+
+def path_in(directory: Path, key: str = KEY) -> Path:
+    """Where the state of a key is."""
+    return directory / f"kraken_limits_{fingerprint(key)}.bin"
+
+
+def at_once(limiter: Limiter, tier: Tier = STARTER, method: str = "Balance", **params: object) -> int:
+    """Book calls until one would have to wait; return how many need not."""
+    for count in itertools.count():
+        if limiter.book(KEY, tier, method, params, 0).wait:
+            return count
+    raise AssertionError
+
+
+class Exchange:
+    """Kraken's counters, after its pages: costs are added as calls arrive, by the true ages of the orders."""
+
+    def __init__(self, tier: Tier) -> None:
+        self.tier = tier
+        self.costs: dict[object, list[tuple[float, float]]] = {}
+        self.orders: dict[str, tuple[str, float]] = {}
+
+    def receive(self, now: float, method: str, params: dict[str, Any], pair: str, order: str) -> None:
+        """Take a call."""
+        ages = {name: Known(pair_hash(its), now - since) for name, (its, since) in self.orders.items() if name == order}
+        for counter, cost in engine_cost(method, {**params, "pair": pair}, ages).items():
+            self.costs.setdefault(counter, []).append((now, cost))
+        self.costs.setdefault("REST", []).append((now, rest_cost(method)))
+        if method == "CancelOrder":
+            self.orders.pop(order, None)
+        elif method == "AddOrder" or order in self.orders:
+            self.orders[order] = (pair, now)
+
+    def check(self) -> None:
+        """No counter was ever above its maximum, and there was something to count."""
+        tier = self.tier
+        for counter, arrivals in self.costs.items():
+            is_rest = counter == "REST"
+            peak = highest(arrivals, tier.rest_decay if is_rest else tier.engine_decay)
+            assert 1 <= peak <= (tier.rest_max if is_rest else tier.engine_max) + ROUNDING
+
+
+class Bot:
+    """Calls at random, sent at the times they were booked for, up to a second late, answered after another while."""
+
+    def __init__(self, tier: Tier, seed: int) -> None:
+        self.exchange = Exchange(tier)
+        self.clock = ManualClock()
+        self.limiter = Limiter(None, clock=self.clock)
+        self._random = random.Random(seed)
+        self._events: list[tuple[float, int, Any]] = []
+        self._ids = itertools.count()
+        self._open: dict[str, str] = {}  # orders the bot may change, and their pairs
+        self._late = 0.0
+        self._arrived: dict[str, float] = {}  # calls for one order do not overtake one another
+
+    def now(self) -> float:
+        """The time since boot, in seconds."""
+        return self.clock.boot_ns() / 1e9
+
+    def at(self, time: float, action: Any) -> None:
+        """Do something later."""
+        heapq.heappush(self._events, (time, next(self._ids), action))
+
+    def run_until(self, time: float) -> None:
+        """Let time pass, and what is due happen."""
+        while self._events and self._events[0][0] <= time:
+            due, _, action = heapq.heappop(self._events)
+            self.clock.pass_time(max(0.0, due - self.now()))
+            action()
+        if time < math.inf:
+            self.clock.pass_time(max(0.0, time - self.now()))
+
+    def call(self) -> None:
+        """Book one call, and send it if it need not wait too long."""
+        choose = self._random.choice
+        method = choose(["AddOrder", "AddOrder", "AmendOrder", "CancelOrder", "CancelOrder", "Balance", "Ledgers"])
+        params: dict[str, Any] = {}
+        pair = order = ""
+        if method == "AddOrder":
+            order, pair = f"order {next(self._ids)}", choose(["XBTUSD", "ETHUSD"])
+            params = {"pair": pair} | ({"cl_ord_id": order} if choose([True, False]) else {})
+        elif method in ("AmendOrder", "CancelOrder"):
+            if not self._open:
+                return
+            order = choose(list(self._open))
+            pair, params = self._open[order], {"txid": order}
+        booking = self.limiter.book(KEY, self.exchange.tier, method, params, 40)
+        if booking.wait > 40:
+            return
+        if self._random.random() < 0.1:  # calls are late for a while, and then on time again
+            self._late = choose([0, 1, self._random.random()])
+        arrival = max(self.now() + booking.wait + self._late, self._arrived.get(order, 0))
+        self._arrived[order] = arrival if order else 0
+        if method == "CancelOrder":
+            del self._open[order]
+        elif "cl_ord_id" in params:
+            self._open[order] = pair
+        self.at(arrival, lambda: self.exchange.receive(self.now(), method, params, pair, order))
+        if method in ("AddOrder", "AmendOrder"):
+            self.at(arrival + self._random.random(), lambda: self.answered(method, pair, order))
+
+    def answered(self, method: str, pair: str, order: str) -> None:
+        """Tell the limiter of an order placed or amended."""
+        self.limiter.placed(KEY, pair if method == "AddOrder" else "", [order])
+        if method == "AddOrder":
+            self._open.setdefault(order, pair)
+
+
+@pytest.mark.parametrize("tier", TIERS.values(), ids=lambda tier: tier.name)
+@pytest.mark.parametrize("pace", [0.05, 0.4, 3])
+def test_kraken_never_has_a_reason_to_refuse(tier: Tier, pace: float) -> None:
+    """A bot that trades as fast as it is let, or slower, keeps every counter of Kraken within its maximum."""
+    for seed in range(5):
+        bot = Bot(tier, seed)
+        for _ in range(400):
+            bot.run_until(bot.now() + bot._random.expovariate(1 / pace))
+            bot.call()
+        bot.run_until(math.inf)
+        bot.exchange.check()
+
+
+def test_calls_beyond_the_maximum_are_given_a_time(limiter: Limiter, clock: ManualClock) -> None:
+    """Everybody is told at once how long to wait; as time passes, the waits become shorter."""
+    assert at_once(limiter) == 14
+    waits = [limiter.book(KEY, STARTER, "Balance", {}, 60).wait for _ in range(3)]
+    assert waits == pytest.approx([1, 1 + 1 / 0.33, 1 + 2 / 0.33])
+    clock.pass_time(1)
+    assert limiter.book(KEY, STARTER, "Balance", {}, 60).wait == pytest.approx(3 / 0.33)
+
+
+def test_keys_and_pairs_have_counters_of_their_own(limiter: Limiter) -> None:
+    """The REST counter is the key's, the engine's is the key's and pair's; neither stands in the other's way."""
+    assert at_once(limiter) == 14
+    assert at_once(limiter, method="AddOrder", pair="XBT/USD") == 59
+    assert limiter.book(KEY, STARTER, "AddOrder", {"pair": "xbtusd"}, 0).wait > 0
+    assert limiter.book(KEY, STARTER, "AddOrder", {"pair": "ETHUSD"}, 0) == NOW
+    assert limiter.book("another key", STARTER, "Balance", {}, 0) == NOW
+    assert limiter.book("another key", STARTER, "AddOrder", ORDER, 0) == NOW
+
+
+def test_a_call_with_two_counters_waits_for_both(limiter: Limiter, clock: ManualClock) -> None:
+    """An amend that waits for the engine still counts at the REST counter when it is sent."""
+    assert at_once(limiter, method="AddOrder", pair="XBTUSD") == 59
+    for _ in range(20):
+        limiter.book(KEY, STARTER, "AddOrder", ORDER, 60)
+    wait = limiter.book(KEY, STARTER, "AmendOrder", {"txid": "OA", **ORDER}, 60).wait
+    assert wait == pytest.approx(21)
+    clock.pass_time(wait)
+    assert at_once(limiter) == 13
+
+
+def test_nothing_is_booked_when_the_wait_is_too_long(tmp_path: Path, clock: ManualClock) -> None:
+    """A call that is not going to be sent leaves no trace, in the counters or among the orders."""
+    limiter = Limiter(tmp_path, clock=clock)
+    while not limiter.book(KEY, STARTER, "Balance", {}, 3).wait > 3:
+        pass
+    before = path_in(tmp_path).read_bytes()
+    wait = limiter.book(KEY, STARTER, "AmendOrder", {"cl_ord_id": "mine", **ORDER}, 3).wait
+    assert wait > 3
+    assert path_in(tmp_path).read_bytes() == before
+    assert limiter.book(KEY, STARTER, "AmendOrder", {"cl_ord_id": "mine", **ORDER}, wait) == Booking(wait, 0.0)
+
+
+def test_a_batch_of_cancels_does_not_wait_for_the_engine(limiter: Limiter) -> None:
+    """Kraken accepts it over the threshold; everybody else then waits until the counter has come down."""
+    limiter.placed(KEY, "XBTUSD", [f"O{number}" for number in range(50)])
+    batch = {"orders": [f"O{number}" for number in range(50)]}
+    assert limiter.refused(KEY, PRO, "CancelOrderBatch", batch) == pytest.approx(2)  # for the REST counter alone
+    assert limiter.book(KEY, Tier("patient", 60, 1, 60, 1), "CancelOrderBatch", batch, 0) == NOW
+    assert limiter.book(KEY, STARTER, "AddOrder", ORDER, 0).wait == pytest.approx(400 + 1 - 60 + 1)
+
+
+def test_krakens_worked_example(limiter: Limiter, clock: ManualClock) -> None:
+    """An order, an amend after 7 seconds and a cancel 36 seconds later cost 1, 3 and 4, with the pair told once."""
+    slow = Tier("slow", 100, 1, 100, 1e-9)  # the engine's reserve is next to nothing, and so is what decays
+    limiter.book(KEY, slow, "AddOrder", ORDER, 0)
+    limiter.placed(KEY, "XBTUSD", ["OA", "mine"])
+    clock.pass_time(7)
+    limiter.book(KEY, slow, "AmendOrder", {"txid": "OA"}, 0)
+    limiter.placed(KEY, "", ["OA"])
+    clock.pass_time(36)
+    limiter.book(KEY, slow, "CancelOrder", {"txid": "OA"}, 0)
+    assert at_once(limiter, slow, "AddOrder", pair="XBTUSD") == 100 - 8
+
+
+def test_the_age_of_an_order_is_known_to_everybody(tmp_path: Path, clock: ManualClock) -> None:
+    """What one process has placed costs another the age's points to cancel, and nothing after 300 seconds."""
+    ours, theirs = Limiter(tmp_path, clock=clock), Limiter(tmp_path, clock=clock)
+    ours.placed(KEY, "XBTUSD", ["OA"])
+    assert at_once(theirs, STARTER, "CancelOrder", txid="OA") == 59 // 8
+    clock.pass_time(300)
+    assert at_once(ours, STARTER, "AddOrder", pair="XBTUSD") == 59
+    assert theirs.book(KEY, STARTER, "CancelOrder", {"txid": "OA"}, 0) == NOW
+
+
+def test_hundreds_of_young_orders_are_known(limiter: Limiter) -> None:
+    """Nobody has to guess the age of an order because many others were placed after it, some of them twice."""
+    ids = [f"O{number}" for number in range(300)]
+    limiter.placed(KEY, "XBTUSD", ids)
+    for _ in range(5):
+        limiter.placed(KEY, "", [*ids[:150], "never placed"])
+    limiter.book(KEY, STARTER, "CancelOrderBatch", {"orders": [*ids, "never placed"]}, 0)
+    assert limiter.book(KEY, STARTER, "AddOrder", ORDER, 0).wait == pytest.approx(8 * 300 + 1 - 60 + 1)
+
+
+def test_an_order_still_under_way_counts_as_new(limiter: Limiter, clock: ManualClock) -> None:
+    """Who cancels an order before it, or its amend, was answered pays for an order that has just come."""
+    limiter.book(KEY, STARTER, "AddOrder", {"cl_ord_id": "mine", **ORDER}, 0)
+    clock.pass_time(299)
+    limiter.book(KEY, STARTER, "AmendOrder", {"cl_ord_id": "mine"}, 0)
+    clock.pass_time(4)
+    assert at_once(limiter, STARTER, "CancelOrder", cl_ord_id="mine") == 59 // 8
+
+
+def test_an_amend_that_waits_makes_its_order_new_when_it_is_sent(limiter: Limiter, clock: ManualClock) -> None:
+    """The order's age counts from the time the amend may arrive, not from its booking."""
+    limiter.placed(KEY, "XBTUSD", ["OA"])
+    for _ in range(20):
+        limiter.book(KEY, STARTER, "Balance", {}, 60)
+    wait = limiter.book(KEY, STARTER, "AmendOrder", {"txid": "OA"}, 60).wait
+    assert wait > 10
+    clock.pass_time(wait + 1 + 4.9)
+    assert limiter.book(KEY, STARTER, "CancelOrder", {"txid": "OA"}, 0) == NOW
+    assert at_once(limiter, STARTER, "AddOrder", pair="XBTUSD") == 59 - 8
+
+
+def test_a_refusal_makes_everybody_wait(tmp_path: Path, clock: ManualClock) -> None:
+    """Kraken's word counts: all who share the counter wait until it has come down from its maximum."""
+    ours, theirs = Limiter(tmp_path, clock=clock), Limiter(tmp_path, clock=clock)
+    assert ours.refused(KEY, STARTER, "Balance", {}) == pytest.approx(1 / 0.33 + 1)
+    assert theirs.book(KEY, STARTER, "Balance", {}, 0).wait == pytest.approx(1 / 0.33 + 1)
+    assert theirs.book(KEY, STARTER, "AddOrder", ORDER, 0) == NOW
+    assert ours.refused(KEY, PRO, "AddOrder", ORDER) == pytest.approx(1 / 3.75 + 1)
+    assert theirs.book(KEY, PRO, "AddOrder", ORDER, 0).wait == pytest.approx(1 / 3.75 + 1)
+
+
+def test_a_refusal_takes_no_booking_back(limiter: Limiter) -> None:
+    """A counter that is already higher than its maximum is not lowered to it."""
+    for _ in range(30):
+        limiter.book(KEY, STARTER, "Balance", {}, 100)
+    wait = limiter.book(KEY, STARTER, "Balance", {}, 0).wait
+    assert limiter.refused(KEY, STARTER, "Balance", {}) == pytest.approx(wait)
+    assert limiter.book(KEY, STARTER, "Balance", {}, 0).wait == pytest.approx(wait)
+
+
+@pytest.mark.parametrize(("tier", "method"), [(None, "Balance"), (STARTER, "CancelOrder")])
+def test_a_refusal_at_a_counter_that_is_not_known(limiter: Limiter, tier: Tier | None, method: str) -> None:
+    """Then a few seconds have to do, as Kraken says."""
+    assert limiter.refused(KEY, tier, method, {}) == 5
+
+
+def test_a_lockout_closes_the_key_for_everybody(tmp_path: Path, clock: ManualClock) -> None:
+    """With limits or without, through every limiter, until it ends; other keys go on. Nothing is booked meanwhile."""
+    ours, theirs = Limiter(tmp_path, clock=clock), Limiter(tmp_path, clock=clock)
+    ours.book(KEY, STARTER, "Balance", {}, 0)
+    ours.lock_out(KEY, 900)
+    before = path_in(tmp_path).read_bytes()
+    clock.pass_time(899)
+    for tier in (STARTER, None):
+        assert theirs.book(KEY, tier, "Balance", {}, 1e9) == pytest.approx((1, 1))
+    assert theirs.book("another key", STARTER, "Balance", {}, 0) == NOW
+    assert path_in(tmp_path).read_bytes() == before
+    clock.pass_time(1)
+    for tier in (STARTER, None):
+        assert theirs.book(KEY, tier, "Balance", {}, 0) == NOW
+
+
+def test_a_lockout_is_not_shortened(limiter: Limiter) -> None:
+    """A shorter one changes nothing, a longer one counts, and nobody is locked out for more than a day."""
+    for seconds, left in ((900, 900), (60, 900), (1000, 1000), (-1, 1000), (math.nan, 1000), (math.inf, 86_400)):
+        limiter.lock_out(KEY, seconds)
+        assert limiter.book(KEY, None, "Balance", {}, 0).locked_out == pytest.approx(left)
+
+
+def test_a_key_without_limits_needs_no_file(tmp_path: Path) -> None:
+    """Nothing is opened or made for a key whose tier is not given, nor by making a limiter."""
+    limiter = Limiter(tmp_path / "state")
+    assert limiter.book(KEY, None, "Balance", {}, 0) == NOW
+    assert not (tmp_path / "state").exists()
+
+
+def test_the_file_takes_its_space_at_once(tmp_path: Path) -> None:
+    """It is private, is named without the key, and does not grow later."""
+    limiter = Limiter(tmp_path / "state")
+    limiter.book(KEY, STARTER, "Balance", {}, 0)
+    [file] = (tmp_path / "state").iterdir()
+    size = file.stat().st_size
+    limiter.placed(KEY, "XBTUSD", [f"O{number}" for number in range(10_000)])
+    for number in range(3000):
+        limiter.book(KEY, STARTER, "AddOrder", {"pair": f"{number}USD"}, 1e9)
+    assert (file.stat().st_size, file.stat().st_mode & 0o777) == (size, 0o600)
+    assert file == path_in(tmp_path / "state")
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+
+
+def open_here(path: Path) -> int:
+    """How many descriptors of this process lead to a file."""
+    found = 0
+    for fd in os.listdir("/dev/fd"):
+        with contextlib.suppress(OSError):  # the one that lists them is gone by now
+            found += os.path.samestat(os.fstat(int(fd)), path.stat())
+    return found
+
+
+def test_few_files_stay_open(tmp_path: Path) -> None:
+    """A thousand accounts do not need a thousand descriptors, and none of them is forgotten."""
+    limiter = Limiter(tmp_path)
+    before = len(os.listdir("/dev/fd"))
+    for _ in range(2):
+        for number in range(200):
+            limiter.book(f"key {number}", STARTER, "Ledgers", {}, 0)
+    assert len(os.listdir("/dev/fd")) - before == 64
+    assert open_here(path_in(tmp_path, "key 199")) == open_here(path_in(tmp_path, "key 136")) == 1
+    for number in range(200):
+        assert limiter.book(f"key {number}", STARTER, "Balance", {}, 0) == NOW
+        assert limiter.book(f"key {number}", Tier("tiny", 5.9, 0.1, 1, 1), "Balance", {}, 0).wait > 0
+    limiter.close()
+    assert len(os.listdir("/dev/fd")) == before
+    assert limiter.book("key 1", STARTER, "Balance", {}, 0) == NOW
+
+
+def numbers(offset: int, *values: float) -> tuple[int, bytes]:
+    """Numbers written at a place in the file."""
+    return offset, struct.pack(f"<{len(values)}d", *values)
+
+
+UNTIL, REST = 16, 24  # where the file has the end of the lockout and the REST counter
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        (0, b"garbage!"),
+        (0, b"KNLIMIT2"),
+        (0, random.Random(1).randbytes(120_000)),
+        (24, random.Random(2).randbytes(120_000)),
+        *(numbers(REST, level, 1) for level in (math.nan, -math.inf, math.inf, -1, 1e300)),
+        *(numbers(REST, 15, at) for at in (math.nan, math.inf, -1, 1e12)),
+        *(numbers(UNTIL, until) for until in (math.nan, math.inf, -1, 1e12)),
+    ],
+    ids=lambda damage: f"{damage[0]}:{damage[1][:16].hex()}",
+)
+def test_a_damaged_file_counts_as_empty(tmp_path: Path, damage: tuple[int, bytes]) -> None:
+    """Whatever it holds, calls go on and are counted."""
+    limiter = Limiter(tmp_path)
+    limiter.lock_out(KEY, 0.000_001)
+    with path_in(tmp_path).open("r+b") as file:
+        file.seek(damage[0])
+        file.write(damage[1])
+    assert at_once(limiter) == 14
+    limiter.placed(KEY, "XBTUSD", ["OA"])
+    assert limiter.book(KEY, STARTER, "CancelOrder", {"txid": "OA"}, 1e9).locked_out == 0
+
+
+@pytest.mark.parametrize("size", [0, 10, 16, 30, 40, 60, 1000])
+def test_a_file_cut_short_counts_as_empty(tmp_path: Path, size: int, clock: ManualClock) -> None:
+    """What is missing was never booked; what comes is counted."""
+    limiter = Limiter(tmp_path, clock=clock)
+    limiter.book(KEY, STARTER, "AddOrder", ORDER, 0)
+    os.truncate(path_in(tmp_path), size)
+    assert at_once(limiter) == 14
+    assert at_once(limiter, method="AddOrder", pair="XBTUSD") in (58, 59)
+
+
+def test_a_deleted_file_is_made_anew(tmp_path: Path, clock: ManualClock) -> None:
+    """A running limiter notices, and shares the new file with those that come later."""
+    limiter = Limiter(tmp_path, clock=clock)
+    assert at_once(limiter) == 14
+    path_in(tmp_path).unlink()
+    for _ in range(7):
+        assert limiter.book(KEY, STARTER, "Balance", {}, 0) == NOW
+    assert at_once(Limiter(tmp_path, clock=clock)) == 7
+
+
+@pytest.mark.parametrize("boots", [("boot 1", "boot 2"), ("", "")], ids=["told", "not told"])
+def test_a_reboot_empties_the_counters(tmp_path: Path, clock: ManualClock, boots: tuple[str, str]) -> None:
+    """Times of another boot mean nothing: also if the system does not tell which boot it is."""
+    clock.reboot(boots[0])
+    clock.pass_time(1_000_000)
+    limiter = Limiter(tmp_path, clock=clock)
+    assert at_once(limiter) == 14
+    limiter.lock_out(KEY, 900)
+    clock.reboot(boots[1])
+    assert at_once(Limiter(tmp_path, clock=clock)) == 14
+
+
+def test_a_reboot_ends_a_lockout(tmp_path: Path, clock: ManualClock) -> None:
+    """Within one boot a restarted program is still locked out; the next boot begins anew."""
+    Limiter(tmp_path, clock=clock).lock_out(KEY, 900)
+    assert Limiter(tmp_path, clock=clock).book(KEY, STARTER, "Balance", {}, 0).locked_out
+    clock.reboot()
+    assert Limiter(tmp_path, clock=clock).book(KEY, STARTER, "Balance", {}, 0) == NOW
+
+
+@pytest.mark.parametrize("what", ["link", "directory", "parent"])
+def test_a_path_that_cannot_be_used(tmp_path: Path, what: str) -> None:
+    """Links and directories are refused; no message holds the key."""
+    path = path_in(tmp_path / "state")
+    path.parent.mkdir()
+    if what == "link":
+        path.symlink_to(tmp_path / "elsewhere")
+    elif what == "directory":
+        path.mkdir()
+    else:
+        path.parent.rmdir()
+        path.parent.write_text("a file")
+    with pytest.raises(NonceStoreError) as refusal:
+        Limiter(tmp_path / "state").book(KEY, STARTER, "Balance", {}, 0)
+    assert KEY not in str(refusal.value)
+
+
+def test_a_failing_disk_is_told_and_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says so, nothing stays locked, and the next call opens the file anew."""
+    limiter = Limiter(tmp_path)
+    limiter.book(KEY, STARTER, "Balance", {}, 0)
+
+    def fail(fd: int, data: bytes, offset: int) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", fail)
+        with pytest.raises(NonceStoreError) as failure:
+            limiter.book(KEY, STARTER, "Balance", {}, 0)
+        assert "cannot keep the rate limits in" in str(failure.value)
+        assert not is_locked(path_in(tmp_path))
+    assert at_once(limiter) == 13
+
+
+def test_a_disk_that_is_full_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that did not get all its space is not used; it is made anew when there is space."""
+    write = os.pwrite
+    limiter = Limiter(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", lambda fd, data, offset: write(fd, data[:4096], offset))
+        for _ in range(2):
+            with pytest.raises(NonceStoreError, match="free some space"):
+                limiter.book(KEY, STARTER, "Balance", {}, 0)
+    assert at_once(limiter) == 14
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody is inside the step just now."""
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+class Stopping(SystemClock):
+    """A clock that stops who asks it first, in the middle of the step, until told to go on."""
+
+    def __init__(self) -> None:
+        self.reached, self.go_on = threading.Event(), threading.Event()
+
+    def boot_ns(self) -> int:  # type: ignore[override]
+        """The time since boot, at last."""
+        if not self.reached.is_set():
+            self.reached.set()
+            self.go_on.wait()
+        return SystemClock.boot_ns()
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Iterator[tuple[Limiter, Stopping]]:
+    """A limiter that another thread is in the middle of, and the clock that lets it go on."""
+    clock = Stopping()
+    limiter = Limiter(tmp_path, clock=clock)
+    thread = threading.Thread(target=limiter.book, args=(KEY, STARTER, "Balance", {}, 0))
+    thread.start()
+    clock.reached.wait()
+    yield limiter, clock
+    clock.go_on.set()
+    thread.join()
+
+
+def test_a_fork_in_the_middle_of_anothers_step(stopped: tuple[Limiter, Stopping]) -> None:
+    """The child waits for the parent's thread as every process does, and then books on the same counter."""
+    limiter, clock = stopped
+    answer = start_child(lambda: at_once(limiter))
+    clock.go_on.set()
+    assert answer() == "13"
+
+
+def test_a_child_does_not_unlock_its_parents_step(stopped: tuple[Limiter, Stopping], tmp_path: Path) -> None:
+    """A child that comes and goes leaves the lock of the parent's thread alone."""
+    limiter, _ = stopped
+    assert is_locked(path_in(tmp_path))
+    assert in_child(limiter.close) == "None"
+    assert is_locked(path_in(tmp_path))
+
+
+def test_parent_and_child_share_the_counters(tmp_path: Path) -> None:
+    """What the child books counts for the parent, and the lock between them is the kernel's."""
+    limiter = Limiter(tmp_path)
+    limiter.book(KEY, STARTER, "Balance", {}, 0)
+    assert open_here(path_in(tmp_path)) == 1
+    assert in_child(lambda: open_here(path_in(tmp_path))) == "0"
+    assert in_child(lambda: [limiter.book(KEY, STARTER, "Balance", {}, 0).wait for _ in range(6)]) == str([0.0] * 6)
+    assert at_once(limiter) == 7
+
+
+def test_a_child_keeps_what_is_in_memory_to_itself() -> None:
+    """Without a directory, parent and child count on their own from the fork on."""
+    limiter = Limiter(None)
+    limiter.book(KEY, STARTER, "Balance", {}, 0)
+    assert in_child(lambda: at_once(limiter)) == "13"
+    assert at_once(limiter) == 13
+
+
+def test_a_signal_handler_inside_the_step_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call from a handler that interrupted the same in its thread is refused, for it would wait for itself."""
+    limiter = Limiter(tmp_path)
+
+    def interrupt() -> float:
+        with pytest.raises(NonceStoreError, match="signal handler"):
+            limiter.book(KEY, STARTER, "Balance", {}, 0)
+        return 1.0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(limiter, "_now", interrupt)
+        assert limiter.book(KEY, STARTER, "Balance", {}, 0) == NOW
+    assert limiter.book(KEY, STARTER, "Balance", {}, 0) == NOW
+
+
+class Remembering(SystemClock):
+    """A clock that tells what it told last to this thread: the time of a booking."""
+
+    def __init__(self) -> None:
+        self._told = threading.local()
+
+    def boot_ns(self) -> int:  # type: ignore[override]
+        """The time since boot."""
+        self._told.ns = SystemClock.boot_ns()
+        return int(self._told.ns)
+
+    def told(self) -> float:
+        """The last answer, in seconds."""
+        return float(self._told.ns) / 1e9
+
+
+def book_many(limiter: Limiter, clock: Remembering, count: int) -> list[tuple[float, float]]:
+    """Book calls of both kinds; return when each one may be sent, negative for the engine's, and what it costs."""
+    times = []
+    for _ in range(count):
+        for sign, cost, method in ((1, 2, "Ledgers"), (-1, 1, "AddOrder"), (1, 1, "Balance")):
+            wait = limiter.book(KEY, STARTER, method, ORDER, 1e9).wait
+            times.append((sign * (clock.told() + wait), float(cost)))
+    return times
+
+
+def check_times(times: list[tuple[float, float]]) -> None:
+    """All together, sent up to a second late, they keep within Kraken's maxima."""
+    assert highest([(t, cost) for t, cost in times if t > 0], 0.33) <= 15 - 0.33 + ROUNDING
+    assert highest([(-t, cost) for t, cost in times if t < 0], 1) <= 60 - 1 + ROUNDING
+
+
+def test_threads_share_the_counters(tmp_path: Path) -> None:
+    """Threads with one limiter or another, on one directory: all the booked times together fit."""
+    clock = Remembering()
+    limiters = [Limiter(tmp_path, clock=clock), Limiter(tmp_path, clock=clock)]
+    times: list[tuple[float, float]] = []
+    threads = [
+        threading.Thread(target=lambda limiter=limiter: times.extend(book_many(limiter, clock, 50)))
+        for limiter in limiters * 4
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(times) == 8 * 150
+    check_times(times)
+
+
+PROGRAM = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from pathlib import Path
+from krakenonce.kraken.limiter import Limiter
+from tests.kraken.test_limiter import KEY, Remembering, book_many
+clock = Remembering()
+limiter = Limiter(Path(sys.argv[1]), clock=clock)
+print("ready", flush=True)
+if sys.stdin.readline() == "book\\n":
+    print(book_many(limiter, clock, 100))
+else:
+    limiter.lock_out(KEY, 900)
+"""
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes of their own that wait for a word."""
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", PROGRAM, str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for process in running:
+        assert process.stdout
+        process.stdout.readline()
+    yield running
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def test_processes_share_the_counters(programs: list[subprocess.Popen[str]]) -> None:
+    """Processes that book on one key at the same time: all the booked times together fit."""
+    for process in programs:
+        assert process.stdin
+        process.stdin.write("book\n")
+        process.stdin.flush()
+    times: list[tuple[float, float]] = []
+    for process in programs:
+        times += eval(process.communicate()[0])  # noqa: S307 - our own numbers
+    assert len(times) == 3 * 300
+    check_times(times)
+
+
+def test_a_lockout_is_seen_by_other_processes(programs: list[subprocess.Popen[str]], tmp_path: Path) -> None:
+    """One process is locked out, and all are."""
+    limiter = Limiter(tmp_path)
+    assert limiter.book(KEY, STARTER, "Balance", {}, 0) == NOW
+    programs[0].communicate("lock out\n")
+    assert 800 < limiter.book(KEY, STARTER, "Balance", {}, 0).locked_out <= 900

@@ -1,0 +1,234 @@
+"""Costs and counters against the tables of Kraken's pages and a simple model of Kraken's side."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from krakenonce.kraken.limits import (
+    TIERS,
+    Charge,
+    Order,
+    Tier,
+    engine_cost,
+    level_now,
+    order_ids,
+    pair_hash,
+    rest_cost,
+    stable_hash,
+    young_ids,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+STARTER = TIERS["starter"]
+XBT, ETH = pair_hash("XBTUSD"), pair_hash("ETHUSD")
+HASH_OF_XBTUSD = 6668525282415666962
+ROUNDING = 1e-6
+
+
+def highest(arrivals: Iterable[tuple[float, float]], decay: float) -> float:
+    """Kraken's counter: rises by the cost of each call as it arrives, falls all the time; return its highest level."""
+    level = at = peak = 0.0
+    for time, cost in sorted(arrivals):
+        level = max(0.0, level - decay * (time - at)) + cost
+        at, peak = time, max(peak, level)
+    return peak
+
+
+def test_the_tiers_are_krakens() -> None:
+    """Maxima and decays of both counters as on Kraken's pages."""
+    assert TIERS == {
+        "starter": ("starter", 15, 0.33, 60, 1),
+        "intermediate": ("intermediate", 20, 0.5, 125, 2.34),
+        "pro": ("pro", 20, 1, 180, 3.75),
+    }
+
+
+@pytest.mark.parametrize(
+    ("cost", "methods"),
+    [
+        (0, "AddOrder CancelOrder"),
+        (1, "Balance BalanceEx TradeBalance QueryOrders GetApiKeyInfo GetWebSocketsToken Withdraw Earn/Strategies"),
+        (1, "AmendOrder EditOrder AddOrderBatch CancelOrderBatch CancelAll CancelAllOrdersAfter"),
+        (2, "Ledgers QueryLedgers TradesHistory QueryTrades OpenOrders ClosedOrders"),
+    ],
+)
+def test_rest_costs(cost: int, methods: str) -> None:
+    """Each private call costs what Kraken documents, the larger value where its sources differ."""
+    assert {rest_cost(method) for method in methods.split()} == {cost}
+
+
+AGES = [(0, 4.99), (5, 9.99), (10, 14.99), (15, 44.99), (45, 89.99), (90, 299.99), (300, 100_000)]
+
+
+@pytest.mark.parametrize(
+    ("method", "costs"),
+    [
+        ("AmendOrder", [4, 3, 2, 1, 1, 1, 1]),
+        ("EditOrder", [7, 6, 5, 3, 2, 1, 1]),
+        ("CancelOrder", [8, 6, 5, 4, 2, 1, 0]),
+    ],
+)
+def test_engine_costs_by_age(method: str, costs: list[int]) -> None:
+    """The fixed part and the part by age, at both ends of every column."""
+    for (youngest, oldest), cost in zip(AGES, costs, strict=True):
+        for age in (youngest, oldest):
+            known = {"OA": Order(XBT, age)}
+            assert engine_cost(method, {"txid": "OA"}, known) == ({XBT: cost} if cost else {})
+            if method == "EditOrder":
+                assert engine_cost(method, {"txid": "OA", "pair": "XBTUSD"}, known) == {XBT: cost}
+
+
+@pytest.mark.parametrize(
+    ("params", "cost"),
+    [({"orders": [{}] * 2}, 1), ({"orders": [{}] * 5}, 2.5), ({"orders": ({},) * 15}, 7.5), ({"orders": "[...]"}, 7.5)],
+)
+def test_a_batch_of_new_orders_costs_half_a_point_each(params: dict[str, Any], cost: float) -> None:
+    """Half of the number of orders; as for the largest batch, if they cannot be counted."""
+    assert engine_cost("AddOrderBatch", {"pair": "XBT/USD", **params}, {}) == {XBT: cost}
+
+
+def test_a_batch_of_cancels_costs_each_pair_its_orders() -> None:
+    """Each order by its age, each pair on its own; an order that is not known costs nothing."""
+    orders = {"OA": Order(XBT, 1), "OB": Order(XBT, 20), "OC": Order(ETH, 299), "OD": Order(ETH, 301)}
+    assert engine_cost("CancelOrderBatch", {"orders": [*orders, "OE"]}, orders) == {XBT: 12, ETH: 1}
+
+
+def test_krakens_worked_example() -> None:
+    """An order, an amend 7 seconds later and a cancel 36 seconds later make 8."""
+    add = engine_cost("AddOrder", {"pair": "XBTUSD"}, {})
+    amend = engine_cost("AmendOrder", {"txid": "OA"}, {"OA": Order(XBT, 7)})
+    cancel = engine_cost("CancelOrder", {"txid": "OA"}, {"OA": Order(XBT, 36)})
+    assert (add, amend, cancel) == ({XBT: 1}, {XBT: 3}, {XBT: 4})
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "cost"),
+    [
+        ("CancelOrder", {"txid": "OA"}, {}),
+        ("AmendOrder", {"txid": "OA"}, {}),
+        ("AmendOrder", {"txid": "OA", "pair": "xbt/usd"}, {XBT: 1}),
+        ("EditOrder", {"txid": "OA", "pair": "XBTUSD"}, {XBT: 1}),
+        ("AddOrder", {}, {}),
+        ("CancelAll", {}, {}),
+        ("CancelAllOrdersAfter", {"timeout": 60}, {}),
+        ("Balance", {"pair": "XBTUSD"}, {}),
+    ],
+)
+def test_what_is_not_known_costs_nothing(method: str, params: dict[str, Any], cost: dict[int, float]) -> None:
+    """An order that is not known has the fixed part only, and a call without a known pair nothing."""
+    assert engine_cost(method, params, {}) == cost
+
+
+def test_names_of_pairs() -> None:
+    """Case and the slash make no difference; an alias is another pair; the hash is the same in every process."""
+    assert pair_hash("xbt/usd") == pair_hash("XBTUSD") == stable_hash("XBTUSD") == HASH_OF_XBTUSD
+    assert pair_hash("XXBTZUSD") != pair_hash("XBTUSD")
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "old", "young"),
+    [
+        ("CancelOrder", {"txid": "OA"}, ["OA"], []),
+        ("CancelOrder", {"cl_ord_id": "mine"}, ["mine"], []),
+        ("CancelOrder", {"txid": 7}, ["7"], []),
+        ("AmendOrder", {"cl_ord_id": "mine"}, ["mine"], ["mine"]),
+        ("EditOrder", {"txid": "OA", "pair": "XBTUSD"}, ["OA"], []),
+        (
+            "CancelOrderBatch",
+            {"orders": ["OA", 7, {"txid": "OB"}], "cl_ord_ids": ["mine"]},
+            ["OA", "7", "OB", "mine"],
+            [],
+        ),
+        ("CancelOrderBatch", {"orders": "OA,OB"}, [], []),
+        ("AddOrder", {"pair": "XBTUSD", "cl_ord_id": "mine"}, [], ["mine"]),
+        ("AddOrder", {"pair": "XBTUSD"}, [], []),
+        ("AddOrderBatch", {"orders": [{"cl_ord_id": "a"}, {}, {"cl_ord_id": "b"}]}, [], ["a", "b"]),
+        ("QueryOrders", {"txid": "OA"}, [], []),
+    ],
+)
+def test_which_orders_a_call_names(method: str, params: dict[str, Any], old: list[str], young: list[str]) -> None:
+    """Those whose age decides the cost, and those that are new or as good as new after the call."""
+    assert (order_ids(method, params), young_ids(method, params)) == (old, young)
+
+
+def test_a_counter_falls_to_zero_and_stays_there() -> None:
+    """By its decay per second, never below zero."""
+    assert level_now(10, 100, 0.5, 104) == 8
+    assert level_now(10, 100, 0.5, 1000) == 0
+
+
+@pytest.mark.parametrize(
+    ("level", "at"),
+    [(math.nan, 5), (-1, 5), (math.inf, 5), (1e300, 5), (9, math.nan), (9, -1), (9, 11), (9, math.inf), (9, -math.inf)],
+)
+def test_impossible_values_count_as_an_empty_counter(level: float, at: float) -> None:
+    """Damage, or the time of another boot."""
+    assert level_now(level, at, 0.001, 10) == 0
+
+
+# Some calls of one kind in a row: how many, seconds since the one before, points (REST, engine), seconds late.
+BURSTS = st.tuples(
+    st.integers(1, 30),
+    st.sampled_from([0.0, 0.0, 0.1, 1.0, 3.0]) | st.floats(0, 60),
+    st.sampled_from([(1, 0), (2, 0), (0, 1), (0, 8), (0, 7.5), (1, 4), (1, 7)]),
+    st.sampled_from([0.0, 1.0]) | st.floats(0, 1),
+)
+
+
+@example(STARTER, [(15, 0.0, (1, 0), 1.0), (1, 0.0, (1, 0), 0.0)], 1e9)  # on time, after late ones
+@example(STARTER, [(9, 0.0, (0, 8), 0.0), (9, 0.0, (1, 4), 0.0), (1, 40.0, (1, 0), 0.0), (20, 0.0, (1, 0), 0.0)], 1e9)
+@given(st.sampled_from(list(TIERS.values())), st.lists(BURSTS, max_size=12), st.sampled_from([0.0, 5.0, 60.0, 1e9]))
+def test_krakens_counters_never_exceed_their_maxima(
+    tier: Tier, bursts: list[tuple[int, float, tuple[float, float], float]], longest: float
+) -> None:
+    """Whatever is booked and sent at its time, up to a second late: no counter of Kraken goes over its maximum."""
+    limits = ((tier.rest_max, tier.rest_decay), (tier.engine_max, tier.engine_decay))
+    now, levels = 1000.0, [(0.0, 0.0), (0.0, 0.0)]
+    arrivals: list[list[tuple[float, float]]] = [[], []]
+    for _, gap, points, late in (burst for burst in bursts for _ in range(burst[0])):
+        now += gap
+        charges = {
+            counter: Charge(level_now(*levels[counter], decay, now), points[counter], maximum, decay)
+            for counter, (maximum, decay) in enumerate(limits)
+            if points[counter]
+        }
+        wait = max(charge.wait for charge in charges.values())
+        if wait > longest:
+            continue
+        for counter, charge in charges.items():
+            levels[counter] = (charge.booked(wait), now)
+            arrivals[counter].append((now + wait + late, charge.cost))
+    for counter, (maximum, decay) in enumerate(limits):
+        assert highest(arrivals[counter], decay) <= maximum + ROUNDING
+
+
+@given(st.floats(5, 200), st.floats(0.1, 4), st.lists(st.tuples(st.floats(0, 20), st.sampled_from([0.5, 1, 2, 4]))))
+def test_first_come_first_served(maximum: float, decay: float, calls: list[tuple[float, float]]) -> None:
+    """At one counter, a later booking is never sent before an earlier one."""
+    now, level, before = 0.0, 0.0, 0.0
+    for gap, cost in calls:
+        charge = Charge(level_now(level, now, decay, now + gap), cost, maximum, decay)
+        now += gap
+        assert now + charge.wait >= before - ROUNDING
+        before, level = now + charge.wait, charge.booked(charge.wait)
+
+
+@pytest.mark.parametrize("tier", TIERS.values(), ids=lambda tier: tier.name)
+def test_nobody_waits_longer_than_needed(tier: Tier) -> None:
+    """Of many calls at once, the counter's worth goes out at once but for the reserve, the rest at its decay."""
+    level, waits = 0.0, []
+    for _ in range(100):
+        charge = Charge(level, 1, tier.rest_max, tier.rest_decay)
+        waits.append(charge.wait)
+        level = charge.booked(charge.wait)
+    at_once = math.floor(tier.rest_max - tier.rest_decay)
+    assert waits[:at_once] == [0] * at_once
+    for number, wait in enumerate(waits[at_once:], at_once + 1):
+        assert wait == pytest.approx((number - tier.rest_max) / tier.rest_decay + 1)
