@@ -45,6 +45,9 @@ def test_the_demo_shows_the_difference(shell: Shell, scratch: Path) -> None:
     assert (naive["killed"], ours["killed"]) == (1, 1)
     assert ours["in_flight_refused"] <= ours["in_flight"] <= 4
     assert list(scratch.iterdir()) == []
+    copied = figures["fan_out"]
+    assert (copied["placed"], copied["invalid_nonces"]) == (2 * copied["accounts"], 0)
+    assert copied["one_lock_seconds"] >= 0.05 * copied["accounts"]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

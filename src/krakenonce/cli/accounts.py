@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from krakenonce.errors import KrakenError, KrakenonceError
 from krakenonce.kraken.methods import PUBLIC
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from krakenonce.broker_manager import BrokerManager
@@ -47,9 +48,8 @@ def show_balances(
     """Print what accounts hold; all are asked, unless *found* has it."""
     accounts = list(accounts)
     if found is None:
-        outcomes = _fan_out(
-            accounts, state, base_url, lambda brokers, told: brokers.call_all("Balance", on_outcome=told)
-        )
+        with _brokers(accounts, state, base_url) as (brokers, told):
+            outcomes = brokers.call_all("Balance", on_outcome=told)
         for outcome in outcomes.values():
             if outcome.error is not None:
                 complain(f"{outcome.account}: {_message(outcome.error)}")
@@ -87,12 +87,8 @@ def call_all(
         raise click.UsageError(f"{method} is a public method, which needs no account: krakenonce call {method}")
     params = params_of(parameters)
     chosen = _chosen(load_accounts(os.environ, credentials), accounts)
-    outcomes = _fan_out(
-        chosen,
-        state,
-        base_url,
-        lambda brokers, told: brokers.call_all(method, params, within=within, on_outcome=told),
-    )
+    with _brokers(chosen, state, base_url) as (brokers, told):
+        outcomes = brokers.call_all(method, params, within=within, on_outcome=told)
     _print_json(outcomes)
 
 
@@ -137,15 +133,10 @@ def copy_order(
         if not chosen:
             raise click.UsageError("There are no users to copy an order to: give --accounts MASTER, or set up users")
     scale = _scale(scales, chosen)
-    outcomes = _fan_out(
-        chosen,
-        state,
-        base_url,
-        lambda brokers, told: brokers.copy_order(
-            order, [each.name for each in chosen], scale, within=within, on_outcome=told
-        ),
-    )
-    verdicts = {name: _verdict(outcome) for name, outcome in outcomes.items()}
+    with _brokers(chosen, state, base_url) as (brokers, told):
+        names = [each.name for each in chosen]
+        outcomes = brokers.copy_order(order, names, scale, within=within, on_outcome=told)
+        verdicts = {name: _verdict(outcome) for name, outcome in outcomes.items()}
     if as_json:
         write(
             to_json({name: {**_as_dict(outcomes[name]), "verdict": verdict} for name, (verdict, _) in verdicts.items()})
@@ -156,12 +147,11 @@ def copy_order(
         raise click.exceptions.Exit(1)
 
 
-def _fan_out(
-    accounts: list[Account],
-    state: str | None,
-    base_url: str,
-    work: Callable[[BrokerManager, Callable[[object], None]], dict[str, Outcome[Any]]],
-) -> dict[str, Outcome[Any]]:
+@contextlib.contextmanager
+def _brokers(
+    accounts: list[Account], state: str | None, base_url: str
+) -> Iterator[tuple[BrokerManager, Callable[[object], None]]]:
+    """Brokers for the accounts, and what to call with each outcome."""
     from krakenonce.broker_manager import BrokerManager
     from krakenonce.global_manager import GlobalKrakenNonceManager
     from krakenonce.manager import NonceManager
@@ -171,7 +161,7 @@ def _fan_out(
         BrokerManager(accounts, nonces=GlobalKrakenNonceManager(manager), base_url=base_url) as brokers,
         progress("accounts", len(accounts)) as told,
     ):
-        return work(brokers, told)
+        yield brokers, told
 
 
 def _chosen(there: Mapping[str, Account], names: str | None) -> list[Account]:

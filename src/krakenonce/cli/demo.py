@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from krakenonce.cli.demo_crew import Crew
+    from krakenonce.cli.demo_fan_out import FanOut
     from krakenonce.testing import FakeKraken
 
 __all__ = ["demo"]
@@ -90,11 +91,15 @@ def demo(as_json: bool) -> None:
     naive = _run("each client's own clock", None)
     with tempfile.TemporaryDirectory(prefix="krakenonce-demo-") as state:
         ours = _run("through krakenonce", state)
+    with tempfile.TemporaryDirectory(prefix="krakenonce-demo-") as state:
+        copied = _fan_out(state)
     if as_json:
-        write(to_json({"naive": _as_dict(naive), "krakenonce": _as_dict(ours)}))
+        write(to_json({"naive": _as_dict(naive), "krakenonce": _as_dict(ours), "fan_out": asdict(copied)}))
     else:
         _show(naive, ours)
-    if not ours.perfect:
+        write()
+        _show_fan_out(copied)
+    if not (ours.perfect and copied.perfect):
         complain(f"not every call through krakenonce was accepted {ours.failed or ''}: this is a bug, please report it")
         raise click.exceptions.Exit(1)
 
@@ -117,6 +122,13 @@ def _run(title: str, state: str | None) -> Figures:
         with Crew(job, PROCESSES, advance) as crew:
             crew.run()
     return _count(fake, crew)
+
+
+def _fan_out(state: str) -> FanOut:
+    from krakenonce.cli.demo_fan_out import ACCOUNTS, ROUND_TRIP, fan_out
+
+    print(f"one order to {ACCOUNTS} accounts, {ROUND_TRIP * 1000:.0f} ms away", file=sys.stderr)
+    return fan_out(state)
 
 
 def _count(fake: FakeKraken, crew: Crew) -> Figures:
@@ -168,3 +180,12 @@ def _show(*ways: Figures) -> None:
     write_table(("", "own clocks", "krakenonce"), [(name, *cells) for name, cells in rows.items()])
     for name, each in zip(("own clocks", "krakenonce"), ways, strict=True):
         write(f"{name}: in flight at the kill: {each.in_flight}, of them refused: {each.in_flight_refused}")
+
+
+def _show_fan_out(copied: FanOut) -> None:
+    rows = [
+        ("one lock for all accounts", f"{copied.one_lock_seconds:.2f}"),
+        ("side by side", f"{copied.side_by_side_seconds:.2f}"),
+    ]
+    write_table((f"one order to {copied.accounts} accounts", "time (s)"), rows)
+    write(f"{copied.placed} orders placed, {copied.invalid_nonces} calls with an invalid nonce")

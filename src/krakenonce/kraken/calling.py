@@ -38,7 +38,6 @@ from krakenonce.errors import (
     RequestNotSent,
     ServiceUnavailable,
     Throttled,
-    UnknownOrder,
 )
 from krakenonce.kraken.errors import advice, result_of
 from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep, Steps
@@ -139,8 +138,10 @@ class Calls:
                 else:
                     self._remember(exchange, result)
                     return result
-        except KrakenError as error:
-            if kind is Kind.ORDER and error.may_have_executed != "no":
+        except KrakenonceError as error:
+            if kind is Kind.CANCEL and tries.unanswered and error.may_have_executed == "no":
+                error.may_have_executed = "unknown"  # an earlier try may have been
+            if kind is Kind.ORDER and isinstance(error, KrakenError) and error.may_have_executed != "no":
                 error.order = SentOrder.of(exchange)
             raise
 
@@ -164,7 +165,7 @@ class Calls:
 
     def reconcile(self, order: SentOrder) -> Steps[Any]:
         """Find out what became of an order; see :func:`krakenonce.kraken.sent.reconcile`."""
-        return reconcile(self, order)
+        return reconcile(self, order, self._now)
 
     def _room(self, exchange: Exchange, tries: _Tries) -> Steps[None]:
         """Wait until the limits have room, before a number is taken."""
@@ -206,8 +207,6 @@ class Calls:
             tries.unanswered += 1
             yield from _pause_or_raise(tries.unanswered, error)
         else:
-            if isinstance(error, UnknownOrder) and tries.unanswered:
-                error.may_have_executed = "unknown"  # the first cancel may have left nothing to cancel
             raise error
         return None
 

@@ -12,14 +12,14 @@ from krakenonce.kraken.exchange import Exchange, Sleep, Steps
 from krakenonce.kraken.methods import Kind, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["LIFETIME", "Reconciled", "SentOrder", "prepared", "reconcile"]
 
 LIFETIME = 10.0  # seconds an order may take to reach the engine, if the caller does not say
 MARGIN = timedelta(seconds=3)  # after the deadline, for an order that is placed but not visible yet
 WITHOUT_DEADLINE = timedelta(seconds=90)  # Kraken's own, from a remark in its API specification
-SKEW = 60.0  # seconds by which our clock may be ahead of Kraken's, when orders are told by their time
+SKEW = 60.0  # seconds by which our clock may have changed since, when orders are told by their time
 POLL = 1.0  # seconds between two looks
 
 
@@ -98,10 +98,15 @@ def _with_id(order: Mapping[str, Any]) -> dict[str, Any]:
     return fields if taken else {**fields, "cl_ord_id": str(uuid.uuid4())}
 
 
-def reconcile(calls: _Calls, order: SentOrder) -> Steps[Reconciled]:
+def reconcile(calls: _Calls, order: SentOrder, clock: Callable[[], float]) -> Steps[Reconciled]:
     """Look for *order* until it is found, or until Kraken's own clock says that its deadline is over.
 
     Open orders are asked for before closed ones, so that one which is filled in between is not missed.
+
+    Args:
+        calls: The key's calls.
+        order: What to look for.
+        clock: This machine's clock, in seconds since 1970, by which *order* was signed.
 
     Raises:
         KrakenError: Kraken could not be asked; nothing is known.
@@ -111,7 +116,8 @@ def reconcile(calls: _Calls, order: SentOrder) -> Steps[Reconciled]:
         now = yield from _kraken_time(calls)  # before looking: what is not there after this moment never will be
         if until is None:
             until = now + WITHOUT_DEADLINE
-        found = yield from _find(calls, order)
+        ahead = max(0.0, clock() - now.timestamp())
+        found = yield from _find(calls, order, ahead + SKEW)
         if found and len(found) >= len(order.cl_ord_ids) > 0:
             return Reconciled(stands=True, orders=found)
         if now > until + MARGIN:
@@ -127,7 +133,7 @@ def _kraken_time(calls: _Calls) -> Steps[datetime]:
     return datetime.fromtimestamp(int(answer["unixtime"]), UTC)
 
 
-def _find(calls: _Calls, order: SentOrder) -> Steps[dict[str, dict[str, Any]]]:
+def _find(calls: _Calls, order: SentOrder, skew: float) -> Steps[dict[str, dict[str, Any]]]:
     found: dict[str, dict[str, Any]] = {}
     if order.cl_ord_ids:
         for cl_ord_id in order.cl_ord_ids:
@@ -139,7 +145,7 @@ def _find(calls: _Calls, order: SentOrder) -> Steps[dict[str, dict[str, Any]]]:
                 if these:
                     break
         return found
-    since = order.sent_at.timestamp() - SKEW if order.sent_at else 0.0
+    since = order.sent_at.timestamp() - skew if order.sent_at else 0.0
     listed = (yield from calls.private("OpenOrders", {}))["open"]
     listed |= yield from _closed_since(calls, int(since))
     return {txid: each for txid, each in listed.items() if _may_be(each, order, since)}

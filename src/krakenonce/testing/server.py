@@ -131,9 +131,13 @@ class FakeKrakenServer:
         runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=_GRACE)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port).start()
+            site = web.TCPSite(runner, self._host, self._port)
+            await site.start()
             listening.set_result(runner.addresses[0][1])
             await self._stopping.wait()
+            await site.stop()
+            for _ in range(3):  # what was accepted at the last moment becomes known to the runner, which closes it
+                await asyncio.sleep(0)
         finally:
             await runner.cleanup()
 

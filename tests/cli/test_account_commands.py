@@ -1,0 +1,194 @@
+"""Commands for many accounts, and for a key that Kraken refuses."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from krakenonce import NonceManager
+from krakenonce.testing import FakeKraken, FakeKrakenServer
+
+from .conftest import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .conftest import Shell
+
+ORDER = ("pair=XBTUSD", "type=buy", "ordertype=limit", "volume=0.1", "price=20000")
+NAMES = ["MASTER", "USER:alice", "USER:bob"]
+
+
+@pytest.fixture
+def fake() -> FakeKraken:
+    """A fake Kraken with MASTER and two users."""
+    fake = FakeKraken()
+    for name in NAMES:
+        fake.add_account(name, balances={"ZUSD": "5000.0000"})
+    return fake
+
+
+@pytest.fixture
+def url(fake: FakeKraken) -> Iterator[str]:
+    """Where it is."""
+    with FakeKrakenServer(fake) as server:
+        yield server.url
+
+
+@pytest.fixture
+def trader(shell: Shell, fake: FakeKraken) -> Shell:
+    """A shell with the credentials of all accounts."""
+    for each in fake.accounts.values():
+        prefix = f"KRAKEN_{each.name.replace(':', '_').upper()}_API_"
+        shell.env |= {f"{prefix}KEY": each.key, f"{prefix}SECRET": each.secret}
+    return shell
+
+
+def placed(fake: FakeKraken) -> list[str]:
+    """Whose orders the fake Kraken has taken."""
+    return sorted(each.account or "" for each in fake.arrivals if each.method == "AddOrder" and each.error is None)
+
+
+def test_one_call_for_all_accounts(trader: Shell, url: str) -> None:
+    """Each account's result under its name, as JSON."""
+    told = json.loads(trader.works("call-all", "Balance", "--base-url", url))
+    assert told == {name: {"result": {"ZUSD": "5000.0000"}} for name in NAMES}
+
+
+def test_one_call_for_some_accounts(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """Those named, each once; an account that fails says so and makes the exit code 1."""
+    (bob,) = (each for each in fake.accounts.values() if each.name == "USER:bob")
+    bob.permissions = frozenset()
+    done = trader.run("call-all", "OpenOrders", "--accounts", "bob,USER:bob,master", "--base-url", url)
+    told = json.loads(done.out)
+    assert (done.code, done.err, list(told)) == (1, "", ["USER:bob", "MASTER"])
+    assert told["MASTER"] == {"result": {"open": {}}}
+    assert told["USER:bob"]["error"] == "PermissionDenied"
+    assert told["USER:bob"]["may_have_executed"] == "no"
+
+
+@pytest.mark.parametrize("command", [["call-all", "Balance"], ["copy-order", *ORDER]], ids=lambda words: words[0])
+def test_a_wrong_account_stops_everything(
+    trader: Shell, shell: Shell, url: str, fake: FakeKraken, command: list[str]
+) -> None:
+    """Nothing is sent, and the message lists the accounts there are."""
+    said = trader.fails(1, *command, "--accounts", "alice,zoe", "--base-url", url)
+    assert said == "there is no account 'zoe': use one of MASTER, USER:alice, USER:bob"
+    assert fake.arrivals == []
+
+
+def test_without_credentials_there_is_nobody_to_call(shell: Shell) -> None:
+    """The message says which variables to set."""
+    for command in (["call-all", "Balance"], ["copy-order", *ORDER]):
+        assert "set KRAKEN_MASTER_API_KEY" in shell.fails(1, *command)
+
+
+def test_a_public_method_is_no_call_for_accounts(trader: Shell) -> None:
+    """The message names the other command."""
+    assert "krakenonce call Ticker" in trader.fails(2, "call-all", "Ticker")
+
+
+def test_a_copy_is_checked_only(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """--validate shows each user's order and places none; MASTER is not among them."""
+    header, *rows = trader.works(
+        "copy-order", *ORDER, "--validate", "--scale", "bob=0.5", "--base-url", url
+    ).splitlines()
+    assert header.split() == ["account", "order", "details"]
+    assert [row.split()[:5] for row in rows] == [
+        ["USER:alice", "valid", "buy", "0.10000000", "XBTUSD"],
+        ["USER:bob", "valid", "buy", "0.05000000", "XBTUSD"],
+    ]
+    assert not any(each.orders for each in fake.accounts.values())
+
+
+def test_a_copy_is_placed_once_for_each(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """All accounts named, MASTER too; --json has results and verdicts."""
+    words = ("copy-order", *ORDER, "--accounts", "MASTER,alice,bob", "--scale", "2", "--json", "--base-url", url)
+    told = json.loads(trader.works(*words))
+    assert [told[name]["verdict"] for name in NAMES] == ["placed"] * 3
+    assert "buy 0.20000000 XBTUSD" in told["MASTER"]["result"]["descr"]["order"]
+    assert placed(fake) == NAMES
+
+
+def test_a_copy_without_an_answer_is_looked_for(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """It stands, so it is no failure; a line on stderr says what takes a moment."""
+    fake.faults.add("AddOrder", "process_then_html", status=504)
+    done = trader.run("copy-order", *ORDER, "--accounts", "alice", "--base-url", url)
+    assert (done.code, done.out.splitlines()[1].split()[:2]) == (0, ["USER:alice", "placed"])
+    assert one_line(done.err) == "USER:alice: no answer, asking Kraken whether the order stands"
+    assert placed(fake) == ["USER:alice"]
+
+
+def test_a_copy_that_is_refused_is_a_failure(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """The account that cannot pay is told apart; the others have their orders."""
+    words = ("copy-order", *ORDER, "--scale", "bob=30", "--base-url", url)
+    done = trader.run(*words)
+    (alice, bob) = done.out.splitlines()[1:]
+    assert (done.code, alice.split()[1]) == (1, "placed")
+    assert "not placed" in bob
+    assert "EOrder:Insufficient funds" in bob
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--scale", "1", "--scale", "2"], 2, "Give one --scale for all accounts"),
+        (["--scale", "zoe=2"], 1, "there is no account 'zoe'"),
+        (["--within", "0"], 2, "0"),
+    ],
+    ids=["two scales", "a scale for nobody", "no time"],
+)
+def test_wrong_words_for_a_copy(
+    trader: Shell, url: str, fake: FakeKraken, words: list[str], code: int, message: str
+) -> None:
+    """They are said, and nothing is sent."""
+    assert message in trader.fails(code, "copy-order", *ORDER, *words, "--base-url", url)
+    assert fake.arrivals == []
+
+
+def test_a_wrong_scale_places_nothing(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """A factor that is no number is each account's own failure."""
+    done = trader.run("copy-order", *ORDER, "--scale", "much", "--base-url", url)
+    assert done.code == 1
+    assert done.out.count("the scale must be a number above 0") == 2
+    assert fake.arrivals == []
+
+
+def test_an_order_without_an_answer_names_its_id(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """`call AddOrder` tells by which cl_ord_id the order can be found."""
+    fake.faults.add("AddOrder", "process_then_cut")
+    done = trader.run("call", "AddOrder", *ORDER, "--base-url", url)
+    first, second = done.err.splitlines()
+    (order,) = next(each for each in fake.accounts.values() if each.name == "MASTER").orders.values()
+    assert (done.code, done.out) == (1, "")
+    assert str(order.cl_ord_id) in first
+    assert "sent, but no answer came" in second
+
+
+def test_a_poisoned_key_is_adopted(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """The command tells each refusal and warns; afterwards the key works, and others stay near the clock."""
+    master = next(each for each in fake.accounts.values() if each.name == "MASTER")
+    master.last_nonce = 2**62
+    assert "krakenonce adopt" in trader.fails(1, "balance", "--base-url", url)
+    done = trader.run("adopt", "--yes", "--base-url", url)
+    refused, higher, warning = done.err.splitlines()
+    assert done.code == 0
+    assert "going higher" in refused
+    assert "going higher" in higher
+    assert "warning: every other tool that uses the key of MASTER is locked out" in warning
+    assert str(master.last_nonce) in done.out
+    assert "ZUSD" in trader.works("balance", "--base-url", url)
+    assert NonceManager(trader.env["KRAKENONCE_STATE_DIR"]).scope_of(master.key) in done.out
+    trader.works("balance", "--account", "alice", "--base-url", url)
+    alice = next(each for each in fake.accounts.values() if each.name == "USER:alice")
+    assert alice.last_nonce < 2**61
+
+
+def test_adopting_asks_first(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """Without --yes and without somebody to answer, nothing is done."""
+    done = trader.run("adopt", "--base-url", url)
+    assert (done.code, done.out) == (130, "")
+    assert "locked out for good" in done.err
+    assert fake.arrivals == []
