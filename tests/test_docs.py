@@ -47,7 +47,7 @@ def environment(fake: tuple[FakeKrakenServer, FakeAccount], tmp_path: Path) -> d
         "KRAKENONCE_STATE_DIR": str(tmp_path / "state"),
         "KRAKEN_URL": server.url,
         "CALLS": "30",
-        "TIER": "none",
+        "KRAKEN_MASTER_API_TIER": "none",
         "PYTHONWARNINGS": "error",
     }
 

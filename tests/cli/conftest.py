@@ -53,7 +53,7 @@ class Shell:
         with process:
             out, err = (text or "" for text in process.communicate())
         for name, value in self.env.items():
-            if name.startswith("KRAKEN_") and value:
+            if name.endswith(("_API_KEY", "_API_SECRET")) and value:
                 assert value not in out + err, f"{name} was shown"
         return Done(process.returncode, out, err)
 

@@ -136,7 +136,7 @@ def test_the_fake_kraken_is_ready_to_paste(shell: Shell, number: signal.Signals)
     """Its export lines and its last line work as printed; a signal ends it with 0 and a line of counts."""
     process = shell.start("fake-kraken")
     assert process.stdout is not None
-    lines = [process.stdout.readline() for _ in range(8)]
+    lines = [process.stdout.readline() for _ in range(11)]
     exports = [shlex.split(line) for line in lines[1:-1]]
     shell.env |= dict(word.split("=", 1) for export, word in exports if export == "export")
     program, *words = shlex.split(lines[-1])
@@ -159,7 +159,7 @@ def test_the_fake_kraken_for_programs(shell: Shell) -> None:
     process.terminate()
     done = shell.end(process)
     assert (done.code, json.loads(done.out)) == (0, {"calls": 0, "accepted": 0, "invalid_nonce": 0})
-    assert list(first["accounts"]["MASTER"]) == ["api_key", "api_secret"]
+    assert list(first["accounts"]["MASTER"]) == ["api_key", "api_secret", "api_tier"]
 
 
 def test_a_port_in_use(shell: Shell, fake: Fake) -> None:

@@ -85,10 +85,10 @@ def fake_kraken(
 
 
 def _introduce(fake: FakeKraken, url: str, as_json: bool) -> None:
-    """Print where it is, and the keys, which open nothing else."""
-    accounts = fake.accounts.values()
+    """Print where it is, and the keys, which open nothing else; clients need not keep limits that it has not."""
+    accounts, tier = fake.accounts.values(), fake.rules.tier or "none"
     if as_json:
-        keys = {each.name: {"api_key": each.key, "api_secret": each.secret} for each in accounts}
+        keys = {each.name: {"api_key": each.key, "api_secret": each.secret, "api_tier": tier} for each in accounts}
         write(" ".join(to_json({"url": url, "accounts": keys}).split()))
         return
     write(f"fake Kraken at {url}, until Ctrl-C")
@@ -96,4 +96,5 @@ def _introduce(fake: FakeKraken, url: str, as_json: bool) -> None:
         variable = f"KRAKEN_{each.name.replace(':', '_').upper()}_API"
         write(f"export {variable}_KEY={each.key}")
         write(f"export {variable}_SECRET={each.secret}")
+        write(f"export {variable}_TIER={tier}")
     write(f"krakenonce balance --all --base-url {url}")

@@ -8,7 +8,7 @@ import functools
 import time
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
-from krakenonce.errors import CallTimeout, KrakenError, KrakenonceError
+from krakenonce.errors import KrakenError, KrakenonceError
 from krakenonce.kraken import orders, queries
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep
@@ -191,12 +191,11 @@ class AsyncKraken:
             raise
 
     async def _do(self, step: Step, timeout: float, until: float | None) -> dict[str, Any] | None:
-        left = seconds_left(until)
         if isinstance(step, Sleep):
-            if left is not None and step.seconds >= left:
-                raise CallTimeout("The time given for the call ran out before it was sent.")
+            seconds_left(until, step.seconds)
             await asyncio.sleep(step.seconds)
             return None
+        left = seconds_left(until)
         if isinstance(step, PublicExchange):
             return await self._transport.send(step.request(), timeout if left is None else min(timeout, left))
         return await self._exchange(step, timeout, left, until)

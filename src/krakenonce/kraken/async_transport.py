@@ -99,7 +99,6 @@ async def _leave(session: aiohttp.ClientSession | None, owner: tuple[int, asynci
         # that both processes share, and the parent would wait for its answers for ever.
         if session.connector is not None:
             session.connector._closed = True
-        session.detach()
     elif loop.is_closed() or loop is asyncio.get_running_loop():
         await session.close()
 

@@ -121,16 +121,16 @@ def limiter_of(manager: NonceManager) -> Limiter:
         return limiter
 
 
-def seconds_left(until: float | None) -> float | None:
+def seconds_left(until: float | None, needed: float = 0.0) -> float | None:
     """Return the seconds until *until* on the monotonic clock, None for ever.
 
     Raises:
-        CallTimeout: There are none left.
+        CallTimeout: There are not more than *needed* left.
     """
     if until is None:
         return None
     left = until - time.monotonic()
-    if left <= 0:
+    if left <= needed:
         raise CallTimeout("The time given for the call ran out before it was sent.")
     return left
 
