@@ -175,6 +175,28 @@ def test_the_tutorial_s_bot_runs_three_times_at_once(environment: dict[str, str]
     assert told == ["refused: 0\n"] * 3
 
 
+def test_the_tutorial_s_bot_survives_kill_9(
+    fake: tuple[FakeKrakenServer, FakeAccount], environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Step 5: one of two is killed in the middle of its calls and started again; nobody is refused."""
+    (program,) = blocks(ROOT / "docs" / "tutorial.md", "python")
+    (tmp_path / "mybot.py").write_text(program)
+
+    def start(calls: int) -> subprocess.Popen[str]:
+        settings = environment | {"CALLS": str(calls)}
+        return subprocess.Popen(
+            [sys.executable, "mybot.py"], env=settings, cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        )
+
+    victim, other = start(100_000), start(200)
+    while len(fake[0].fake.arrivals) < 50:
+        assert victim.poll() is None
+    with victim:
+        victim.kill()
+    again = start(50)
+    assert [bot.communicate()[0] for bot in (other, again)] == ["refused: 0\n"] * 2
+
+
 def test_every_command_is_in_the_reference() -> None:
     """A command that is not documented is not finished."""
     page = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")

@@ -230,6 +230,7 @@ HALF = b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\nConnection: close\r\n\r\n{"err
 ECHO = f"HTTP/1.1 403 No\r\nContent-Length: {len(KEY) + 9}\r\n\r\nBad key: {KEY}".encode()
 MOVED = b"HTTP/1.1 307 Moved\r\nLocation: /0/private/AddOrder\r\nContent-Length: 0\r\n\r\n"
 JSON_503 = OK.replace(b"200 OK", b"503 Busy")
+NOT_HTTP = b"220 mail.example.org ESMTP\r\n\r\n"
 LIST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
 
 
@@ -241,6 +242,7 @@ LIST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
         (MOVED, "307"),
         (JSON_503, "503"),
         (LIST, "200"),
+        (NOT_HTTP, "no answer"),
     ],
 )
 def test_other_answers_are_unknown_outcomes(answer: bytes, told: str) -> None:

@@ -117,6 +117,22 @@ def test_a_batch_can_be_only_checked(twin: Twin, rich: FakeAccount) -> None:
     assert rich.orders == {}
 
 
+def test_orders_that_got_no_answer_are_asked_for(twin: Twin, rich: FakeAccount, fake: FakeKraken) -> None:
+    """The error of either client finds out about one order and about a batch, open or filled."""
+    for name, args in (
+        ("add_order", ("XBTUSD", "buy", "0.001", "30000")),
+        ("add_order", ("XBTUSD", "buy", "0.001")),
+        ("add_orders", ("XBTUSD", [LIMIT, {"type": "buy", "ordertype": "market", "volume": "0.001"}])),
+    ):
+        there = {*rich.orders, *rich.done}
+        fake.faults.add("any", "process_then_html", status=504)
+        with pytest.raises(errors.OutcomeUnknown) as caught:
+            twin(name, *args)
+        found = twin.wait(caught.value.reconcile())
+        assert (found.stands, set(found.orders)) == (True, {*rich.orders, *rich.done} - there)
+        assert twin("reconcile", caught.value.order).orders.keys() == found.orders.keys()
+
+
 def test_an_order_is_amended_by_either_id(twin: Twin, rich: FakeAccount) -> None:
     """Volume and price change in place."""
     placed = twin("add_order", "XBTUSD", "buy", "0.001", "30000")
@@ -135,6 +151,21 @@ def test_an_order_is_cancelled_by_either_id(twin: Twin, rich: FakeAccount) -> No
     with pytest.raises(errors.UnknownOrder) as caught:
         twin("cancel_order", first.txid)
     assert caught.value.may_have_executed == "no"
+
+
+def test_a_cancel_that_was_repeated_never_says_that_it_was_not_executed(
+    twin: Twin, rich: FakeAccount, fake: FakeKraken
+) -> None:
+    """The first try was executed and its answer lost; what the second is told does not make that undone."""
+    for error in (errors.UnknownOrder, errors.PermissionDenied):
+        placed = twin("add_order", "XBTUSD", "buy", "0.001", "30000")
+        fake.faults.add("CancelOrder", "process_then_cut")
+        if error is errors.PermissionDenied:
+            fake.faults.add("CancelOrder", "error", error="EGeneral:Permission denied")
+        with pytest.raises(error) as caught:
+            twin("cancel_order", placed.txid)
+        assert rich.orders == {}
+        assert caught.value.may_have_executed == "unknown"
 
 
 @pytest.mark.parametrize("name", ["cancel_order", "amend_order"])

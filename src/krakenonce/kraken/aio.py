@@ -198,15 +198,13 @@ class AsyncKraken:
         left = seconds_left(until)
         if isinstance(step, PublicExchange):
             return await self._transport.send(step.request(), timeout if left is None else min(timeout, left))
-        return await self._exchange(step, timeout, left, until)
+        return await self._exchange(step, timeout, until)
 
-    async def _exchange(
-        self, step: Exchange, timeout: float, left: float | None, until: float | None
-    ) -> dict[str, Any]:
+    async def _exchange(self, step: Exchange, timeout: float, until: float | None) -> dict[str, Any]:
         if "nonce" in step.params:  # the caller has the turn
             return await self._transport.send(step.request(self._session.key, None, time.time()), timeout)
         async with contextlib.AsyncExitStack() as turn:
-            for lane in self._session.turn(left):
+            for lane in self._session.turn(until):
                 await turn.enter_async_context(lane)
             left = seconds_left(until)
             request = self._session.sign(step)

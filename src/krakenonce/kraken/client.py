@@ -240,13 +240,13 @@ class Kraken:
         left = seconds_left(until)
         if isinstance(step, PublicExchange):
             return self._transport.send(step.request(), timeout if left is None else min(timeout, left))
-        return self._exchange(step, timeout, left, until)
+        return self._exchange(step, timeout, until)
 
-    def _exchange(self, step: Exchange, timeout: float, left: float | None, until: float | None) -> dict[str, Any]:
+    def _exchange(self, step: Exchange, timeout: float, until: float | None) -> dict[str, Any]:
         if "nonce" in step.params:  # the caller has the turn
             return self._transport.send(step.request(self._session.key, None, time.time()), timeout)
         with contextlib.ExitStack() as turn:
-            for lane in self._session.turn(left):
+            for lane in self._session.turn(until):
                 turn.enter_context(lane)
             left = seconds_left(until)
             return self._transport.send(self._session.sign(step), timeout if left is None else min(timeout, left))

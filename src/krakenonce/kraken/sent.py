@@ -60,8 +60,8 @@ class Reconciled(NamedTuple):
     """What became of an order.
 
     Args:
-        stands: True: it was placed, and may be filled, cancelled or still open; False: it was not placed and cannot be
-            any more; None: it has no ``cl_ord_id``, and *orders* may be it or not.
+        stands: True: it was placed, and may be filled, cancelled or still open; of a batch at least one of its orders.
+            False: it was not placed and cannot be any more. None: it has no ``cl_ord_id``; *orders* may be it or not.
         orders: The orders found, by Kraken's id, as OpenOrders and ClosedOrders describe them.
     """
 

@@ -15,6 +15,8 @@ from krakenonce.kraken.limiter import Limiter
 from krakenonce.kraken.limits import TIERS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from krakenonce.lanes import Lane
     from krakenonce.manager import NonceManager
 
@@ -83,13 +85,20 @@ class Session:
             self._calls = Calls(self.key.key, limiter, self._tier, self._max_wait, self._on_invalid_nonce)
         return self._calls
 
-    def turn(self, timeout: float | None) -> list[Lane]:
-        """Return the lanes to hold during a call, in the order in which to take them."""
+    def turn(self, until: float | None) -> Iterator[Lane]:
+        """Yield the lanes to hold during a call; each is to be taken before the next is asked for.
+
+        Args:
+            until: When it is too late, on the monotonic clock; None: never.
+
+        Raises:
+            CallTimeout: It is too late.
+        """
         self.key.secret()  # nobody should wait for a turn that cannot be used
-        if self._serialization == "off":
-            return []
-        lane = self.manager.lane(self.key.key, timeout)
-        return [self.manager.lane(timeout=timeout), lane] if self._serialization == "global" else [lane]
+        if self._serialization == "global":
+            yield self.manager.lane(timeout=seconds_left(until))
+        if self._serialization != "off":
+            yield self.manager.lane(self.key.key, seconds_left(until))
 
     def sign(self, exchange: Exchange) -> Request:
         """Return the request with the next number. To be called within the turn."""

@@ -1,0 +1,132 @@
+"""``run(..., within=...)`` on both clients: what is not sent in time is never sent."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from krakenonce.errors import CallTimeout, LaneTimeout, OutcomeUnknown, RequestNotSent
+from krakenonce.kraken import queries
+from krakenonce.manager import NonceManager
+
+from .helpers import OK, SILENCE, ScriptedServer, Twin, held
+from .test_client import KEY, SECRET
+
+if TYPE_CHECKING:
+    from krakenonce.testing import FakeKraken, FakeKrakenServer
+
+
+@pytest.fixture(params=["sync", "async"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which client."""
+    return str(request.param)
+
+
+def made(kind: str, url: str, **more: Any) -> Twin:
+    """Return a client with numbers of its own."""
+    return Twin(kind, KEY, SECRET, **{"manager": NonceManager("memory:"), "tier": "none", "base_url": url, **more})
+
+
+def run(twin: Twin, within: float, method: str = "AddOrder") -> Any:
+    """Make one call within a time."""
+    return twin("run", twin.client.calls.once(method, {}), within=within)
+
+
+def test_a_call_in_time_is_like_any_other(kind: str) -> None:
+    """With time to spare nothing changes."""
+    with ScriptedServer(OK) as server, made(kind, server.url) as twin:
+        assert run(twin, 20) == {"error": [], "result": {}}
+
+
+@pytest.mark.parametrize("within", [0, -1])
+def test_without_any_time_nothing_is_sent(kind: str, within: float) -> None:
+    """A time that is over when the call begins is a CallTimeout."""
+    with ScriptedServer() as server, made(kind, server.url) as twin, pytest.raises(CallTimeout) as caught:
+        run(twin, within)
+    assert server.requests == []
+    assert caught.value.may_have_executed == "no"
+    assert isinstance(caught.value, TimeoutError)
+
+
+@pytest.mark.parametrize("serialization", ["key", "global"])
+def test_a_turn_that_does_not_come_in_time_is_given_up(kind: str, serialization: str) -> None:
+    """Somebody else holds the lane: nothing is sent, no number is used, and the lane is not left taken."""
+    manager = NonceManager("memory:")
+    with (
+        ScriptedServer(OK) as server,
+        made(kind, server.url, manager=manager, serialization=serialization) as twin,
+        held(manager.lane(KEY)) as let_go,
+    ):
+        with pytest.raises(LaneTimeout):
+            run(twin, 0.05)
+        assert (server.requests, manager.peek()) == ([], None)
+        let_go()
+        assert run(twin, 20)
+
+
+def test_the_second_turn_is_waited_for_only_in_the_time_that_is_left(kind: str) -> None:
+    """With one line for all keys there are two lanes to take: what the first took is not given again."""
+    with made(kind, "http://127.0.0.1:1", serialization="global") as twin:
+        until = time.monotonic() + 20
+        lanes = list(twin.client._session.turn(until))
+        assert [lane._timeout <= 20 for lane in lanes] == [True, True]
+        assert lanes[1]._timeout < lanes[0]._timeout
+        with pytest.raises(CallTimeout):
+            next(twin.client._session.turn(time.monotonic()))
+
+
+def test_a_wait_for_the_limits_that_is_too_long_is_not_begun(kind: str) -> None:
+    """The limits would have room only later than the time given: a CallTimeout at once."""
+    with ScriptedServer(*[OK] * 30) as server, made(kind, server.url, tier="starter") as twin:
+        sent = 0
+        with contextlib.suppress(CallTimeout):
+            while sent < 30:
+                run(twin, 0.5, "Balance")
+                sent += 1
+        assert 10 < len(server.requests) == sent < 20
+
+
+def test_an_answer_that_does_not_come_in_time_is_an_unknown_outcome(kind: str) -> None:
+    """It was sent; the client's own patience is longer."""
+    with ScriptedServer(SILENCE) as server, made(kind, server.url) as twin:
+        with pytest.raises(OutcomeUnknown):
+            run(twin, 0.2)
+        assert len(server.requests) == 1
+        twin("close")
+
+
+def test_what_would_be_repeated_later_is_not(kind: str) -> None:
+    """A read is asked again after a pause, but not after its time: the first error comes up."""
+    with ScriptedServer() as server, made(kind, server.url) as twin:
+        with pytest.raises(OutcomeUnknown):
+            twin("run", queries.balances(twin.client.calls), within=0.15)
+        assert len(server.requests) == 1
+
+
+def test_a_slow_name_lookup_does_not_send_the_call_late(
+    kind: str, server: FakeKrakenServer, fake: FakeKraken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name's address comes when the time is over: the call is not sent any more."""
+    real = socket.getaddrinfo
+    looked_up = threading.Event()
+
+    def slow(*args: Any, **more: Any) -> Any:
+        time.sleep(0.5)  # what a slow name server does
+        found = real(*args, **more)
+        looked_up.set()
+        return found
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    with made(kind, server.url.replace("127.0.0.1", "localhost")) as twin:
+        with pytest.raises((RequestNotSent, CallTimeout)) as caught:
+            run(twin, 0.2)
+        assert looked_up.wait(20)
+        monkeypatch.undo()
+        assert twin("server_time")  # and the client goes on
+    assert caught.value.may_have_executed == "no"
+    assert fake.arrivals == []
