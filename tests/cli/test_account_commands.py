@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from krakenonce import NonceManager
+from krakenonce.cli import accounts, waiting
+from krakenonce.credentials import Account
+from krakenonce.errors import DuplicateOrder, KrakenError, OutcomeUnknown, RequestNotSent
+from krakenonce.fan_out import Outcome
+from krakenonce.kraken.sent import Reconciled
 from krakenonce.testing import FakeKraken, FakeKrakenServer
 
 from .conftest import one_line
@@ -192,3 +198,66 @@ def test_adopting_asks_first(trader: Shell, url: str, fake: FakeKraken) -> None:
     assert (done.code, done.out) == (130, "")
     assert "locked out for good" in done.err
     assert fake.arrivals == []
+
+
+@pytest.mark.parametrize("command", [["call-all", "Balance"], ["copy-order", *ORDER]], ids=lambda words: words[0])
+def test_what_cannot_be_sent_in_time_is_not_sent(trader: Shell, url: str, fake: FakeKraken, command: list[str]) -> None:
+    """--within holds for the whole, and it is a failure."""
+    done = trader.run(*command, "--within", "0.000001", "--base-url", url)
+    assert done.code == 1
+    assert "ran out before" in done.out
+    assert fake.arrivals == []
+
+
+def test_a_copy_that_cannot_be_asked_for_is_a_failure(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """Nothing is known of the order, and the word for it is unknown."""
+    fake.faults.add("AddOrder", "process_then_cut")
+    fake.faults.add("OpenOrders", "html", times=3)
+    done = trader.run("copy-order", *ORDER, "--accounts", "alice", "--base-url", url)
+    assert (done.code, done.out.splitlines()[1].split()[:2]) == (1, ["USER:alice", "unknown"])
+
+
+def test_without_users_there_is_nobody_to_copy_to(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """MASTER alone has to be named."""
+    trader.env = {name: value for name, value in trader.env.items() if not name.startswith("KRAKEN_USER")}
+    assert "--accounts MASTER" in trader.fails(2, "copy-order", *ORDER, "--base-url", url)
+    assert fake.arrivals == []
+
+
+@pytest.mark.parametrize(
+    ("error", "found", "verdict"),
+    [
+        (OutcomeUnknown("no answer"), Reconciled(True, {"O1": {}}), ("placed", "O1")),
+        (OutcomeUnknown("no answer"), Reconciled(False, {}), ("not placed", "it did not reach Kraken")),
+        (OutcomeUnknown("no answer"), Reconciled(None, {"O1": {}}), ("unknown", "no answer")),
+        (OutcomeUnknown("no answer"), RequestNotSent("no connection"), ("unknown", "no connection")),
+        (DuplicateOrder("it is there"), Reconciled(True, {"O1": {}}), ("placed", "O1")),
+        (RequestNotSent("no connection"), None, ("not placed", "no connection")),
+        (RuntimeError("with who knows what in it"), None, ("unknown", "unexpected RuntimeError")),
+    ],
+    ids=["stands", "does not stand", "not to be told", "cannot be asked", "there already", "not sent", "a bug"],
+)
+def test_the_verdict_on_a_copy_is_never_a_guess(error: Exception, found: Any, verdict: tuple[str, str]) -> None:
+    """Only what Kraken's own words prove is placed or not placed; what is known already is not asked for."""
+
+    def look() -> Reconciled:
+        if isinstance(found, Reconciled):
+            return found
+        assert found is not None, "not to be asked"
+        raise found
+
+    if isinstance(error, KrakenError):
+        error._look = look
+    assert accounts._verdict(Outcome("USER:alice", error=error)) == verdict
+
+
+def test_whoever_is_told_what_it_waits_for_loses_no_turn(capsys: pytest.CaptureFixture[str]) -> None:
+    """A free lane is free again after the look, and our own process is not blamed for holding it."""
+    manager = NonceManager("memory:")
+    who = Account("MASTER", "a key", "a secret")
+    waiting._explain(who, manager)
+    with manager.lane(who.key, timeout=0):
+        asking = threading.Thread(target=waiting._explain, args=(who, manager))
+        asking.start()
+        asking.join()
+    assert capsys.readouterr().err.endswith("MASTER is still waiting for an answer; Ctrl-C gives up\n")

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import ConfigError
-from krakenonce.kraken.exchange import host_of, no_answer, not_sent, read_answer
+from krakenonce.kraken.exchange import Answer, host_of, no_answer, not_sent, read_answer
 
 if TYPE_CHECKING:
     from types import SimpleNamespace
@@ -47,6 +47,10 @@ class AsyncTransport:
             RequestNotSent: No connection.
             OutcomeUnknown: No answer, or none that Kraken's API gives.
         """
+        return read_answer(request, self.host, await self.fetch(request, timeout))
+
+    async def fetch(self, request: Request, timeout: float) -> Answer:
+        """Send *request* once and return what came back, whatever it is; else as :meth:`send`."""
         session = await self._ready_session()
         import aiohttp
         from yarl import URL
@@ -63,7 +67,7 @@ class AsyncTransport:
                 allow_redirects=False,
                 trace_request_ctx=progress,
             ) as response:
-                status, data = response.status, await response.read()
+                return Answer(response.status, response.headers.get("Content-Type", ""), await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if not progress.sent:
                 reason = getattr(error, "strerror", None) or type(error).__name__
@@ -71,7 +75,6 @@ class AsyncTransport:
             # This one's repr holds the request with its headers, the key among them.
             cause = None if isinstance(error, aiohttp.ClientResponseError) else error
             raise no_answer(request.call, self.host) from cause
-        return read_answer(request, self.host, status, data)
 
     async def close(self) -> None:
         """Close the connections; a later call opens new ones."""

@@ -15,6 +15,7 @@ from krakenonce.errors import ConfigError, OutcomeUnknown, RequestNotSent
 from krakenonce.kraken.wire import FORM, JSON, decode_secret, encode_form, encode_json, nonce_of, sign
 
 __all__ = [
+    "Answer",
     "Exchange",
     "Key",
     "PublicExchange",
@@ -44,6 +45,14 @@ class Request(NamedTuple):
     def call(self) -> str:
         """The path without its parameters, for messages."""
         return self.path.partition("?")[0]
+
+
+class Answer(NamedTuple):
+    """What came back over HTTP, as it came."""
+
+    status: int
+    content_type: str
+    data: bytes
 
 
 class Key:
@@ -173,12 +182,13 @@ def no_answer(call: str, host: str) -> OutcomeUnknown:
     return OutcomeUnknown(f"{call} at {host}: sent, but no answer came. Ask Kraken before repeating it.")
 
 
-def read_answer(request: Request, host: str, status: int, data: bytes) -> dict[str, Any]:
+def read_answer(request: Request, host: str, received: Answer) -> dict[str, Any]:
     """Return Kraken's answer, with fractions as Decimal.
 
     Raises:
         OutcomeUnknown: Another status than 200, or not the JSON object that Kraken's API answers with.
     """
+    status, _, data = received
     try:
         answer = json.loads(data, parse_float=Decimal)
     except (ValueError, RecursionError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from krakenonce.kraken.exchange import host_of, no_answer, not_sent, read_answer
+from krakenonce.kraken.exchange import Answer, host_of, no_answer, not_sent, read_answer
 
 if TYPE_CHECKING:
     from krakenonce.kraken.exchange import Request
@@ -62,7 +62,7 @@ class Transport:
             if not _progress.sent:
                 raise not_sent(request.call, self.host, _reason(error)) from error
             raise no_answer(request.call, self.host) from error
-        return read_answer(request, self.host, response.status, response.data)
+        return read_answer(request, self.host, Answer(response.status, "", response.data))
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""

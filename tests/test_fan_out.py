@@ -1,0 +1,330 @@
+"""What holds for one call to many accounts, whatever the clients beneath do: deadlines, amounts, outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from krakenonce import async_broker_manager, broker_manager, global_manager
+from krakenonce.async_broker_manager import AsyncBrokerManager
+from krakenonce.broker import KrakenBroker
+from krakenonce.broker_manager import BrokerManager
+from krakenonce.credentials import Account
+from krakenonce.errors import CallTimeout, OutcomeUnknown
+from krakenonce.fan_out import Outcome, exact, late, not_sent, scaled
+from krakenonce.global_manager import GlobalKrakenNonceManager
+from krakenonce.manager import NonceManager
+from krakenonce.testing import FakeKraken, FakeKrakenServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+NAMES = ["MASTER", "USER:alice", "USER:bob"]
+ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.5", "price": "20000"}
+
+
+@pytest.fixture(autouse=True)
+def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """State of its own, as in a new process."""
+    monkeypatch.setenv("KRAKENONCE_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr(global_manager, "_manager", None)
+
+
+@pytest.fixture
+def fake() -> FakeKraken:
+    """A fake Kraken with MASTER and two users."""
+    fake = FakeKraken()
+    for name in NAMES:
+        fake.add_account(name, balances={"ZUSD": "100000.0000"})
+    return fake
+
+
+@pytest.fixture
+def server(fake: FakeKraken) -> Iterator[FakeKrakenServer]:
+    """The fake Kraken over HTTP."""
+    with FakeKrakenServer(fake) as running:
+        yield running
+
+
+@pytest.fixture
+def accounts(fake: FakeKraken) -> list[Account]:
+    """All three, with the keys that the fake Kraken knows."""
+    return [Account(each.name, each.key, each.secret, "none") for each in fake.accounts.values()]
+
+
+class Stock:
+    """A client that keeps to no time limit, as krakenex: it does something, and answers."""
+
+    def __init__(self, during: Callable[[], object] = lambda: None) -> None:
+        self.during = during
+        self.called: list[str] = []
+
+    def query_private(self, method: str, _data: Any = None) -> dict[str, Any]:
+        """Answer anything."""
+        self.called.append(method)
+        self.during()
+        return {"error": [], "result": {}}
+
+
+def brokers_of(*clients: Stock) -> BrokerManager:
+    """Return a manager of brokers over these clients."""
+    brokers = BrokerManager([])
+    for name, client in zip(NAMES, clients, strict=False):
+        brokers.add(KrakenBroker(name, client, serialization="key"))
+    return brokers
+
+
+# --- deadlines -------------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_hangs_does_not_hold_up_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its outcome is unknown when the time is over, whenever it comes back; the others have their results."""
+    monkeypatch.setattr(broker_manager, "GRACE", 0.1)
+    enough = threading.Event()
+    hanging, quick = Stock(enough.wait), Stock()
+    try:
+        found = brokers_of(hanging, quick).call_all("AddOrder", ORDER, within=0.1)
+    finally:
+        enough.set()
+    assert list(found) == NAMES[:2]
+    assert type(found["MASTER"].error) is OutcomeUnknown
+    assert (found["MASTER"].may_have_executed, found["USER:alice"].ok) == ("unknown", True)
+
+
+def test_what_is_left_in_the_queue_when_the_time_is_over_is_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More accounts than threads: the last ones' turn does not come in time, nor later."""
+    monkeypatch.setattr(broker_manager, "GRACE", 0.1)
+    monkeypatch.setattr(broker_manager, "THREADS", 1)
+    enough = threading.Event()
+    hanging, waiting = Stock(enough.wait), Stock()
+    try:
+        found = brokers_of(hanging, waiting).call_all("AddOrder", ORDER, within=0.1)
+    finally:
+        enough.set()
+        for thread in threading.enumerate():
+            if thread.name.startswith("fan-out"):
+                thread.join()
+    assert not any(outcome.ok for outcome in found.values())
+    assert waiting.called == []
+
+
+def test_a_client_without_time_limits_is_not_called_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its turn comes after the time for all: CallTimeout, and nothing is sent."""
+    monkeypatch.setattr(broker_manager, "THREADS", 1)
+    slow, waiting = Stock(lambda: time.sleep(0.2)), Stock()
+    found = brokers_of(slow, waiting).call_all("AddOrder", ORDER, within=0.1)
+    assert found["MASTER"].ok
+    assert type(found["USER:alice"].error) is CallTimeout
+    assert waiting.called == []
+
+
+def test_each_account_has_what_is_left_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the whole of it again."""
+    monkeypatch.setattr(broker_manager, "THREADS", 1)
+    left: list[float] = []
+
+    def call(_broker: object, _method: str, _params: object, within: float) -> None:
+        left.append(within)
+        time.sleep(0.01)
+
+    monkeypatch.setattr(KrakenBroker, "call", call)
+    brokers_of(Stock(), Stock(), Stock()).call_all("Balance", within=50)
+    assert 50 >= left[0] > left[1] > left[2]
+
+
+@pytest.mark.parametrize("name", ["connect_all", "balances", "call_all", "copy_order"])
+@pytest.mark.parametrize("kind", [BrokerManager, AsyncBrokerManager], ids=["threads", "tasks"])
+def test_every_call_keeps_to_its_time(
+    kind: Any, name: str, accounts: list[Account], server: FakeKrakenServer, fake: FakeKraken
+) -> None:
+    """With none at all nothing is sent."""
+    args = {"call_all": ("Balance",), "copy_order": (ORDER,)}.get(name, ())
+
+    async def run() -> Any:
+        brokers = kind(accounts, base_url=server.url)
+        found = getattr(brokers, name)(*args, within=0)
+        return found if kind is BrokerManager else await found
+
+    assert {type(outcome.error) for outcome in asyncio.run(run()).values()} == {CallTimeout}
+    assert fake.arrivals == []
+
+
+def test_a_task_that_hangs_does_not_hold_up_the_whole(
+    accounts: list[Account], server: FakeKrakenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that does not keep to its time is given up; its outcome is unknown."""
+    monkeypatch.setattr(async_broker_manager, "GRACE", 0.1)
+
+    async def run() -> dict[str, Outcome[Any]]:
+        async with AsyncBrokerManager(accounts[:2], base_url=server.url) as brokers:
+
+            async def hang(*_: object, **__: object) -> None:
+                await asyncio.Event().wait()
+
+            monkeypatch.setattr(brokers.clients["MASTER"], "run", hang)
+            return await brokers.call_all("Balance", within=1)
+
+    found = asyncio.run(run())
+    assert type(found["MASTER"].error) is OutcomeUnknown
+    assert found["USER:alice"].ok
+
+
+def test_a_fan_out_that_is_cancelled_is_cancelled(accounts: list[Account], server: FakeKrakenServer) -> None:
+    """Cancelling is no account's failure: it goes to who waits."""
+    server.fake.faults.add("Balance", "slow_answer", seconds=30)
+
+    async def run() -> None:
+        async with AsyncBrokerManager(accounts[:1], base_url=server.url) as brokers:
+            calling = asyncio.create_task(brokers.balances())
+            while not server.fake.arrivals:  # noqa: ASYNC110 - nothing tells when a request has come
+                await asyncio.sleep(0.001)
+            calling.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await calling
+
+    asyncio.run(run())
+
+
+# --- outcomes and amounts --------------------------------------------------------------------------------------
+
+
+def test_what_was_not_sent_and_what_was_not_answered_are_told_apart() -> None:
+    """The one may be repeated, the other has to be asked for."""
+    assert not_sent("MASTER").may_have_executed == "no"
+    assert late("MASTER").may_have_executed == "unknown"
+    assert isinstance(late("MASTER").error, OutcomeUnknown)
+    assert Outcome("MASTER", error=RuntimeError()).may_have_executed == "unknown"
+
+
+def test_whatever_a_client_raises_is_its_account_s_outcome() -> None:
+    """Also what no client should raise."""
+
+    def fail() -> None:
+        raise RuntimeError("a bug")
+
+    found = brokers_of(Stock(fail), Stock()).call_all("Balance")
+    assert type(found["MASTER"].error) is RuntimeError
+    assert found["USER:alice"].ok
+
+
+def test_results_are_in_the_order_of_the_accounts() -> None:
+    """Not in that of the answers; on_outcome is told in that one."""
+    first = threading.Event()
+    told: list[str] = []
+
+    def tell(outcome: Outcome[Any]) -> None:
+        told.append(outcome.account)
+        first.set()
+
+    found = brokers_of(Stock(first.wait), Stock()).call_all("Balance", on_outcome=tell)
+    assert (list(found), told) == (NAMES[:2], ["USER:alice", "MASTER"])
+
+
+@pytest.mark.parametrize(
+    ("volume", "scale", "sent"),
+    [
+        ("50", 2, "100"),
+        ("1", "1E-8", "0.00000001"),
+        (Decimal("0.1"), Decimal("0.99999999"), "0.09999999"),
+        (3, "0.5", "1.5"),
+        ("0.5", {"USER:bob": 2}, "0.5"),
+        ("0.5", {"USER:alice": 2}, "1"),
+    ],
+)
+def test_a_volume_is_sent_in_digits_and_rounded_down(volume: Any, scale: Any, sent: str) -> None:
+    """Never more than was meant, never as 1E+2; and the order given is not changed."""
+    order = {**ORDER, "volume": volume}
+    assert scaled(order, scale, "USER:alice") == {**ORDER, "volume": sent}
+    assert order["volume"] is volume
+
+
+def test_balances_are_exact() -> None:
+    """Kraken's digits, not those of a float near them."""
+    assert exact({"ZUSD": "0.1"}) == {"ZUSD": Decimal("0.1")}
+
+
+# --- managers --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [BrokerManager, AsyncBrokerManager], ids=["threads", "tasks"])
+def test_a_copy_for_nobody_is_no_error(kind: Any, accounts: list[Account]) -> None:
+    """MASTER alone has no users to copy to: there are no outcomes."""
+
+    async def run() -> Any:
+        found = kind(accounts[:1]).copy_order(ORDER)
+        return found if kind is BrokerManager else await found
+
+    assert asyncio.run(run()) == {}
+
+
+def test_no_more_tasks_than_there_is_room_for(
+    accounts: list[Account], monkeypatch: pytest.MonkeyPatch, server: FakeKrakenServer
+) -> None:
+    """Each needs a connection and two files, so the others wait."""
+    monkeypatch.setattr(async_broker_manager, "TASKS", 2)
+    under_way: set[str] = set()
+    most: list[int] = []
+
+    async def run() -> None:
+        async with AsyncBrokerManager(accounts, base_url=server.url) as brokers:
+            for name, client in brokers.clients.items():
+
+                async def slow(*_: object, name: str = name, **__: object) -> None:
+                    under_way.add(name)
+                    most.append(len(under_way))
+                    await asyncio.sleep(0)
+                    under_way.remove(name)
+
+                monkeypatch.setattr(client, "run", slow)
+            await brokers.call_all("Balance")
+
+    asyncio.run(run())
+    assert (len(most), max(most)) == (3, 2)
+
+
+def test_brokers_share_their_connections_and_close_them(accounts: list[Account], server: FakeKrakenServer) -> None:
+    """One pool for all accounts, empty when the manager is closed."""
+    with BrokerManager(accounts, base_url=server.url) as brokers:
+        assert all(outcome.ok for outcome in brokers.balances().values())
+        pools = brokers._transport._pool.pools
+        assert len(pools) == 1
+        assert {client._transport for client in (broker.kraken_api for broker in brokers)} == {brokers._transport}  # type: ignore[union-attr]
+    assert len(pools) == 0
+
+
+@pytest.mark.parametrize("kind", [BrokerManager, AsyncBrokerManager], ids=["threads", "tasks"])
+def test_options_go_with_the_accounts_of_the_environment(
+    kind: Any, monkeypatch: pytest.MonkeyPatch, accounts: list[Account]
+) -> None:
+    """from_env takes whatever the class takes."""
+    monkeypatch.setenv("KRAKEN_MASTER_API_KEY", accounts[0].key)
+    monkeypatch.setenv("KRAKEN_MASTER_API_SECRET", accounts[0].secret)
+    assert kind.from_env(base_url="http://127.0.0.1:1")._transport.base_url == "http://127.0.0.1:1"
+
+
+def test_a_broker_over_another_client_keeps_to_an_adopted_key_s_counter(tmp_path: Path) -> None:
+    """Its numbers come from the key's own counter; another key's do not."""
+
+    class Keyed(Stock):
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
+            self.nonces: list[int] = []
+
+        def query_private(self, method: str, data: Any = None) -> dict[str, Any]:
+            self.nonces.append(data["nonce"])
+            return super().query_private(method, data)
+
+    adopted, other = Keyed("adopted"), Keyed("other")
+    with NonceManager(tmp_path / "another state") as manager:
+        manager.raise_floor(2**62, manager.own_scope("adopted"))
+        nonces = GlobalKrakenNonceManager(manager)
+        for client in (adopted, other):
+            KrakenBroker("MASTER", client, nonces=nonces).call("Balance")
+    assert other.nonces[0] < 2**62 < adopted.nonces[0]
