@@ -19,6 +19,7 @@ LAYERS = [  # each may import those above it
     {"manager"},
     {"global_manager", "guards", "kraken", "credentials"},
     {"broker", "broker_manager", "async_broker_manager", "fan_out"},
+    {"gateway"},
     {"testing"},
     {"cli", "__main__"},
 ]

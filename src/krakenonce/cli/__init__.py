@@ -20,6 +20,7 @@ from krakenonce.cli.accounts import call_all, copy_order
 from krakenonce.cli.calls import adopt, balance, call
 from krakenonce.cli.demo import demo
 from krakenonce.cli.fake import fake_kraken
+from krakenonce.cli.gateway import gateway
 from krakenonce.cli.numbers import next_, peek, raise_floor, stats
 from krakenonce.cli.output import complain
 from krakenonce.errors import InvalidFloor, InvalidScope, KrakenonceError
@@ -43,7 +44,9 @@ def cli() -> None:
     """Nonces that Kraken accepts: one rising number and one turn per API key."""
 
 
-for _command in (next_, peek, stats, raise_floor, adopt, balance, call, call_all, copy_order, fake_kraken, demo):
+_NUMBERS = (next_, peek, stats, raise_floor)
+_CALLS = (adopt, balance, call, call_all, copy_order)
+for _command in (*_NUMBERS, *_CALLS, gateway, fake_kraken, demo):
     cli.add_command(_command)
 
 

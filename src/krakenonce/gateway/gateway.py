@@ -1,0 +1,159 @@
+"""From a client's request to an answer: who asks, what they may do, when it is their turn, and what Kraken said."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from krakenonce.errors import (
+    ConfigError,
+    KrakenonceError,
+    LockedOut,
+    OutcomeUnknown,
+    RateLimited,
+    RequestNotSent,
+)
+from krakenonce.gateway.groups import groups_of
+from krakenonce.gateway.key_queue import Full, TooLong
+from krakenonce.gateway.replies import Reply, refusal, unknown
+from krakenonce.kraken.wire import decode_secret, is_json, nonce_of, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from krakenonce.gateway.activity import Activity
+    from krakenonce.gateway.local_keys import LocalKey, LocalKeys
+    from krakenonce.gateway.upstream import Forwarded, KrakenKey
+
+__all__ = ["Gateway"]
+
+_CANCELS = frozenset(("CancelAll", "CancelAllOrdersAfter", "CancelOrder", "CancelOrderBatch"))
+
+
+class Gateway:
+    """Answers private calls of local clients.
+
+    Args:
+        keys: The Kraken keys, by account.
+        local_keys: Who may call.
+        activity: Where what was done is counted.
+    """
+
+    def __init__(
+        self,
+        keys: Mapping[str, KrakenKey],
+        local_keys: LocalKeys,
+        activity: Activity,
+    ) -> None:
+        self.keys = keys
+        self.local_keys = local_keys
+        self.draining = False
+        self._activity = activity
+        self._last_local: dict[str, int] = {}
+
+    async def private(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Answer one private call; never raises because of what a client sends.
+
+        Args:
+            path: The path with its query string, as received.
+            headers: With ``API-Key``, ``API-Sign`` and ``Content-Type``.
+            body: The body, as received.
+        """
+        method = path.partition("?")[0].removeprefix("/0/private/")
+        local, refused = self._admitted(path, method, headers, body)
+        reply = refused or await self._called(local, method, path, body, headers.get("Content-Type", ""))
+        # What a stranger writes there is nobody's business.
+        self._activity.reply(local.name if local else "", method if local else "", reply)
+        return reply
+
+    def _admitted(self, path: str, method: str, headers: Mapping[str, str], body: bytes) -> tuple[Any, Reply | None]:
+        """Return the local key that asks, and a refusal if it must not."""
+        content_type = headers.get("Content-Type", "")
+        try:
+            local = self.local_keys.find(headers.get("API-Key", ""))
+        except ConfigError as error:
+            return None, refusal("local keys", "EService:Unavailable", f"the gateway's key file: {error}")
+        if local is None:
+            return None, refusal("invalid key", "EAPI:Invalid key", "this is no key of the gateway's")
+        nonce = nonce_of(body, content_type)
+        if nonce is None:
+            return local, refusal("no nonce", "EAPI:Invalid nonce", "the body must have exactly one nonce, of digits")
+        if not verify(path, body, content_type, decode_secret(local.secret), headers.get("API-Sign", "")):
+            return local, refusal("invalid signature", "EAPI:Invalid signature", "signed with another secret")
+        params = _params(body, content_type)
+        # Named twice, a parameter may mean another thing to Kraken than to us: being there is enough.
+        needed = groups_of(method, dict.fromkeys(params, True))
+        if not needed & local.allow:
+            return local, refusal(
+                "not allowed",
+                "EGeneral:Permission denied",
+                f"the local key {local.name} may not: this needs {' or '.join(sorted(needed))}",
+            )
+        return local, self._replayed(local, int(nonce))
+
+    def _replayed(self, local: LocalKey, nonce: int) -> Reply | None:
+        if not local.strict_nonce:
+            return None
+        if nonce <= self._last_local.get(local.key, -1):
+            return refusal("replayed", "EAPI:Invalid nonce", "this local key's nonces must rise, and this one does not")
+        self._last_local[local.key] = nonce
+        return None
+
+    async def _called(self, local: LocalKey, method: str, path: str, body: bytes, content_type: str) -> Reply:
+        key = self.keys.get(local.account)
+        if key is None:
+            return refusal("no account", "EService:Unavailable", f"there are no credentials for {local.account} now")
+        if self.draining:
+            return refusal("draining", "EService:Unavailable", "the gateway is stopping; try again when it is back")
+        params = _params(body, content_type)
+        asked = time.monotonic()
+        try:
+            await key.room(method, params)
+            done = await key.queue.run(lambda: key.forward(path, body, content_type), urgent=method in _CANCELS)
+        except OutcomeUnknown as error:
+            waited = {"X-Krakenonce-Waited": f"{time.monotonic() - asked:.6f}"}
+            return unknown(f"{error} The gateway does not repeat it.", waited)
+        except (KrakenonceError, Full, TooLong) as error:
+            return _not_sent(error)
+        key.heed(done.answer, method, params)
+        self._activity.sent(local.account, done.seconds)
+        return _passed_on(done, time.monotonic() - asked)
+
+
+# Why nothing was sent -> a word for metrics, and Kraken's string for it; the first that fits.
+_NOT_SENT: tuple[tuple[type[Exception], str, str], ...] = (
+    (Full, "queue full", "EService:Busy"),
+    (TooLong, "queue timeout", "EService:Busy"),
+    (LockedOut, "locked out", "EGeneral:Temporary lockout"),
+    (RateLimited, "rate limit", "EAPI:Rate limit exceeded"),
+    (RequestNotSent, "unreachable", "EService:Unavailable"),
+    (ConfigError, "body", "EGeneral:Invalid arguments"),
+    (KrakenonceError, "nonce", "EService:Unavailable"),
+)
+
+
+def _not_sent(error: Exception) -> Reply:
+    reason, string = next((reason, string) for kind, reason, string in _NOT_SENT if isinstance(error, kind))
+    return refusal(reason, string, str(error))
+
+
+def _passed_on(done: Forwarded, seconds: float) -> Reply:
+    headers = {
+        "X-Krakenonce-Nonce": str(done.nonce),
+        "X-Krakenonce-Waited": f"{max(0.0, seconds - done.seconds):.6f}",
+        "X-Krakenonce-Upstream": f"{done.seconds:.6f}",
+    }
+    return Reply(done.answer.status, done.answer.content_type, done.answer.data, headers)
+
+
+def _params(body: bytes, content_type: str) -> dict[str, Any]:
+    """The parameters, for groups and limits. A body that cannot be read has none, and is not sent."""
+    try:
+        if is_json(content_type):
+            found = json.loads(body)
+            return found if isinstance(found, dict) else {}
+        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+    except (ValueError, RecursionError):
+        return {}

@@ -1,0 +1,94 @@
+"use strict";
+// Asks for /v1/status every second and shows it. Everything goes in as text, never as HTML.
+
+const SHOWN = 120; // seconds of the charts
+const history = { rate: [], latency: [] };
+let before = null;
+
+const element = (id) => document.getElementById(id);
+const sum = (numbers) => numbers.reduce((total, each) => total + each, 0);
+const named = (counts) => Object.entries(counts).map(([name, count]) => `${name}: ${count}`).join(", ");
+
+function rows(id, lines, nothing) {
+  const body = element(id);
+  body.replaceChildren(...(lines.length ? lines : [[nothing]]).map((cells) => {
+    const row = document.createElement("tr");
+    for (const cell of cells) {
+      const data = row.insertCell();
+      data.textContent = cell.text ?? cell;
+      if (cell.bad) data.className = "bad";
+      if (!lines.length) data.colSpan = 9;
+    }
+    return row;
+  }));
+}
+
+function figures(pairs) {
+  element("figures").replaceChildren(...pairs.map(([name, value]) => {
+    const pair = document.createElement("div");
+    const term = document.createElement("dt");
+    const data = document.createElement("dd");
+    term.textContent = name;
+    data.textContent = value;
+    pair.append(term, data);
+    return pair;
+  }));
+}
+
+function chart(name, value) {
+  const values = history[name];
+  values.push(value);
+  if (values.length > SHOWN) values.shift();
+  const most = Math.max(...values);
+  element(`${name}-top`).textContent = most.toFixed(most < 10 ? 1 : 0);
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
+  line.setAttribute("points", values.map((each, index) =>
+    `${SHOWN - values.length + index},${29 - (most ? (each / most) * 28 : 0)}`).join(" "));
+  element(name).replaceChildren(line);
+}
+
+function show(status) {
+  const seconds = before ? Math.max(status.now - before.now, 0.001) : 1;
+  const total = (which, field) => (which ? sum(which.accounts.map((each) => each[field])) : 0);
+  const answered = total(status, "answered") - (before ? total(before, "answered") : total(status, "answered"));
+  const took = total(status, "upstream_seconds") - (before ? total(before, "upstream_seconds") : 0);
+  chart("rate", answered / seconds);
+  chart("latency", answered ? (took / answered) * 1000 : 0);
+  before = status;
+  figures([
+    ["calls answered", total(status, "answered").toLocaleString()],
+    ["refused here", sum(Object.values(status.refused)).toLocaleString()],
+    ["numbers issued", status.issued.toLocaleString()],
+    ["lead over the clock", `${Math.max(0, status.lead_seconds).toFixed(1)} s`],
+    ["up for", `${Math.round((status.now - status.started) / 60)} min`],
+  ]);
+  rows("accounts", status.accounts.map((each) => [
+    each.account, each.key, each.tier, each.busy ? "taken" : "free", each.waiting, each.answered.toLocaleString(),
+    { text: named(each.refused_by_kraken) || "none", bad: "invalid nonce" in each.refused_by_kraken },
+    { text: each.locked_out_seconds ? `${Math.round(each.locked_out_seconds)} s` : "no", bad: each.locked_out_seconds > 0 },
+  ]), "no accounts");
+  rows("local", status.local_keys.map((each) => [
+    each.name, each.account, each.allow.join(", "), (status.answered[each.name] ?? 0).toLocaleString(),
+  ]), "none yet: krakenonce gateway add-key");
+  rows("complaints", status.complaints.map((each) => [
+    new Date(each.at * 1000).toLocaleTimeString(), each.local_key || "unknown", each.method, each.reason,
+  ]), "none");
+}
+
+async function refresh() {
+  const state = element("state");
+  try {
+    const answer = await fetch("/v1/status");
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    const status = await answer.json();
+    show(status);
+    state.textContent = status.draining ? "stopping" : "running";
+    state.className = status.draining ? "bad" : "";
+  } catch (error) {
+    state.textContent = `no answer from the gateway (${error.message}); what is below is old`;
+    state.className = "bad";
+  }
+  setTimeout(refresh, 1000);
+}
+
+refresh();

@@ -1,0 +1,193 @@
+"""The gateway as a process: from its settings to a running server, until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+import signal
+import socket
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from krakenonce.credentials import load_accounts
+from krakenonce.errors import ConfigError
+from krakenonce.gateway.activity import Activity
+from krakenonce.gateway.gateway import Gateway
+from krakenonce.gateway.local_keys import LocalKeys
+from krakenonce.gateway.pages import Pages
+from krakenonce.gateway.public import PublicCalls
+from krakenonce.gateway.server import GatewayServer
+from krakenonce.gateway.settings import credentials_path, key_file
+from krakenonce.gateway.upstream import KrakenKey
+from krakenonce.kraken.async_transport import AsyncTransport
+from krakenonce.kraken.session import limiter_of
+from krakenonce.manager import NonceManager
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from krakenonce.credentials import Account
+    from krakenonce.gateway.settings import Settings
+
+__all__ = ["run"]
+
+logger = logging.getLogger("krakenonce")
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def run(settings: Settings, ready: Callable[[str], None] = lambda _: None) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP reads the accounts again.
+
+    Args:
+        settings: How.
+        ready: Called with the address once connections are accepted.
+
+    Raises:
+        ConfigError: A setting, a file or an account that cannot be used.
+        NonceStoreError: The state directory cannot be used.
+    """
+    asyncio.run(_run(settings, ready))
+
+
+async def _run(settings: Settings, ready: Callable[[str], None]) -> None:
+    with NonceManager(settings.state) as manager:
+        manager.next()  # a state directory that cannot be used is told now, not with the first call
+        local_keys = LocalKeys(key_file(settings.state))
+        local_keys.all()
+        transport = AsyncTransport(settings.base_url)
+        activity = Activity()
+        keys = _keys(settings, manager, transport, activity, {})
+        gateway = Gateway(keys, local_keys, activity)
+        pages = Pages(gateway, activity, manager)
+        server = GatewayServer(gateway, PublicCalls(transport, settings.timeout), pages.by_path())
+        try:
+            ready(await _listen(server, settings))
+            _notify("READY=1")
+            await _until_stopped(lambda: _reload(keys, _keys(settings, manager, transport, activity, keys)))
+        finally:
+            _notify("STOPPING=1")
+            await server.stop()
+            await transport.close()
+
+
+def _keys(
+    settings: Settings,
+    manager: NonceManager,
+    transport: AsyncTransport,
+    activity: Activity,
+    before: Mapping[str, KrakenKey],
+) -> dict[str, KrakenKey]:
+    """The Kraken keys by account; an account that is as it was keeps its queue."""
+    accounts = load_accounts(os.environ, credentials_path(settings.credentials, os.environ))
+    if not accounts:
+        raise ConfigError(
+            "there are no Kraken credentials: set KRAKEN_MASTER_API_KEY and KRAKEN_MASTER_API_SECRET, or name a TOML "
+            "file that has them with --credentials"
+        )
+
+    def made(account: Account) -> KrakenKey:
+        old = before.get(account.name)
+        if old is not None and old.account == account:
+            return old
+        return KrakenKey(
+            account,
+            manager,
+            limiter_of(manager),
+            transport,
+            queue_length=settings.queue_length,
+            patience=settings.patience,
+            timeout=settings.timeout,
+            on_turn=functools.partial(activity.turn, account.name),
+        )
+
+    return {name: made(account) for name, account in accounts.items()}
+
+
+def _reload(keys: dict[str, KrakenKey], now: dict[str, KrakenKey]) -> None:
+    keys.update(now)
+    for gone in set(keys) - set(now):  # its calls that have begun go on to their end
+        del keys[gone]
+
+
+async def _listen(server: GatewayServer, settings: Settings) -> str:
+    if settings.listen.startswith("unix:"):
+        path = Path(settings.listen.removeprefix("unix:"))
+        try:
+            await server.start_unix(path)
+        except OSError as error:
+            raise ConfigError(f"cannot listen on {path} ({error.strerror or error})") from error
+        return settings.listen
+    host, colon, port = settings.listen.rpartition(":")
+    host = host.strip("[]")
+    if not (colon and host and port.isdecimal() and int(port) < 65536):
+        raise ConfigError(f"--listen {settings.listen!r} is not like 127.0.0.1:8686 or unix:/run/krakenonce.sock")
+    tls = _tls(settings)
+    if tls is None and host not in LOOPBACK:
+        raise ConfigError(
+            f"--listen {settings.listen} is open to other machines: give --tls-cert and --tls-key, or take 127.0.0.1"
+        )
+    try:
+        port_taken = await server.start(host, int(port), tls)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {settings.listen} ({error.strerror or error})") from error
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if tls else 'http'}://{shown}:{port_taken}"
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls_cert is None and settings.tls_key is None:
+        return None
+    if settings.tls_cert is None or settings.tls_key is None:
+        raise ConfigError("give both --tls-cert and --tls-key")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"cannot use {settings.tls_cert} with {settings.tls_key}: {error}") from None
+    return context
+
+
+async def _until_stopped(reload: Callable[[], None]) -> None:
+    """Wait for SIGTERM or SIGINT; on SIGHUP call *reload*, whose complaint is logged and changes nothing."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def again() -> None:
+        try:
+            reload()
+        except ConfigError as error:
+            logger.error("the accounts stay as they were: %s", error)
+        else:
+            logger.info("accounts read again")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    loop.add_signal_handler(signal.SIGHUP, again)
+    watchdog = asyncio.create_task(_watchdog())
+    try:
+        await stopped.wait()
+    finally:
+        watchdog.cancel()
+
+
+async def _watchdog() -> None:
+    """Tell systemd that the event loop is alive, twice as often as it asks."""
+    asked = os.environ.get("WATCHDOG_USEC", "")
+    if asked.isdecimal() and os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):
+        while True:
+            _notify("WATCHDOG=1")
+            await asyncio.sleep(int(asked) / 2e6)
+
+
+def _notify(state: str) -> None:
+    """Tell systemd, if it started us and wants to hear (sd_notify)."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as pipe:
+            pipe.connect("\0" + address[1:] if address.startswith("@") else address)
+            pipe.send(state.encode())

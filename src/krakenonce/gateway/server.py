@@ -1,0 +1,182 @@
+"""The gateway over HTTP: what is listened on, how large and how slow a request may be, and how it all ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import stat
+import time
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from krakenonce.errors import ConfigError
+from krakenonce.gateway.replies import Reply, refusal
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from krakenonce.gateway.gateway import Gateway
+    from krakenonce.gateway.public import PublicCalls
+
+__all__ = ["GatewayServer"]
+
+LARGEST_BODY = 256 * 1024  # bytes; Kraken's largest batch of orders has some 10 kB
+LARGEST_HEADER = 8 * 1024  # bytes, of one header and of the request line
+SLOWEST = 10.0  # seconds that a request may take to arrive, and a connection to be without one
+DRAIN = 35.0  # seconds at most for what was sent to come back when the gateway stops
+
+
+class GatewayServer:
+    """Serves a gateway until :meth:`stop`.
+
+    Args:
+        gateway: What answers private calls.
+        public: What answers public ones.
+        pages: What else is served with GET: path to what makes the reply.
+    """
+
+    def __init__(
+        self, gateway: Gateway, public: PublicCalls, pages: dict[str, Callable[[], Awaitable[Reply]]] | None = None
+    ) -> None:
+        self._gateway = gateway
+        self._public = public
+        self._pages = pages or {}
+        self._server = web.Server(
+            self._handle,
+            access_log=None,
+            handler_cancellation=True,  # whoever hangs up while waiting costs no nonce
+            keepalive_timeout=75.0,
+            max_line_size=LARGEST_HEADER,
+            max_field_size=LARGEST_HEADER,
+        )
+        self._runner: web.ServerRunner | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+        self._busy: dict[object, int] = {}  # transports whose request is being answered
+        self._idle_since: dict[object, float] = {}
+        self._all_answered = asyncio.Event()
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
+        """Listen on an address; return the port.
+
+        Raises:
+            OSError: It cannot be listened on.
+        """
+        runner = await self._run()
+        await web.TCPSite(runner, host, port, ssl_context=tls, backlog=512).start()
+        return int(runner.addresses[-1][1])
+
+    async def start_unix(self, path: Path) -> None:
+        """Listen on a Unix socket, which nobody but this user may open from the moment it is there.
+
+        Raises:
+            ConfigError: Something else is at this path, or another gateway listens on it.
+            OSError: It cannot be listened on.
+        """
+        runner = await self._run()
+        await web.SockSite(runner, _unix_socket(path), backlog=512).start()
+
+    async def stop(self) -> None:
+        """Accept nothing more, refuse those who wait, and let what was sent come back."""
+        self._gateway.draining = True
+        if self._runner is None:
+            return
+        for site in list(self._runner.sites):
+            await site.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN):
+                for key in self._gateway.keys.values():
+                    await key.queue.close()
+                if self._busy:
+                    self._all_answered.clear()
+                    await self._all_answered.wait()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        await self._runner.cleanup()
+
+    async def _run(self) -> web.ServerRunner:
+        if self._runner is None:
+            self._runner = web.ServerRunner(self._server, shutdown_timeout=1.0)
+            await self._runner.setup()
+            self._sweeper = asyncio.create_task(self._sweep())
+        return self._runner
+
+    async def _sweep(self) -> None:
+        """Close connections that have been without a whole request for too long: half-open ones, and slow senders."""
+        while True:
+            await asyncio.sleep(SLOWEST / 4)
+            now = time.monotonic()
+            open_now = {connection.transport: connection for connection in self._server.connections}
+            for transport in open_now:
+                if transport is None or self._busy.get(transport):
+                    self._idle_since.pop(transport, None)
+                elif now - self._idle_since.setdefault(transport, now) > SLOWEST:
+                    transport.abort()
+            for closed in set(self._idle_since) - set(open_now):
+                del self._idle_since[closed]
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        reply = await self._reply(request)
+        headers = {"Content-Type": reply.content_type} if reply.content_type else {}
+        response = web.Response(status=reply.status, body=reply.body, headers={**headers, **reply.headers})
+        if reply.status == 413:
+            response.force_close()
+        return response
+
+    async def _reply(self, request: web.BaseRequest) -> Reply:
+        page = self._pages.get(request.path) if request.method == "GET" else None
+        if page is not None:
+            return await page()
+        path = request.raw_path
+        private, public = path.startswith("/0/private/"), path.startswith("/0/public/")
+        if not (private or public):
+            return refusal("path", "EGeneral:Unknown method", "the gateway serves /0/private/ and /0/public/", 404)
+        if request.method not in (("POST",) if private else ("GET", "POST")):
+            return refusal("verb", "EGeneral:Unknown method", "private methods are called with POST", 405)
+        body = await self._body(request)
+        if body is None:
+            return refusal("too large", "EGeneral:Invalid arguments", f"more than {LARGEST_BODY} bytes", 413)
+        transport = request.transport
+        self._busy[transport] = self._busy.get(transport, 0) + 1
+        try:
+            if private:
+                return await self._gateway.private(path, request.headers, body)
+            return await self._public.answer(request.method, path, body, request.headers.get("Content-Type", ""))
+        finally:
+            self._busy[transport] -= 1
+            if not self._busy[transport]:
+                del self._busy[transport]
+            if not self._busy:
+                self._all_answered.set()
+
+    @staticmethod
+    async def _body(request: web.BaseRequest) -> bytes | None:
+        if (request.content_length or 0) > LARGEST_BODY:
+            return None
+        body = bytearray()
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > LARGEST_BODY:
+                return None
+        return bytes(body)
+
+
+def _unix_socket(path: Path) -> socket.socket:
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise ConfigError(f"{path} is there and is no socket: choose another --listen")
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(os.fspath(path)) == 0:
+                raise ConfigError(f"another gateway listens on {path}")
+        os.unlink(path)  # left by one that was killed
+    listener = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)
+    try:
+        listener.bind(os.fspath(path))
+    finally:
+        os.umask(before)
+    return listener

@@ -1,0 +1,60 @@
+"""How a gateway runs, and where its files are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from krakenonce.errors import ConfigError
+from krakenonce.gateway.local_keys import FILE_NAME
+from krakenonce.manager import NonceManager
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Settings", "credentials_path", "key_file"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a gateway runs.
+
+    Args:
+        state: The state directory or store URL; None: the usual one.
+        credentials: The TOML file with the accounts; None: as for the command line.
+        base_url: Where Kraken is.
+        listen: ``HOST:PORT``, or ``unix:PATH``.
+        tls_cert: A PEM file with the certificate, needed for all but loopback and Unix sockets.
+        tls_key: A PEM file with its key.
+        queue_length: How many calls may wait for one Kraken key.
+        patience: Seconds that each waits at most.
+        timeout: Seconds to wait for each piece of Kraken's answer.
+    """
+
+    state: str | None = None
+    credentials: Path | None = None
+    base_url: str = "https://api.kraken.com"
+    listen: str = "127.0.0.1:8686"
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    queue_length: int = 100
+    patience: float = 30.0
+    timeout: float = 30.0
+
+
+def credentials_path(given: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the accounts' file: the one given, else ``krakenonce.toml`` in systemd's credentials directory."""
+    if given is None and environ.get("CREDENTIALS_DIRECTORY") and not environ.get("KRAKENONCE_CREDENTIALS"):
+        found = Path(environ["CREDENTIALS_DIRECTORY"]) / "krakenonce.toml"
+        return found if found.exists() else None
+    return given
+
+
+def key_file(state: str | None) -> Path:
+    """Return where the local keys of a state directory are. Raises ConfigError if it is no directory."""
+    in_memory = state is not None and state.startswith("memory:")
+    directory = None if in_memory else getattr(NonceManager(state).store, "directory", None)
+    if directory is None:
+        raise ConfigError("the gateway keeps its keys in the state directory: --state must be one")
+    return Path(directory) / FILE_NAME

@@ -1,0 +1,159 @@
+"""One Kraken key in the gateway: its queue, its numbers, its limits, and the request that goes to Kraken."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from krakenonce.errors import ConfigError, LockedOut, RateLimited
+from krakenonce.gateway.body import with_nonce
+from krakenonce.gateway.key_queue import KeyQueue
+from krakenonce.kraken.calling import LOCKOUT
+from krakenonce.kraken.exchange import Key, Request
+from krakenonce.kraken.limits import TIERS
+from krakenonce.kraken.wire import sign
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from krakenonce.credentials import Account
+    from krakenonce.kraken.async_transport import AsyncTransport
+    from krakenonce.kraken.exchange import Answer
+    from krakenonce.kraken.limiter import Limiter
+    from krakenonce.manager import NonceManager
+
+__all__ = ["Forwarded", "KrakenKey"]
+
+_LOOKED_AT = 2000  # bytes of an answer in which Kraken's own refusals are looked for
+
+
+class Forwarded(NamedTuple):
+    """What Kraken answered.
+
+    Args:
+        answer: As it came.
+        nonce: The number it was sent with.
+        seconds: From sending to the end of the answer.
+    """
+
+    answer: Answer
+    nonce: int
+    seconds: float
+
+
+class KrakenKey:
+    """One account's key.
+
+    Args:
+        account: Its name, key, secret and tier.
+        manager: Where numbers and turns come from.
+        limiter: Kraken's limits, shared by the processes of this host.
+        transport: Connections to Kraken.
+        queue_length: How many calls may wait.
+        patience: Seconds that each waits at most, for limits and for its turn.
+        timeout: Seconds to wait for each piece of Kraken's answer.
+        on_turn: Called with the seconds waited and held.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        manager: NonceManager,
+        limiter: Limiter,
+        transport: AsyncTransport,
+        *,
+        queue_length: int,
+        patience: float,
+        timeout: float,
+        on_turn: Callable[[float, float], None],
+    ) -> None:
+        self.account = account
+        self.queue = KeyQueue(lambda: manager.lane(account.key), queue_length, patience, on_turn)
+        self._key = Key(account.key, account.secret)
+        self._manager = manager
+        self._limiter = limiter
+        self._tier = TIERS.get(account.tier)
+        self._transport = transport
+        self._patience = patience
+        self._timeout = timeout
+        self._scope: str | None = None
+        self.refused: Counter[str] = Counter()  # by Kraken, by reason
+
+    @property
+    def scope(self) -> str:
+        """The counter that this key's numbers come from."""
+        if self._scope is None:
+            self._scope = self._manager.scope_of(self.account.key)
+        return self._scope
+
+    def locked_out(self) -> float:
+        """Return the seconds until a lockout of this key ends; 0.0: there is none."""
+        return self._limiter.book(self.account.key, None, "", {}, 0.0).locked_out
+
+    async def room(self, method: str, params: Mapping[str, str]) -> None:
+        """Wait until Kraken's limits have room for this call.
+
+        Raises:
+            LockedOut: The key is closed.
+            RateLimited: It would take too long.
+        """
+        booking = self._limiter.book(self.account.key, self._tier, method, params, self._patience)
+        if booking.locked_out > 0:
+            raise LockedOut(f"Kraken has locked this key out; it is closed here for another {booking.locked_out:.0f} s")
+        if booking.wait > self._patience:
+            raise RateLimited(f"Kraken's rate limit has room again in {booking.wait:.1f} s")
+        if booking.wait > 0:
+            await asyncio.sleep(booking.wait)
+
+    async def forward(self, path: str, body: bytes, content_type: str) -> Forwarded:
+        """Send a call with the next number, once. To be called in the turn.
+
+        Args:
+            path: The path with its query string, as the client sent it.
+            body: The client's body; its nonce is replaced, and nothing else.
+            content_type: The client's header.
+
+        Raises:
+            ConfigError: The body has no nonce, or two.
+            NonceError: No number to be had; nothing was sent.
+            RequestNotSent: No connection; nothing was sent.
+            OutcomeUnknown: Sent, but no answer came.
+        """
+        with_nonce(body, content_type, 0)  # no number for what cannot be sent
+        nonce = self._manager.next(self.scope)
+        sent = with_nonce(body, content_type, nonce)
+        headers = {
+            "API-Key": self.account.key,
+            "API-Sign": sign(path, nonce, sent, self._key.secret()),
+            "Content-Type": content_type,
+            "User-Agent": "krakenonce-gateway",
+        }
+        begun = time.monotonic()
+        answer = await self._transport.fetch(Request("POST", path, headers, sent), self._timeout)
+        return Forwarded(answer, nonce, time.monotonic() - begun)
+
+    def heed(self, answer: Answer, method: str, params: Mapping[str, str]) -> None:
+        """Act on a refusal of Kraken's, for all callers of this key."""
+        start = answer.data[:_LOOKED_AT]
+        if answer.status != 200 or b'"error":["E' not in start.replace(b" ", b""):
+            return
+        reason = "other"
+        if b"EAPI:Invalid nonce" in start:
+            reason = "invalid nonce"
+            self._scope = None  # it may have been adopted meanwhile
+        elif b"EGeneral:Temporary lockout" in start:
+            reason = "lockout"
+            self._limiter.lock_out(self.account.key, LOCKOUT)
+        elif b"Rate limit exceeded" in start:
+            reason = "rate limit"
+            self._limiter.refused(self.account.key, self._tier, method, params)
+        self.refused[reason] += 1
+
+    def check(self) -> None:
+        """See whether the secret can be used. Raises ConfigError."""
+        try:
+            self._key.secret()
+        except ConfigError as error:
+            raise ConfigError(f"{self.account.name}: {error}") from None

@@ -1,0 +1,134 @@
+"""The gateway's own keys: a private file that changes all at once, and for everybody at once."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from krakenonce.errors import ConfigError
+from krakenonce.gateway.local_keys import LocalKeys
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+QUERY = frozenset(["query"])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the file will be."""
+    return tmp_path / "state" / "gateway_keys.json"
+
+
+def test_a_new_pair_has_kraken_s_format(path: Path) -> None:
+    """As long as Kraken's, base64, and never the same."""
+    keys = LocalKeys(path)
+    first, second = keys.add("a", "MASTER", QUERY), keys.add("b", "MASTER", QUERY)
+    assert len({first.key, first.secret, second.key, second.secret}) == 4
+    assert (len(first.key), len(base64.b64decode(first.secret))) == (56, 64)
+
+
+def test_making_the_object_opens_nothing(path: Path) -> None:
+    """No file and no directory before the first key."""
+    keys = LocalKeys(path)
+    assert keys.find("x") is None
+    assert keys.all() == []
+    assert not path.parent.exists()
+
+
+def test_keys_are_kept_in_a_private_file(path: Path) -> None:
+    """Another object, as another process would, finds what was added."""
+    made = LocalKeys(path).add("bot", "USER:alice", frozenset(["query", "trade"]), strict_nonce=True)
+    assert LocalKeys(path).find(made.key) == made
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert {each.name for each in path.parent.iterdir()} == {"gateway_keys.json", "gateway_keys.lock"}
+
+
+def test_a_change_is_seen_with_the_next_question(path: Path) -> None:
+    """Revoked and rotated keys are refused at once, also by an object that has read the file before."""
+    running, other = LocalKeys(path), LocalKeys(path)
+    bot, tool = other.add("bot", "MASTER", QUERY), other.add("tool", "MASTER", QUERY)
+    assert running.find(bot.key) == bot
+    new = other.rotate("bot")
+    assert running.find(bot.key) is None
+    assert running.find(new.key) == new
+    other.revoke("tool")
+    assert running.find(tool.key) is None
+    path.unlink()
+    assert running.find(new.key) is None
+
+
+def test_names_are_told_apart(path: Path) -> None:
+    """A name is used once; one that is not there cannot be rotated or revoked."""
+    keys = LocalKeys(path)
+    keys.add("bot", "MASTER", QUERY)
+    with pytest.raises(ConfigError, match="'bot' already"):
+        keys.add("bot", "MASTER", QUERY)
+    for change in (keys.rotate, keys.revoke):
+        with pytest.raises(ConfigError, match="there are bot"):
+            change("tool")
+    with pytest.raises(ConfigError, match="1 to 64 letters"):
+        keys.add("a bot", "MASTER", QUERY)
+    assert [each.name for each in keys.all()] == ["bot"]
+
+
+def test_an_open_file_is_refused(path: Path) -> None:
+    """The message says what to do, and holds nothing of the file."""
+    made = LocalKeys(path).add("bot", "MASTER", QUERY)
+    path.chmod(0o640)
+    with pytest.raises(ConfigError, match=f"chmod 600 {path}") as caught:
+        LocalKeys(path).find(made.key)
+    assert made.secret not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"format":1,"keys":[{}]}', "[", '{"format":1,"keys":[{"name":"a"}]}'])
+def test_a_damaged_file_is_refused(path: Path, text: str) -> None:
+    """It is not taken for an empty one, and not overwritten by a change."""
+    keys = LocalKeys(path)
+    keys.add("bot", "MASTER", QUERY)
+    path.write_text(text)
+    for use in (keys.all, lambda: keys.add("tool", "MASTER", QUERY)):
+        with pytest.raises(ConfigError, match="damaged"):
+            use()
+    assert path.read_text() == text
+
+
+def test_another_version_s_file_is_refused(path: Path) -> None:
+    """A newer krakenonce may mean something else by it."""
+    path.parent.mkdir()
+    path.write_text('{"format":2,"keys":[]}')
+    path.chmod(0o600)
+    with pytest.raises(ConfigError, match="another version"):
+        LocalKeys(path).all()
+
+
+def test_a_link_is_not_followed(path: Path, tmp_path: Path) -> None:
+    """Whoever can place a link there could have another file read."""
+    path.parent.mkdir()
+    path.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").write_text('{"format":1,"keys":[]}')
+    with pytest.raises(ConfigError, match="cannot read"):
+        LocalKeys(path).all()
+
+
+def test_processes_that_add_at_once_lose_nothing(path: Path) -> None:
+    """Every key is there at the end."""
+    code = (
+        "import sys; from pathlib import Path; from krakenonce.gateway.local_keys import LocalKeys\n"
+        "for i in range(10): LocalKeys(Path(sys.argv[1])).add(f'{sys.argv[2]}{i}', 'MASTER', frozenset(['query']))\n"
+    )
+    workers = [subprocess.Popen([sys.executable, "-c", code, os.fspath(path), name]) for name in "abcd"]
+    assert [worker.wait() for worker in workers] == [0] * 4
+    assert len(LocalKeys(path).all()) == 40
+
+
+def test_repr_tells_no_secret(path: Path) -> None:
+    """Neither key nor secret."""
+    made = LocalKeys(path).add("bot", "MASTER", QUERY)
+    assert made.key not in repr(made)
+    assert made.secret not in repr(made)

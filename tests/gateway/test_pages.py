@@ -1,0 +1,200 @@
+"""What the gateway shows of itself, over real HTTP, and in a real browser where there is one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any, Self
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from krakenonce.credentials import Account
+from krakenonce.gateway.activity import Activity, Histogram
+from krakenonce.gateway.gateway import Gateway
+from krakenonce.gateway.local_keys import LocalKeys
+from krakenonce.gateway.pages import Pages
+from krakenonce.gateway.public import PublicCalls
+from krakenonce.gateway.server import GatewayServer
+from krakenonce.gateway.upstream import KrakenKey
+from krakenonce.kraken import AsyncKraken
+from krakenonce.kraken.async_transport import AsyncTransport
+from krakenonce.kraken.limiter import Limiter
+from krakenonce.manager import NonceManager
+from krakenonce.testing import FakeKraken, FakeKrakenServer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+
+
+class Running:
+    """A gateway in this event loop, with one account, one local key, and some calls made."""
+
+    def __init__(self, state: Path, kraken_url: str, account: Account) -> None:
+        self.account = account
+        self.activity = Activity()
+        self.local_keys = LocalKeys(state / "gateway_keys.json")
+        self.local = self.local_keys.add("bot-a", account.name, frozenset(["query"]))
+        self._manager = NonceManager(state)
+        self._limiter = Limiter(state)
+        self._kraken = AsyncTransport(kraken_url)
+        self.key = KrakenKey(
+            account,
+            self._manager,
+            self._limiter,
+            self._kraken,
+            queue_length=10,
+            patience=5.0,
+            timeout=5.0,
+            on_turn=lambda waited, held: self.activity.turn(account.name, waited, held),
+        )
+        self.gateway = Gateway({account.name: self.key}, self.local_keys, self.activity)
+        pages = Pages(self.gateway, self.activity, self._manager)
+        self._server = GatewayServer(self.gateway, PublicCalls(self._kraken, 5.0), pages.by_path())
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        self.url = f"http://127.0.0.1:{await self._server.start('127.0.0.1', 0)}"
+        manager = NonceManager("memory:")
+        async with AsyncKraken(
+            self.local.key, self.local.secret, manager=manager, tier="none", base_url=self.url
+        ) as bot:
+            for _ in range(3):
+                await bot.balances()
+            assert await bot.query_private("Withdraw") == {"error": ["EGeneral:Permission denied"]}
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._server.stop()
+        await self._kraken.close()
+        self._limiter.close()
+        self._manager.close()
+
+    async def get(self, path: str) -> tuple[int, str]:
+        """Fetch one page."""
+        async with aiohttp.ClientSession() as session, session.get(self.url + path) as answer:
+            return answer.status, await answer.text()
+
+
+@pytest.fixture
+def during(tmp_path: Path) -> Callable[[Callable[[Running], Awaitable[Any]]], Any]:
+    """Run something while a gateway is there."""
+    fake = FakeKraken()
+    made = fake.add_account("MASTER")
+    account = Account("MASTER", made.key, made.secret, "pro")
+
+    def run(work: Callable[[Running], Awaitable[Any]]) -> Any:
+        async def main() -> Any:
+            async with Running(tmp_path / "state", server.url, account) as running:
+                return await work(running)
+
+        with FakeKrakenServer(fake) as server:
+            return asyncio.run(main())
+
+    return run
+
+
+def test_the_metrics_are_what_prometheus_reads(during: Callable[..., Any]) -> None:
+    """Answered and refused calls, turns, Kraken's answers, the queue, and the numbers."""
+    status, text = during(lambda running: running.get("/metrics"))
+    assert status == 200
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert samples["krakenonce_answered_total", "bot-a"] == 3
+    assert samples["krakenonce_refused_total", "not allowed"] == 1
+    assert samples["krakenonce_upstream_seconds_count", "MASTER"] == 3
+    assert samples["krakenonce_lane_wait_seconds_bucket", "MASTER", "+Inf"] == 3
+    assert samples["krakenonce_lane_hold_seconds_count", "MASTER"] == 3
+    assert samples["krakenonce_queue_length", "MASTER"] == 0
+    assert samples["krakenonce_issued_total", "global"] == 3
+    assert samples["krakenonce_lockout_seconds", "MASTER"] == 0
+
+
+def test_no_page_shows_a_key_or_a_secret(during: Callable[..., Any]) -> None:
+    """Neither Kraken's nor the local ones, and a stranger's words are not shown either."""
+
+    async def read(running: Running) -> tuple[Running, str]:
+        async with aiohttp.ClientSession() as session:
+            headers = {"API-Key": "<stranger>", "API-Sign": "x"}
+            await session.post(running.url + "/0/private/<method>", data=b"nonce=1", headers=headers)
+        paths = ("/", "/status.js", "/status.css", "/v1/status", "/metrics", "/healthz", "/readyz")
+        return running, "".join([(await running.get(path))[1] for path in paths])
+
+    running, told = during(read)
+    for hidden in (running.account.key, running.account.secret, running.local.key, running.local.secret, "stranger"):
+        assert hidden not in told
+    assert "invalid key" in told
+
+
+def test_the_status_is_what_happened(during: Callable[..., Any]) -> None:
+    """Accounts, local keys, counts and the last refusal."""
+    _, text = during(lambda running: running.get("/v1/status"))
+    told = json.loads(text)
+    (account,) = told["accounts"]
+    assert (account["account"], account["tier"], account["answered"], account["waiting"]) == ("MASTER", "pro", 3, 0)
+    assert told["local_keys"] == [{"name": "bot-a", "account": "MASTER", "allow": ["query"]}]
+    (complaint,) = told["complaints"]
+    assert (complaint["local_key"], complaint["method"], complaint["reason"]) == ("bot-a", "Withdraw", "not allowed")
+
+
+def test_health_and_readiness_are_two_things(during: Callable[..., Any]) -> None:
+    """With a key file that cannot be used, and while it stops, it lives and is not ready."""
+
+    async def ask(running: Running) -> list[int]:
+        told = [(await running.get("/readyz"))[0]]
+        running.local_keys.path.chmod(0o644)
+        told += [(await running.get(path))[0] for path in ("/readyz", "/healthz")]
+        running.local_keys.path.chmod(0o600)
+        running.gateway.draining = True
+        return [*told, (await running.get("/readyz"))[0]]
+
+    assert during(ask) == [200, 503, 200, 503]
+
+
+@pytest.mark.parametrize("path", ["/0/private", "/etc/passwd", "/v1/", "/status.html"])
+def test_there_is_nothing_else(during: Callable[..., Any], path: str) -> None:
+    """Other paths are not found."""
+    status, _ = during(lambda running: running.get(path))
+    assert status == 404
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium")
+def test_the_page_works_in_a_browser(during: Callable[..., Any]) -> None:
+    """Its script runs under its own content policy and fills in what the gateway says."""
+
+    async def look(running: Running) -> str:
+        browser = await asyncio.create_subprocess_exec(
+            str(CHROMIUM),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--virtual-time-budget=3000",
+            "--dump-dom",
+            f"{running.url}/",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        return (await browser.communicate())[0].decode()
+
+    page = during(look)
+    for shown in ("running", "MASTER", "bot-a", "not allowed", "<polyline"):
+        assert shown in page, shown
+
+
+def test_a_histogram_counts_up_to_each_bound() -> None:
+    """As Prometheus wants it: each bound with all that is below."""
+    histogram = Histogram()
+    for seconds in (0.0001, 0.0005, 0.003, 99.0):
+        histogram.add(seconds)
+    told = dict(histogram.cumulative())
+    assert (told["0.0005"], told["0.0025"], told["0.005"], told["30.0"], told["+Inf"]) == (2, 2, 3, 3, 4)
+    assert histogram.total == pytest.approx(99.0036)
