@@ -96,7 +96,7 @@ def run(
     default="query",
     show_default=True,
     metavar="GROUP,...",
-    help="What it may call: query, trade, cancel, token, deposit, withdraw, transfer, earn, export, other.",
+    help="What it may call: query, trade, cancel, token, deposit, withdraw, transfer, earn, export, nonce, other.",
 )
 @click.option(
     "--strict-nonce", is_flag=True, help="Refuse a local nonce that does not rise, so nothing is played back."

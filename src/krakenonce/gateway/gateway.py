@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from krakenonce.errors import (
 )
 from krakenonce.gateway.groups import groups_of
 from krakenonce.gateway.key_queue import Full, TooLong
-from krakenonce.gateway.replies import Reply, refusal, unknown
+from krakenonce.gateway.replies import JSON, Reply, refusal, unknown
 from krakenonce.kraken.wire import decode_secret, is_json, nonce_of, verify
 
 if TYPE_CHECKING:
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     from krakenonce.gateway.local_keys import LocalKey, LocalKeys
     from krakenonce.gateway.upstream import Forwarded, KrakenKey
 
-__all__ = ["Gateway"]
+__all__ = ["NONCE_PATH", "Gateway"]
 
+NONCE_PATH = "/v1/nonce"
+_NONCE = frozenset(("nonce",))
 _CANCELS = frozenset(("CancelAll", "CancelAllOrdersAfter", "CancelOrder", "CancelOrderBatch"))
 
 
@@ -68,6 +71,27 @@ class Gateway:
         self._activity.reply(local.name if local else "", method if local else "", reply)
         return reply
 
+    async def nonce(self, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Answer ``POST /v1/nonce``, signed like a private call: the next number of the local key's account.
+
+        Order is then the caller's business: whoever takes the next number may be faster.
+        """
+        local, refused = self._admitted(NONCE_PATH, "", headers, body)
+        reply = refused or self._numbered(local)
+        self._activity.reply(local.name if local else "", "nonce" if local else "", reply)
+        return reply
+
+    def _numbered(self, local: LocalKey) -> Reply:
+        key = self.keys.get(local.account)
+        if key is None:
+            return _no_account(local)
+        try:
+            number = key.take_nonce()
+        except KrakenonceError as error:
+            return _not_sent(error)
+        # As text, as Kraken itself tells a nonce: many JSON readers round a number this large.
+        return Reply(200, JSON, json.dumps({"error": [], "result": {"nonce": str(number)}}).encode(), {})
+
     def _admitted(self, path: str, method: str, headers: Mapping[str, str], body: bytes) -> tuple[Any, Reply | None]:
         """Return the local key that asks, and a refusal if it must not."""
         content_type = headers.get("Content-Type", "")
@@ -82,9 +106,11 @@ class Gateway:
             return local, refusal("no nonce", "EAPI:Invalid nonce", "the body must have exactly one nonce, of digits")
         if not verify(path, body, content_type, decode_secret(local.secret), headers.get("API-Sign", "")):
             return local, refusal("invalid signature", "EAPI:Invalid signature", "signed with another secret")
-        params = _params(body, content_type)
+        params = _params(path, body, content_type)
+        if params is None or not (path + content_type).isascii():
+            return local, refusal("body", "EGeneral:Invalid arguments", "the request cannot be read, so it is not sent")
         # Named twice, a parameter may mean another thing to Kraken than to us: being there is enough.
-        needed = groups_of(method, dict.fromkeys(params, True))
+        needed = _NONCE if path == NONCE_PATH else groups_of(method, dict.fromkeys(params, True))
         if not needed & local.allow:
             return local, refusal(
                 "not allowed",
@@ -104,21 +130,29 @@ class Gateway:
     async def _called(self, local: LocalKey, method: str, path: str, body: bytes, content_type: str) -> Reply:
         key = self.keys.get(local.account)
         if key is None:
-            return refusal("no account", "EService:Unavailable", f"there are no credentials for {local.account} now")
+            return _no_account(local)
         if self.draining:
             return refusal("draining", "EService:Unavailable", "the gateway is stopping; try again when it is back")
-        params = _params(body, content_type)
+        params = _params(path, body, content_type) or {}
         asked = time.monotonic()
+
+        async def job() -> Forwarded:
+            done = await key.forward(path, body, content_type)
+            with contextlib.suppress(KrakenonceError):  # Kraken has answered, whatever becomes of our counters
+                key.heed(done.answer, method, params)  # here, for the client may have hung up meanwhile
+            self._activity.sent(local.account, done.seconds)
+            return done
+
         try:
             await key.room(method, params)
-            done = await key.queue.run(lambda: key.forward(path, body, content_type), urgent=method in _CANCELS)
+            if self.draining:
+                raise TooLong
+            done = await key.queue.run(job, urgent=method in _CANCELS)
         except OutcomeUnknown as error:
             waited = {"X-Krakenonce-Waited": f"{time.monotonic() - asked:.6f}"}
             return unknown(f"{error} The gateway does not repeat it.", waited)
         except (KrakenonceError, Full, TooLong) as error:
             return _not_sent(error)
-        key.heed(done.answer, method, params)
-        self._activity.sent(local.account, done.seconds)
         return _passed_on(done, time.monotonic() - asked)
 
 
@@ -132,6 +166,10 @@ _NOT_SENT: tuple[tuple[type[Exception], str, str], ...] = (
     (ConfigError, "body", "EGeneral:Invalid arguments"),
     (KrakenonceError, "nonce", "EService:Unavailable"),
 )
+
+
+def _no_account(local: LocalKey) -> Reply:
+    return refusal("no account", "EService:Unavailable", f"there are no credentials for {local.account} now")
 
 
 def _not_sent(error: Exception) -> Reply:
@@ -148,12 +186,12 @@ def _passed_on(done: Forwarded, seconds: float) -> Reply:
     return Reply(done.answer.status, done.answer.content_type, done.answer.data, headers)
 
 
-def _params(body: bytes, content_type: str) -> dict[str, Any]:
-    """The parameters, for groups and limits. A body that cannot be read has none, and is not sent."""
+def _params(path: str, body: bytes, content_type: str) -> dict[str, Any] | None:
+    """The parameters, for groups and limits, those of the query string among them. None: they cannot be read."""
+    found: Any = dict(parse_qsl(path.partition("?")[2], keep_blank_values=True))
     try:
         if is_json(content_type):
-            found = json.loads(body)
-            return found if isinstance(found, dict) else {}
-        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
-    except (ValueError, RecursionError):
-        return {}
+            return {**found, **json.loads(body)}
+        return {**found, **dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))}
+    except (ValueError, RecursionError, TypeError):
+        return None

@@ -22,6 +22,7 @@ GROUPS = {
     "transfer": "move funds between wallets and accounts",
     "earn": "allocate and deallocate funds",
     "export": "make and remove reports",
+    "nonce": "numbers of the Kraken key's counter, for those who sign and send themselves",
     "other": "methods that krakenonce does not know",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-__all__ = ["Reply", "refusal", "unknown"]
+__all__ = ["JSON", "Reply", "refusal", "unknown"]
 
 JSON = "application/json"
 

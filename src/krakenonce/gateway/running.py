@@ -65,12 +65,15 @@ async def _run(settings: Settings, ready: Callable[[str], None]) -> None:
         gateway = Gateway(keys, local_keys, activity)
         pages = Pages(gateway, activity, manager)
         server = GatewayServer(gateway, PublicCalls(transport, settings.timeout), pages.by_path())
+        stopped = _heed_signals(lambda: _reload(keys, _keys(settings, manager, transport, activity, keys)))
+        watchdog = asyncio.create_task(_watchdog())
         try:
             ready(await _listen(server, settings))
             _notify("READY=1")
-            await _until_stopped(lambda: _reload(keys, _keys(settings, manager, transport, activity, keys)))
+            await stopped.wait()
         finally:
             _notify("STOPPING=1")
+            watchdog.cancel()
             await server.stop()
             await transport.close()
 
@@ -152,8 +155,8 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-async def _until_stopped(reload: Callable[[], None]) -> None:
-    """Wait for SIGTERM or SIGINT; on SIGHUP call *reload*, whose complaint is logged and changes nothing."""
+def _heed_signals(reload: Callable[[], None]) -> asyncio.Event:
+    """Return what SIGTERM and SIGINT set; on SIGHUP call *reload*, whose complaint is logged and changes nothing."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -168,11 +171,7 @@ async def _until_stopped(reload: Callable[[], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     loop.add_signal_handler(signal.SIGHUP, again)
-    watchdog = asyncio.create_task(_watchdog())
-    try:
-        await stopped.wait()
-    finally:
-        watchdog.cancel()
+    return stopped
 
 
 async def _watchdog() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from krakenonce.errors import ConfigError
+from krakenonce.gateway.gateway import NONCE_PATH
 from krakenonce.gateway.replies import Reply, refusal
 
 if TYPE_CHECKING:
@@ -89,8 +90,7 @@ class GatewayServer:
             await site.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN):
-                for key in self._gateway.keys.values():
-                    await key.queue.close()
+                await asyncio.gather(*(key.queue.close() for key in self._gateway.keys.values()))
                 if self._busy:
                     self._all_answered.clear()
                     await self._all_answered.wait()
@@ -132,10 +132,10 @@ class GatewayServer:
         if page is not None:
             return await page()
         path = request.raw_path
-        private, public = path.startswith("/0/private/"), path.startswith("/0/public/")
-        if not (private or public):
+        public = path.startswith("/0/public/")
+        if not (public or path.startswith("/0/private/") or path == NONCE_PATH):
             return refusal("path", "EGeneral:Unknown method", "the gateway serves /0/private/ and /0/public/", 404)
-        if request.method not in (("POST",) if private else ("GET", "POST")):
+        if request.method not in (("GET", "POST") if public else ("POST",)):
             return refusal("verb", "EGeneral:Unknown method", "private methods are called with POST", 405)
         body = await self._body(request)
         if body is None:
@@ -143,10 +143,13 @@ class GatewayServer:
         transport = request.transport
         self._busy[transport] = self._busy.get(transport, 0) + 1
         try:
-            if private:
-                return await self._gateway.private(path, request.headers, body)
-            return await self._public.answer(request.method, path, body, request.headers.get("Content-Type", ""))
+            if public:
+                return await self._public.answer(request.method, path, body, request.headers.get("Content-Type", ""))
+            if path == NONCE_PATH:
+                return await self._gateway.nonce(request.headers, body)
+            return await self._gateway.private(path, request.headers, body)
         finally:
+            self._idle_since.pop(transport, None)  # else a connection in steady use is taken for an idle one
             self._busy[transport] -= 1
             if not self._busy[transport]:
                 del self._busy[transport]

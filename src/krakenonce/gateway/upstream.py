@@ -88,6 +88,10 @@ class KrakenKey:
             self._scope = self._manager.scope_of(self.account.key)
         return self._scope
 
+    def take_nonce(self) -> int:
+        """Return this key's next number, for somebody who sends by himself. Raises NonceError."""
+        return self._manager.next(self.scope)
+
     def locked_out(self) -> float:
         """Return the seconds until a lockout of this key ends; 0.0: there is none."""
         return self._limiter.book(self.account.key, None, "", {}, 0.0).locked_out
@@ -100,8 +104,7 @@ class KrakenKey:
             RateLimited: It would take too long.
         """
         booking = self._limiter.book(self.account.key, self._tier, method, params, self._patience)
-        if booking.locked_out > 0:
-            raise LockedOut(f"Kraken has locked this key out; it is closed here for another {booking.locked_out:.0f} s")
+        _refuse_if(booking.locked_out)
         if booking.wait > self._patience:
             raise RateLimited(f"Kraken's rate limit has room again in {booking.wait:.1f} s")
         if booking.wait > 0:
@@ -117,12 +120,14 @@ class KrakenKey:
 
         Raises:
             ConfigError: The body has no nonce, or two.
+            LockedOut: The key has been closed meanwhile; nothing was sent.
             NonceError: No number to be had; nothing was sent.
             RequestNotSent: No connection; nothing was sent.
             OutcomeUnknown: Sent, but no answer came.
         """
+        _refuse_if(self.locked_out())  # by a call that was before this one in the queue
         with_nonce(body, content_type, 0)  # no number for what cannot be sent
-        nonce = self._manager.next(self.scope)
+        nonce = self.take_nonce()
         sent = with_nonce(body, content_type, nonce)
         headers = {
             "API-Key": self.account.key,
@@ -157,3 +162,8 @@ class KrakenKey:
             self._key.secret()
         except ConfigError as error:
             raise ConfigError(f"{self.account.name}: {error}") from None
+
+
+def _refuse_if(locked_out: float) -> None:
+    if locked_out > 0:
+        raise LockedOut(f"Kraken has locked this key out; it is closed here for another {locked_out:.0f} s")
