@@ -13,7 +13,7 @@ from typing import Any
 
 from krakenonce.stores.filesystem import _mounts, filesystem_of
 
-from . import calls, footprint, numbers, turns
+from . import calls, footprint, gateway, numbers, turns
 from .workers import run_processes
 
 RESULTS = Path(__file__).parent / "results"
@@ -60,6 +60,8 @@ def measure(directory: Path) -> dict[str, Any]:
     added = calls.added_to_a_call(directory)
     say("one call to 1, 10, 100 and 1,000 accounts")
     fan_out = calls.fan_out(directory)
+    say("the gateway, 100,000 calls")
+    forwarded = gateway.measure(directory)
     say("import")
     imports = footprint.import_time()
     say("1,000,000 numbers")
@@ -75,6 +77,7 @@ def measure(directory: Path) -> dict[str, Any]:
         "lane": lanes,
         "added to a call": added,
         "fan-out": fan_out,
+        "gateway": forwarded,
         "import": imports,
         "memory": footprint.memory(directory),
     }
@@ -119,6 +122,7 @@ def render(measured: dict[str, Any]) -> str:
             f"{fan_out['times_round_trip_and_bare']:.2f} x",
             "at most 2 x",
         ),
+        *gateway_rows(measured["gateway"]),
         ("`import krakenonce` adds", f"{measured['import']['ms']['import krakenonce']:.1f} ms", "20 ms"),
         ("import and first number add", f"{measured['import']['ms']['import and first number']:.1f} ms", ""),
         (
@@ -148,6 +152,34 @@ def render(measured: dict[str, Any]) -> str:
         told = f"{locked:.2f} s" if locked is not None else "not measured"
         lines.append(f"| {count:,} | {row['seconds']:.3f} s | {told} |")
     return "\n".join(lines) + "\n"
+
+
+def gateway_rows(measured: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The gateway's lines of the table."""
+    added, memory = measured["added_ms"], measured["memory_mib"]
+    return [
+        (
+            "gateway: added to a direct call, 100 a second, p50 / p99",
+            f"{added['p50']:.2f} / {added['p99']:.2f} ms",
+            "1 / 5 ms",
+        ),
+        ("gateway: calls per second over 100 keys, two cores for all", f"{measured['calls_per_second']:,.0f}", ""),
+        (
+            "gateway: the same per second of its own processor time",
+            f"{measured['calls_per_cpu_second']:,.0f}",
+            "1,500",
+        ),
+        (
+            "gateway: memory after 10,000 and 100,000 calls",
+            f"{memory['after a tenth']:.0f} / {memory['at the end']:.0f} MiB",
+            "100 MB, flat",
+        ),
+        (
+            "gateway: 50 clients of one key, farthest from the mean share",
+            f"{measured['farthest_from_mean_share_percent']:.1f} %",
+            "25 %",
+        ),
+    ]
 
 
 if __name__ == "__main__":

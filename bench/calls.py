@@ -39,7 +39,7 @@ _WIDE = "bench"
 def added_to_a_call(directory: Path) -> dict[str, Any]:
     """Microseconds per call, the bare library beside ours, in turns against a server that answers at once."""
     TIERS[_WIDE] = Tier(_WIDE, 1e5, 1e4, 1e5, 1e4)  # the limiter does all its work, and never waits
-    with _plain_server() as url, NonceManager(directory / "calls") as manager:
+    with plain_server() as url, NonceManager(directory / "calls") as manager:
         pool = urllib3.PoolManager()
         body = encode_form({"nonce": time.time_ns()}).encode()
         headers = {"API-Key": "key", "API-Sign": "sign", "Content-Type": FORM, "User-Agent": "bench"}
@@ -137,7 +137,7 @@ def _serve_fake(pipe: Connection, latency: float) -> None:
 
 
 @contextlib.contextmanager
-def _plain_server() -> Iterator[str]:
+def plain_server() -> Iterator[str]:
     """A server that answers every request alike, without looking at it: what is measured is the client."""
     with _process(_serve_plain, 0.0) as pipe:
         yield f"http://127.0.0.1:{pipe.recv()}"

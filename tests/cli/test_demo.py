@@ -50,6 +50,18 @@ def test_the_demo_shows_the_difference(shell: Shell, scratch: Path) -> None:
     assert copied["one_lock_seconds"] >= 0.05 * copied["accounts"]
 
 
+def test_the_demo_shows_the_gateway(shell: Shell, scratch: Path) -> None:
+    """The same clients with the same clocks, through the gateway: all accepted, one process killed."""
+    done = shell.run("demo", "--gateway", "--json")
+    assert done.code == 0, done.err
+    figures = json.loads(done.out)
+    assert figures["naive"]["rejected"] > 0
+    ours = figures["krakenonce"]
+    assert (ours["rejected"], ours["failed"], ours["killed"]) == (0, {}, 1)
+    assert ours["accepted"] == ours["calls"] >= ours["planned"]
+    assert list(scratch.iterdir()) == []
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_demo_leaves_nothing_behind(
     shell: Shell, scratch: Path, number: signal.Signals, code: int

@@ -75,8 +75,9 @@ class Figures:
 
 
 @click.command()
+@click.option("--gateway", "by_gateway", is_flag=True, help="The second time unchanged, but through the gateway.")
 @json_option
-def demo(as_json: bool) -> None:
+def demo(by_gateway: bool, as_json: bool) -> None:
     """Watch nonces being refused, and then none.
 
     Four processes with four threads each call a fake Kraken on this machine with the same four keys, half of
@@ -90,7 +91,7 @@ def demo(as_json: bool) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by way of everything to be cleaned up
     naive = _run("each client's own clock", None)
     with tempfile.TemporaryDirectory(prefix="krakenonce-demo-") as state:
-        ours = _run("through krakenonce", state)
+        ours = _run("through the gateway" if by_gateway else "through krakenonce", state, by_gateway=by_gateway)
     with tempfile.TemporaryDirectory(prefix="krakenonce-demo-") as state:
         copied = _fan_out(state)
     if as_json:
@@ -104,21 +105,21 @@ def demo(as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _run(title: str, state: str | None) -> Figures:
+def _run(title: str, state: str | None, *, by_gateway: bool = False) -> Figures:
     """Make all calls one way and count what arrived."""
     from krakenonce.cli.demo_crew import Crew
+    from krakenonce.cli.demo_gateway import gateway_for
     from krakenonce.testing import FakeKraken, FakeKrakenServer
 
     fake = FakeKraken()
     accounts = [(each.name, each.key, each.secret) for each in map(fake.add_account, ACCOUNTS)]
-    with FakeKrakenServer(fake, latency=LATENCY, jitter=JITTER) as server, _progress(title) as advance:
-        job = {
-            "url": server.url,
-            "accounts": accounts,
-            "state": state,
-            "threads": THREADS,
-            "calls": CALLS // PROCESSES,
-        }
+    with contextlib.ExitStack() as running:
+        server = running.enter_context(FakeKrakenServer(fake, latency=LATENCY, jitter=JITTER))
+        job = {"url": server.url, "accounts": accounts, "state": state, "threads": THREADS, "calls": CALLS // PROCESSES}
+        if by_gateway and state is not None:
+            url, pairs = running.enter_context(gateway_for(accounts, server.url, state))
+            job |= {"url": url, "accounts": pairs, "state": None}  # the very clients of the first time
+        advance = running.enter_context(_progress(title))
         with Crew(job, PROCESSES, advance) as crew:
             crew.run()
     return _count(fake, crew)

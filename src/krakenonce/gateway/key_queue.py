@@ -85,7 +85,8 @@ class KeyQueue:
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
         try:
-            await asyncio.wait_for(waiting.started.wait(), self._patience)
+            async with asyncio.timeout(self._patience):
+                await waiting.started.wait()
         except TimeoutError:
             if not waiting.started.is_set():
                 queue.remove(waiting)

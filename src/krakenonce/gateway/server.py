@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import stat
@@ -11,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from krakenonce.errors import ConfigError
 from krakenonce.gateway.gateway import NONCE_PATH
@@ -50,6 +52,7 @@ class GatewayServer:
         self._server = web.Server(
             self._handle,
             access_log=None,
+            logger=_http_logger(),
             handler_cancellation=True,  # whoever hangs up while waiting costs no nonce
             keepalive_timeout=75.0,
             max_line_size=LARGEST_HEADER,
@@ -161,11 +164,25 @@ class GatewayServer:
         if (request.content_length or 0) > LARGEST_BODY:
             return None
         body = bytearray()
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > LARGEST_BODY:
-                return None
+        try:
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > LARGEST_BODY:
+                    return None
+        except (HttpProcessingError, web.RequestPayloadError):
+            return b""  # chunks that are none: signed by nobody, and so refused
         return bytes(body)
+
+
+def _http_logger() -> logging.Logger:
+    """Return a logger that leaves out what is no HTTP: answered with 400, and the line in question may hold a key."""
+    logger = logging.getLogger("krakenonce.http")
+    logger.addFilter(_is_ours)
+    return logger
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def _unix_socket(path: Path) -> socket.socket:

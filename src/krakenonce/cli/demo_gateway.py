@@ -1,0 +1,64 @@
+"""The demo's gateway: a process of its own, with a local key for each account."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from krakenonce.errors import KrakenonceError
+from krakenonce.gateway.groups import parse_groups
+from krakenonce.gateway.local_keys import FILE_NAME, LocalKeys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["gateway_for"]
+
+
+@contextlib.contextmanager
+def gateway_for(
+    accounts: list[tuple[str, str, str]], kraken: str, state: str
+) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
+    """Run a gateway; give its address, and the accounts with their local pairs instead of Kraken's.
+
+    Args:
+        accounts: Name, key and secret of each.
+        kraken: Where Kraken is.
+        state: An empty directory.
+
+    Raises:
+        KrakenonceError: It does not start.
+    """
+    credentials = Path(state) / "accounts.toml"
+    tables = [
+        f'[{name.replace(":", ".")}]\napi_key = "{key}"\napi_secret = "{secret}"\ntier = "none"\n'
+        for name, key, secret in accounts
+    ]
+    with open(os.open(credentials, os.O_CREAT | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+        file.write("".join(tables))
+    local_keys = LocalKeys(Path(state) / FILE_NAME)
+    allowed = parse_groups(["query", "trade"])
+    pairs = [(name, local_keys.add(name.replace(":", "."), name, allowed)) for name, _, _ in accounts]
+    command = [sys.executable, "-m", "krakenonce", "gateway", "run", "--listen", "127.0.0.1:0"]
+    command += ["--base-url", kraken, "--credentials", str(credentials), "--state", state]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KRAKEN")}
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+        start_new_session=True,  # Ctrl-C is for the demo, which then ends it
+    )
+    with process:
+        try:
+            line = process.stdout.readline() if process.stdout is not None else ""
+            if not line:
+                raise KrakenonceError(f"the gateway ended with exit code {process.wait()}: run the demo again")
+            yield line.split()[2].rstrip(","), [(name, pair.key, pair.secret) for name, pair in pairs]
+        finally:
+            process.terminate()
