@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
@@ -28,7 +30,6 @@ from krakenonce.testing import FakeKraken, FakeKrakenServer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 
@@ -117,6 +118,18 @@ def test_the_metrics_are_what_prometheus_reads(during: Callable[..., Any]) -> No
     assert samples["krakenonce_queue_length", "MASTER"] == 0
     assert samples["krakenonce_issued_total", "global"] == 3
     assert samples["krakenonce_lockout_seconds", "MASTER"] == 0
+
+
+def test_the_dashboard_asks_for_what_there_is(during: Callable[..., Any]) -> None:
+    """Every metric in deploy/grafana.json is one of the gateway's."""
+    _, text = during(lambda running: running.get("/metrics"))
+    there = {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
+    # Kraken has refused nothing here, and a counter without a label has no sample.
+    there.add("krakenonce_kraken_refused_total")
+    dashboard = (Path(__file__).parents[2] / "deploy" / "grafana.json").read_text(encoding="utf-8")
+    asked = set(re.findall(r"krakenonce_[a-z_]+", dashboard))
+    assert len(asked) > 10
+    assert asked <= there
 
 
 def test_no_page_shows_a_key_or_a_secret(during: Callable[..., Any]) -> None:
