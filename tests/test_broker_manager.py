@@ -185,6 +185,26 @@ def test_an_order_is_copied_to_the_users(
     assert ORDER["volume"] == Decimal("0.5")
 
 
+def test_a_scale_for_nobody_stops_everything(
+    make: Callable[..., Manager], accounts: list[Account], fake: FakeKraken
+) -> None:
+    """Short names are as good as full ones, and a slip does not let an order out at full volume."""
+    found = make(accounts).copy_order({**ORDER, "validate": True}, ["u1"], {"u1": "0.5"})
+    assert "buy 0.25000000" in found["USER:u1"].get()["descr"]["order"]
+    with pytest.raises(ConfigError, match="there is no account 'uu1'"):
+        make(accounts).copy_order(ORDER, ["u1"], {"uu1": "0.5"})
+    assert not orders_of(fake) - Counter({"USER:u1": 1})
+
+
+def test_what_is_called_with_an_outcome_may_fail(make: Callable[..., Manager], accounts: list[Account]) -> None:
+    """No outcome is lost by it."""
+
+    def careless(_outcome: Outcome[Any]) -> None:
+        raise ZeroDivisionError
+
+    assert [each.ok for each in make(accounts).call_all("Balance", on_outcome=careless).values()] == [True] * 10
+
+
 def test_an_order_is_copied_with_one_scale_to_those_named(
     make: Callable[..., Manager], accounts: list[Account]
 ) -> None:

@@ -328,3 +328,43 @@ def test_a_broker_over_another_client_keeps_to_an_adopted_key_s_counter(tmp_path
         for client in (adopted, other):
             KrakenBroker("MASTER", client, nonces=nonces).call("Balance")
     assert other.nonces[0] < 2**62 < adopted.nonces[0]
+
+
+@pytest.mark.parametrize("kind", [BrokerManager, AsyncBrokerManager], ids=["threads", "tasks"])
+def test_each_account_keeps_its_tier_and_the_manager_given(
+    kind: Any, accounts: list[Account], server: FakeKrakenServer
+) -> None:
+    """Its limits are those of its own account at Kraken, and its numbers come from where it was told."""
+    mine = [
+        Account(each.name, each.key, each.secret, tier) for each, tier in zip(accounts, ("pro", "none"), strict=False)
+    ]
+    nonces = GlobalKrakenNonceManager(NonceManager("memory:"))
+
+    async def run() -> list[Any]:
+        brokers = kind(mine, nonces=nonces, base_url=server.url)
+        if kind is BrokerManager:
+            with brokers:
+                brokers.balances()
+            return [broker.kraken_api for broker in brokers]
+        async with brokers:
+            await brokers.balances()
+        return list(brokers.clients.values())
+
+    tiers = [client._session._tier for client in asyncio.run(run())]
+    assert (tiers[0].name, tiers[1]) == ("pro", None)
+    assert nonces.manager.peek() is not None
+    assert global_manager._manager is None
+
+
+def test_a_broker_with_a_counter_of_its_own_uses_it_in_a_fan_out(
+    accounts: list[Account], server: FakeKrakenServer
+) -> None:
+    """The deprecated counter is asked for every call, not only for some."""
+    with pytest.warns(DeprecationWarning, match="use the global nonce manager"):
+        broker = KrakenBroker("MASTER", credentials=accounts[0], use_global_nonce=False, base_url=server.url)
+    with BrokerManager([], base_url=server.url) as brokers:
+        brokers.add(broker)
+        assert brokers.balances()["MASTER"].ok
+    assert broker.kraken_api is not None
+    broker.kraken_api.close()  # type: ignore[attr-defined]
+    assert global_manager.get_global_nonce_stats()["total_nonces_issued"] == 0

@@ -1,3 +1,5 @@
+import copy
+import gc
 import pickle
 from pathlib import Path
 
@@ -121,6 +123,23 @@ def test_stats_tell_the_lead_over_the_clock(tmp_path: Path) -> None:
     assert (seen.lead_ns, seen.issued, seen.scope) == (500, 1, "global")
 
 
+def test_a_copy_of_a_manager_is_the_manager(tmp_path: Path) -> None:
+    """A copy with the same descriptors would close them under the original, which would then write elsewhere."""
+    manager = NonceManager(tmp_path)
+    first = manager.next()
+    with manager.lane("key"):
+        assert copy.copy(manager) is manager
+        assert copy.deepcopy({"api": manager})["api"] is manager
+        with pytest.raises(TypeError):
+            copy.deepcopy(manager.store)
+    gc.collect()
+    others = [open(tmp_path / f"other{number}", "w+b") for number in range(6)]  # noqa: SIM115 - takes closed numbers
+    assert manager.next() > first
+    for other in others:
+        assert other.read() == b""
+        other.close()
+
+
 ERRORS = [getattr(errors, name) for name in errors.__all__]
 
 
@@ -129,11 +148,11 @@ def test_every_error_has_the_one_root_and_survives_pickling(kind: type[Krakenonc
     """One root for all, a message that survives a process pool, and a word on execution."""
     error = kind("what to do")
     assert isinstance(error, KrakenonceError)
-    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
-    assert (type(copy), str(copy)) == (kind, "what to do")
+    restored = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    assert (type(restored), str(restored)) == (kind, "what to do")
     open_ended = (errors.OutcomeUnknown, errors.ServiceUnavailable, errors.EarnRefused, errors.UnknownKrakenError)
-    verdict = "yes" if kind is errors.DuplicateOrder else "unknown" if kind in open_ended else "no"
-    assert (error.may_have_executed, copy.may_have_executed) == (verdict, verdict)
+    verdict = "unknown" if kind in (*open_ended, errors.DuplicateOrder) else "no"
+    assert (error.may_have_executed, restored.may_have_executed) == (verdict, verdict)
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:

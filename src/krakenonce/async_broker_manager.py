@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .broker import KRAKEN
 from .credentials import MASTER, Account, load_accounts
-from .fan_out import OnOutcome, Outcome, Scale, chosen, exact, late, not_sent, scaled, some
+from .fan_out import OnOutcome, Outcome, Scale, by_name, chosen, exact, late, not_sent, scaled, some, tell
 from .global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
 from .kraken.aio import AsyncKraken
 from .kraken.async_transport import AsyncTransport
@@ -126,9 +126,10 @@ class AsyncBrokerManager:
         on_outcome: OnOutcome = None,
     ) -> dict[str, Outcome[Any]]:
         """Place one order for many accounts at the same time; see :meth:`BrokerManager.copy_order`."""
+        factors = by_name(scale, self.clients)
 
         async def placed(client: AsyncKraken, name: str, left: float | None) -> Any:
-            return await client.run(client.calls.private("AddOrder", scaled(order, scale, name)), within=left)
+            return await client.run(client.calls.private("AddOrder", scaled(order, factors, name)), within=left)
 
         if accounts is None:
             accounts = [name for name in self.clients if name != MASTER]
@@ -160,8 +161,7 @@ class AsyncBrokerManager:
 
         async def told(name: str) -> Outcome[R]:
             outcome = await one(name)
-            if on_outcome is not None:
-                on_outcome(outcome)
+            tell(on_outcome, outcome)
             return outcome
 
         outcomes = await asyncio.gather(*(told(name) for name in clients))

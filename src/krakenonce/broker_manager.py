@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from .broker import KRAKEN, KrakenBroker
 from .credentials import MASTER, Account, load_accounts
 from .errors import ConfigError
-from .fan_out import OnOutcome, Outcome, Scale, chosen, exact, late, not_sent, scaled, some
+from .fan_out import OnOutcome, Outcome, Scale, by_name, chosen, exact, late, not_sent, scaled, some, tell
 from .kraken.transport import Transport
 
 if TYPE_CHECKING:
@@ -193,9 +193,10 @@ class BrokerManager:
             By account: Kraken's result, or its error. After one with ``may_have_executed == "unknown"`` its
             ``reconcile()`` finds out whether the order stands.
         """
+        factors = by_name(scale, self.brokers)
 
         def placed(broker: KrakenBroker, left: float | None) -> Any:
-            fields = scaled(order, scale, broker.account_identifier)
+            fields = scaled(order, factors, broker.account_identifier)
             return broker.call("AddOrder", fields, left)
 
         if accounts is None:
@@ -230,10 +231,11 @@ class BrokerManager:
             try:
                 for future in as_completed(futures, None if within is None else within + GRACE):
                     outcomes[futures[future]] = outcome = future.result()
-                    if on_outcome is not None:
-                        on_outcome(outcome)
+                    tell(on_outcome, outcome)
             except TimeoutError:
-                outcomes |= {name: late(name) for name in brokers if name not in outcomes}
+                for future, name in futures.items():
+                    if name not in outcomes:
+                        outcomes[name] = not_sent(name) if future.cancel() else late(name)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
         return {name: outcomes[name] for name in brokers}

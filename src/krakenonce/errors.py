@@ -320,9 +320,9 @@ class UnknownOrder(OrderRefused):
 
 
 class DuplicateOrder(OrderRefused):
-    """An order with this cl_ord_id is open already: it was placed before."""
+    """An order with this cl_ord_id is open already: this very one, sent before, or another. `reconcile()` tells."""
 
-    may_have_executed = "yes"
+    may_have_executed = "unknown"
 
 
 class FundingRefused(KrakenAPIError):

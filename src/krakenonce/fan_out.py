@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
@@ -14,7 +15,21 @@ if TYPE_CHECKING:
 
     from .credentials import Account
 
-__all__ = ["OnOutcome", "Outcome", "Scale", "chosen", "exact", "late", "not_sent", "scaled", "some"]
+__all__ = [
+    "OnOutcome",
+    "Outcome",
+    "Scale",
+    "by_name",
+    "chosen",
+    "exact",
+    "late",
+    "not_sent",
+    "scaled",
+    "some",
+    "tell",
+]
+
+logger = logging.getLogger("krakenonce")
 
 R = TypeVar("R")
 K = TypeVar("K")
@@ -81,6 +96,23 @@ def chosen(there: Mapping[str, K], wanted: Iterable[str] | None) -> dict[str, K]
         raise ConfigError(f"give a list of accounts, such as [{wanted!r}]")
     names = {name: name for name in there}
     return {found: there[found] for found in (account(names, name) for name in wanted)}
+
+
+def by_name(scale: Scale, there: Mapping[str, Any]) -> Scale:
+    """Return *scale* with the accounts' full names. Raises ConfigError if one is not there."""
+    if isinstance(scale, Decimal | int | str | float):
+        return scale
+    names = {name: name for name in there}
+    return {account(names, name): factor for name, factor in scale.items()}
+
+
+def tell(on_outcome: OnOutcome, outcome: Outcome[Any]) -> None:
+    """Call *on_outcome*; what it raises is logged, for the other outcomes must not be lost."""
+    if on_outcome is not None:
+        try:
+            on_outcome(outcome)
+        except Exception:
+            logger.exception("what was called with the outcome of %s failed", outcome.account)
 
 
 def scaled(order: Mapping[str, Any], scale: Scale, name: str) -> dict[str, Any]:

@@ -123,6 +123,12 @@ class NonceManager:
         self._advance = _closed
         self.store.close()
 
+    def __copy__(self) -> Self:
+        return self  # two objects over one set of open files would close them under each other
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
     def __enter__(self) -> Self:
         return self
 

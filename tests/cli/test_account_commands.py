@@ -261,3 +261,24 @@ def test_whoever_is_told_what_it_waits_for_loses_no_turn(capsys: pytest.CaptureF
         asking.start()
         asking.join()
     assert capsys.readouterr().err.endswith("MASTER is still waiting for an answer; Ctrl-C gives up\n")
+
+
+def test_one_account_s_key_is_adopted_and_no_other(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """--account says whose; MASTER is not touched."""
+    trader.run("adopt", "--yes", "--account", "alice", "--base-url", url)
+    assert {each.account for each in fake.arrivals} == {"USER:alice"}
+
+
+def test_json_tells_what_may_have_been_executed(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """A program that reads it must not take an order without an answer for one that was not placed."""
+    fake.faults.add("AddOrder", "process_then_cut")
+    done = trader.run("call-all", "AddOrder", *ORDER, "--accounts", "alice", "--base-url", url)
+    told = json.loads(done.out)["USER:alice"]
+    assert (done.code, told["error"], told["may_have_executed"]) == (1, "OutcomeUnknown", "unknown")
+
+
+@pytest.mark.parametrize("words", [["balance", "--all", "--account", "bob"], ["call", "../Balance"]], ids=" ".join)
+def test_what_cannot_be_meant_is_not_sent(trader: Shell, url: str, fake: FakeKraken, words: list[str]) -> None:
+    """Both one account and all, or a method that is no name, is a mistake in the command."""
+    assert trader.fails(2, *words, "--base-url", url)
+    assert fake.arrivals == []

@@ -319,6 +319,66 @@ def test_a_float_is_no_amount() -> None:
     assert world.sent == []
 
 
+def test_an_id_that_was_used_before_is_another_order() -> None:
+    """Yesterday's order of the same id is not today's: neither after no answer nor after Invalid nonce."""
+    world = World()
+    old = world.run(orders.add_order(world.calls, "XBTUSD", "buy", "0.1", "30000", cl_ord_id="daily"))
+    world.run(orders.cancel_order(world.calls, old.txid))
+    world.clock.pass_time(86_400)
+    world.faults["AddOrder"].append("lost")
+    with pytest.raises(OutcomeUnknown) as caught:
+        world.run(orders.add_order(world.calls, "XBTUSD", "sell", "0.7", "90000", cl_ord_id="daily"))
+    assert world.run(world.calls.reconcile(caught.value.order)).stands is False
+    say(world, "AddOrder", "EAPI:Invalid nonce")
+    placed = world.run(orders.add_order(world.calls, "XBTUSD", "sell", "0.7", "90000", cl_ord_id="daily"))
+    assert placed.txid != old.txid
+    assert list(world.run(queries.open_orders(world.calls))) == [placed.txid]
+
+
+def test_another_order_of_the_same_id_leaves_it_open() -> None:
+    """A minute ago, and of another volume: it may have been amended, or be another. That is told, not guessed."""
+    world = World()
+    world.run(orders.add_order(world.calls, "XBTUSD", "buy", "0.1", "30000", cl_ord_id="mine"))
+    with pytest.raises(errors.DuplicateOrder) as caught:
+        world.run(orders.add_order(world.calls, "XBTUSD", "buy", "0.7", "30000", cl_ord_id="mine"))
+    found = world.run(world.calls.reconcile(caught.value.order))
+    assert (found.stands, len(found.orders)) == (None, 1)
+
+
+def test_when_kraken_cannot_be_asked_the_order_may_stand() -> None:
+    """The failure of the question is not taken for a word on the order."""
+    world = World()
+    world.faults["AddOrder"].append("cut")
+    with pytest.raises(OutcomeUnknown) as caught:
+        world.run(world.calls.private("AddOrder", LIMIT))
+    world.faults["Time"].extend(["not sent"] * 9)
+    with pytest.raises(OutcomeUnknown, match="could not be asked") as asked:
+        world.run(world.calls.reconcile(caught.value.order))
+    assert asked.value.may_have_executed == "unknown"
+    assert asked.value.order == caught.value.order
+    assert isinstance(asked.value.__cause__, errors.RequestNotSent)
+
+
+@pytest.mark.parametrize("result", [{"txid": ["O"]}, [], 5, True, {"descr": None, "txid": []}, {"txid": 7}], ids=str)
+def test_an_answer_of_another_shape_leaves_an_order_open(result: object) -> None:
+    """Kraken said no error, so the order may stand; it can be looked for."""
+    world = World()
+    real = world._answer
+    world._answer = lambda request: {**real(request), "result": result} if "AddOrder" in request.path else real(request)  # type: ignore[method-assign]
+    with pytest.raises(OutcomeUnknown) as caught:
+        world.run(orders.add_order(world.calls, "XBTUSD", "buy", "0.5", "30000"))
+    assert world.run(world.calls.reconcile(caught.value.order)).stands is True
+
+
+@pytest.mark.parametrize("method", ["Ba lance", "../public/Time", "", "Balance/", "Balance#x"])
+def test_what_is_no_method_is_not_sent(method: str) -> None:
+    """A slip would be a wrong signature at Kraken, and those lead to a lockout."""
+    world = World()
+    with pytest.raises(errors.ConfigError, match="none of Kraken's methods"):
+        world.run(world.calls.private(method, {}))
+    assert world.sent == []
+
+
 @given(
     faults=st.lists(st.sampled_from(FAULTS), max_size=3),
     lookups=st.lists(st.sampled_from(FAULTS), max_size=6),

@@ -66,7 +66,7 @@ EOrder:Reduce only:Position is closed | PositionRefused | no
 EOrder:Unknown position | PositionRefused | no
 EOrder:Unknown order | UnknownOrder | no
 EOrder:Invalid order | UnknownOrder | no
-EOrder:Duplicate cl_ord_id | DuplicateOrder | yes
+EOrder:Duplicate cl_ord_id | DuplicateOrder | unknown
 ETrade:Invalid request | InvalidArguments | no
 ETrade:Locked | AccountRefused | no
 EAccount:Invalid permissions | PermissionDenied | no
@@ -194,7 +194,15 @@ def test_a_string_without_severity_is_an_error() -> None:
         result_of({"error": ["Something happened"], "result": {"a": 1}})
 
 
-@pytest.mark.parametrize("reply", [{}, {"error": []}, {"error": None, "result": None}, {"error": ["WGeneral:Hm"]}])
+def test_an_error_that_is_no_list_is_an_error_all_the_same() -> None:
+    """Text in its place counts as one string."""
+    with pytest.raises(errors.InsufficientFunds):
+        result_of({"error": "EOrder:Insufficient funds", "result": {"txid": ["O"]}})
+
+
+@pytest.mark.parametrize(
+    "reply", [{"result": {"a": 1}}, {}, {"error": []}, {"error": None, "result": None}, {"error": ["WGeneral:Hm"]}]
+)
 def test_neither_error_nor_result_is_an_unknown_outcome(reply: dict[str, object]) -> None:
     """An answer that says nothing does not say that nothing happened."""
     with pytest.raises(OutcomeUnknown) as caught:

@@ -11,7 +11,7 @@ from krakenonce.kraken.wire import is_json
 
 __all__ = ["with_nonce"]
 
-_DECODER = JSONDecoder()
+_DECODER = JSONDecoder(parse_int=str)  # numbers are passed over, however long
 _BLANKS = " \t\n\r"
 
 
@@ -49,7 +49,7 @@ def _in_json(body: bytes, nonce: int) -> bytes | None:
     try:
         text = body.decode()
         spans = _nonces_in(text)
-    except (UnicodeDecodeError, JSONDecodeError, StopIteration, IndexError, RecursionError):
+    except (ValueError, StopIteration, IndexError, RecursionError):
         return None
     if len(spans) != 1:
         return None

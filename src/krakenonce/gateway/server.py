@@ -197,6 +197,9 @@ def _unix_socket(path: Path) -> socket.socket:
     before = os.umask(0o177)
     try:
         listener.bind(os.fspath(path))
+    except OSError:
+        listener.close()
+        raise
     finally:
         os.umask(before)
     return listener

@@ -164,8 +164,17 @@ class Calls:
         return reply
 
     def reconcile(self, order: SentOrder) -> Steps[Any]:
-        """Find out what became of an order; see :func:`krakenonce.kraken.sent.reconcile`."""
-        return reconcile(self, order, self._now)
+        """Find out what became of an order; see :func:`krakenonce.kraken.sent.reconcile`.
+
+        Raises:
+            OutcomeUnknown: Kraken could not be asked; its cause says why. The order may stand.
+        """
+        try:
+            return (yield from reconcile(self, order, self._now))
+        except KrakenonceError as failed:
+            error = OutcomeUnknown(f"Kraken could not be asked what became of the order, which may stand: {failed}")
+            error.order = order
+            raise error from failed
 
     def _room(self, exchange: Exchange, tries: _Tries) -> Steps[None]:
         """Wait until the limits have room, before a number is taken."""
@@ -227,7 +236,7 @@ class Calls:
         if not order.cl_ord_ids:
             raise error
         try:
-            found = yield from self.reconcile(order)
+            found = yield from reconcile(self, order, self._now)
         except PoisonedKey as poisoned:
             poisoned.may_have_executed = "unknown"
             raise

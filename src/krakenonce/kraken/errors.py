@@ -150,11 +150,11 @@ def result_of(reply: Mapping[str, Any], now: float | None = None) -> Any:
         KrakenAPIError: ``error`` holds at least one string that is no warning.
         OutcomeUnknown: Neither an error nor a result.
     """
-    listed = reply.get("error")
-    told = [str(error) for error in listed] if isinstance(listed, list | tuple) else []
-    if any(not error.startswith("W") for error in told):
-        raise error_from(told, now)
+    listed: Any = reply.get("error")
+    told = [str(error) for error in listed] if isinstance(listed, list | tuple) else [listed] if listed else []
+    if any(not str(error).startswith("W") for error in told):
+        raise error_from([str(error) for error in told], now)
     result = reply.get("result")
-    if result is None:
+    if result is None or listed is None:  # without an error list it is not Kraken who answers
         raise errors.OutcomeUnknown("Kraken answered with neither a result nor an error.")
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,8 @@ __all__ = [
 ]
 
 _SHOWN = 80  # characters of an answer that is not Kraken's JSON, shown in the message
+# Kraken's names, Earn/Strategies among them, and what custody calls have behind them.
+_METHOD = re.compile(r"[A-Za-z0-9]+(/[A-Za-z0-9]+)?(\?[!-~]*)?")
 _AGENT = f"krakenonce/{__version__}"
 
 
@@ -124,7 +127,7 @@ class Exchange:
         written = nonce_of(body, content_type)
         if written is None:
             raise ConfigError("The nonce must be a whole number of at most 20 digits.")
-        path = f"/0/private/{self.method}"
+        path = f"/0/private/{_checked(self.method)}"
         headers = {
             "User-Agent": _AGENT,
             "API-Key": key.key,
@@ -144,7 +147,7 @@ class PublicExchange:
     def request(self) -> Request:
         """Return the request. Raises ConfigError if the parameters cannot be written."""
         query = f"?{encode_form(self.params)}" if self.params else ""
-        return Request("GET", f"/0/public/{self.method}{query}", {"User-Agent": _AGENT}, None)
+        return Request("GET", f"/0/public/{_checked(self.method)}{query}", {"User-Agent": _AGENT}, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,12 @@ Step: TypeAlias = Exchange | PublicExchange | Sleep
 R = TypeVar("R")
 # A procedure that asks whoever runs it for one step after the other, and is sent Kraken's answer to each.
 Steps: TypeAlias = Generator[Step, Any, R]
+
+
+def _checked(method: str) -> str:
+    if not _METHOD.fullmatch(method):
+        raise ConfigError(f"{method!r} is none of Kraken's methods, such as Balance.")
+    return method
 
 
 def host_of(base_url: str) -> str:

@@ -11,7 +11,7 @@ import os
 import struct
 from fcntl import LOCK_EX, LOCK_UN, flock
 from os import fstat, pread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from krakenonce.stores.filesystem import open_regular
 
@@ -121,6 +121,10 @@ class FileState(MemoryState):
         self._fd = -1
 
     __del__ = close
+
+    def __reduce__(self) -> NoReturn:
+        # A copy, even one that fails half-way, would close these descriptors under the original.
+        raise TypeError("open files cannot be copied or pickled")
 
     def read(self, offset: int, size: int) -> bytes:
         """Return what is there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from krakenonce.errors import ConfigError, KrakenAPIError
+from krakenonce.errors import ConfigError, KrakenAPIError, OutcomeUnknown
 from krakenonce.kraken.errors import error_from
 from krakenonce.kraken.sent import Reconciled, SentOrder, prepared
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from krakenonce.kraken.calling import Calls
-    from krakenonce.kraken.exchange import Steps
+    from krakenonce.kraken.exchange import Exchange, Steps
 
 __all__ = [
     "Placed",
@@ -66,8 +66,12 @@ def add_order(
     order = {"pair": pair, **_order(side, volume, price), **more}
     exchange = prepared("AddOrder", order)
     answer = yield from calls.make(exchange)
-    txids = answer.get("txid") or (None,)
-    return Placed(txids[0], exchange.params.get("cl_ord_id"), answer["descr"]["order"])
+    try:
+        txids = answer.get("txid") or (None,)
+        txid = txids if isinstance(txids, str) else txids[0]
+        return Placed(txid, exchange.params.get("cl_ord_id"), answer["descr"]["order"])
+    except _UNREADABLE as error:
+        raise _unreadable(exchange) from error
 
 
 def add_orders(
@@ -92,12 +96,15 @@ def add_orders(
         _exact(order)
     exchange = prepared("AddOrderBatch", {"pair": pair, "orders": list(orders), **more})
     answer = yield from calls.make(exchange)
-    return [
-        error_from([line["error"]])
-        if line.get("error")
-        else Placed(line.get("txid"), order.get("cl_ord_id"), line["descr"]["order"])
-        for order, line in zip(exchange.params["orders"], answer["orders"], strict=True)
-    ]
+    try:
+        return [
+            error_from([line["error"]])
+            if line.get("error")
+            else Placed(line.get("txid"), order.get("cl_ord_id"), line["descr"]["order"])
+            for order, line in zip(exchange.params["orders"], answer["orders"], strict=True)
+        ]
+    except _UNREADABLE as error:
+        raise _unreadable(exchange) from error
 
 
 def amend_order(
@@ -159,10 +166,20 @@ def reconcile(calls: Calls, /, order: SentOrder) -> Steps[Reconciled]:
     Asks until the order is found, or its deadline has passed on Kraken's clock.
 
     Raises:
-        KrakenError: Kraken could not be asked; nothing is known.
+        OutcomeUnknown: Kraken could not be asked; the order may stand.
     """
     found: Reconciled = yield from calls.reconcile(order)
     return found
+
+
+# What an answer of another shape than Kraken's brings, which has been sent all the same.
+_UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+
+
+def _unreadable(exchange: Exchange) -> OutcomeUnknown:
+    error = OutcomeUnknown("Kraken answered without an error, but not as it answers to orders: they may stand.")
+    error.order = SentOrder.of(exchange)
+    return error
 
 
 def _order(side: str, volume: Amount, price: Amount | None) -> dict[str, Any]:

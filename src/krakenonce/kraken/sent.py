@@ -61,7 +61,8 @@ class Reconciled(NamedTuple):
 
     Args:
         stands: True: it was placed, and may be filled, cancelled or still open; of a batch at least one of its orders.
-            False: it was not placed and cannot be any more. None: it has no ``cl_ord_id``; *orders* may be it or not.
+            False: it was not placed and cannot be any more. None: *orders* may be it or not, as it has no
+            ``cl_ord_id``, or one that looks otherwise has the same.
         orders: The orders found, by Kraken's id, as OpenOrders and ClosedOrders describe them.
     """
 
@@ -119,11 +120,11 @@ def reconcile(calls: _Calls, order: SentOrder, clock: Callable[[], float]) -> St
         ahead = max(0.0, clock() - now.timestamp())
         found = yield from _find(calls, order, ahead + SKEW)
         if found and len(found) >= len(order.cl_ord_ids) > 0:
-            return Reconciled(stands=True, orders=found)
+            break
         if now > until + MARGIN:
             break
         yield Sleep(POLL)
-    if not order.cl_ord_ids and found:
+    if found and not (order.cl_ord_ids and all(_alike(each, order) for each in found.values())):
         return Reconciled(stands=None, orders=found)
     return Reconciled(stands=bool(found), orders=found)
 
@@ -134,21 +135,26 @@ def _kraken_time(calls: _Calls) -> Steps[datetime]:
 
 
 def _find(calls: _Calls, order: SentOrder, skew: float) -> Steps[dict[str, dict[str, Any]]]:
+    since = order.sent_at.timestamp() - skew if order.sent_at else 0.0
     found: dict[str, dict[str, Any]] = {}
     if order.cl_ord_ids:
         for cl_ord_id in order.cl_ord_ids:
             for method, part in (("OpenOrders", "open"), ("ClosedOrders", "closed")):
                 listed = (yield from calls.private(method, {"cl_ord_id": cl_ord_id}))[part]
-                # Should Kraken ignore the filter, others would come along.
-                these = {txid: each for txid, each in listed.items() if each.get("cl_ord_id", cl_ord_id) == cl_ord_id}
+                # An id may have been used before, for an order that is closed by now; and should Kraken ignore the
+                # filter, others would come along.
+                these = {
+                    txid: each
+                    for txid, each in listed.items()
+                    if each.get("cl_ord_id", cl_ord_id) == cl_ord_id and _is_new(each, since)
+                }
                 found |= these
                 if these:
                     break
         return found
-    since = order.sent_at.timestamp() - skew if order.sent_at else 0.0
     listed = (yield from calls.private("OpenOrders", {}))["open"]
     listed |= yield from _closed_since(calls, int(since))
-    return {txid: each for txid, each in listed.items() if _may_be(each, order, since)}
+    return {txid: each for txid, each in listed.items() if _is_new(each, since) and _alike(each, order)}
 
 
 def _closed_since(calls: _Calls, since: int) -> Steps[dict[str, dict[str, Any]]]:
@@ -164,10 +170,12 @@ def _closed_since(calls: _Calls, since: int) -> Steps[dict[str, dict[str, Any]]]
             return found
 
 
-def _may_be(seen: Mapping[str, Any], order: SentOrder, since: float) -> bool:
-    """Whether an order that Kraken has may be the one that was sent. Pairs have many names and are not compared."""
-    if float(seen.get("opentm", since)) < since:
-        return False
+def _is_new(seen: Mapping[str, Any], since: float) -> bool:
+    return float(seen.get("opentm", since)) >= since
+
+
+def _alike(seen: Mapping[str, Any], order: SentOrder) -> bool:
+    """Whether an order that Kraken has looks like one that was sent. Pairs have many names and are not compared."""
     descr = seen.get("descr", {})
     return any(
         descr.get("type") == sent.get("type")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from ..clock import SystemClock
 from ..stores.filesystem import make_directory, open_regular, store_error
@@ -68,6 +68,10 @@ class FileGate:
         self._fd = self._line_fd = -1
 
     __del__ = abandon
+
+    def __reduce__(self) -> NoReturn:
+        # A copy, even one that fails half-way, would close these descriptors under the original.
+        raise TypeError("open files cannot be copied or pickled")
 
     def _lock(self, how: int) -> bool:
         while True:

@@ -12,7 +12,7 @@ import time
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from os import fstat, pread, pwrite
 from time import monotonic_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from ..rule import SECOND, Anchor, judge_clock, mark_for, next_nonce
 from .filesystem import open_regular, store_error, sync, sync_directory
@@ -146,6 +146,10 @@ class ScopeFiles:
         self._dir_fd = self._mark_fd = self._text_fd = -1
 
     __del__ = close
+
+    def __reduce__(self) -> NoReturn:
+        # A copy, even one that fails half-way, would close these descriptors under the original.
+        raise TypeError("open files cannot be copied or pickled")
 
     def _in_place(self) -> bool:
         """Whether both paths still lead to the open files.
