@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -282,3 +283,15 @@ def test_what_cannot_be_meant_is_not_sent(trader: Shell, url: str, fake: FakeKra
     """Both one account and all, or a method that is no name, is a mistake in the command."""
     assert trader.fails(2, *words, "--base-url", url)
     assert fake.arrivals == []
+
+
+def test_an_interrupted_order_names_its_id(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """Ctrl-C while the answer is awaited: the order stands, and a line says by which id it can be found."""
+    fake.faults.add("AddOrder", "slow_answer", seconds=30)
+    process = trader.start("call", "AddOrder", *ORDER, "cl_ord_id=mine", "--base-url", url)
+    while not placed(fake):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    done = trader.end(process)
+    assert done.code == 130
+    assert "its cl_ord_id: mine" in one_line(f"{done.err.strip()}\n")

@@ -319,6 +319,19 @@ def test_a_float_is_no_amount() -> None:
     assert world.sent == []
 
 
+def test_an_interrupted_order_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Ctrl-C or a cancelled task leave no error to catch: the log has the id by which the order can be found."""
+    world = World()
+    steps = world.calls.private("AddOrder", {**LIMIT, "cl_ord_id": "mine"})
+    next(steps)
+    steps.close()
+    assert caplog.messages == []  # not signed yet, so not sent
+    steps = world.calls.private("AddOrder", {**LIMIT, "cl_ord_id": "mine"})
+    world._do(next(steps))
+    steps.close()
+    assert caplog.messages == ["interrupted: an order may stand at Kraken, look for it (its cl_ord_id: mine)"]
+
+
 def test_an_id_that_was_used_before_is_another_order() -> None:
     """Yesterday's order of the same id is not today's: neither after no answer nor after Invalid nonce."""
     world = World()

@@ -138,6 +138,11 @@ class Calls:
                 else:
                     self._remember(exchange, result)
                     return result
+        except GeneratorExit:  # interrupted or cancelled, perhaps between sending and the answer
+            if kind is Kind.ORDER and exchange.signed_at is not None:
+                ids = ", ".join(SentOrder.of(exchange).cl_ord_ids) or "none"
+                logger.warning("interrupted: an order may stand at Kraken, look for it (its cl_ord_id: %s)", ids)
+            raise
         except KrakenonceError as error:
             if kind is Kind.CANCEL and tries.unanswered and error.may_have_executed == "no":
                 error.may_have_executed = "unknown"  # an earlier try may have been
@@ -235,6 +240,9 @@ class Calls:
         order = SentOrder.of(exchange)
         if not order.cl_ord_ids:
             raise error
+        logger.warning(
+            "Invalid nonce for an order: it is looked for, until its deadline at most, before it is repeated"
+        )
         try:
             found = yield from reconcile(self, order, self._now)
         except PoisonedKey as poisoned:

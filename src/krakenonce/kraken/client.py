@@ -231,6 +231,9 @@ class Kraken:
             if error.order is not None:
                 error._look = functools.partial(self.reconcile, error.order)
             raise
+        except BaseException:
+            steps.close()  # it says now, and not some time later, which order may stand
+            raise
 
     def _do(self, step: Step, timeout: float, until: float | None) -> dict[str, Any] | None:
         if isinstance(step, Sleep):
