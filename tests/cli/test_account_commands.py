@@ -256,11 +256,15 @@ def test_whoever_is_told_what_it_waits_for_loses_no_turn(capsys: pytest.CaptureF
     """A free lane is free again after the look, and our own process is not blamed for holding it."""
     manager = NonceManager("memory:")
     who = Account("MASTER", "a key", "a secret")
-    waiting._explain(who, manager)
-    with manager.lane(who.key, timeout=0):
+
+    def explain() -> None:
         asking = threading.Thread(target=waiting._explain, args=(who, manager))
         asking.start()
         asking.join()
+
+    explain()
+    with manager.lane(who.key, timeout=0):
+        explain()
     assert capsys.readouterr().err.endswith("MASTER is still waiting for an answer; Ctrl-C gives up\n")
 
 
@@ -278,7 +282,9 @@ def test_json_tells_what_may_have_been_executed(trader: Shell, url: str, fake: F
     assert (done.code, told["error"], told["may_have_executed"]) == (1, "OutcomeUnknown", "unknown")
 
 
-@pytest.mark.parametrize("words", [["balance", "--all", "--account", "bob"], ["call", "../Balance"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["balance", "--all", "--account", "bob"], ["call", "../Balance"], ["call", "Balance?x"]], ids=" ".join
+)
 def test_what_cannot_be_meant_is_not_sent(trader: Shell, url: str, fake: FakeKraken, words: list[str]) -> None:
     """Both one account and all, or a method that is no name, is a mistake in the command."""
     assert trader.fails(2, *words, "--base-url", url)

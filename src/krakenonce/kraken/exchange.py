@@ -33,6 +33,7 @@ __all__ = [
 _SHOWN = 80  # characters of an answer that is not Kraken's JSON, shown in the message
 # Kraken's names, Earn/Strategies among them, and what custody calls have behind them.
 _METHOD = re.compile(r"[A-Za-z0-9]+(/[A-Za-z0-9]+)?(\?[!-~]*)?")
+_LARGEST = 10**20 - 1  # of 20 digits
 _AGENT = f"krakenonce/{__version__}"
 
 
@@ -124,7 +125,9 @@ class Exchange:
         nested = any(isinstance(value, Mapping | list | tuple) for value in fields.values())
         body = (encode_json(fields) if nested else encode_form(fields)).encode()
         content_type = JSON if nested else FORM
-        written = nonce_of(body, content_type)
+        number = fields["nonce"]
+        # Of a whole number it is known how it is written; whatever else a caller brings is read again.
+        written = str(number) if type(number) is int and 0 <= number <= _LARGEST else nonce_of(body, content_type)
         if written is None:
             raise ConfigError("The nonce must be a whole number of at most 20 digits.")
         path = f"/0/private/{_checked(self.method)}"
