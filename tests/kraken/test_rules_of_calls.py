@@ -21,7 +21,7 @@ from krakenonce.kraken import AsyncKraken, Kraken, orders, queries, session
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.calling import LOCKOUT, PAUSES, REFUSALS
 from krakenonce.kraken.errors import error_from
-from krakenonce.kraken.exchange import Exchange, Key, Sleep, read_answer
+from krakenonce.kraken.exchange import Answer, Exchange, Key, Sleep, read_answer
 from krakenonce.kraken.limits import TIERS
 from krakenonce.kraken.methods import Kind, kind_of
 from krakenonce.kraken.sent import LIFETIME, WITHOUT_DEADLINE, SentOrder
@@ -714,7 +714,7 @@ def test_no_part_of_a_key_is_told() -> None:
     key = Key(KEY, SECRET)
     request = Exchange("Balance", {}).request(key, 1, 1_800_000_000)
     with pytest.raises(OutcomeUnknown) as caught:
-        read_answer(request, "host", 403, f"{'x' * 60} {KEY}".encode())
+        read_answer(request, "host", Answer(403, "text/html", f"{'x' * 60} {KEY}".encode()))
     for told in (f"{caught.value}", repr(key)):
         assert KEY[:12] not in told
         assert SECRET[:12] not in told
