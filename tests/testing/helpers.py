@@ -8,34 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
-from krakenonce.kraken.wire import FORM, JSON, decode_secret, encode_form, encode_json, sign
+from ..kraken.helpers import signed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from krakenonce.testing import FakeAccount, FakeKraken
 
 NOW = 1_700_000_000.25
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "1.25", "price": "37500"}
-
-
-def signed(
-    account: FakeAccount, method: str, nonce: int, params: Mapping[str, object] | None = None, *, as_json: bool = False
-) -> tuple[str, dict[str, str], bytes]:
-    """Return the path, headers and body of a private call."""
-    path = f"/0/private/{method}"
-    fields = {"nonce": nonce, **(params or {})}
-    body = encode_json(fields) if as_json else encode_form(fields)
-    signature = sign(path, nonce, body, decode_secret(account.secret))
-    headers = {"API-Key": account.key, "API-Sign": signature, "Content-Type": JSON if as_json else FORM}
-    return path, headers, body.encode()
-
-
-def as_http(path: str, headers: dict[str, str], body: bytes) -> bytes:
-    """Return a request as it goes over the wire."""
-    lines = [f"POST {path} HTTP/1.1", "Host: fake", f"Content-Length: {len(body)}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 class Caller:

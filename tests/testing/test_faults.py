@@ -10,7 +10,8 @@ import urllib3
 from krakenonce.errors import ConfigError
 from krakenonce.testing.faults import ANY, Fault, Faults
 
-from .helpers import ORDER, Caller, Wire, as_http, signed
+from ..kraken.helpers import as_http, signed
+from .helpers import ORDER, Caller, Wire
 
 if TYPE_CHECKING:
     from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .helpers import NOW, ORDER, Caller, signed
+from ..kraken.helpers import signed
+from .helpers import NOW, ORDER, Caller
 
 if TYPE_CHECKING:
     from krakenonce.testing import FakeKraken

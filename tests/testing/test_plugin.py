@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .helpers import NOW, Caller, signed
+from ..kraken.helpers import signed
+from .helpers import NOW, Caller
 
 if TYPE_CHECKING:
     from krakenonce.testing import FakeKraken

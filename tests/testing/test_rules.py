@@ -12,7 +12,8 @@ import pytest
 from krakenonce.errors import ConfigError
 from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer, Rules
 
-from .helpers import NOW, ORDER, Caller, Wire, as_http, signed
+from ..kraken.helpers import as_http, signed
+from .helpers import NOW, ORDER, Caller, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

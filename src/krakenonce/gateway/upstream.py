@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from krakenonce.errors import ConfigError, LockedOut, RateLimited
+from krakenonce.errors import LockedOut, RateLimited
 from krakenonce.gateway.body import with_nonce
 from krakenonce.gateway.key_queue import KeyQueue
 from krakenonce.kraken.calling import LOCKOUT
@@ -155,13 +155,6 @@ class KrakenKey:
             reason = "rate limit"
             self._limiter.refused(self.account.key, self._tier, method, params)
         self.refused[reason] += 1
-
-    def check(self) -> None:
-        """See whether the secret can be used. Raises ConfigError."""
-        try:
-            self._key.secret()
-        except ConfigError as error:
-            raise ConfigError(f"{self.account.name}: {error}") from None
 
 
 def _refuse_if(locked_out: float) -> None:

@@ -205,7 +205,9 @@ class AsyncKraken:
 
     async def _exchange(self, step: Exchange, timeout: float, until: float | None) -> dict[str, Any]:
         if "nonce" in step.params:  # the caller has the turn
-            return await self._transport.send(step.request(self._session.key, None, time.time()), timeout)
+            left = seconds_left(until)
+            request = step.request(self._session.key, None, time.time())
+            return await self._transport.send(request, timeout if left is None else min(timeout, left))
         async with contextlib.AsyncExitStack() as turn:
             for lane in self._session.turn(until):
                 await turn.enter_async_context(lane)

@@ -247,7 +247,9 @@ class Kraken:
 
     def _exchange(self, step: Exchange, timeout: float, until: float | None) -> dict[str, Any]:
         if "nonce" in step.params:  # the caller has the turn
-            return self._transport.send(step.request(self._session.key, None, time.time()), timeout)
+            left = seconds_left(until)
+            request = step.request(self._session.key, None, time.time())
+            return self._transport.send(request, timeout if left is None else min(timeout, left))
         with contextlib.ExitStack() as turn:
             for lane in self._session.turn(until):
                 turn.enter_context(lane)
