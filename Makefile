@@ -3,12 +3,13 @@
 
 PYTHON ?= python3
 ARGS =
+SHORT =
 PRINT_VERSION = -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench clean stale
+.PHONY: help demo test prove lint format bench clean stale
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -18,6 +19,9 @@ demo: .venv/.ready  ## see krakenonce at work against a fake Kraken on this mach
 
 test: .venv/.ready  ## run the tests, on all cores
 	@.venv/bin/pytest -n auto $(ARGS)
+
+prove: .venv/.ready  ## try to break every promise, 20 minutes; 5 with SHORT=1
+	@.venv/bin/python -m prove $(if $(SHORT),--short) $(ARGS)
 
 lint: .venv/.ready  ## check style, format and types
 	@.venv/bin/ruff check

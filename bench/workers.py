@@ -7,6 +7,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from krakenonce.testing.checker import Issue, violations
+
 from .peers import PEERS, Next
 
 if TYPE_CHECKING:
@@ -30,15 +32,9 @@ class Run(NamedTuple):
 
     @property
     def out_of_order(self) -> int:
-        """How many were asked for after a larger or equal one had been answered."""
-        answers = sorted((answered, number) for _, answered, number in self.taken)
-        wrong = largest = done = 0
-        for asked, _, number in sorted(self.taken):
-            while done < len(answers) and answers[done][0] < asked:
-                largest = max(largest, answers[done][1])
-                done += 1
-            wrong += number <= largest
-        return wrong
+        """How many were asked for after a larger one had been answered."""
+        wrong = violations(Issue(asked, answered, number) for asked, answered, number in self.taken)
+        return sum("order" in each.kind for each in wrong)
 
 
 def run_processes(directory: Path, peer: str, *, processes: int, threads: int, count: int, timed: bool = False) -> Run:

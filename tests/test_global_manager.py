@@ -26,8 +26,7 @@ from krakenonce.global_manager import (
     get_global_nonce_stats,
     get_kraken_api_lock,
 )
-
-from .order import Issue, violations
+from krakenonce.testing.checker import Issue, violations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

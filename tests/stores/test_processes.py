@@ -18,8 +18,8 @@ import pytest
 from krakenonce.errors import NonceStoreError
 from krakenonce.manager import NonceManager
 from krakenonce.stores import FileStore
+from krakenonce.testing.checker import Issue, violations
 from krakenonce.testing.clock import ManualClock
-from tests.order import Issue, violations
 
 from .helpers import finish, hear, say, start_python, text_path
 
