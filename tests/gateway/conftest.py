@@ -166,8 +166,9 @@ class RunningGateway:
         return len(self.keys[account].queue)
 
     def stop(self) -> None:
-        """Stop as the process does."""
-        self._loop.call_soon_threadsafe(self._stopping.set)
+        """Stop as the process does; nothing if it has been stopped."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
 
     def _run(self) -> None:

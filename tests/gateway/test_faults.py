@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import logging
+import resource
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from krakenonce.kraken.wire import FORM, JSON, decode_secret, nonce_of, sign
 from .conftest import ORDER, PATIENCE, RunningGateway, call, connect, fetch, signed, until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from krakenonce.gateway.local_keys import LocalKey
@@ -205,18 +207,27 @@ def test_who_hangs_up_after_the_call_has_begun_does_not_stop_it(
     assert fake.arrivals[0].sender_gone is False
 
 
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """Room for the descriptors of both ends of a thousand connections; macOS gives 256 to begin with."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_half_open_connections_stop_nobody_and_are_closed(
-    master: FakeAccount, server: FakeKrakenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    master: FakeAccount, server: FakeKrakenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many_files: None
 ) -> None:
-    """200 that say nothing, or half a request: calls go on, and in the end all of them are closed."""
+    """A thousand that say nothing, or half a request: calls go on, and in the end all of them are closed."""
     monkeypatch.setattr(serving, "SLOWEST", 1.0)
     account = Account("MASTER", master.key, master.secret, "none")
     with RunningGateway(server.url, [account], tmp_path) as gateway, contextlib.ExitStack() as stack:
         pair = gateway.add("bot")
         whole = request(pair, "/0/private/Balance", b"nonce=1")
-        clients = [stack.enter_context(raw(gateway.url)) for _ in range(200)]
+        clients = [stack.enter_context(raw(gateway.url)) for _ in range(1000)]
         for number, client in enumerate(clients):
-            client.sendall(whole[: number * (len(whole) - 1) // 199])
+            client.sendall(whole[: number * (len(whole) - 1) // 999])
         assert call(gateway.url, pair, "Balance").errors == []
         for client in clients:
             with contextlib.suppress(ConnectionResetError):
@@ -242,24 +253,42 @@ class Clock:
         return self.looks >= times
 
 
-def test_a_connection_in_steady_use_is_not_taken_for_an_idle_one(
-    gateway: RunningGateway, pair: LocalKey, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each call gives it new time, however quick the calls are and whenever the gateway looks."""
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of a gateway that looks at its connections often; to be asked for before the gateway."""
     clock = Clock()
-    monkeypatch.setattr(serving, "SLOWEST", 0.3)
+    monkeypatch.setattr(serving, "SLOWEST", 0.2)
     monkeypatch.setattr(serving, "time", clock)
+    return clock
+
+
+def test_a_connection_in_steady_use_is_not_taken_for_an_idle_one(
+    clock: Clock, gateway: RunningGateway, pair: LocalKey
+) -> None:
+    """Each call gives it new time, whenever the gateway looks, and it may rest between two calls."""
     body, path = b"nonce=1", "/0/private/Balance"
     connection = connect(gateway.url)
     connection.connect()
     first = connection.sock
-    for _ in range(4):
+    for pause in (0.15, 0.15, 0.15, serving.KEPT_ALIVE - 1, 0.15):
         connection.request("POST", path, body, signed(pair, path, 1, body))
         assert connection.getresponse().read()
+        clock.now += pause
         until(functools.partial(clock.was_looked_at, clock.looks + 2))
-        clock.now += 0.2
     assert connection.sock is first is not None
     connection.close()
+
+
+def test_a_connection_that_rests_for_too_long_is_closed(clock: Clock, gateway: RunningGateway, pair: LocalKey) -> None:
+    """Also one that has brought a call before."""
+    whole = request(pair, "/0/private/Balance", b"nonce=1")
+    with raw(gateway.url) as client:
+        client.sendall(whole)
+        assert client.recv(5) == b"HTTP/"
+        clock.now += serving.KEPT_ALIVE + 1
+        with contextlib.suppress(ConnectionResetError):
+            while client.recv(1000):
+                pass
 
 
 def test_chunks_that_are_none_bring_no_traceback(
@@ -276,6 +305,35 @@ def test_chunks_that_are_none_bring_no_traceback(
     assert call(gateway.url, pair, "Balance").errors == []
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
     assert len(fake.arrivals) == 1
+
+
+def test_bytes_that_are_no_http_are_not_logged(
+    gateway: RunningGateway, pair: LocalKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They may hold a key."""
+    assert status_of(gateway.url, b"POST / HTTP/1.1\r\nAPI Key: " + pair.key.encode() + b"\r\n\r\n") == 400
+    assert caplog.records == []
+
+
+def test_those_who_wait_for_one_key_do_not_wait_for_another_key_s_call_at_a_stop(
+    server: FakeKrakenServer, fake: WatchedKraken, tmp_path: Path
+) -> None:
+    """All queues are closed at once; a slow call of one account holds up nobody who waits at the others."""
+    fake.faults.add("Balance", "slow_answer", seconds=0.7)
+    fake.faults.add("AddOrder", "slow_answer", seconds=30.0)
+    made = {name: fake.add_account(name) for name in ("MASTER", "USER:alice", "USER:bob")}
+    accounts = [Account(name, each.key, each.secret, "none") for name, each in made.items()]
+    gateway = RunningGateway(server.url, accounts, tmp_path, timeout=1.5)
+    with gateway, ThreadPoolExecutor(6) as pool:
+        pairs = [gateway.add(f"bot{number}", account=name) for number, name in enumerate(made)]
+        pool.submit(call, gateway.url, pairs[0], "AddOrder", ORDER)
+        pool.submit(call, gateway.url, pairs[2], "Balance")
+        until(lambda: len(fake.arrivals) == 2)
+        waits = pool.submit(call, gateway.url, pairs[2], "OpenOrders")
+        until(lambda: gateway.waiting("USER:bob") == 1)
+        stopping = pool.submit(gateway.stop)
+        assert waits.result().errors == ["EService:Unavailable"]
+        assert not stopping.done()
 
 
 def test_large_bodies_and_headers_are_refused(gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from krakenonce.errors import NonceStoreError
-from krakenonce.gateway.key_queue import Full, KeyQueue, TooLong
+from krakenonce.gateway.key_queue import Closed, Full, KeyQueue, TooLong
 from krakenonce.manager import NonceManager
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ def test_close_refuses_those_who_wait_and_lets_the_one_end(lane: Callable[[], La
         waiting = [await bench.start("a"), await bench.start("b", urgent=True)]
         closing = asyncio.create_task(bench.queue.close())
         for each in waiting:
-            with pytest.raises(TooLong):
+            with pytest.raises(Closed, match="stopping; try again"):
                 await each
         assert not closing.done()
         bench.gate.set()

@@ -17,7 +17,7 @@ from krakenonce.errors import (
     RequestNotSent,
 )
 from krakenonce.gateway.groups import groups_of
-from krakenonce.gateway.key_queue import Full, TooLong
+from krakenonce.gateway.key_queue import Closed, Full, TooLong
 from krakenonce.gateway.replies import JSON, Reply, refusal, unknown
 from krakenonce.kraken.wire import decode_secret, is_json, nonce_of, verify
 
@@ -132,7 +132,7 @@ class Gateway:
         if key is None:
             return _no_account(local)
         if self.draining:
-            return refusal("draining", "EService:Unavailable", "the gateway is stopping; try again when it is back")
+            return _not_sent(Closed())
         params = _params(path, body, content_type) or {}
         asked = time.monotonic()
 
@@ -146,18 +146,19 @@ class Gateway:
         try:
             await key.room(method, params)
             if self.draining:
-                raise TooLong
+                raise Closed
             done = await key.queue.run(job, urgent=method in _CANCELS)
         except OutcomeUnknown as error:
             waited = {"X-Krakenonce-Waited": f"{time.monotonic() - asked:.6f}"}
             return unknown(f"{error} The gateway does not repeat it.", waited)
-        except (KrakenonceError, Full, TooLong) as error:
+        except (KrakenonceError, Closed, Full, TooLong) as error:
             return _not_sent(error)
         return _passed_on(done, time.monotonic() - asked)
 
 
 # Why nothing was sent -> a word for metrics, and Kraken's string for it; the first that fits.
 _NOT_SENT: tuple[tuple[type[Exception], str, str], ...] = (
+    (Closed, "stopping", "EService:Unavailable"),
     (Full, "queue full", "EService:Busy"),
     (TooLong, "queue timeout", "EService:Busy"),
     (LockedOut, "locked out", "EGeneral:Temporary lockout"),

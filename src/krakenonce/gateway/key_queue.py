@@ -14,9 +14,16 @@ if TYPE_CHECKING:
 
     from krakenonce.lanes import Lane
 
-__all__ = ["Full", "KeyQueue", "TooLong"]
+__all__ = ["Closed", "Full", "KeyQueue", "TooLong"]
 
 R = TypeVar("R")
+
+
+class Closed(Exception):
+    """The gateway is stopping."""
+
+    def __str__(self) -> str:
+        return "the gateway is stopping; try again when it is back"
 
 
 class Full(Exception):
@@ -76,6 +83,7 @@ class KeyQueue:
         Raises:
             Full: Too many are waiting already; nothing was sent.
             TooLong: The turn did not come in time; nothing was sent.
+            Closed: The gateway was stopped meanwhile; nothing was sent.
         """
         if len(self) >= self._length:
             raise Full
@@ -103,7 +111,7 @@ class KeyQueue:
             while queue:
                 waiting = queue.popleft()
                 waiting.started.set()
-                waiting.done.set_exception(TooLong())
+                waiting.done.set_exception(Closed())
         if self._worker is not None:
             await asyncio.wait([self._worker])
 

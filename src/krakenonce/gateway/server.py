@@ -30,7 +30,8 @@ __all__ = ["GatewayServer"]
 
 LARGEST_BODY = 256 * 1024  # bytes; Kraken's largest batch of orders has some 10 kB
 LARGEST_HEADER = 8 * 1024  # bytes, of one header and of the request line
-SLOWEST = 10.0  # seconds that a request may take to arrive, and a connection to be without one
+SLOWEST = 10.0  # seconds that a request may take to arrive, on a connection that has brought none yet from its opening
+KEPT_ALIVE = 75.0  # seconds that a connection may rest between two requests
 DRAIN = 35.0  # seconds at most for what was sent to come back when the gateway stops
 
 
@@ -54,14 +55,15 @@ class GatewayServer:
             access_log=None,
             logger=_http_logger(),
             handler_cancellation=True,  # whoever hangs up while waiting costs no nonce
-            keepalive_timeout=75.0,
+            keepalive_timeout=KEPT_ALIVE,
             max_line_size=LARGEST_HEADER,
             max_field_size=LARGEST_HEADER,
         )
         self._runner: web.ServerRunner | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._busy: dict[object, int] = {}  # transports whose request is being answered
-        self._idle_since: dict[object, float] = {}
+        self._due: dict[object, float] = {}  # when the others must have sent a whole request
+        self._socket: tuple[Path, os.stat_result] | None = None
         self._all_answered = asyncio.Event()
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
@@ -82,13 +84,16 @@ class GatewayServer:
             OSError: It cannot be listened on.
         """
         runner = await self._run()
-        await web.SockSite(runner, _unix_socket(path), backlog=512).start()
+        listener = _unix_socket(path)
+        self._socket = path, os.stat(path)
+        await web.SockSite(runner, listener, backlog=512).start()
 
     async def stop(self) -> None:
         """Accept nothing more, refuse those who wait, and let what was sent come back."""
         self._gateway.draining = True
         if self._runner is None:
             return
+        self._remove_socket()  # while it is still listened on, so that it cannot be another gateway's by now
         for site in list(self._runner.sites):
             await site.stop()
         with contextlib.suppress(TimeoutError):
@@ -100,6 +105,13 @@ class GatewayServer:
         if self._sweeper is not None:
             self._sweeper.cancel()
         await self._runner.cleanup()
+
+    def _remove_socket(self) -> None:
+        if self._socket is not None:
+            path, ours = self._socket
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.lstat(path), ours):
+                    os.unlink(path)
 
     async def _run(self) -> web.ServerRunner:
         if self._runner is None:
@@ -116,14 +128,19 @@ class GatewayServer:
             open_now = {connection.transport: connection for connection in self._server.connections}
             for transport in open_now:
                 if transport is None or self._busy.get(transport):
-                    self._idle_since.pop(transport, None)
-                elif now - self._idle_since.setdefault(transport, now) > SLOWEST:
+                    self._due.pop(transport, None)
+                elif now > self._due.setdefault(transport, now + SLOWEST):
                     transport.abort()
-            for closed in set(self._idle_since) - set(open_now):
-                del self._idle_since[closed]
+            for closed in set(self._due) - set(open_now):
+                del self._due[closed]
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        reply = await self._reply(request)
+        transport = request.transport
+        self._due[transport] = time.monotonic() + SLOWEST
+        try:
+            reply = await self._reply(request)
+        finally:
+            self._due[transport] = time.monotonic() + KEPT_ALIVE
         headers = {"Content-Type": reply.content_type} if reply.content_type else {}
         response = web.Response(status=reply.status, body=reply.body, headers={**headers, **reply.headers})
         if reply.status == 413:
@@ -140,10 +157,10 @@ class GatewayServer:
             return refusal("path", "EGeneral:Unknown method", "the gateway serves /0/private/ and /0/public/", 404)
         if request.method not in (("GET", "POST") if public else ("POST",)):
             return refusal("verb", "EGeneral:Unknown method", "private methods are called with POST", 405)
+        transport = request.transport
         body = await self._body(request)
         if body is None:
             return refusal("too large", "EGeneral:Invalid arguments", f"more than {LARGEST_BODY} bytes", 413)
-        transport = request.transport
         self._busy[transport] = self._busy.get(transport, 0) + 1
         try:
             if public:
@@ -152,7 +169,6 @@ class GatewayServer:
                 return await self._gateway.nonce(request.headers, body)
             return await self._gateway.private(path, request.headers, body)
         finally:
-            self._idle_since.pop(transport, None)  # else a connection in steady use is taken for an idle one
             self._busy[transport] -= 1
             if not self._busy[transport]:
                 del self._busy[transport]
