@@ -32,6 +32,7 @@ class ManagerStats(NamedTuple):
     recovered: int
     clock_back: int
     clock_forward: int
+    extending_ns: int
     lead_ns: int | None
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,10 +28,10 @@ from krakenonce.kraken.limiter import Limiter
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeKraken, FakeKrakenServer
 
+from .browser import CHROMIUM, opened
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 
 
 class Running:
@@ -57,21 +57,21 @@ class Running:
         )
         self.gateway = Gateway({account.name: self.key}, self.local_keys, self.activity)
         pages = Pages(self.gateway, self.activity, self._manager)
+        self.status = pages.status
         self._server = GatewayServer(self.gateway, PublicCalls(self._kraken, 5.0), pages.by_path())
         self.url = ""
 
     async def __aenter__(self) -> Self:
         self.url = f"http://127.0.0.1:{await self._server.start('127.0.0.1', 0)}"
         manager = NonceManager("memory:")
-        async with AsyncKraken(
-            self.local.key, self.local.secret, manager=manager, tier="none", base_url=self.url
-        ) as bot:
-            for _ in range(3):
-                await bot.balances()
-            assert await bot.query_private("Withdraw") == {"error": ["EGeneral:Permission denied"]}
+        self.bot = AsyncKraken(self.local.key, self.local.secret, manager=manager, tier="none", base_url=self.url)
+        for _ in range(3):
+            await self.bot.balances()
+        assert await self.bot.query_private("Withdraw") == {"error": ["EGeneral:Permission denied"]}
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        await self.bot.close()
         await self._server.stop()
         await self._kraken.close()
         self._limiter.close()
@@ -84,9 +84,14 @@ class Running:
 
 
 @pytest.fixture
-def during(tmp_path: Path) -> Callable[[Callable[[Running], Awaitable[Any]]], Any]:
+def fake() -> FakeKraken:
+    """A fake Kraken without accounts."""
+    return FakeKraken()
+
+
+@pytest.fixture
+def during(fake: FakeKraken, tmp_path: Path) -> Callable[[Callable[[Running], Awaitable[Any]]], Any]:
     """Run something while a gateway is there."""
-    fake = FakeKraken()
     made = fake.add_account("MASTER")
     account = Account("MASTER", made.key, made.secret, "pro")
 
@@ -115,7 +120,12 @@ def test_the_metrics_are_what_prometheus_reads(during: Callable[..., Any]) -> No
     assert samples["krakenonce_upstream_seconds_count", "MASTER"] == 3
     assert samples["krakenonce_lane_wait_seconds_bucket", "MASTER", "+Inf"] == 3
     assert samples["krakenonce_lane_hold_seconds_count", "MASTER"] == 3
-    assert samples["krakenonce_queue_length", "MASTER"] == 0
+    assert samples["krakenonce_queue_length", "MASTER", "cancel"] == 0
+    assert samples["krakenonce_queue_length", "MASTER", "rest"] == 0
+    assert 0 < samples["krakenonce_rate_level", "MASTER", "rest"] <= 3
+    assert samples["krakenonce_rate_limit", "MASTER", "engine"] == 180
+    assert samples["krakenonce_mark_extensions_total", "global"] == 1
+    assert 0 < samples["krakenonce_mark_extension_seconds_total", "global"] < 60
     assert samples["krakenonce_issued_total", "global"] == 3
     assert samples["krakenonce_lockout_seconds", "MASTER"] == 0
 
@@ -173,6 +183,71 @@ def test_health_and_readiness_are_two_things(during: Callable[..., Any]) -> None
     assert during(ask) == [200, 503, 200, 503]
 
 
+HOLD = """
+import sys
+from krakenonce.manager import NonceManager
+with NonceManager(sys.argv[1]).lane(sys.stdin.readline().strip()):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_whose_turn_it_is(during: Callable[..., Any], tmp_path: Path) -> None:
+    """Nobody's, a call of the gateway's, or, when a call waits for it, another process's, with its number."""
+
+    async def look(running: Running) -> list[str]:
+        told = [running.key.queue.turn]
+        holder = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", HOLD, str(tmp_path / "state"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        holder.stdin.write(f"{running.account.key}\n".encode())
+        assert await holder.stdout.readline() == b"held\n"
+        begun, done = asyncio.Event(), asyncio.Event()
+
+        async def job() -> None:
+            begun.set()
+            await done.wait()
+
+        call = asyncio.create_task(running.key.queue.run(job, urgent=True))
+        turn = json.loads((await running.get("/v1/status"))[1])["accounts"][0]["turn"]
+        told.append(turn.replace(f" {holder.pid} ", " PID "))
+        holder.stdin.close()
+        await begun.wait()
+        told.append(running.key.queue.turn)
+        done.set()
+        await asyncio.gather(call, holder.wait())
+        return told
+
+    free, other, ours = during(look)
+    assert (free, ours) == ("free", "a call of this gateway")
+    assert re.fullmatch(r"process PID has held it for \d+\.\d s", other)
+
+
+def test_what_kraken_refused_is_among_the_last_refusals(during: Callable[..., Any], fake: FakeKraken) -> None:
+    """In Kraken's words, with the local key that asked."""
+
+    async def ask(running: Running) -> Any:
+        fake.faults.add("Balance", "error", error="EQuery:Unknown asset")
+        await running.bot.query_private("Balance")
+        return running.status()
+
+    told = during(ask)
+    assert told["complaints"][0]["reason"] == "Kraken: EQuery:Unknown asset"
+    assert (told["complaints"][0]["local_key"], told["complaints"][0]["method"]) == ("bot-a", "Balance")
+    assert told["accounts"][0]["refused_by_kraken"] == {"other": 1}
+
+
+def test_the_counters_are_shown_with_their_limits(during: Callable[..., Any]) -> None:
+    """Three balances cost three points of the REST counter, which falls by one a second."""
+    _, text = during(lambda running: running.get("/v1/status"))
+    counters = json.loads(text)["accounts"][0]["counters"]
+    assert counters["engine"] == [0.0, 180]
+    assert 0 < counters["rest"][0] <= 3
+    assert counters["rest"][1] == 20
+
+
 @pytest.mark.parametrize("path", ["/0/private", "/etc/passwd", "/v1/", "/status.html"])
 def test_there_is_nothing_else(during: Callable[..., Any], path: str) -> None:
     """Other paths are not found."""
@@ -180,27 +255,50 @@ def test_there_is_nothing_else(during: Callable[..., Any], path: str) -> None:
     assert status == 404
 
 
+LUMINANCE = "(c => c.reduce((a, b) => a + b, 0) / 3)(getComputedStyle(document.body).{}.match(/\\d+/g).map(Number))"
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium")
 def test_the_page_works_in_a_browser(during: Callable[..., Any]) -> None:
-    """Its script runs under its own content policy and fills in what the gateway says."""
+    """Its script runs under its own content policy and fills in what the gateway says, and goes on doing so."""
 
     async def look(running: Running) -> str:
-        browser = await asyncio.create_subprocess_exec(
-            str(CHROMIUM),
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--virtual-time-budget=3000",
-            "--dump-dom",
-            f"{running.url}/",
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        return (await browser.communicate())[0].decode()
+        async with opened(f"{running.url}/") as page:
+            await page.comes_true("document.getElementById('state')?.textContent === 'running'")
+            await running.bot.balances()
+            await page.comes_true("document.getElementById('figures').textContent.includes('calls answered4')")
+            return str(await page.value("document.body.outerHTML"))
 
-    page = during(look)
-    for shown in ("running", "MASTER", "bot-a", "not allowed", "<polyline"):
-        assert shown in page, shown
+    text = during(look)
+    for shown in ("MASTER", "bot-a", "not allowed", "<polyline", " of 20", "0.0 of 180", "free"):
+        assert shown in text, shown
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium")
+def test_the_page_can_be_read_by_day_and_by_night_and_from_the_keyboard(during: Callable[..., Any]) -> None:
+    """Dark on light, light on dark, as the reader's system says; Tab goes to each table and to the links, visibly."""
+
+    async def look(running: Running) -> tuple[list[list[float]], list[tuple[str, str]]]:
+        async with opened(f"{running.url}/") as page:
+            await page.comes_true("document.getElementById('state')?.textContent === 'running'")
+            shades = []
+            for scheme in ("light", "dark"):
+                media = [{"name": "prefers-color-scheme", "value": scheme}]
+                await page.tell("Emulation.setEmulatedMedia", features=media)
+                shades.append([await page.value(LUMINANCE.format(name)) for name in ("color", "backgroundColor")])
+            stops = []
+            for _ in range(5):
+                await page.press("Tab")
+                name = "document.activeElement.getAttribute('aria-labelledby') || document.activeElement.textContent"
+                outline = "getComputedStyle(document.activeElement).outlineStyle"
+                stops.append((await page.value(name), await page.value(outline)))
+            return shades, stops
+
+    (light, dark), stops = during(look)
+    assert light[0] < 60 < 200 < light[1]
+    assert dark[1] < 60 < 200 < dark[0]
+    names = ["accounts-title", "local-title", "complaints-title", "metrics", "status as JSON"]
+    assert stops == [(name, "solid") for name in names]
 
 
 def test_a_histogram_counts_up_to_each_bound() -> None:

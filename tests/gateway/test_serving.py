@@ -110,7 +110,11 @@ def test_sigterm_lets_the_call_under_way_be_answered(processes: Processes, fake:
         slow = pool.submit(call, url, pair, "AddOrder", ORDER)
         until(lambda: fake.arrivals)
         waits = pool.submit(call, url, pair, "Balance")
-        until(lambda: b'\nkrakenonce_queue_length{account="MASTER"} 1.0' in fetch(url, "GET", "/metrics").body)
+        until(
+            lambda: (
+                b'\nkrakenonce_queue_length{account="MASTER",priority="rest"} 1.0' in fetch(url, "GET", "/metrics").body
+            )
+        )
         process.terminate()
         assert (waits.result().errors, waits.result().headers["X-Krakenonce-Executed"]) == (
             ["EService:Unavailable"],

@@ -66,6 +66,25 @@ def at_once(limiter: Limiter, tier: Tier = STARTER, method: str = "Balance", **p
     raise AssertionError
 
 
+def test_the_levels_are_those_of_what_was_booked(limiter: Limiter, clock: ManualClock) -> None:
+    """The REST counter, and the engine's of the fullest pair; both fall with time, and looking adds nothing."""
+    assert limiter.levels(KEY, STARTER) == (0.0, 0.0)
+    for method, pair in (("AddOrder", "XBTUSD"), ("AddOrder", "XBTUSD"), ("AddOrder", "ETHUSD"), ("Ledgers", "")):
+        limiter.book(KEY, STARTER, method, {"pair": pair}, 0)
+    assert [limiter.levels(KEY, STARTER) for _ in range(2)] == [(2.0, 2.0)] * 2
+    clock.pass_time(1)
+    assert limiter.levels(KEY, STARTER) == pytest.approx((2 - STARTER.rest_decay, 2 - STARTER.engine_decay))
+    clock.pass_time(100)
+    assert limiter.levels(KEY, STARTER) == (0.0, 0.0)
+
+
+def test_looking_at_the_levels_makes_no_file(tmp_path: Path) -> None:
+    """A page that only shows changes nothing."""
+    limiter = Limiter(tmp_path / "state")
+    assert limiter.levels(KEY, STARTER) == (0.0, 0.0)
+    assert not (tmp_path / "state").exists()
+
+
 class Exchange:
     """Kraken's counters, after its pages: costs are added as calls arrive, by the true ages of the orders."""
 

@@ -1,6 +1,7 @@
 """Restarts, reboots and power cuts: no number after them is smaller than one before."""
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,6 +126,26 @@ def test_the_mark_is_synced_once_per_window_and_not_per_number(state: Path, cloc
         store.advance("global", clock.now_ns())
         clock.pass_time(0.1)
     assert store.stats("global").extended in (10, 11)
+
+
+def test_the_time_that_extensions_take_is_counted(
+    state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each adds at least what its two syncs took."""
+    spent: list[int] = []
+
+    def timed(fd: int) -> None:
+        began = time.monotonic_ns()
+        sync(fd)
+        spent.append(time.monotonic_ns() - began)
+
+    monkeypatch.setattr(scope_files, "sync", timed)
+    store = FileStore(state, clock=clock)
+    for count in (1, 2, 3):
+        store.advance("global", clock.now_ns())
+        assert store.stats("global").extended == count
+        assert store.stats("global").extending_ns >= sum(spent) > 0
+        clock.pass_time(11)
 
 
 def test_the_mark_never_goes_down(state: Path, clock: ManualClock) -> None:

@@ -43,7 +43,7 @@ class Histogram:
 
 
 class Complaint(NamedTuple):
-    """One refusal: when (seconds since 1970), whose, of what, and why."""
+    """One refusal, by the gateway or by Kraken: when (seconds since 1970), whose, of what, and why."""
 
     at: float
     local_key: str
@@ -78,4 +78,12 @@ class Activity:
             self.answered[local_key] += 1
             return
         self.refused[reply.reason] += 1
-        self.complaints.appendleft(Complaint(time.time(), local_key, method, reply.reason))
+        self._complain(local_key, method, reply.reason)
+
+    def refused_by_kraken(self, local_key: str, method: str, words: str) -> None:
+        """Kraken's answer to a call was a refusal, unless *words* is empty."""
+        if words:
+            self._complain(local_key, method, f"Kraken: {words}")
+
+    def _complain(self, local_key: str, method: str, why: str) -> None:
+        self.complaints.appendleft(Complaint(time.time(), local_key, method, why))

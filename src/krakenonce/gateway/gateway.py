@@ -139,7 +139,8 @@ class Gateway:
         async def job() -> Forwarded:
             done = await key.forward(path, body, content_type)
             with contextlib.suppress(KrakenonceError):  # Kraken has answered, whatever becomes of our counters
-                key.heed(done.answer, method, params)  # here, for the client may have hung up meanwhile
+                refused = key.heed(done.answer, method, params)  # here, for the client may have hung up meanwhile
+                self._activity.refused_by_kraken(local.name, method, refused)
             self._activity.sent(local.account, done.seconds)
             return done
 

@@ -75,6 +75,18 @@ class KeyQueue:
     def __len__(self) -> int:
         return len(self._urgent) + len(self._others)
 
+    @property
+    def urgent(self) -> int:
+        """How many of those who wait are cancels."""
+        return len(self._urgent)
+
+    @property
+    def turn(self) -> str:
+        """Who has the turn, in words. Another process is seen when somebody waits for it here."""
+        if self.busy:
+            return "a call of this gateway"
+        return self._lane().holder() if len(self) else "free"
+
     async def run(self, job: Callable[[], Awaitable[R]], *, urgent: bool) -> R:
         """Make the call *job* in its turn and return its result.
 

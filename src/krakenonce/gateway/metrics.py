@@ -77,15 +77,27 @@ class _Everything(Collector):
             yield _histograms(name, text, histograms)
 
     def _accounts(self) -> Iterable[Metric]:
-        queue = GaugeMetricFamily("krakenonce_queue_length", "Calls that wait for their turn.", labels=["account"])
+        queue = GaugeMetricFamily(
+            "krakenonce_queue_length", "Calls that wait for their turn.", labels=["account", "priority"]
+        )
+        level, most = (
+            GaugeMetricFamily(f"krakenonce_rate_{name}", text, labels=["account", "counter"])
+            for name, text in (
+                ("level", "Kraken's rate counters as counted here; engine: of the pair where it is highest."),
+                ("limit", "At which level Kraken refuses."),
+            )
+        )
         locked = GaugeMetricFamily(
             "krakenonce_lockout_seconds", "Seconds until a lockout ends; 0: there is none.", labels=["account"]
         )
         for account, key in self._keys.items():
-            queue.add_metric([account], len(key.queue))
+            queue.add_metric([account, "cancel"], key.queue.urgent)
+            queue.add_metric([account, "rest"], len(key.queue) - key.queue.urgent)
+            for counter, (now, limit) in key.counters().items():
+                level.add_metric([account, counter], now)
+                most.add_metric([account, counter], limit)
             locked.add_metric([account], key.locked_out())
-        yield queue
-        yield locked
+        yield from (queue, locked, level, most)
 
     def _numbers(self) -> Iterable[Metric]:
         families = {
@@ -93,6 +105,7 @@ class _Everything(Collector):
             for name, kind, text in (
                 ("issued", CounterMetricFamily, "Numbers issued by this process."),
                 ("mark_extensions", CounterMetricFamily, "How often the durable mark was moved up by this process."),
+                ("mark_extension_seconds", CounterMetricFamily, "Time that moving the mark up has taken."),
                 ("clock_back", CounterMetricFamily, "Steps back of the clock seen by this process."),
                 ("clock_forward", CounterMetricFamily, "Steps forward of the clock that were not believed."),
                 ("recovered", CounterMetricFamily, "Damaged or stale state that was passed over."),
@@ -102,7 +115,8 @@ class _Everything(Collector):
         for scope in sorted({"global", *(key.scope for key in self._keys.values())}):
             seen = self._manager.stats(scope)
             lead = (seen.lead_ns or 0) / 1e9
-            counts = (seen.issued, seen.extended, seen.clock_back, seen.clock_forward, seen.recovered, lead)
+            taken = seen.extending_ns / 1e9
+            counts = (seen.issued, seen.extended, taken, seen.clock_back, seen.clock_forward, seen.recovered, lead)
             for family, value in zip(families.values(), counts, strict=True):
                 family.add_metric([scope], value)
         yield from families.values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Forwarded", "KrakenKey"]
 
+_REFUSED = re.compile(rb'"error"\s*:\s*\[\s*"(E[^"]{0,100})')
 _LOOKED_AT = 2000  # bytes of an answer in which Kraken's own refusals are looked for
 
 
@@ -92,6 +94,13 @@ class KrakenKey:
         """Return this key's next number, for somebody who sends by himself. Raises NonceError."""
         return self._manager.next(self.scope)
 
+    def counters(self) -> dict[str, tuple[float, float]]:
+        """Return each of Kraken's counters with its maximum; none if the account's tier has no limits."""
+        if self._tier is None:
+            return {}
+        levels = self._limiter.levels(self.account.key, self._tier)
+        return {"rest": (levels.rest, self._tier.rest_max), "engine": (levels.engine, self._tier.engine_max)}
+
     def locked_out(self) -> float:
         """Return the seconds until a lockout of this key ends; 0.0: there is none."""
         return self._limiter.book(self.account.key, None, "", {}, 0.0).locked_out
@@ -139,11 +148,12 @@ class KrakenKey:
         answer = await self._transport.fetch(Request("POST", path, headers, sent), self._timeout)
         return Forwarded(answer, nonce, time.monotonic() - begun)
 
-    def heed(self, answer: Answer, method: str, params: Mapping[str, str]) -> None:
-        """Act on a refusal of Kraken's, for all callers of this key."""
+    def heed(self, answer: Answer, method: str, params: Mapping[str, str]) -> str:
+        """Act on a refusal of Kraken's, for all callers of this key, and return its words; empty: it is none."""
         start = answer.data[:_LOOKED_AT]
-        if answer.status != 200 or b'"error":["E' not in start.replace(b" ", b""):
-            return
+        refused = _REFUSED.search(start) if answer.status == 200 else None
+        if refused is None:
+            return ""
         reason = "other"
         if b"EAPI:Invalid nonce" in start:
             reason = "invalid nonce"
@@ -155,6 +165,7 @@ class KrakenKey:
             reason = "rate limit"
             self._limiter.refused(self.account.key, self._tier, method, params)
         self.refused[reason] += 1
+        return refused[1].decode("ascii", "replace")
 
 
 def _refuse_if(locked_out: float) -> None:

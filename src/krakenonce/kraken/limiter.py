@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from krakenonce.clock import Clock
     from krakenonce.kraken.limits import Tier
 
-__all__ = ["Booking", "Limiter"]
+__all__ = ["Booking", "Levels", "Limiter"]
 
 _KEPT_OPEN = 64  # keys whose files stay open
 _REOPENINGS = 100  # files deleted this often within one call are somebody's doing, not an accident
@@ -76,6 +76,18 @@ class Booking(NamedTuple):
 
     wait: float
     locked_out: float
+
+
+class Levels(NamedTuple):
+    """How high a key's counters are.
+
+    Args:
+        rest: The REST counter.
+        engine: The trading engine's counter of the pair whose counter is the highest.
+    """
+
+    rest: float
+    engine: float
 
 
 class Limiter:
@@ -173,6 +185,20 @@ class Limiter:
         if listed:
             self._inside_of(key, lambda place: self._note(place, pair, listed, self._now()))
 
+    def levels(self, key: str, tier: Tier) -> Levels:
+        """Return how high the counters of a key are now; books nothing.
+
+        Args:
+            key: The API key.
+            tier: The key's limits.
+
+        Raises:
+            NonceStoreError: The state cannot be read.
+        """
+        if not self._has_state(key):
+            return Levels(0.0, 0.0)  # nothing has been booked, and nothing is made by looking
+        return self._inside_of(key, lambda place: self._levels(place, tier))
+
     def close(self) -> None:
         """Close the files. A later call opens them again. What is kept in memory stays."""
         with self._mutex:
@@ -194,6 +220,11 @@ class Limiter:
         # Who cancels the order before the answer is in pays for one that has just come.
         self._note(place, str(params.get("pair") or ""), young_ids(method, params), now + wait + RESERVE)
         return Booking(wait, 0.0)
+
+    def _levels(self, place: MemoryState, tier: Tier) -> Levels:
+        now = self._now()
+        engine = [level_now(level, at, tier.engine_decay, now) for level, at in place.pairs()]
+        return Levels(level_now(*place.counter(REST_AT), tier.rest_decay, now), max(engine, default=0.0))
 
     def _refused(self, place: MemoryState, tier: Tier, method: str, params: Mapping[str, Any]) -> float:
         now = self._now()

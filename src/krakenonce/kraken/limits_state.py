@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 from krakenonce.stores.filesystem import open_regular
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = [
@@ -82,6 +83,12 @@ class MemoryState:
         level, at = COUNTER.unpack(self.read(offset, COUNTER.size))
         return level, at
 
+    def pairs(self) -> Iterator[tuple[float, float]]:
+        """Return the counters of the pairs; which pair each is of is not known."""
+        for offset in self._slots:
+            if PAIRS_AT <= offset < ORDERS_AT:
+                yield self.counter(offset)
+
     def until(self) -> float:
         """Return the end of the lockout, in seconds since boot."""
         (until,) = UNTIL.unpack(self.read(UNTIL_AT, UNTIL.size))
@@ -130,6 +137,10 @@ class FileState(MemoryState):
         """Return what is there."""
         data = self._start[offset : offset + size] if offset < PAIRS_AT else pread(self._fd, size, offset)
         return data if len(data) == size else bytes(size)  # cut short: as if nothing had been noted
+
+    def pairs(self) -> Iterator[tuple[float, float]]:
+        """Return the counters of the pairs; which pair each is of is not known."""
+        yield from COUNTER.iter_unpack(self.read(PAIRS_AT, PAIRS * COUNTER.size))
 
     def write(self, offset: int, data: bytes) -> None:
         """Put *data* there. Raises OSError if it does not all go."""

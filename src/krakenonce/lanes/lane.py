@@ -46,6 +46,10 @@ class Lane:
         """``global``, or the fingerprint of the API key."""
         return self._queue.name
 
+    def holder(self) -> str:
+        """Return who has the turn and for how long, in words. When it is free: who had it last."""
+        return self._queue.holder()
+
     def acquire(self) -> None:
         """Wait for the turn.
 

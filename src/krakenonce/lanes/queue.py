@@ -79,6 +79,10 @@ class LaneQueue:
     def __repr__(self) -> str:
         return f"LaneQueue({self.name!r}, held={self._owner is not None}, waiting={len(self._waiting)})"
 
+    def holder(self) -> str:
+        """Return who holds the gate, in words; once it is free, who held it last."""
+        return self._gate.holder()
+
     def acquire(self, timeout: float | None) -> None:
         """Wait for the turn as a thread. *timeout* in seconds; None waits for ever.
 

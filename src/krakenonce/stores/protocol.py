@@ -22,6 +22,7 @@ class ScopeStats(NamedTuple):
         recovered: How often a missing, stale or damaged state was passed by starting above the mark.
         clock_back: How often the wall clock was found to have stepped back by more than a second.
         clock_forward: How often a step forward was found and not believed.
+        extending_ns: Nanoseconds that moving the mark up took, all together.
     """
 
     scope: str
@@ -32,6 +33,7 @@ class ScopeStats(NamedTuple):
     recovered: int = 0
     clock_back: int = 0
     clock_forward: int = 0
+    extending_ns: int = 0
 
 
 class NonceStore(Protocol):

@@ -251,7 +251,7 @@ class ScopeFiles:
         The text goes first, and back to *text* if the disk fails: a mark that rose without it would be taken for a
         sign of damage, and each further try would climb by one window.
         """
-        state = self.state
+        state, began = self.state, monotonic_ns()
         self._write_text(b"%d" % nonce)
         before = newest(records)
         record = MarkRecord(
@@ -275,6 +275,7 @@ class ScopeFiles:
         time.sleep(max(self._opened_at + _BEGIN_AFTER - monotonic_ns(), 0) / SECOND)
         state.mark = record.mark
         state.extended += 1
+        state.extending_ns += monotonic_ns() - began
         self._mark_is_new = False
 
     def _write_text(self, text: bytes) -> None:

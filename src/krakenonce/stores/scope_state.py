@@ -33,6 +33,7 @@ class ScopeState:
         "clock_event",
         "clock_forward",
         "extended",
+        "extending_ns",
         "generation",
         "inode",
         "issued",
@@ -59,7 +60,7 @@ class ScopeState:
         self.seen_in_place = (0, 0)  # the directory's change time when the files were last seen there, and how long
         # that holds, by the monotonic clock
         self.generation = 0  # goes up when a write has failed: descriptors from before are not used again
-        self.issued = self.extended = self.recovered = self.clock_back = self.clock_forward = 0
+        self.issued = self.extended = self.recovered = self.clock_back = self.clock_forward = self.extending_ns = 0
 
     def of_file(self, inode: int) -> ScopeState:
         """This state, if it is about the mark file *inode*; else one that takes nothing in that file for durable."""
@@ -74,7 +75,7 @@ class ScopeState:
     def stats(self, last: int | None, mark: int | None) -> ScopeStats:
         """The counts so far, with the *last* number and *mark* given."""
         counts = (self.issued, self.extended, self.recovered, self.clock_back, self.clock_forward)
-        return ScopeStats(self.scope, last, mark, *counts)
+        return ScopeStats(self.scope, last, mark, *counts, self.extending_ns)
 
 
 def look(state: ScopeState, clock: Clock) -> tuple[int | None, int | None]:

@@ -9,6 +9,12 @@ const element = (id) => document.getElementById(id);
 const sum = (numbers) => numbers.reduce((total, each) => total + each, 0);
 const named = (counts) => Object.entries(counts).map(([name, count]) => `${name}: ${count}`).join(", ");
 
+function level(counter) {
+  if (!counter) return "no limit";
+  const [now, limit] = counter;
+  return { text: `${now.toFixed(1)} of ${limit}`, bad: now > 0.9 * limit };
+}
+
 function rows(id, lines, nothing) {
   const body = element(id);
   body.replaceChildren(...(lines.length ? lines : [[nothing]]).map((cells) => {
@@ -17,7 +23,7 @@ function rows(id, lines, nothing) {
       const data = row.insertCell();
       data.textContent = cell.text ?? cell;
       if (cell.bad) data.className = "bad";
-      if (!lines.length) data.colSpan = 9;
+      if (!lines.length) data.colSpan = 10;
     }
     return row;
   }));
@@ -63,7 +69,8 @@ function show(status) {
     ["up for", `${Math.round((status.now - status.started) / 60)} min`],
   ]);
   rows("accounts", status.accounts.map((each) => [
-    each.account, each.key, each.tier, each.busy ? "taken" : "free", each.waiting, each.answered.toLocaleString(),
+    each.account, each.key, each.tier, each.turn, each.waiting, level(each.counters.rest), level(each.counters.engine),
+    each.answered.toLocaleString(),
     { text: named(each.refused_by_kraken) || "none", bad: "invalid nonce" in each.refused_by_kraken },
     { text: each.locked_out_seconds ? `${Math.round(each.locked_out_seconds)} s` : "no", bad: each.locked_out_seconds > 0 },
   ]), "no accounts");
