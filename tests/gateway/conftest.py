@@ -26,9 +26,13 @@ from krakenonce.kraken.wire import FORM, decode_secret, sign
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
 
+from .processes import Processes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from krakenonce.clock import Clock
 
 PATIENCE = 30.0  # seconds until a condition that must come true counts as broken
 ORDER = "pair=XBTUSD&type=buy&ordertype=limit&volume=1&price=100"
@@ -125,6 +129,7 @@ class RunningGateway:
         length: How many calls may wait for a key.
         patience: Seconds that each waits at most.
         timeout: Seconds to wait for each piece of Kraken's answer.
+        clock: The machine's, if it is not the real one.
     """
 
     def __init__(
@@ -136,6 +141,7 @@ class RunningGateway:
         length: int = 100,
         patience: float = 30.0,
         timeout: float = 30.0,
+        clock: Clock | None = None,
     ) -> None:
         self.local_keys = LocalKeys(state / "gateway_keys.json")
         self.keys: dict[str, KrakenKey] = {}
@@ -143,6 +149,7 @@ class RunningGateway:
         self.url = ""
         self.complaints: list[str] = []  # of the event loop, about what nobody caught
         self._settings = (base_url, accounts, state, length, patience, timeout)
+        self._clock = clock
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._run)
@@ -184,7 +191,7 @@ class RunningGateway:
 
     async def _serve(self) -> None:
         base_url, accounts, state, length, patience, timeout = self._settings
-        with NonceManager(state) as manager:
+        with NonceManager(state, clock=self._clock) as manager:
             transport = AsyncTransport(base_url)
             for each in accounts:
                 self.keys[each.name] = KrakenKey(
@@ -238,3 +245,11 @@ def gateway(master: FakeAccount, server: FakeKrakenServer, tmp_path: Path) -> It
 def pair(gateway: RunningGateway) -> LocalKey:
     """A local key that may query and trade."""
     return gateway.add("bot")
+
+
+@pytest.fixture
+def processes(master: FakeAccount, server: FakeKrakenServer, tmp_path: Path) -> Iterator[Processes]:
+    """What starts gateways."""
+    made = Processes(tmp_path / "state", master, server.url)
+    yield made
+    made.close()

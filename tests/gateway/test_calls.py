@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ccxt
@@ -21,6 +24,8 @@ from krakenonce.kraken.wire import FORM, JSON
 from .conftest import ORDER, PATIENCE, call, fetch, signed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from krakenonce.gateway.local_keys import LocalKey
     from krakenonce.testing import FakeAccount
 
@@ -84,22 +89,6 @@ def by_kraken(url: str, pair: LocalKey) -> None:
             client.private("Balance")
 
 
-CLIENTS = (by_krakenex, by_ccxt, by_async_ccxt, by_sdk, by_async_sdk, by_kraken)
-
-
-def test_all_stock_clients_at_once_share_one_key(
-    gateway: RunningGateway, fake: WatchedKraken, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:
-    """Six kinds of client, two of each, and not one call is refused."""
-    monkeypatch.setenv("KRAKENONCE_STATE_DIR", str(tmp_path / "client"))
-    pairs = [gateway.add(f"bot{number}") for number in range(2 * len(CLIENTS))]
-    with ThreadPoolExecutor(len(pairs)) as pool:
-        calls = [pool.submit(client, gateway.url, own) for client, own in zip(2 * CLIENTS, pairs, strict=True)]
-        for each in calls:
-            each.result(PATIENCE * 2)
-    assert len(fake.accepted()) == len(fake.arrivals) == 2 * len(CLIENTS) * CALLS
-
-
 # As in Kraken's own example for a shell.
 CURL = r"""
 digest=$(printf '%s%s' "$NONCE" "nonce=$NONCE" | openssl dgst -sha256 -binary | od -An -tx1 | tr -d ' \n')
@@ -112,13 +101,53 @@ curl -sS --noproxy '*' -H "API-Key: $KEY" -H "API-Sign: $sign" -d "nonce=$NONCE"
 """
 
 
-@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("openssl")), reason="needs curl and openssl")
-def test_a_shell_script_with_curl_is_a_client_too(gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken) -> None:
-    """Nothing but curl and openssl, signed as Kraken documents it."""
-    env = {"URL": gateway.url, "KEY": pair.key, "SECRET": pair.secret, "NONCE": "7", "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(["/bin/bash", "-c", CURL], env=env, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["error"] == []
-    assert len(fake.accepted()) == 1
+def by_curl(url: str, pair: LocalKey) -> None:
+    """Call with nothing but curl and openssl, signed as Kraken documents it."""
+    for number in range(CALLS):
+        env = {"URL": url, "KEY": pair.key, "SECRET": pair.secret, "NONCE": str(number), "PATH": os.environ["PATH"]}
+        done = subprocess.run(["/bin/bash", "-c", CURL], env=env, capture_output=True, text=True, check=True)
+        assert json.loads(done.stdout)["error"] == []
+
+
+def by_node_ccxt(url: str, pair: LocalKey) -> None:
+    """Call with ccxt's npm package under Node.js, all at once."""
+    words = ("node", Path(__file__).parent / "node" / "bot.mjs", url, pair.key, pair.secret, str(CALLS))
+    env = {"PATH": os.environ["PATH"], "NODE_MODULES": str(NODE_MODULES)}
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [[]] * CALLS
+
+
+NODE_MODULES = Path(sys.prefix) / "node" / "node_modules"
+IN_PYTHON = (by_krakenex, by_ccxt, by_async_ccxt, by_sdk, by_async_sdk, by_kraken)
+NOT_IN_PYTHON: dict[Callable[[str, LocalKey], None], bool] = {
+    by_curl: bool(shutil.which("curl") and shutil.which("openssl")),
+    by_node_ccxt: bool(shutil.which("node") and (NODE_MODULES / "ccxt").exists()),
+}
+CLIENTS = (*IN_PYTHON, *(client for client, is_here in NOT_IN_PYTHON.items() if is_here))
+
+
+@pytest.mark.parametrize("client", NOT_IN_PYTHON)
+def test_a_client_need_not_be_python(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, client: Callable[[str, LocalKey], None]
+) -> None:
+    """A shell script with curl and openssl, and ccxt under Node.js, as they are."""
+    if not NOT_IN_PYTHON[client]:
+        pytest.skip("needs curl and openssl, or Node.js and npm when .venv is made")
+    client(gateway.url, pair)
+    assert len(fake.accepted()) == len(fake.arrivals) == CALLS
+
+
+def test_all_stock_clients_at_once_share_one_key(
+    gateway: RunningGateway, fake: WatchedKraken, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """Every kind of client that is here, two of each, on one Kraken key: not one call is refused."""
+    monkeypatch.setenv("KRAKENONCE_STATE_DIR", str(tmp_path / "client"))
+    pairs = [gateway.add(f"bot{number}") for number in range(2 * len(CLIENTS))]
+    with ThreadPoolExecutor(len(pairs)) as pool:
+        calls = [pool.submit(client, gateway.url, own) for client, own in zip(2 * CLIENTS, pairs, strict=True)]
+        for each in calls:
+            each.result(PATIENCE * 2)
+    assert len(fake.accepted()) == len(fake.arrivals) == 2 * len(CLIENTS) * CALLS
 
 
 @pytest.mark.parametrize(

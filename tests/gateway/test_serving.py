@@ -2,103 +2,32 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import http.client
 import json
-import os
-import re
 import signal
 import socket
 import stat
-import subprocess
-import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import krakenex
 import pytest
+import requests
+import trustme
 
-from krakenonce.gateway.local_keys import LocalKey, LocalKeys
 from krakenonce.gateway.server import _unix_socket
 from krakenonce.kraken.wire import FORM, decode_secret, sign
 
 from .conftest import ORDER, PATIENCE, call, fetch, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from krakenonce.testing import FakeAccount, FakeKrakenServer
+    from krakenonce.gateway.local_keys import LocalKey
 
     from .conftest import WatchedKraken
-
-
-class Processes:
-    """Starts gateways on one state directory; no output of theirs may hold a secret or a traceback."""
-
-    def __init__(self, state: Path, master: FakeAccount, base_url: str) -> None:
-        ours = {name: value for name, value in os.environ.items() if not name.startswith(("KRAKEN", "NOTIFY_"))}
-        self.env = ours | {
-            "KRAKEN_MASTER_API_KEY": master.key,
-            "KRAKEN_MASTER_API_SECRET": master.secret,
-            "KRAKEN_MASTER_API_TIER": "none",
-            "KRAKENONCE_STATE_DIR": str(state),
-        }
-        self.local_keys = LocalKeys(state / "gateway_keys.json")
-        self.secrets = [master.key, master.secret]
-        self._base_url = base_url
-        self._running: list[subprocess.Popen[str]] = []
-
-    def add(self, name: str, account: str = "MASTER") -> LocalKey:
-        """Make a local key that may query and trade."""
-        made = self.local_keys.add(name, account, frozenset(("query", "trade")))
-        self.secrets += [made.key, made.secret]
-        return made
-
-    def start(self, listen: str = "127.0.0.1:0", **more: str) -> subprocess.Popen[str]:
-        """Start a gateway."""
-        words = ("gateway", "run", "--listen", listen, "--base-url", self._base_url)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "krakenonce", *words],
-            env=self.env | more,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self._running.append(process)
-        return process
-
-    def serve(self, listen: str = "127.0.0.1:0", **more: str) -> tuple[subprocess.Popen[str], str]:
-        """Start a gateway and return it with its address once it accepts connections."""
-        process = self.start(listen, **more)
-        assert process.stdout is not None
-        found = re.match(r"gateway at (\S+),", process.stdout.readline())
-        assert found, self.end(process)
-        return process, found[1]
-
-    def end(self, process: subprocess.Popen[str]) -> tuple[int, str]:
-        """Wait for the end of a gateway and return its exit code and what it said to stderr."""
-        out, err = process.communicate(timeout=PATIENCE)
-        for secret in self.secrets:
-            assert secret not in out + err
-        assert "Traceback" not in out + err
-        return process.returncode, "\n".join(line for line in err.splitlines() if "runs as root" not in line)
-
-    def close(self) -> None:
-        """End what is still running."""
-        for process in self._running:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
-
-
-@pytest.fixture
-def processes(master: FakeAccount, server: FakeKrakenServer, tmp_path: Path) -> Iterator[Processes]:
-    """What starts gateways."""
-    made = Processes(tmp_path / "state", master, server.url)
-    yield made
-    made.close()
+    from .processes import Processes
 
 
 def test_sigterm_lets_the_call_under_way_be_answered(processes: Processes, fake: WatchedKraken) -> None:
@@ -134,41 +63,6 @@ def test_sigint_is_as_good_as_sigterm(processes: Processes) -> None:
     process, _ = processes.serve()
     process.send_signal(signal.SIGINT)
     assert processes.end(process) == (0, "")
-
-
-def has_seen(fake: WatchedKraken, calls: int) -> bool:
-    """Return whether so many calls have come to the fake Kraken."""
-    return len(fake.arrivals) >= calls
-
-
-def test_a_kill_under_load_costs_no_nonce_and_repeats_no_order(processes: Processes, fake: WatchedKraken) -> None:
-    """Killed three times in the middle of orders and started again: no invalid nonce, and no order twice."""
-    pairs = [processes.add(f"bot{number}") for number in range(4)]
-    for life in range(3):
-        process, url = processes.serve()
-        before = len(fake.arrivals)
-
-        def trade(number: int, life: int = life, url: str = url) -> None:
-            for count in range(10_000):
-                params = f"{ORDER}&cl_ord_id=o-{life}-{number}-{count}"
-                try:
-                    assert call(url, pairs[number], "AddOrder", params, nonce=count + 1).errors == []
-                except (OSError, http.client.HTTPException):
-                    return  # it has been killed
-
-        threads = [threading.Thread(target=trade, args=(number,)) for number in range(len(pairs))]
-        for thread in threads:
-            thread.start()
-        until(functools.partial(has_seen, fake, before + 40))
-        process.kill()
-        for thread in threads:
-            thread.join()
-        assert processes.end(process) == (-signal.SIGKILL, "")
-    process, url = processes.serve()
-    assert call(url, pairs[0], "Balance").errors == []
-    fake.assert_no_invalid_nonce()
-    orders = [seen.body.partition(b"cl_ord_id=")[2] for seen in fake.seen if seen.path.endswith("AddOrder")]
-    assert len(orders) == len(set(orders)) >= 120
 
 
 def test_sighup_reads_the_accounts_again(processes: Processes, fake: WatchedKraken, tmp_path: Path) -> None:
@@ -247,9 +141,9 @@ def test_a_unix_socket_is_private_and_may_be_taken_over_from_the_dead(processes:
     assert (code, len(told.splitlines()), path.read_text()) == (1, 1, "mine")
 
 
-def refuses(processes: Processes, listen: str, **more: str) -> str:
+def refuses(processes: Processes, listen: str, *words: str, **more: str) -> str:
     """Return the one line with which a gateway refuses to start."""
-    code, told = processes.end(processes.start(listen, **more))
+    code, told = processes.end(processes.start(listen, *words, **more))
     assert code == 1
     assert len(told.splitlines()) == 1
     return told
@@ -266,6 +160,53 @@ def test_what_it_cannot_start_with_is_told_in_one_line(processes: Processes, tmp
         assert "cannot listen" in refuses(processes, f"127.0.0.1:{taken.getsockname()[1]}")
     assert "cannot listen" in refuses(processes, f"unix:{tmp_path / 'missing' / 'gw.sock'}")
     assert "cannot listen" in refuses(processes, f"unix:{tmp_path / ('long' * 40)}")
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """A certificate for 127.0.0.1, its key, and the authority that stands for it."""
+    authority = trustme.CA()
+    own = authority.issue_cert("127.0.0.1")
+    cert, key, root = (tmp_path / name for name in ("cert.pem", "key.pem", "root.pem"))
+    own.cert_chain_pems[0].write_to_path(cert)
+    own.private_key_pem.write_to_path(key)
+    authority.cert_pem.write_to_path(root)
+    return cert, key, root
+
+
+def test_calls_come_over_tls_where_the_gateway_is_open_to_other_machines(
+    processes: Processes,
+    fake: WatchedKraken,
+    certificate: tuple[Path, Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A client that trusts the authority is answered; one that does not sends nothing, nor does one without TLS."""
+    cert, key, root = certificate
+    pair = processes.add("bot")
+    process, url = processes.serve("0.0.0.0:0", "--tls-cert", str(cert), "--tls-key", str(key))
+    port = int(url.removeprefix("https://0.0.0.0:"))
+    api = krakenex.API(pair.key, pair.secret)
+    api.uri = f"https://127.0.0.1:{port}"
+    with pytest.raises(requests.exceptions.SSLError, match="CERTIFICATE_VERIFY_FAILED"):
+        api.query_private("Balance")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(root))
+    assert api.query_private("Balance")["error"] == []
+    api.close()
+    with pytest.raises(ConnectionError):
+        call(f"http://127.0.0.1:{port}", pair, "Balance")
+    process.terminate()
+    assert processes.end(process) == (0, "")
+    assert len(fake.arrivals) == 1
+
+
+def test_certificates_that_cannot_be_used_are_told_in_one_line(
+    processes: Processes, certificate: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    """One without the other, a file that is not there, and a key that is another certificate's."""
+    cert, key, root = map(str, certificate)
+    assert "give both --tls-cert and --tls-key" in refuses(processes, "127.0.0.1:0", "--tls-cert", cert)
+    assert "No such file" in refuses(processes, "127.0.0.1:0", "--tls-cert", cert, "--tls-key", f"{key}x")
+    assert "mismatch" in refuses(processes, "127.0.0.1:0", "--tls-cert", root, "--tls-key", key)
 
 
 def test_an_address_that_cannot_be_bound_leaves_no_socket_open(tmp_path: Path) -> None:
