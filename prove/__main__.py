@@ -10,8 +10,13 @@ import time
 from pathlib import Path
 
 from .campaign import Broken, Campaign, NotHere, Trial
+from .kills import KILLS
+from .stops import STOPS
 
-CAMPAIGNS: list[Campaign] = []
+CAMPAIGNS: list[Campaign] = [
+    KILLS,
+    STOPS,
+]
 
 
 def main() -> int:

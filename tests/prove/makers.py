@@ -1,0 +1,46 @@
+"""Managers that are broken, each in its own way; apart from the tests, for workers to import quickly."""
+
+import itertools
+from pathlib import Path
+
+from krakenonce.lanes import GLOBAL, Lane, Lanes
+from krakenonce.manager import NonceManager
+from krakenonce.stores import MemoryStore
+
+
+class Unlocked(NonceManager):
+    """Reads the last number, adds one and writes it, as if it were alone."""
+
+    def __init__(self, state: Path) -> None:
+        super().__init__(MemoryStore())
+        state.mkdir(exist_ok=True)
+        self._path = state / "last"
+
+    def next(self, _scope: str = "global") -> int:
+        """Return the next number."""
+        number = int(self._path.read_text() or "0") + 1 if self._path.exists() else 1
+        self._path.write_text(str(number))
+        return number
+
+
+class Forgetful(NonceManager):
+    """Begins anew with each process."""
+
+    def __init__(self, _state: Path) -> None:
+        super().__init__(MemoryStore())
+        self._numbers = itertools.count(1)
+
+    def next(self, _scope: str = "global") -> int:
+        """Return the next number."""
+        return next(self._numbers)
+
+
+class OwnLanes(NonceManager):
+    """The numbers are right; each process has its lanes for itself."""
+
+    def lane(self, name: str = GLOBAL, timeout: float | None = None) -> Lane:
+        """Return a lane that no other process knows."""
+        return _own_lanes.lane(name, timeout)
+
+
+_own_lanes = Lanes(None)
