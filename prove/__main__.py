@@ -10,12 +10,14 @@ import time
 from pathlib import Path
 
 from .campaign import Broken, Campaign, NotHere, Trial
+from .clocks import CLOCKS
 from .kills import KILLS
 from .stops import STOPS
 
 CAMPAIGNS: list[Campaign] = [
     KILLS,
     STOPS,
+    CLOCKS,
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import signal
 import time
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from .campaign import Trial
     from .nursery import Work
 
-__all__ = ["PATIENCE", "Crew", "all_gone"]
+__all__ = ["PATIENCE", "Crew", "all_gone", "told_something"]
 
 PATIENCE = 20.0  # seconds until something that must happen counts as hanging
 _NEW_INTERPRETER = 64  # one start in so many
 _UNBURIED = 16  # dead processes that need not be waited for yet
+
+logging.getLogger("krakenonce").addHandler(logging.NullHandler())  # it warns of what is done to it here
 
 
 class Crew:
@@ -63,11 +66,7 @@ class Crew:
         """Start all, and wait until each has told something."""
         for i in range(len(self._workers)):
             self._start(i)
-        deadline = time.monotonic() + PATIENCE
-        while sum(path.stat().st_size > 0 for path in self._told.iterdir()) < len(self._workers):
-            if time.monotonic() > deadline:
-                raise Broken("some processes told nothing")
-            time.sleep(0.002)
+        told_something(self._told, len(self._workers))
 
     def kill(self) -> None:
         """Kill one of them, stopped or not, and start it again; the same if it has left by itself."""
@@ -129,6 +128,15 @@ class Crew:
             self._kill(i)
         while self._dying:
             self._bury()
+
+
+def told_something(told: Path, count: int) -> None:
+    """Wait until *count* processes have told something there; raise Broken if they do not."""
+    deadline = time.monotonic() + PATIENCE
+    while sum(path.stat().st_size > 0 for path in told.iterdir()) < count:
+        if time.monotonic() > deadline:
+            raise Broken("some processes told nothing")
+        time.sleep(0.002)
 
 
 def all_gone(told: Path) -> None:

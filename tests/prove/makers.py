@@ -1,6 +1,7 @@
 """Managers that are broken, each in its own way; apart from the tests, for workers to import quickly."""
 
 import itertools
+import time
 from pathlib import Path
 
 from krakenonce.lanes import GLOBAL, Lane, Lanes
@@ -33,6 +34,23 @@ class Forgetful(NonceManager):
     def next(self, _scope: str = "global") -> int:
         """Return the next number."""
         return next(self._numbers)
+
+
+class ClockAlone(NonceManager):
+    """The clock is the number."""
+
+    def next(self, _scope: str = "global") -> int:
+        """Return the next number."""
+        return time.time_ns()
+
+
+class Believing(NonceManager):
+    """Takes every step of the clock for right."""
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number."""
+        self.raise_floor(time.time_ns(), scope)
+        return super().next(scope)
 
 
 class OwnLanes(NonceManager):
