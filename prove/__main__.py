@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .campaign import Broken, Campaign, NotHere, Trial
 from .clocks import CLOCKS
+from .disks import DISKS
 from .kills import KILLS
 from .stops import STOPS
 
@@ -18,6 +19,7 @@ CAMPAIGNS: list[Campaign] = [
     KILLS,
     STOPS,
     CLOCKS,
+    DISKS,
 ]
 
 

@@ -16,7 +16,7 @@ from .nursery import Nursery, Worker
 from .telling import Told, hear
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -40,16 +40,18 @@ class Crew:
 
     Args:
         trial: Where, how long, and by which chance.
-        work: What each process does.
+        work: What each process does; another list counts from the next start.
+        env: What is different in their environment.
     """
 
-    def __init__(self, trial: Trial, work: Sequence[Work]) -> None:
+    def __init__(self, trial: Trial, work: Sequence[Work], env: Mapping[str, str] | None = None) -> None:
         self.starts = self.kills = self.stops = 0
-        self._work = work
+        self.work = work
         self._rng = trial.rng
         self._told = trial.directory / "told"
-        self._nursery = Nursery(self._told)
-        self._workers: list[Worker | None] = [None] * len(work)
+        self._env = env
+        self._nursery = Nursery(self._told, env)
+        self._workers: list[Worker | None] = []
         self._dying: deque[Worker] = deque()
         self._stopped: dict[int, float] = {}
 
@@ -64,6 +66,7 @@ class Crew:
 
     def start(self) -> None:
         """Start all, and wait until each has told something."""
+        self._workers = [None] * len(self.work)
         for i in range(len(self._workers)):
             self._start(i)
         told_something(self._told, len(self._workers))
@@ -106,9 +109,9 @@ class Crew:
     def _start(self, i: int) -> None:
         seed = self._rng.getrandbits(32)
         if self._rng.randrange(_NEW_INTERPRETER):
-            self._workers[i] = self._nursery.start(self._work[i], seed)
+            self._workers[i] = self._nursery.start(self.work[i], seed)
         else:
-            self._workers[i] = Nursery(self._told).become(self._work[i], seed)
+            self._workers[i] = Nursery(self._told, self._env).become(self.work[i], seed)
         self.starts += 1
 
     def _kill(self, i: int) -> None:

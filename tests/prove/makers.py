@@ -1,12 +1,16 @@
 """Managers that are broken, each in its own way; apart from the tests, for workers to import quickly."""
 
+import contextlib
 import itertools
 import time
 from pathlib import Path
+from unittest.mock import patch
 
+from krakenonce.errors import NonceStoreError
 from krakenonce.lanes import GLOBAL, Lane, Lanes
 from krakenonce.manager import NonceManager
-from krakenonce.stores import MemoryStore
+from krakenonce.stores import MemoryStore, scope_files
+from krakenonce.stores.filesystem import sync
 
 
 class Unlocked(NonceManager):
@@ -51,6 +55,38 @@ class Believing(NonceManager):
         """Return the next number."""
         self.raise_floor(time.time_ns(), scope)
         return super().next(scope)
+
+
+class Trusting(NonceManager):
+    """After a sync that failed, syncs the same descriptor again, and takes that for done."""
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number."""
+        with patch.object(scope_files, "sync", _sync_again):
+            return super().next(scope)
+
+
+class Silent(NonceManager):
+    """Hands out its own numbers when the disk is no good, and says nothing."""
+
+    last = 0
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number."""
+        if scope != "global":
+            return super().next(scope)
+        with contextlib.suppress(NonceStoreError):
+            self.last = super().next(scope)
+            return self.last
+        self.last += 1
+        return self.last
+
+
+def _sync_again(fd: int) -> None:
+    try:
+        sync(fd)
+    except OSError:
+        sync(fd)
 
 
 class OwnLanes(NonceManager):
