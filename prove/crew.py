@@ -64,6 +64,11 @@ class Crew:
         self._end_all()
         self._nursery.__exit__(kind, error, trace)
 
+    @property
+    def pids(self) -> list[int]:
+        """The processes at work."""
+        return [worker.pid for worker in self._workers if worker is not None]
+
     def start(self) -> None:
         """Start all, and wait until each has told something."""
         self._workers = [None] * len(self.work)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import sys
 import time
 from functools import partial
@@ -15,8 +14,10 @@ from krakenonce.manager import NonceManager
 
 from .campaign import Broken, Campaign, NotHere, check_order
 from .crew import PATIENCE, Crew
+from .giving_up import giving_up
 from .kills import afterwards
 from .lost_pages import failed_syncs
+from .mounting import check_frozen, run_tool, until_told
 
 if TYPE_CHECKING:
     import random
@@ -40,7 +41,7 @@ _OPEN = 20  # numbers until a process closes its files: a disk with files open f
 def run(trial: Trial, maker: Maker = NonceManager) -> Figures:
     """One part after the other; one that this machine cannot run is said and counted."""
     began, figures = time.monotonic(), {"parts skipped": 0}
-    parts = [full_and_read_only, failed_syncs]
+    parts = [full_and_read_only, giving_up, failed_syncs]
     for number, part in enumerate(parts, 1):
         end = began + trial.seconds * number / len(parts)
         try:
@@ -81,12 +82,12 @@ def _one_cycle(crew: Crew, disk: Path, told: Path) -> tuple[int, int]:
     """Fill the disk and make room, make it read-only and writable; return from when until when it was read-only."""
     crew.kill()
     _fill(disk)
-    _until_told(told, "refused", "the full disk refuses nothing, not even new counters")
+    until_told(told, "refused", "the full disk refuses nothing, not even new counters")
     crew.kill()
     _make_room(disk)
-    _until_told(told, "number", "there is room again, and no number is given")
+    until_told(told, "number", "there is room again, and no number is given")
     span = _read_only(disk, told)
-    _until_told(told, "number", "the disk is writable again, and no number is given")
+    until_told(told, "number", "the disk is writable again, and no number is given")
     return span
 
 
@@ -117,9 +118,7 @@ def _check_refusals(told: Told, read_only: list[tuple[int, int]]) -> None:
         full, frozen = "No space left" in note.words, "Read-only" in note.words
         if not (frozen or (full and note.what == "refused-new")):
             raise Broken(f"refused without reason: {note}")
-    for issue in told.issues:
-        if any(began < issue.asked and issue.answered < ended for began, ended in read_only):
-            raise Broken(f"given on a read-only disk: {issue}")
+    check_frozen(told, read_only)
 
 
 @contextlib.contextmanager
@@ -128,18 +127,14 @@ def _small_disk(point: Path) -> Iterator[Path]:
     if sys.platform != "linux" or os.geteuid() != 0:
         raise NotHere("only root on Linux may mount a small disk to fill")
     point.mkdir()
-    if _run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(point)):
+    if run_tool("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(point)):
         raise NotHere("this machine does not let us mount a file system")
     try:
-        if any(_run("mount", "-o", f"remount,{how}", str(point)) for how in ("ro", "rw")):
+        if any(run_tool("mount", "-o", f"remount,{how}", str(point)) for how in ("ro", "rw")):
             raise NotHere("this machine does not let us mount a file system anew")
         yield point
     finally:
-        _run("umount", "-l", str(point))
-
-
-def _run(name: str, *words: str) -> int:
-    return subprocess.run([f"/usr/bin/{name}", *words], capture_output=True, check=False).returncode
+        run_tool("umount", "-l", str(point))
 
 
 def _fill(disk: Path) -> None:
@@ -158,27 +153,15 @@ def _make_room(disk: Path) -> None:
 def _read_only(disk: Path, told_in: Path) -> tuple[int, int]:
     """Make the disk read-only for a while, and writable again; return from when until when."""
     deadline = time.monotonic() + PATIENCE
-    while _run("mount", "-o", "remount,ro", str(disk)):
+    while run_tool("mount", "-o", "remount,ro", str(disk)):
         if time.monotonic() > deadline:
             raise Broken("the disk cannot be made read-only: a process that has closed its files has one open")
     began = time.monotonic_ns()
-    _until_told(told_in, "refused", "the read-only disk refuses nothing")
+    until_told(told_in, "refused", "the read-only disk refuses nothing")
     ended = time.monotonic_ns()
-    if _run("mount", "-o", "remount,rw", str(disk)):
+    if run_tool("mount", "-o", "remount,rw", str(disk)):
         raise Broken("the disk cannot be made writable again")
     return began, ended
-
-
-def _until_told(told: Path, what: str, complaint: str) -> None:
-    """Wait until somebody tells *what* of something begun after now; raise Broken if nobody does."""
-    now, deadline = time.monotonic_ns(), time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        for path in told.iterdir():
-            last = path.read_bytes()[-3000:].split(b"\n")[-2:-1]
-            if last and last[0].startswith(what.encode()) and int(last[0].split()[1]) > now:
-                return
-        time.sleep(0.001)
-    raise Broken(complaint)
 
 
 DISKS = Campaign("disks", "disks that fill up, turn read-only and fail to sync under running processes", run, 60, 10)
