@@ -10,8 +10,17 @@ import time
 from pathlib import Path
 
 from .campaign import Broken, Campaign, NotHere, Trial
+from .clocks import CLOCKS
+from .disks import DISKS
+from .kills import KILLS
+from .stops import STOPS
 
-CAMPAIGNS: list[Campaign] = []
+CAMPAIGNS: list[Campaign] = [
+    KILLS,
+    STOPS,
+    CLOCKS,
+    DISKS,
+]
 
 
 def main() -> int:

@@ -55,6 +55,20 @@ def test_a_jump_that_is_taken_back_leaves_no_trace(state: Path, clock: ManualClo
     assert store.advance("global", clock.now_ns()) == clock.now_ns()
 
 
+def test_a_jump_that_comes_and_goes_has_not_lasted(state: Path, clock: ManualClock) -> None:
+    """The clock is an hour ahead for a moment every eight seconds: it is right in between, so it is never believed."""
+    store = FileStore(state, clock=clock)
+    store.advance("global", clock.now_ns())
+    for _ in range(15):
+        clock.pass_time(7)
+        clock.step(3600)
+        number = store.advance("global", clock.now_ns())
+        clock.step(-3600)
+        assert number <= clock.now_ns()
+        clock.pass_time(1)
+        assert store.advance("global", clock.now_ns()) == clock.now_ns()
+
+
 def test_a_jump_between_two_short_processes_is_noticed_too(state: Path, clock: ManualClock) -> None:
     """A process per number, as from cron: the mark file remembers the clocks within one boot."""
     first = take(state, clock)[0]

@@ -229,6 +229,8 @@ class ScopeFiles:
         state = self.state
         if event == "back":
             state.clock_back += 1
+            if state.anchor is not None:  # a step forward that is taken back has not lasted (invariant 5)
+                state.anchor = state.anchor._replace(step_since=0)
             note = "the clock stepped back; numbers go on from the last one"
         elif event in ("forward", "absurd"):
             state.clock_forward += 1

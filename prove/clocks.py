@@ -1,0 +1,200 @@
+"""Whole processes with wrong clocks, each with another one: numbers stay in order, and do not run away."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from krakenonce.clock import SystemClock
+from krakenonce.manager import NonceManager
+from krakenonce.rule import SECOND, STEP_LASTS, STEP_LIMIT, WINDOW
+
+from .campaign import Broken, Campaign, check_order
+from .crew import all_gone, told_something
+from .kills import afterwards
+from .telling import Teller, hear
+from .wrong_clock import HOUR, WrongClock, require_libfaketime
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from krakenonce.testing.checker import Issue
+
+    from .campaign import Figures, Trial
+    from .nursery import Worker
+    from .telling import Told
+
+    Maker = Callable[..., NonceManager]
+
+__all__ = ["CLOCKS", "Boot"]
+
+_CLOCKS = 4
+_ROUND = 4.0  # seconds that a boot lasts
+_TICK = 0.003  # seconds
+_TICKS = 100  # at least, in a boot
+_LASTS = STEP_LASTS / SECOND
+_SOON = 5.0  # seconds after the minute in which a clock that stayed ahead must be believed
+
+
+class Boot:
+    """The clocks of this process, in a boot of another name: what a reboot looks like to a store.
+
+    Args:
+        name: The boot's id.
+        began: When it began, by the real time since boot.
+    """
+
+    now_ns = staticmethod(time.time_ns)
+
+    def __init__(self, name: str, began: int) -> None:
+        self._name = name
+        self._began = began
+
+    def boot_ns(self) -> int:
+        """Nanoseconds since this boot began."""
+        return SystemClock.boot_ns() - self._began
+
+    def boot_id(self) -> str:
+        """The name of this boot."""
+        return self._name
+
+
+def run(trial: Trial, maker: Maker = NonceManager) -> Figures:
+    """Boots of a few seconds, every second one an hour behind; in each, four clocks that step and strobe.
+
+    No clock stays ahead for a minute, and none is ahead by more than one minute and less than two: from any clock that
+    may be believed, each that is further ahead is a step of more than a minute. So by invariant 5 no number is ever
+    ahead of the real time by more than a minute, and the window that each reboot skips. A long run also has a clock
+    that stays an hour ahead: it is believed after a minute, and not before.
+    """
+    require_libfaketime(trial.directory)
+    state = trial.directory / "state"
+    figures = dict.fromkeys(("boots", "processes", "clock steps", "numbers"), 0)
+    largest: list[Issue] = []
+    with contextlib.ExitStack() as stack:
+        lasting = stack.enter_context(_Lasting(trial)) if trial.seconds > _LASTS + 4 * _SOON else None
+        while not trial.over or not figures["boots"]:
+            figures["boots"] += 1
+            boot = Boot(f"boot {figures['boots']}", SystemClock.boot_ns())
+            told, steps = _boot(
+                trial, partial(lives, state, partial(maker, clock=boot)), behind=figures["boots"] % 2 == 0
+            )
+            last = afterwards(state, partial(maker, clock=boot))
+            check_order([*largest, *told.issues, last])
+            check_lead([*told.issues, last], STEP_LIMIT + WINDOW * figures["boots"])
+            largest = [last]
+            figures["clock steps"] += steps
+            figures["numbers"] += len(told.issues)
+            figures["processes"] += told.count("life")
+        if lasting:
+            figures["seconds until an hour was believed"] = lasting.believed_after()
+    return figures
+
+
+def _boot(trial: Trial, work: Callable[[Teller, random.Random], None], *, behind: bool) -> tuple[Told, int]:
+    """One boot: begin with clocks that are right, or an hour behind; then let them go wrong."""
+    told = trial.directory / "told"
+    with contextlib.ExitStack() as stack:
+        clocks = []
+        for i in range(_CLOCKS):
+            clocks.append(WrongClock(trial.directory / f"clock-{i}", told, -HOUR if behind else 0))
+            stack.enter_context(clocks[-1].nursery)
+        workers = [clock.nursery.start(work, trial.rng.getrandbits(32)) for clock in clocks]
+        stack.callback(_end, workers)
+        told_something(told, _CLOCKS)
+        end, ticks = time.monotonic() + _ROUND, 0
+        while ticks < _TICKS or not (trial.over or time.monotonic() > end):
+            time.sleep(_TICK)
+            ticks += 1
+            for clock in clocks:
+                clock.stir(trial.rng)
+    all_gone(told)
+    return hear(told), sum(clock.steps for clock in clocks)
+
+
+def _end(workers: Sequence[Worker]) -> None:
+    for worker in workers:
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.bury()
+
+
+def lives(state: Path, maker: Maker, teller: Teller, rng: random.Random) -> None:
+    """One process after the other that opens the state, takes some numbers, and ends."""
+    while True:
+        count = rng.choice([1, 10, 300])
+        pid = os.fork()
+        if not pid:
+            _life(maker(state), Teller(teller.directory), count)
+        os.waitpid(pid, 0)
+        teller.note("life")
+
+
+def _life(manager: NonceManager, teller: Teller, count: int) -> None:
+    try:
+        for _ in range(count):
+            teller.number(manager.next)
+    except BaseException as error:
+        teller.note("failed", repr(error))
+    os._exit(0)
+
+
+def check_lead(issues: Sequence[Issue], limit: int) -> None:
+    """Raise Broken if a number is ahead of the real clock by more than *limit* nanoseconds."""
+    far = max(issues, key=lambda issue: issue.number - issue.answered)
+    lead = _lead(far)
+    if lead > limit:
+        raise Broken(f"{far} is {lead / SECOND:.1f} s ahead of the clock; {limit / SECOND:.0f} s are allowed")
+
+
+def _lead(issue: Issue) -> int:
+    return issue.number - issue.answered - (time.time_ns() - time.monotonic_ns())
+
+
+class _Lasting:
+    """A clock that steps an hour forward and stays there, on a state of its own."""
+
+    def __init__(self, trial: Trial) -> None:
+        self._directory = trial.directory / "lasting"
+        self._directory.mkdir()
+        self._told = self._directory / "told"
+        self._clock = WrongClock(self._directory / "clock", self._told, 0)
+        self._workers = [self._clock.nursery.start(partial(slowly, self._directory / "state"), 0)]
+        told_something(self._told, 1)
+        self._stepped = time.monotonic_ns()
+        self._clock.set(HOUR)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _end(self._workers)
+        self._workers.clear()
+        self._clock.nursery.__exit__(None, None, None)
+
+    def believed_after(self) -> int:
+        """Return after how many seconds the step was believed; raise Broken if too early or not at all."""
+        self.__exit__()
+        issues = hear(self._told).issues
+        check_order(issues)
+        believed = [issue.answered for issue in issues if _lead(issue) > STEP_LIMIT]
+        seconds = (min(believed) - self._stepped) / SECOND if believed else -1
+        if not _LASTS <= seconds <= _LASTS + _SOON:
+            raise Broken(f"a clock that stays an hour ahead was believed after {seconds:.1f} s (-1: never)")
+        return round(seconds)
+
+
+def slowly(state: Path, teller: Teller, _rng: random.Random) -> None:
+    """Take a hundred numbers a second."""
+    manager = NonceManager(state)
+    while True:
+        teller.number(manager.next)
+        time.sleep(0.01)
+
+
+CLOCKS = Campaign("clocks", "processes whose clocks step and strobe by up to an hour, over reboots", run, 90, 10)

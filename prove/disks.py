@@ -1,0 +1,167 @@
+"""Disks that fill up, turn read-only and fail to sync, under running processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from krakenonce.errors import NonceStoreError
+from krakenonce.manager import NonceManager
+
+from .campaign import Broken, Campaign, NotHere, check_order
+from .crew import PATIENCE, Crew
+from .giving_up import giving_up
+from .kills import afterwards
+from .lost_pages import failed_syncs
+from .mounting import check_frozen, run_tool, until_told
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from krakenonce.testing.checker import Issue
+
+    from .campaign import Figures, Trial
+    from .telling import Teller, Told
+
+    Maker = Callable[..., NonceManager]
+
+__all__ = ["DISKS"]
+
+_SCOPES = 40  # new counters that are tried on a full disk; their files fill half of it
+_CYCLES = 10  # between two looks at what was told
+_OPEN = 20  # numbers until a process closes its files: a disk with files open for writing cannot be made read-only
+
+
+def run(trial: Trial, maker: Maker = NonceManager) -> Figures:
+    """One part after the other; one that this machine cannot run is said and counted."""
+    began, figures = time.monotonic(), {"parts skipped": 0}
+    parts = [full_and_read_only, giving_up, failed_syncs]
+    for number, part in enumerate(parts, 1):
+        end = began + trial.seconds * number / len(parts)
+        try:
+            done = part(trial, maker, end)
+        except NotHere as reason:
+            print(f"    a part is skipped: {reason}", flush=True)
+            done = {"parts skipped": 1}
+        for what, count in done.items():
+            figures[what] = figures.get(what, 0) + count
+    if figures["parts skipped"] == len(parts):
+        raise NotHere("no part of it can be run")
+    return figures
+
+
+def full_and_read_only(trial: Trial, maker: Maker, end: float) -> Figures:
+    """Until *end*, fill a small disk, make room, make it read-only, and writable again, under three processes."""
+    figures = dict.fromkeys(("times full", "times read-only", "refusals", "numbers"), 0)
+    largest: list[Issue] = []
+    with _small_disk(trial.directory / "small") as disk:
+        state = disk / "state"
+        with Crew(trial, [partial(work, state, maker)] * 3) as crew:
+            while time.monotonic() < end or not figures["times full"]:
+                crew.start()
+                spans = [_one_cycle(crew, disk, trial.directory / "told") for _ in range(_CYCLES)]
+                told = crew.disband()
+                last = afterwards(state, maker)
+                check_order([*largest, *told.issues, last])
+                _check_refusals(told, spans)
+                largest = [last]
+                figures["times full"] += _CYCLES
+                figures["times read-only"] += _CYCLES
+                figures["refusals"] += told.count("refused") + told.count("refused-new")
+                figures["numbers"] += len(told.issues)
+        return {**figures, "kills": crew.kills}
+
+
+def _one_cycle(crew: Crew, disk: Path, told: Path) -> tuple[int, int]:
+    """Fill the disk and make room, make it read-only and writable; return from when until when it was read-only."""
+    crew.kill()
+    _fill(disk)
+    until_told(told, "refused", "the full disk refuses nothing, not even new counters")
+    crew.kill()
+    _make_room(disk)
+    until_told(told, "number", "there is room again, and no number is given")
+    span = _read_only(disk, told)
+    until_told(told, "number", "the disk is writable again, and no number is given")
+    return span
+
+
+def work(state: Path, maker: Callable[[Path], NonceManager], teller: Teller, rng: random.Random) -> None:
+    """Take numbers, close the files now and then, and try a new counter, which needs room."""
+    manager = maker(state)
+    while True:
+        with _telling(teller, "refused"):
+            for _ in range(_OPEN):
+                teller.number(manager.next)
+        with _telling(teller, "refused-new"):
+            manager.next(f"new-{rng.randrange(_SCOPES)}")
+        manager.store.close()
+        time.sleep(rng.uniform(0, 0.003))  # for the disk to be found with no file open
+
+
+@contextlib.contextmanager
+def _telling(teller: Teller, what: str) -> Iterator[None]:
+    try:
+        yield
+    except NonceStoreError as error:
+        teller.note(what, str(error))
+
+
+def _check_refusals(told: Told, read_only: list[tuple[int, int]]) -> None:
+    """A full disk stops nothing but new counters; a read-only one stops all; both say what is wrong."""
+    for note in told.notes:
+        full, frozen = "No space left" in note.words, "Read-only" in note.words
+        if not (frozen or (full and note.what == "refused-new")):
+            raise Broken(f"refused without reason: {note}")
+    check_frozen(told, read_only)
+
+
+@contextlib.contextmanager
+def _small_disk(point: Path) -> Iterator[Path]:
+    """A file system of one MiB."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        raise NotHere("only root on Linux may mount a small disk to fill")
+    point.mkdir()
+    if run_tool("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(point)):
+        raise NotHere("this machine does not let us mount a file system")
+    try:
+        if any(run_tool("mount", "-o", f"remount,{how}", str(point)) for how in ("ro", "rw")):
+            raise NotHere("this machine does not let us mount a file system anew")
+        yield point
+    finally:
+        run_tool("umount", "-l", str(point))
+
+
+def _fill(disk: Path) -> None:
+    """Use up the last byte."""
+    with (disk / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(b"x" * 4096):
+            pass
+
+
+def _make_room(disk: Path) -> None:
+    """Take the filler away, and the new counters, so that they are new again."""
+    for path in [disk / "filler", *(disk / "state").glob("kraken_new-*")]:
+        path.unlink()
+
+
+def _read_only(disk: Path, told_in: Path) -> tuple[int, int]:
+    """Make the disk read-only for a while, and writable again; return from when until when."""
+    deadline = time.monotonic() + PATIENCE
+    while run_tool("mount", "-o", "remount,ro", str(disk)):
+        if time.monotonic() > deadline:
+            raise Broken("the disk cannot be made read-only: a process that has closed its files has one open")
+    began = time.monotonic_ns()
+    until_told(told_in, "refused", "the read-only disk refuses nothing")
+    ended = time.monotonic_ns()
+    if run_tool("mount", "-o", "remount,rw", str(disk)):
+        raise Broken("the disk cannot be made writable again")
+    return began, ended
+
+
+DISKS = Campaign("disks", "disks that fill up, turn read-only and fail to sync under running processes", run, 60, 10)

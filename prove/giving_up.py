@@ -1,0 +1,121 @@
+"""A file system that meets an error and gives up: read-only at once, also for files that are open for writing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .campaign import Broken, NotHere, check_order
+from .crew import PATIENCE, Crew
+from .kills import afterwards
+from .lost_pages import take_or_say
+from .mounting import check_frozen, run_tool, until_told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from krakenonce.manager import NonceManager
+    from krakenonce.testing.checker import Issue
+
+    from .campaign import Figures, Trial
+
+    Maker = Callable[..., NonceManager]
+
+__all__ = ["giving_up"]
+
+_CYCLES = 3  # between two looks at what was told
+
+
+def giving_up(trial: Trial, maker: Maker, end: float) -> Figures:
+    """Until *end*, let an ext4 give up under three processes with open files, and mount it anew: they all go on."""
+    figures = dict.fromkeys(("times given up", "refusals", "numbers"), 0)
+    largest: list[Issue] = []
+    told_in = trial.directory / "told"
+    with _ext4(trial.directory) as disk:
+        state = disk / "state"
+        with Crew(trial, [partial(take_or_say, state, maker)] * 3) as crew:
+            while time.monotonic() < end or not figures["times given up"]:
+                crew.start()
+                spans = []
+                for _ in range(_CYCLES):
+                    spans.append(_give_up(disk, told_in))
+                    _mount_anew(disk, crew)
+                    until_told(told_in, "number", "the disk is mounted anew, and no number is given", by=3)
+                told = crew.disband()
+                last = afterwards(state, maker)
+                check_order([*largest, *told.issues, last])
+                check_frozen(told, spans)
+                largest = [last]
+                figures["times given up"] += _CYCLES
+                figures["refusals"] += told.count("refused")
+                figures["numbers"] += len(told.issues)
+    return figures
+
+
+@contextlib.contextmanager
+def _ext4(directory: Path) -> Iterator[Path]:
+    """An ext4 of some MiB in a file."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        raise NotHere("only root on Linux may mount a disk that gives up")
+    image, point = directory / "image", directory / "ext4"
+    point.mkdir()
+    with image.open("wb") as file:
+        file.truncate(8 << 20)
+    if run_tool("mkfs.ext4", "-q", "-F", str(image)) or _mount(point):
+        raise NotHere("this machine does not let us make an ext4 and mount it")
+    try:
+        if not _trigger(point).exists():
+            raise NotHere("this kernel has no trigger for an error of an ext4")
+        yield point
+    finally:
+        run_tool("umount", "-l", str(point))
+
+
+def _mount(point: Path) -> int:
+    image = point.with_name("image")
+    return run_tool("mount", "-t", "ext4", "-o", "loop,errors=remount-ro", str(image), str(point))
+
+
+def _trigger(point: Path) -> Path:
+    device = point.stat().st_dev
+    name = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve().name
+    return Path(f"/sys/fs/ext4/{name}/trigger_fs_error")
+
+
+def _give_up(disk: Path, told: Path) -> tuple[int, int]:
+    """Let the file system meet an error; return from when until when all of it was surely read-only."""
+    _trigger(disk).write_text("a proof of what comes then")
+    began = time.monotonic_ns()
+    until_told(told, "refused", "the disk has given up, and nothing is refused", by=3)
+    return began, time.monotonic_ns()
+
+
+def _mount_anew(disk: Path, crew: Crew) -> None:
+    """Unmount the disk and mount it again while all processes are stopped, or they would begin anew below it."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        for pid in crew.pids:
+            os.kill(pid, signal.SIGSTOP)
+        for pid in crew.pids:
+            while _state(pid) not in "TZ":
+                time.sleep(0.001)
+        gone = not run_tool("umount", str(disk))
+        if gone and _mount(disk):
+            raise Broken("the disk cannot be mounted anew")
+        for pid in crew.pids:
+            os.kill(pid, signal.SIGCONT)
+        if gone:
+            return
+        if time.monotonic() > deadline:
+            raise Broken("the disk cannot be unmounted: a process that was refused has a file open")
+        time.sleep(0.001)
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]

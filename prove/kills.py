@@ -1,0 +1,77 @@
+"""Processes are killed at any moment, thousands of times: no number is given twice or out of order."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from krakenonce.manager import NonceManager
+from krakenonce.testing.checker import Issue
+
+from .campaign import Campaign, check_order
+from .crew import Crew
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from .campaign import Figures, Trial
+    from .telling import Teller
+
+    Maker = Callable[[Path], NonceManager]
+
+__all__ = ["KILLS", "afterwards", "take"]
+
+_PROCESSES = 8
+_ROUND = 2.0  # seconds; then all are killed at once and what they told is judged
+_AT_LEAST = 30  # kills in a round
+_BETWEEN_KILLS = 0.003  # seconds, on average
+
+
+def run(trial: Trial, maker: Maker = NonceManager) -> Figures:
+    """Eight processes on one directory, each killed one started again at once.
+
+    After each round a new manager's number is above all that were told. It stands for them in the next round, so
+    that what is judged does not grow.
+    """
+    state = trial.directory / "state"
+    numbers, largest = 0, list[Issue]()
+    with Crew(trial, [partial(take, state, maker)] * _PROCESSES) as crew:
+        while not trial.over:
+            crew.start()
+            _kill_some(trial, crew)
+            told = crew.disband()
+            last = afterwards(state, maker)
+            check_order([*largest, *told.issues, last])
+            largest = [last]
+            numbers += len(told.issues)
+    return {"kills": crew.kills, "starts": crew.starts, "numbers": numbers}
+
+
+def _kill_some(trial: Trial, crew: Crew) -> None:
+    """Kill for one round."""
+    end, kills = time.monotonic() + _ROUND, 0
+    while kills < _AT_LEAST or not (trial.over or time.monotonic() > end):
+        time.sleep(trial.rng.expovariate(1 / _BETWEEN_KILLS))  # the moment of death is the point
+        crew.kill()
+        kills += 1
+
+
+def take(state: Path, maker: Maker, teller: Teller, _rng: random.Random) -> None:
+    """Take numbers until killed."""
+    manager = maker(state)
+    while True:
+        teller.number(manager.next)
+
+
+def afterwards(state: Path, maker: Maker) -> Issue:
+    """The number that a new manager gives when all is over."""
+    asked = time.monotonic_ns()
+    with maker(state) as manager:
+        number = manager.next()
+    return Issue(asked, time.monotonic_ns(), number, "afterwards")
+
+
+KILLS = Campaign("kills", "eight processes, killed at any moment and started again", run, seconds=60, short=10)

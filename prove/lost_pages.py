@@ -1,0 +1,155 @@
+"""Syncs that fail, and the power cut after it: what the failed sync lost was never relied on."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from krakenonce.errors import NonceStoreError
+from krakenonce.rule import SECOND
+from krakenonce.testing.checker import Issue
+
+from .campaign import Broken, NotHere, check_order
+from .crew import Crew
+from .kills import afterwards
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from krakenonce.manager import NonceManager
+
+    from .campaign import Figures, Trial
+    from .telling import Teller, Told
+
+    Maker = Callable[..., NonceManager]
+
+__all__ = ["failed_syncs", "take_or_say"]
+
+_HURRY = 400  # times as fast as the clock: the mark is synced each 25 ms
+_ROUND = 0.2  # seconds until the power is cut
+_BETWEEN_KILLS = 0.05  # seconds, on average
+_PAGES, _COUNTS = 8192, struct.Struct("=QQ")
+
+
+class Hurry:
+    """Clocks of one boot, which run fast, alike in every process.
+
+    Args:
+        boot: The boot's name.
+        wall: The wall clock at its beginning, which is now.
+    """
+
+    def __init__(self, boot: int, wall: int) -> None:
+        self._began, self._wall, self._boot = time.monotonic_ns(), wall, f"boot {boot}"
+
+    def now_ns(self) -> int:
+        """The wall clock."""
+        return self._wall + self.boot_ns()
+
+    def boot_ns(self) -> int:
+        """The time since boot."""
+        return (time.monotonic_ns() - self._began) * _HURRY
+
+    def boot_id(self) -> str:
+        """The name of the boot."""
+        return self._boot
+
+
+def failed_syncs(trial: Trial, maker: Maker, end: float) -> Figures:
+    """Until *end*, run processes on a disk that loses what it fails to sync, kill them, and cut the power.
+
+    After a cut the mark file is what the disk has got, the text is older, missing or as it was, and the clock is a
+    minute or two behind, so that it helps nobody. The next number is above all that were told, and each failure of a
+    sync was an error of whoever asked for it.
+    """
+    if sys.platform != "linux":
+        raise NotHere("only Linux preloads a library so")
+    library = _compile(trial.directory)
+    state, disk = trial.directory / "state", trial.directory / "platter"
+    mark = state / "kraken_global_nonce.mark"
+    env = {"LD_PRELOAD": str(library), "PLATTER": str(disk), "ONE_IN": "2", "SEED": str(trial.rng.getrandbits(30))}
+    figures = dict.fromkeys(("power cuts", "failed syncs", "numbers"), 0)
+    errors, largest = 0, list[Issue]()
+    clock = Hurry(0, time.time_ns())
+    with Crew(trial, [], env) as crew:
+        while time.monotonic() < end or not figures["power cuts"]:
+            work = partial(take_or_say, state, partial(maker, clock=clock))
+            crew.work = [work] * trial.rng.choice([1, 1, 3])
+            told = _round(trial, crew)
+            figures["power cuts"] += 1
+            figures["failed syncs"] += _failed(disk)
+            figures["numbers"] += len(told.issues)
+            errors += told.count("refused")
+            _cut_power(trial.rng, disk, state)
+            behind = round(trial.rng.uniform(60, 120) * SECOND)
+            clock = Hurry(figures["power cuts"], max(issue.number for issue in [*largest, *told.issues]) - behind)
+            last = afterwards(state, partial(maker, clock=clock))
+            disk.write_bytes(mark.read_bytes())
+            check_order([*largest, *told.issues, last])
+            largest = [last]
+    kills = crew.kills
+    if not figures["failed syncs"] - kills <= errors <= figures["failed syncs"]:  # a kill may come before it is told
+        raise Broken(f"{figures['failed syncs']} syncs failed; {errors} errors were told, and {kills} processes killed")
+    return figures
+
+
+def take_or_say(state: Path, maker: Callable[[Path], NonceManager], teller: Teller, _rng: random.Random) -> None:
+    """Take numbers until killed; a refusal is told and tried again."""
+    manager = maker(state)
+    while True:
+        try:
+            teller.number(manager.next)
+        except NonceStoreError as error:
+            teller.note("refused", str(error))
+
+
+def _round(trial: Trial, crew: Crew) -> Told:
+    """Run for a while, kill now and then, and all in the end."""
+    crew.start()
+    end = time.monotonic() + _ROUND
+    while time.monotonic() < end:
+        time.sleep(trial.rng.expovariate(1 / _BETWEEN_KILLS))  # the moment of death is the point
+        crew.kill()
+    return crew.disband()
+
+
+def _failed(disk: Path) -> int:
+    """How many syncs have failed since the disk was last made."""
+    return int(_COUNTS.unpack_from(disk.read_bytes(), _PAGES + 2)[1])
+
+
+def _cut_power(rng: random.Random, disk: Path, state: Path) -> None:
+    """Leave what the disk has got of the mark; of the text, which is never synced, anything."""
+    mark, text = state / "kraken_global_nonce.mark", state / "kraken_global_nonce.txt"
+    mark.write_bytes(disk.read_bytes()[:_PAGES])
+    fate = rng.choice(["gone", "empty", "older", "as it was"])
+    older = state.with_name("older")
+    now = text.read_bytes()
+    if fate == "gone":
+        text.unlink()
+    elif fate == "empty":
+        text.write_bytes(b"")
+    elif fate == "older" and older.exists():
+        text.write_bytes(older.read_bytes())
+    older.write_bytes(now)
+
+
+def _compile(directory: Path) -> Path:
+    """Make the library that fails syncs; raise NotHere without a compiler."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise NotHere("there is no C compiler (Debian: apt install gcc)")
+    library = directory / "failing_sync.so"
+    source = Path(__file__).with_name("failing_sync.c")
+    words = [compiler, "-shared", "-fPIC", "-O1", "-Wall", "-o", str(library), str(source), "-ldl"]
+    made = subprocess.run(words, capture_output=True, text=True, check=False)
+    if made.returncode:
+        raise NotHere(f"the C compiler does not work: {made.stderr.strip()}")
+    return library

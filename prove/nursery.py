@@ -1,0 +1,129 @@
+"""Workers, forked cheaply by a process that has imported krakenonce and never used a manager."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import pickle
+import random
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self
+
+from .telling import Teller
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    Work = Callable[[Teller, random.Random], None]
+
+__all__ = ["Nursery", "Worker"]
+
+_ROOT = Path(__file__).parent.parent
+
+
+class Worker(NamedTuple):
+    """A process at work, which is this session's to kill until it is buried.
+
+    Args:
+        pid: Its process id; nobody else has it before it is buried.
+        bury: Waits for its end, and returns its status as ``os.waitpid`` gives it.
+    """
+
+    pid: int
+    bury: Callable[[], int]
+
+
+class Nursery:
+    """A new interpreter that forks workers; a start takes a millisecond or two.
+
+    Args:
+        directory: Where they tell; made if missing. ``alive`` beside it is locked as long as one of them lives.
+        env: What is different in their environment: preloaded libraries count for all of them.
+    """
+
+    def __init__(self, directory: Path, env: Mapping[str, str] | None = None) -> None:
+        directory.mkdir(exist_ok=True)
+        alive = directory.parent / "alive"
+        alive.touch()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "prove.nursery", str(directory), str(alive)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=_ROOT,
+            env={**os.environ, **(env or {})},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.communicate()
+
+    def start(self, work: Work, seed: int) -> Worker:
+        """Fork a worker."""
+        pid = self._ask("fork", work, seed)
+        return Worker(pid, lambda: self._ask("bury", pid))
+
+    def become(self, work: Work, seed: int) -> Worker:
+        """Make the interpreter itself a worker, as if it had been started for that alone; it forks nothing then."""
+        self._say("become", work, seed)
+        return Worker(self._process.pid, self._end)
+
+    def _end(self) -> int:
+        self._process.communicate()
+        code = self._process.returncode
+        return -code if code < 0 else code << 8
+
+    def _say(self, *words: object) -> None:
+        assert self._process.stdin is not None  # noqa: S101 - it was asked for
+        pickle.dump(words, self._process.stdin)
+        self._process.stdin.flush()
+
+    def _ask(self, *words: object) -> int:
+        self._say(*words)
+        assert self._process.stdout is not None  # noqa: S101 - it was asked for
+        return int(self._process.stdout.readline())
+
+
+def _serve(directory: Path, alive: Path) -> None:
+    while True:
+        try:
+            what, *words = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the campaign alone
+        except EOFError:
+            return
+        if what == "bury":
+            print(os.waitpid(words[0], 0)[1], flush=True)
+            continue
+        pid = os.fork() if what == "fork" else 0
+        if not pid:
+            _live(directory, alive, *words)
+        print(pid, flush=True)
+
+
+def _live(directory: Path, alive: Path, work: Work, seed: int) -> NoReturn:
+    """Do the work of a process; what goes wrong is told."""
+    os.nice(10)  # whoever kills and starts goes first
+    fcntl.flock(os.open(alive, os.O_RDONLY), fcntl.LOCK_SH)  # until this process and all its forks are gone
+    teller = Teller(directory)
+    try:
+        work(teller, random.Random(seed))
+    except BaseException:
+        teller.note("failed", traceback.format_exc())
+        os._exit(1)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    import krakenonce.manager  # noqa: F401 - so that no worker has to
+    import prove.kills
+    import prove.stops  # noqa: F401 - the same
+
+    logging.disable()
+    _serve(Path(sys.argv[1]), Path(sys.argv[2]))

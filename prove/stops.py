@@ -1,0 +1,144 @@
+"""Processes are stopped, killed and forked at any moment, and leave in their turn: order and turns hold."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import traceback
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, NoReturn
+
+from krakenonce.manager import NonceManager
+
+from .campaign import Broken, Campaign, check_order
+from .crew import PATIENCE, Crew
+from .kills import afterwards, take
+from .telling import Teller
+
+if TYPE_CHECKING:
+    import random
+    from pathlib import Path
+
+    from krakenonce.testing.checker import Issue
+
+    from .campaign import Figures, Trial
+    from .kills import Maker
+    from .telling import Told
+
+__all__ = ["STOPS"]
+
+_ROUND = 2.0  # seconds
+_AT_LEAST = 30  # events in a round
+_BETWEEN = 0.006  # seconds between two events, on average
+_STOPPED = 0.05  # seconds, at most
+_AT_ONCE = 5.0  # seconds in which a lane goes to the next in line, on a busy machine with stopped processes
+_KEY = "the key of all"
+
+
+def run(trial: Trial, maker: Maker = NonceManager) -> Figures:
+    """Eight processes: some take numbers, some take turns and leave in them, some fork while threads take numbers."""
+    state = trial.directory / "state"
+    work = [partial(each, state, maker) for each in (take, take_turns, fork)]
+    figures = dict.fromkeys(("numbers", "turns", "forks", "exits"), 0)
+    largest: list[Issue] = []
+    with Crew(trial, [work[0], work[0], work[1], work[1], work[1], work[1], work[2], work[2]]) as crew:
+        while not trial.over:
+            crew.start()
+            _disturb(trial, crew)
+            told = crew.disband()
+            last = afterwards(state, maker)
+            check_order([*largest, *told.issues, last])
+            largest = [last]
+            figures["numbers"] += len(told.issues)
+            figures["turns"] += _check_turns(told)
+            figures["forks"] += told.count("fork")
+            figures["exits"] += told.count("exit")
+    return {"kills": crew.kills, "stops": crew.stops, "starts": crew.starts, **figures}
+
+
+def _disturb(trial: Trial, crew: Crew) -> None:
+    """Kill and stop for one round."""
+    end, events = time.monotonic() + _ROUND, 0
+    while events < _AT_LEAST or not (trial.over or time.monotonic() > end):
+        time.sleep(trial.rng.expovariate(1 / _BETWEEN))  # the moment is the point
+        if trial.rng.random() < 0.5:
+            crew.kill()
+        else:
+            crew.stop(trial.rng.uniform(0, _STOPPED))
+        crew.go_on()
+        events += 1
+
+
+def take_turns(state: Path, maker: Maker, teller: Teller, rng: random.Random) -> None:
+    """Take turns and a number in each; sometimes end in the middle of one."""
+    manager = maker(state)
+    while True:
+        _turn(manager, teller, leave=not rng.randrange(12))
+
+
+def _turn(manager: NonceManager, teller: Teller, *, leave: bool) -> None:
+    with manager.lane(_KEY, timeout=PATIENCE):
+        teller.note("in")
+        teller.number(manager.next)
+        if leave:
+            teller.note("exit")
+            os._exit(0)
+        teller.note("out")
+
+
+def fork(state: Path, maker: Maker, teller: Teller, rng: random.Random) -> None:
+    """Fork again and again while threads are inside the step; parent, threads and children all go on."""
+    manager = maker(state)
+    for _ in range(3):
+        threading.Thread(target=_take_in_thread, args=(manager, teller), daemon=True).start()
+    while True:
+        time.sleep(rng.uniform(0, 0.002))
+        leave = not rng.randrange(4)
+        pid = os.fork()
+        if not pid:
+            _child(manager, teller, leave=leave)
+        teller.note("fork")
+        if not rng.randrange(4):
+            time.sleep(rng.uniform(0, 0.005))
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        teller.number(manager.next)
+
+
+def _take_in_thread(manager: NonceManager, teller: Teller) -> None:
+    try:
+        while True:
+            teller.number(manager.next)
+    except BaseException:
+        teller.note("failed", traceback.format_exc())
+        os._exit(1)
+
+
+def _child(manager: NonceManager, teller: Teller, *, leave: bool) -> NoReturn:
+    teller = Teller(teller.directory)
+    try:
+        for _ in range(5):
+            teller.number(manager.next)
+        _turn(manager, teller, leave=leave)
+    except BaseException:
+        teller.note("failed", traceback.format_exc())
+    os._exit(0)
+
+
+def _check_turns(told: Told) -> int:
+    """Raise Broken unless there was one turn at a time, and each began soon after the one before; return how many."""
+    notes = sorted((note for note in told.notes if note.what in ("in", "out", "exit")), key=lambda note: note.at)
+    for before, note in pairwise(notes):
+        if (note.what == "in") == (before.what == "in" and note.who == before.who):
+            raise Broken(f"after {before} came {note}")
+        if note.what == "in" and note.at - before.at > _AT_ONCE * 1e9:
+            raise Broken(f"the lane was free after {before}, and only then came {note}")
+    return sum(note.what == "in" for note in notes)
+
+
+STOPS = Campaign(
+    "stops", "processes stopped, killed, forked, and ending in their turn, at any moment", run, seconds=60, short=10
+)

@@ -1,0 +1,100 @@
+"""Managers that are broken, each in its own way; apart from the tests, for workers to import quickly."""
+
+import contextlib
+import itertools
+import time
+from pathlib import Path
+from unittest.mock import patch
+
+from krakenonce.errors import NonceStoreError
+from krakenonce.lanes import GLOBAL, Lane, Lanes
+from krakenonce.manager import NonceManager
+from krakenonce.stores import MemoryStore, scope_files
+from krakenonce.stores.filesystem import sync
+
+
+class Unlocked(NonceManager):
+    """Reads the last number, adds one and writes it, as if it were alone."""
+
+    def __init__(self, state: Path) -> None:
+        super().__init__(MemoryStore())
+        state.mkdir(exist_ok=True)
+        self._path = state / "last"
+
+    def next(self, _scope: str = "global") -> int:
+        """Return the next number."""
+        number = int(self._path.read_text() or "0") + 1 if self._path.exists() else 1
+        self._path.write_text(str(number))
+        return number
+
+
+class Forgetful(NonceManager):
+    """Begins anew with each process."""
+
+    def __init__(self, _state: Path) -> None:
+        super().__init__(MemoryStore())
+        self._numbers = itertools.count(1)
+
+    def next(self, _scope: str = "global") -> int:
+        """Return the next number."""
+        return next(self._numbers)
+
+
+class ClockAlone(NonceManager):
+    """The clock is the number."""
+
+    def next(self, _scope: str = "global") -> int:
+        """Return the next number."""
+        return time.time_ns()
+
+
+class Believing(NonceManager):
+    """Takes every step of the clock for right."""
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number."""
+        self.raise_floor(time.time_ns(), scope)
+        return super().next(scope)
+
+
+class Trusting(NonceManager):
+    """After a sync that failed, syncs the same descriptor again, and takes that for done."""
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number."""
+        with patch.object(scope_files, "sync", _sync_again):
+            return super().next(scope)
+
+
+class Silent(NonceManager):
+    """Hands out its own numbers when the disk is no good, and says nothing."""
+
+    last = 0
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number."""
+        if scope != "global":
+            return super().next(scope)
+        with contextlib.suppress(NonceStoreError):
+            self.last = super().next(scope)
+            return self.last
+        self.last += 1
+        return self.last
+
+
+def _sync_again(fd: int) -> None:
+    try:
+        sync(fd)
+    except OSError:
+        sync(fd)
+
+
+class OwnLanes(NonceManager):
+    """The numbers are right; each process has its lanes for itself."""
+
+    def lane(self, name: str = GLOBAL, timeout: float | None = None) -> Lane:
+        """Return a lane that no other process knows."""
+        return _own_lanes.lane(name, timeout)
+
+
+_own_lanes = Lanes(None)

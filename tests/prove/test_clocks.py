@@ -1,0 +1,28 @@
+"""The campaign of clocks, for a moment; and that it notices numbers that trust the clock."""
+
+from pathlib import Path
+
+import pytest
+
+from krakenonce.manager import NonceManager
+from prove.campaign import Broken, Trial
+from prove.clocks import run
+
+from .makers import Believing, ClockAlone
+
+pytest.importorskip("libfaketime", reason="libfaketime comes with the dev packages, on Linux")
+
+
+def test_no_clock_breaks_the_order(tmp_path: Path) -> None:
+    """Four clocks that step and strobe, for a moment."""
+    figures = run(Trial(tmp_path, 1, 1.0))
+    assert min(figures.values()) > 0
+
+
+@pytest.mark.parametrize(
+    ("maker", "complaint"), [(ClockAlone, "numbers are wrong"), (Believing, "ahead of the clock; 70 s are allowed")]
+)
+def test_numbers_that_trust_the_clock_are_found(tmp_path: Path, maker: type[NonceManager], complaint: str) -> None:
+    """The clock as it is; and one number after the other, but raised to whatever clock is seen."""
+    with pytest.raises(Broken, match=complaint):
+        run(Trial(tmp_path, 1, 0.1), maker)

@@ -1,0 +1,39 @@
+"""The campaign of disks, for a moment; and that it notices a store that a bad disk can break."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from prove.campaign import Broken, NotHere, Trial
+from prove.disks import full_and_read_only, run
+from prove.lost_pages import failed_syncs
+
+from .makers import Silent, Trusting
+
+
+def test_no_disk_breaks_the_order(tmp_path: Path) -> None:
+    """Full, read-only, and with syncs that fail, for a moment each, as far as this machine can have it."""
+    try:
+        figures = run(Trial(tmp_path, 1, 1.5))
+    except NotHere as reason:
+        pytest.skip(str(reason))
+    assert figures["numbers"] > 0
+
+
+def test_a_store_that_trusts_a_failed_sync_is_found(tmp_path: Path) -> None:
+    """What the second sync says to be on the disk is not there after the power cut."""
+    try:
+        with pytest.raises(Broken, match=r"numbers are wrong|syncs failed"):
+            failed_syncs(Trial(tmp_path, 1, 0), Trusting, time.monotonic() + 3)
+    except NotHere as reason:
+        pytest.skip(str(reason))
+
+
+def test_a_store_that_goes_on_without_its_disk_is_found(tmp_path: Path) -> None:
+    """Numbers that were never written down, from a disk that is full or read-only."""
+    try:
+        with pytest.raises(Broken, match=r"read-only|wrong"):
+            full_and_read_only(Trial(tmp_path, 1, 0), Silent, 0)
+    except NotHere as reason:
+        pytest.skip(str(reason))
