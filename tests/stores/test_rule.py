@@ -50,6 +50,11 @@ def test_the_last_number_there_is_can_be_issued_and_no_other_after_it() -> None:
         next_nonce(NONCE_MAX, NOW)
 
 
+def test_the_end_is_that_of_signed_numbers() -> None:
+    """2^63 - 1 in digits, as Kraken's schema has it (invariant 8)."""
+    assert NONCE_MAX == 9_223_372_036_854_775_807
+
+
 def test_the_mark_runs_one_window_ahead_but_not_past_the_end() -> None:
     """The mark is the number plus ten seconds, at most 2^63 - 1."""
     assert mark_for(NOW) == NOW + WINDOW
