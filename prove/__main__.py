@@ -9,9 +9,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from . import planted
 from .campaign import Broken, Campaign, NotHere, Trial
 
-CAMPAIGNS: list[Campaign] = []
+CAMPAIGNS: list[Campaign] = [
+    planted.CAMPAIGN,
+]
 
 
 def main() -> int:
