@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from . import planted
 from .campaign import Broken, Campaign, NotHere, Trial
 from .clocks import CLOCKS
 from .disks import DISKS
@@ -20,6 +21,7 @@ CAMPAIGNS: list[Campaign] = [
     STOPS,
     CLOCKS,
     DISKS,
+    planted.CAMPAIGN,
 ]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from krakenonce.errors import NonceStoreError
+from krakenonce.errors import LaneTimeout, NonceStoreError
 from krakenonce.gateway.key_queue import Closed, Full, KeyQueue, TooLong
 from krakenonce.manager import NonceManager
 
@@ -88,6 +88,24 @@ def test_first_come_first_served_and_one_at_a_time(lane: Callable[[], Lane]) -> 
         bench.gate.set()
         assert await asyncio.gather(*tasks) == names == bench.begun == bench.ended
         assert (len(bench.turns), len(bench.queue), bench.queue.busy) == (20, 0, False)
+
+    play(main())
+
+
+def test_the_lane_is_held_until_the_call_is_over() -> None:
+    """Nobody else has a turn meanwhile, be it another process or another user of the manager."""
+
+    async def main() -> None:
+        with NonceManager("memory:") as manager:
+            bench = Bench(lambda: manager.lane("key"))
+            holder = await bench.holder()
+            with pytest.raises(LaneTimeout):
+                async with manager.lane("key", timeout=0):
+                    pass
+            bench.gate.set()
+            assert await holder == "holder"
+            async with manager.lane("key", timeout=20):
+                pass
 
     play(main())
 

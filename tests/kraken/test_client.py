@@ -91,6 +91,15 @@ def test_a_given_number_must_be_one(kraken: Kraken, fake: FakeKraken, nonce: obj
     assert fake.arrivals == []
 
 
+def test_the_number_taken_is_the_number_sent(account: FakeAccount, server: FakeKrakenServer, fake: FakeKraken) -> None:
+    """With every digit, also of those that a float does not hold."""
+    manager = NonceManager("memory:")
+    manager.raise_floor(2**62 + 12)
+    with Kraken(account.key, account.secret, manager=manager, tier="none", base_url=server.url) as kraken:
+        kraken.query_private("Balance")
+    assert [arrival.nonce for arrival in fake.arrivals] == [2**62 + 13]
+
+
 def test_nested_parameters_are_sent_as_json(kraken: Kraken, fake: FakeKraken) -> None:
     """A nested parameter turns the body into JSON, which Kraken's batch methods need."""
     assert kraken.query_private("Balance", {"orders": [{"volume": Decimal("0.1")}]})["error"] == []

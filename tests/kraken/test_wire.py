@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import traceback
 from decimal import Decimal
 from urllib.parse import parse_qsl
@@ -128,7 +129,7 @@ def test_encode_json_keeps_every_digit() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), Decimal("NaN"), object(), {1, 2}])
 def test_encode_json_refuses_what_json_does_not_have(value: object) -> None:
     """Non-finite numbers and foreign types are refused."""
-    with pytest.raises(ConfigError, match="JSON"):
+    with pytest.raises(ConfigError, match=r"^The parameters cannot be written as JSON: use text, .* lists, dicts\.$"):
         encode_json({"volume": value})
 
 
@@ -138,6 +139,7 @@ def test_a_bad_secret_is_refused_and_not_quoted(secret: str) -> None:
     with pytest.raises(ConfigError) as caught:
         decode_secret(secret + "*")
     assert secret not in "".join(traceback.format_exception(caught.value))
+    assert re.fullmatch(r"The API secret is not base64 text: copy it again from Kraken, .* breaks\.", str(caught.value))
 
 
 @given(st.text())
@@ -203,6 +205,7 @@ def test_only_whole_json_numbers_are_nonces(value: object) -> None:
         (b"", FORM),
         (b"nonce=", FORM),
         (b"nonce=1&nonce=2", FORM),
+        (b"nonce=&nonce=2", FORM),
         (b"nonce=-1", FORM),
         (b"nonce=1.5", FORM),
         ("nonce=\u0661".encode(), FORM),
@@ -217,6 +220,12 @@ def test_only_whole_json_numbers_are_nonces(value: object) -> None:
 def test_unusable_nonces_are_none(body: bytes, content_type: str) -> None:
     """Missing, double, signed, fractional, over-long and foreign digits are no nonce."""
     assert nonce_of(body, content_type) is None
+
+
+@pytest.mark.parametrize("content_type", [JSON, "application/json; charset=utf-8", "Application/JSON;charset=utf-8"])
+def test_json_is_known_whatever_is_said_beside_it(content_type: str) -> None:
+    """A charset and the case make no difference."""
+    assert nonce_of(b'{"nonce":5}', content_type) == "5"
 
 
 def test_verify_survives_a_signature_that_is_no_text() -> None:

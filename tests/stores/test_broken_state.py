@@ -185,6 +185,15 @@ def test_files_deleted_under_a_running_process_are_made_anew(
     assert rising(numbers)
 
 
+def test_a_new_mark_file_is_written_before_a_number_is_issued_under_it(state: Path, clock: ManualClock) -> None:
+    """What was synced in the file that was deleted says nothing of the one in its place (invariant 3)."""
+    store = FileStore(state, clock=clock)
+    store.advance("global", clock.now_ns())
+    mark_path(state).unlink()
+    number = store.advance("global", clock.now_ns())
+    assert all(slot is not None and slot.mark >= number for slot in read_slots(state))
+
+
 def test_a_directory_deleted_under_a_running_process_is_made_anew(state: Path, clock: ManualClock) -> None:
     """`rm -r` of the whole state directory does not bring a number back."""
     store = FileStore(state, clock=clock)

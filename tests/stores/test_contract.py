@@ -1,5 +1,6 @@
 """What every store promises."""
 
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,7 +104,16 @@ def test_a_bad_scope_is_refused_everywhere(store: NonceStore, scope: str) -> Non
             call()
 
 
-def test_no_number_is_given_twice_to_threads(store: NonceStore) -> None:
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads that interrupt each other at every opportunity."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_no_number_is_given_twice_to_threads(store: NonceStore, restless: None) -> None:
     """Eight threads, one counter: all numbers differ and each thread's rise."""
     taken: list[list[int]] = [[] for _ in range(8)]
 

@@ -14,7 +14,7 @@ from krakenonce.stores import FileStore, filesystem, scope_files
 from krakenonce.stores.filesystem import filesystem_of, sync
 from krakenonce.testing.clock import ManualClock
 
-from .helpers import read_slots, rising, take, text_path
+from .helpers import finish, read_slots, rising, start_python, take, text_path
 
 
 class FailingSync:
@@ -134,6 +134,28 @@ def test_a_first_number_that_cannot_be_synced_is_not_handed_out(
     with pytest.raises(NonceStoreError, match="Input/output error"):
         take(state, clock)
     assert take(state, clock) == [clock.now_ns()]
+
+
+WRITES_IN_PART = """
+import resource, sys
+from krakenonce import NonceManager
+from krakenonce.errors import NonceStoreError
+manager = NonceManager(sys.argv[1])
+first = manager.next()
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+try:
+    print("handed out", manager.next())
+except NonceStoreError as error:
+    print("refused")
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+print(manager.next() > first)
+"""
+
+
+def test_a_number_that_was_written_in_part_is_not_handed_out(state: Path) -> None:
+    """The kernel takes ten bytes of the text and no more: an error, and numbers go on once it takes all of it."""
+    assert finish(start_python(WRITES_IN_PART, state)).split("\n") == ["refused", "True", ""]
 
 
 def test_a_full_disk_does_not_stop_a_scope_that_exists(small_disk: Path, clock: ManualClock) -> None:

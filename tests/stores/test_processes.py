@@ -6,21 +6,24 @@ import multiprocessing
 import os
 import random
 import resource
+import select
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from krakenonce.errors import NonceStoreError
 from krakenonce.manager import NonceManager
-from krakenonce.stores import FileStore
+from krakenonce.stores import FileStore, scope_files
 from krakenonce.testing.checker import Issue, violations
 from krakenonce.testing.clock import ManualClock
 
+from ..lanes.helpers import is_waiting, until
 from .helpers import finish, hear, say, start_python, text_path
 
 TAKE_IN_THREADS = """
@@ -199,12 +202,69 @@ def test_parent_and_child_at_the_same_time(state: Path) -> None:
     assert violations(ours + theirs) == []
 
 
-def test_a_child_does_not_free_the_parent_s_lock(state: Path) -> None:
+Stop = Callable[[NonceManager], Callable[[], int]]
+
+
+@pytest.fixture
+def stop_inside(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stop]:
+    """Bring a thread into the middle of a manager's step and keep it there; what lets it go on returns its number."""
+    inside, go_on = threading.Event(), threading.Event()
+    numbers: list[int] = []
+
+    def read(fd: int, size: int, offset: int) -> bytes:
+        inside.set()
+        go_on.wait()
+        return os.pread(fd, size, offset)
+
+    def stop(manager: NonceManager) -> Callable[[], int]:
+        thread = threading.Thread(target=lambda: numbers.append(manager.next()))
+
+        def let_go() -> int:
+            go_on.set()
+            thread.join()
+            return numbers[0]
+
+        with monkeypatch.context() as patched:
+            patched.setattr(scope_files, "pread", read)
+            thread.start()
+            inside.wait()
+        return let_go
+
+    yield stop
+    go_on.set()
+
+
+def test_a_child_waits_while_its_parent_is_inside_the_step(state: Path, stop_inside: Stop) -> None:
+    """They exclude each other like any two processes, although the files were open before the fork."""
+    manager = NonceManager(state)
+    manager.next()
+    (asking, ask), (hearing, tell) = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.read(asking, 1)
+            os.write(tell, b"%d" % manager.next())
+        finally:
+            os._exit(0)
+
+    def told() -> bool:
+        return bool(select.select([hearing], [], [], 0)[0])
+
+    let_go = stop_inside(manager)
+    os.write(ask, b"!")
+    until(lambda: is_waiting(pid) or told())
+    assert not told()
+    assert let_go() < int(os.read(hearing, 30))
+    assert os.waitpid(pid, 0)[1] == 0
+    for end in (asking, ask, hearing, tell):
+        os.close(end)
+
+
+def test_a_child_does_not_free_the_parent_s_lock(state: Path, stop_inside: Stop) -> None:
     """The child closes what it inherited, and the kernel's lock stays with the parent."""
     manager = NonceManager(state)
     manager.next()
-    ours = os.open(state / "kraken_global_nonce.mark", os.O_RDWR)
-    fcntl.flock(ours, fcntl.LOCK_EX)
+    let_go = stop_inside(manager)
     pid = os.fork()
     if pid == 0:
         manager.close()
@@ -213,8 +273,8 @@ def test_a_child_does_not_free_the_parent_s_lock(state: Path) -> None:
     other = os.open(state / "kraken_global_nonce.mark", os.O_RDWR)
     with pytest.raises(BlockingIOError):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    os.close(ours)
     os.close(other)
+    let_go()
 
 
 def take_for_spawn(state: str, count: int) -> list[int]:

@@ -39,15 +39,21 @@ def test_no_clock_however_absurd_lowers_the_number(last: int, now: int) -> None:
 def test_an_absurd_clock_is_never_the_number(now: int) -> None:
     """A clock before 2020 or after 2200 is passed over, or refused when there is nothing else to go by."""
     assert next_nonce(NOW, now) == NOW + 1
-    with pytest.raises(ClockError, match="set the clock"):
+    said = rf"^the system clock says {now / SECOND:.0f} s since 1970, .* and there is .*: set the clock and try again$"
+    with pytest.raises(ClockError, match=said):
         next_nonce(None, now)
 
 
 def test_the_last_number_there_is_can_be_issued_and_no_other_after_it() -> None:
     """2^63 - 1 is issued, and then nothing more."""
     assert next_nonce(NONCE_MAX - 1, NOW) == NONCE_MAX
-    with pytest.raises(NonceExhausted, match="new API key"):
+    with pytest.raises(NonceExhausted, match=r"^the scope has reached 2\^63 - 1, .*: use a new API key and scope$"):
         next_nonce(NONCE_MAX, NOW)
+
+
+def test_the_end_is_that_of_signed_numbers() -> None:
+    """2^63 - 1 in digits, as Kraken's schema has it (invariant 8)."""
+    assert NONCE_MAX == 9_223_372_036_854_775_807
 
 
 def test_the_mark_runs_one_window_ahead_but_not_past_the_end() -> None:
@@ -59,15 +65,22 @@ def test_the_mark_runs_one_window_ahead_but_not_past_the_end() -> None:
 @pytest.mark.parametrize("floor", [-1, NONCE_MAX, 2**64, 1.5, "7", None, True])
 def test_a_floor_that_is_no_number_in_range_is_refused(floor: object) -> None:
     """A floor is a whole number from 0 to 2^63 - 2."""
-    with pytest.raises(InvalidFloor, match="whole number from 0 to 2"):
+    what = str(floor) if type(floor) is int else type(floor).__name__
+    with pytest.raises(InvalidFloor, match=rf"^a floor is a whole number from 0 to 2\^63 - 2[,;].*{what}"):
         check_floor(floor)
 
 
 @pytest.mark.parametrize("scope", ["", "a/b", "..", "a.b", "ключ", "x" * 65, "x" * 300, "a b", "a\0", None, 7])
 def test_a_scope_that_cannot_name_a_file_is_refused(scope: object) -> None:
     """A scope is named by 1 to 64 letters, digits, - or _."""
-    with pytest.raises(InvalidScope, match="1 to 64 letters"):
+    with pytest.raises(InvalidScope, match=r"^a scope is named by 1 to 64 letters, digits, '-' or '_'[,;] "):
         check_scope(scope)
+
+
+@pytest.mark.parametrize("scope", ["a", "-", "Z_9", "x" * 64])
+def test_a_scope_of_one_letter_and_of_sixty_four_is_fine(scope: str) -> None:
+    """Both ends belong to what is allowed."""
+    check_scope(scope)
 
 
 def test_a_key_passed_as_scope_is_not_repeated_in_the_message() -> None:
@@ -76,6 +89,9 @@ def test_a_key_passed_as_scope_is_not_repeated_in_the_message() -> None:
     with pytest.raises(InvalidScope) as caught:
         check_scope(key)
     assert key[2:12] not in str(caught.value)
+    assert str(caught.value).endswith("; this name has '/' at position 2")
+    with pytest.raises(InvalidScope, match=r", not by int$"):
+        check_scope(7)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +111,21 @@ def test_a_step_of_the_wall_clock_is_judged_by_the_time_since_boot(step: int, ev
     verdict = judge_clock(Anchor(NOW, 5 * SECOND), NOW + 10 * SECOND + step, 15 * SECOND)
     assert verdict.event == event
     assert verdict.now_ns == NOW + 10 * SECOND + (step if believed else 0)
+
+
+@pytest.mark.parametrize(("wall", "event"), [(NOW, "steady"), (0, "absurd"), (LATEST, "absurd")])
+@pytest.mark.parametrize("anchor", [None, Anchor(0, 5)])
+def test_without_a_reading_to_go_by_the_clock_is_remembered_as_it_is(
+    anchor: Anchor | None, wall: int, event: str
+) -> None:
+    """There is nothing to hold it against; whether it can be right at all is said."""
+    assert judge_clock(anchor, wall, SECOND) == (wall, Anchor(wall, SECOND), event)
+
+
+def test_an_absurd_clock_is_replaced_by_the_time_that_has_passed() -> None:
+    """The next judgement goes on from there, and a step that was seen before is not forgotten."""
+    verdict = judge_clock(Anchor(NOW, SECOND, 7), 0, 3 * SECOND)
+    assert verdict == (NOW + 2 * SECOND, Anchor(NOW + 2 * SECOND, 3 * SECOND, 7), "absurd")
 
 
 def test_a_step_that_lasts_is_believed_in_the_end() -> None:

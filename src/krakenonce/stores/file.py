@@ -174,7 +174,8 @@ class FileStore:
             desk.pop(next(iter(desk))).close()
         files = ScopeFiles(state, self._clock)
         with self._renewing:
-            files.state = self._states[scope] = self._states[scope].of_file(files.inode)
+            known = self._states[scope]
+            files.state = self._states[scope] = known.of_file(files.inode, marked=files.has(known.mark))
         desk[scope] = files
         return files
 

@@ -138,6 +138,14 @@ class ScopeFiles:
                 self._log_notes()
         return last if self._in_place() else None
 
+    def has(self, mark: int) -> bool:
+        """Whether the mark file has *mark* or a higher one, as it stands now; no if it cannot be read."""
+        try:
+            record = newest(self._read_records())
+        except OSError:
+            return False
+        return mark <= (record.mark if record else -1)
+
     def close(self) -> None:
         """Close the descriptors. Never unlocks: after a fork the lock may be the parent's."""
         for fd in (self._dir_fd, self._mark_fd, self._text_fd):

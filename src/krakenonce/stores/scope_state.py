@@ -62,9 +62,13 @@ class ScopeState:
         self.generation = 0  # goes up when a write has failed: descriptors from before are not used again
         self.issued = self.extended = self.recovered = self.clock_back = self.clock_forward = self.extending_ns = 0
 
-    def of_file(self, inode: int) -> ScopeState:
-        """This state, if it is about the mark file *inode*; else one that takes nothing in that file for durable."""
-        if self.inode in (0, inode):
+    def of_file(self, inode: int, *, marked: bool) -> ScopeState:
+        """This state, if it is about the mark file *inode*; else one that takes nothing in that file for durable.
+
+        *marked*: the file has our mark or a higher one. The number alone does not tell, as it goes to the next new file
+        once a deleted one is closed; but no mark goes down (invariant 2).
+        """
+        if self.inode in (0, inode) and marked:
             self.inode = inode
             return self
         renewed = copy.copy(self)

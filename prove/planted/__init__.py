@@ -1,0 +1,36 @@
+"""Planted bugs: the tests that keep the promises are seen failing, again and again."""
+
+from ..campaign import Campaign, Figures, Trial
+from .bug import Planted
+from .clients import CLIENTS
+from .gateway import GATEWAY
+from .guards import GUARDS
+from .judges import JUDGES
+from .lanes import LANES
+from .limits import LIMITS
+from .planting import check_fit, plant
+from .rule import RULE
+from .secrets import SECRETS
+from .store import STORE
+
+__all__ = ["ALL", "CAMPAIGN", "Planted", "check_fit", "plant", "run"]
+
+ALL: tuple[Planted, ...] = (
+    *STORE,
+    *RULE,
+    *LANES,
+    *CLIENTS,
+    *GUARDS,
+    *LIMITS,
+    *SECRETS,
+    *GATEWAY,
+    *JUDGES,
+)
+
+
+def run(trial: Trial) -> Figures:
+    """Plant all bugs; in a short run as many as it has seconds, another choice with each seed."""
+    return plant(trial, ALL)
+
+
+CAMPAIGN = Campaign("planted", "our own code broken on purpose, one line at a time", run, seconds=180, short=45)

@@ -1,0 +1,134 @@
+"""Bugs in the gateway: who is let in, what is sent, and whose turn it is."""
+
+from __future__ import annotations
+
+from .bug import Planted
+
+__all__ = ["GATEWAY"]
+
+_GATEWAY = "src/krakenonce/gateway/gateway.py"
+_QUEUE = "src/krakenonce/gateway/key_queue.py"
+_KEYS = "src/krakenonce/gateway/local_keys.py"
+_BODY = "src/krakenonce/gateway/body.py"
+
+GATEWAY = (
+    Planted(
+        "the gateway does not compare the signature",
+        "security",
+        _GATEWAY,
+        was="        if not verify(path, body, content_type,",
+        becomes='        if not headers.get("API-Sign") and not verify(path, body, content_type,',
+        test="tests/gateway/test_calls.py::test_a_wrong_signature_is_refused",
+    ),
+    Planted(
+        "a signature is good for every path",
+        "security",
+        "src/krakenonce/kraken/wire.py",
+        was='    message = path.encode("utf-8", "surrogateescape") + digest\n',
+        becomes="    message = digest\n",
+        test="tests/gateway/test_calls.py::test_a_wrong_signature_is_refused",
+    ),
+    Planted(
+        "the gateway does not look at what a key may do",
+        "security",
+        _GATEWAY,
+        was="        if not needed & local.allow:\n",
+        becomes="        if not needed:\n",
+        test="tests/gateway/test_calls.py::test_what_is_not_on_the_list_is_refused",
+    ),
+    Planted(
+        "a strict local key lets a replay in",
+        "security",
+        _GATEWAY,
+        was="        if nonce <= self._last_local.get(local.key, -1):\n",
+        becomes="        if nonce < self._last_local.get(local.key, -1):\n",
+        test="tests/gateway/test_calls.py::test_only_a_strict_local_key_refuses_a_replay",
+    ),
+    Planted(
+        "a revoked local key is still good",
+        "security",
+        _KEYS,
+        was="        if identity != self._seen:\n",
+        becomes="        if self._seen is None:\n",
+        test="tests/gateway/test_local_keys.py::test_a_change_is_seen_with_the_next_question",
+    ),
+    Planted(
+        "others may read the local keys",
+        "security",
+        _KEYS,
+        was="os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)",
+        becomes="os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)",
+        test="tests/gateway/test_local_keys.py::test_keys_are_kept_in_a_private_file",
+    ),
+    Planted(
+        "a body may be as large as one likes",
+        "security",
+        "src/krakenonce/gateway/server.py",
+        was="LARGEST_BODY = 256 * 1024 ",
+        becomes="LARGEST_BODY = 256 * 1024 * 1024 ",
+        test="tests/gateway/test_faults.py::test_large_bodies_and_headers_are_refused",
+    ),
+    Planted(
+        "a body with two nonces is sent",
+        9,
+        _BODY,
+        was="    if len(found) != 1:\n",
+        becomes="    if not found:\n",
+        test="tests/gateway/test_body.py::test_a_body_without_exactly_one_nonce_is_refused",
+    ),
+    Planted(
+        "more than the nonce is changed",
+        9,
+        _BODY,
+        was='    return b"&".join(fields)\n',
+        becomes='    return b"&".join(filter(None, fields)).replace(b"%20", b"+")\n',
+        test="tests/gateway/test_body.py::test_a_form_s_nonce_is_replaced",
+    ),
+    Planted(
+        "the gateway gives the turn back before the answer is in",
+        10,
+        _QUEUE,
+        was="                async with self._lane():\n                    await self._turn()\n",
+        becomes="                async with self._lane():\n                    pass\n"
+        "                await self._turn()\n",
+        test="tests/gateway/test_queue.py::test_the_lane_is_held_until_the_call_is_over",
+    ),
+    Planted(
+        "who hangs up while waiting costs a number",
+        10,
+        _QUEUE,
+        was="""\
+        except asyncio.CancelledError:
+            if not waiting.started.is_set():
+                queue.remove(waiting)
+""",
+        becomes="""\
+        except asyncio.CancelledError:
+""",
+        test="tests/gateway/test_queue.py::test_who_is_cancelled_while_waiting_leaves_the_queue",
+    ),
+    Planted(
+        "cancels stand in line behind orders",
+        10,
+        _QUEUE,
+        was="        return (self._urgent or self._others).popleft()\n",
+        becomes="        return (self._others or self._urgent).popleft()\n",
+        test="tests/gateway/test_queue.py::test_cancels_go_first",
+    ),
+    Planted(
+        "a gateway that stops drops the call that was sent",
+        9,
+        _QUEUE,
+        was="            await asyncio.wait([self._worker])\n",
+        becomes="            self._worker.cancel()\n",
+        test="tests/gateway/test_queue.py::test_close_refuses_those_who_wait_and_lets_the_one_end",
+    ),
+    Planted(
+        "a lockout closes the key for its own caller alone",
+        12,
+        "src/krakenonce/gateway/upstream.py",
+        was="            self._limiter.lock_out(self.account.key, LOCKOUT)\n",
+        becomes="            pass\n",
+        test="tests/gateway/test_faults.py::test_a_lockout_closes_the_key_for_everybody",
+    ),
+)

@@ -1,0 +1,61 @@
+"""Bugs in the guards of other clients. Promises 9 and 10."""
+
+from __future__ import annotations
+
+from .bug import Planted
+
+__all__ = ["GUARDS"]
+
+_CCXT = "src/krakenonce/guards/ccxt.py"
+
+GUARDS = (
+    Planted(
+        "a session that repeats POST requests is guarded",
+        9,
+        "src/krakenonce/guards/turns.py",
+        was='(not verbs or "POST" in verbs)',
+        becomes="not verbs",
+        test="tests/guard/test_entry.py::test_a_session_that_repeats_posts_is_refused",
+    ),
+    Planted(
+        "a guarded ccxt repeats what moves money",
+        9,
+        _CCXT,
+        was="        if tries:\n",
+        becomes="        if tries is None:\n",
+        test="tests/guard/test_ccxt.py::test_what_moves_money_is_sent_once",
+    ),
+    Planted(
+        "a guarded krakenex gives the turn back before the answer is in",
+        10,
+        "src/krakenonce/guards/krakenex.py",
+        was="    with turns.lane(client.key):\n        # A copy, for krakenex writes the nonce into what it is given.\n"
+        "        return send(",
+        becomes="    with turns.lane(client.key):\n        pass\n    return send(",
+        test="tests/guard/test_clients.py::test_the_lane_is_held_while_a_private_call_is_made[krakenex]",
+    ),
+    Planted(
+        "a guarded ccxt gives the turn back before the answer is in",
+        10,
+        _CCXT,
+        was="    with headers.lane:\n        return send(*_signed_anew(client, headers))\n",
+        becomes="    with headers.lane:\n        request = _signed_anew(client, headers)\n    return send(*request)\n",
+        test="tests/guard/test_clients.py::test_the_lane_is_held_while_a_private_call_is_made[ccxt]",
+    ),
+    Planted(
+        "a guarded ccxt sends what was signed before its turn",
+        10,
+        _CCXT,
+        was="    with headers.lane:\n        return send(*_signed_anew(client, headers))\n",
+        becomes="    with headers.lane:\n        return send(url, method, headers, body)\n",
+        test="tests/guard/test_ccxt.py::test_a_request_signed_by_hand_is_in_order_too",
+    ),
+    Planted(
+        "a guarded python-kraken-sdk gives the turn back before the answer is in",
+        10,
+        "src/krakenonce/guards/kraken_sdk.py",
+        was="    with turns.lane(client._key):\n        return send(method",
+        becomes="    with turns.lane(client._key):\n        pass\n    return send(method",
+        test="tests/guard/test_clients.py::test_the_lane_is_held_while_a_private_call_is_made[sdk User]",
+    ),
+)

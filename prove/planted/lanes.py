@@ -1,0 +1,179 @@
+"""Bugs in the turn: lanes, the global API lock, and the broker that holds it. Promise 10, and 7 for its numbers."""
+
+from __future__ import annotations
+
+from .bug import Planted
+
+__all__ = ["LANES"]
+
+_GATE = "src/krakenonce/lanes/file.py"
+_QUEUE = "src/krakenonce/lanes/queue.py"
+_BROKER = "src/krakenonce/broker.py"
+
+LANES = (
+    Planted(
+        "the lane's lock is shared",
+        10,
+        _GATE,
+        was="from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock\n",
+        becomes="from fcntl import LOCK_NB, LOCK_UN, flock\nfrom fcntl import LOCK_SH as LOCK_EX\n",
+        test="tests/test_global_manager.py::test_the_lock_excludes_other_processes",
+    ),
+    Planted(
+        "the lane is not locked at all",
+        10,
+        _GATE,
+        was="                    flock(self._fd, how)\n",
+        becomes="",
+        test="tests/test_global_manager.py::test_the_lock_excludes_other_processes",
+    ),
+    Planted(
+        "a lane whose file was replaced is entered",
+        10,
+        _GATE,
+        was="                if self._is_the_gate():\n",
+        becomes="                if self._fd >= 0:\n",
+        test="tests/lanes/test_processes.py::test_a_lost_file_is_replaced",
+        hangs=15,
+    ),
+    Planted(
+        "a forked child ends its parent's turn",
+        10,
+        _GATE,
+        was="            if fd >= 0:\n                os.close(fd)\n",
+        becomes="            if fd >= 0:\n                flock(fd, LOCK_UN)\n                os.close(fd)\n",
+        test="tests/lanes/test_fork.py::test_leaving_an_inherited_block_leaves_the_parent_in_its_turn",
+    ),
+    Planted(
+        "a forked child has its parent's turn",
+        10,
+        _QUEUE,
+        was="        self._gate.abandon()\n        self._reset()\n",
+        becomes="        self._reset()\n",
+        test="tests/lanes/test_fork.py::test_a_child_does_not_hold_its_parents_turn",
+    ),
+    Planted(
+        "the turn is taken while another thread has it",
+        10,
+        _QUEUE,
+        was="if self._owner is not None or self._waiting or self._fetching or not self._gate.try_acquire():",
+        becomes="if self._waiting or self._fetching or not self._gate.try_acquire():",
+        test="tests/test_global_manager.py::test_the_lock_excludes_other_threads",
+    ),
+    Planted(
+        "the last one in line goes first",
+        10,
+        _QUEUE,
+        was="            waiter = self._waiting.popleft()\n",
+        becomes="            waiter = self._waiting.pop()\n",
+        test="tests/lanes/test_threads.py::test_threads_come_in_the_order_of_asking",
+    ),
+    Planted(
+        "who holds the lane waits for itself",
+        10,
+        _QUEUE,
+        was="        if self._owner == waiter.owner:\n",
+        becomes="        if self._owner is waiter:\n",
+        test="tests/lanes/test_threads.py::test_the_holder_may_enter_again",
+        hangs=8,
+    ),
+    Planted(
+        "leaving an inner block ends the turn",
+        10,
+        _QUEUE,
+        was="            self._depth += 1\n",
+        becomes="            self._depth = 1\n",
+        test="tests/lanes/test_threads.py::test_the_holder_may_enter_again",
+    ),
+    Planted(
+        "whoever asks can end another's turn",
+        10,
+        _QUEUE,
+        was="            if self._owner == owner and owner is not None:\n",
+        becomes="            if self._owner is not None:\n",
+        test="tests/lanes/test_threads.py::test_only_the_holder_gives_the_turn_back",
+    ),
+    Planted(
+        "who has given up stays in line",
+        10,
+        _QUEUE,
+        was="                self._waiting.remove(waiter)\n",
+        becomes="                pass\n",
+        test="tests/lanes/test_threads.py::test_a_timeout_leaves_nothing_behind",
+    ),
+    Planted(
+        "a task that is cancelled as its turn comes keeps it",
+        10,
+        _QUEUE,
+        was="                self._leave()\n                return\n            if waiter in",
+        becomes="                return\n            if waiter in",
+        test="tests/lanes/test_tasks.py::test_a_task_cancelled_as_its_turn_comes_gives_it_back",
+        hangs=8,
+    ),
+    Planted(
+        "a block that fails keeps the lane",
+        10,
+        "src/krakenonce/lanes/lane.py",
+        was="""\
+    ) -> None:
+        self._queue.release()
+
+    async def __aenter__""",
+        becomes="""\
+    ) -> None:
+        if kind is None:
+            self._queue.release()
+
+    async def __aenter__""",
+        test="tests/guard/test_clients.py::test_a_call_that_fails_gives_the_lane_back",
+    ),
+    Planted(
+        "a process with a line of its own keeps the others out",
+        10,
+        _QUEUE,
+        was="        if self._owner is None and not self._fetching:\n            self._gate.release()\n",
+        becomes="        if self._owner is None and not self._fetching:\n"
+        "            if self._waiting:\n                self._fetching = True\n                self._grant()\n"
+        "                self._fetching = False\n                return\n            self._gate.release()\n",
+        test="tests/lanes/test_processes.py::test_a_process_does_not_keep_the_lane_to_itself",
+        hangs=8,
+    ),
+    Planted(
+        "the API lock lets everybody in",
+        10,
+        "src/krakenonce/global_manager.py",
+        was="                lane.acquire()\n",
+        becomes="                lane.name  # and nothing is taken\n                lane = None\n",
+        test="tests/test_global_manager.py::test_the_lock_excludes_other_threads",
+    ),
+    Planted(
+        "a broker gives the turn back before the answer is in",
+        10,
+        _BROKER,
+        was="""\
+                held.enter_context(self._nonces.manager.lane(self._lane_name(api)))
+            yield
+""",
+        becomes="""\
+                held.enter_context(self._nonces.manager.lane(self._lane_name(api)))
+        yield
+""",
+        test="tests/test_broker.py::test_threads_and_processes_send_in_order",
+    ),
+    Planted(
+        "a number is given to two calls of one client",
+        7,
+        _BROKER,
+        was="        given, self.given = self.given, None\n",
+        becomes="        given = self.given\n",
+        test="tests/test_broker.py::test_a_number_is_given_once",
+    ),
+    Planted(
+        "the number of a call that failed goes to the next one",
+        7,
+        _BROKER,
+        was="        hook.given = None  #",
+        becomes="        pass  #",
+        test="tests/test_broker.py::test_a_failed_call_leaves_no_number_behind",
+    ),
+)

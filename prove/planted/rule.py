@@ -1,0 +1,85 @@
+"""Bugs in the arithmetic: which clock to believe, and where numbers end. Promises 5 and 8."""
+
+from __future__ import annotations
+
+from .bug import Planted
+
+__all__ = ["RULE"]
+
+_RULE = "src/krakenonce/rule.py"
+_STEP = "src/krakenonce/stores/scope_files.py"
+
+RULE = (
+    Planted(
+        "a clock that steps back takes the number along",
+        5,
+        _STEP,
+        was="nonce = now_ns if now_ns > last else last + 1\n",
+        becomes="nonce = now_ns\n",
+        test="tests/stores/test_clock_steps.py::test_an_hour_back_is_gone_on_from_at_once_and_counted",
+    ),
+    Planted(
+        "the rule itself follows the clock down",
+        5,
+        _RULE,
+        was="nonce = now_ns if last is None else max(last + 1, now_ns)",
+        becomes="nonce = now_ns if last is None else max(last - 10**9, now_ns)",
+        test="tests/stores/test_rule.py::test_no_clock_however_absurd_lowers_the_number",
+    ),
+    Planted(
+        "a step forward is believed at once",
+        5,
+        _RULE,
+        was="    if boot_ns - since >= STEP_LASTS:\n",
+        becomes="    if boot_ns >= since:\n",
+        test="tests/stores/test_clock_steps.py::test_an_hour_forward_is_not_written_down_until_it_lasts",
+    ),
+    Planted(
+        "a step forward is never believed",
+        5,
+        _RULE,
+        was="    since = anchor.step_since or boot_ns\n",
+        becomes="    since = boot_ns\n",
+        test="tests/stores/test_clock_steps.py::test_an_hour_forward_is_not_written_down_until_it_lasts",
+    ),
+    Planted(
+        "the clocks of the process before are forgotten",
+        5,
+        _STEP,
+        was="theirs = record.anchor if record and of_this_boot(record, self._clock) else None",
+        becomes="theirs = None",
+        test="tests/stores/test_clock_steps.py::test_a_jump_between_two_short_processes_is_noticed_too",
+    ),
+    Planted(
+        "a clock in 1970 or 2500 is written down",
+        5,
+        _RULE,
+        was="    return EARLIEST <= now_ns < LATEST\n",
+        becomes="    return 0 <= now_ns < NONCE_MAX\n",
+        test="tests/stores/test_clock_steps.py::test_an_absurd_clock_without_an_earlier_number_is_an_error",
+    ),
+    Planted(
+        "numbers go on above 2^63 - 1",
+        8,
+        _RULE,
+        was="    if nonce > NONCE_MAX:\n",
+        becomes="    if nonce > 2 * NONCE_MAX:\n",
+        test="tests/stores/test_rule.py::test_the_last_number_there_is_can_be_issued_and_no_other_after_it",
+    ),
+    Planted(
+        "the end is that of unsigned numbers",
+        8,
+        _RULE,
+        was="NONCE_MAX = 2**63 - 1 ",
+        becomes="NONCE_MAX = 2**64 - 1 ",
+        test="tests/stores/test_rule.py::test_the_end_is_that_of_signed_numbers",
+    ),
+    Planted(
+        "a floor that leaves no number is taken",
+        8,
+        _RULE,
+        was="    if not 0 <= floor < NONCE_MAX:\n",
+        becomes="    if not 0 <= floor <= NONCE_MAX:\n",
+        test="tests/stores/test_contract.py::test_a_floor_out_of_range_is_refused_and_changes_nothing",
+    ),
+)
