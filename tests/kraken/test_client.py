@@ -232,6 +232,8 @@ MOVED = b"HTTP/1.1 307 Moved\r\nLocation: /0/private/AddOrder\r\nContent-Length:
 JSON_503 = OK.replace(b"200 OK", b"503 Busy")
 NOT_HTTP = b"220 mail.example.org ESMTP\r\n\r\n"
 LIST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
+NOT_A_NUMBER = b'HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n{"error":[],"result":NaN}'
+NO_EXPONENT = b'HTTP/1.1 200 OK\r\nContent-Length: 44\r\n\r\n{"error":[],"result":1e9999999999999999999 }'
 
 
 @pytest.mark.parametrize(
@@ -242,6 +244,8 @@ LIST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
         (MOVED, "307"),
         (JSON_503, "503"),
         (LIST, "200"),
+        (NOT_A_NUMBER, "200"),
+        (NO_EXPONENT, "200"),
         (NOT_HTTP, "no answer"),
     ],
 )

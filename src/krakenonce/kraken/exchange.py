@@ -202,8 +202,8 @@ def read_answer(request: Request, host: str, received: Answer) -> dict[str, Any]
     """
     status, _, data = received
     try:
-        answer = json.loads(data, parse_float=Decimal)
-    except (ValueError, RecursionError):
+        answer = json.loads(data, parse_float=Decimal, parse_constant=_no_number)
+    except (ValueError, ArithmeticError, RecursionError):  # an exponent may be too large for a Decimal
         answer = None
     if status == 200 and isinstance(answer, dict):
         return answer
@@ -212,3 +212,7 @@ def read_answer(request: Request, host: str, received: Answer) -> dict[str, Any]
     # An error page may quote the request.
     shown = shown.replace(key, "(key)")[:_SHOWN] if key else shown[:_SHOWN]
     raise OutcomeUnknown(f"{request.call} at {host}: HTTP status {status} and no answer of Kraken's API: {shown!r}")
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"JSON has no {name}")
