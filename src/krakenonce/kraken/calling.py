@@ -39,7 +39,7 @@ from krakenonce.errors import (
     ServiceUnavailable,
     Throttled,
 )
-from krakenonce.kraken.errors import advice, result_of
+from krakenonce.kraken.errors import advice, result_of, shown
 from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep, Steps
 from krakenonce.kraken.methods import Kind, kind_of
 from krakenonce.kraken.sent import SentOrder, prepared, reconcile
@@ -309,7 +309,7 @@ def _no_room(wait: float) -> RateLimited:
 
 
 def _poisoned(error: InvalidNonce) -> PoisonedKey:
-    told = ", ".join(error.errors)
+    told = shown(error.errors)
     poisoned = PoisonedKey(f"Kraken answered twice in a row: {told}. {advice(PoisonedKey)}", error.errors)
     poisoned.may_have_executed = error.may_have_executed
     return poisoned
