@@ -249,6 +249,13 @@ def test_balances_are_exact() -> None:
     assert exact({"ZUSD": "0.1"}) == {"ZUSD": Decimal("0.1")}
 
 
+@pytest.mark.parametrize("balance", [[], {"ZUSD": "a lot"}, {"ZUSD": None}], ids=str)
+def test_a_balance_of_another_shape_is_an_unknown_outcome(balance: Any) -> None:
+    """It is one of our errors, which says what was not understood."""
+    with pytest.raises(OutcomeUnknown, match="Balance"):
+        exact(balance)
+
+
 # --- managers --------------------------------------------------------------------------------------------------
 
 

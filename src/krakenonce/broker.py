@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .credentials import Account, account, load_accounts
 from .errors import ConfigError
+from .fan_out import exact
 from .global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
 from .kraken.client import Kraken
 from .kraken.errors import result_of
@@ -129,9 +130,7 @@ class KrakenBroker:
             ConfigError: Not connected.
             KrakenError: Kraken refused the call, or could not be reached.
         """
-        balance = {
-            asset: Decimal(str(amount)) for asset, amount in result_of(self._kraken_private_call("Balance")).items()
-        }
+        balance = exact(result_of(self._kraken_private_call("Balance")))
         zero = Decimal(0)
         block = (
             f"💰 Kraken Balance ({self.account_identifier}):",

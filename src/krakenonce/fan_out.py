@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from .credentials import MASTER, account
 from .errors import CallTimeout, ConfigError, OutcomeUnknown
+from .kraken.errors import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -136,7 +137,8 @@ def scaled(order: Mapping[str, Any], scale: Scale, name: str) -> dict[str, Any]:
 
 def exact(balance: Mapping[str, Any]) -> dict[str, Decimal]:
     """Return Kraken's balance with exact numbers."""
-    return {asset: Decimal(str(amount)) for asset, amount in balance.items()}
+    with Reading("Balance"):
+        return {asset: Decimal(str(amount)) for asset, amount in balance.items()}
 
 
 def not_sent(name: str) -> Outcome[Any]:

@@ -10,8 +10,9 @@ from krakenonce import errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from types import TracebackType
 
-__all__ = ["advice", "error_from", "result_of", "shown"]
+__all__ = ["Reading", "advice", "error_from", "result_of", "shown"]
 
 # How a string begins, in lower case: the capitals differ ("Unknown Method" has been seen). After it comes nothing, or
 # a colon and details. The strings are from Kraken's pages on errors and limits, its SDK, and users' reports.
@@ -166,3 +167,32 @@ def result_of(reply: Mapping[str, Any], now: float | None = None) -> Any:
     if result is None or not isinstance(listed, list | tuple):  # without an error list it is not Kraken who answers
         raise errors.OutcomeUnknown("Kraken answered with neither a result nor an error.")
     return result
+
+
+class Reading:
+    """A block that reads a result: one of another shape than Kraken's becomes OutcomeUnknown, for the call was made.
+
+    Args:
+        method: Kraken's name for the call.
+        order: What may stand, if the call placed any.
+    """
+
+    def __init__(self, method: str, order: object = None) -> None:
+        self._method, self._order = method, order
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, _UNREADABLE) and not isinstance(error, errors.KrakenonceError):
+            odd = errors.OutcomeUnknown(
+                f"Kraken answered to {self._method} without an error, but not in the form of such an answer. "
+                "Ask Kraken what became of the call."
+            )
+            odd.order = self._order
+            raise odd from error
+
+
+_UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
