@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 from .campaign import Broken, Campaign, NotHere, Trial
+from .fuzz import FUZZ
 
-CAMPAIGNS: list[Campaign] = []
+CAMPAIGNS: list[Campaign] = [FUZZ]
 
 
 def main() -> int:
