@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from .broker import KRAKEN, KrakenBroker
 from .credentials import MASTER, Account, load_accounts
 from .errors import ConfigError
-from .fan_out import OnOutcome, Outcome, Scale, by_name, chosen, exact, late, not_sent, scaled, some, tell
+from .fan_out import OnOutcome, Outcome, Scale, by_name, checked, chosen, exact, late, not_sent, scaled, some, tell
 from .kraken.transport import Transport
+from .settings import check_nonces, check_serialization
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -51,9 +52,11 @@ class BrokerManager:
         base_url: str = KRAKEN,
         serialization: str = "key",
     ) -> None:
+        check_serialization(serialization)
+        check_nonces(nonces)
         self.brokers: dict[str, KrakenBroker] = {}
         self._transport = Transport(base_url)
-        for each in load_accounts(os.environ).values() if accounts is None else accounts:
+        for each in checked(load_accounts(os.environ).values() if accounts is None else accounts):
             self.add(
                 KrakenBroker(
                     each.name,

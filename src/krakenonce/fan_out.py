@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-from .credentials import MASTER, account
+from .credentials import MASTER, Account, account
 from .errors import CallTimeout, ConfigError, OutcomeUnknown
 from .kraken.errors import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from .credentials import Account
+    from collections.abc import Callable
 
 __all__ = [
     "OnOutcome",
     "Outcome",
     "Scale",
     "by_name",
+    "checked",
     "chosen",
     "exact",
     "late",
@@ -79,6 +79,14 @@ def some(accounts: Mapping[str, Account]) -> list[Account]:
     if not accounts:
         account(accounts, MASTER)
     return list(accounts.values())
+
+
+def checked(accounts: object) -> list[Account]:
+    """Return the accounts. Raises ConfigError if one is something else."""
+    listed = list(accounts) if isinstance(accounts, Iterable) and not isinstance(accounts, Mapping | str) else [None]
+    if not all(isinstance(each, Account) for each in listed):
+        raise ConfigError("accounts is a list of Account, such as load_accounts(os.environ).values()")
+    return [each for each in listed if each is not None]
 
 
 def chosen(there: Mapping[str, K], wanted: Iterable[str] | None) -> dict[str, K]:

@@ -172,10 +172,10 @@ def _checked(method: str) -> str:
     return method
 
 
-def host_of(base_url: str) -> str:
+def host_of(base_url: object) -> str:
     """Return the host in a base URL, for messages. Raises ConfigError if it is not an http or https address."""
     try:
-        address = urlsplit(base_url)
+        address = urlsplit(base_url if isinstance(base_url, str) else "")
         host = address.hostname if address.scheme in ("http", "https") else None
     except ValueError:
         host = None
