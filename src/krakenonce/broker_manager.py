@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .broker import KRAKEN, KrakenBroker
-from .credentials import MASTER, Account, load_accounts
+from .credentials import MASTER, Account, account, load_accounts
 from .errors import ConfigError
 from .fan_out import OnOutcome, Outcome, Scale, by_name, checked, chosen, exact, late, not_sent, scaled, some, tell
 from .kraken.transport import Transport
@@ -90,7 +90,8 @@ class BrokerManager:
         return iter(self.brokers.values())
 
     def __getitem__(self, account_identifier: str) -> KrakenBroker:
-        return self.brokers[account_identifier]
+        """Return the broker of ``MASTER``, ``USER:alice`` or just ``alice``. Raises ConfigError if there is none."""
+        return account(self.brokers, account_identifier)
 
     def __enter__(self) -> Self:
         return self

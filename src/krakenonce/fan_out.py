@@ -82,11 +82,15 @@ def some(accounts: Mapping[str, Account]) -> list[Account]:
 
 
 def checked(accounts: object) -> list[Account]:
-    """Return the accounts. Raises ConfigError if one is something else."""
+    """Return the accounts. Raises ConfigError if one is something else, or two have one name."""
     listed = list(accounts) if isinstance(accounts, Iterable) and not isinstance(accounts, Mapping | str) else [None]
     if not all(isinstance(each, Account) for each in listed):
         raise ConfigError("accounts is a list of Account, such as load_accounts(os.environ).values()")
-    return [each for each in listed if each is not None]
+    found: dict[str, Account] = {}
+    for each in listed:
+        if each is not None and found.setdefault(each.name, each) is not each:
+            raise ConfigError(f"two accounts are called {each.name}: give each a name of its own")
+    return list(found.values())
 
 
 def chosen(there: Mapping[str, K], wanted: Iterable[str] | None) -> dict[str, K]:
