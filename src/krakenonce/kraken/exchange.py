@@ -173,15 +173,22 @@ def _checked(method: str) -> str:
 
 
 def host_of(base_url: object) -> str:
-    """Return the host in a base URL, for messages. Raises ConfigError if it is not an http or https address."""
+    """Return host and port in a base URL, for messages. Raises ConfigError if it is not an http or https address."""
+    url = base_url if isinstance(base_url, str) else ""
+    if "@" in url:
+        raise ConfigError(
+            "The base URL has a user name or password before its @, which Kraken does not ask for: "
+            "leave them out, as in https://api.kraken.com."
+        )
     try:
-        address = urlsplit(base_url if isinstance(base_url, str) else "")
-        host = address.hostname if address.scheme in ("http", "https") else None
+        address = urlsplit(url)
+        fine = address.hostname and (address.port is None or address.port > 0)  # the port may be no number
+        fine = fine and address.scheme in ("http", "https") and not address.query and not address.fragment
     except ValueError:
-        host = None
-    if not host:
+        fine = False
+    if not fine:
         raise ConfigError(f"The base URL {base_url!r} is not like https://api.kraken.com.")
-    return host
+    return address.netloc
 
 
 def not_sent(call: str, host: str, reason: str) -> RequestNotSent:
