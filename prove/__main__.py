@@ -13,16 +13,11 @@ from . import planted
 from .campaign import Broken, Campaign, NotHere, Trial
 from .clocks import CLOCKS
 from .disks import DISKS
+from .fuzz import FUZZ
 from .kills import KILLS
 from .stops import STOPS
 
-CAMPAIGNS: list[Campaign] = [
-    KILLS,
-    STOPS,
-    CLOCKS,
-    DISKS,
-    planted.CAMPAIGN,
-]
+CAMPAIGNS: list[Campaign] = [KILLS, STOPS, CLOCKS, DISKS, FUZZ, planted.CAMPAIGN]
 
 
 def main() -> int:

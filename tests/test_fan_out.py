@@ -15,7 +15,7 @@ from krakenonce.async_broker_manager import AsyncBrokerManager
 from krakenonce.broker import KrakenBroker
 from krakenonce.broker_manager import BrokerManager
 from krakenonce.credentials import Account
-from krakenonce.errors import CallTimeout, OutcomeUnknown
+from krakenonce.errors import CallTimeout, ConfigError, OutcomeUnknown
 from krakenonce.fan_out import Outcome, exact, late, not_sent, scaled
 from krakenonce.global_manager import GlobalKrakenNonceManager
 from krakenonce.manager import NonceManager
@@ -249,6 +249,13 @@ def test_balances_are_exact() -> None:
     assert exact({"ZUSD": "0.1"}) == {"ZUSD": Decimal("0.1")}
 
 
+@pytest.mark.parametrize("balance", [[], {"ZUSD": "a lot"}, {"ZUSD": None}], ids=str)
+def test_a_balance_of_another_shape_is_an_unknown_outcome(balance: Any) -> None:
+    """It is one of our errors, which says what was not understood."""
+    with pytest.raises(OutcomeUnknown, match="Balance"):
+        exact(balance)
+
+
 # --- managers --------------------------------------------------------------------------------------------------
 
 
@@ -368,3 +375,21 @@ def test_a_broker_with_a_counter_of_its_own_uses_it_in_a_fan_out(
     assert broker.kraken_api is not None
     broker.kraken_api.close()  # type: ignore[attr-defined]
     assert global_manager.get_global_nonce_stats()["total_nonces_issued"] == 0
+
+
+@pytest.mark.parametrize("kind", [BrokerManager, AsyncBrokerManager], ids=["threads", "tasks"])
+def test_two_accounts_of_one_name_are_refused(kind: Any) -> None:
+    """Silently dropping one would leave out a customer's orders, or send them with the wrong key."""
+    twice = [Account("USER:bob", "key", "c2VjcmV0"), Account("USER:bob", "other", "c2VjcmV0")]
+    with pytest.raises(ConfigError, match="two accounts are called USER:bob"):
+        kind([Account("MASTER", "master", "c2VjcmV0"), *twice])
+
+
+def test_a_broker_that_is_not_there_is_named_with_those_that_are(accounts: list[Account]) -> None:
+    """A slip in a name says which names there are, and not just KeyError."""
+    manager = BrokerManager(accounts)
+    with pytest.raises(ConfigError, match=r"no account 'bobby': use one of MASTER, USER:alice, USER:bob"):
+        manager["bobby"]
+    assert manager["bob"] is manager["USER:bob"] is manager.brokers["USER:bob"]
+    own = manager.add(KrakenBroker("A name of my own"))
+    assert manager["A name of my own"] is own

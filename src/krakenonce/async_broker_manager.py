@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .broker import KRAKEN
 from .credentials import MASTER, Account, load_accounts
-from .fan_out import OnOutcome, Outcome, Scale, by_name, chosen, exact, late, not_sent, scaled, some, tell
+from .fan_out import OnOutcome, Outcome, Scale, by_name, checked, chosen, exact, late, not_sent, scaled, some, tell
 from .global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
 from .kraken.aio import AsyncKraken
 from .kraken.async_transport import AsyncTransport
+from .settings import check_nonces, check_serialization
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -48,6 +49,8 @@ class AsyncBrokerManager:
         base_url: str = KRAKEN,
         serialization: str = "key",
     ) -> None:
+        check_serialization(serialization)
+        check_nonces(nonces)
         self._transport = AsyncTransport(base_url)
         manager = (nonces or get_global_nonce_manager()).manager
         self.clients: dict[str, AsyncKraken] = {
@@ -59,7 +62,7 @@ class AsyncBrokerManager:
                 serialization=serialization,
                 transport=self._transport,
             )
-            for each in (load_accounts(os.environ).values() if accounts is None else accounts)
+            for each in checked(load_accounts(os.environ).values() if accounts is None else accounts)
         }
 
     @classmethod

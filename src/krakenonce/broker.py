@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .credentials import Account, account, load_accounts
 from .errors import ConfigError
+from .fan_out import exact
 from .global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
 from .kraken.client import Kraken
 from .kraken.errors import result_of
+from .kraken.exchange import host_of
+from .kraken.transport import Transport
+from .settings import check_nonces, check_serialization, check_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .kraken.transport import Transport
 
 __all__ = ["KRAKEN", "KrakenAPI", "KrakenBroker", "KrakenNonce"]
 
@@ -85,8 +88,14 @@ class KrakenBroker:
         serialization: str = "global",
         transport: Transport | None = None,
     ) -> None:
-        if serialization not in ("key", "global", "off"):
-            raise ConfigError(f"there is no serialization {serialization!r}: use key, global or off")
+        check_text("account_identifier", account_identifier)
+        check_nonces(nonces)
+        host_of(base_url)
+        if credentials is not None and not isinstance(credentials, Account):
+            raise ConfigError("credentials is an Account, such as load_accounts(os.environ)['MASTER']")
+        if transport is not None and not isinstance(transport, Transport):
+            raise ConfigError(f"transport is of krakenonce's Transport, such as Transport(base_url), not {transport!r}")
+        check_serialization(serialization)
         self._serialization = serialization
         self._transport = transport
         self.account_identifier = account_identifier
@@ -129,9 +138,7 @@ class KrakenBroker:
             ConfigError: Not connected.
             KrakenError: Kraken refused the call, or could not be reached.
         """
-        balance = {
-            asset: Decimal(str(amount)) for asset, amount in result_of(self._kraken_private_call("Balance")).items()
-        }
+        balance = exact(result_of(self._kraken_private_call("Balance")))
         zero = Decimal(0)
         block = (
             f"💰 Kraken Balance ({self.account_identifier}):",

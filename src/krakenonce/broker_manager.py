@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .broker import KRAKEN, KrakenBroker
-from .credentials import MASTER, Account, load_accounts
+from .credentials import MASTER, Account, account, load_accounts
 from .errors import ConfigError
-from .fan_out import OnOutcome, Outcome, Scale, by_name, chosen, exact, late, not_sent, scaled, some, tell
+from .fan_out import OnOutcome, Outcome, Scale, by_name, checked, chosen, exact, late, not_sent, scaled, some, tell
 from .kraken.transport import Transport
+from .settings import check_nonces, check_serialization
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -51,9 +52,11 @@ class BrokerManager:
         base_url: str = KRAKEN,
         serialization: str = "key",
     ) -> None:
+        check_serialization(serialization)
+        check_nonces(nonces)
         self.brokers: dict[str, KrakenBroker] = {}
         self._transport = Transport(base_url)
-        for each in load_accounts(os.environ).values() if accounts is None else accounts:
+        for each in checked(load_accounts(os.environ).values() if accounts is None else accounts):
             self.add(
                 KrakenBroker(
                     each.name,
@@ -87,7 +90,8 @@ class BrokerManager:
         return iter(self.brokers.values())
 
     def __getitem__(self, account_identifier: str) -> KrakenBroker:
-        return self.brokers[account_identifier]
+        """Return the broker of ``MASTER``, ``USER:alice`` or just ``alice``. Raises ConfigError if there is none."""
+        return account(self.brokers, account_identifier)
 
     def __enter__(self) -> Self:
         return self

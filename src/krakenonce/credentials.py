@@ -89,7 +89,7 @@ def account(accounts: Mapping[str, A], name: str) -> A:
     """
     wanted = name.strip().lower()
     user = wanted.removeprefix(USER.lower())
-    found = accounts.get(MASTER if wanted == MASTER.lower() else USER + user)
+    found = accounts.get(name, accounts.get(MASTER if wanted == MASTER.lower() else USER + user))
     if found is not None:
         return found
     if not accounts:

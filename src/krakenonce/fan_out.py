@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-from .credentials import MASTER, account
+from .credentials import MASTER, Account, account
 from .errors import CallTimeout, ConfigError, OutcomeUnknown
+from .kraken.errors import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from .credentials import Account
+    from collections.abc import Callable
 
 __all__ = [
     "OnOutcome",
     "Outcome",
     "Scale",
     "by_name",
+    "checked",
     "chosen",
     "exact",
     "late",
@@ -80,6 +81,18 @@ def some(accounts: Mapping[str, Account]) -> list[Account]:
     return list(accounts.values())
 
 
+def checked(accounts: object) -> list[Account]:
+    """Return the accounts. Raises ConfigError if one is something else, or two have one name."""
+    listed = list(accounts) if isinstance(accounts, Iterable) and not isinstance(accounts, Mapping | str) else [None]
+    if not all(isinstance(each, Account) for each in listed):
+        raise ConfigError("accounts is a list of Account, such as load_accounts(os.environ).values()")
+    found: dict[str, Account] = {}
+    for each in listed:
+        if each is not None and found.setdefault(each.name, each) is not each:
+            raise ConfigError(f"two accounts are called {each.name}: give each a name of its own")
+    return list(found.values())
+
+
 def chosen(there: Mapping[str, K], wanted: Iterable[str] | None) -> dict[str, K]:
     """Return those of the accounts that are wanted, by name.
 
@@ -136,7 +149,8 @@ def scaled(order: Mapping[str, Any], scale: Scale, name: str) -> dict[str, Any]:
 
 def exact(balance: Mapping[str, Any]) -> dict[str, Decimal]:
     """Return Kraken's balance with exact numbers."""
-    return {asset: Decimal(str(amount)) for asset, amount in balance.items()}
+    with Reading("Balance"):
+        return {asset: Decimal(str(amount)) for asset, amount in balance.items()}
 
 
 def not_sent(name: str) -> Outcome[Any]:

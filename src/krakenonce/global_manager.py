@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypedDict
 from .errors import LaneError, LaneTimeout
 from .lanes.queue import current_owner
 from .manager import NonceManager
+from .settings import check_manager
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -121,6 +122,7 @@ class GlobalKrakenNonceManager:
     """
 
     def __init__(self, manager: NonceManager | None = None) -> None:
+        check_manager(manager)
         self.manager = manager or NonceManager(None if os.environ.get("KRAKENONCE_STATE_DIR") else "data")
         self._api_call_lock = ApiCallLock(self.manager)
         self._start_the_clock()

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from .clock import Clock, SystemClock
-from .errors import NonceStoreError
+from .errors import ConfigError, NonceStoreError
 from .lanes import GLOBAL, Lane, Lanes, fingerprint
 from .stores import NonceStore, default_directory, open_store
 
@@ -48,12 +48,14 @@ class NonceManager:
         clock: For tests; the machine's own otherwise.
 
     Raises:
-        ConfigError: The URL names no known store.
+        ConfigError: The URL names no known store, or it is neither a URL nor a path nor a store.
     """
 
     def __init__(self, store: NonceStore | str | os.PathLike[str] | None = None, *, clock: Clock | None = None) -> None:
         if store is None:
             store = default_directory()
+        if not isinstance(store, (str, os.PathLike)) and not callable(getattr(store, "advance", None)):
+            raise ConfigError(f"a store is a path, file:PATH, memory: or a store of your own, not {store!r}")
         self._clock: Clock = clock or SystemClock()
         self.store: NonceStore = open_store(store, clock=clock) if isinstance(store, (str, os.PathLike)) else store
         self._lanes = Lanes(self.store.lanes_dir)

@@ -145,7 +145,7 @@ def test_a_key_with_a_counter_of_its_own_uses_it(
 def test_a_timeout_that_would_never_end_a_call_is_refused(timeout: float) -> None:
     """A call that hangs for ever would keep everybody waiting."""
     api = krakenex.API()
-    with pytest.raises(ConfigError, match="above 0 seconds"):
+    with pytest.raises(ConfigError, match="timeout"):
         guard(api, timeout=timeout)
     api.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis.strategies as st
 import pytest
@@ -16,6 +16,9 @@ from krakenonce.kraken.limits import TIERS
 from krakenonce.kraken.sent import LIFETIME, MARGIN, SentOrder
 
 from .simulation import FAULTS, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LIMIT = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.5", "price": "30000"}
 
@@ -381,6 +384,63 @@ def test_an_answer_of_another_shape_leaves_an_order_open(result: object) -> None
     with pytest.raises(OutcomeUnknown) as caught:
         world.run(orders.add_order(world.calls, "XBTUSD", "buy", "0.5", "30000"))
     assert world.run(world.calls.reconcile(caught.value.order)).stands is True
+
+
+READ: dict[str, Callable[[Any], Any]] = {
+    "balances": queries.balances,
+    "extended_balances": queries.extended_balances,
+    "trade_balance": queries.trade_balance,
+    "open_orders": queries.open_orders,
+    "closed_orders": queries.closed_orders,
+    "query_orders": lambda calls: queries.query_orders(calls, ["O"]),
+    "trade_page": lambda calls: queries.trade_page(calls, None, 1.0, 0),
+    "ledger_page": lambda calls: queries.ledger_page(calls, None, 1.0, 0),
+    "websocket_token": queries.websocket_token,
+    "api_key_info": queries.api_key_info,
+    "server_time": queries.server_time,
+    "system_status": queries.system_status,
+    "amend_order": lambda calls: orders.amend_order(calls, "O", order_qty="1"),
+    "cancel_order": lambda calls: orders.cancel_order(calls, "O"),
+    "cancel_orders": lambda calls: orders.cancel_orders(calls, ["O"]),
+    "cancel_all": orders.cancel_all,
+    "cancel_all_after": lambda calls: orders.cancel_all_after(calls, 60),
+}
+
+
+@pytest.mark.parametrize("result", [[1], 5, "x"], ids=str)
+@pytest.mark.parametrize("name", READ)
+def test_an_answer_of_another_shape_is_an_unknown_outcome(name: str, result: object) -> None:
+    """What cannot be read as this call's answer is one error that names the call, never a KeyError."""
+    world = World()
+    world._answer = lambda _: {"error": [], "result": result}  # type: ignore[method-assign, assignment]
+    with pytest.raises(OutcomeUnknown, match="not in the form"):
+        world.run(READ[name](world.calls))
+
+
+@pytest.mark.parametrize(
+    "result", [{"orders": None}, {"orders": ["x"]}, {"orders": [7], "txid": 5}, {"txid": [[]]}], ids=str
+)
+def test_the_limits_take_any_answer(result: object) -> None:
+    """What is remembered of an order for the limits never comes between its answer and the caller."""
+    world = World(tier=TIERS["starter"])
+    world._answer = lambda _: {"error": [], "result": result}  # type: ignore[method-assign, assignment]
+    assert world.run(world.calls.private("AddOrder", LIMIT)) == result
+
+
+@pytest.mark.parametrize(
+    "found", [{"open": {"O": {"descr": None}}}, {"open": {"O": 5}}, {"open": {"O": {"opentm": None}}}, []], ids=str
+)
+def test_an_answer_of_another_shape_does_not_end_the_search_for_an_order(found: object) -> None:
+    """The order may stand, and that is what the error says."""
+    world = World()
+    world.faults["AddOrder"].append("cut")
+    with pytest.raises(OutcomeUnknown) as caught:
+        world.run(world.calls.private("AddOrder", LIMIT))
+    real = world._answer
+    world._answer = lambda request: {"error": [], "result": found} if "Orders" in request.path else real(request)  # type: ignore[method-assign]
+    with pytest.raises(OutcomeUnknown, match="may stand") as asked:
+        world.run(world.calls.reconcile(caught.value.order))
+    assert asked.value.order == caught.value.order
 
 
 @pytest.mark.parametrize("method", ["Ba lance", "../public/Time", "", "Balance/", "Balance#x"])

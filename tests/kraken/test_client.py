@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from krakenonce.errors import ConfigError, OutcomeUnknown, RequestNotSent
-from krakenonce.kraken import Kraken
+from krakenonce.kraken import AsyncKraken, Kraken
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
 
 from .helpers import CUT, HTML_502, OK, SILENCE, ScriptedServer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 KEY = "4/SDrDBcOOPnm3nPlNfEMMJDeRcIVqPz+QhRxIodyZbI9po/aVRiHsgX"
@@ -173,6 +174,28 @@ def test_a_base_url_must_be_one(url: str) -> None:
         Kraken(base_url=url)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://user:hunter2@api.kraken.com", "ftp://user:hunter2@host", "https://hunter2@", "user:hunter2@host"),
+        *("https://user:hun@ter2@api.kraken.com", "http://user:hunter2@host:99999"),
+    ],
+)
+@pytest.mark.parametrize("made", [Kraken, AsyncKraken])
+def test_a_base_url_has_no_password(made: Callable[..., object], url: str) -> None:
+    """It would end up in logs, and Kraken asks for none: it is refused, and not quoted."""
+    with pytest.raises(ConfigError, match="password") as caught:
+        made(base_url=url)
+    assert "ter2" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("url", ["http://host:99999", "http://host:port", "http://host?x=1", "http://host/#x"])
+def test_a_base_url_has_a_port_that_is_one_and_no_query(url: str) -> None:
+    """The call's own path and query come behind it."""
+    with pytest.raises(ConfigError, match=r"https://api\.kraken\.com"):
+        Kraken(base_url=url)
+
+
 def test_no_connection_means_not_sent() -> None:
     """A refused connection is reported as not sent, without credentials."""
     with socket.socket() as reserved:  # bound but not listening: connections are refused
@@ -181,7 +204,7 @@ def test_no_connection_means_not_sent() -> None:
         with (
             client(url) as kraken,
             pytest.raises(
-                RequestNotSent, match=r"/0/private/AddOrder at 127\.0\.0\.1: no connection \(Connection refused\)"
+                RequestNotSent, match=rf"/0/private/AddOrder at {url[7:]}: no connection \(Connection refused\)"
             ) as caught,
         ):
             kraken.query_private("AddOrder")
@@ -241,6 +264,8 @@ MOVED = b"HTTP/1.1 307 Moved\r\nLocation: /0/private/AddOrder\r\nContent-Length:
 JSON_503 = OK.replace(b"200 OK", b"503 Busy")
 NOT_HTTP = b"220 mail.example.org ESMTP\r\n\r\n"
 LIST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
+NOT_A_NUMBER = b'HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n{"error":[],"result":NaN}'
+NO_EXPONENT = b'HTTP/1.1 200 OK\r\nContent-Length: 44\r\n\r\n{"error":[],"result":1e9999999999999999999 }'
 
 
 @pytest.mark.parametrize(
@@ -251,6 +276,8 @@ LIST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
         (MOVED, "307"),
         (JSON_503, "503"),
         (LIST, "200"),
+        (NOT_A_NUMBER, "200"),
+        (NO_EXPONENT, "200"),
         (NOT_HTTP, "no answer"),
     ],
 )

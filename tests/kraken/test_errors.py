@@ -134,6 +134,15 @@ def test_the_message_says_what_to_do(string: str, advice: str) -> None:
     assert "Attributes" not in told
 
 
+@pytest.mark.parametrize("odd", ["two\nlines", "\x1b[2Jgone", "half a sign: \ud800", "\u202ebackwards", "long" * 5000])
+def test_a_message_can_be_shown_anywhere(odd: str) -> None:
+    """Whatever Kraken's strings hold, the message is one line of a sensible length; `errors` has them as they came."""
+    error = error_from([f"EOrder:{odd}"])
+    assert str(error).isprintable()
+    assert len(str(error)) < 1000
+    assert error.errors == (f"EOrder:{odd}",)
+
+
 def test_invalid_nonce_goes_first_and_unknown_strings_last() -> None:
     """Of several strings the most telling one makes the class, the least certain one the verdict."""
     assert type(error_from(["EOrder:Insufficient funds", "EAPI:Invalid nonce"])) is InvalidNonce
@@ -201,7 +210,12 @@ def test_an_error_that_is_no_list_is_an_error_all_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", [{"result": {"a": 1}}, {}, {"error": []}, {"error": None, "result": None}, {"error": ["WGeneral:Hm"]}]
+    "reply",
+    [
+        *({"result": {"a": 1}}, {}, {"error": []}, {"error": None, "result": None}, {"error": ["WGeneral:Hm"]}),
+        *({"error": "", "result": 1}, {"error": {}, "result": 1}, {"error": False, "result": 1}),
+    ],
+    ids=str,
 )
 def test_neither_error_nor_result_is_an_unknown_outcome(reply: dict[str, object]) -> None:
     """An answer that says nothing does not say that nothing happened."""

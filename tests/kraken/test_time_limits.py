@@ -130,3 +130,20 @@ def test_a_slow_name_lookup_does_not_send_the_call_late(
         assert twin("server_time")  # and the client goes on
     assert caught.value.may_have_executed == "no"
     assert fake.arrivals == []
+
+
+def test_a_call_with_its_own_number_has_the_same_time_limit(kind: str) -> None:
+    """Who brings the number has the turn already; too late it is not sent, and nobody waits longer for the answer."""
+    with ScriptedServer(OK, SILENCE) as server, made(kind, server.url) as twin:
+
+        def own(within: float) -> Any:
+            return twin("run", twin.client.calls.once("Balance", {"nonce": 5}), within=within)
+
+        with pytest.raises(CallTimeout):
+            own(0)
+        assert server.requests == []
+        assert own(20) == {"error": [], "result": {}}
+        with pytest.raises(OutcomeUnknown):
+            own(0.2)
+        assert len(server.requests) == 2
+        twin("close")

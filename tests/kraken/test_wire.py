@@ -120,6 +120,16 @@ def test_encode_form_refuses_what_a_form_cannot_hold(value: object) -> None:
         encode_form({"close": value})
 
 
+@pytest.mark.parametrize(
+    "params", [{"userref": "\ud800"}, {"\udcff": "x"}, {"volume": 10**5000}], ids=["value", "name", "digits"]
+)
+def test_encode_form_refuses_what_has_no_bytes(params: dict[str, object]) -> None:
+    """Half a surrogate pair and a number too long for Python are refused, and not quoted."""
+    with pytest.raises(ConfigError, match="form") as caught:
+        encode_form(params)
+    assert caught.value.__cause__ is None
+
+
 def test_encode_json_keeps_every_digit() -> None:
     """Whole numbers and Decimals reach the text without passing through a float."""
     text = encode_json({"nonce": 2**63 - 1, "volume": Decimal("0.10000000000000000001"), "orders": [{"deep": True}]})
@@ -152,7 +162,7 @@ def test_decode_secret_is_strict(secret: str) -> None:
     assert len(base64.b64encode(decoded)) == len(secret)
 
 
-@pytest.mark.parametrize("secret", ["", SECRET + "\n", SECRET[:-1], " " + SECRET, SECRET.replace("/", "_")])
+@pytest.mark.parametrize("secret", ["", SECRET + "\n", SECRET[:-1], " " + SECRET, SECRET.replace("/", "_"), "AAAA="])
 def test_decode_secret_takes_no_almost_right_text(secret: str) -> None:
     """Empty, cut, blank-padded and URL-safe texts are refused."""
     with pytest.raises(ConfigError):

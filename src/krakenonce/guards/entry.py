@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import ConfigError
+from ..settings import check_manager, check_seconds
 from . import ccxt, kraken_sdk, krakenex
 from .turns import Turns
 
@@ -41,11 +42,16 @@ def guard(
         adapter: For another client: what changes it, see :mod:`krakenonce.guards.turns`.
 
     Raises:
-        ConfigError: The client is not known, its HTTP session repeats POST requests, or *timeout* is not above 0. A
-            private call raises it if the client has no API key.
+        ConfigError: The client is not known or is a class, its HTTP session repeats POST requests, or a setting is of
+            the wrong kind. A private call raises it if the client has no API key.
     """
-    if not (timeout and timeout > 0):
-        raise ConfigError("The timeout must be above 0 seconds: a call that hangs keeps all others waiting.")
+    if isinstance(client, type):
+        name = client.__qualname__
+        raise ConfigError(f"guard() changes one client, and not the class {name} itself: write guard({name}(...))")
+    check_seconds("timeout", timeout)  # a call that hangs keeps all others waiting
+    check_manager(manager)
+    if adapter is not None and not callable(adapter):
+        raise ConfigError("adapter is a function of a client and its turns: see docs/how-to/guard.md")
     turns = getattr(client, _MARK, None)
     if isinstance(turns, Turns):
         turns.become(manager, timeout)

@@ -8,11 +8,12 @@ import functools
 import time
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
-from krakenonce.errors import KrakenError, KrakenonceError
+from krakenonce.errors import ConfigError, KrakenError, KrakenonceError
 from krakenonce.kraken import orders, queries
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep
-from krakenonce.kraken.session import Session, seconds_left
+from krakenonce.kraken.session import Session, seconds_left, until_after
+from krakenonce.settings import check_seconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -78,7 +79,7 @@ class AsyncKraken:
         transport: Connections to share with other clients of this event loop, instead of *base_url*.
 
     Raises:
-        ConfigError: *base_url* is not an http or https address, or there is no such tier or serialization.
+        ConfigError: *base_url* is not an http or https address, or a setting is of the wrong kind.
     """
 
     def __init__(
@@ -99,6 +100,11 @@ class AsyncKraken:
         self._session = Session(
             key, secret, manager=manager, scope=scope, tier=tier, max_wait=max_wait, serialization=serialization
         )
+        check_seconds("timeout", timeout)
+        if transport is not None and not isinstance(transport, AsyncTransport):
+            raise ConfigError(
+                f"transport is of krakenonce's AsyncTransport, such as AsyncTransport(base_url), not {transport!r}"
+            )
         self._transport = transport or AsyncTransport(base_url)
         self._own_transport = transport is None
         self._timeout = timeout
@@ -145,8 +151,10 @@ class AsyncKraken:
         self, method: str, data: Mapping[str, Any] | None = None, timeout: float | None = None
     ) -> dict[str, Any]:
         """Call a public method once; see :meth:`krakenonce.kraken.Kraken.query_public`."""
+        patience = self._timeout if timeout is None else timeout
+        check_seconds("timeout", patience)
         request = PublicExchange(method, dict(data or {})).request()
-        return await self._transport.send(request, self._timeout if timeout is None else timeout)
+        return await self._transport.send(request, patience)
 
     balances = _awaited(queries.balances)
     extended_balances = _awaited(queries.extended_balances)
@@ -171,8 +179,9 @@ class AsyncKraken:
 
     async def run(self, steps: Steps[R], *, timeout: float | None = None, within: float | None = None) -> R:
         """Carry out a procedure and return its result; see :meth:`krakenonce.kraken.Kraken.run`."""
-        until = None if within is None else time.monotonic() + within
+        until = until_after(within)
         patience = self._timeout if timeout is None else timeout
+        check_seconds("timeout", patience)
         try:
             step = next(steps)
             while True:

@@ -39,7 +39,7 @@ from krakenonce.errors import (
     ServiceUnavailable,
     Throttled,
 )
-from krakenonce.kraken.errors import advice, result_of
+from krakenonce.kraken.errors import Reading, advice, result_of, shown
 from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep, Steps
 from krakenonce.kraken.methods import Kind, kind_of
 from krakenonce.kraken.sent import SentOrder, prepared, reconcile
@@ -256,7 +256,8 @@ class Calls:
             error.may_have_executed = "yes"
             raise error
         ((txid, placed),) = found.orders.items()
-        return {"descr": {"order": placed["descr"]["order"]}, "txid": [txid]}
+        with Reading("OpenOrders"):
+            return {"descr": {"order": placed["descr"]["order"]}, "txid": [txid]}
 
     def _after_refusal(self, error: RateLimited, exchange: Exchange, tries: _Tries) -> Steps[None]:
         tries.refused += 1
@@ -274,9 +275,10 @@ class Calls:
         params = exchange.params
         ids = [str(params[name]) for name in ("txid", "cl_ord_id") if params.get(name)]
         ids += [str(each["cl_ord_id"]) for each in params.get("orders", ()) if "cl_ord_id" in each]
-        for placed in (result, *result.get("orders", ())) if isinstance(result, dict) else ():
-            txid = placed.get("txid", ())
-            ids += [txid] if isinstance(txid, str) else txid
+        lines = result.get("orders") if isinstance(result, dict) else None
+        for placed in (result, *(lines if isinstance(lines, list) else ())):
+            txid = placed.get("txid") if isinstance(placed, dict) else None
+            ids += [txid] if isinstance(txid, str) else map(str, txid) if isinstance(txid, list) else ()
         if ids:
             self._limiter.placed(self._key, str(params.get("pair") or ""), ids)
 
@@ -309,7 +311,7 @@ def _no_room(wait: float) -> RateLimited:
 
 
 def _poisoned(error: InvalidNonce) -> PoisonedKey:
-    told = ", ".join(error.errors)
+    told = shown(error.errors)
     poisoned = PoisonedKey(f"Kraken answered twice in a row: {told}. {advice(PoisonedKey)}", error.errors)
     poisoned.may_have_executed = error.may_have_executed
     return poisoned

@@ -12,11 +12,12 @@ import functools
 import time
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
-from krakenonce.errors import KrakenError, KrakenonceError
+from krakenonce.errors import ConfigError, KrakenError, KrakenonceError
 from krakenonce.kraken import orders, queries
 from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep
-from krakenonce.kraken.session import Session, seconds_left
+from krakenonce.kraken.session import Session, seconds_left, until_after
 from krakenonce.kraken.transport import Transport
+from krakenonce.settings import check_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -81,7 +82,7 @@ class Kraken:
         transport: Connections to share with other clients, instead of *base_url*.
 
     Raises:
-        ConfigError: *base_url* is not an http or https address, or there is no such tier or serialization.
+        ConfigError: *base_url* is not an http or https address, or a setting is of the wrong kind.
     """
 
     def __init__(
@@ -102,6 +103,9 @@ class Kraken:
         self._session = Session(
             key, secret, manager=manager, scope=scope, tier=tier, max_wait=max_wait, serialization=serialization
         )
+        check_seconds("timeout", timeout)
+        if transport is not None and not isinstance(transport, Transport):
+            raise ConfigError(f"transport is of krakenonce's Transport, such as Transport(base_url), not {transport!r}")
         self._transport = transport or Transport(base_url)
         self._own_transport = transport is None
         self._timeout = timeout
@@ -179,8 +183,10 @@ class Kraken:
         self, method: str, data: Mapping[str, Any] | None = None, timeout: float | None = None
     ) -> dict[str, Any]:
         """Call a public method once, as krakenex does; else as :meth:`query_private`."""
+        patience = self._timeout if timeout is None else timeout
+        check_seconds("timeout", patience)
         request = PublicExchange(method, dict(data or {})).request()
-        return self._transport.send(request, self._timeout if timeout is None else timeout)
+        return self._transport.send(request, patience)
 
     # What a bot does daily. The arguments, results and errors are described where they are written.
     balances = _blocking(queries.balances)
@@ -213,8 +219,9 @@ class Kraken:
             within: Seconds that the whole may take, waiting included. A call that cannot be sent in time is not sent
                 (CallTimeout, LaneTimeout); one that is sent and not answered in time has an unknown outcome.
         """
-        until = None if within is None else time.monotonic() + within
+        until = until_after(within)
         patience = self._timeout if timeout is None else timeout
+        check_seconds("timeout", patience)
         try:
             step = next(steps)
             while True:

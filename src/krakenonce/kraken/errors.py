@@ -10,8 +10,9 @@ from krakenonce import errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from types import TracebackType
 
-__all__ = ["error_from", "result_of"]
+__all__ = ["Reading", "advice", "error_from", "result_of", "shown"]
 
 # How a string begins, in lower case: the capitals differ ("Unknown Method" has been seen). After it comes nothing, or
 # a colon and details. The strings are from Kraken's pages on errors and limits, its SDK, and users' reports.
@@ -100,6 +101,7 @@ _CLASSES: dict[type[errors.KrakenAPIError], tuple[str, ...]] = {
     ),
 }
 _KNOWN = {text: kind for kind, texts in _CLASSES.items() for text in texts}
+_SHOWN = 400  # characters of Kraken's strings in a message
 _THROTTLED_UNTIL = re.compile(r"EService: ?Throttled: ?\[?(\d{1,12})")
 
 
@@ -118,13 +120,20 @@ def error_from(strings: Sequence[str], now: float | None = None) -> errors.Krake
     kinds = [_kind_of(string) for string in told if not string.startswith("W")] or [errors.UnknownKrakenError]
     known = [kind for kind in kinds if kind is not errors.UnknownKrakenError]
     kind = errors.InvalidNonce if errors.InvalidNonce in known else (known or kinds)[0]
-    error = kind(f"Kraken answered: {', '.join(told) or 'an error without a text'}. {advice(kind)}".strip(), told)
+    error = kind(f"Kraken answered: {shown(told) or 'an error without a text'}. {advice(kind)}".strip(), told)
     if any(each.may_have_executed == "unknown" for each in kinds):
         error.may_have_executed = "unknown"
     until = _THROTTLED_UNTIL.match(told[0]) if told else None
     if isinstance(error, errors.Throttled) and until and now is not None:
         error.retry_after = max(0.0, int(until[1]) - now)
     return error
+
+
+def shown(told: tuple[str, ...]) -> str:
+    """Return Kraken's strings for a message, which goes into logs and terminals: one line, and no book."""
+    text = ", ".join(told)
+    short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return "".join(sign if sign.isprintable() else "?" for sign in short)
 
 
 def advice(kind: type[errors.KrakenError]) -> str:
@@ -155,6 +164,35 @@ def result_of(reply: Mapping[str, Any], now: float | None = None) -> Any:
     if any(not str(error).startswith("W") for error in told):
         raise error_from([str(error) for error in told], now)
     result = reply.get("result")
-    if result is None or listed is None:  # without an error list it is not Kraken who answers
+    if result is None or not isinstance(listed, list | tuple):  # without an error list it is not Kraken who answers
         raise errors.OutcomeUnknown("Kraken answered with neither a result nor an error.")
     return result
+
+
+class Reading:
+    """A block that reads a result: one of another shape than Kraken's becomes OutcomeUnknown, for the call was made.
+
+    Args:
+        method: Kraken's name for the call.
+        order: What may stand, if the call placed any.
+    """
+
+    def __init__(self, method: str, order: object = None) -> None:
+        self._method, self._order = method, order
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, _UNREADABLE) and not isinstance(error, errors.KrakenonceError):
+            odd = errors.OutcomeUnknown(
+                f"Kraken answered to {self._method} without an error, but not in the form of such an answer. "
+                "Ask Kraken what became of the call."
+            )
+            odd.order = self._order
+            raise odd from error
+
+
+_UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)

@@ -172,16 +172,23 @@ def _checked(method: str) -> str:
     return method
 
 
-def host_of(base_url: str) -> str:
-    """Return the host in a base URL, for messages. Raises ConfigError if it is not an http or https address."""
+def host_of(base_url: object) -> str:
+    """Return host and port in a base URL, for messages. Raises ConfigError if it is not an http or https address."""
+    url = base_url if isinstance(base_url, str) else ""
+    if "@" in url:
+        raise ConfigError(
+            "The base URL has a user name or password before its @, which Kraken does not ask for: "
+            "leave them out, as in https://api.kraken.com."
+        )
     try:
-        address = urlsplit(base_url)
-        host = address.hostname if address.scheme in ("http", "https") else None
+        address = urlsplit(url)
+        fine = address.hostname and (address.port is None or address.port > 0)  # the port may be no number
+        fine = fine and address.scheme in ("http", "https") and not address.query and not address.fragment
     except ValueError:
-        host = None
-    if not host:
+        fine = False
+    if not fine:
         raise ConfigError(f"The base URL {base_url!r} is not like https://api.kraken.com.")
-    return host
+    return address.netloc
 
 
 def not_sent(call: str, host: str, reason: str) -> RequestNotSent:
@@ -202,8 +209,8 @@ def read_answer(request: Request, host: str, received: Answer) -> dict[str, Any]
     """
     status, _, data = received
     try:
-        answer = json.loads(data, parse_float=Decimal)
-    except (ValueError, RecursionError):
+        answer = json.loads(data, parse_float=Decimal, parse_constant=_no_number)
+    except (ValueError, ArithmeticError, RecursionError):  # an exponent may be too large for a Decimal
         answer = None
     if status == 200 and isinstance(answer, dict):
         return answer
@@ -212,3 +219,7 @@ def read_answer(request: Request, host: str, received: Answer) -> dict[str, Any]
     # An error page may quote the request.
     shown = shown.replace(key, "(key)")[:_SHOWN] if key else shown[:_SHOWN]
     raise OutcomeUnknown(f"{request.call} at {host}: HTTP status {status} and no answer of Kraken's API: {shown!r}")
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"JSON has no {name}")

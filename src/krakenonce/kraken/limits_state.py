@@ -13,6 +13,7 @@ from fcntl import LOCK_EX, LOCK_UN, flock
 from os import fstat, pread
 from typing import TYPE_CHECKING, NoReturn
 
+from krakenonce.stores.descriptors import Held
 from krakenonce.stores.filesystem import open_regular
 
 if TYPE_CHECKING:
@@ -99,13 +100,15 @@ class FileState(MemoryState):
     """The state of one key, in its file, with the kernel's lock."""
 
     def __init__(self, path: Path, head: bytes) -> None:
-        self._fd = -1
-        self._fd = open_regular(path, os.O_RDWR | os.O_CREAT)
+        self._held = Held()
+        self._fd = self._held.keep(open_regular(path, os.O_RDWR | os.O_CREAT))
         self._head = head
         self._start = b""  # what is before the tables, as read with the lock
 
     def lock(self) -> bool:
-        """Wait for the lock, a few microseconds. False: the file was deleted meanwhile."""
+        """Wait for the lock, a few microseconds. False: the file was deleted meanwhile, or closed under us."""
+        if not self._held.are_ours():
+            return False
         flock(self._fd, LOCK_EX)
         if not fstat(self._fd).st_nlink:
             return False
@@ -118,14 +121,12 @@ class FileState(MemoryState):
 
     def unlock(self) -> None:
         """Let the next one in."""
-        if self._fd >= 0:
+        if self._held.are_ours():
             flock(self._fd, LOCK_UN)
 
     def close(self) -> None:
         """Close the descriptor. Never unlocks: after a fork the lock may be the parent's."""
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = -1
+        self._held.close()
 
     __del__ = close
 

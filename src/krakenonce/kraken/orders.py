@@ -5,15 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from krakenonce.errors import ConfigError, KrakenAPIError, OutcomeUnknown
-from krakenonce.kraken.errors import error_from
+from krakenonce.errors import ConfigError, KrakenAPIError
+from krakenonce.kraken.errors import Reading, error_from
 from krakenonce.kraken.sent import Reconciled, SentOrder, prepared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from krakenonce.kraken.calling import Calls
-    from krakenonce.kraken.exchange import Exchange, Steps
+    from krakenonce.kraken.exchange import Steps
 
 __all__ = [
     "Placed",
@@ -66,12 +66,10 @@ def add_order(
     order = {"pair": pair, **_order(side, volume, price), **more}
     exchange = prepared("AddOrder", order)
     answer = yield from calls.make(exchange)
-    try:
+    with Reading("AddOrder", SentOrder.of(exchange)):
         txids = answer.get("txid") or (None,)
         txid = txids if isinstance(txids, str) else txids[0]
         return Placed(txid, exchange.params.get("cl_ord_id"), answer["descr"]["order"])
-    except _UNREADABLE as error:
-        raise _unreadable(exchange) from error
 
 
 def add_orders(
@@ -96,15 +94,13 @@ def add_orders(
         _exact(order)
     exchange = prepared("AddOrderBatch", {"pair": pair, "orders": list(orders), **more})
     answer = yield from calls.make(exchange)
-    try:
+    with Reading("AddOrderBatch", SentOrder.of(exchange)):
         return [
             error_from([line["error"]])
             if line.get("error")
             else Placed(line.get("txid"), order.get("cl_ord_id"), line["descr"]["order"])
             for order, line in zip(exchange.params["orders"], answer["orders"], strict=True)
         ]
-    except _UNREADABLE as error:
-        raise _unreadable(exchange) from error
 
 
 def amend_order(
@@ -120,7 +116,8 @@ def amend_order(
     """
     _exact(changes)
     answer = yield from calls.private("AmendOrder", {**_one_of(txid, cl_ord_id), **changes})
-    return str(answer["amend_id"])
+    with Reading("AmendOrder"):
+        return str(answer["amend_id"])
 
 
 def cancel_order(calls: Calls, /, txid: str | None = None, *, cl_ord_id: str | None = None) -> Steps[int]:
@@ -135,20 +132,23 @@ def cancel_order(calls: Calls, /, txid: str | None = None, *, cl_ord_id: str | N
         UnknownOrder: It is not open. If ``may_have_executed`` is ``"unknown"``, an earlier try may have cancelled it.
     """
     answer = yield from calls.private("CancelOrder", _one_of(txid, cl_ord_id))
-    return int(answer["count"])
+    with Reading("CancelOrder"):
+        return int(answer["count"])
 
 
 def cancel_orders(calls: Calls, /, txids: Iterable[str] = (), *, cl_ord_ids: Iterable[str] = ()) -> Steps[int]:
     """Cancel up to 50 open orders in one call (CancelOrderBatch); return how many were cancelled."""
     lists = {"orders": list(txids), "cl_ord_ids": list(cl_ord_ids)}
     answer = yield from calls.private("CancelOrderBatch", {name: ids for name, ids in lists.items() if ids})
-    return int(answer["count"])
+    with Reading("CancelOrderBatch"):
+        return int(answer["count"])
 
 
 def cancel_all(calls: Calls, /) -> Steps[int]:
     """Cancel all open orders (CancelAll); return how many were cancelled. Not repeated: it would hit later ones."""
     answer = yield from calls.private("CancelAll", {})
-    return int(answer["count"])
+    with Reading("CancelAll"):
+        return int(answer["count"])
 
 
 def cancel_all_after(calls: Calls, /, seconds: int) -> Steps[dict[str, Any]]:
@@ -156,8 +156,9 @@ def cancel_all_after(calls: Calls, /, seconds: int) -> Steps[dict[str, Any]]:
 
     Kraken recommends 60 seconds, renewed every 15 to 30.
     """
-    answer: dict[str, Any] = yield from calls.private("CancelAllOrdersAfter", {"timeout": seconds})
-    return answer
+    answer = yield from calls.private("CancelAllOrdersAfter", {"timeout": seconds})
+    with Reading("CancelAllOrdersAfter"):
+        return dict(answer)
 
 
 def reconcile(calls: Calls, /, order: SentOrder) -> Steps[Reconciled]:
@@ -170,16 +171,6 @@ def reconcile(calls: Calls, /, order: SentOrder) -> Steps[Reconciled]:
     """
     found: Reconciled = yield from calls.reconcile(order)
     return found
-
-
-# What an answer of another shape than Kraken's brings, which has been sent all the same.
-_UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
-
-
-def _unreadable(exchange: Exchange) -> OutcomeUnknown:
-    error = OutcomeUnknown("Kraken answered without an error, but not as it answers to orders: they may stand.")
-    error.order = SentOrder.of(exchange)
-    return error
 
 
 def _order(side: str, volume: Amount, price: Amount | None) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from krakenonce.kraken.errors import Reading
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -92,22 +94,25 @@ class Page(NamedTuple):
 def balances(calls: Calls, /) -> Steps[dict[str, Decimal]]:
     """Return what the account has of each asset, by Kraken's name for it (Balance)."""
     answer = yield from calls.private("Balance", {})
-    return {asset: Decimal(str(amount)) for asset, amount in answer.items()}
+    with Reading("Balance"):
+        return {asset: Decimal(str(amount)) for asset, amount in answer.items()}
 
 
 def extended_balances(calls: Calls, /) -> Steps[dict[str, AssetBalance]]:
     """Return what the account has of each asset and how much of it is held (BalanceEx)."""
     answer = yield from calls.private("BalanceEx", {})
-    return {
-        asset: AssetBalance(*(Decimal(str(held.get(name, 0))) for name in AssetBalance._fields))
-        for asset, held in answer.items()
-    }
+    with Reading("BalanceEx"):
+        return {
+            asset: AssetBalance(*(Decimal(str(held.get(name, 0))) for name in AssetBalance._fields))
+            for asset, held in answer.items()
+        }
 
 
 def trade_balance(calls: Calls, /, asset: str = "ZUSD") -> Steps[dict[str, Decimal]]:
     """Return margin and equity, in units of *asset*, under Kraken's short names such as ``eb`` (TradeBalance)."""
     answer = yield from calls.private("TradeBalance", {"asset": asset})
-    return {name: Decimal(str(amount)) for name, amount in answer.items()}
+    with Reading("TradeBalance"):
+        return {name: Decimal(str(amount)) for name, amount in answer.items()}
 
 
 def open_orders(
@@ -121,8 +126,8 @@ def open_orders(
         userref: Only those of this group.
     """
     answer = yield from calls.private("OpenOrders", {"cl_ord_id": cl_ord_id, "userref": userref})
-    found: dict[str, dict[str, Any]] = answer["open"]
-    return found
+    with Reading("OpenOrders"):
+        return dict(answer["open"])
 
 
 def closed_orders(
@@ -145,7 +150,8 @@ def closed_orders(
     """
     params = {"cl_ord_id": cl_ord_id, "start": start, "end": end, "ofs": offset or None}
     answer = yield from calls.private("ClosedOrders", params)
-    return Page(answer["closed"], int(answer.get("count", len(answer["closed"]))))
+    with Reading("ClosedOrders"):
+        return Page(dict(answer["closed"]), int(answer.get("count", len(answer["closed"]))))
 
 
 def query_orders(calls: Calls, /, txids: Iterable[str]) -> Steps[dict[str, dict[str, Any]]]:
@@ -153,7 +159,9 @@ def query_orders(calls: Calls, /, txids: Iterable[str]) -> Steps[dict[str, dict[
     wanted = list(txids)
     found: dict[str, dict[str, Any]] = {}
     for first in range(0, len(wanted), _IDS_PER_CALL):
-        found |= yield from calls.private("QueryOrders", {"txid": ",".join(wanted[first : first + _IDS_PER_CALL])})
+        answer = yield from calls.private("QueryOrders", {"txid": ",".join(wanted[first : first + _IDS_PER_CALL])})
+        with Reading("QueryOrders"):
+            found |= answer
     return found
 
 
@@ -161,36 +169,42 @@ def trade_page(calls: Calls, /, start: float | None, end: float, offset: int) ->
     """Return one page of the trades between two times in seconds since 1970 (TradesHistory)."""
     params = {"start": start, "end": end, "ofs": offset or None}
     answer = yield from calls.private("TradesHistory", params)
-    return Page(answer["trades"], int(answer["count"]))
+    with Reading("TradesHistory"):
+        return Page(dict(answer["trades"]), int(answer["count"]))
 
 
 def ledger_page(calls: Calls, /, start: float | None, end: float, offset: int) -> Steps[Page]:
     """Return one page of the ledger between two times in seconds since 1970 (Ledgers)."""
     answer = yield from calls.private("Ledgers", {"start": start, "end": end, "ofs": offset or None})
-    return Page(answer["ledger"], int(answer["count"]))
+    with Reading("Ledgers"):
+        return Page(dict(answer["ledger"]), int(answer["count"]))
 
 
 def websocket_token(calls: Calls, /) -> Steps[WebSocketToken]:
     """Return a token for the WebSocket API (GetWebSocketsToken)."""
     answer = yield from calls.private("GetWebSocketsToken", {})
-    return WebSocketToken(answer["token"], int(answer["expires"]))
+    with Reading("GetWebSocketsToken"):
+        return WebSocketToken(answer["token"], int(answer["expires"]))
 
 
 def api_key_info(calls: Calls, /) -> Steps[ApiKeyInfo]:
     """Return what Kraken knows of this key (GetApiKeyInfo). Like any private call it needs a number high enough."""
     raw = yield from calls.private("GetApiKeyInfo", {})
-    window = raw.get("nonceWindow", raw.get("nonce_window", 0))
-    name = raw.get("apiKeyName", raw.get("api_key_name", ""))
-    return ApiKeyInfo(str(name), int(raw["nonce"]), int(window), tuple(raw.get("permissions", ())), raw)
+    with Reading("GetApiKeyInfo"):
+        window = raw.get("nonceWindow", raw.get("nonce_window", 0))
+        name = raw.get("apiKeyName", raw.get("api_key_name", ""))
+        return ApiKeyInfo(str(name), int(raw["nonce"]), int(window), tuple(raw.get("permissions", ())), raw)
 
 
 def server_time(calls: Calls, /) -> Steps[int]:
     """Return Kraken's clock, in whole seconds since 1970 (Time)."""
     answer = yield from calls.public("Time", {})
-    return int(answer["unixtime"])
+    with Reading("Time"):
+        return int(answer["unixtime"])
 
 
 def system_status(calls: Calls, /) -> Steps[str]:
     """Return ``online``, ``maintenance``, ``cancel_only`` or ``post_only`` (SystemStatus)."""
     answer = yield from calls.public("SystemStatus", {})
-    return str(answer["status"])
+    with Reading("SystemStatus"):
+        return str(answer["status"])

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from krakenonce.kraken.errors import Reading
 from krakenonce.kraken.exchange import Exchange, Sleep, Steps
 from krakenonce.kraken.methods import Kind, kind_of
 
@@ -124,14 +125,16 @@ def reconcile(calls: _Calls, order: SentOrder, clock: Callable[[], float]) -> St
         if now > until + MARGIN:
             break
         yield Sleep(POLL)
-    if found and not (order.cl_ord_ids and all(_alike(each, order) for each in found.values())):
-        return Reconciled(stands=None, orders=found)
-    return Reconciled(stands=bool(found), orders=found)
+    with Reading("OpenOrders"):
+        if found and not (order.cl_ord_ids and all(_alike(each, order) for each in found.values())):
+            return Reconciled(stands=None, orders=found)
+        return Reconciled(stands=bool(found), orders=found)
 
 
 def _kraken_time(calls: _Calls) -> Steps[datetime]:
     answer = yield from calls.public("Time", {})
-    return datetime.fromtimestamp(int(answer["unixtime"]), UTC)
+    with Reading("Time"):
+        return datetime.fromtimestamp(int(answer["unixtime"]), UTC)
 
 
 def _find(calls: _Calls, order: SentOrder, skew: float) -> Steps[dict[str, dict[str, Any]]]:
@@ -140,21 +143,24 @@ def _find(calls: _Calls, order: SentOrder, skew: float) -> Steps[dict[str, dict[
     if order.cl_ord_ids:
         for cl_ord_id in order.cl_ord_ids:
             for method, part in (("OpenOrders", "open"), ("ClosedOrders", "closed")):
-                listed = (yield from calls.private(method, {"cl_ord_id": cl_ord_id}))[part]
+                answer = yield from calls.private(method, {"cl_ord_id": cl_ord_id})
                 # An id may have been used before, for an order that is closed by now; and should Kraken ignore the
                 # filter, others would come along.
-                these = {
-                    txid: each
-                    for txid, each in listed.items()
-                    if each.get("cl_ord_id", cl_ord_id) == cl_ord_id and _is_new(each, since)
-                }
+                with Reading(method):
+                    these = {
+                        txid: each
+                        for txid, each in answer[part].items()
+                        if each.get("cl_ord_id", cl_ord_id) == cl_ord_id and _is_new(each, since)
+                    }
                 found |= these
                 if these:
                     break
         return found
-    listed = (yield from calls.private("OpenOrders", {}))["open"]
-    listed |= yield from _closed_since(calls, int(since))
-    return {txid: each for txid, each in listed.items() if _is_new(each, since) and _alike(each, order)}
+    is_open = yield from calls.private("OpenOrders", {})
+    closed = yield from _closed_since(calls, int(since))
+    with Reading("OpenOrders"):
+        listed = {**is_open["open"], **closed}
+        return {txid: each for txid, each in listed.items() if _is_new(each, since) and _alike(each, order)}
 
 
 def _closed_since(calls: _Calls, since: int) -> Steps[dict[str, dict[str, Any]]]:
@@ -163,11 +169,12 @@ def _closed_since(calls: _Calls, since: int) -> Steps[dict[str, dict[str, Any]]]
     offset = 0
     while True:
         answer = yield from calls.private("ClosedOrders", {"start": since, "ofs": offset or None})
-        page = answer["closed"]
-        found |= page
-        offset += len(page)
-        if not page or offset >= int(answer.get("count", 0)):
-            return found
+        with Reading("ClosedOrders"):
+            page = answer["closed"]
+            found |= page
+            offset += len(page)
+            if not page or offset >= int(answer.get("count", 0)):
+                return found
 
 
 def _is_new(seen: Mapping[str, Any], since: float) -> bool:

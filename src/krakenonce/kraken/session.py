@@ -13,6 +13,7 @@ from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.exchange import Exchange, Key, Request
 from krakenonce.kraken.limiter import Limiter
 from krakenonce.kraken.limits import TIERS
+from krakenonce.settings import check_manager, check_number, check_seconds, check_serialization, check_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from krakenonce.lanes import Lane
     from krakenonce.manager import NonceManager
 
-__all__ = ["Session", "seconds_left"]
+__all__ = ["Session", "seconds_left", "until_after"]
 
 _OFF = "none"  # the tier of those who do not want their calls counted
 
@@ -38,7 +39,7 @@ class Session:
         serialization: ``"key"``, ``"global"`` or ``"off"``: whose calls wait for each other.
 
     Raises:
-        ConfigError: There is no such tier or serialization.
+        ConfigError: There is no such tier or serialization, or a setting is of the wrong kind.
     """
 
     def __init__(
@@ -52,10 +53,16 @@ class Session:
         max_wait: float,
         serialization: str,
     ) -> None:
+        check_text("key", key)
+        check_text("secret", secret)
+        check_manager(manager)
+        if scope is not None:
+            check_text("scope", scope)
+        check_text("tier", tier)
+        check_seconds("max_wait", max_wait, zero=True, endless=True)
         if tier != _OFF and tier not in TIERS:
             raise ConfigError(f"There is no tier {tier!r}: use one of {', '.join((*TIERS, _OFF))}.")
-        if serialization not in ("key", "global", "off"):
-            raise ConfigError(f"There is no serialization {serialization!r}: use key, global or off.")
+        check_serialization(serialization)
         self.key = Key(key, secret)
         self._manager = manager
         self._made: NonceManager | None = None
@@ -128,6 +135,11 @@ def limiter_of(manager: NonceManager) -> Limiter:
         if limiter is None:
             limiter = _limiters[manager] = Limiter(manager.store.lanes_dir)
         return limiter
+
+
+def until_after(within: float | None) -> float | None:
+    """Return when a time limit is over, on the monotonic clock; None: never. Raises ConfigError if it is no number."""
+    return None if within is None else time.monotonic() + check_number("within", within)
 
 
 def seconds_left(until: float | None, needed: float = 0.0) -> float | None:

@@ -43,9 +43,15 @@ def encode_form(params: Mapping[str, object]) -> str:
         params: Names and plain values. ``True`` becomes ``true``; numbers never look like ``1e-05``.
 
     Raises:
-        ConfigError: A value is nested, ``None``, NaN or infinite: Kraken would misread it.
+        ConfigError: A value is nested, ``None``, NaN or infinite: Kraken would misread it; or it has no bytes.
     """
-    return urlencode([(name, _form_value(name, value)) for name, value in params.items()])
+    fields = [(name, _form_value(name, value)) for name, value in params.items()]
+    try:
+        return urlencode(fields)
+    except ValueError:  # half a surrogate pair, or a number with more digits than Python writes
+        raise ConfigError(
+            "The parameters cannot be written as a form: use text and numbers that can be sent."
+        ) from None
 
 
 def _form_value(name: str, value: object) -> object:
@@ -102,7 +108,7 @@ def decode_secret(secret: str) -> bytes:
         decoded = base64.b64decode(secret, validate=True)
     except ValueError:
         decoded = b""
-    if not decoded:
+    if not decoded or len(secret) % 4:  # the decoder lets a surplus = pass
         raise ConfigError(
             "The API secret is not base64 text: copy it again from Kraken, without blanks or line breaks."
         )

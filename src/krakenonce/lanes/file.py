@@ -8,6 +8,7 @@ from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from typing import TYPE_CHECKING, NoReturn
 
 from ..clock import SystemClock
+from ..stores.descriptors import Held
 from ..stores.filesystem import make_directory, open_regular, store_error
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class FileGate:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd = self._line_fd = -1
+        self._held = Held()
         self._place = os.fspath(path)
         self._identity = (0, 0)
 
@@ -45,7 +47,7 @@ class FileGate:
 
     def release(self) -> None:
         """Let the next process in. The file stays open for the next turn, unless many are open."""
-        if self._fd >= 0:
+        if self._held.are_ours():  # else the kernel has freed it already
             flock(self._fd, LOCK_UN)
             if len(_open) > KEPT_OPEN:
                 self.abandon()
@@ -62,9 +64,7 @@ class FileGate:
     def abandon(self) -> None:
         """Close the descriptor without unlocking: after a fork the lock is the parent's."""
         _open.discard(self._fd)
-        for fd in (self._fd, self._line_fd):
-            if fd >= 0:
-                os.close(fd)
+        self._held.close()
         self._fd = self._line_fd = -1
 
     __del__ = abandon
@@ -94,12 +94,13 @@ class FileGate:
         return True
 
     def _open_files(self) -> None:
-        if self._fd >= 0:
+        if self._held.are_ours():
             return
+        self.abandon()  # nothing is open, or it was closed under us
         make_directory(self.path.parent)
         try:
-            self._line_fd = open_regular(self.path.with_suffix(".line"), os.O_RDWR | os.O_CREAT)
-            self._fd = open_regular(self.path, os.O_RDWR | os.O_CREAT)
+            self._line_fd = self._held.keep(open_regular(self.path.with_suffix(".line"), os.O_RDWR | os.O_CREAT))
+            self._fd = self._held.keep(open_regular(self.path, os.O_RDWR | os.O_CREAT))
         except BaseException:
             self.abandon()
             raise

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ..clock import Clock, SystemClock
 from ..errors import NonceStoreError
 from ..rule import check_floor, check_scope
+from .descriptors import when_lost
 from .filesystem import check_filesystem, make_directory, store_error
 from .scope_files import ScopeFiles
 from .scope_state import ScopeState, look
@@ -217,5 +218,13 @@ def _after_fork_in_child() -> None:
         store._after_fork()
 
 
+def _open_all_anew() -> None:
+    """Descriptors were closed under us: those that seem to be open may lead to another scope's files by now."""
+    for store in list(_stores):
+        for state in list(store._states.values()):
+            state.generation += 1
+
+
 _stores: weakref.WeakSet[FileStore] = weakref.WeakSet()
+when_lost(_open_all_anew)
 os.register_at_fork(after_in_child=_after_fork_in_child)

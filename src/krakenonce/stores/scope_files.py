@@ -15,6 +15,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, NoReturn
 
 from ..rule import SECOND, Anchor, judge_clock, mark_for, next_nonce
+from .descriptors import Held
 from .filesystem import open_regular, store_error, sync, sync_directory
 from .mark import (
     FILE_SIZE,
@@ -50,6 +51,7 @@ class ScopeFiles:
     __slots__ = (
         "_clock",
         "_dir_fd",
+        "_held",
         "_in_place_since",
         "_mark_fd",
         "_mark_is_new",
@@ -66,14 +68,15 @@ class ScopeFiles:
         self._clock = clock
         self.generation = state.generation
         self._dir_fd = self._mark_fd = self._text_fd = -1
+        self._held = Held()
         self._opened_at = monotonic_ns()
         self._in_place_since = -1
         self._notes: list[tuple[int, str]] = []
         try:
             self._mark_is_new = not state.mark_path.exists()
-            self._dir_fd = os.open(state.mark_path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            self._mark_fd = open_regular(state.mark_path, os.O_RDWR | os.O_CREAT)
-            self._text_fd = open_regular(state.text_path, os.O_RDWR | os.O_CREAT)
+            self._dir_fd = self._held.keep(os.open(state.mark_path.parent, os.O_RDONLY | os.O_DIRECTORY))
+            self._mark_fd = self._held.keep(open_regular(state.mark_path, os.O_RDWR | os.O_CREAT))
+            self._text_fd = self._held.keep(open_regular(state.text_path, os.O_RDWR | os.O_CREAT))
             self.inode = fstat(self._mark_fd).st_ino
         except BaseException as error:
             self.close()
@@ -81,8 +84,8 @@ class ScopeFiles:
                 raise store_error("open", state.mark_path, error) from error
             raise
 
-    def advance(self, now_ns: int, crowded: bool = False) -> int | None:
-        """Issue the next number. None: the files were deleted meanwhile; nothing was issued, open them again.
+    def advance(self, now_ns: int, crowded: bool = False) -> int | None:  # noqa: C901 - the whole step, to be read in one go
+        """Issue the next number. None: the files were deleted, or closed under us; nothing was issued, open them again.
 
         *crowded*: other threads of this process are at the files too; one check of the directory serves all of them.
         """
@@ -102,9 +105,13 @@ class ScopeFiles:
             state.now = now_ns
             state.issued += 1
         except OSError as error:
+            if not self._held.are_ours():
+                mark_fd = -1
+                return None
             raise self._failed("write", state.text_path, error) from error
         finally:
-            flock(mark_fd, LOCK_UN)
+            if mark_fd >= 0:
+                flock(mark_fd, LOCK_UN)
             if self._notes:
                 self._log_notes()
         # Asked after the fact: files in place now were in place at the write, so nobody can have begun new ones.
@@ -113,13 +120,17 @@ class ScopeFiles:
             if since == self._in_place_since and monotonic_ns() < until:
                 return nonce
             return nonce if self._in_place() else None
-        return nonce if fstat(self._dir_fd).st_ctime_ns == self._in_place_since or self._in_place() else None
+        try:
+            return nonce if fstat(self._dir_fd).st_ctime_ns == self._in_place_since or self._in_place() else None
+        except OSError:  # the directory alone was closed
+            return None
 
     def raise_floor(self, floor: int) -> int | None:
         """Make the next number larger than *floor*; return the last number now. None: as for advance."""
         state = self.state
         try:
             _lock(self._mark_fd)
+            self._check_held()
             text = pread(self._text_fd, READ, 0)
             records = self._read_records()
             last = self._find(text, records).last
@@ -131,9 +142,12 @@ class ScopeFiles:
                 self._write_text(b"%d" % floor)
                 state.last = floor
         except OSError as error:
+            if not self._held.are_ours():
+                return None
             raise self._failed("write", state.text_path, error) from error
         finally:
-            flock(self._mark_fd, LOCK_UN)
+            if self._held.are_ours():
+                flock(self._mark_fd, LOCK_UN)
             if self._notes:
                 self._log_notes()
         return last if self._in_place() else None
@@ -148,9 +162,7 @@ class ScopeFiles:
 
     def close(self) -> None:
         """Close the descriptors. Never unlocks: after a fork the lock may be the parent's."""
-        for fd in (self._dir_fd, self._mark_fd, self._text_fd):
-            if fd >= 0:
-                os.close(fd)
+        self._held.close()
         self._dir_fd = self._mark_fd = self._text_fd = -1
 
     __del__ = close
@@ -191,6 +203,7 @@ class ScopeFiles:
 
     def _advance_slowly(self, text: bytes, now_ns: int) -> int:
         """Take the next number when the text is not plainly the last one, or when the mark has to move."""
+        self._check_held()
         state = self.state
         records = self._read_records()
         found = self._find(text, records)
@@ -208,6 +221,11 @@ class ScopeFiles:
         elif len(text) != _DIGITS:
             self._write_text(b"%d" % nonce)
         return nonce
+
+    def _check_held(self) -> None:
+        """Raise OSError if not: before all but the usual step, as a text of others is never plainly the last number."""
+        if not self._held.are_ours():
+            raise OSError(errno.EBADF, "closed by somebody else")
 
     def _read_records(self) -> Records:
         return unpack_mark(pread(self._mark_fd, FILE_SIZE, 0), self.state)

@@ -1,0 +1,38 @@
+"""Arbitrary bytes and values against whatever writes, signs, reads or answers them, in batches until the time is up."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from typing import TYPE_CHECKING
+
+from prove.campaign import Campaign
+
+from . import answers, bodies, connections, fake, requests
+from .targets import fuzz
+
+if TYPE_CHECKING:
+    from prove.campaign import Trial
+
+__all__ = ["FUZZ", "TARGETS", "run"]
+
+TARGETS = [*requests.TARGETS, *bodies.TARGETS, *answers.TARGETS, *connections.TARGETS, *fake.TARGETS]
+
+
+def run(trial: Trial) -> dict[str, int]:
+    """Fuzz one target after the other, a batch each; the figures are examples. Raises Broken."""
+    logging.getLogger("krakenonce").addHandler(_SILENT)  # what it says of odd answers is not for the terminal
+    try:
+        tried = dict.fromkeys((each.name for each in TARGETS), 0)
+        for batch in itertools.count():
+            for target in TARGETS:
+                if trial.over and batch:  # every target has its first batch
+                    return tried
+                tried[target.name] += fuzz(target, trial.seed, batch)
+    finally:
+        logging.getLogger("krakenonce").removeHandler(_SILENT)
+    return {}  # never: the batches have no end of their own
+
+
+_SILENT = logging.NullHandler()
+FUZZ = Campaign("fuzz", "arbitrary bytes against signatures, bodies, answers and the fake Kraken", run, 120, 15)

@@ -1,0 +1,253 @@
+"""What comes back: any bytes are Kraken's result, or one error of ours that does not claim to know too much."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+from krakenonce import errors
+from krakenonce.errors import KrakenAPIError, KrakenonceError, OutcomeUnknown
+from krakenonce.kraken import calling, orders, queries
+from krakenonce.kraken import errors as reading
+from krakenonce.kraken import exchange as wire
+from krakenonce.kraken.limiter import Limiter
+from krakenonce.kraken.limits import TIERS
+
+from .targets import pure, require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from krakenonce.kraken.exchange import Steps
+
+__all__ = ["ANSWERS", "TARGETS", "Reply", "check_error"]
+
+KEY = "the/whole/API+key"
+REQUEST = wire.Request("POST", "/0/private/AddOrder?x=1", {"API-Key": KEY}, b"nonce=1")
+NOW = 1_700_000_000.0
+MOST_STEPS = 12  # of a procedure that would ask for ever
+
+# From Kraken's page on errors: what proves that nothing was executed, and what does not.
+REFUSED = [
+    *("EAPI:Invalid key", "EAPI:Invalid signature", "EGeneral:Permission denied", "EGeneral:Invalid arguments:price"),
+    *("EOrder:Insufficient funds", "EOrder:Invalid price", "EGeneral:Unknown Method", "EService:Deadline elapsed"),
+    *(
+        "EAPI:Invalid nonce",
+        "EAPI:Rate limit exceeded",
+        "EGeneral:Temporary lockout",
+        "EService: Throttled: 1700000009",
+    ),
+]
+OPEN = ["EService:Unavailable", "EService:Timeout", "EGeneral:Internal error", "EOrder:Something new", "", "E", "error"]
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(""),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+_PARTS = st.sampled_from(
+    [*("txid", "descr", "order", "orders", "open", "closed", "count", "trades", "ledger", "token", "expires", "error"),
+     *("nonce", "permissions", "nonceWindow", "unixtime", "status", "amend_id", "vol", "opentm", "cl_ord_id")]
+)  # fmt: skip
+_RESULTS = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 10**11)
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["1.5", "O"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_PARTS | st.text(max_size=3), inner, max_size=6),
+    max_leaves=8,
+)
+_TOLD = st.lists(st.sampled_from([*REFUSED, *OPEN, "WGeneral:Something"]) | st.text(), max_size=3)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer over HTTP."""
+
+    status: int
+    content_type: str
+    data: bytes
+
+    def read(self) -> Any:
+        """Return what an answer of Kraken's holds, None if it is none."""
+        try:
+            read = json.loads(self.data, parse_float=Decimal, parse_constant=_no_json)
+        except (ValueError, ArithmeticError, RecursionError):
+            return None
+        return read if self.status == 200 and isinstance(read, dict) else None
+
+
+def _no_json(name: str) -> None:
+    raise ValueError(name)
+
+
+def _envelope(told: object, result: object) -> dict[str, object]:
+    return {"error": told, "result": result}
+
+
+_ENVELOPES = (
+    st.builds(_envelope, _TOLD | st.just([]) | _JSON, _RESULTS)
+    | st.builds(lambda result: {"error": [], "result": result}, _RESULTS)
+    | st.builds(lambda told: {"error": told}, _TOLD)
+    | st.builds(lambda result: {"result": result}, _RESULTS)
+    | _JSON
+)
+_HTML = f"<html>\n<head><title>502 Bad Gateway</title></head>{KEY} <body>Balance</body></html>".encode()
+
+
+@st.composite
+def _bytes(draw: st.DrawFn) -> bytes:
+    text = json.dumps(draw(_ENVELOPES)).encode(draw(st.sampled_from(["utf-8"] * 6 + ["utf-16", "utf-8-sig"])))
+    if draw(st.integers(0, 3)):
+        return text
+    at = draw(st.integers(0, len(text)))
+    more = st.sampled_from(
+        [b"1e9999999999999999999", b"NaN", b"9" * 5000, b"[" * 20_000, KEY.encode(), _HTML, b"\x1b[2J"]
+    )
+    return text[:at] + draw(st.binary(max_size=3) | more) + text[at + draw(st.integers(0, 3)) :]
+
+
+ANSWERS = st.builds(
+    Reply,
+    st.sampled_from([200] * 8 + [201, 301, 400, 401, 403, 404, 429, 500, 502, 504, 520, 599]),
+    st.sampled_from(["application/json", "text/html", "", "application/octet-stream"]),
+    _bytes() | _bytes() | _bytes() | st.binary() | st.just(_HTML),
+)
+
+
+def check_answer(reply: Reply) -> None:
+    """An answer is a result only if Kraken gave one and no error; else it is one error with the right verdict."""
+    read = reply.read()
+    try:
+        answer = wire.read_answer(REQUEST, "fake", wire.Answer(reply.status, reply.content_type, reply.data))
+        result = reading.result_of(answer, NOW)
+    except KrakenonceError as error:
+        check_error(error)
+        require(
+            isinstance(error, OutcomeUnknown | KrakenAPIError), "an answer was seen, and the error denies it", error
+        )
+        told = [] if read is None else _told(read)
+        require(isinstance(error, KrakenAPIError) == bool(told), "Kraken gave an error, or did not", reply, error)
+        certain = bool(told) and all(each in REFUSED for each in told)
+        require(certain or error.may_have_executed == "unknown", "nobody knows, and the error does", reply, error)
+        require(not certain or error.may_have_executed == "no", "Kraken refused, and the error doubts it", reply, error)
+        require(not told or set(told) <= set(error.errors), "Kraken's own words are gone", reply, error)  # type: ignore[attr-defined]
+    else:
+        require(read is not None and isinstance(read.get("error"), list), "a result without Kraken's form", reply)
+        require(not _told(read), "a result beside an error", reply)
+        require(_same(result, read["result"]) and result is not None, "another result", reply, result)
+
+
+def check_error(error: KrakenonceError) -> None:
+    """A message is one line that can be shown anywhere, and holds no key."""
+    told = str(error)
+    require(told.isprintable(), "the message has control characters", told)
+    require(KEY not in told, "the message holds the API key", told)
+    require(len(told) < 2000, "the message is a book", told)
+    require(error.may_have_executed in ("yes", "no", "unknown"), "no verdict", error)
+
+
+def check_call(given: tuple[str, list[Reply]]) -> None:
+    """Whatever the answers are, a call ends with a result or one error; an order that may stand can be looked for."""
+    name, replies = given
+    calls = calling.Calls(KEY, Limiter(None), TIERS["starter"], 60.0, lambda: None, lambda: NOW)
+    try:
+        _run(PROCEDURES[name](calls), replies)
+    except KrakenonceError as error:
+        check_error(error)
+        if name in PLACING:
+            told = [_told(reply.read()) if reply.read() is not None else None for reply in replies]
+            proven = any(each and all(one in REFUSED for one in each) for each in told)
+            require(proven or error.may_have_executed != "no", "an order may stand, and the error denies it", error)
+            is_open = isinstance(error, errors.KrakenError) and error.may_have_executed != "no"
+            require(not is_open or error.order is not None, "an order that may stand cannot be looked for", error)  # type: ignore[attr-defined]
+
+
+def _run(steps: Steps[Any], replies: list[Reply]) -> None:
+    """Answer every step with the next of the replies, and then with the last again and again."""
+    try:
+        step, exchanges = next(steps), 0
+        for _ in range(MOST_STEPS):
+            if isinstance(step, wire.Sleep):
+                step = steps.send(None)
+                continue
+            if isinstance(step, wire.Exchange):
+                step.request(_SIGNER, 1, NOW)
+            reply = replies[min(exchanges, len(replies) - 1)]
+            exchanges += 1
+            try:
+                answer = wire.read_answer(REQUEST, "fake", wire.Answer(reply.status, reply.content_type, reply.data))
+            except KrakenonceError as error:
+                step = steps.throw(error)
+            else:
+                step = steps.send(answer)
+        steps.close()
+    except StopIteration:
+        pass
+
+
+def _told(read: dict[str, Any]) -> list[str]:
+    """Kraken's errors in an answer; warnings are none."""
+    listed = read.get("error")
+    strings = listed if isinstance(listed, list) else [listed] if listed else []
+    return [text for each in strings if not (text := str(each)).startswith("W")]
+
+
+def _same(result: Any, read: Any) -> bool:
+    match result:
+        case dict():
+            return result.keys() == read.keys() and all(_same(result[name], read[name]) for name in result)
+        case list():
+            return len(result) == len(read) and all(map(_same, result, read))
+        case Decimal():
+            return bool(result == read)
+    return type(result) is type(read) and bool(result == read)
+
+
+_SIGNER = wire.Key("key", "c2VjcmV0")
+_ORDER = {"type": "buy", "ordertype": "limit", "price": "1", "volume": "2"}
+PLACING = ("AddOrder", "add_order", "add_orders")
+PROCEDURES: dict[str, Callable[[calling.Calls], Steps[Any]]] = {
+    "AddOrder": lambda calls: calls.private("AddOrder", {"pair": "XBTUSD", **_ORDER}),
+    "AmendOrder": lambda calls: calls.private("AmendOrder", {"txid": "O", "order_qty": "1"}),
+    "WalletTransfer": lambda calls: calls.private("WalletTransfer", {"amount": "1"}),
+    "once": lambda calls: calls.once("AddOrder", {"pair": "XBTUSD", **_ORDER}),
+    "add_order": lambda calls: orders.add_order(calls, "XBTUSD", "buy", "1", "2"),
+    "add_orders": lambda calls: orders.add_orders(calls, "XBTUSD", [_ORDER, _ORDER]),
+    "amend_order": lambda calls: orders.amend_order(calls, "O", order_qty="1"),
+    "cancel_order": lambda calls: orders.cancel_order(calls, "O"),
+    "cancel_orders": lambda calls: orders.cancel_orders(calls, ["O"]),
+    "cancel_all": orders.cancel_all,
+    "cancel_all_after": lambda calls: orders.cancel_all_after(calls, 60),
+    "balances": queries.balances,
+    "extended_balances": queries.extended_balances,
+    "trade_balance": queries.trade_balance,
+    "open_orders": queries.open_orders,
+    "closed_orders": queries.closed_orders,
+    "query_orders": lambda calls: queries.query_orders(calls, ["O"]),
+    "trade_page": lambda calls: queries.trade_page(calls, None, NOW, 0),
+    "ledger_page": lambda calls: queries.ledger_page(calls, None, NOW, 0),
+    "websocket_token": queries.websocket_token,
+    "api_key_info": queries.api_key_info,
+    "server_time": queries.server_time,
+    "system_status": queries.system_status,
+}
+_SHAPED = st.builds(
+    lambda result: Reply(200, "application/json", json.dumps({"error": [], "result": result}).encode()),
+    st.dictionaries(_PARTS, _RESULTS, max_size=6),
+)
+
+TARGETS = [
+    pure("answers", ANSWERS, check_answer),
+    pure(
+        "calls",
+        st.tuples(st.sampled_from([*PROCEDURES, *PLACING * 5]), st.lists(_SHAPED | ANSWERS, min_size=1, max_size=3)),
+        check_call,
+    ),
+]

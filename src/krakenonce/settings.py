@@ -1,0 +1,76 @@
+"""What settings have to be: a wrong one is a ConfigError where it is given, not a TypeError where it is used."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .errors import ConfigError
+
+__all__ = ["check_manager", "check_nonces", "check_number", "check_seconds", "check_serialization", "check_text"]
+
+_YEARS = 1e9  # seconds; above this the system's own timeouts overflow
+
+
+def check_seconds(name: str, value: object, *, zero: bool = False, endless: bool = False) -> None:
+    """Raise ConfigError unless *value* is a number of seconds.
+
+    Args:
+        name: What it is called where it is given.
+        value: What was given.
+        zero: Whether 0 may be given.
+        endless: Whether any length may be given.
+    """
+    number = check_number(name, value)
+    if number < 0 or (number == 0 and not zero) or (number > _YEARS and not endless):
+        raise ConfigError(
+            f"{name} cannot be {value} seconds: give {'0 or more' if zero else 'more than 0'}, such as 30.0"
+        )
+
+
+def check_number(name: str, value: object) -> float:
+    """Return *value*. Raises ConfigError unless it is a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        raise ConfigError(f"{name} is a number of seconds, such as 30.0, and not {_kind(value)}")
+    return value
+
+
+def check_text(name: str, value: object) -> None:
+    """Raise ConfigError unless *value* is text; the message does not hold it, for it may be a secret."""
+    if not isinstance(value, str):
+        hint = ": is the environment variable set?" if value is None else ""
+        raise ConfigError(f"{name} is text, and not {_kind(value)}{hint}")
+
+
+def check_serialization(value: object) -> None:
+    """Raise ConfigError unless *value* says whose calls wait for each other."""
+    if value not in ("key", "global", "off"):
+        raise ConfigError(f"there is no serialization {value!r}: use key, global or off")
+
+
+def check_manager(value: object) -> None:
+    """Raise ConfigError unless *value* is a NonceManager, or None."""
+    if value is not None and not _has(value, "next", "lane", "scope_of"):
+        also = (
+            "; of a GlobalKrakenNonceManager give its manager" if _has(getattr(value, "manager", None), "next") else ""
+        )
+        raise ConfigError(f"manager is a NonceManager, such as NonceManager('/path'), and not {_kind(value)}{also}")
+
+
+def check_nonces(value: Any) -> None:
+    """Raise ConfigError unless *value* is a GlobalKrakenNonceManager, or None."""
+    if value is not None and not _has(getattr(value, "manager", None), "next", "lane", "scope_of"):
+        raise ConfigError(
+            f"nonces is a GlobalKrakenNonceManager, such as GlobalKrakenNonceManager(NonceManager('/path')), "
+            f"and not {_kind(value)}"
+        )
+
+
+def _has(value: object, *methods: str) -> bool:
+    return not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in methods)
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, type):
+        return f"the class {value.__qualname__} itself"
+    return "None" if value is None else "NaN" if isinstance(value, float) else f"a {type(value).__qualname__}"

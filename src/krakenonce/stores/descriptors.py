@@ -1,0 +1,67 @@
+"""Descriptors that may be closed under us: a daemon closes all it finds, and their numbers then lead to other files.
+
+Nothing may be written, locked or closed through such a number: it may be a stranger's file, or another one of ours.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Held", "when_lost"]
+
+
+class Held:
+    """The descriptors of one object, by their number and what they led to when they were opened."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[int, int]] = {}
+
+    def keep(self, fd: int) -> int:
+        """Take charge of a descriptor that was just opened; return it."""
+        self._known[fd] = _file_at(fd) or (0, 0)
+        before, _owners[fd] = _owners.get(fd), self
+        if before is not None:  # somebody of ours thought it open, and it was closed under them
+            for tell in _told:
+                tell()
+        return fd
+
+    def are_ours(self) -> bool:
+        """Whether all of them are open and still lead to the files they were opened for."""
+        return bool(self._known) and all(map(self._is_ours, self._known))
+
+    def close(self) -> None:
+        """Close those that are ours. Never unlocks: after a fork the lock may be the parent's."""
+        while self._known:
+            fd = next(iter(self._known))
+            is_ours = self._is_ours(fd)
+            del self._known[fd]
+            if _owners.get(fd) is self:
+                del _owners[fd]
+            if is_ours:
+                os.close(fd)
+
+    def _is_ours(self, fd: int) -> bool:
+        return _owners.get(fd) is self and _file_at(fd) == self._known[fd]
+
+
+def when_lost(tell: Callable[[], None]) -> None:
+    """Have *tell* called when it is seen that descriptors were closed under us."""
+    _told.append(tell)
+
+
+def _file_at(fd: int) -> tuple[int, int] | None:
+    try:
+        seen = os.fstat(fd)
+    except OSError:
+        return None
+    return seen.st_dev, seen.st_ino
+
+
+_owners: dict[int, Held] = {}  # who has opened each number last
+_told: list[Callable[[], None]] = []

@@ -1,0 +1,121 @@
+"""Somebody closes our descriptors, as daemons do with all they find: nothing of anybody is lost or overwritten."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from krakenonce.manager import NonceManager
+
+from .helpers import finish, rising, start_python
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Runs in a process of its own: it closes everything. What is given to it is what happens after the closing.
+DAEMON = """
+import fcntl, os, pathlib, sys
+from krakenonce import NonceManager
+
+state, other = sys.argv[1:3]
+manager = NonceManager(state)
+numbers = [manager.next() for _ in range(3)]
+strangers = []
+with manager.lane("key"):
+    numbers.append(manager.next())
+os.closerange(3, 4096)
+CASE
+numbers += [manager.next() for _ in range(3)]
+with manager.lane("key", 5):
+    numbers.append(manager.next())
+manager.raise_floor(numbers[-1] + 10)
+numbers.append(manager.next())
+manager.close()
+print(*numbers)
+for stranger in strangers:
+    stranger.seek(0)
+    print(stranger.read() == "1" * 19 + " what a stranger wrote")
+    stranger.close()
+"""
+NOTHING = ""
+STRANGERS = """
+strangers = [open(f"{other}/{each}", "w+") for each in range(12)]
+for stranger in strangers:
+    stranger.write("1" * 19 + " what a stranger wrote")
+    stranger.flush()
+"""
+OTHER_SCOPE = """
+numbers.append(manager.next("another"))
+"""
+LANE_FIRST = """
+with manager.lane("another"), manager.lane("key"):
+    numbers.append(manager.next())
+    for place in pathlib.Path(state, "lanes").glob("*.lock"):
+        with place.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                numbers.append(0)  # the lane is not held any more
+            except BlockingIOError:
+                pass
+"""
+
+
+HELD = """
+import os, sys
+from krakenonce import NonceManager
+
+manager = NonceManager(sys.argv[1])
+with manager.lane("key"):
+    os.closerange(3, 4096)
+with manager.lane("key", 5):
+    print(len(str(manager.next())), "digits")
+manager.close()
+"""
+LIMITS = """
+import os, pathlib, sys
+from krakenonce.kraken.limiter import Limiter
+from krakenonce.kraken.limits import TIERS
+
+state = pathlib.Path(sys.argv[1])
+limiter = Limiter(state)
+waits = [limiter.book("key", TIERS["starter"], "Ledgers", {}, 60.0).wait for _ in range(8)]
+os.closerange(3, 4096)
+with (state / "stranger").open("w+") as stranger:  # it gets the lowest number that is free: that of the limits
+    stranger.write("mine")
+    stranger.flush()
+    waits.append(limiter.book("key", TIERS["starter"], "Ledgers", {}, 60.0).wait)
+    limiter.close()
+    stranger.seek(0)
+    print(*waits)
+    print(stranger.read())
+"""
+
+
+@pytest.mark.parametrize(
+    "case", [NOTHING, STRANGERS, OTHER_SCOPE, LANE_FIRST], ids=["nothing", "files", "scope", "lane"]
+)
+def test_numbers_and_turns_go_on_after_everything_was_closed(state: Path, tmp_path: Path, case: str) -> None:
+    """Numbers rise, turns are given, and what got our old descriptors' numbers is neither written nor closed."""
+    other = tmp_path / "other"
+    other.mkdir()
+    told = finish(start_python(DAEMON.replace("CASE", case), state, other)).splitlines()
+    numbers = [int(each) for each in told[0].split()]
+    assert len(numbers) >= 9
+    assert rising(numbers)
+    assert told[1:] == ["True"] * (12 if case is STRANGERS else 0)
+    with NonceManager(state) as manager:
+        assert manager.next() > numbers[-1]
+
+
+def test_a_lane_that_was_held_meanwhile_is_given_back_without_an_error(state: Path) -> None:
+    """The kernel has freed it already; the next turn opens its files again."""
+    assert finish(start_python(HELD, state)) == "19 digits\n"
+
+
+def test_the_limits_are_kept_after_their_file_was_closed(state: Path) -> None:
+    """What was booked before is still counted, and a stranger with the old descriptor is left alone."""
+    waits, stranger = finish(start_python(LIMITS, state)).splitlines()
+    *_, before, after = map(float, waits.split())
+    assert after > before > 0
+    assert stranger == "mine"
