@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import subprocess
 import sys
@@ -86,16 +87,57 @@ def test_an_open_file_is_refused(path: Path) -> None:
     assert made.secret not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"format":1,"keys":[{}]}', "[", '{"format":1,"keys":[{"name":"a"}]}'])
-def test_a_damaged_file_is_refused(path: Path, text: str) -> None:
-    """It is not taken for an empty one, and not overwritten by a change."""
+ENTRY = {
+    "name": "a",
+    "account": "MASTER",
+    "allow": ["query"],
+    "strict_nonce": False,
+    "created": 1,
+    "key": "k",
+    "secret": "c2VjcmV0",
+}
+WRONG = {
+    "name": 5,
+    "account": None,
+    "allow": [5],
+    "strict_nonce": "no",
+    "created": "today",
+    "key": 5,
+    "secret": "not base64",
+    "more": 1,
+}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{}",
+        b"[",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        *(
+            json.dumps({"format": 1, "keys": keys}).encode()
+            for keys in ([{}], [{"name": "a"}], [5], {"a": 1}, *([{**ENTRY, name: WRONG[name]}] for name in WRONG))
+        ),
+    ],
+)
+def test_a_damaged_file_is_refused(path: Path, data: bytes) -> None:
+    """Whatever is in it: it is not taken for an empty one, not used in part, and not overwritten by a change."""
     keys = LocalKeys(path)
     keys.add("bot", "MASTER", QUERY)
-    path.write_text(text)
-    for use in (keys.all, lambda: keys.add("tool", "MASTER", QUERY)):
+    path.write_bytes(data)
+    for use in (keys.all, lambda: keys.find("k"), lambda: keys.add("tool", "MASTER", QUERY)):
         with pytest.raises(ConfigError, match="damaged"):
             use()
-    assert path.read_text() == text
+    assert path.read_bytes() == data
+
+
+def test_a_whole_file_is_used(path: Path) -> None:
+    """What the tests above damage is what the gateway writes."""
+    LocalKeys(path).add("bot", "MASTER", QUERY)
+    path.write_text(json.dumps({"format": 1, "keys": [ENTRY]}))
+    assert LocalKeys(path).find("k") is not None
 
 
 def test_another_version_s_file_is_refused(path: Path) -> None:
