@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import stat
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -62,6 +63,22 @@ def test_a_change_is_seen_with_the_next_question(path: Path) -> None:
     assert running.find(tool.key) is None
     path.unlink()
     assert running.find(new.key) is None
+
+
+def test_a_revoked_key_does_not_come_back_after_a_power_cut(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The directory is synced after the new file has its name, else the old file may be there again."""
+    keys = LocalKeys(path)
+    keys.add("bot", "MASTER", QUERY)
+    synced: list[tuple[bool, bool]] = []
+    real = os.fsync
+
+    def watched(fd: int) -> None:
+        synced.append((stat.S_ISDIR(os.fstat(fd).st_mode), "bot" in path.read_text()))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    keys.revoke("bot")
+    assert synced == [(False, True), (True, False)]
 
 
 def test_names_are_told_apart(path: Path) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from krakenonce.errors import ConfigError, NonceStoreError
 from krakenonce.gateway.groups import parse_groups
 from krakenonce.kraken.wire import decode_secret
-from krakenonce.stores.filesystem import make_directory, open_regular
+from krakenonce.stores.filesystem import make_directory, open_regular, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,6 +177,7 @@ class LocalKeys:
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, self.path)
+        sync_directory(self.path.parent)
 
 
 def _local_key(entry: dict[str, Any]) -> LocalKey:
