@@ -326,6 +326,15 @@ def test_a_header_that_cannot_be_passed_on_as_it_is_is_refused(
     assert_refused(fake, got, "EGeneral:Invalid arguments")
 
 
+@pytest.mark.parametrize("path", ["Balance#", "Balance#x", "Balance?x=1#y", "Balance?"])
+def test_a_path_that_would_not_come_to_kraken_as_it_is_is_refused(
+    gateway: RunningGateway, fake: WatchedKraken, path: str
+) -> None:
+    """What is left away on the way makes the signature wrong, and Kraken closes a key after a few of these."""
+    pair = gateway.add("all", "query", "other")
+    assert_refused(fake, call(gateway.url, pair, path), "EGeneral:Invalid arguments")
+
+
 def test_a_parameter_that_cannot_be_read_hides_no_other(
     gateway: RunningGateway, fake: WatchedKraken, pair: LocalKey
 ) -> None:

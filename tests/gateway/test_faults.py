@@ -70,6 +70,18 @@ def test_silence_leaves_an_order_unknown(
     assert [arrival.method for arrival in fake.arrivals] == ["AddOrder"]
 
 
+@pytest.mark.parametrize("method", ["AddOrder", "CancelOrder"])
+def test_half_a_surrogate_brings_an_answer_of_kraken_s(
+    master: FakeAccount, server: FakeKrakenServer, fake: WatchedKraken, tmp_path: Path, method: str
+) -> None:
+    """JSON can write a name that UTF-8 cannot; what it is worth is Kraken's to say, also where calls are counted."""
+    account = Account("MASTER", master.key, master.secret, "pro")
+    with RunningGateway(server.url, [account], tmp_path) as gateway:
+        pair, path, body = gateway.add("bot"), f"/0/private/{method}", rb'{"nonce":1,"pair":"\ud800","txid":"\udfff"}'
+        got = fetch(gateway.url, "POST", path, body, signed(pair, path, 1, body, JSON))
+    assert (got.status, len(got.errors), len(fake.arrivals)) == (200, 1, 1)
+
+
 @pytest.mark.parametrize("status", [502, 504, 520])
 def test_a_page_of_html_is_passed_on_as_it_came(
     gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount, status: int

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
+import stat
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -63,6 +65,22 @@ def test_a_change_is_seen_with_the_next_question(path: Path) -> None:
     assert running.find(new.key) is None
 
 
+def test_a_revoked_key_does_not_come_back_after_a_power_cut(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The directory is synced after the new file has its name, else the old file may be there again."""
+    keys = LocalKeys(path)
+    keys.add("bot", "MASTER", QUERY)
+    synced: list[tuple[bool, bool]] = []
+    real = os.fsync
+
+    def watched(fd: int) -> None:
+        synced.append((stat.S_ISDIR(os.fstat(fd).st_mode), "bot" in path.read_text()))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    keys.revoke("bot")
+    assert synced == [(False, True), (True, False)]
+
+
 def test_names_are_told_apart(path: Path) -> None:
     """A name is used once; one that is not there cannot be rotated or revoked."""
     keys = LocalKeys(path)
@@ -86,16 +104,57 @@ def test_an_open_file_is_refused(path: Path) -> None:
     assert made.secret not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"format":1,"keys":[{}]}', "[", '{"format":1,"keys":[{"name":"a"}]}'])
-def test_a_damaged_file_is_refused(path: Path, text: str) -> None:
-    """It is not taken for an empty one, and not overwritten by a change."""
+ENTRY = {
+    "name": "a",
+    "account": "MASTER",
+    "allow": ["query"],
+    "strict_nonce": False,
+    "created": 1,
+    "key": "k",
+    "secret": "c2VjcmV0",
+}
+WRONG = {
+    "name": 5,
+    "account": None,
+    "allow": [5],
+    "strict_nonce": "no",
+    "created": "today",
+    "key": 5,
+    "secret": "not base64",
+    "more": 1,
+}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{}",
+        b"[",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        *(
+            json.dumps({"format": 1, "keys": keys}).encode()
+            for keys in ([{}], [{"name": "a"}], [5], {"a": 1}, *([{**ENTRY, name: WRONG[name]}] for name in WRONG))
+        ),
+    ],
+)
+def test_a_damaged_file_is_refused(path: Path, data: bytes) -> None:
+    """Whatever is in it: it is not taken for an empty one, not used in part, and not overwritten by a change."""
     keys = LocalKeys(path)
     keys.add("bot", "MASTER", QUERY)
-    path.write_text(text)
-    for use in (keys.all, lambda: keys.add("tool", "MASTER", QUERY)):
+    path.write_bytes(data)
+    for use in (keys.all, lambda: keys.find("k"), lambda: keys.add("tool", "MASTER", QUERY)):
         with pytest.raises(ConfigError, match="damaged"):
             use()
-    assert path.read_text() == text
+    assert path.read_bytes() == data
+
+
+def test_a_whole_file_is_used(path: Path) -> None:
+    """What the tests above damage is what the gateway writes."""
+    LocalKeys(path).add("bot", "MASTER", QUERY)
+    path.write_text(json.dumps({"format": 1, "keys": [ENTRY]}))
+    assert LocalKeys(path).find("k") is not None
 
 
 def test_another_version_s_file_is_refused(path: Path) -> None:

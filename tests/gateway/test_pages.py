@@ -183,6 +183,28 @@ def test_health_and_readiness_are_two_things(during: Callable[..., Any]) -> None
     assert during(ask) == [200, 503, 200, 503]
 
 
+def test_a_file_that_cannot_be_used_is_told_by_every_page_that_needs_it(
+    during: Callable[..., Any], tmp_path: Path
+) -> None:
+    """With 503 and one line that says which it is; as soon as it is back, so are the pages."""
+
+    async def ask(running: Running) -> list[tuple[int, str]]:
+        running.local_keys.path.chmod(0o644)
+        told = [await running.get("/v1/status")]
+        running.local_keys.path.chmod(0o600)
+        (limits,) = (tmp_path / "state").glob("kraken_limits_*.bin")
+        limits.unlink()
+        limits.mkdir()
+        told += [await running.get(path) for path in ("/v1/status", "/metrics")]
+        limits.rmdir()
+        return [*told, *[await running.get(path) for path in ("/v1/status", "/metrics")]]
+
+    *broken, status, metrics = during(ask)
+    assert [(code, text.count("\n")) for code, text in broken] == [(503, 1)] * 3
+    assert "chmod 600" in broken[0][1]
+    assert [code for code, _ in (status, metrics)] == [200, 200]
+
+
 HOLD = """
 import sys
 from krakenonce.manager import NonceManager

@@ -298,6 +298,42 @@ def test_close_refuses_those_who_wait_and_lets_the_one_end(lane: Callable[[], La
     play(main())
 
 
+def test_close_does_not_wait_for_another_process_s_turn(lane: Callable[[], Lane]) -> None:
+    """Those who waited for it are refused, and nobody of ours is left to have it; afterwards it is free for others."""
+
+    async def main() -> None:
+        bench = Bench(lane)
+        async with lane():  # another process, say
+            waits = await bench.start("a")
+            await asyncio.sleep(0)  # the queue itself gets in line
+            async with asyncio.timeout(5):
+                await bench.queue.close()
+            with pytest.raises(Closed):
+                await waits
+        async with asyncio.timeout(5), lane():
+            pass
+        assert bench.begun == []
+
+    play(main())
+
+
+def test_who_hangs_up_while_it_is_closed_disturbs_nobody(lane: Callable[[], Lane]) -> None:
+    """Its refusal is heard by nobody, and that is no error."""
+
+    async def main() -> None:
+        bench = Bench(lane)
+        holder, gone = await bench.holder(), await bench.start("gone")
+        closing = asyncio.create_task(bench.queue.close())
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.wait([gone])
+        assert gone.cancelled()
+        bench.gate.set()
+        await asyncio.gather(closing, holder)
+
+    play(main())
+
+
 def test_close_of_a_queue_without_calls_returns(lane: Callable[[], Lane]) -> None:
     """Before the first call as after the last."""
 

@@ -107,7 +107,7 @@ class Gateway:
         if not verify(path, body, content_type, decode_secret(local.secret), headers.get("API-Sign", "")):
             return local, refusal("invalid signature", "EAPI:Invalid signature", "signed with another secret")
         params = _params(path, body, content_type)
-        if params is None or not (path + content_type).isascii():
+        if params is None or not _goes_as_it_is(path) or not content_type.isascii():
             return local, refusal("body", "EGeneral:Invalid arguments", "the request cannot be read, so it is not sent")
         # Named twice, a parameter may mean another thing to Kraken than to us: being there is enough.
         needed = _NONCE if path == NONCE_PATH else groups_of(method, dict.fromkeys(params, True))
@@ -186,6 +186,11 @@ def _passed_on(done: Forwarded, seconds: float) -> Reply:
         "X-Krakenonce-Upstream": f"{done.seconds:.6f}",
     }
     return Reply(done.answer.status, done.answer.content_type, done.answer.data, headers)
+
+
+def _goes_as_it_is(path: str) -> bool:
+    """Whether an HTTP client sends this path as it is signed: none sends a fragment, nor a question mark alone."""
+    return path.isascii() and "#" not in path and path.partition("?")[1:] != ("?", "")
 
 
 def _params(path: str, body: bytes, content_type: str) -> dict[str, Any] | None:

@@ -119,12 +119,11 @@ class KeyQueue:
 
     async def close(self) -> None:
         """Refuse those who wait, and let the one that has the turn come to its end."""
-        for queue in (self._urgent, self._others):
-            while queue:
-                waiting = queue.popleft()
-                waiting.started.set()
-                waiting.done.set_exception(Closed())
+        while len(self):
+            self._fail(self._next(), Closed())
         if self._worker is not None:
+            if not self.busy:
+                self._worker.cancel()  # it waits for another process's turn to end
             await asyncio.wait([self._worker])
 
     async def _work(self) -> None:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import ConfigError, NonceStoreError
 from krakenonce.gateway.groups import parse_groups
-from krakenonce.stores.filesystem import make_directory, open_regular
+from krakenonce.kraken.wire import decode_secret
+from krakenonce.stores.filesystem import make_directory, open_regular, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,7 @@ __all__ = ["FILE_NAME", "LocalKey", "LocalKeys"]
 FILE_NAME = "gateway_keys.json"
 _FORMAT = 1
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_TYPES = {"name": str, "account": str, "strict_nonce": bool, "created": int, "key": str, "secret": str}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,21 +134,21 @@ class LocalKeys:
             return {}
         except (OSError, NonceStoreError) as error:
             raise ConfigError(f"cannot read {self.path} ({getattr(error, 'strerror', None) or error})") from error
-        with open(fd, encoding="utf-8") as file:
+        with open(fd, "rb") as file:
             if stat.S_IMODE(os.fstat(fd).st_mode) & 0o077:
                 raise ConfigError(f"{self.path} is open to other users: run chmod 600 {self.path}")
-            text = file.read()
+            data = file.read()
         damaged = ConfigError(f"{self.path} is damaged: restore it from a backup, or delete it and add the keys anew")
         try:
-            document = json.loads(text)
+            document = json.loads(data)
             version = document["format"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise damaged from None
         if version != _FORMAT:
             raise ConfigError(f"{self.path} is of another version of krakenonce: use that one")
         try:
             return {each["name"]: _local_key(each) for each in document["keys"]}
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise damaged from None
 
     @contextlib.contextmanager
@@ -175,9 +177,14 @@ class LocalKeys:
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, self.path)
+        sync_directory(self.path.parent)
 
 
 def _local_key(entry: dict[str, Any]) -> LocalKey:
+    """Raises what a wrong entry brings; one that is half right would fail with the first call."""
+    if any(type(entry[name]) is not kind for name, kind in _TYPES.items()):
+        raise TypeError
+    decode_secret(entry["secret"])
     return LocalKey(**{**entry, "allow": parse_groups(entry["allow"])})
 
 

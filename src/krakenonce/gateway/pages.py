@@ -59,7 +59,7 @@ class Pages:
         for path, (name, content_type) in _FILES.items():
             data = (importlib.resources.files("krakenonce.gateway") / "page" / name).read_bytes()
             pages[path] = _file(Reply(200, content_type, data, _HEADERS))
-        return pages
+        return {path: _or_why_not(page) for path, page in pages.items()}
 
     async def _healthz(self) -> Reply:
         """The process is alive."""
@@ -67,13 +67,10 @@ class Pages:
 
     async def _readyz(self) -> Reply:
         """Calls are taken: not stopping, and key file and state can be used."""
-        try:
-            if self._gateway.draining:
-                raise ConfigError("stopping")
-            self._gateway.local_keys.all()
-            self._manager.peek()
-        except KrakenonceError as error:
-            return Reply(503, "text/plain", f"{error}\n".encode(), _HEADERS)
+        if self._gateway.draining:
+            raise ConfigError("stopping")
+        self._gateway.local_keys.all()
+        self._manager.peek()
         return Reply(200, "text/plain", b"ok\n", _HEADERS)
 
     async def _metrics(self) -> Reply:
@@ -120,6 +117,18 @@ class Pages:
             "refused": dict(self._activity.refused),
             "complaints": [each._asdict() for each in self._activity.complaints],
         }
+
+
+def _or_why_not(page: Callable[[], Awaitable[Reply]]) -> Callable[[], Awaitable[Reply]]:
+    """A file that cannot be used is told in a line."""
+
+    async def told() -> Reply:
+        try:
+            return await page()
+        except KrakenonceError as error:
+            return Reply(503, "text/plain", f"{error}\n".encode("utf-8", "replace"), _HEADERS)
+
+    return told
 
 
 def _file(reply: Reply) -> Callable[[], Awaitable[Reply]]:

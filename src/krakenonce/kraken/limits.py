@@ -194,7 +194,7 @@ def _ids_in(named: Iterable[object]) -> list[str]:
 
 def stable_hash(text: str) -> int:
     """Return 64 bits that stand for *text* in every process."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 def pair_hash(name: str) -> int:
