@@ -175,8 +175,8 @@ CLIENTS = (
         "an answer with neither error nor result passes as a result",
         11,
         "src/krakenonce/kraken/errors.py",
-        was="    if result is None or listed is None:",
-        becomes="    if result is None and listed is None:",
+        was="    if result is None or not isinstance(listed, list | tuple):",
+        becomes="    if not isinstance(listed, list | tuple):",
         test="tests/kraken/test_errors.py::test_neither_error_nor_result_is_an_unknown_outcome",
     ),
     Planted(

@@ -40,8 +40,8 @@ LANES = (
         "a forked child ends its parent's turn",
         10,
         _GATE,
-        was="            if fd >= 0:\n                os.close(fd)\n",
-        becomes="            if fd >= 0:\n                flock(fd, LOCK_UN)\n                os.close(fd)\n",
+        was="        self._held.close()\n",
+        becomes="        if self._fd >= 0:\n            flock(self._fd, LOCK_UN)\n        self._held.close()\n",
         test="tests/lanes/test_fork.py::test_leaving_an_inherited_block_leaves_the_parent_in_its_turn",
     ),
     Planted(

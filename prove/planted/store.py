@@ -156,9 +156,8 @@ STORE = (
         "a forked child unlocks its parent's step",
         4,
         _STEP,
-        was="        for fd in (self._dir_fd, self._mark_fd, self._text_fd):\n            if fd >= 0:\n",
-        becomes="        for fd in (self._dir_fd, self._mark_fd, self._text_fd):\n"
-        "            if fd >= 0:\n                flock(fd, LOCK_UN)\n",
+        was="        self._held.close()\n",
+        becomes="        if self._mark_fd >= 0:\n            flock(self._mark_fd, LOCK_UN)\n        self._held.close()\n",
         test="tests/stores/test_processes.py::test_a_child_does_not_free_the_parent_s_lock",
     ),
     Planted(
