@@ -83,6 +83,12 @@ def brokers_of(*clients: Stock) -> BrokerManager:
 # --- deadlines -------------------------------------------------------------------------------------------------
 
 
+def named(error: Any) -> bool:
+    """Whether an order that may stand can be looked for, by what the error says and by what it holds."""
+    (cl_ord_id,) = error.order.cl_ord_ids
+    return cl_ord_id in str(error)
+
+
 def test_a_client_that_hangs_does_not_hold_up_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its outcome is unknown when the time is over, whenever it comes back; the others have their results."""
     monkeypatch.setattr(broker_manager, "GRACE", 0.1)
@@ -95,6 +101,7 @@ def test_a_client_that_hangs_does_not_hold_up_the_whole(monkeypatch: pytest.Monk
     assert list(found) == NAMES[:2]
     assert type(found["MASTER"].error) is OutcomeUnknown
     assert (found["MASTER"].may_have_executed, found["USER:alice"].ok) == ("unknown", True)
+    assert named(found["MASTER"].error)
 
 
 def test_what_is_left_in_the_queue_when_the_time_is_over_is_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,11 +175,12 @@ def test_a_task_that_hangs_does_not_hold_up_the_whole(
                 await asyncio.Event().wait()
 
             monkeypatch.setattr(brokers.clients["MASTER"], "run", hang)
-            return await brokers.call_all("Balance", within=1)
+            return await brokers.call_all("AddOrder", ORDER, within=1)
 
     found = asyncio.run(run())
     assert type(found["MASTER"].error) is OutcomeUnknown
     assert found["USER:alice"].ok
+    assert named(found["MASTER"].error)
 
 
 def test_a_fan_out_that_is_cancelled_is_cancelled(accounts: list[Account], server: FakeKrakenServer) -> None:

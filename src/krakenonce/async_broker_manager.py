@@ -6,11 +6,26 @@ import asyncio
 import os
 import time
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .broker import KRAKEN
 from .credentials import MASTER, Account, load_accounts
-from .fan_out import OnOutcome, Outcome, Scale, by_name, checked, chosen, exact, late, not_sent, scaled, some, tell
+from .fan_out import (
+    OnOutcome,
+    Outcome,
+    Scale,
+    by_name,
+    checked,
+    chosen,
+    exact,
+    late,
+    not_sent,
+    scaled,
+    some,
+    tell,
+    with_id,
+)
 from .global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
 from .kraken.aio import AsyncKraken
 from .kraken.async_transport import AsyncTransport
@@ -20,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
     from decimal import Decimal
     from types import TracebackType
+
+    from .kraken.sent import SentOrder
 
 __all__ = ["AsyncBrokerManager"]
 
@@ -113,11 +130,13 @@ class AsyncBrokerManager:
         on_outcome: OnOutcome = None,
     ) -> dict[str, Outcome[Any]]:
         """Make one private call for many accounts at the same time; see :meth:`BrokerManager.call_all`."""
+        sent: dict[str, SentOrder | None] = {}
 
-        async def made(client: AsyncKraken, _name: str, left: float | None) -> Any:
-            return await client.run(client.calls.private(method, params or {}), within=left)
+        async def made(client: AsyncKraken, name: str, left: float | None) -> Any:
+            fields, sent[name] = with_id(method, params or {})
+            return await client.run(client.calls.private(method, fields), within=left)
 
-        return await self._each(made, accounts, within, on_outcome)
+        return await self._each(made, accounts, within, on_outcome, sent)
 
     async def copy_order(
         self,
@@ -130,13 +149,15 @@ class AsyncBrokerManager:
     ) -> dict[str, Outcome[Any]]:
         """Place one order for many accounts at the same time; see :meth:`BrokerManager.copy_order`."""
         factors = by_name(scale, self.clients)
+        sent: dict[str, SentOrder | None] = {}
 
         async def placed(client: AsyncKraken, name: str, left: float | None) -> Any:
-            return await client.run(client.calls.private("AddOrder", scaled(order, factors, name)), within=left)
+            fields, sent[name] = with_id("AddOrder", scaled(order, factors, name))
+            return await client.run(client.calls.private("AddOrder", fields), within=left)
 
         if accounts is None:
             accounts = [name for name in self.clients if name != MASTER]
-        return await self._each(placed, accounts, within, on_outcome)
+        return await self._each(placed, accounts, within, on_outcome, sent)
 
     async def _each(
         self,
@@ -144,6 +165,7 @@ class AsyncBrokerManager:
         accounts: Iterable[str] | None,
         within: float | None,
         on_outcome: OnOutcome = None,
+        sent: Mapping[str, SentOrder | None] = MappingProxyType({}),
     ) -> dict[str, Outcome[R]]:
         clients = chosen(self.clients, accounts)
         until = None if within is None else time.monotonic() + within
@@ -158,7 +180,7 @@ class AsyncBrokerManager:
                     async with asyncio.timeout(None if left is None else left + GRACE):
                         return Outcome(name, await work(clients[name], name, left))
                 except TimeoutError as error:
-                    return late(name) if type(error) is TimeoutError else Outcome(name, error=error)
+                    return late(name, sent.get(name)) if type(error) is TimeoutError else Outcome(name, error=error)
                 except Exception as error:  # whatever it is, it must not stop the others
                     return Outcome(name, error=error)
 

@@ -5,14 +5,29 @@ from __future__ import annotations
 import logging
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .broker import KRAKEN, KrakenBroker
 from .credentials import MASTER, Account, account, load_accounts
 from .errors import ConfigError
-from .fan_out import OnOutcome, Outcome, Scale, by_name, checked, chosen, exact, late, not_sent, scaled, some, tell
+from .fan_out import (
+    OnOutcome,
+    Outcome,
+    Scale,
+    by_name,
+    checked,
+    chosen,
+    exact,
+    late,
+    not_sent,
+    scaled,
+    some,
+    tell,
+    with_id,
+)
 from .kraken.transport import Transport
 from .settings import check_nonces, check_serialization
 
@@ -23,6 +38,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from .global_manager import GlobalKrakenNonceManager
+    from .kraken.sent import SentOrder
 
 __all__ = ["BrokerManager"]
 
@@ -164,7 +180,7 @@ class BrokerManager:
             params: Its parameters, the same for all.
             accounts: Which, by name; None: all.
             within: Seconds that the whole may take; what has not been sent by then is not sent.
-            on_outcome: Called with each outcome as it comes.
+            on_outcome: Called with each outcome as it comes; after Ctrl-C with those that are missing, too.
 
         Returns:
             By account: its result, or its error. One account's error stops no other.
@@ -172,7 +188,13 @@ class BrokerManager:
         Raises:
             ConfigError: There is no such account; nothing was sent.
         """
-        return self._each(lambda broker, left: broker.call(method, params, left), accounts, within, on_outcome)
+        sent: dict[str, SentOrder | None] = {}
+
+        def made(broker: KrakenBroker, left: float | None) -> Any:
+            fields, sent[broker.account_identifier] = with_id(method, params or {})
+            return broker.call(method, fields, left)
+
+        return self._each(made, accounts, within, on_outcome, sent)
 
     def copy_order(
         self,
@@ -191,21 +213,23 @@ class BrokerManager:
             scale: What the volume is multiplied by: one factor for all, or one for each account by name; rounded
                 down to 8 decimals.
             within: Seconds that the whole may take; what has not been sent by then is not sent.
-            on_outcome: Called with each outcome as it comes.
+            on_outcome: Called with each outcome as it comes; after Ctrl-C with those that are missing, too.
 
         Returns:
             By account: Kraken's result, or its error. After one with ``may_have_executed == "unknown"`` its
             ``reconcile()`` finds out whether the order stands.
         """
         factors = by_name(scale, self.brokers)
+        sent: dict[str, SentOrder | None] = {}
 
         def placed(broker: KrakenBroker, left: float | None) -> Any:
-            fields = scaled(order, factors, broker.account_identifier)
+            name = broker.account_identifier
+            fields, sent[name] = with_id("AddOrder", scaled(order, factors, name))
             return broker.call("AddOrder", fields, left)
 
         if accounts is None:
             accounts = [broker.account_identifier for broker in self.users]
-        return self._each(placed, accounts, within, on_outcome)
+        return self._each(placed, accounts, within, on_outcome, sent)
 
     def _each(
         self,
@@ -213,6 +237,7 @@ class BrokerManager:
         accounts: Iterable[str] | None,
         within: float | None,
         on_outcome: OnOutcome = None,
+        sent: Mapping[str, SentOrder | None] = MappingProxyType({}),
     ) -> dict[str, Outcome[R]]:
         brokers = chosen(self.brokers, accounts)
         if not brokers:
@@ -230,16 +255,42 @@ class BrokerManager:
                 return Outcome(name, error=error)
 
         pool = ThreadPoolExecutor(min(THREADS, len(brokers)), thread_name_prefix="fan-out")
+        futures: dict[Future[Outcome[R]], str] = {}
         try:
-            futures: dict[Future[Outcome[R]], str] = {pool.submit(one, name): name for name in brokers}
-            try:
-                for future in as_completed(futures, None if within is None else within + GRACE):
-                    outcomes[futures[future]] = outcome = future.result()
-                    tell(on_outcome, outcome)
-            except TimeoutError:
-                for future, name in futures.items():
-                    if name not in outcomes:
-                        outcomes[name] = not_sent(name) if future.cancel() else late(name)
+            for name in brokers:
+                futures[pool.submit(one, name)] = name
+            _gather(futures, outcomes, None if within is None else within + GRACE, on_outcome, sent)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            wait(futures, GRACE)
+            for future, name in futures.items():
+                if name not in outcomes:
+                    tell(on_outcome, _interrupted(future, name, sent.get(name)))
+            raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
         return {name: outcomes[name] for name in brokers}
+
+
+def _gather(
+    futures: Mapping[Future[Outcome[R]], str],
+    outcomes: dict[str, Outcome[R]],
+    within: float | None,
+    on_outcome: OnOutcome,
+    sent: Mapping[str, SentOrder | None],
+) -> None:
+    """Put into *outcomes* what became of each, as it comes."""
+    try:
+        for future in as_completed(futures, within):
+            tell(on_outcome, future.result())
+            outcomes[futures[future]] = future.result()  # last: whoever interrupts this loses no outcome
+    except TimeoutError:
+        for future, name in futures.items():
+            if name not in outcomes:
+                outcomes[name] = not_sent(name) if future.cancel() else late(name, sent.get(name))
+
+
+def _interrupted(future: Future[Outcome[R]], name: str, order: SentOrder | None) -> Outcome[Any]:
+    if future.cancelled():
+        return not_sent(name, "Interrupted")
+    return future.result() if future.done() else late(name, order, "Interrupted")

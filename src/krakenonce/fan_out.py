@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 from .credentials import MASTER, Account, account
 from .errors import CallTimeout, ConfigError, OutcomeUnknown
 from .kraken.errors import Reading
+from .kraken.exchange import Exchange
+from .kraken.sent import SentOrder, prepared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +30,7 @@ __all__ = [
     "scaled",
     "some",
     "tell",
+    "with_id",
 ]
 
 logger = logging.getLogger("krakenonce")
@@ -153,16 +156,26 @@ def exact(balance: Mapping[str, Any]) -> dict[str, Decimal]:
         return {asset: Decimal(str(amount)) for asset, amount in balance.items()}
 
 
-def not_sent(name: str) -> Outcome[Any]:
+def not_sent(name: str, why: str = "The time given for all calls ran out") -> Outcome[Any]:
     """Return the outcome of a call that there was no time for."""
-    return Outcome(name, error=CallTimeout("The time given for all calls ran out before this one was sent."))
+    return Outcome(name, error=CallTimeout(f"{why} before this one was sent."))
 
 
-def late(name: str) -> Outcome[Any]:
-    """Return the outcome of a call that was not answered in time."""
-    return Outcome(
-        name, error=OutcomeUnknown("The time given for all calls ran out while this one was under way: ask Kraken.")
-    )
+def late(name: str, order: SentOrder | None = None, why: str = "The time given for all calls ran out") -> Outcome[Any]:
+    """Return the outcome of a call that was not answered in time, and may have placed *order*."""
+    ids = f" for its cl_ord_id {', '.join(order.cl_ord_ids)}" if order and order.cl_ord_ids else ""
+    error = OutcomeUnknown(f"{why} while this one was under way: ask Kraken{ids}.")
+    error.order = order
+    return Outcome(name, error=error)
+
+
+def with_id(method: str, params: Mapping[str, Any]) -> tuple[Mapping[str, Any], SentOrder | None]:
+    """Return what to send, and the order in it, named before it is sent: somebody may stop waiting for its answer."""
+    if method != "AddOrder":
+        return params, None
+    name = prepared(method, params).params.get("cl_ord_id")
+    fields = {**params, "cl_ord_id": name} if name else params
+    return fields, SentOrder.of(Exchange(method, fields))
 
 
 def _exact(what: str, value: object) -> Decimal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -249,7 +250,7 @@ def test_the_verdict_on_a_copy_is_never_a_guess(error: Exception, found: Any, ve
 
     if isinstance(error, KrakenError):
         error._look = look
-    assert accounts._verdict(Outcome("USER:alice", error=error)) == verdict
+    assert accounts._verdict(Outcome("USER:alice", error=error))[:2] == verdict
 
 
 def test_whoever_is_told_what_it_waits_for_loses_no_turn(capsys: pytest.CaptureFixture[str]) -> None:
@@ -301,3 +302,58 @@ def test_an_interrupted_order_names_its_id(trader: Shell, url: str, fake: FakeKr
     done = trader.end(process)
     assert done.code == 130
     assert "its cl_ord_id: mine" in one_line(f"{done.err.strip()}\n")
+
+
+@pytest.mark.parametrize("words", [("copy-order", *ORDER, "--json"), ("call-all", "AddOrder", *ORDER)], ids=" ".join)
+def test_ctrl_c_tells_at_once_what_became_of_each_order(
+    trader: Shell, url: str, fake: FakeKraken, words: tuple[str, ...]
+) -> None:
+    """Who was answered has the txid, who was not the cl_ord_id to look for, and nobody waits for the rest."""
+    fake.faults.add("AddOrder", "slow_answer", seconds=60)
+    process = trader.start(*words, "--accounts", "alice,bob", "--base-url", url)
+    while len(placed(fake)) < 2:
+        assert process.poll() is None
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    done = trader.end(process)
+    assert time.monotonic() - began < 20
+    assert done.code == 130
+    told = json.loads(done.out)
+    (slow,) = (name for name, each in told.items() if "error" in each)
+    (quick,) = (name for name, each in told.items() if "result" in each)
+    (order,) = next(each for each in fake.accounts.values() if each.name == slow).orders.values()
+    assert (told[slow]["may_have_executed"], told[slow]["cl_ord_ids"]) == ("unknown", [order.cl_ord_id])
+    assert str(order.cl_ord_id) in told[slow]["message"]
+    assert (
+        list(next(each for each in fake.accounts.values() if each.name == quick).orders)
+        == told[quick]["result"]["txid"]
+    )
+
+
+def test_ctrl_c_prints_the_table(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """The same for people."""
+    fake.faults.add("AddOrder", "slow_answer", seconds=60)
+    process = trader.start("copy-order", *ORDER, "--accounts", "alice", "--base-url", url)
+    while not placed(fake):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    done = trader.end(process)
+    assert (done.code, done.out.splitlines()[1].split()[:2]) == (130, ["USER:alice", "unknown"])
+
+
+def test_json_has_the_txid_of_an_order_that_was_looked_for(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """Placed without an answer and found by asking: a program needs its id as much as that of any other."""
+    fake.faults.add("AddOrder", "process_then_cut")
+    told = json.loads(trader.run("copy-order", *ORDER, "--json", "--accounts", "alice,bob", "--base-url", url).out)
+    ids = {each.name: list(each.orders) for each in fake.accounts.values()}
+    assert {name: (each["verdict"], each["txids"]) for name, each in told.items()} == {
+        name: ("placed", ids[name]) for name in ("USER:alice", "USER:bob")
+    }
+
+
+def test_an_order_of_call_all_without_an_answer_names_its_id(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """`call-all AddOrder` tells by which cl_ord_id each order can be found."""
+    fake.faults.add("AddOrder", "process_then_cut")
+    told = json.loads(trader.run("call-all", "AddOrder", *ORDER, "--accounts", "alice", "--base-url", url).out)
+    (order,) = next(each for each in fake.accounts.values() if each.name == "USER:alice").orders.values()
+    assert told["USER:alice"]["cl_ord_ids"] == [order.cl_ord_id]

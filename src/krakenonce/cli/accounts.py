@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Any
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
@@ -13,10 +15,11 @@ from krakenonce.cli.output import complain, to_json, write, write_table
 from krakenonce.cli.waiting import progress
 from krakenonce.credentials import MASTER, account, load_accounts
 from krakenonce.errors import KrakenError, KrakenonceError
+from krakenonce.fan_out import late
 from krakenonce.kraken.methods import PUBLIC
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from krakenonce.broker_manager import BrokerManager
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from krakenonce.fan_out import Outcome
 
 __all__ = ["call_all", "copy_order", "show_balances"]
+
+_NOT_REACHED = "it did not reach Kraken"
 
 accounts_option = click.option(
     "--accounts",
@@ -88,8 +93,15 @@ def call_all(
     params = params_of(parameters)
     chosen = _chosen(load_accounts(os.environ, credentials), accounts)
     with _brokers(chosen, state, base_url) as (brokers, told):
-        outcomes = brokers.call_all(method, params, within=within, on_outcome=told)
-    _print_json(outcomes)
+        names = [each.name for each in chosen]
+        outcomes, stopped = _gathered(
+            names, told, lambda note: brokers.call_all(method, params, within=within, on_outcome=note)
+        )
+        write(to_json({name: _as_dict(outcomes[name]) for name in names}))
+        if stopped:
+            raise KeyboardInterrupt
+    if not all(outcome.ok for outcome in outcomes.values()):
+        raise click.exceptions.Exit(1)
 
 
 @click.command("copy-order")
@@ -135,15 +147,19 @@ def copy_order(
     scale = _scale(scales, chosen)
     with _brokers(chosen, state, base_url) as (brokers, told):
         names = [each.name for each in chosen]
-        outcomes = brokers.copy_order(order, names, scale, within=within, on_outcome=told)
-        verdicts = {name: _verdict(outcome) for name, outcome in outcomes.items()}
-    if as_json:
-        write(
-            to_json({name: {**_as_dict(outcomes[name]), "verdict": verdict} for name, (verdict, _) in verdicts.items()})
+        outcomes, stopped = _gathered(
+            names, told, lambda note: brokers.copy_order(order, names, scale, within=within, on_outcome=note)
         )
-    else:
-        write_table(("account", "order", "details"), [(name, *told) for name, told in verdicts.items()])
-    if not all(verdict in ("placed", "valid") for verdict, _ in verdicts.values()):
+        verdicts = {name: _verdict(outcomes[name], ask=not stopped) for name in names}
+        if as_json:
+            found = {name: {"verdict": each.word, "txids": each.txids} for name, each in verdicts.items()}
+            write(to_json({name: {**_as_dict(outcomes[name]), **found[name]} for name in names}))
+        else:
+            rows = [(name, each.word, each.details) for name, each in verdicts.items()]
+            write_table(("account", "order", "details"), rows)
+        if stopped:
+            raise KeyboardInterrupt
+    if not all(each.word in ("placed", "valid") for each in verdicts.values()):
         raise click.exceptions.Exit(1)
 
 
@@ -159,9 +175,38 @@ def _brokers(
     with (
         NonceManager(state) as manager,
         BrokerManager(accounts, nonces=GlobalKrakenNonceManager(manager), base_url=base_url) as brokers,
-        progress("accounts", len(accounts)) as told,
     ):
-        yield brokers, told
+        try:
+            with progress("accounts", len(accounts)) as told:
+                yield brokers, told
+        except KeyboardInterrupt:
+            _leave()
+
+
+def _gathered(
+    names: Iterable[str],
+    told: Callable[[object], None],
+    calls: Callable[[Callable[[Outcome[Any]], None]], Mapping[str, Outcome[Any]]],
+) -> tuple[Mapping[str, Outcome[Any]], bool]:
+    """Make the calls; return what became of each, and whether Ctrl-C stopped them."""
+    outcomes: dict[str, Outcome[Any]] = {}
+
+    def note(outcome: Outcome[Any]) -> None:
+        outcomes[outcome.account] = outcome
+        told(outcome)
+
+    try:
+        return calls(note), False
+    except KeyboardInterrupt:
+        return {name: outcomes.get(name) or late(name, why="Interrupted") for name in names}, True
+
+
+def _leave() -> NoReturn:
+    """Exit at once: the interpreter would wait for the answers under way. The kernel gives back what they hold."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, AttributeError, ValueError):
+            stream.flush()
+    os._exit(128 + signal.SIGINT)
 
 
 def _chosen(there: Mapping[str, Account], names: str | None) -> list[Account]:
@@ -184,22 +229,33 @@ def _scale(words: tuple[str, ...], accounts: list[Account]) -> str | dict[str, s
     return scale
 
 
-def _verdict(outcome: Outcome[Any]) -> tuple[str, str]:
-    """What became of one account's order, in a word, and details; Kraken is asked if that is not known."""
+class _Verdict(NamedTuple):
+    """What became of one account's order, in a word, with details, and the ids that Kraken gave it."""
+
+    word: str
+    details: str
+    txids: Sequence[str] = ()
+
+
+def _verdict(outcome: Outcome[Any], *, ask: bool = True) -> _Verdict:
+    """Say what became of one account's order; Kraken is asked if that is not known, and if *ask*."""
     if outcome.error is None:
         result = outcome.get()
         order, txids = result["descr"]["order"], result.get("txid")
-        return ("placed", f"{', '.join(txids)} {order}") if txids else ("valid", order)
+        return _Verdict("placed", f"{', '.join(txids)} {order}", txids) if txids else _Verdict("valid", order)
     if outcome.may_have_executed == "no":
-        return "not placed", _message(outcome.error)
+        return _Verdict("not placed", _message(outcome.error))
+    if not ask:
+        return _Verdict("unknown", _message(outcome.error))
     try:
         complain(f"{outcome.account}: no answer, asking Kraken whether the order stands")
         found = outcome.error.reconcile() if isinstance(outcome.error, KrakenError) else None
     except KrakenonceError as error:
-        return "unknown", _message(error)
+        return _Verdict("unknown", _message(error))
     if found is None or found.stands is None:
-        return "unknown", _message(outcome.error)
-    return ("placed", ", ".join(found.orders)) if found.stands else ("not placed", "it did not reach Kraken")
+        return _Verdict("unknown", _message(outcome.error))
+    txids = list(found.orders)
+    return _Verdict("placed", ", ".join(txids), txids) if found.stands else _Verdict("not placed", _NOT_REACHED)
 
 
 def _message(error: BaseException) -> str:
@@ -209,14 +265,10 @@ def _message(error: BaseException) -> str:
 def _as_dict(outcome: Outcome[Any]) -> dict[str, Any]:
     if outcome.error is None:
         return {"result": outcome.result}
+    order = getattr(outcome.error, "order", None)
     return {
         "error": type(outcome.error).__name__,
         "message": _message(outcome.error),
         "may_have_executed": outcome.may_have_executed,
+        **({} if order is None else {"cl_ord_ids": list(order.cl_ord_ids)}),  # by which it can be looked for
     }
-
-
-def _print_json(outcomes: Mapping[str, Outcome[Any]]) -> None:
-    write(to_json({name: _as_dict(outcome) for name, outcome in outcomes.items()}))
-    if not all(outcome.ok for outcome in outcomes.values()):
-        raise click.exceptions.Exit(1)
