@@ -16,6 +16,7 @@ import pytest
 import requests
 import trustme
 
+from krakenonce.cli import main
 from krakenonce.gateway.server import _unix_socket
 from krakenonce.kraken.wire import FORM, decode_secret, sign
 
@@ -160,6 +161,14 @@ def test_what_it_cannot_start_with_is_told_in_one_line(processes: Processes, tmp
         assert "cannot listen" in refuses(processes, f"127.0.0.1:{taken.getsockname()[1]}")
     assert "cannot listen" in refuses(processes, f"unix:{tmp_path / 'missing' / 'gw.sock'}")
     assert "cannot listen" in refuses(processes, f"unix:{tmp_path / ('long' * 40)}")
+    assert "is not like https" in refuses(processes, "127.0.0.1:0", "--base-url", "http://127.0.0.1:99999")
+
+
+@pytest.mark.parametrize("patience", ["nan", "inf", "0"])
+def test_a_patience_that_is_no_number_of_seconds_is_told(patience: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wait must come to an end, and must begin."""
+    assert main(["gateway", "run", "--listen", "0.0.0.0:0", "--patience", patience]) == 2
+    assert "'--patience'" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.fixture
@@ -207,6 +216,14 @@ def test_certificates_that_cannot_be_used_are_told_in_one_line(
     assert "give both --tls-cert and --tls-key" in refuses(processes, "127.0.0.1:0", "--tls-cert", cert)
     assert "No such file" in refuses(processes, "127.0.0.1:0", "--tls-cert", cert, "--tls-key", f"{key}x")
     assert "mismatch" in refuses(processes, "127.0.0.1:0", "--tls-cert", root, "--tls-key", key)
+
+
+def test_a_name_that_no_host_can_have_is_told_in_one_line(
+    processes: Processes, certificate: tuple[Path, Path, Path]
+) -> None:
+    """As one that nobody has."""
+    cert, key, _ = map(str, certificate)
+    assert "cannot listen on a..b:0" in refuses(processes, "a..b:0", "--tls-cert", cert, "--tls-key", key)
 
 
 def test_an_address_that_cannot_be_bound_leaves_no_socket_open(tmp_path: Path) -> None:

@@ -176,7 +176,8 @@ def host_of(base_url: str) -> str:
     """Return the host in a base URL, for messages. Raises ConfigError if it is not an http or https address."""
     try:
         address = urlsplit(base_url)
-        host = address.hostname if address.scheme in ("http", "https") else None
+        fits = address.scheme in ("http", "https") and address.port != 0 and re.fullmatch(r"[^\s?#]+", base_url)
+        host = address.hostname if fits else None
     except ValueError:
         host = None
     if not host:
