@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import http.client
 import json
 import signal
 import socket
 import stat
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ import requests
 import trustme
 
 from krakenonce.cli import main
+from krakenonce.errors import ConfigError
 from krakenonce.gateway.server import _unix_socket
 from krakenonce.kraken.wire import FORM, decode_secret, sign
 
@@ -231,6 +234,32 @@ def test_an_address_that_cannot_be_bound_leaves_no_socket_open(tmp_path: Path) -
     with pytest.raises(OSError, match="too long"):
         _unix_socket(tmp_path / ("long" * 40))
     gc.collect()
+
+
+def test_a_socket_of_somebody_else_s_is_left_alone(tmp_path: Path) -> None:
+    """Only one that refuses connections is dead; one of another kind cannot be connected to, and lives."""
+    path = tmp_path / "log"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(path))
+        with pytest.raises(OSError, match="rotocol"):
+            _unix_socket(path)
+        assert stat.S_ISSOCK(path.stat().st_mode)
+
+
+def test_a_gateway_that_does_not_come_to_accept_is_not_waited_for(tmp_path: Path) -> None:
+    """A socket with as many connections before it as it takes is one in use."""
+    path = tmp_path / "gw.sock"
+    with socket.socket(socket.AF_UNIX) as other, contextlib.ExitStack() as clients:
+        other.bind(str(path))
+        other.listen(0)
+        for _ in range(3):
+            client = clients.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            client.connect_ex(str(path))
+        if sys.platform != "linux":
+            pytest.skip("elsewhere a full socket refuses connections, as a dead one does")
+        with pytest.raises(ConfigError, match="another gateway listens"):
+            _unix_socket(path)
 
 
 def test_systemd_is_told_when_it_is_ready_and_when_it_stops(processes: Processes, tmp_path: Path) -> None:

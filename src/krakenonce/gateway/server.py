@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -206,8 +207,12 @@ def _unix_socket(path: Path) -> socket.socket:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise ConfigError(f"{path} is there and is no socket: choose another --listen")
         with socket.socket(socket.AF_UNIX) as probe:
-            if probe.connect_ex(os.fspath(path)) == 0:
-                raise ConfigError(f"another gateway listens on {path}")
+            probe.setblocking(False)
+            told = probe.connect_ex(os.fspath(path))
+        if told in (0, errno.EAGAIN):
+            raise ConfigError(f"another gateway listens on {path}")
+        if told != errno.ECONNREFUSED:
+            raise OSError(told, os.strerror(told))
         os.unlink(path)  # left by one that was killed
     listener = socket.socket(socket.AF_UNIX)
     before = os.umask(0o177)
