@@ -303,6 +303,20 @@ def test_a_connection_that_rests_for_too_long_is_closed(clock: Clock, gateway: R
                 pass
 
 
+def test_a_client_that_asks_first_is_told_to_go_on(gateway: RunningGateway, pair: LocalKey) -> None:
+    """As curl does before a large body; else it would wait for nothing, for a second or for ever."""
+    whole = request(pair, "/0/private/Balance", b"nonce=1")
+    head, _, body = whole.partition(b"\r\n\r\n")
+    with raw(gateway.url) as client:
+        client.settimeout(5)
+        client.sendall(head + b"\r\nExpect: 100-continue\r\n\r\n")
+        assert client.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(body)
+        assert client.recv(12) == b"HTTP/1.1 200"
+    too_large = request(pair, "/0/private/Balance", b"", b"Content-Length: 300000", b"Expect: 100-continue")
+    assert status_of(gateway.url, too_large) == 413
+
+
 def test_chunks_that_are_none_bring_no_traceback(
     gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,7 +12,7 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from krakenonce.errors import ConfigError
@@ -180,6 +180,8 @@ class GatewayServer:
     async def _body(request: web.BaseRequest) -> bytes | None:
         if (request.content_length or 0) > LARGEST_BODY:
             return None
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11:
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = bytearray()
         try:
             async for chunk in request.content.iter_any():
