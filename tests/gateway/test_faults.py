@@ -333,6 +333,21 @@ def test_chunks_that_are_none_bring_no_traceback(
     assert len(fake.arrivals) == 1
 
 
+def test_a_body_that_is_not_packed_as_it_says_is_not_logged(
+    gateway: RunningGateway, pair: LocalKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Any stranger could fill the log with it."""
+    with raw(gateway.url) as client:
+        client.sendall(request(pair, "/0/private/Balance", b"", b"Content-Length: 7", b"Content-Encoding: gzip"))
+        client.sendall(b"nonce=1")
+        answer = b""
+        while more := client.recv(1000):
+            answer += more
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"EAPI:Invalid nonce" in answer
+    assert caplog.records == []
+
+
 def test_bytes_that_are_no_http_are_not_logged(
     gateway: RunningGateway, pair: LocalKey, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -34,6 +34,7 @@ LARGEST_HEADER = 8 * 1024  # bytes, of one header and of the request line
 SLOWEST = 10.0  # seconds that a request may take to arrive, on a connection that has brought none yet from its opening
 KEPT_ALIVE = 75.0  # seconds that a connection may rest between two requests
 DRAIN = 35.0  # seconds at most for what was sent to come back when the gateway stops
+_NO_HTTP = (HttpProcessingError, web.RequestPayloadError)
 
 
 class GatewayServer:
@@ -188,7 +189,7 @@ class GatewayServer:
                 body += chunk
                 if len(body) > LARGEST_BODY:
                     return None
-        except (HttpProcessingError, web.RequestPayloadError):
+        except _NO_HTTP:
             return b""  # chunks that are none: signed by nobody, and so refused
         return bytes(body)
 
@@ -201,7 +202,7 @@ def _http_logger() -> logging.Logger:
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+    return not (record.exc_info and isinstance(record.exc_info[1], _NO_HTTP))
 
 
 def _unix_socket(path: Path) -> socket.socket:
