@@ -174,6 +174,16 @@ def test_nothing_but_the_nonce_is_changed(
     assert (seen.path, seen.headers["Content-Type"]) == (f"/0/private/{path}", content_type)
 
 
+def test_a_body_without_a_content_type_comes_as_the_form_it_was_read_as(
+    gateway: RunningGateway, fake: WatchedKraken, pair: LocalKey
+) -> None:
+    """An empty header would leave it to Kraken what to make of it."""
+    path, body = "/0/private/Balance", b"nonce=1"
+    headers = {name: text for name, text in signed(pair, path, 1, body).items() if name != "Content-Type"}
+    assert fetch(gateway.url, "POST", path, body, headers).errors == []
+    assert fake.seen[0].headers["Content-Type"] == FORM
+
+
 def test_a_nonce_that_was_text_in_json_stays_text(gateway: RunningGateway, fake: WatchedKraken, pair: LocalKey) -> None:
     """The quotes stay, for parsers that would round the number."""
     body = b'{"nonce":"12"}'

@@ -14,7 +14,7 @@ from krakenonce.gateway.key_queue import KeyQueue
 from krakenonce.kraken.calling import LOCKOUT
 from krakenonce.kraken.exchange import Key, Request
 from krakenonce.kraken.limits import TIERS
-from krakenonce.kraken.wire import sign
+from krakenonce.kraken.wire import FORM, sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -141,7 +141,7 @@ class KrakenKey:
         headers = {
             "API-Key": self.account.key,
             "API-Sign": sign(path, nonce, sent, self._key.secret()),
-            "Content-Type": content_type,
+            "Content-Type": content_type or FORM,
             "User-Agent": "krakenonce-gateway",
         }
         begun = time.monotonic()
