@@ -124,18 +124,16 @@ class KrakenKey:
 
         Args:
             path: The path with its query string, as the client sent it.
-            body: The client's body; its nonce is replaced, and nothing else.
+            body: The client's body, which has one nonce; it is replaced, and nothing else.
             content_type: The client's header.
 
         Raises:
-            ConfigError: The body has no nonce, or two.
             LockedOut: The key has been closed meanwhile; nothing was sent.
             NonceError: No number to be had; nothing was sent.
             RequestNotSent: No connection; nothing was sent.
             OutcomeUnknown: Sent, but no answer came.
         """
         _refuse_if(self.locked_out())  # by a call that was before this one in the queue
-        with_nonce(body, content_type, 0)  # no number for what cannot be sent
         nonce = self.take_nonce()
         sent = with_nonce(body, content_type, nonce)
         headers = {
