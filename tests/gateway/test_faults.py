@@ -8,6 +8,7 @@ import json
 import logging
 import resource
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -375,6 +376,24 @@ def test_those_who_wait_for_one_key_do_not_wait_for_another_key_s_call_at_a_stop
         stopping = pool.submit(gateway.stop)
         assert waits.result().errors == ["EService:Unavailable"]
         assert not stopping.done()
+
+
+def test_those_who_wait_for_kraken_s_limits_do_not_hold_up_a_stop(
+    master: FakeAccount, server: FakeKrakenServer, fake: WatchedKraken, tmp_path: Path
+) -> None:
+    """They are told at once that nothing was sent, though their time would come half a minute later."""
+    account = Account("MASTER", master.key, master.secret, "starter")
+    with RunningGateway(server.url, [account], tmp_path) as gateway, ThreadPoolExecutor(20) as pool:
+        pair = gateway.add("bot")
+        calls = [pool.submit(call, gateway.url, pair, "Balance") for _ in range(20)]
+        until(lambda: sum(each.done() for each in calls) >= 14)
+        begun = time.monotonic()
+        gateway.stop()
+        assert time.monotonic() - begun < 5
+        told = [each.result() for each in calls]
+    refused = [got for got in told if got.errors == ["EService:Unavailable"]]
+    assert len(refused) == 20 - len(fake.arrivals) > 0
+    assert {got.headers["X-Krakenonce-Executed"] for got in refused} == {"no"}
 
 
 def test_large_bodies_and_headers_are_refused(gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken) -> None:

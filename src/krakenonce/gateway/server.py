@@ -100,7 +100,7 @@ class GatewayServer:
             await site.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN):
-                await asyncio.gather(*(key.queue.close() for key in self._gateway.keys.values()))
+                await asyncio.gather(*(key.close() for key in self._gateway.keys.values()))
                 if self._busy:
                     self._all_answered.clear()
                     await self._all_answered.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from collections import Counter
@@ -81,6 +82,7 @@ class KrakenKey:
         self._patience = patience
         self._timeout = timeout
         self._scope: str | None = None
+        self._closed = asyncio.Event()
         self.refused: Counter[str] = Counter()  # by Kraken, by reason
 
     @property
@@ -106,7 +108,7 @@ class KrakenKey:
         return self._limiter.book(self.account.key, None, "", {}, 0.0).locked_out
 
     async def room(self, method: str, params: Mapping[str, str]) -> None:
-        """Wait until Kraken's limits have room for this call.
+        """Wait until Kraken's limits have room for this call, or the key is closed.
 
         Raises:
             LockedOut: The key is closed.
@@ -117,7 +119,14 @@ class KrakenKey:
         if booking.wait > self._patience:
             raise RateLimited(f"Kraken's rate limit has room again in {booking.wait:.1f} s")
         if booking.wait > 0:
-            await asyncio.sleep(booking.wait)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(booking.wait):
+                    await self._closed.wait()
+
+    async def close(self) -> None:
+        """Let nobody wait any more, for limits or for the turn; the call that has the turn comes to its end."""
+        self._closed.set()
+        await self.queue.close()
 
     async def forward(self, path: str, body: bytes, content_type: str) -> Forwarded:
         """Send a call with the next number, once. To be called in the turn.
