@@ -8,6 +8,7 @@ import json
 import logging
 import resource
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -303,6 +304,20 @@ def test_a_connection_that_rests_for_too_long_is_closed(clock: Clock, gateway: R
                 pass
 
 
+def test_a_client_that_asks_first_is_told_to_go_on(gateway: RunningGateway, pair: LocalKey) -> None:
+    """As curl does before a large body; else it would wait for nothing, for a second or for ever."""
+    whole = request(pair, "/0/private/Balance", b"nonce=1")
+    head, _, body = whole.partition(b"\r\n\r\n")
+    with raw(gateway.url) as client:
+        client.settimeout(5)
+        client.sendall(head + b"\r\nExpect: 100-continue\r\n\r\n")
+        assert client.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(body)
+        assert client.recv(12) == b"HTTP/1.1 200"
+    too_large = request(pair, "/0/private/Balance", b"", b"Content-Length: 300000", b"Expect: 100-continue")
+    assert status_of(gateway.url, too_large) == 413
+
+
 def test_chunks_that_are_none_bring_no_traceback(
     gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -317,6 +332,21 @@ def test_chunks_that_are_none_bring_no_traceback(
     assert call(gateway.url, pair, "Balance").errors == []
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
     assert len(fake.arrivals) == 1
+
+
+def test_a_body_that_is_not_packed_as_it_says_is_not_logged(
+    gateway: RunningGateway, pair: LocalKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Any stranger could fill the log with it."""
+    with raw(gateway.url) as client:
+        client.sendall(request(pair, "/0/private/Balance", b"", b"Content-Length: 7", b"Content-Encoding: gzip"))
+        client.sendall(b"nonce=1")
+        answer = b""
+        while more := client.recv(1000):
+            answer += more
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"EAPI:Invalid nonce" in answer
+    assert caplog.records == []
 
 
 def test_bytes_that_are_no_http_are_not_logged(
@@ -346,6 +376,24 @@ def test_those_who_wait_for_one_key_do_not_wait_for_another_key_s_call_at_a_stop
         stopping = pool.submit(gateway.stop)
         assert waits.result().errors == ["EService:Unavailable"]
         assert not stopping.done()
+
+
+def test_those_who_wait_for_kraken_s_limits_do_not_hold_up_a_stop(
+    master: FakeAccount, server: FakeKrakenServer, fake: WatchedKraken, tmp_path: Path
+) -> None:
+    """They are told at once that nothing was sent, though their time would come half a minute later."""
+    account = Account("MASTER", master.key, master.secret, "starter")
+    with RunningGateway(server.url, [account], tmp_path) as gateway, ThreadPoolExecutor(20) as pool:
+        pair = gateway.add("bot")
+        calls = [pool.submit(call, gateway.url, pair, "Balance") for _ in range(20)]
+        until(lambda: sum(each.done() for each in calls) >= 14)
+        begun = time.monotonic()
+        gateway.stop()
+        assert time.monotonic() - begun < 5
+        told = [each.result() for each in calls]
+    refused = [got for got in told if got.errors == ["EService:Unavailable"]]
+    assert len(refused) == 20 - len(fake.arrivals) > 0
+    assert {got.headers["X-Krakenonce-Executed"] for got in refused} == {"no"}
 
 
 def test_large_bodies_and_headers_are_refused(gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken) -> None:

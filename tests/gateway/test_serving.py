@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import http.client
 import json
 import signal
 import socket
 import stat
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,8 @@ import pytest
 import requests
 import trustme
 
+from krakenonce.cli import main
+from krakenonce.errors import ConfigError
 from krakenonce.gateway.server import _unix_socket
 from krakenonce.kraken.wire import FORM, decode_secret, sign
 
@@ -160,6 +164,14 @@ def test_what_it_cannot_start_with_is_told_in_one_line(processes: Processes, tmp
         assert "cannot listen" in refuses(processes, f"127.0.0.1:{taken.getsockname()[1]}")
     assert "cannot listen" in refuses(processes, f"unix:{tmp_path / 'missing' / 'gw.sock'}")
     assert "cannot listen" in refuses(processes, f"unix:{tmp_path / ('long' * 40)}")
+    assert "is not like https" in refuses(processes, "127.0.0.1:0", "--base-url", "http://127.0.0.1:99999")
+
+
+@pytest.mark.parametrize("patience", ["nan", "inf", "0"])
+def test_a_patience_that_is_no_number_of_seconds_is_told(patience: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wait must come to an end, and must begin."""
+    assert main(["gateway", "run", "--listen", "0.0.0.0:0", "--patience", patience]) == 2
+    assert "'--patience'" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.fixture
@@ -209,11 +221,45 @@ def test_certificates_that_cannot_be_used_are_told_in_one_line(
     assert "mismatch" in refuses(processes, "127.0.0.1:0", "--tls-cert", root, "--tls-key", key)
 
 
+def test_a_name_that_no_host_can_have_is_told_in_one_line(
+    processes: Processes, certificate: tuple[Path, Path, Path]
+) -> None:
+    """As one that nobody has."""
+    cert, key, _ = map(str, certificate)
+    assert "cannot listen on a..b:0" in refuses(processes, "a..b:0", "--tls-cert", cert, "--tls-key", key)
+
+
 def test_an_address_that_cannot_be_bound_leaves_no_socket_open(tmp_path: Path) -> None:
     """The garbage collector finds nothing that nobody has closed; a warning of its would be an error here."""
     with pytest.raises(OSError, match="too long"):
         _unix_socket(tmp_path / ("long" * 40))
     gc.collect()
+
+
+def test_a_socket_of_somebody_else_s_is_left_alone(tmp_path: Path) -> None:
+    """Only one that refuses connections is dead; one of another kind cannot be connected to, and lives."""
+    path = tmp_path / "log"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(path))
+        with pytest.raises(OSError, match="rotocol"):
+            _unix_socket(path)
+        assert stat.S_ISSOCK(path.stat().st_mode)
+
+
+def test_a_gateway_that_does_not_come_to_accept_is_not_waited_for(tmp_path: Path) -> None:
+    """A socket with as many connections before it as it takes is one in use."""
+    path = tmp_path / "gw.sock"
+    with socket.socket(socket.AF_UNIX) as other, contextlib.ExitStack() as clients:
+        other.bind(str(path))
+        other.listen(0)
+        for _ in range(3):
+            client = clients.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            client.connect_ex(str(path))
+        if sys.platform != "linux":
+            pytest.skip("elsewhere a full socket refuses connections, as a dead one does")
+        with pytest.raises(ConfigError, match="another gateway listens"):
+            _unix_socket(path)
 
 
 def test_systemd_is_told_when_it_is_ready_and_when_it_stops(processes: Processes, tmp_path: Path) -> None:

@@ -167,9 +167,12 @@ def test_repr_shows_no_credentials() -> None:
         assert KEY[:12] not in repr(kraken)
 
 
-@pytest.mark.parametrize("url", ["", "api.kraken.com", "ftp://api.kraken.com", "https://"])
+NONE = ["", "api.kraken.com", "ftp://api.kraken.com", "https://", "http://a:99999", "http://a:b", "http://a:0"]
+
+
+@pytest.mark.parametrize("url", [*NONE, "http://a b", "http://a ", "http://a?", "http://a/#b"])
 def test_a_base_url_must_be_one(url: str) -> None:
-    """Only http and https addresses with a host are taken."""
+    """Only http and https addresses with a host and a port that can be, and nothing behind that a path would follow."""
     with pytest.raises(ConfigError, match=r"https://api\.kraken\.com"):
         Kraken(base_url=url)
 

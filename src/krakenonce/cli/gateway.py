@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from krakenonce.gateway.local_keys import LocalKey, LocalKeys
 
 __all__ = ["gateway"]
+
+
+def _seconds(_context: click.Context, _option: click.Parameter, value: float) -> float:
+    if not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no number of seconds.")
+    return value
+
 
 name_option = click.option("--name", required=True, metavar="NAME", help="What the local key is called.")
 
@@ -49,6 +57,7 @@ def gateway() -> None:
     type=click.FloatRange(min=0, min_open=True),
     default=30.0,
     show_default=True,
+    callback=_seconds,
     metavar="SECONDS",
     help="How long a call may wait for its turn.",
 )

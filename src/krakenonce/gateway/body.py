@@ -9,10 +9,15 @@ from urllib.parse import unquote_plus
 from krakenonce.errors import ConfigError
 from krakenonce.kraken.wire import is_json
 
-__all__ = ["with_nonce"]
+__all__ = ["has_one_nonce", "with_nonce"]
 
 _DECODER = JSONDecoder(parse_int=str)  # numbers are passed over, however long
 _BLANKS = " \t\n\r"
+
+
+def has_one_nonce(body: bytes, content_type: str) -> bool:
+    """Return whether :func:`with_nonce` can do its work; a reader that takes the last of two would not see it."""
+    return _replaced(body, content_type, 0) is not None
 
 
 def with_nonce(body: bytes, content_type: str, nonce: int) -> bytes:
@@ -26,10 +31,14 @@ def with_nonce(body: bytes, content_type: str, nonce: int) -> bytes:
     Raises:
         ConfigError: There is no nonce, there are two, or the body is not what the content type says.
     """
-    replaced = _in_json(body, nonce) if is_json(content_type) else _in_form(body, nonce)
+    replaced = _replaced(body, content_type, nonce)
     if replaced is None:
         raise ConfigError("the body must have exactly one nonce")
     return replaced
+
+
+def _replaced(body: bytes, content_type: str, nonce: int) -> bytes | None:
+    return _in_json(body, nonce) if is_json(content_type) else _in_form(body, nonce)
 
 
 def _in_form(body: bytes, nonce: int) -> bytes | None:

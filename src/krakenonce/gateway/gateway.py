@@ -16,6 +16,7 @@ from krakenonce.errors import (
     RateLimited,
     RequestNotSent,
 )
+from krakenonce.gateway.body import has_one_nonce
 from krakenonce.gateway.groups import groups_of
 from krakenonce.gateway.key_queue import Closed, Full, TooLong
 from krakenonce.gateway.replies import JSON, Reply, refusal, unknown
@@ -102,7 +103,7 @@ class Gateway:
         if local is None:
             return None, refusal("invalid key", "EAPI:Invalid key", "this is no key of the gateway's")
         nonce = nonce_of(body, content_type)
-        if nonce is None:
+        if nonce is None or not has_one_nonce(body, content_type):
             return local, refusal("no nonce", "EAPI:Invalid nonce", "the body must have exactly one nonce, of digits")
         if not verify(path, body, content_type, decode_secret(local.secret), headers.get("API-Sign", "")):
             return local, refusal("invalid signature", "EAPI:Invalid signature", "signed with another secret")

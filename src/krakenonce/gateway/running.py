@@ -136,8 +136,10 @@ async def _listen(server: GatewayServer, settings: Settings) -> str:
         )
     try:
         port_taken = await server.start(host, int(port), tls)
-    except OSError as error:
-        raise ConfigError(f"cannot listen on {settings.listen} ({error.strerror or error})") from error
+    except (OSError, UnicodeError) as error:  # the latter for what can be no host's name
+        raise ConfigError(
+            f"cannot listen on {settings.listen} ({getattr(error, 'strerror', None) or error})"
+        ) from error
     shown = f"[{host}]" if ":" in host else host
     return f"{'https' if tls else 'http'}://{shown}:{port_taken}"
 

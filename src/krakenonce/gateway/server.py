@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -11,7 +12,7 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from krakenonce.errors import ConfigError
@@ -33,6 +34,7 @@ LARGEST_HEADER = 8 * 1024  # bytes, of one header and of the request line
 SLOWEST = 10.0  # seconds that a request may take to arrive, on a connection that has brought none yet from its opening
 KEPT_ALIVE = 75.0  # seconds that a connection may rest between two requests
 DRAIN = 35.0  # seconds at most for what was sent to come back when the gateway stops
+_NO_HTTP = (HttpProcessingError, web.RequestPayloadError)
 
 
 class GatewayServer:
@@ -98,7 +100,7 @@ class GatewayServer:
             await site.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN):
-                await asyncio.gather(*(key.queue.close() for key in self._gateway.keys.values()))
+                await asyncio.gather(*(key.close() for key in self._gateway.keys.values()))
                 if self._busy:
                     self._all_answered.clear()
                     await self._all_answered.wait()
@@ -179,13 +181,15 @@ class GatewayServer:
     async def _body(request: web.BaseRequest) -> bytes | None:
         if (request.content_length or 0) > LARGEST_BODY:
             return None
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11:
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = bytearray()
         try:
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > LARGEST_BODY:
                     return None
-        except (HttpProcessingError, web.RequestPayloadError):
+        except _NO_HTTP:
             return b""  # chunks that are none: signed by nobody, and so refused
         return bytes(body)
 
@@ -198,7 +202,7 @@ def _http_logger() -> logging.Logger:
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+    return not (record.exc_info and isinstance(record.exc_info[1], _NO_HTTP))
 
 
 def _unix_socket(path: Path) -> socket.socket:
@@ -206,8 +210,12 @@ def _unix_socket(path: Path) -> socket.socket:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise ConfigError(f"{path} is there and is no socket: choose another --listen")
         with socket.socket(socket.AF_UNIX) as probe:
-            if probe.connect_ex(os.fspath(path)) == 0:
-                raise ConfigError(f"another gateway listens on {path}")
+            probe.setblocking(False)
+            told = probe.connect_ex(os.fspath(path))
+        if told in (0, errno.EAGAIN):
+            raise ConfigError(f"another gateway listens on {path}")
+        if told != errno.ECONNREFUSED:
+            raise OSError(told, os.strerror(told))
         os.unlink(path)  # left by one that was killed
     listener = socket.socket(socket.AF_UNIX)
     before = os.umask(0o177)

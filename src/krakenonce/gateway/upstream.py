@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from collections import Counter
@@ -14,7 +15,7 @@ from krakenonce.gateway.key_queue import KeyQueue
 from krakenonce.kraken.calling import LOCKOUT
 from krakenonce.kraken.exchange import Key, Request
 from krakenonce.kraken.limits import TIERS
-from krakenonce.kraken.wire import sign
+from krakenonce.kraken.wire import FORM, sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -81,6 +82,7 @@ class KrakenKey:
         self._patience = patience
         self._timeout = timeout
         self._scope: str | None = None
+        self._closed = asyncio.Event()
         self.refused: Counter[str] = Counter()  # by Kraken, by reason
 
     @property
@@ -106,7 +108,7 @@ class KrakenKey:
         return self._limiter.book(self.account.key, None, "", {}, 0.0).locked_out
 
     async def room(self, method: str, params: Mapping[str, str]) -> None:
-        """Wait until Kraken's limits have room for this call.
+        """Wait until Kraken's limits have room for this call, or the key is closed.
 
         Raises:
             LockedOut: The key is closed.
@@ -117,31 +119,36 @@ class KrakenKey:
         if booking.wait > self._patience:
             raise RateLimited(f"Kraken's rate limit has room again in {booking.wait:.1f} s")
         if booking.wait > 0:
-            await asyncio.sleep(booking.wait)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(booking.wait):
+                    await self._closed.wait()
+
+    async def close(self) -> None:
+        """Let nobody wait any more, for limits or for the turn; the call that has the turn comes to its end."""
+        self._closed.set()
+        await self.queue.close()
 
     async def forward(self, path: str, body: bytes, content_type: str) -> Forwarded:
         """Send a call with the next number, once. To be called in the turn.
 
         Args:
             path: The path with its query string, as the client sent it.
-            body: The client's body; its nonce is replaced, and nothing else.
+            body: The client's body, which has one nonce; it is replaced, and nothing else.
             content_type: The client's header.
 
         Raises:
-            ConfigError: The body has no nonce, or two.
             LockedOut: The key has been closed meanwhile; nothing was sent.
             NonceError: No number to be had; nothing was sent.
             RequestNotSent: No connection; nothing was sent.
             OutcomeUnknown: Sent, but no answer came.
         """
         _refuse_if(self.locked_out())  # by a call that was before this one in the queue
-        with_nonce(body, content_type, 0)  # no number for what cannot be sent
         nonce = self.take_nonce()
         sent = with_nonce(body, content_type, nonce)
         headers = {
             "API-Key": self.account.key,
             "API-Sign": sign(path, nonce, sent, self._key.secret()),
-            "Content-Type": content_type,
+            "Content-Type": content_type or FORM,
             "User-Agent": "krakenonce-gateway",
         }
         begun = time.monotonic()

@@ -182,8 +182,8 @@ def host_of(base_url: object) -> str:
         )
     try:
         address = urlsplit(url)
-        fine = address.hostname and (address.port is None or address.port > 0)  # the port may be no number
-        fine = fine and address.scheme in ("http", "https") and not address.query and not address.fragment
+        fine = address.hostname and address.scheme in ("http", "https") and re.fullmatch(r"[^\s?#]+", url)
+        fine = fine and address.port != 0  # raises if it is no number
     except ValueError:
         fine = False
     if not fine:
