@@ -8,7 +8,7 @@ from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from typing import TYPE_CHECKING, NoReturn
 
 from ..clock import SystemClock
-from ..stores.filesystem import make_directory, open_regular, store_error
+from ..stores.filesystem import make_directory, open_regular, opening, store_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,8 +98,9 @@ class FileGate:
             return
         make_directory(self.path.parent)
         try:
-            self._line_fd = open_regular(self.path.with_suffix(".line"), os.O_RDWR | os.O_CREAT)
-            self._fd = open_regular(self.path, os.O_RDWR | os.O_CREAT)
+            with opening:
+                self._line_fd = open_regular(self.path.with_suffix(".line"), os.O_RDWR | os.O_CREAT)
+                self._fd = open_regular(self.path, os.O_RDWR | os.O_CREAT)
         except BaseException:
             self.abandon()
             raise

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..clock import Clock, SystemClock
 from ..errors import NonceStoreError
 from ..rule import check_floor, check_scope
-from .filesystem import check_filesystem, make_directory, store_error
+from .filesystem import check_filesystem, make_directory, opening, store_error
 from .scope_files import ScopeFiles
 from .scope_state import ScopeState, look
 
@@ -172,10 +172,11 @@ class FileStore:
             desk.pop(scope).close()
         elif len(desk) >= _FILES_PER_DESK:
             desk.pop(next(iter(desk))).close()
-        files = ScopeFiles(state, self._clock)
-        with self._renewing:
-            files.state = self._states[scope] = self._states[scope].of_file(files.inode)
-        desk[scope] = files
+        with opening:
+            files = ScopeFiles(state, self._clock)
+            with self._renewing:
+                files.state = self._states[scope] = self._states[scope].of_file(files.inode)
+            desk[scope] = files
         return files
 
     def _state(self, scope: str) -> ScopeState:
