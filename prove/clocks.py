@@ -14,7 +14,7 @@ from krakenonce.manager import NonceManager
 from krakenonce.rule import SECOND, STEP_LASTS, STEP_LIMIT, WINDOW
 
 from .campaign import Broken, Campaign, check_order
-from .crew import all_gone, told_something
+from .crew import PATIENCE, all_gone, told_something
 from .kills import afterwards
 from .telling import Teller, hear
 from .wrong_clock import HOUR, WrongClock, require_libfaketime
@@ -136,6 +136,7 @@ def lives(state: Path, maker: Maker, teller: Teller, rng: random.Random) -> None
 
 
 def _life(manager: NonceManager, teller: Teller, count: int) -> None:
+    signal.alarm(round(2 * PATIENCE))  # if it hangs, that is found before
     try:
         for _ in range(count):
             teller.number(manager.next)

@@ -109,6 +109,9 @@ def _serve(directory: Path, alive: Path) -> None:
 
 def _live(directory: Path, alive: Path, work: Work, seed: int) -> NoReturn:
     """Do the work of a process; what goes wrong is told."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1):  # a fork that hangs must not keep the nursery's pipes open
+        os.dup2(nothing, fd)
     os.nice(10)  # whoever kills and starts goes first
     fcntl.flock(os.open(alive, os.O_RDONLY), fcntl.LOCK_SH)  # until this process and all its forks are gone
     teller = Teller(directory)

@@ -118,6 +118,7 @@ def _take_in_thread(manager: NonceManager, teller: Teller) -> None:
 
 
 def _child(manager: NonceManager, teller: Teller, *, leave: bool) -> NoReturn:
+    signal.alarm(round(2 * PATIENCE))  # if it hangs, that is found before
     teller = Teller(teller.directory)
     try:
         for _ in range(5):

@@ -47,7 +47,7 @@ from krakenonce.kraken.limits_state import (
     MemoryState,
 )
 from krakenonce.lanes.naming import fingerprint
-from krakenonce.stores.filesystem import make_directory, store_error
+from krakenonce.stores.filesystem import make_directory, opening, store_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -279,8 +279,9 @@ class Limiter:
 
     def _locked_place(self, key: str) -> MemoryState:
         for _ in range(_REOPENINGS):
-            place = self._places.pop(key, None) or self._new_place(key)
-            self._places[key] = place
+            with opening:
+                place = self._places.pop(key, None) or self._new_place(key)
+                self._places[key] = place
             if place.lock():
                 return place
             self._places.pop(key).close()  # the file was deleted

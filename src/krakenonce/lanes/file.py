@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ..clock import SystemClock
 from ..stores.descriptors import Held
-from ..stores.filesystem import make_directory, open_regular, store_error
+from ..stores.filesystem import make_directory, open_regular, opening, store_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,8 +99,9 @@ class FileGate:
         self.abandon()  # nothing is open, or it was closed under us
         make_directory(self.path.parent)
         try:
-            self._line_fd = self._held.keep(open_regular(self.path.with_suffix(".line"), os.O_RDWR | os.O_CREAT))
-            self._fd = self._held.keep(open_regular(self.path, os.O_RDWR | os.O_CREAT))
+            with opening:
+                self._line_fd = self._held.keep(open_regular(self.path.with_suffix(".line"), os.O_RDWR | os.O_CREAT))
+                self._fd = self._held.keep(open_regular(self.path, os.O_RDWR | os.O_CREAT))
         except BaseException:
             self.abandon()
             raise

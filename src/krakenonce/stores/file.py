@@ -15,7 +15,7 @@ from ..clock import Clock, SystemClock
 from ..errors import NonceStoreError
 from ..rule import check_floor, check_scope
 from .descriptors import when_lost
-from .filesystem import check_filesystem, make_directory, store_error
+from .filesystem import check_filesystem, make_directory, opening, store_error
 from .scope_files import ScopeFiles
 from .scope_state import ScopeState, look
 
@@ -173,11 +173,12 @@ class FileStore:
             desk.pop(scope).close()
         elif len(desk) >= _FILES_PER_DESK:
             desk.pop(next(iter(desk))).close()
-        files = ScopeFiles(state, self._clock)
-        with self._renewing:
-            known = self._states[scope]
-            files.state = self._states[scope] = known.of_file(files.inode, marked=files.has(known.mark))
-        desk[scope] = files
+        with opening:
+            files = ScopeFiles(state, self._clock)
+            with self._renewing:
+                known = self._states[scope]
+                files.state = self._states[scope] = known.of_file(files.inode, marked=files.has(known.mark))
+            desk[scope] = files
         return files
 
     def _state(self, scope: str) -> ScopeState:

@@ -8,6 +8,7 @@ import logging
 import os
 import stat
 import sys
+import threading
 from pathlib import Path
 
 from ..errors import NonceStoreError
@@ -17,12 +18,18 @@ __all__ = [
     "filesystem_of",
     "make_directory",
     "open_regular",
+    "opening",
     "store_error",
     "sync",
     "sync_directory",
 ]
 
 logger = logging.getLogger("krakenonce")
+
+# Held from the opening of a file that will be locked until it is where a forked child finds and closes it; a fork waits
+# for it. A descriptor that a child does not know of would keep the lock of a parent that is killed in its step.
+opening = threading.RLock()
+os.register_at_fork(before=opening.acquire, after_in_parent=opening.release, after_in_child=opening.release)
 
 _REFUSED = ("nfs", "cifs", "smb", "fuse", "9p", "afp", "webdav", "osxfuse", "macfuse")
 _VOLATILE = ("tmpfs", "ramfs", "overlay", "devfs")

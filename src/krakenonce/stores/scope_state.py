@@ -8,7 +8,7 @@ from fcntl import LOCK_SH, flock
 from typing import TYPE_CHECKING
 
 from ..errors import NonceStoreError
-from .filesystem import open_regular
+from .filesystem import open_regular, opening
 from .mark import FILE_SIZE, MarkRecord, OtherVersion, unpack_file
 from .protocol import ScopeStats
 from .recovery import Records, last_issued, newest
@@ -85,19 +85,20 @@ class ScopeState:
 def look(state: ScopeState, clock: Clock) -> tuple[int | None, int | None]:
     """Return the last number and the mark as they stand on disk, without writing or creating anything."""
     mark_is_new = False
-    try:
-        fd = open_regular(state.mark_path, os.O_RDONLY)
-    except FileNotFoundError:
-        records: Records = (None, None)
-        mark_is_new = True
-        text = _read_text(state)
-    else:
+    with opening:  # until they are closed again
         try:
-            flock(fd, LOCK_SH)
-            records = unpack_mark(os.pread(fd, FILE_SIZE, 0), state)
+            fd = open_regular(state.mark_path, os.O_RDONLY)
+        except FileNotFoundError:
+            records: Records = (None, None)
+            mark_is_new = True
             text = _read_text(state)
-        finally:
-            os.close(fd)
+        else:
+            try:
+                flock(fd, LOCK_SH)
+                records = unpack_mark(os.pread(fd, FILE_SIZE, 0), state)
+                text = _read_text(state)
+            finally:
+                os.close(fd)
     record = newest(records)
     found = last_issued(text, records, same_boot=of_this_boot(record, clock), mark_is_new=mark_is_new)
     return found.last, record.mark if record else None

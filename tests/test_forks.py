@@ -1,0 +1,86 @@
+"""A fork while another thread opens files: the child must not keep alive a lock that it does not know of."""
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from krakenonce.kraken import limits_state
+from krakenonce.kraken.limiter import Limiter
+from krakenonce.lanes import file as lane_file
+from krakenonce.manager import NonceManager
+from krakenonce.stores import filesystem, scope_files, scope_state
+
+
+def take_a_number(state: Path) -> None:
+    """Open a scope's files for the first time."""
+    NonceManager(state).next()
+
+
+def look_at_the_last(state: Path) -> None:
+    """Open the mark file to look."""
+    NonceManager(state).peek()
+
+
+def take_a_turn(state: Path) -> None:
+    """Open a lane's files for the first time."""
+    NonceManager(state).lane("key").acquire()
+
+
+def book_a_call(state: Path) -> None:
+    """Open the file of a key's limits for the first time."""
+    limiter = Limiter(state)
+    limiter.lock_out("key", 60)
+
+
+def descriptors_below(directory: Path) -> int:
+    """How many descriptors this process has for files in *directory*."""
+    inodes = {path.stat().st_ino for path in directory.rglob("*") if path.is_file()}
+    found = 0
+    for fd in map(int, os.listdir("/dev/fd")):
+        try:
+            found += os.fstat(fd).st_ino in inodes
+        except OSError:  # the listing's own
+            continue
+    return found
+
+
+@pytest.mark.parametrize(
+    ("module", "work"),
+    [
+        (scope_files, take_a_number),
+        (scope_state, look_at_the_last),
+        (lane_file, take_a_turn),
+        (limits_state, book_a_call),
+    ],
+)
+def test_a_child_keeps_nothing_that_a_thread_was_just_opening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: object, work: Callable[[Path], None]
+) -> None:
+    """Else it holds the lock of a parent that is killed afterwards, and everybody waits until the child ends."""
+    take_a_number(tmp_path)
+    opened, forked = threading.Event(), threading.Event()
+
+    def open_slowly(path: Path, flags: int) -> int:
+        fd = filesystem.open_regular(path, flags)
+        opened.set()
+        forked.wait(0.3)  # not longer, for a fork may rightly wait for us
+        return fd
+
+    monkeypatch.setattr(module, "open_regular", open_slowly)
+    thread = threading.Thread(target=work, args=(tmp_path,))
+    thread.start()
+    opened.wait()
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.write(writer, b"%d" % descriptors_below(tmp_path))
+        os._exit(0)
+    forked.set()
+    thread.join()
+    os.waitpid(pid, 0)
+    assert os.read(reader, 10) == b"0"
+    os.close(reader)
+    os.close(writer)
