@@ -182,8 +182,8 @@ def host_of(base_url: object) -> str:
         )
     try:
         address = urlsplit(url)
-        fine = address.hostname and address.scheme in ("http", "https") and re.fullmatch(r"[^\s?#]+", url)
-        fine = fine and address.port != 0  # raises if it is no number
+        has_host = bool(address.hostname) and address.port != 0  # raises if the port is no number
+        fine = has_host and address.scheme in ("http", "https") and bool(re.fullmatch(r"[^\s?#]+", url))
     except ValueError:
         fine = False
     if not fine:
