@@ -165,7 +165,7 @@ def test_a_mark_from_an_extension_that_was_cut_short_stays(state: Path, clock: M
 def test_the_names_are_made_durable_before_the_first_number(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process syncs the directory itself, and those it had to make above it, before it hands out anything."""
+    """A process syncs the directory itself, those it made above it, and what a killed one may have made there."""
     synced: list[Path] = []
     real = filesystem.sync_directory
 
@@ -176,10 +176,10 @@ def test_the_names_are_made_durable_before_the_first_number(
     monkeypatch.setattr(filesystem, "sync_directory", spy)
     monkeypatch.setattr(scope_files, "sync_directory", spy)
     take(state / "a" / "b", clock)
-    assert synced == [state.parent, state, state / "a", state / "a" / "b"]
+    assert synced == [state.parent.parent, state.parent, state, state / "a", state / "a" / "b"]
     synced.clear()
     take(state / "a" / "b", clock, 10)
-    assert synced == [state / "a" / "b"]
+    assert synced == [state / "a", state / "a" / "b"]
 
 
 def test_a_floor_survives_a_power_cut(state: Path, clock: ManualClock, durable: dict[int, bytes]) -> None:
