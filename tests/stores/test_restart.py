@@ -114,6 +114,30 @@ def test_a_mark_that_was_only_read_is_not_believed(state: Path, clock: ManualClo
     assert take(state, clock)[0] > second
 
 
+def test_a_slot_that_was_only_read_is_synced_before_the_other_is_written(
+    state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two processes killed between a write and its sync could leave both slots to be torn by a power cut."""
+    take(state, clock)
+    done: list[str] = []
+    real = os.pwrite
+
+    def spy(fd: int, data: bytes, offset: int) -> int:
+        done.append(f"{len(data)} at {offset}")
+        return real(fd, data, offset)
+
+    monkeypatch.setattr(scope_files, "sync", lambda _: done.append("sync"))
+    monkeypatch.setattr(scope_files, "pwrite", spy)
+    store = FileStore(state, clock=clock)
+    store.advance("global", clock.now_ns())
+    on_both = ["512 at 0", "sync", "512 at 4096", "sync"]
+    assert [each for each in done if "19 at" not in each] == ["sync", *on_both]
+    done.clear()
+    clock.pass_time(11)
+    store.advance("global", clock.now_ns())  # now it has written both itself
+    assert [each for each in done if "19 at" not in each] == on_both
+
+
 def test_the_mark_is_synced_once_per_window_and_not_per_number(state: Path, clock: ManualClock) -> None:
     """A thousand numbers in ten seconds cost one extension, in a hundred seconds about ten."""
     store = FileStore(state, clock=clock)

@@ -179,6 +179,7 @@ class ScopeFiles:
     def _failed(self, doing: str, path: Path, error: OSError) -> NonceStoreError:
         # Invariant 6: after a failed sync the kernel may call lost pages clean, so no descriptor from before is used.
         self.state.generation += 1
+        self.state.synced = None
         return store_error(doing, path, error)
 
     def _advance_slowly(self, text: bytes, now_ns: int) -> int:
@@ -265,6 +266,8 @@ class ScopeFiles:
             if before is None:  # nothing valid to protect: the whole file at once, so that it has all its blocks
                 self._write_durably(slot.ljust(slot_offset(1), b"\0") + slot, 0)
             else:  # one slot after the other, so that a torn write never touches the only good one
+                if records != (state.synced, state.synced):
+                    sync(self._mark_fd)  # a slot that was only read may be torn by a power cut as well (invariant 3)
                 for number in slots_in_writing_order(records):
                     self._write_durably(slot, slot_offset(number))
             if state.mark < 0:
@@ -273,7 +276,7 @@ class ScopeFiles:
             self._write_text(text)
             raise self._failed("make durable", state.mark_path, error) from error
         time.sleep(max(self._opened_at + _BEGIN_AFTER - monotonic_ns(), 0) / SECOND)
-        state.mark = record.mark
+        state.mark, state.synced = record.mark, record
         state.extended += 1
         self._mark_is_new = False
 

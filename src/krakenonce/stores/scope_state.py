@@ -43,6 +43,7 @@ class ScopeState:
         "recovered",
         "scope",
         "seen_in_place",
+        "synced",
         "text_path",
     )
 
@@ -52,6 +53,7 @@ class ScopeState:
         self.mark_path = directory / f"kraken_{scope}_nonce.mark"
         self.last = -1  # the largest number this process has issued
         self.mark = -1  # the mark that this process itself has put on the disk; one it has only read does not count
+        self.synced: MarkRecord | None = None  # what it has last put into both slots
         self.now = 0  # the wall clock at the last number
         self.anchor: Anchor | None = None
         self.clock_event = "steady"
@@ -69,6 +71,7 @@ class ScopeState:
         renewed = copy.copy(self)
         renewed.inode = inode
         renewed.mark = -1
+        renewed.synced = None
         return renewed
 
     def stats(self, last: int | None, mark: int | None) -> ScopeStats:
