@@ -185,6 +185,17 @@ def test_files_deleted_under_a_running_process_are_made_anew(
     assert rising(numbers)
 
 
+@pytest.mark.parametrize("victims", [("mark",), ("text", "mark")])
+def test_a_new_file_has_a_mark_of_its_own(state: Path, clock: ManualClock, victims: tuple[str, ...]) -> None:
+    """Also where a new file gets the inode of the deleted one: no number without a mark in it (invariant 1)."""
+    store = FileStore(state, clock=clock)
+    store.advance("global", clock.now_ns())
+    for victim in victims:
+        (text_path(state) if victim == "text" else mark_path(state)).unlink()
+    number = store.advance("global", clock.now_ns())
+    assert all(slot is not None and slot.mark >= number for slot in read_slots(state))
+
+
 def test_a_directory_deleted_under_a_running_process_is_made_anew(state: Path, clock: ManualClock) -> None:
     """`rm -r` of the whole state directory does not bring a number back."""
     store = FileStore(state, clock=clock)

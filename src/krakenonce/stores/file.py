@@ -174,7 +174,7 @@ class FileStore:
             desk.pop(next(iter(desk))).close()
         files = ScopeFiles(state, self._clock)
         with self._renewing:
-            files.state = self._states[scope] = self._states[scope].of_file(files.inode)
+            files.state = self._states[scope] = self._states[scope].of_file(files.inode, files.mark)
         desk[scope] = files
         return files
 

@@ -58,6 +58,7 @@ class ScopeFiles:
         "_text_fd",
         "generation",
         "inode",
+        "mark",
         "state",
     )
 
@@ -75,6 +76,8 @@ class ScopeFiles:
             self._mark_fd = open_regular(state.mark_path, os.O_RDWR | os.O_CREAT)
             self._text_fd = open_regular(state.text_path, os.O_RDWR | os.O_CREAT)
             self.inode = fstat(self._mark_fd).st_ino
+            record = newest(self._read_records())
+            self.mark = record.mark if record else -1
         except BaseException as error:
             self.close()
             if isinstance(error, OSError):

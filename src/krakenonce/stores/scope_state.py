@@ -63,9 +63,13 @@ class ScopeState:
         self.generation = 0  # goes up when a write has failed: descriptors from before are not used again
         self.issued = self.extended = self.recovered = self.clock_back = self.clock_forward = 0
 
-    def of_file(self, inode: int) -> ScopeState:
-        """This state, if it is about the mark file *inode*; else one that takes nothing in that file for durable."""
-        if self.inode in (0, inode):
+    def of_file(self, inode: int, mark: int) -> ScopeState:
+        """This state, if it is about the mark file *inode*; else one that takes nothing in that file for durable.
+
+        A new file may get the inode of one that was deleted. But what a process has synced does not go down, so a
+        file with a lower *mark* is another one.
+        """
+        if self.inode in (0, inode) and mark >= self.mark:
             self.inode = inode
             return self
         renewed = copy.copy(self)
