@@ -220,6 +220,27 @@ def test_a_text_renamed_away_under_a_running_process_is_noticed(state: Path, clo
     assert (state / "backup.txt").read_text() != text_path(state).read_text()
 
 
+def test_a_floor_set_after_the_text_was_deleted_holds_for_others(state: Path, clock: ManualClock) -> None:
+    """A process that still has the deleted text open puts the floor into the new one, where other processes look."""
+    first, second = FileStore(state, clock=clock), FileStore(state, clock=clock)
+    second.raise_floor("global", clock.now_ns())
+    text_path(state).unlink()
+    floor = first.advance("global", clock.now_ns()) + 1
+    second.raise_floor("global", floor)
+    assert first.advance("global", clock.now_ns()) > floor
+
+
+def test_a_floor_below_the_mark_holds_when_the_files_are_deleted(state: Path, clock: ManualClock) -> None:
+    """The process that has set it remembers it, also where the mark had covered it already."""
+    store = FileStore(state, clock=clock)
+    floor = take(state, clock)[0] + 5
+    text_path(state).unlink()
+    store.raise_floor("global", floor)
+    mark_path(state).unlink()
+    text_path(state).unlink()
+    assert store.advance("global", clock.now_ns()) > floor
+
+
 def test_a_directory_renamed_under_a_running_process_is_noticed(state: Path, clock: ManualClock) -> None:
     """`mv data data.old`: the next number is in a new directory, where other processes look for it."""
     store = FileStore(state, clock=clock)

@@ -215,6 +215,16 @@ def test_a_floor_survives_a_power_cut(state: Path, clock: ManualClock, durable: 
     assert take(state, clock)[0] > floor
 
 
+def test_a_floor_that_was_only_read_is_not_believed(state: Path, clock: ManualClock, durable: dict[int, bytes]) -> None:
+    """A process killed before its sync leaves a floor in memory only; who sets it again, or a lower one, syncs it."""
+    floor = clock.now_ns() + 10**15
+    FileStore(state, clock=clock).raise_floor("global", floor)
+    durable.clear()  # as if it had not come to the sync
+    FileStore(state, clock=clock).raise_floor("global", floor)
+    cut_power(state, clock, durable, text=None)
+    assert take(state, clock)[0] > floor
+
+
 def test_a_text_without_a_mark_is_adopted(state: Path, clock: ManualClock) -> None:
     """A text file left by a manager that keeps no mark is where the numbers go on."""
     state.mkdir()

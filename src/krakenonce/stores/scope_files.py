@@ -125,14 +125,14 @@ class ScopeFiles:
             _lock(self._mark_fd)
             text = pread(self._text_fd, READ, 0)
             records = self._read_records()
-            last = self._find(text, records).last
-            if last is None or floor > last:
-                last = floor
-                if floor > state.mark:
-                    now_ns, boot_ns = self._clock.now_ns(), self._clock.boot_ns()
-                    self._extend(records, floor, judge_clock(self._anchor(records), now_ns, boot_ns).anchor, text)
-                self._write_text(b"%d" % floor)
-                state.last = floor
+            found = self._find(text, records).last
+            last = floor if found is None else max(found, floor)
+            if floor > state.mark:  # also where it is there already: that was only read (invariant 3)
+                now_ns, boot_ns = self._clock.now_ns(), self._clock.boot_ns()
+                self._extend(records, last, judge_clock(self._anchor(records), now_ns, boot_ns).anchor, text)
+            elif text != b"%d" % last:
+                self._write_text(b"%d" % last)
+            state.last = last
         except OSError as error:
             raise self._failed("write", state.text_path, error) from error
         finally:
