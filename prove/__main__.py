@@ -10,8 +10,13 @@ import time
 from pathlib import Path
 
 from .campaign import Broken, Campaign, NotHere, Trial
+from .crash_points import crash_points
+from .state_machine import state_machine
 
-CAMPAIGNS: list[Campaign] = []
+CAMPAIGNS: list[Campaign] = [
+    crash_points,
+    state_machine,
+]
 
 
 def main() -> int:
