@@ -12,12 +12,23 @@ from pathlib import Path
 from . import planted
 from .campaign import Broken, Campaign, NotHere, Trial
 from .clocks import CLOCKS
+from .crash_points import crash_points
 from .disks import DISKS
 from .fuzz import FUZZ
 from .kills import KILLS
+from .state_machine import state_machine
 from .stops import STOPS
 
-CAMPAIGNS: list[Campaign] = [KILLS, STOPS, CLOCKS, DISKS, FUZZ, planted.CAMPAIGN]
+CAMPAIGNS: list[Campaign] = [
+    crash_points,
+    state_machine,
+    KILLS,
+    STOPS,
+    CLOCKS,
+    DISKS,
+    FUZZ,
+    planted.CAMPAIGN,
+]
 
 
 def main() -> int:

@@ -185,11 +185,13 @@ def test_files_deleted_under_a_running_process_are_made_anew(
     assert rising(numbers)
 
 
-def test_a_new_mark_file_is_written_before_a_number_is_issued_under_it(state: Path, clock: ManualClock) -> None:
-    """What was synced in the file that was deleted says nothing of the one in its place (invariant 3)."""
+@pytest.mark.parametrize("victims", [("mark",), ("text", "mark")])
+def test_a_new_file_has_a_mark_of_its_own(state: Path, clock: ManualClock, victims: tuple[str, ...]) -> None:
+    """Also where a new file gets the inode of the deleted one: no number without a mark in it (invariant 1)."""
     store = FileStore(state, clock=clock)
     store.advance("global", clock.now_ns())
-    mark_path(state).unlink()
+    for victim in victims:
+        (text_path(state) if victim == "text" else mark_path(state)).unlink()
     number = store.advance("global", clock.now_ns())
     assert all(slot is not None and slot.mark >= number for slot in read_slots(state))
 
@@ -216,6 +218,27 @@ def test_a_text_renamed_away_under_a_running_process_is_noticed(state: Path, clo
     assert other > first
     assert store.advance("global", clock.now_ns()) > other
     assert (state / "backup.txt").read_text() != text_path(state).read_text()
+
+
+def test_a_floor_set_after_the_text_was_deleted_holds_for_others(state: Path, clock: ManualClock) -> None:
+    """A process that still has the deleted text open puts the floor into the new one, where other processes look."""
+    first, second = FileStore(state, clock=clock), FileStore(state, clock=clock)
+    second.raise_floor("global", clock.now_ns())
+    text_path(state).unlink()
+    floor = first.advance("global", clock.now_ns()) + 1
+    second.raise_floor("global", floor)
+    assert first.advance("global", clock.now_ns()) > floor
+
+
+def test_a_floor_below_the_mark_holds_when_the_files_are_deleted(state: Path, clock: ManualClock) -> None:
+    """The process that has set it remembers it, also where the mark had covered it already."""
+    store = FileStore(state, clock=clock)
+    floor = take(state, clock)[0] + 5
+    text_path(state).unlink()
+    store.raise_floor("global", floor)
+    mark_path(state).unlink()
+    text_path(state).unlink()
+    assert store.advance("global", clock.now_ns()) > floor
 
 
 def test_a_directory_renamed_under_a_running_process_is_noticed(state: Path, clock: ManualClock) -> None:

@@ -115,6 +115,30 @@ def test_a_mark_that_was_only_read_is_not_believed(state: Path, clock: ManualClo
     assert take(state, clock)[0] > second
 
 
+def test_a_slot_that_was_only_read_is_synced_before_the_other_is_written(
+    state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two processes killed between a write and its sync could leave both slots to be torn by a power cut."""
+    take(state, clock)
+    done: list[str] = []
+    real = os.pwrite
+
+    def spy(fd: int, data: bytes, offset: int) -> int:
+        done.append(f"{len(data)} at {offset}")
+        return real(fd, data, offset)
+
+    monkeypatch.setattr(scope_files, "sync", lambda _: done.append("sync"))
+    monkeypatch.setattr(scope_files, "pwrite", spy)
+    store = FileStore(state, clock=clock)
+    store.advance("global", clock.now_ns())
+    on_both = ["512 at 0", "sync", "512 at 4096", "sync"]
+    assert [each for each in done if "19 at" not in each] == ["sync", *on_both]
+    done.clear()
+    clock.pass_time(11)
+    store.advance("global", clock.now_ns())  # now it has written both itself
+    assert [each for each in done if "19 at" not in each] == on_both
+
+
 def test_the_mark_is_synced_once_per_window_and_not_per_number(state: Path, clock: ManualClock) -> None:
     """A thousand numbers in ten seconds cost one extension, in a hundred seconds about ten."""
     store = FileStore(state, clock=clock)
@@ -186,7 +210,7 @@ def test_a_mark_from_an_extension_that_was_cut_short_stays(state: Path, clock: M
 def test_the_names_are_made_durable_before_the_first_number(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process syncs the directory itself, and those it had to make above it, before it hands out anything."""
+    """A process syncs the directory itself, those it made above it, and what a killed one may have made there."""
     synced: list[Path] = []
     real = filesystem.sync_directory
 
@@ -197,16 +221,26 @@ def test_the_names_are_made_durable_before_the_first_number(
     monkeypatch.setattr(filesystem, "sync_directory", spy)
     monkeypatch.setattr(scope_files, "sync_directory", spy)
     take(state / "a" / "b", clock)
-    assert synced == [state.parent, state, state / "a", state / "a" / "b"]
+    assert synced == [state.parent.parent, state.parent, state, state / "a", state / "a" / "b"]
     synced.clear()
     take(state / "a" / "b", clock, 10)
-    assert synced == [state / "a" / "b"]
+    assert synced == [state / "a", state / "a" / "b"]
 
 
 def test_a_floor_survives_a_power_cut(state: Path, clock: ManualClock, durable: dict[int, bytes]) -> None:
     """raise_floor returns when the floor is on the disk."""
     take(state, clock)
     floor = clock.now_ns() + 10**15
+    FileStore(state, clock=clock).raise_floor("global", floor)
+    cut_power(state, clock, durable, text=None)
+    assert take(state, clock)[0] > floor
+
+
+def test_a_floor_that_was_only_read_is_not_believed(state: Path, clock: ManualClock, durable: dict[int, bytes]) -> None:
+    """A process killed before its sync leaves a floor in memory only; who sets it again, or a lower one, syncs it."""
+    floor = clock.now_ns() + 10**15
+    FileStore(state, clock=clock).raise_floor("global", floor)
+    durable.clear()  # as if it had not come to the sync
     FileStore(state, clock=clock).raise_floor("global", floor)
     cut_power(state, clock, durable, text=None)
     assert take(state, clock)[0] > floor

@@ -176,8 +176,7 @@ class FileStore:
         with opening:
             files = ScopeFiles(state, self._clock)
             with self._renewing:
-                known = self._states[scope]
-                files.state = self._states[scope] = known.of_file(files.inode, marked=files.has(known.mark))
+                files.state = self._states[scope] = self._states[scope].of_file(files.inode, files.mark)
             desk[scope] = files
         return files
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import logging
@@ -53,13 +54,18 @@ def sync_directory(path: Path) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Create *path* (0700) and what is missing above it, durably; leave what exists as it is."""
+    """Create *path* (0700) and what is missing above it, durably; leave what exists as it is.
+
+    The last that exists may have been made by a process that was killed before its sync (invariant 3).
+    """
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "Not a directory")
     missing = []
     while not path.exists() and not path.is_symlink():
         missing.append(path)
         path = path.parent
+    with contextlib.suppress(PermissionError):  # who may not read the directory above did not make this one
+        sync_directory(path.parent)
     for directory in reversed(missing):
         directory.mkdir(mode=0o700, exist_ok=True)
         sync_directory(directory.parent)

@@ -60,6 +60,7 @@ class ScopeFiles:
         "_text_fd",
         "generation",
         "inode",
+        "mark",
         "state",
     )
 
@@ -78,6 +79,8 @@ class ScopeFiles:
             self._mark_fd = self._held.keep(open_regular(state.mark_path, os.O_RDWR | os.O_CREAT))
             self._text_fd = self._held.keep(open_regular(state.text_path, os.O_RDWR | os.O_CREAT))
             self.inode = fstat(self._mark_fd).st_ino
+            record = newest(self._read_records())
+            self.mark = record.mark if record else -1
         except BaseException as error:
             self.close()
             if isinstance(error, OSError):
@@ -133,14 +136,14 @@ class ScopeFiles:
             self._check_held()
             text = pread(self._text_fd, READ, 0)
             records = self._read_records()
-            last = self._find(text, records).last
-            if last is None or floor > last:
-                last = floor
-                if floor > state.mark:
-                    now_ns, boot_ns = self._clock.now_ns(), self._clock.boot_ns()
-                    self._extend(records, floor, judge_clock(self._anchor(records), now_ns, boot_ns).anchor, text)
-                self._write_text(b"%d" % floor)
-                state.last = floor
+            found = self._find(text, records).last
+            last = floor if found is None else max(found, floor)
+            if floor > state.mark:  # also where it is there already: that was only read (invariant 3)
+                now_ns, boot_ns = self._clock.now_ns(), self._clock.boot_ns()
+                self._extend(records, last, judge_clock(self._anchor(records), now_ns, boot_ns).anchor, text)
+            elif text != b"%d" % last:
+                self._write_text(b"%d" % last)
+            state.last = last
         except OSError as error:
             if not self._held.are_ours():
                 return None
@@ -151,14 +154,6 @@ class ScopeFiles:
             if self._notes:
                 self._log_notes()
         return last if self._in_place() else None
-
-    def has(self, mark: int) -> bool:
-        """Whether the mark file has *mark* or a higher one, as it stands now; no if it cannot be read."""
-        try:
-            record = newest(self._read_records())
-        except OSError:
-            return False
-        return mark <= (record.mark if record else -1)
 
     def close(self) -> None:
         """Close the descriptors. Never unlocks: after a fork the lock may be the parent's."""
@@ -199,6 +194,7 @@ class ScopeFiles:
     def _failed(self, doing: str, path: Path, error: OSError) -> NonceStoreError:
         # Invariant 6: after a failed sync the kernel may call lost pages clean, so no descriptor from before is used.
         self.state.generation += 1
+        self.state.synced = None
         return store_error(doing, path, error)
 
     def _advance_slowly(self, text: bytes, now_ns: int) -> int:
@@ -293,6 +289,8 @@ class ScopeFiles:
             if before is None:  # nothing valid to protect: the whole file at once, so that it has all its blocks
                 self._write_durably(slot.ljust(slot_offset(1), b"\0") + slot, 0)
             else:  # one slot after the other, so that a torn write never touches the only good one
+                if records != (state.synced, state.synced):
+                    sync(self._mark_fd)  # a slot that was only read may be torn by a power cut as well (invariant 3)
                 for number in slots_in_writing_order(records):
                     self._write_durably(slot, slot_offset(number))
             if state.mark < 0:
@@ -301,7 +299,7 @@ class ScopeFiles:
             self._write_text(text)
             raise self._failed("make durable", state.mark_path, error) from error
         time.sleep(max(self._opened_at + _BEGIN_AFTER - monotonic_ns(), 0) / SECOND)
-        state.mark = record.mark
+        state.mark, state.synced = record.mark, record
         state.extended += 1
         state.extending_ns += monotonic_ns() - began
         self._mark_is_new = False

@@ -44,6 +44,7 @@ class ScopeState:
         "recovered",
         "scope",
         "seen_in_place",
+        "synced",
         "text_path",
     )
 
@@ -53,6 +54,7 @@ class ScopeState:
         self.mark_path = directory / f"kraken_{scope}_nonce.mark"
         self.last = -1  # the largest number this process has issued
         self.mark = -1  # the mark that this process itself has put on the disk; one it has only read does not count
+        self.synced: MarkRecord | None = None  # what it has last put into both slots
         self.now = 0  # the wall clock at the last number
         self.anchor: Anchor | None = None
         self.clock_event = "steady"
@@ -62,18 +64,19 @@ class ScopeState:
         self.generation = 0  # goes up when a write has failed: descriptors from before are not used again
         self.issued = self.extended = self.recovered = self.clock_back = self.clock_forward = self.extending_ns = 0
 
-    def of_file(self, inode: int, *, marked: bool) -> ScopeState:
+    def of_file(self, inode: int, mark: int) -> ScopeState:
         """This state, if it is about the mark file *inode*; else one that takes nothing in that file for durable.
 
-        *marked*: the file has our mark or a higher one. The number alone does not tell, as it goes to the next new file
-        once a deleted one is closed; but no mark goes down (invariant 2).
+        A new file may get the inode of one that was deleted. But what a process has synced does not go down, so a
+        file with a lower *mark* is another one.
         """
-        if self.inode in (0, inode) and marked:
+        if self.inode in (0, inode) and mark >= self.mark:
             self.inode = inode
             return self
         renewed = copy.copy(self)
         renewed.inode = inode
         renewed.mark = -1
+        renewed.synced = None
         return renewed
 
     def stats(self, last: int | None, mark: int | None) -> ScopeStats:

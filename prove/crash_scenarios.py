@@ -1,0 +1,137 @@
+"""What the store may be at when it crashes. Each scenario: what was before, and what its last process is doing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from .host import MARK, TEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .host import Host
+
+__all__ = ["SCENARIOS", "Scenario"]
+
+SECOND = 1_000_000_000
+_SLOT = 4096  # the offset of the second one
+
+
+class Scenario(NamedTuple):
+    """One thing to be at.
+
+    Args:
+        name: For the report.
+        before: What has happened without a crash; leaves the processes running that shall be.
+        act: What is crashed into, done by the last process, which it may have to start.
+        inside: Whether a crash or an error within it is promised to be harmless, and not only one after it.
+    """
+
+    name: str
+    before: Callable[[Host], object]
+    act: Callable[[Host], object]
+    inside: bool = True
+
+
+def _nothing(_: Host) -> None:
+    pass
+
+
+def _first(host: Host) -> None:
+    host.next(host.start())
+
+
+def _running(host: Host) -> None:
+    process = host.start()
+    for _ in range(2):
+        host.next(process)
+        host.clock.pass_time(6)
+
+
+def _stopped(host: Host) -> None:
+    _running(host)
+    host.end(host.processes[-1])
+
+
+def _rebooted(host: Host) -> None:
+    _running(host)
+    host.cut_power(host.disk.image(), -1000)
+
+
+def _two(host: Host) -> None:
+    _running(host)
+    host.next(host.start())
+    host.clock.pass_time(11)
+
+
+def _next(host: Host) -> None:
+    host.next(host.processes[-1])
+
+
+def _several(host: Host) -> None:
+    for seconds in (0, 0, 11, -3600, 11):
+        host.clock.pass_time(max(seconds, 0))
+        host.clock.step(min(seconds, 0))
+        host.next(host.processes[-1])
+
+
+def _floor(host: Host) -> None:
+    host.raise_floor(host.processes[-1] if host.processes else host.start(), host.clock.now_ns() + 10**15)
+    _next(host)
+
+
+def _floor_in_the_window(host: Host) -> None:
+    host.raise_floor(host.processes[-1], host.clock.now_ns() + SECOND)
+    host.clock.step(-100)
+    _next(host)
+
+
+def _damaged(name: str, data: bytes, offset: int | None = None) -> Callable[[Host], None]:
+    def before(host: Host) -> None:
+        _stopped(host)
+        host.slot_lost = name == MARK
+        host.disk.damage(name, data, offset)
+
+    return before
+
+
+def _without(*names: str) -> Callable[[Host], None]:
+    def act(host: Host) -> None:
+        for name in names:
+            host.disk.delete(name)
+        host.clock.step(-100)
+        _next(host)
+
+    return act
+
+
+def _both_slots_broken(host: Host) -> None:
+    _damaged(MARK, b"broken")(host)
+    host.disk.damage(TEXT, b"%d" % (host.highest or 0))  # it has been written back meanwhile
+
+
+def _text_gone(host: Host) -> None:
+    _stopped(host)
+    host.disk.delete(TEXT)
+
+
+SCENARIOS = [
+    Scenario("the first number in a new directory", _nothing, _first),
+    Scenario("a restart", _stopped, _first),
+    Scenario("a restart after a reboot", _rebooted, _first),
+    Scenario("the mark is extended", _running, _next),
+    Scenario("the mark is extended beside another process", _two, _next),
+    Scenario("several numbers and extensions", _running, _several),
+    Scenario("a floor in a new directory", _nothing, _floor),
+    Scenario("a floor beyond the mark", _running, _floor),
+    Scenario("a floor beyond the mark after a restart", _stopped, _floor),
+    Scenario("a floor below the mark", _running, _floor_in_the_window),
+    Scenario("the first slot is broken", _damaged(MARK, b"\xff" * 512, 0), _first),
+    Scenario("the second slot is broken", _damaged(MARK, b"\xff" * 512, _SLOT), _first),
+    Scenario("both slots are broken", _both_slots_broken, _first),
+    Scenario("the text is garbage", _damaged(TEXT, b"see the backup of yesterday"), _first),
+    Scenario("the text is gone", _text_gone, _first),
+    Scenario("the text is deleted under a running process", _running, _without(TEXT)),
+    Scenario("the mark is deleted under a running process", _running, _without(MARK), inside=False),
+    Scenario("both are deleted under a running process", _running, _without(MARK, TEXT), inside=False),
+]

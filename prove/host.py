@@ -1,0 +1,139 @@
+"""One machine in a simulation: a disk, a clock, processes with stores of their own, and a watch over their numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from krakenonce.errors import KrakenonceError
+from krakenonce.stores import FileStore
+from krakenonce.stores.mark import unpack_file
+from krakenonce.testing.checker import Issue
+from krakenonce.testing.clock import ManualClock
+
+from .campaign import Broken, check_order
+from .simulated_disk import Misuse, SimulatedDisk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .simulated_disk import Image
+
+__all__ = ["MARK", "SCOPE", "STATE", "TEXT", "Host", "marks_in", "told"]
+
+SCOPE = "global"
+STATE = "state"
+TEXT = f"{STATE}/kraken_{SCOPE}_nonce.txt"
+MARK = f"{STATE}/kraken_{SCOPE}_nonce.mark"
+
+logging.getLogger("krakenonce").addHandler(logging.NullHandler())  # each crash has its warning, and there are thousands
+
+
+class Host:
+    """A machine and its processes, each of which is a store that shares nothing with the others but the disk.
+
+    Args:
+        root: An existing directory; it is emptied.
+        image: What is on the disk.
+        clock: The machine's clocks.
+        highest: The largest number given out, or floor set, in an earlier life.
+    """
+
+    def __init__(
+        self, root: Path, image: Image | None = None, clock: ManualClock | None = None, highest: int | None = None
+    ) -> None:
+        self.disk = SimulatedDisk(root, image)
+        self.clock = clock or ManualClock()
+        self.processes: list[FileStore] = []
+        self.in_force = 0  # the mark that is on the disk for certain, in both slots
+        self.slot_lost = False  # damaged from outside, and not yet written anew
+        self._issues: list[Issue] = []
+        self._boots = 1
+        if highest is not None:
+            self._note(highest, "an earlier life")
+
+    @property
+    def highest(self) -> int | None:
+        """The largest number given out so far, or floor set."""
+        return max((issue.number for issue in self._issues), default=None)
+
+    def start(self) -> FileStore:
+        """Start a process; the last one in the list is the one that acts."""
+        self.processes.append(FileStore(self.disk.root / STATE, clock=self.clock))
+        return self.processes[-1]
+
+    def end(self, process: FileStore) -> None:
+        """A process ends, in whatever way: the kernel closes its files."""
+        self.processes.remove(process)
+        with self.disk.mounted():
+            process.close()
+
+    def next(self, process: FileStore) -> int:
+        """Take a number, and hold it against invariants 1, 2 and 4."""
+        with self.disk.mounted():
+            number = process.advance(SCOPE, self.clock.now_ns())
+        self._note(number, "a process")
+        self._check_slots(number)
+        return number
+
+    def raise_floor(self, process: FileStore, floor: int) -> None:
+        """Set a floor, which counts as a number given out."""
+        with self.disk.mounted():
+            process.raise_floor(SCOPE, floor)
+        if floor > (-1 if self.highest is None else self.highest):
+            self._note(floor, "a floor")
+            self._check_slots(floor)
+
+    def peek(self, process: FileStore) -> int | None:
+        """Look at the last number."""
+        with self.disk.mounted():
+            return process.peek(SCOPE)
+
+    def cut_power(self, image: Image, step: float = 0) -> None:
+        """Every process ends, the disk has *image*, and the machine boots with its clock off by *step* seconds."""
+        while self.processes:
+            self.end(self.processes[-1])
+        self.disk.put(image)
+        self._boots += 1
+        self.clock.reboot(f"boot {self._boots}")
+        self.clock.step(step)
+
+    def check(self) -> None:
+        """Whatever a power cut leaves now, there is a mark above all numbers given out (invariant 1)."""
+        for content in self.disk.possible(MARK):
+            marks = marks_in(content)
+            if self.highest is not None and self.highest > max(marks, default=-1):
+                raise Broken(f"{self.highest} was given out, and a power cut may leave the marks {marks}")
+
+    def _note(self, number: int, who: str) -> None:
+        moment = 2 * len(self._issues)
+        self._issues.append(Issue(moment, moment + 1, number, who))
+        check_order(self._issues)
+
+    def _check_slots(self, number: int) -> None:
+        """Both slots on the disk cover the number, so that one may be lost, and neither went down (invariant 2)."""
+        self.check()
+        marks = marks_in(self.disk.image().get(MARK))
+        self.slot_lost &= len(marks) < 2
+        if number > min(marks) or len(marks) < 2 - self.slot_lost:
+            raise Broken(f"{number} was given out, and not both slots on the disk cover it: {marks}")
+        if min(marks) < self.in_force:
+            raise Broken(f"the mark on the disk went down from {self.in_force} to {min(marks)}")
+        self.in_force = min(marks)
+
+
+def marks_in(content: bytes | None) -> list[int]:
+    """The marks of the slots that are whole."""
+    return [slot.mark for slot in unpack_file(content or b"") if slot]
+
+
+@contextlib.contextmanager
+def told(where: str) -> Iterator[None]:
+    """Say where it was that a promise was broken; an error of the store is one, where nothing failed."""
+    try:
+        yield
+    except (Broken, KrakenonceError, Misuse) as error:
+        name = "" if isinstance(error, Broken) else f"{type(error).__name__}: "
+        raise Broken(f"{where}: {name}{error}") from error
