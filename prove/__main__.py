@@ -9,19 +9,20 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import planted
+from . import planted, report
 from .campaign import Broken, Campaign, NotHere, Trial
 from .clocks import CLOCKS
-from .crash_points import crash_points
+from .crash_points import CRASH_POINTS
 from .disks import DISKS
 from .fuzz import FUZZ
 from .kills import KILLS
-from .state_machine import state_machine
+from .report import Outcome
+from .state_machine import STATE_MACHINE
 from .stops import STOPS
 
 CAMPAIGNS: list[Campaign] = [
-    crash_points,
-    state_machine,
+    CRASH_POINTS,
+    STATE_MACHINE,
     KILLS,
     STOPS,
     CLOCKS,
@@ -42,31 +43,34 @@ def main() -> int:
     if unknown:
         parser.error(f"there is no campaign {', '.join(sorted(unknown))}")
     seed = secrets.randbelow(10**6) if words.seed is None else words.seed
-    failed = []
-    for each in CAMPAIGNS:
-        if not words.names or each.name in words.names:
-            failed += [] if attempt(each, seed, short=words.short) else [each.name]
+    outcomes = [
+        attempt(each, seed, short=words.short) for each in CAMPAIGNS if not words.names or each.name in words.names
+    ]
+    failed = [each.campaign.name for each in outcomes if each.broken]
     if failed:
         print(f"\nbroken: {', '.join(failed)}; again with: python -m prove {' '.join(failed)} --seed {seed}")
+    elif not (words.names or words.short):
+        report.write(report.render(outcomes, seed, planted.ALL))
+        print("\nwritten to docs/explanation/how-we-test.md")
     return 1 if failed else 0
 
 
-def attempt(campaign: Campaign, seed: int, *, short: bool) -> bool:
-    """Run one campaign; return whether every promise held."""
+def attempt(campaign: Campaign, seed: int, *, short: bool) -> Outcome:
+    """Run one campaign, say how it ended, and return that."""
     print(f"{campaign.name} (seed {seed}): {campaign.what} ...", flush=True)
     began = time.monotonic()
+    figures: dict[str, int] = {}
+    skipped = broken = ""
     with tempfile.TemporaryDirectory(dir=Path(__file__).parent, prefix=".run-") as name:
         try:
             figures = campaign.run(Trial(Path(name), seed, campaign.short if short else campaign.seconds))
         except NotHere as reason:
-            print(f"    skipped: {reason}")
-            return True
+            skipped = str(reason)
         except Broken as how:
-            print(f"    BROKEN: {how}")
-            return False
-    told = ", ".join(f"{what} {count:,}" for what, count in figures.items())
-    print(f"    held in {time.monotonic() - began:.0f} s: {told}")
-    return True
+            broken = str(how)
+    outcome = Outcome(campaign, time.monotonic() - began, figures, skipped, broken)
+    print(f"    {outcome} ({outcome.seconds:.0f} s)", flush=True)
+    return outcome
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .crash_scenarios import Scenario
     from .simulated_disk import Fault, Image
 
-__all__ = ["crash_points"]
+__all__ = ["CRASH_POINTS"]
 
 _CLOCKS = (0, -3600)  # right, and an hour behind
 _NEVER = 10**9
@@ -37,7 +37,7 @@ def run(trial: Trial, scenarios: Sequence[Scenario] = SCENARIOS) -> Figures:
     return figures
 
 
-crash_points = Campaign(
+CRASH_POINTS = Campaign(
     name="crash-points",
     what="a kill or a power cut at each system call of the store, and each state that the disk may then have",
     run=run,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .campaign import Figures, Trial
     from .simulated_disk import Fault
 
-__all__ = ["StoreMachine", "search", "state_machine"]
+__all__ = ["STATE_MACHINE", "StoreMachine", "search"]
 
 SECOND = 1_000_000_000
 _PROCESSES = 3
@@ -281,7 +281,7 @@ def run(trial: Trial) -> Figures:
             return figures
 
 
-state_machine = Campaign(
+STATE_MACHINE = Campaign(
     name="state-machine",
     what="numbers, floors, kills, power cuts, full and failing disks, clocks and deletions in any order",
     run=run,

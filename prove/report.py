@@ -1,0 +1,90 @@
+"""What a whole run has found out, written into docs/explanation/how-we-test.md."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from .campaign import Campaign, Figures
+    from .planted.bug import Planted
+
+__all__ = ["PAGE", "Outcome", "render", "write"]
+
+DOCS = Path(__file__).parents[1] / "docs" / "explanation"
+PAGE = DOCS / "how-we-test.md"
+_BEGIN = "<!-- What follows was written by `make prove`. -->\n"
+_PROMISE = re.compile(r"^(\d+)\. \*\*(.+?)\.?\*\*", re.MULTILINE)
+
+
+class Outcome(NamedTuple):
+    """How a campaign ended.
+
+    Args:
+        campaign: Which one.
+        seconds: How long it took.
+        figures: What it counted.
+        skipped: Why this machine could not run it; empty if it could.
+        broken: Which promise was broken, and how; empty if none was.
+    """
+
+    campaign: Campaign
+    seconds: float
+    figures: Figures
+    skipped: str = ""
+    broken: str = ""
+
+    def __str__(self) -> str:
+        if self.broken or self.skipped:
+            return f"BROKEN: {self.broken}" if self.broken else f"not run: {self.skipped}"
+        return ", ".join(f"{what} {count:,}" for what, count in self.figures.items())
+
+
+def render(outcomes: Iterable[Outcome], seed: int, bugs: Sequence[Planted]) -> str:
+    """Return the report of a run, in Markdown.
+
+    Args:
+        outcomes: How each campaign ended.
+        seed: What all chance in the run came from.
+        bugs: The planted bugs, all of which have been caught.
+    """
+    machine = f"{platform.system()} {platform.machine()}, CPython {platform.python_version()}, {os.cpu_count()} cores"
+    lines = [
+        "## What came out",
+        "",
+        f"The last whole run: {time.strftime('%Y-%m-%d')}, {machine}, seed {seed}.",
+        "",
+        "| campaign | what it tries | it took | what came out |",
+        "| --- | --- | --- | --- |",
+    ]
+    lines += [f"| `{each.campaign.name}` | {each.campaign.what} | {each.seconds:.0f} s | {each} |" for each in outcomes]
+    lines += ["", "## Which test would break", ""]
+    lines += ["Each of these bugs was planted in a copy of our code, alone, and the test beside it failed."]
+    promises: dict[object, str] = {
+        int(number): f"{number}. {title}" for number, title in _PROMISE.findall((DOCS / "guarantees.md").read_text())
+    }
+    promises |= {"security": "What the security page says", "judge": "What the tests are judged by"}
+    for promise, title in promises.items():
+        planted = [bug for bug in bugs if bug.promise == promise]
+        lines += ["", f"### {title}", "", "| planted bug | caught by |", "| --- | --- |"]
+        lines += [f"| {bug.name} | {_link(bug.test)} |" for bug in planted]
+    return "\n".join(lines) + "\n"
+
+
+def write(report: str, page: Path = PAGE) -> None:
+    """Put the report into the page, in the place of the last one."""
+    before, begin, _ = page.read_text(encoding="utf-8").partition(_BEGIN)
+    page.write_text(f"{before}{begin}\n{report}", encoding="utf-8")
+
+
+def _link(test: str) -> str:
+    """A link to the test's file, under the test's name in words."""
+    file, _, name = test.partition("::")
+    words = name.partition("[")[0].removeprefix("test_").replace("_", " ").replace("::", ": ")
+    return f"[{words}](../../{file})"
