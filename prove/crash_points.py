@@ -41,8 +41,8 @@ CRASH_POINTS = Campaign(
     name="crash-points",
     what="a kill or a power cut at each system call of the store, and each state that the disk may then have",
     run=run,
-    seconds=60,
-    short=60,
+    seconds=120,
+    short=120,
 )
 
 
