@@ -6,6 +6,7 @@ import contextlib
 import gc
 import http.client
 import json
+import resource
 import signal
 import socket
 import stat
@@ -23,9 +24,10 @@ from krakenonce.errors import ConfigError
 from krakenonce.gateway.server import _unix_socket
 from krakenonce.kraken.wire import FORM, decode_secret, sign
 
-from .conftest import ORDER, PATIENCE, call, fetch, until
+from .conftest import ORDER, PATIENCE, call, connect, fetch, signed, until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from krakenonce.gateway.local_keys import LocalKey
@@ -260,6 +262,47 @@ def test_a_gateway_that_does_not_come_to_accept_is_not_waited_for(tmp_path: Path
             pytest.skip("elsewhere a full socket refuses connections, as a dead one does")
         with pytest.raises(ConfigError, match="another gateway listens"):
             _unix_socket(path)
+
+
+@pytest.fixture
+def files() -> Iterator[Callable[[int], None]]:
+    """What sets how many files this process may open, and those it starts at first."""
+    if not hasattr(resource, "prlimit"):
+        pytest.skip("needs Linux's prlimit, to set and see the limit of another process")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield lambda number: resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_gateway_may_open_more_files_than_it_is_given_at_first(
+    processes: Processes, files: Callable[[int], None]
+) -> None:
+    """Shells and systemd begin with 1024, macOS with 256: too few for as many bots."""
+    files(300)
+    process, _ = processes.serve()
+    assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE)[0] > 1024
+
+
+def test_more_connections_than_files_are_hung_up_on_and_nothing_is_logged(
+    processes: Processes, files: Callable[[int], None]
+) -> None:
+    """What is left is kept for Kraken and the state; a traceback for each would fill the disk."""
+    files(4000)
+    pair, path = processes.add("bot"), "/0/private/Balance"
+    process, url = processes.serve()
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (1024, 1024))
+    with contextlib.ExitStack() as clients:
+        early = clients.enter_context(contextlib.closing(connect(url)))
+        early.connect()
+        for _ in range(1200):
+            late = clients.enter_context(contextlib.closing(connect(url)))
+            late.connect()
+        with contextlib.suppress(ConnectionError):
+            assert late.sock.recv(1) == b""
+        early.request("POST", path, b"nonce=1", signed(pair, path, 1, b"nonce=1"))
+        assert json.loads(early.getresponse().read())["error"] == []
+    process.terminate()
+    assert processes.end(process) == (0, "")
 
 
 def test_systemd_is_told_when_it_is_ready_and_when_it_stops(processes: Processes, tmp_path: Path) -> None:
