@@ -18,6 +18,12 @@ import krakenex
 import pytest
 import requests
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from krakenonce.cli import main
 from krakenonce.errors import ConfigError
@@ -221,6 +227,18 @@ def test_certificates_that_cannot_be_used_are_told_in_one_line(
     assert "give both --tls-cert and --tls-key" in refuses(processes, "127.0.0.1:0", "--tls-cert", cert)
     assert "No such file" in refuses(processes, "127.0.0.1:0", "--tls-cert", cert, "--tls-key", f"{key}x")
     assert "mismatch" in refuses(processes, "127.0.0.1:0", "--tls-cert", root, "--tls-key", key)
+
+
+def test_a_key_with_a_passphrase_is_told_and_not_asked_for(
+    processes: Processes, certificate: tuple[Path, Path, Path]
+) -> None:
+    """Nobody sits before a gateway that is started again at night."""
+    cert, key, _ = certificate
+    private = load_pem_private_key(key.read_bytes(), None)
+    encrypted = BestAvailableEncryption(b"secret")
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encrypted))
+    told = refuses(processes, "127.0.0.1:0", "--tls-cert", str(cert), "--tls-key", str(key))
+    assert f"{key} has a passphrase" in told
 
 
 def test_a_name_that_no_host_can_have_is_told_in_one_line(

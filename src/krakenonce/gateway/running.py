@@ -160,9 +160,13 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
         return None
     if settings.tls_cert is None or settings.tls_key is None:
         raise ConfigError("give both --tls-cert and --tls-key")
+
+    def no_passphrase() -> str:  # else it would be asked for, on a terminal that is not there
+        raise ConfigError(f"{settings.tls_key} has a passphrase: give a key without one, readable for this user alone")
+
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, no_passphrase)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"cannot use {settings.tls_cert} with {settings.tls_key}: {error}") from None
     return context
