@@ -6,6 +6,7 @@ import contextlib
 import gc
 import http.client
 import json
+import resource
 import signal
 import socket
 import stat
@@ -17,15 +18,22 @@ import krakenex
 import pytest
 import requests
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from krakenonce.cli import main
 from krakenonce.errors import ConfigError
 from krakenonce.gateway.server import _unix_socket
 from krakenonce.kraken.wire import FORM, decode_secret, sign
 
-from .conftest import ORDER, PATIENCE, call, fetch, until
+from .conftest import ORDER, PATIENCE, call, connect, fetch, signed, until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from krakenonce.gateway.local_keys import LocalKey
@@ -221,6 +229,18 @@ def test_certificates_that_cannot_be_used_are_told_in_one_line(
     assert "mismatch" in refuses(processes, "127.0.0.1:0", "--tls-cert", root, "--tls-key", key)
 
 
+def test_a_key_with_a_passphrase_is_told_and_not_asked_for(
+    processes: Processes, certificate: tuple[Path, Path, Path]
+) -> None:
+    """Nobody sits before a gateway that is started again at night."""
+    cert, key, _ = certificate
+    private = load_pem_private_key(key.read_bytes(), None)
+    encrypted = BestAvailableEncryption(b"secret")
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encrypted))
+    told = refuses(processes, "127.0.0.1:0", "--tls-cert", str(cert), "--tls-key", str(key))
+    assert f"{key} has a passphrase" in told
+
+
 def test_a_name_that_no_host_can_have_is_told_in_one_line(
     processes: Processes, certificate: tuple[Path, Path, Path]
 ) -> None:
@@ -260,6 +280,47 @@ def test_a_gateway_that_does_not_come_to_accept_is_not_waited_for(tmp_path: Path
             pytest.skip("elsewhere a full socket refuses connections, as a dead one does")
         with pytest.raises(ConfigError, match="another gateway listens"):
             _unix_socket(path)
+
+
+@pytest.fixture
+def files() -> Iterator[Callable[[int], None]]:
+    """What sets how many files this process may open, and those it starts at first."""
+    if not hasattr(resource, "prlimit"):
+        pytest.skip("needs Linux's prlimit, to set and see the limit of another process")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield lambda number: resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_gateway_may_open_more_files_than_it_is_given_at_first(
+    processes: Processes, files: Callable[[int], None]
+) -> None:
+    """Shells and systemd begin with 1024, macOS with 256: too few for as many bots."""
+    files(300)
+    process, _ = processes.serve()
+    assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE)[0] > 1024
+
+
+def test_more_connections_than_files_are_hung_up_on_and_nothing_is_logged(
+    processes: Processes, files: Callable[[int], None]
+) -> None:
+    """What is left is kept for Kraken and the state; a traceback for each would fill the disk."""
+    files(4000)
+    pair, path = processes.add("bot"), "/0/private/Balance"
+    process, url = processes.serve()
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (1024, 1024))
+    with contextlib.ExitStack() as clients:
+        early = clients.enter_context(contextlib.closing(connect(url)))
+        early.connect()
+        for _ in range(1200):
+            late = clients.enter_context(contextlib.closing(connect(url)))
+            late.connect()
+        with contextlib.suppress(ConnectionError):
+            assert late.sock.recv(1) == b""
+        early.request("POST", path, b"nonce=1", signed(pair, path, 1, b"nonce=1"))
+        assert json.loads(early.getresponse().read())["error"] == []
+    process.terminate()
+    assert processes.end(process) == (0, "")
 
 
 def test_systemd_is_told_when_it_is_ready_and_when_it_stops(processes: Processes, tmp_path: Path) -> None:

@@ -7,8 +7,6 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from krakenonce.errors import KrakenonceError
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -131,7 +129,7 @@ class KeyQueue:
             try:
                 async with self._lane():
                     await self._turn()
-            except KrakenonceError as error:  # the lane cannot be had: the next in line has to hear of it
+            except Exception as error:  # the lane cannot be had: the next in line has to hear of it
                 if len(self):
                     self._fail(self._next(), error)
 

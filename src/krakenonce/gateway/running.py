@@ -7,6 +7,7 @@ import contextlib
 import functools
 import logging
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -37,6 +38,7 @@ __all__ = ["run"]
 
 logger = logging.getLogger("krakenonce")
 
+FILES = 10_240  # that may be open, connections among them; macOS allows no more
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -55,6 +57,7 @@ def run(settings: Settings, ready: Callable[[str], None] = lambda _: None) -> No
 
 
 async def _run(settings: Settings, ready: Callable[[str], None]) -> None:
+    _want_files()
     with NonceManager(settings.state) as manager:
         manager.next()  # a state directory that cannot be used is told now, not with the first call
         local_keys = LocalKeys(key_file(settings.state))
@@ -76,6 +79,14 @@ async def _run(settings: Settings, ready: Callable[[str], None]) -> None:
             watchdog.cancel()
             await server.stop()
             await transport.close()
+
+
+def _want_files() -> None:
+    """Lift the limit of open files, as far as it may be; each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _keys(
@@ -149,9 +160,13 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
         return None
     if settings.tls_cert is None or settings.tls_key is None:
         raise ConfigError("give both --tls-cert and --tls-key")
+
+    def no_passphrase() -> str:  # else it would be asked for, on a terminal that is not there
+        raise ConfigError(f"{settings.tls_key} has a passphrase: give a key without one, readable for this user alone")
+
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, no_passphrase)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"cannot use {settings.tls_cert} with {settings.tls_key}: {error}") from None
     return context

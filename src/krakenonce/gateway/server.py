@@ -7,6 +7,7 @@ import contextlib
 import errno
 import logging
 import os
+import resource
 import socket
 import stat
 import time
@@ -32,6 +33,8 @@ __all__ = ["GatewayServer"]
 LARGEST_BODY = 256 * 1024  # bytes; Kraken's largest batch of orders has some 10 kB
 LARGEST_HEADER = 8 * 1024  # bytes, of one header and of the request line
 SLOWEST = 10.0  # seconds that a request may take to arrive, on a connection that has brought none yet from its opening
+BACKLOG = 128  # connections that the event loop takes in at once
+SPARE = 64  # files for the state, for Kraken, and for what else is open
 KEPT_ALIVE = 75.0  # seconds that a connection may rest between two requests
 DRAIN = 35.0  # seconds at most for what was sent to come back when the gateway stops
 _NO_HTTP = (HttpProcessingError, web.RequestPayloadError)
@@ -52,7 +55,7 @@ class GatewayServer:
         self._gateway = gateway
         self._public = public
         self._pages = pages or {}
-        self._server = web.Server(
+        self._server = _Server(
             self._handle,
             access_log=None,
             logger=_http_logger(),
@@ -75,7 +78,7 @@ class GatewayServer:
             OSError: It cannot be listened on.
         """
         runner = await self._run()
-        await web.TCPSite(runner, host, port, ssl_context=tls, backlog=512).start()
+        await web.TCPSite(runner, host, port, ssl_context=tls, backlog=BACKLOG).start()
         return int(runner.addresses[-1][1])
 
     async def start_unix(self, path: Path) -> None:
@@ -88,7 +91,7 @@ class GatewayServer:
         runner = await self._run()
         listener = _unix_socket(path)
         self._socket = path, os.stat(path)
-        await web.SockSite(runner, listener, backlog=512).start()
+        await web.SockSite(runner, listener, backlog=BACKLOG).start()
 
     async def stop(self) -> None:
         """Accept nothing more, refuse those who wait, and let what was sent come back."""
@@ -192,6 +195,17 @@ class GatewayServer:
         except _NO_HTTP:
             return b""  # chunks that are none: signed by nobody, and so refused
         return bytes(body)
+
+
+class _Server(web.Server):
+    """Hangs up on new connections while few files are left: without them no call could be made, nor one refused."""
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        # An unwanted one is closed four rounds of the event loop after it was taken in.
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if files != resource.RLIM_INFINITY and len(self.connections) > max(files - 4 * BACKLOG - SPARE, SPARE):
+            transport.abort()
 
 
 def _http_logger() -> logging.Logger:
