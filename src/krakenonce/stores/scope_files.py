@@ -122,14 +122,15 @@ class ScopeFiles:
             _lock(self._mark_fd)
             text = pread(self._text_fd, READ, 0)
             records = self._read_records()
-            last = self._find(text, records).last
-            if last is None or floor > last:
-                last = floor
-                if floor > state.mark:
+            found = self._find(text, records)
+            last = floor if found.last is None else max(floor, found.last)
+            if last != found.last or found.damaged:  # what this process only remembers has to be on the disk, too
+                if last > state.mark:
                     now_ns, boot_ns = self._clock.now_ns(), self._clock.boot_ns()
-                    self._extend(records, floor, judge_clock(self._anchor(records), now_ns, boot_ns).anchor, text)
-                self._write_text(b"%d" % floor)
-                state.last = floor
+                    self._extend(records, last, judge_clock(self._anchor(records), now_ns, boot_ns).anchor, text)
+                self._write_text(b"%d" % last)
+                state.last = last
+                self._note_doubt(found, last)
         except OSError as error:
             raise self._failed("write", state.text_path, error) from error
         finally:
@@ -199,10 +200,7 @@ class ScopeFiles:
             self._note_clock(verdict.event, now_ns)
         state.clock_event, state.anchor = verdict.event, verdict.anchor
         nonce = next_nonce(found.last, verdict.now_ns)
-        if found.doubt:
-            state.recovered += found.damaged
-            level = logging.WARNING if found.damaged else logging.INFO
-            self._notes.append((level, f"{found.doubt}; going on with {nonce}"))
+        self._note_doubt(found, nonce)
         if nonce > state.mark:
             self._extend(records, nonce, verdict.anchor, text)
         elif len(text) != _DIGITS:
@@ -232,6 +230,12 @@ class ScopeFiles:
         record, mine = newest(records), self.state.anchor
         theirs = record.anchor if record and of_this_boot(record, self._clock) else None
         return max((anchor for anchor in (mine, theirs) if anchor), key=lambda a: a.boot_ns, default=None)
+
+    def _note_doubt(self, found: Found, number: int) -> None:
+        if found.doubt:
+            self.state.recovered += found.damaged
+            level = logging.WARNING if found.damaged else logging.INFO
+            self._notes.append((level, f"{found.doubt}; going on with {number}"))
 
     def _note_clock(self, event: str, now_ns: int) -> None:
         state = self.state
