@@ -88,6 +88,14 @@ STORE = (
         test="tests/stores/test_restart.py::test_a_floor_survives_a_power_cut",
     ),
     Planted(
+        "a floor that this process only has read is not put on the disk",
+        3,
+        _STEP,
+        was="            if floor > state.mark:  # also",
+        becomes="            if floor > state.mark and last != found.last:  # also",
+        test="tests/stores/test_restart.py::test_a_floor_that_was_only_read_is_not_believed",
+    ),
+    Planted(
         "the mark goes down",
         2,
         _STEP,
@@ -189,8 +197,8 @@ STORE = (
         "a lower floor lowers the number",
         4,
         _STEP,
-        was="            last = floor if found is None else max(found, floor)\n",
-        becomes="            last = floor\n",
+        was="last = floor if found.last is None else max(floor, found.last)",
+        becomes="last = floor",
         test="tests/stores/test_contract.py::test_a_lower_floor_changes_nothing[file-1799999999999999999]",
     ),
     Planted(

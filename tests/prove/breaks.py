@@ -143,7 +143,7 @@ BREAKS = [
         ScopeFiles,
         "raise_floor",
         "floor > state.mark",
-        "floor > state.mark and last != found",
+        "floor > state.mark and last != found.last",
         "a floor in a new directory",
     ),
     Break("both slots are written at once", 3, ScopeFiles, "_extend", "if before is None:", "if True:"),

@@ -10,6 +10,7 @@ import pytest
 from krakenonce.errors import NonceStoreError
 from krakenonce.rule import WINDOW
 from krakenonce.stores import FileStore
+from krakenonce.stores.scope_files import ScopeFiles
 from krakenonce.testing.clock import ManualClock
 
 from .helpers import SECOND, mark_path, read_slots, rising, take, text_path, write_slot
@@ -196,6 +197,18 @@ def test_a_new_file_has_a_mark_of_its_own(state: Path, clock: ManualClock, victi
     assert all(slot is not None and slot.mark >= number for slot in read_slots(state))
 
 
+def test_a_copy_in_the_mark_file_s_place_is_not_believed(state: Path, clock: ManualClock) -> None:
+    """It says the same, but nobody has synced it: the next number is issued under a mark that was put there anew."""
+    store = FileStore(state, clock=clock)
+    store.advance("global", clock.now_ns())
+    copy = state / "copy"
+    copy.write_bytes(mark_path(state).read_bytes())
+    copy.replace(mark_path(state))
+    before = read_slots(state)
+    store.advance("global", clock.now_ns())
+    assert all(new and old and new.sequence > old.sequence for new, old in zip(read_slots(state), before, strict=True))
+
+
 def test_a_directory_deleted_under_a_running_process_is_made_anew(state: Path, clock: ManualClock) -> None:
     """`rm -r` of the whole state directory does not bring a number back."""
     store = FileStore(state, clock=clock)
@@ -265,13 +278,46 @@ def test_garbage_without_a_mark_is_the_clock_and_a_warning(
     assert "the text is no number" in caplog.text
 
 
+@pytest.mark.parametrize("more", [1, 0, -5])
+@pytest.mark.parametrize("victims", [("text",), ("mark",), ("text", "mark")])
+def test_a_floor_is_raised_in_the_files_that_are_in_place(
+    state: Path, clock: ManualClock, victims: tuple[str, ...], more: int
+) -> None:
+    """Files deleted meanwhile are made anew, and another process goes on above the floor, also one that was known."""
+    store = FileStore(state, clock=clock)
+    floor = clock.now_ns() + 3600 * SECOND
+    store.raise_floor("global", floor)
+    for victim in victims:
+        (text_path(state) if victim == "text" else mark_path(state)).unlink()
+    store.raise_floor("global", floor + more)
+    assert take(state, clock)[0] > floor + more
+
+
+def test_files_that_vanish_as_fast_as_they_are_made_are_told(
+    state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a number nor a floor is waited for without end."""
+    monkeypatch.setattr(ScopeFiles, "_in_place", lambda _: False)
+    store = FileStore(state, clock=clock)
+    said = f"^the files in {state} vanish as fast as they are made; stop what deletes them$"
+    with pytest.raises(NonceStoreError, match=said):
+        store.advance("global", clock.now_ns())
+    with pytest.raises(NonceStoreError, match=said):
+        store.raise_floor("global", clock.now_ns() + SECOND)
+
+
 def test_the_state_directory_is_a_file(state: Path, clock: ManualClock) -> None:
     """A file in the directory's place is a clear error."""
     state.write_text("")
-    with pytest.raises(NonceStoreError, match="must be a directory"):
-        take(state, clock)
-    with pytest.raises(NonceStoreError, match="must be a directory"):
-        FileStore(state, clock=clock).scopes()
+    store = FileStore(state, clock=clock)
+    advice = "Not a directory; a state directory must be a directory, not a file$"
+    with pytest.raises(NonceStoreError, match=f"^cannot make the state directory {state}: {advice}"):
+        store.advance("global", clock.now_ns())
+    with pytest.raises(NonceStoreError, match=f"^cannot read the state directory {state}: {advice}"):
+        store.scopes()
+    with pytest.raises(NonceStoreError, match=f"^cannot read {text_path(state)}: {advice}"):
+        store.peek("global")
+    assert repr(store) == f"FileStore({str(state)!r})"
 
 
 def test_a_missing_directory_is_made_with_its_parents_for_this_user_only(tmp_path: Path, clock: ManualClock) -> None:

@@ -1,5 +1,6 @@
 """What every store promises."""
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -114,11 +115,11 @@ def restless() -> Iterator[None]:
 
 
 def test_no_number_is_given_twice_to_threads(store: NonceStore, restless: None) -> None:
-    """Eight threads, one counter: all numbers differ and each thread's rise."""
-    taken: list[list[int]] = [[] for _ in range(8)]
+    """More threads than there are places at the files, one counter: all numbers differ and each thread's rise."""
+    taken: list[list[int]] = [[] for _ in range(12)]
 
     def run(mine: list[int]) -> None:
-        mine.extend(store.advance("global", NOW) for _ in range(500))
+        mine.extend(store.advance("global", NOW) for _ in range(300))
 
     threads = [threading.Thread(target=run, args=(mine,)) for mine in taken]
     for thread in threads:
@@ -126,8 +127,30 @@ def test_no_number_is_given_twice_to_threads(store: NonceStore, restless: None) 
     for thread in threads:
         thread.join()
     assert all(rising(mine) for mine in taken)
-    assert sorted(n for mine in taken for n in mine) == list(range(NOW, NOW + 4000))
-    assert store.stats("global").issued == 4000
+    assert sorted(n for mine in taken for n in mine) == list(range(NOW, NOW + 3600))
+    assert store.stats("global").issued == 3600
+
+
+def test_a_floor_holds_while_threads_take_numbers(store: NonceStore, restless: None) -> None:
+    """Whoever asks after raise_floor has returned gets a number above it, whatever others were about to write."""
+    enough = threading.Event()
+
+    def run() -> None:
+        while not enough.is_set():
+            store.advance("global", NOW)
+
+    threads = [threading.Thread(target=run) for _ in range(9)]
+    for thread in threads:
+        thread.start()
+    floors = [NOW + 10**6 * step for step in range(1, 101)]
+    numbers = []
+    for floor in floors:
+        store.raise_floor("global", floor)
+        numbers.append(store.advance("global", NOW))
+    enough.set()
+    for thread in threads:
+        thread.join()
+    assert all(number > floor for number, floor in zip(numbers, floors, strict=True))
 
 
 def test_closing_may_be_repeated(store: NonceStore) -> None:
@@ -135,3 +158,13 @@ def test_closing_may_be_repeated(store: NonceStore) -> None:
     store.advance("global", NOW)
     store.close()
     store.close()
+
+
+def test_a_closed_store_opens_again(store: NonceStore) -> None:
+    """Closing gives back what was opened; a later call goes on."""
+    before = len(os.listdir("/dev/fd"))
+    store.raise_floor("global", NOW)
+    first = store.advance("global", NOW)
+    store.close()
+    assert len(os.listdir("/dev/fd")) == before
+    assert store.advance("global", NOW) == first + 1

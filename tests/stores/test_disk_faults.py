@@ -277,3 +277,15 @@ def test_a_network_file_system_is_refused_unless_accepted(
     with pytest.raises(NonceStoreError, match="allow_network=yes"):
         take(state, clock)
     assert FileStore(state, clock=clock, allow_network=True).advance("global", clock.now_ns()) == clock.now_ns()
+
+
+def test_the_file_system_is_looked_at_once(
+    state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many scopes are opened, a warning about it comes once."""
+    line = f"30 21 0:26 / {state.parent} rw - tmpfs none rw"
+    monkeypatch.setattr("krakenonce.stores.filesystem._mounts", lambda: line)
+    store = FileStore(state, clock=clock)
+    for scope in ("one", "two", "three"):
+        store.advance(scope, clock.now_ns())
+    assert caplog.text.count("is on tmpfs") == 1

@@ -136,14 +136,15 @@ class ScopeFiles:
             self._check_held()
             text = pread(self._text_fd, READ, 0)
             records = self._read_records()
-            found = self._find(text, records).last
-            last = floor if found is None else max(found, floor)
-            if floor > state.mark:  # also where it is there already: that was only read (invariant 3)
+            found = self._find(text, records)
+            last = floor if found.last is None else max(floor, found.last)
+            if floor > state.mark:  # also where it is there already: that was only read, or remembered (invariant 3)
                 now_ns, boot_ns = self._clock.now_ns(), self._clock.boot_ns()
                 self._extend(records, last, judge_clock(self._anchor(records), now_ns, boot_ns).anchor, text)
             elif text != b"%d" % last:
                 self._write_text(b"%d" % last)
             state.last = last
+            self._note_doubt(found, last)
         except OSError as error:
             if not self._held.are_ours():
                 return None
@@ -208,10 +209,7 @@ class ScopeFiles:
             self._note_clock(verdict.event, now_ns)
         state.clock_event, state.anchor = verdict.event, verdict.anchor
         nonce = next_nonce(found.last, verdict.now_ns)
-        if found.doubt:
-            state.recovered += found.damaged
-            level = logging.WARNING if found.damaged else logging.INFO
-            self._notes.append((level, f"{found.doubt}; going on with {nonce}"))
+        self._note_doubt(found, nonce)
         if nonce > state.mark:
             self._extend(records, nonce, verdict.anchor, text)
         elif len(text) != _DIGITS:
@@ -246,6 +244,12 @@ class ScopeFiles:
         record, mine = newest(records), self.state.anchor
         theirs = record.anchor if record and of_this_boot(record, self._clock) else None
         return max((anchor for anchor in (mine, theirs) if anchor), key=lambda a: a.boot_ns, default=None)
+
+    def _note_doubt(self, found: Found, number: int) -> None:
+        if found.doubt:
+            self.state.recovered += found.damaged
+            level = logging.WARNING if found.damaged else logging.INFO
+            self._notes.append((level, f"{found.doubt}; going on with {number}"))
 
     def _note_clock(self, event: str, now_ns: int) -> None:
         state = self.state
