@@ -90,3 +90,11 @@ def test_a_key_for_tokens_comes_with_a_warning(shell: Shell) -> None:
 def test_a_key_that_is_not_there(shell: Shell) -> None:
     """The message says which there are."""
     assert shell.fails(1, "gateway", "revoke-key", "--name", "a") == "there is no local key 'a': there are none"
+
+
+def test_a_credentials_directory_that_cannot_be_read_is_told(shell: Shell) -> None:
+    """systemd's, when it is not this user's, say; one without the file is as good as none."""
+    shell.env["CREDENTIALS_DIRECTORY"] = "/" + "x" * 300
+    assert "cannot read /xxx" in shell.fails(1, "gateway", "add-key", "--name", "a")
+    shell.env["CREDENTIALS_DIRECTORY"] = "/nowhere"
+    shell.works("gateway", "add-key", "--name", "a", "--json")

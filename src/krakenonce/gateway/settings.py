@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,7 +48,13 @@ def credentials_path(given: Path | None, environ: Mapping[str, str]) -> Path | N
     """Return the accounts' file: the one given, else ``krakenonce.toml`` in systemd's credentials directory."""
     if given is None and environ.get("CREDENTIALS_DIRECTORY") and not environ.get("KRAKENONCE_CREDENTIALS"):
         found = Path(environ["CREDENTIALS_DIRECTORY"]) / "krakenonce.toml"
-        return found if found.exists() else None
+        try:
+            os.stat(found)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            pass  # told by whoever reads it
+        return found
     return given
 
 
