@@ -376,9 +376,9 @@ def open_here(path: Path) -> int:
     return found
 
 
-def test_few_files_stay_open(tmp_path: Path) -> None:
+def test_few_files_stay_open(tmp_path: Path, clock: ManualClock) -> None:
     """A thousand accounts do not need a thousand descriptors, and none of them is forgotten."""
-    limiter = Limiter(tmp_path)
+    limiter = Limiter(tmp_path, clock=clock)
     before = len(os.listdir("/dev/fd"))
     for _ in range(2):
         for number in range(200):

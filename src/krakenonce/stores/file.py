@@ -198,7 +198,7 @@ class FileStore:
         try:
             if self._checked and self.directory.is_dir():
                 return
-            make_directory(self.directory)
+            make_directory(self.directory, for_numbers=True)
         except OSError as error:
             raise store_error("make the state directory", self.directory, error) from error
         check_filesystem(self.directory.resolve(), allow_network=self._allow_network)

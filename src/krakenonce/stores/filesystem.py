@@ -53,10 +53,11 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
-def make_directory(path: Path) -> None:
+def make_directory(path: Path, *, for_numbers: bool = False) -> None:
     """Create *path* (0700) and what is missing above it, durably; leave what exists as it is.
 
-    The last that exists may have been made by a process that was killed before its sync (invariant 3).
+    *for_numbers*: what exists is made durable as well, for a process that made it may have been killed before its
+    sync (invariant 3).
     """
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "Not a directory")
@@ -64,8 +65,9 @@ def make_directory(path: Path) -> None:
     while not path.exists() and not path.is_symlink():
         missing.append(path)
         path = path.parent
-    with contextlib.suppress(PermissionError):  # who may not read the directory above did not make this one
-        sync_directory(path.parent)
+    if for_numbers:
+        with contextlib.suppress(PermissionError):  # who may not read the directory above did not make this one
+            sync_directory(path.parent)
     for directory in reversed(missing):
         directory.mkdir(mode=0o700, exist_ok=True)
         sync_directory(directory.parent)
