@@ -37,7 +37,7 @@ bench: .venv/.ready  ## measure speed on this machine
 
 # Not data/: it may hold counters, and a lost counter is a nonce handed out twice.
 clean:  ## remove .venv, caches and build results
-	@rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	@rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist mutants
 	@find . -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # .venv/.ready is written last and says which Python made .venv, and where. When that is no longer so (Python was

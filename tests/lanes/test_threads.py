@@ -95,15 +95,31 @@ def test_only_the_holder_gives_the_turn_back(manager: NonceManager) -> None:
     assert [reason == "taken" for reason in refused] == [True, False, True]
 
 
+@pytest.mark.parametrize("kept", ["file", "memory"])
 @pytest.mark.parametrize("timeout", NO_TIME)
-def test_a_timeout_names_the_holder(manager: NonceManager, timeout: float) -> None:
+def test_a_timeout_names_the_holder(manager: NonceManager, timeout: float, kept: str) -> None:
     """LaneTimeout says which process holds the lane and for how long, and is a TimeoutError."""
+    manager = manager if kept == "file" else NonceManager("memory:")
     with manager.lane("key"):
         said: list[str] = []
         in_thread(lambda: said.append(refusal(manager.lane("key", timeout)))).join()
     wanted = rf"lane {fingerprint('key')} was not free within \S+ s: process {os.getpid()} has held it for 0\.\d s"
     assert re.fullmatch(wanted, said[0])
     assert issubclass(LaneTimeout, TimeoutError)
+
+
+@pytest.mark.parametrize("timeout", NO_TIME)
+def test_a_block_is_not_entered_after_its_time(manager: NonceManager, timeout: float) -> None:
+    """`with` keeps to the timeout like acquire()."""
+    entered: list[bool] = []
+
+    def enter() -> None:
+        with pytest.raises(LaneTimeout), manager.lane("key", timeout):
+            entered.append(True)
+
+    with manager.lane("key"):
+        in_thread(enter).join()
+    assert not entered
 
 
 @pytest.mark.parametrize("timeout", NO_TIME)

@@ -260,6 +260,20 @@ def test_a_child_waits_while_its_parent_is_inside_the_step(state: Path, stop_ins
         os.close(end)
 
 
+def test_a_floor_waits_while_a_thread_is_inside_the_step(state: Path, stop_inside: Stop) -> None:
+    """It is raised with descriptors that no other thread is using, or the lock would let both in."""
+    manager = NonceManager(state)
+    floor = manager.next() + 10**9
+    let_go = stop_inside(manager)
+    raising = threading.Thread(target=manager.raise_floor, args=(floor,))
+    raising.start()
+    until(lambda: is_waiting(os.getpid()) or not raising.is_alive())
+    assert raising.is_alive()
+    assert let_go() < floor
+    raising.join()
+    assert manager.next() > floor
+
+
 def test_a_child_does_not_free_the_parent_s_lock(state: Path, stop_inside: Stop) -> None:
     """The child closes what it inherited, and the kernel's lock stays with the parent."""
     manager = NonceManager(state)
