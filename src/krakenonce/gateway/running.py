@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import ipaddress
 import logging
 import os
 import resource
@@ -13,6 +14,7 @@ import socket
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from krakenonce.credentials import load_accounts
 from krakenonce.errors import ConfigError
@@ -39,7 +41,6 @@ __all__ = ["run"]
 logger = logging.getLogger("krakenonce")
 
 FILES = 10_240  # that may be open, connections among them; macOS allows no more
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def run(settings: Settings, ready: Callable[[str], None] = lambda _: None) -> None:
@@ -129,30 +130,48 @@ def _reload(keys: dict[str, KrakenKey], now: dict[str, KrakenKey]) -> None:
 
 
 async def _listen(server: GatewayServer, settings: Settings) -> str:
+    tls = _tls(settings)
     if settings.listen.startswith("unix:"):
+        if tls is not None:
+            raise ConfigError("a Unix socket has no TLS: leave --tls-cert and --tls-key out, or listen on an address")
         path = Path(settings.listen.removeprefix("unix:"))
         try:
             await server.start_unix(path)
         except OSError as error:
             raise ConfigError(f"cannot listen on {path} ({error.strerror or error})") from error
         return settings.listen
-    host, colon, port = settings.listen.rpartition(":")
-    host = host.strip("[]")
-    if not (colon and host and port.isdecimal() and int(port) < 65536):
-        raise ConfigError(f"--listen {settings.listen!r} is not like 127.0.0.1:8686 or unix:/run/krakenonce.sock")
-    tls = _tls(settings)
-    if tls is None and host not in LOOPBACK:
+    host, port = _address(settings.listen)
+    if tls is None and not _is_loopback(host):
         raise ConfigError(
             f"--listen {settings.listen} is open to other machines: give --tls-cert and --tls-key, or take 127.0.0.1"
         )
     try:
-        port_taken = await server.start(host, int(port), tls)
+        port_taken = await server.start(host, port, tls)
     except (OSError, UnicodeError) as error:  # the latter for what can be no host's name
         raise ConfigError(
             f"cannot listen on {settings.listen} ({getattr(error, 'strerror', None) or error})"
         ) from error
     shown = f"[{host}]" if ":" in host else host
     return f"{'https' if tls else 'http'}://{shown}:{port_taken}"
+
+
+def _address(listen: str) -> tuple[str, int]:
+    """Host and port of ``HOST:PORT`` or ``[::1]:PORT``, and of nothing else."""
+    try:
+        parts = urlsplit(f"//{listen}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or port is None or parts.netloc != listen or "@" in listen:
+        raise ConfigError(f"--listen {listen!r} is not like 127.0.0.1:8686 or unix:/run/krakenonce.sock")
+    return host, port
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

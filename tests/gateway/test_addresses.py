@@ -1,0 +1,71 @@
+"""Where a gateway may listen, before anything listens."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from krakenonce.errors import ConfigError
+from krakenonce.gateway import running
+from krakenonce.gateway.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [
+        ("127.0.0.1:8686", ("127.0.0.1", 8686)),
+        ("[::1]:0", ("::1", 0)),
+        ("localhost:80", ("localhost", 80)),
+        ("0.0.0.0:65535", ("0.0.0.0", 65535)),  # noqa: S104 - it is only read
+    ],
+)
+def test_an_address_is_a_host_and_a_port(listen: str, address: tuple[str, int]) -> None:
+    """IPv6 in brackets, as in a URL."""
+    assert running._address(listen) == address
+
+
+@pytest.mark.parametrize(
+    "listen",
+    [
+        "",
+        ":",
+        "8686",
+        "127.0.0.1",
+        ":8686",
+        "127.0.0.1:",
+        "127.0.0.1:x",
+        "127.0.0.1:65536",
+        "127.0.0.1:-1",
+        "[::1:80",
+        "http://127.0.0.1:80",
+        "127.0.0.1:80/",
+        "127.0.0.1:80?x",
+        "me@127.0.0.1:80",
+    ],
+)
+def test_what_is_no_address_is_told_with_two_that_are(listen: str) -> None:
+    """Not taken for something else."""
+    with pytest.raises(ConfigError, match=r"is not like 127\.0\.0\.1:8686 or unix:"):
+        running._address(listen)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_loopback"),
+    [("127.0.0.1", True), ("127.0.0.2", True), ("::1", True), ("localhost", True), ("0.0.0.0", False)]  # noqa: S104
+    + [("::", False), ("192.0.2.1", False), ("example.org", False)],
+)
+def test_only_loopback_needs_no_certificate(host: str, is_loopback: bool) -> None:
+    """All of 127.0.0.0/8, ::1 and localhost are this machine's own."""
+    assert running._is_loopback(host) is is_loopback
+
+
+def test_a_certificate_for_a_unix_socket_is_a_mistake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It would be ignored, and somebody thinks that it is not."""
+    monkeypatch.setattr(running, "_tls", lambda _: object())
+    with pytest.raises(ConfigError, match="a Unix socket has no TLS"):
+        asyncio.run(running._listen(object(), Settings(listen=f"unix:{tmp_path / 'socket'}")))  # type: ignore[arg-type]
