@@ -29,39 +29,25 @@ def test_an_address_is_a_host_and_a_port(listen: str, address: tuple[str, int]) 
     assert running._address(listen) == address
 
 
-@pytest.mark.parametrize(
-    "listen",
-    [
-        "",
-        ":",
-        "8686",
-        "127.0.0.1",
-        ":8686",
-        "127.0.0.1:",
-        "127.0.0.1:x",
-        "127.0.0.1:65536",
-        "127.0.0.1:-1",
-        "[::1:80",
-        "http://127.0.0.1:80",
-        "127.0.0.1:80/",
-        "127.0.0.1:80?x",
-        "me@127.0.0.1:80",
-    ],
+NO_ADDRESS = (
+    *("", ":", "8686", "127.0.0.1", ":8686", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "127.0.0.1:-1", "[::1:80"),
+    *("http://127.0.0.1:80", "127.0.0.1:80/", "127.0.0.1:80?x", "me@127.0.0.1:80"),
 )
+LOOPBACK = ("127.0.0.1", "127.0.0.2", "::1", "localhost")
+OPEN = ("0.0.0.0", "::", "192.0.2.1", "example.org")  # noqa: S104 - they are only read
+
+
+@pytest.mark.parametrize("listen", NO_ADDRESS)
 def test_what_is_no_address_is_told_with_two_that_are(listen: str) -> None:
     """Not taken for something else."""
     with pytest.raises(ConfigError, match=r"is not like 127\.0\.0\.1:8686 or unix:"):
         running._address(listen)
 
 
-@pytest.mark.parametrize(
-    ("host", "is_loopback"),
-    [("127.0.0.1", True), ("127.0.0.2", True), ("::1", True), ("localhost", True), ("0.0.0.0", False)]  # noqa: S104
-    + [("::", False), ("192.0.2.1", False), ("example.org", False)],
-)
-def test_only_loopback_needs_no_certificate(host: str, is_loopback: bool) -> None:
+@pytest.mark.parametrize("host", (*LOOPBACK, *OPEN))
+def test_only_loopback_needs_no_certificate(host: str) -> None:
     """All of 127.0.0.0/8, ::1 and localhost are this machine's own."""
-    assert running._is_loopback(host) is is_loopback
+    assert running._is_loopback(host) is (host in LOOPBACK)
 
 
 def test_a_certificate_for_a_unix_socket_is_a_mistake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
