@@ -44,7 +44,7 @@ def test_what_is_no_address_is_told_with_two_that_are(listen: str) -> None:
         running._address(listen)
 
 
-@pytest.mark.parametrize("host", (*LOOPBACK, *OPEN))
+@pytest.mark.parametrize("host", [*LOOPBACK, *OPEN])
 def test_only_loopback_needs_no_certificate(host: str) -> None:
     """All of 127.0.0.0/8, ::1 and localhost are this machine's own."""
     assert running._is_loopback(host) is (host in LOOPBACK)
