@@ -134,7 +134,7 @@ STORE = (
         _STEP,
         was="            _lock(mark_fd)\n",
         becomes="",
-        test="tests/stores/test_contract.py::test_no_number_is_given_twice_to_threads[file]",
+        test="tests/stores/test_processes.py::test_a_child_waits_while_its_parent_is_inside_the_step",
     ),
     Planted(
         "the step's lock is shared",
@@ -142,7 +142,7 @@ STORE = (
         _STEP,
         was="from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock\n",
         becomes="from fcntl import LOCK_NB, LOCK_UN, flock\nfrom fcntl import LOCK_SH as LOCK_EX\n",
-        test="tests/stores/test_contract.py::test_no_number_is_given_twice_to_threads[file]",
+        test="tests/stores/test_processes.py::test_a_child_waits_while_its_parent_is_inside_the_step",
     ),
     Planted(
         "the memory store counts without its lock",
@@ -150,7 +150,7 @@ STORE = (
         "src/krakenonce/stores/memory.py",
         was="        with self._lock:\n            nonce = self._last[scope] =",
         becomes="        if self._lock:\n            nonce = self._last[scope] =",
-        test="tests/stores/test_contract.py::test_no_number_is_given_twice_to_threads[memory]",
+        test="tests/stores/test_contract.py::test_a_thread_waits_while_another_is_inside_the_memory_store",
     ),
     Planted(
         "parent and child of a fork share one lock",

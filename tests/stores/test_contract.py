@@ -131,6 +131,34 @@ def test_no_number_is_given_twice_to_threads(store: NonceStore, restless: None) 
     assert store.stats("global").issued == 3600
 
 
+class SlowTime(int):
+    """A time that keeps whoever compares it waiting, and says so."""
+
+    inside = threading.Event()
+    go_on = threading.Event()
+
+    def __ge__(self, other: int) -> bool:
+        self.inside.set()
+        self.go_on.wait()
+        return int(self) >= other
+
+
+def test_a_thread_waits_while_another_is_inside_the_memory_store() -> None:
+    """Stopped in the middle of the step, a thread keeps the others out, and they get larger numbers."""
+    store = MemoryStore()
+    taken: list[int] = []
+    first = threading.Thread(target=lambda: taken.append(store.advance("global", SlowTime(NOW))))
+    second = threading.Thread(target=lambda: taken.append(store.advance("global", NOW)))
+    first.start()
+    SlowTime.inside.wait()
+    second.start()
+    second.join(0.2)  # it cannot end
+    SlowTime.go_on.set()
+    first.join()
+    second.join()
+    assert taken == [NOW, NOW + 1]
+
+
 def test_a_floor_holds_while_threads_take_numbers(store: NonceStore, restless: None) -> None:
     """Whoever asks after raise_floor has returned gets a number above it, whatever others were about to write."""
     enough = threading.Event()
