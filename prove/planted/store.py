@@ -113,6 +113,14 @@ STORE = (
         test="tests/stores/test_restart.py::test_a_mark_that_was_only_read_is_not_believed",
     ),
     Planted(
+        "a slot that was only read is taken for the good one",
+        3,
+        _STEP,
+        was="                    sync(self._mark_fd)  # a slot",
+        becomes="                    pass  # a slot",
+        test="tests/stores/test_restart.py::test_a_slot_that_was_only_read_is_synced_before_the_other_is_written",
+    ),
+    Planted(
         "a mark in a file that has taken the other's place is believed",
         3,
         "src/krakenonce/stores/scope_state.py",

@@ -120,15 +120,6 @@ BREAKS = [
         "the first number in a new directory",
     ),
     Break(
-        "a slot that was read is believed",
-        3,
-        ScopeFiles,
-        "_extend",
-        "sync(self._mark_fd)",
-        "pass",
-        "the mark is extended",
-    ),
-    Break(
         "a directory that was found is believed",
         3,
         filesystem,
@@ -136,15 +127,6 @@ BREAKS = [
         "sync_directory(path.parent)",
         "pass",
         "the first number in a new directory",
-    ),
-    Break(
-        "a floor that was read is believed",
-        3,
-        ScopeFiles,
-        "raise_floor",
-        "floor > state.mark",
-        "floor > state.mark and last != found.last",
-        "a floor in a new directory",
     ),
     Break("both slots are written at once", 3, ScopeFiles, "_extend", "if before is None:", "if True:"),
     Break(
@@ -184,7 +166,6 @@ BREAKS = [
         "offset + len(before))\n        raise",
         "offset + len(before))",
     ),
-    Break("a failed descriptor is used again", 6, ScopeFiles, "_failed", "self.state.generation += 1", "pass", 2),
     Break("a short write is taken for a whole one", 6, scope_files, "_write", "!= len(data)", "< 0", 2),
     Break("there is no end", 8, rule, "next_nonce", "if nonce > NONCE_MAX:", "if False:", 3),
 ]

@@ -128,7 +128,9 @@ class FileState(MemoryState):
         """Close the descriptor. Never unlocks: after a fork the lock may be the parent's."""
         self._held.close()
 
-    __del__ = close
+    def __del__(self) -> None:
+        if hasattr(self, "_held"):  # an interrupt may come before there is anything to close
+            self.close()
 
     def __reduce__(self) -> NoReturn:
         # A copy, even one that fails half-way, would close these descriptors under the original.

@@ -67,7 +67,9 @@ class FileGate:
         self._held.close()
         self._fd = self._line_fd = -1
 
-    __del__ = abandon
+    def __del__(self) -> None:
+        if hasattr(self, "_held"):  # an interrupt may come before there is anything to close
+            self.abandon()
 
     def __reduce__(self) -> NoReturn:
         # A copy, even one that fails half-way, would close these descriptors under the original.

@@ -161,7 +161,9 @@ class ScopeFiles:
         self._held.close()
         self._dir_fd = self._mark_fd = self._text_fd = -1
 
-    __del__ = close
+    def __del__(self) -> None:
+        if hasattr(self, "_held"):  # an interrupt may come before there is anything to close
+            self.close()
 
     def __reduce__(self) -> NoReturn:
         # A copy, even one that fails half-way, would close these descriptors under the original.
