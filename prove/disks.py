@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DISKS"]
 
-_SCOPES = 40  # new counters that are tried on a full disk; their files fill half of it
 _CYCLES = 10  # between two looks at what was told
 _OPEN = 20  # numbers until a process closes its files: a disk with files open for writing cannot be made read-only
 
@@ -99,7 +98,7 @@ def work(state: Path, maker: Callable[[Path], NonceManager], teller: Teller, rng
             for _ in range(_OPEN):
                 teller.number(manager.next)
         with _telling(teller, "refused-new"):
-            manager.next(f"new-{rng.randrange(_SCOPES)}")
+            manager.next(f"new-{rng.getrandbits(40)}")
         manager.store.close()
         time.sleep(rng.uniform(0, 0.003))  # for the disk to be found with no file open
 
