@@ -286,5 +286,5 @@ STATE_MACHINE = Campaign(
     what="numbers, floors, kills, power cuts, full and failing disks, clocks and deletions in any order",
     run=run,
     seconds=180,
-    short=45,
+    short=20,
 )
