@@ -103,7 +103,7 @@ class ScopeFiles:
             elif now_ns < state.now - SECOND:
                 self._note_clock("back", now_ns)
             if pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS:
-                raise OSError(errno.ENOSPC, "written in part")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             state.last = nonce
             state.now = now_ns
             state.issued += 1
@@ -341,4 +341,4 @@ def _lock(fd: int) -> None:
 
 def _write(fd: int, data: bytes, offset: int) -> None:
     if pwrite(fd, data, offset) != len(data):
-        raise OSError(errno.ENOSPC, "written in part")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
