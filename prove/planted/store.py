@@ -242,7 +242,7 @@ STORE = (
         6,
         _STEP,
         was='            if pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS:\n'
-        '                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n',
+        "                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n",
         becomes='            pwrite(text_fd, b"%d" % nonce, 0)\n',
         test="tests/stores/test_disk_faults.py::test_a_number_that_was_written_in_part_is_not_handed_out",
     ),
