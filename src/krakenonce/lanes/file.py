@@ -47,7 +47,7 @@ class FileGate:
 
     def release(self) -> None:
         """Let the next process in. The file stays open for the next turn, unless many are open."""
-        if self._held.are_ours():  # else the kernel has freed it already
+        if self._held.is_ours(self._fd):  # else the kernel has freed it already
             flock(self._fd, LOCK_UN)
             if len(_open) > KEPT_OPEN:
                 self.abandon()
