@@ -27,7 +27,7 @@ _ROOT = Path(__file__).parent.parent
 
 
 class Worker(NamedTuple):
-    """A process at work, which is this session's to kill until it is buried.
+    """A process at work, which is ours to kill until it is buried.
 
     Args:
         pid: Its process id; nobody else has it before it is buried.

@@ -296,3 +296,17 @@ def test_the_file_system_is_looked_at_once(
     for scope in ("one", "two", "three"):
         store.advance(scope, clock.now_ns())
     assert caplog.text.count("is on tmpfs") == 1
+
+
+@pytest.mark.parametrize("passing", [0, 1, 2])
+def test_an_extension_that_fails_after_a_power_cut_does_not_make_an_old_text_exact(
+    state: Path, clock: ManualClock, disk: FailingSync, passing: int
+) -> None:
+    """It misses the last numbers, also with a mark of the new boot beside it (invariant 1)."""
+    first, second = take(state, clock, 2)
+    text_path(state).write_bytes(str(first).encode())  # what the disk had of it
+    clock.reboot()
+    disk.passing, disk.failing = passing, 1
+    with pytest.raises(NonceStoreError):
+        take(state, clock)
+    assert take(state, clock)[0] > second

@@ -140,7 +140,7 @@ class ScopeFiles:
             last = floor if found.last is None else max(floor, found.last)
             if floor > state.mark:  # also where it is there already: that was only read, or remembered (invariant 3)
                 now_ns, boot_ns = self._clock.now_ns(), self._clock.boot_ns()
-                self._extend(records, last, judge_clock(self._anchor(records), now_ns, boot_ns).anchor, text)
+                self._extend(records, last, judge_clock(self._anchor(records), now_ns, boot_ns).anchor, found.last)
             elif text != b"%d" % last:
                 self._write_text(b"%d" % last)
             state.last = last
@@ -213,7 +213,7 @@ class ScopeFiles:
         nonce = next_nonce(found.last, verdict.now_ns)
         self._note_doubt(found, nonce)
         if nonce > state.mark:
-            self._extend(records, nonce, verdict.anchor, text)
+            self._extend(records, nonce, verdict.anchor, found.last)
         elif len(text) != _DIGITS:
             self._write_text(b"%d" % nonce)
         return nonce
@@ -275,11 +275,12 @@ class ScopeFiles:
         for level, note in notes:
             logger.log(level, "%s: %s", self.state.text_path, note)
 
-    def _extend(self, records: Records, nonce: int, anchor: Anchor, text: bytes) -> None:
+    def _extend(self, records: Records, nonce: int, anchor: Anchor, last: int | None) -> None:
         """Put a mark one window above *nonce* on the disk, in both slots, before *nonce* is used.
 
-        The text goes first, and back to *text* if the disk fails: a mark that rose without it would be taken for a
-        sign of damage, and each further try would climb by one window.
+        The text goes first, and back to *last* if the disk fails: a mark that rose without it would be taken for a
+        sign of damage, and each further try would climb by one window. Not back to what it was, for after a power cut
+        that misses the last numbers, and would look exact beside a mark of this boot (invariant 1).
         """
         state, began = self.state, monotonic_ns()
         self._write_text(b"%d" % nonce)
@@ -302,7 +303,7 @@ class ScopeFiles:
             if state.mark < 0:
                 sync_directory(state.mark_path.parent)  # the names, too, must outlive a power cut
         except OSError as error:
-            self._write_text(text)
+            self._write_text(b"" if last is None else b"%d" % last)
             raise self._failed("make durable", state.mark_path, error) from error
         time.sleep(max(self._opened_at + _BEGIN_AFTER - monotonic_ns(), 0) / SECOND)
         state.mark, state.synced = record.mark, record
