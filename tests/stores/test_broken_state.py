@@ -1,5 +1,6 @@
 """Damaged, stale, changed and missing files: a stated recovery or a clear error, and never a smaller number."""
 
+import errno
 import logging
 import os
 import time
@@ -9,7 +10,7 @@ import pytest
 
 from krakenonce.errors import NonceStoreError
 from krakenonce.rule import WINDOW
-from krakenonce.stores import FileStore
+from krakenonce.stores import FileStore, scope_files
 from krakenonce.stores.scope_files import ScopeFiles
 from krakenonce.testing.clock import ManualClock
 
@@ -339,3 +340,26 @@ def test_a_huge_clock_lead_is_kept(state: Path, clock: ManualClock) -> None:
     clock.reboot()
     clock.pass_time(100 * SECOND / 10**9)
     assert take(state, clock)[0] > first > clock.now_ns()
+
+
+def test_a_process_with_a_deleted_mark_lowers_no_text(
+    state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It writes nothing into the text that others use by now, also when its disk fails right afterwards."""
+    stale, other = FileStore(state, clock=clock), FileStore(state, clock=clock)
+    stale.advance("global", clock.now_ns())
+    mark_path(state).unlink()
+    clock.step(-3600)
+    other.advance("global", clock.now_ns())
+    other.raise_floor("global", clock.now_ns() + 7200 * SECOND)
+    highest = other.advance("global", clock.now_ns())
+
+    def failing(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(scope_files, "sync", failing)
+        with pytest.raises(NonceStoreError):
+            stale.advance("global", clock.now_ns())
+    assert text_path(state).read_text() == str(highest)
+    assert stale.advance("global", clock.now_ns()) == highest + 1

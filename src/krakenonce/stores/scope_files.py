@@ -45,6 +45,10 @@ _SEEN_LASTS = 200_000  # ns; for so long one thread's look at the directory serv
 _BEGIN_AFTER = 2 * _SEEN_LASTS  # so nobody who finds other files may begin before all who have looked must look again
 
 
+class _NotInPlace(Exception):
+    """The open files are not the scope's any more: deleted, or closed by somebody else."""
+
+
 class ScopeFiles:
     """Both files, open. Used by one thread at a time; the lock between all of them is the kernel's."""
 
@@ -107,6 +111,9 @@ class ScopeFiles:
             state.last = nonce
             state.now = now_ns
             state.issued += 1
+        except _NotInPlace:
+            mark_fd = mark_fd if self._held.are_ours() else -1
+            return None
         except OSError as error:
             if not self._held.are_ours():
                 mark_fd = -1
@@ -133,7 +140,7 @@ class ScopeFiles:
         state = self.state
         try:
             _lock(self._mark_fd)
-            self._check_held()
+            self._check_place()
             text = pread(self._text_fd, READ, 0)
             records = self._read_records()
             found = self._find(text, records)
@@ -145,6 +152,8 @@ class ScopeFiles:
                 self._write_text(b"%d" % last)
             state.last = last
             self._note_doubt(found, last)
+        except _NotInPlace:
+            return None
         except OSError as error:
             if not self._held.are_ours():
                 return None
@@ -202,7 +211,7 @@ class ScopeFiles:
 
     def _advance_slowly(self, text: bytes, now_ns: int) -> int:
         """Take the next number when the text is not plainly the last one, or when the mark has to move."""
-        self._check_held()
+        self._check_place()
         state = self.state
         records = self._read_records()
         found = self._find(text, records)
@@ -218,10 +227,14 @@ class ScopeFiles:
             self._write_text(b"%d" % nonce)
         return nonce
 
-    def _check_held(self) -> None:
-        """Raise OSError if not: before all but the usual step, as a text of others is never plainly the last number."""
-        if not self._held.are_ours():
-            raise OSError(errno.EBADF, "closed by somebody else")
+    def _check_place(self) -> None:
+        """Raise _NotInPlace if these are not the scope's files any more, before anything but the usual step is done.
+
+        The text may be the scope's and the mark a deleted one: what is judged by that must not be written into it. (In
+        the usual step a text of others is never plainly the last number.)
+        """
+        if not (self._held.are_ours() and self._in_place()):
+            raise _NotInPlace
 
     def _read_records(self) -> Records:
         return unpack_mark(pread(self._mark_fd, FILE_SIZE, 0), self.state)
