@@ -46,19 +46,20 @@ class Outcome(NamedTuple):
         return ", ".join(f"{what} {count:,}" for what, count in self.figures.items())
 
 
-def render(outcomes: Iterable[Outcome], seed: int, bugs: Sequence[Planted]) -> str:
+def render(outcomes: Iterable[Outcome], seed: int, bugs: Sequence[Planted], *, short: bool) -> str:
     """Return the report of a run, in Markdown.
 
     Args:
         outcomes: How each campaign ended.
         seed: What all chance in the run came from.
         bugs: The planted bugs, all of which have been caught.
+        short: Whether it was a short run.
     """
     machine = f"{platform.system()} {platform.machine()}, CPython {platform.python_version()}, {os.cpu_count()} cores"
     lines = [
         "## What came out",
         "",
-        f"The last whole run: {time.strftime('%Y-%m-%d')}, {machine}, seed {seed}.",
+        f"The last {'short' if short else 'long'} run: {time.strftime('%Y-%m-%d')}, {machine}, seed {seed}.",
         "",
         "| campaign | what it tries | it took | what came out |",
         "| --- | --- | --- | --- |",

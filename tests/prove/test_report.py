@@ -19,7 +19,12 @@ BUG = Planted(
 
 def test_the_report_has_the_figures_and_what_was_not_run() -> None:
     """A line for each campaign, with its seed above all."""
-    told = render([Outcome(CAMPAIGN, 59.7, {"kills": 12345}), Outcome(CAMPAIGN, 0.1, {}, "only root may mount")], 7, [])
+    told = render(
+        [Outcome(CAMPAIGN, 59.7, {"kills": 12345}), Outcome(CAMPAIGN, 0.1, {}, "only root may mount")],
+        7,
+        [],
+        short=False,
+    )
     assert "| `kills` | SIGKILL at any moment | 60 s | kills 12,345 |" in told
     assert "| 0 s | not run: only root may mount |" in told
     assert "seed 7." in told
@@ -27,7 +32,7 @@ def test_the_report_has_the_figures_and_what_was_not_run() -> None:
 
 def test_every_promise_is_there_with_the_tests_that_break() -> None:
     """Under its title, each planted bug with a link to the test's file."""
-    told = render([], 7, [BUG])
+    told = render([], 7, [BUG], short=True)
     first = told.partition("### 1. Durable before visible")[2].partition("###")[0]
     assert "| no sync | [the mark never goes down](../../tests/stores/test_restart.py) |" in first
     assert "### 12. " in told

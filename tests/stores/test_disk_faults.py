@@ -310,3 +310,24 @@ def test_an_extension_that_fails_after_a_power_cut_does_not_make_an_old_text_exa
     with pytest.raises(NonceStoreError):
         take(state, clock)
     assert take(state, clock)[0] > second
+
+
+def test_a_process_that_could_write_no_number_yet_does_not_take_a_missing_text_for_a_beginning(
+    state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its mark is on the disk, its first number is not; then the text is deleted: it goes on above the mark."""
+    other, store = FileStore(state, clock=clock), FileStore(state, clock=clock)
+    issued = [other.advance("global", clock.now_ns()) for _ in range(3)]
+
+    written: list[bytes] = []
+
+    def full(fd: int, data: bytes, offset: int) -> int:
+        written.append(data)
+        return os.pwrite(fd, data, offset) if len(written) < 4 else 0  # text, slot, slot, and then the number
+
+    with monkeypatch.context() as disk:
+        disk.setattr(scope_files, "pwrite", full)
+        with pytest.raises(NonceStoreError):
+            store.advance("global", clock.now_ns())
+    text_path(state).unlink()
+    assert store.advance("global", clock.now_ns()) > max(issued)

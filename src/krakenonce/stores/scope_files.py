@@ -39,6 +39,7 @@ __all__ = ["ScopeFiles"]
 logger = logging.getLogger("krakenonce")
 
 _DIGITS = 19  # every number from 2001 to 2^63 - 1 has 19 digits
+_NO_NUMBER = -2  # less than the last number of a process that has issued none
 _LOOKS = range(8)
 _COARSEST_TICK = 20_000_000  # ns; kernels stamp files with a clock of 1 to 10 ms
 _SEEN_LASTS = 200_000  # ns; for so long one thread's look at the directory serves the others
@@ -100,7 +101,7 @@ class ScopeFiles:
         try:
             _lock(mark_fd)
             text = pread(text_fd, READ, 0)
-            last = int(text) if len(text) == _DIGITS and text.isdigit() else -1
+            last = int(text) if len(text) == _DIGITS and text.isdigit() else _NO_NUMBER
             nonce = now_ns if now_ns > last else last + 1
             if last < state.last or nonce > state.mark:
                 nonce = self._advance_slowly(text, now_ns)
