@@ -83,7 +83,6 @@ class _Search:
             host.end(host.processes[-1])
         except NonceStoreError:
             refused = True
-            host.in_force = 0  # the failed sync may have left a mark that never came into force
         return host, refused
 
     def _crash(self, call: int) -> bool:

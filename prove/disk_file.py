@@ -33,6 +33,7 @@ class DiskFile:
         self.content = bytearray(content)
         self.sectors: list[list[bytes]] = []
         self.sizes = [len(content)]
+        self.synced = b""
         self._note(0, len(content))
         self.sync()
 
@@ -55,7 +56,8 @@ class DiskFile:
         self._note(size, before)
 
     def sync(self) -> None:
-        """Store what was written."""
+        """Store what was written, and remember that it was."""
+        self.synced = bytes(self.content)
         self.forget(lambda versions: versions[-1], lambda sizes: sizes[-1])
 
     def forget(self, sector: Callable[[list[bytes]], bytes], size: Callable[[list[int]], int]) -> None:

@@ -56,10 +56,14 @@ class SimulatedDisk:
     Args:
         root: An existing directory; it is emptied.
         image: What is on the disk, safely stored.
+        watch: Called at each sync of a file with its name, and its content at the last sync and now.
     """
 
-    def __init__(self, root: Path, image: Image | None = None) -> None:
+    def __init__(
+        self, root: Path, image: Image | None = None, watch: Callable[[str, bytes, bytes], None] | None = None
+    ) -> None:
         self.root = root
+        self._watch = watch
         self._prefix = f"{root}/"
         self.calls = 0
         self.fired = False
@@ -252,7 +256,7 @@ class SimulatedDisk:
             return
         if fd in self._failed:
             raise Misuse("a descriptor whose sync has failed is synced again: the kernel may call lost pages clean")
-        file, parent = self._files[fd], self._open[fd]
+        file, name = self._files[fd], self._open[fd]
         try:
             self._call()
         except OSError:
@@ -261,10 +265,13 @@ class SimulatedDisk:
                 which = -1 if self._fault == "broken but stored" else 0
                 file.forget(lambda versions: versions[which], lambda sizes: sizes[which])
             raise
+        before = file.synced
         file.sync()
+        if self._watch:
+            self._watch(name, before, file.synced)
         if file is _DIRECTORY:
-            for name, versions in self._names.items():
-                if next(_parents(name), "") == parent:
+            for each, versions in self._names.items():
+                if next(_parents(each), "") == name:
                     del versions[:-1]
 
     def _fcntl(self, fd: int, command: int, *words: Any) -> Any:

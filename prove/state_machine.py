@@ -64,6 +64,11 @@ class StoreMachine(RuleBasedStateMachine):
 
     # Numbers, and what may happen in the midst of taking one.
 
+    @rule(which=which, by=st.sampled_from([1, -1]))
+    def another_thread(self, which: int, by: int) -> None:
+        """The next number of a process is taken by another of its threads, which has the files open for itself."""
+        self.process(which)._free.rotate(by)
+
     @rule(which=which)
     def next(self, which: int) -> None:
         """Take a number; an error is right at the end of all numbers, and for the first one if the clock is absurd."""
@@ -90,7 +95,6 @@ class StoreMachine(RuleBasedStateMachine):
         except NonceStoreError as error:
             if not self.host.disk.fired:
                 raise Broken(f"an error where nothing failed: {error}") from error
-            self.host.in_force = 0  # the disk may have a mark that never came into force
         else:
             if self.host.disk.fired:
                 raise Broken(f"call {call} failed ({fault}), and nobody was told")
@@ -188,7 +192,6 @@ class StoreMachine(RuleBasedStateMachine):
         self.host.disk.delete(MARK)
         if both:
             self.host.disk.delete(TEXT)
-        self.host.in_force = 0
         self.host.slot_lost = False
         if self.knowing is not None:
             self.take(self.knowing)

@@ -111,6 +111,15 @@ BREAKS = [
         "the first number in a new directory",
     ),
     Break(
+        "the mark goes down",
+        2,
+        ScopeFiles,
+        "_extend",
+        "max(mark_for(nonce), before.mark if before else 0)",
+        "mark_for(nonce)",
+        "a floor beyond the mark",
+    ),
+    Break(
         "a mark that was read is believed",
         3,
         ScopeFiles,
