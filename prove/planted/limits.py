@@ -56,7 +56,7 @@ LIMITS = (
         "src/krakenonce/kraken/limits_state.py",
         was="from fcntl import LOCK_EX, LOCK_UN, flock\n",
         becomes="from fcntl import LOCK_SH as LOCK_EX\nfrom fcntl import LOCK_UN, flock\n",
-        test="tests/kraken/test_limiter.py::test_processes_share_the_counters",
+        test="tests/kraken/test_limiter.py::test_who_books_waits_while_another_limiter_is_inside",
     ),
     Planted(
         "a call that waits is not booked",

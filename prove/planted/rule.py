@@ -43,6 +43,22 @@ RULE = (
         test="tests/stores/test_clock_steps.py::test_an_hour_forward_is_not_written_down_until_it_lasts",
     ),
     Planted(
+        "after a step back time is projected from the clock before it",
+        5,
+        _STEP,
+        was="        self.state.anchor = judge_clock(self.state.anchor, now_ns, self._clock.boot_ns()).anchor",
+        becomes="        _ = judge_clock(self.state.anchor, now_ns, self._clock.boot_ns()).anchor",
+        test="tests/stores/test_clock_steps.py::test_after_a_step_back_a_jump_is_measured_from_the_clock_then",
+    ),
+    Planted(
+        "a clock that was looked at for a number that failed is forgotten",
+        5,
+        _STEP,
+        was="        state.now = now_ns\n        self._note_doubt(",
+        becomes="        self._note_doubt(",
+        test="tests/stores/test_clock_steps.py::test_a_step_back_after_a_number_that_failed_is_noticed",
+    ),
+    Planted(
         "the clocks of the process before are forgotten",
         5,
         _STEP,

@@ -27,7 +27,7 @@ from krakenonce.kraken.limits import Order as Known
 from krakenonce.lanes.naming import fingerprint
 from krakenonce.testing.clock import ManualClock
 
-from ..lanes.helpers import in_child, start_child
+from ..lanes.helpers import in_child, in_thread, is_waiting, join, start_child, until
 from .test_limits import ROUNDING, highest
 
 if TYPE_CHECKING:
@@ -695,6 +695,32 @@ def test_processes_share_the_counters(programs: list[subprocess.Popen[str]]) -> 
         times += eval(process.communicate()[0])  # noqa: S307 - our own numbers
     assert len(times) == 3 * 300
     check_times(times)
+
+
+class Halting(SystemClock):
+    """A clock that lets nobody go who asks for the time, which is done inside the step."""
+
+    def __init__(self) -> None:
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def boot_ns(self) -> int:  # type: ignore[override] # this one has a state
+        """Nanoseconds since boot, some time."""
+        self.asked.set()
+        self.go_on.wait()
+        return SystemClock.boot_ns()
+
+
+def test_who_books_waits_while_another_limiter_is_inside(tmp_path: Path) -> None:
+    """The kernel's lock keeps them apart, be they of one process or of two."""
+    clock = Halting()
+    first = in_thread(Limiter(tmp_path, clock=clock).book, KEY, STARTER, "Balance", {}, 0)
+    clock.asked.wait()
+    second = in_thread(Limiter(tmp_path).book, KEY, STARTER, "Balance", {}, 0)
+    until(lambda: is_waiting(os.getpid()) or not second.is_alive())
+    waited = second.is_alive()
+    clock.go_on.set()
+    join([first, second])
+    assert waited
 
 
 def test_a_lockout_is_seen_by_other_processes(programs: list[subprocess.Popen[str]], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from krakenonce.errors import RequestNotSent
+from krakenonce.errors import ConfigError, RequestNotSent
 from krakenonce.gateway import body
 from krakenonce.kraken import errors, exchange, wire
 from krakenonce.kraken.async_transport import AsyncTransport
@@ -56,6 +56,13 @@ def test_the_other_signature_is_the_published_one(name: str) -> None:
     """What ours is compared with gives Kraken's own signatures, and shares no code with it."""
     path, _, text, signature = VECTORS[name]
     assert own_signature(path.encode(), str(NONCE).encode(), text.encode(), wire.decode_secret(SECRET)) == signature
+
+
+def _quoting(text: str) -> bytes:
+    try:
+        return decode_secret(text)
+    except ConfigError as error:
+        raise ConfigError(f"{error} It was: {text}") from None
 
 
 def _without_path(path: str, nonce: Any, text: Any, secret: bytes) -> str:
@@ -111,12 +118,14 @@ def _no_shape(*_: object) -> Any:
     return {1, 2}
 
 
-sign, verify, nonce_of, with_nonce = wire.sign, wire.verify, wire.nonce_of, body.with_nonce
+sign, verify, nonce_of, decode_secret = wire.sign, wire.verify, wire.nonce_of, wire.decode_secret
+with_nonce = body.with_nonce
 read_answer, error_from = exchange.read_answer, errors.error_from
 BREAKS: list[tuple[str, object, str, Callable[..., Any]]] = [
     ("forms", wire, "encode_form", lambda params: "&".join(f"{name}={value}" for name, value in params.items())),
     ("JSON bodies", wire, "encode_json", lambda params: json.dumps(params, sort_keys=True, default=float)),
     ("secrets", wire, "decode_secret", lambda text: text.encode()),
+    ("secrets", wire, "decode_secret", _quoting),
     ("requests", exchange, "sign", _without_path),
     ("signatures", wire, "sign", _without_path),
     ("signatures", wire, "verify", _without_query),

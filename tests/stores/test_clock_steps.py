@@ -1,18 +1,34 @@
 """Clocks that are wrong: back, forward, absurd, over restarts."""
 
+import errno
 import logging
+import os
 from pathlib import Path
 
 import pytest
 
-from krakenonce.errors import ClockError
+from krakenonce.errors import ClockError, NonceStoreError
 from krakenonce.rule import WINDOW
-from krakenonce.stores import FileStore
+from krakenonce.stores import FileStore, scope_files
 from krakenonce.testing.clock import ManualClock
 
 from .helpers import SECOND, mark_path, rising, take, text_path
 
 YEAR_2500_NS = 16_725_225_600 * SECOND
+
+
+class FullAfter:
+    """A disk that takes some writes, and no more."""
+
+    def __init__(self, writes: int) -> None:
+        self.left = writes
+
+    def __call__(self, fd: int, data: bytes, offset: int) -> int:
+        """Write, or fail."""
+        self.left -= 1
+        if not self.left:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return os.pwrite(fd, data, offset)
 
 
 def test_an_hour_back_is_gone_on_from_at_once_and_counted(
@@ -53,6 +69,45 @@ def test_a_jump_that_is_taken_back_leaves_no_trace(state: Path, clock: ManualClo
     clock.step(-3600)
     clock.pass_time(1)
     assert store.advance("global", clock.now_ns()) == clock.now_ns()
+
+
+def test_after_a_step_back_a_jump_is_measured_from_the_clock_then(state: Path, clock: ManualClock) -> None:
+    """Time is projected from the clock that was believed last, not from the one that was ahead before."""
+    store = FileStore(state, clock=clock)
+    first = store.advance("global", clock.now_ns())
+    clock.step(-288)
+    assert store.advance("global", clock.now_ns()) == first + 1
+    clock.pass_time(300)
+    clock.step(3600)
+    assert store.advance("global", clock.now_ns()) == first + 12 * SECOND
+
+
+def test_a_step_back_after_a_number_that_failed_is_noticed(
+    state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock was looked at and believed for a number that the disk did not take."""
+    store, first = FileStore(state, clock=clock), clock.now_ns()
+    with monkeypatch.context() as patch:
+        patch.setattr(scope_files, "pwrite", FullAfter(3))  # the text and the mark are written, the number is not
+        with pytest.raises(NonceStoreError):
+            store.advance("global", first)
+    assert store.stats("global").mark == first + WINDOW
+    clock.step(-288)
+    store.advance("global", clock.now_ns())
+    clock.pass_time(300)
+    clock.step(3600)
+    assert store.advance("global", clock.now_ns()) == first + 12 * SECOND
+
+
+def test_a_step_back_to_1970_leaves_the_guard_against_jumps(state: Path, clock: ManualClock) -> None:
+    """What is absurd is not what time is projected from."""
+    store = FileStore(state, clock=clock)
+    first = store.advance("global", clock.now_ns())
+    clock.set_wall(0)
+    store.advance("global", clock.now_ns())
+    clock.pass_time(20)
+    clock.set_wall(first + 3600 * SECOND)
+    assert store.advance("global", clock.now_ns()) == first + 20 * SECOND
 
 
 def test_a_jump_that_comes_and_goes_has_not_lasted(state: Path, clock: ManualClock) -> None:

@@ -106,7 +106,7 @@ class ScopeFiles:
             if last < state.last or nonce > state.mark:
                 nonce = self._advance_slowly(text, now_ns)
             elif now_ns < state.now - SECOND:
-                self._note_clock("back", now_ns)
+                self._step_back(now_ns)
             if pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             state.last = nonce
@@ -217,10 +217,11 @@ class ScopeFiles:
         records = self._read_records()
         found = self._find(text, records)
         verdict = judge_clock(self._anchor(records), now_ns, self._clock.boot_ns())
-        if verdict.event != state.clock_event and not (verdict.event == "back" and state.now):
+        if verdict.event in ("back", "accepted") or verdict.event != state.clock_event:
             self._note_clock(verdict.event, now_ns)
         state.clock_event, state.anchor = verdict.event, verdict.anchor
         nonce = next_nonce(found.last, verdict.now_ns)
+        state.now = now_ns
         self._note_doubt(found, nonce)
         if nonce > state.mark:
             self._extend(records, nonce, verdict.anchor, found.last)
@@ -267,12 +268,15 @@ class ScopeFiles:
             level = logging.WARNING if found.damaged else logging.INFO
             self._notes.append((level, f"{found.doubt}; going on with {number}"))
 
+    def _step_back(self, now_ns: int) -> None:
+        """The clock is behind what it was at the last number: what is projected later is projected from here."""
+        self.state.anchor = judge_clock(self.state.anchor, now_ns, self._clock.boot_ns()).anchor  # invariant 5
+        self._note_clock("back", now_ns)
+
     def _note_clock(self, event: str, now_ns: int) -> None:
         state = self.state
         if event == "back":
             state.clock_back += 1
-            if state.anchor is not None:  # a step forward that is taken back has not lasted (invariant 5)
-                state.anchor = state.anchor._replace(step_since=0)
             note = "the clock stepped back; numbers go on from the last one"
         elif event in ("forward", "absurd"):
             state.clock_forward += 1

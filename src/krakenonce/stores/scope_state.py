@@ -55,7 +55,7 @@ class ScopeState:
         self.last = -1  # the largest number this process has issued
         self.mark = -1  # the mark that this process itself has put on the disk; one it has only read does not count
         self.synced: MarkRecord | None = None  # what it has last put into both slots
-        self.now = 0  # the wall clock at the last number
+        self.now = 0  # the wall clock when it was last looked at
         self.anchor: Anchor | None = None
         self.clock_event = "steady"
         self.inode = 0  # the mark file that this is about
