@@ -103,11 +103,13 @@ class Anchor(NamedTuple):
         wall_ns: The wall clock, or what it was taken to be.
         boot_ns: Time since boot at the same moment.
         step_since: Time since boot at which a forward step was first seen; 0 if there is none.
+        step_ns: How far the wall clock has been ahead ever since then.
     """
 
     wall_ns: int
     boot_ns: int
     step_since: int = 0
+    step_ns: int = 0
 
 
 class ClockVerdict(NamedTuple):
@@ -140,11 +142,13 @@ def judge_clock(anchor: Anchor | None, wall_ns: int, boot_ns: int) -> ClockVerdi
         return ClockVerdict(wall_ns, Anchor(wall_ns, boot_ns), event)
     projected = anchor.wall_ns + boot_ns - anchor.boot_ns
     if not in_range(wall_ns):
-        return ClockVerdict(projected, Anchor(projected, boot_ns, anchor.step_since), "absurd")
+        return ClockVerdict(projected, anchor._replace(wall_ns=projected, boot_ns=boot_ns), "absurd")
     step = wall_ns - projected
     if step <= STEP_LIMIT:
         return ClockVerdict(wall_ns, Anchor(wall_ns, boot_ns), "back" if step < -SECOND else "steady")
-    since = anchor.step_since or boot_ns
+    since, ahead = anchor.step_since, anchor.step_ns
+    if not since or step > ahead + STEP_LIMIT:  # one that has grown has not lasted
+        since, ahead = boot_ns, step
     if boot_ns - since >= STEP_LASTS:
         return ClockVerdict(wall_ns, Anchor(wall_ns, boot_ns), "accepted")
-    return ClockVerdict(projected, Anchor(projected, boot_ns, since), "forward")
+    return ClockVerdict(projected, Anchor(projected, boot_ns, since, min(step, ahead)), "forward")

@@ -16,7 +16,7 @@ from krakenonce.stores.mark import (
 )
 
 u64 = st.integers(0, 2**63)
-anchors = st.builds(Anchor, st.integers(EARLIEST, LATEST - 1), u64, u64)
+anchors = st.builds(Anchor, st.integers(EARLIEST, LATEST - 1), u64, u64, u64)
 records = st.builds(MarkRecord, u64, st.integers(0, NONCE_MAX), st.text("abcdef0123456789-", max_size=36), anchors)
 
 

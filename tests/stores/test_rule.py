@@ -124,8 +124,8 @@ def test_without_a_reading_to_go_by_the_clock_is_remembered_as_it_is(
 
 def test_an_absurd_clock_is_replaced_by_the_time_that_has_passed() -> None:
     """The next judgement goes on from there, and a step that was seen before is not forgotten."""
-    verdict = judge_clock(Anchor(NOW, SECOND, 7), 0, 3 * SECOND)
-    assert verdict == (NOW + 2 * SECOND, Anchor(NOW + 2 * SECOND, 3 * SECOND, 7), "absurd")
+    verdict = judge_clock(Anchor(NOW, SECOND, 7, 8), 0, 3 * SECOND)
+    assert verdict == (NOW + 2 * SECOND, Anchor(NOW + 2 * SECOND, 3 * SECOND, 7, 8), "absurd")
 
 
 def test_a_step_that_lasts_is_believed_in_the_end() -> None:
@@ -145,6 +145,26 @@ def test_a_step_that_was_taken_back_counts_for_nothing() -> None:
     back = judge_clock(jumped.anchor, NOW + 50 * SECOND, 51 * SECOND)
     again = judge_clock(back.anchor, NOW + hour + 70 * SECOND, 71 * SECOND)
     assert (back.event, again.event) == ("steady", "forward")
+
+
+def test_a_step_that_grows_has_to_last_anew() -> None:
+    """A clock that was a minute ahead, which nobody had to look at for a while, and is an hour ahead now."""
+    minute, hour = 61 * SECOND, 3600 * SECOND
+    small = judge_clock(Anchor(NOW, SECOND), NOW + minute, SECOND)
+    grown = judge_clock(small.anchor, NOW + hour + 100 * SECOND, 101 * SECOND)
+    assert (small.event, grown.event, grown.now_ns) == ("forward", "forward", NOW + 100 * SECOND)
+    less = judge_clock(grown.anchor, NOW + minute + 110 * SECOND, 111 * SECOND)
+    again = judge_clock(less.anchor, NOW + hour + 165 * SECOND, 166 * SECOND)
+    assert (less.event, again.event) == ("forward", "forward")
+    lasted = judge_clock(again.anchor, NOW + hour + 226 * SECOND, 226 * SECOND)
+    assert (lasted.event, lasted.now_ns) == ("accepted", NOW + hour + 226 * SECOND)
+
+
+def test_a_step_that_shrinks_goes_on_lasting() -> None:
+    """A clock that is set right in small steps, but still ahead after a minute, is believed."""
+    first = judge_clock(Anchor(NOW, SECOND), NOW + 3600 * SECOND, SECOND)
+    less = judge_clock(first.anchor, NOW + 3000 * SECOND, 31 * SECOND)
+    assert judge_clock(less.anchor, NOW + 3000 * SECOND, 61 * SECOND).event == "accepted"
 
 
 @given(

@@ -27,7 +27,7 @@ SLOT_SIZE = 512
 FILE_SIZE = SLOT_DISTANCE + SLOT_SIZE
 _MAGIC = b"krakenonce mark\0"
 _VERSION = 1
-_BODY = struct.Struct("<16sHQQQQQ64s")  # magic, version, sequence, mark, wall, boot, step since, boot id
+_BODY = struct.Struct("<16sHQQQQQ64sQ")  # magic, version, sequence, mark, wall, boot, step since, boot id, step
 _CHECK = struct.Struct("<I")  # CRC-32 of all before it, in the last four bytes of the slot, whatever the version
 
 
@@ -63,6 +63,7 @@ def pack(record: MarkRecord) -> bytes:
         anchor.boot_ns,
         anchor.step_since,
         record.boot_id.encode()[:64],
+        anchor.step_ns,
     ).ljust(SLOT_SIZE - _CHECK.size, b"\0")
     return body + _CHECK.pack(zlib.crc32(body))
 
@@ -94,11 +95,12 @@ def _unpack(slot: bytes) -> MarkRecord | None:
     body, check = slot[: -_CHECK.size], slot[-_CHECK.size :]
     if check != _CHECK.pack(zlib.crc32(body)):
         return None
-    magic, version, sequence, mark, wall, boot, since, boot_id = _BODY.unpack_from(body)
+    magic, version, sequence, mark, wall, boot, since, boot_id, step = _BODY.unpack_from(body)
     if magic != _MAGIC:
         return None
     if version != _VERSION:
         raise OtherVersion(version)
     if mark > NONCE_MAX:
         return None
-    return MarkRecord(sequence, mark, boot_id.rstrip(b"\0").decode(errors="replace"), Anchor(wall, boot, since))
+    boot_name = boot_id.rstrip(b"\0").decode(errors="replace")
+    return MarkRecord(sequence, mark, boot_name, Anchor(wall, boot, since, step))
