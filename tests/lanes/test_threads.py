@@ -333,6 +333,20 @@ def test_errors_of_the_lock_itself_are_store_errors(manager: NonceManager, monke
 
     with monkeypatch.context() as patch:
         patch.setattr("krakenonce.lanes.file.flock", flock)
-        with pytest.raises(NonceStoreError, match="No locks available"):
+        with pytest.raises(NonceStoreError, match=r"^cannot lock the lane /.*\.lock: No locks available; "):
             manager.lane("key").acquire()
     assert refusal(manager.lane("key")) == "taken"
+
+
+def test_a_full_disk_stops_no_turn(manager: NonceManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who holds the lane is written into its file for messages alone."""
+
+    def pwrite(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    lane = manager.lane("key")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", pwrite)
+        lane.acquire()
+    assert lane.holder() == "its holder is not known"
+    lane.release()

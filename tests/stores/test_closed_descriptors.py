@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import os
+import pickle
 from typing import TYPE_CHECKING
 
 import pytest
 
-from krakenonce.kraken.limits_state import FileState
-from krakenonce.lanes.file import FileGate
 from krakenonce.manager import NonceManager
-from krakenonce.stores.scope_files import ScopeFiles
+from krakenonce.stores.descriptors import Held
 
 from .helpers import finish, rising, start_python
 
@@ -125,9 +126,27 @@ def test_the_limits_are_kept_after_their_file_was_closed(state: Path) -> None:
     assert stranger == "mine"
 
 
-@pytest.mark.parametrize("kind", [ScopeFiles, FileGate, FileState])
-def test_what_was_interrupted_before_it_began_goes_quietly(kind: type) -> None:
+def test_what_nobody_has_any_more_is_closed(tmp_path: Path) -> None:
+    """Descriptors go with the object that has opened them."""
+    fd = Held().keep(os.open(tmp_path, os.O_RDONLY))
+    gc.collect()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+
+
+def test_open_files_are_not_copied(tmp_path: Path) -> None:
+    """A copy would close them under the original."""
+    held = Held()
+    fd = held.keep(os.open(tmp_path, os.O_RDONLY))
+    for copying in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="open files cannot be copied or pickled"):
+            copying(held)
+    gc.collect()
+    assert held.is_ours(fd)
+
+
+def test_what_was_interrupted_before_it_began_goes_quietly() -> None:
     """An interrupt may come before a constructor's first line; the garbage collector then has nothing to close."""
-    made: object = object.__new__(kind)
+    made: object = object.__new__(Held)
     del made  # an exception in its __del__ would be a warning, which is an error here
     gc.collect()

@@ -446,8 +446,9 @@ def test_a_signal_handler_that_takes_a_number_does_not_hang(state: Path) -> None
 
 
 INTERRUPT = """
-import logging, os, random, signal, sys
+import logging, os, random, signal, sys, warnings
 from krakenonce.manager import NonceManager
+warnings.simplefilter("ignore", ResourceWarning)  # of a file of Python's own that was just being opened
 logging.disable()  # an interrupt in the very first number is noticed as damage, rightly
 manager, rng = NonceManager(sys.argv[1]), random.Random(3)
 signal.signal(signal.SIGALRM, signal.default_int_handler)

@@ -11,7 +11,7 @@ import os
 import struct
 from fcntl import LOCK_EX, LOCK_UN, flock
 from os import fstat, pread
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from krakenonce.stores.descriptors import Held
 from krakenonce.stores.filesystem import open_regular
@@ -127,14 +127,6 @@ class FileState(MemoryState):
     def close(self) -> None:
         """Close the descriptor. Never unlocks: after a fork the lock may be the parent's."""
         self._held.close()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_held"):  # an interrupt may come before there is anything to close
-            self.close()
-
-    def __reduce__(self) -> NoReturn:
-        # A copy, even one that fails half-way, would close these descriptors under the original.
-        raise TypeError("open files cannot be copied or pickled")
 
     def read(self, offset: int, size: int) -> bytes:
         """Return what is there."""

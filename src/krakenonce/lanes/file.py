@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import weakref
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from ..clock import SystemClock
 from ..stores.descriptors import Held
@@ -63,17 +64,9 @@ class FileGate:
 
     def abandon(self) -> None:
         """Close the descriptor without unlocking: after a fork the lock is the parent's."""
-        _open.discard(self._fd)
+        _open.discard(self)
         self._held.close()
         self._fd = self._line_fd = -1
-
-    def __del__(self) -> None:
-        if hasattr(self, "_held"):  # an interrupt may come before there is anything to close
-            self.abandon()
-
-    def __reduce__(self) -> NoReturn:
-        # A copy, even one that fails half-way, would close these descriptors under the original.
-        raise TypeError("open files cannot be copied or pickled")
 
     def _lock(self, how: int) -> bool:
         while True:
@@ -107,7 +100,7 @@ class FileGate:
         except BaseException:
             self.abandon()
             raise
-        _open.add(self._fd)
+        _open.add(self)
         self._identity = _identity(os.fstat(self._fd))
 
     def _is_the_gate(self) -> bool:
@@ -122,4 +115,4 @@ def _identity(file: os.stat_result) -> tuple[int, int]:
     return file.st_dev, file.st_ino
 
 
-_open: set[int] = set()  # the descriptors of all gates
+_open: weakref.WeakSet[FileGate] = weakref.WeakSet()  # those that have their files open

@@ -6,7 +6,7 @@ Nothing may be written, locked or closed through such a number: it may be a stra
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,18 +15,27 @@ __all__ = ["Held", "when_lost"]
 
 
 class Held:
-    """The descriptors of one object, by their number and what they led to when they were opened."""
+    """The descriptors of one object, by their number and what they led to when they were opened; closed with it."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_known", "_owner")
 
     def __init__(self) -> None:
+        self._owner = object()
         self._known: dict[int, tuple[int, int]] = {}
+
+    def __del__(self) -> None:
+        if hasattr(self, "_known"):  # an interrupt may come before there is anything to close
+            self.close()
+
+    def __reduce__(self) -> NoReturn:
+        # A copy, even one that fails half-way, would close these descriptors under the original.
+        raise TypeError("open files cannot be copied or pickled")
 
     def keep(self, fd: int) -> int:
         """Take charge of a descriptor that was just opened; return it."""
         seen = os.fstat(fd)
         self._known[fd] = seen.st_dev, seen.st_ino
-        before, _owners[fd] = _owners.get(fd), self
+        before, _owners[fd] = _owners.get(fd), self._owner
         if before is not None:  # somebody of ours thought it open, and it was closed under them
             for tell in _told:
                 tell()
@@ -41,7 +50,7 @@ class Held:
 
     def is_ours(self, fd: int) -> bool:
         """Whether one of them is open and still leads to the file it was opened for; no for any other number."""
-        if _owners.get(fd) is not self:
+        if _owners.get(fd) is not self._owner:
             return False
         try:
             seen = os.fstat(fd)
@@ -55,7 +64,7 @@ class Held:
             fd = next(iter(self._known))
             is_ours = self.is_ours(fd)
             del self._known[fd]
-            if _owners.get(fd) is self:
+            if _owners.get(fd) is self._owner:
                 del _owners[fd]
             if is_ours:
                 os.close(fd)
@@ -66,5 +75,5 @@ def when_lost(tell: Callable[[], None]) -> None:
     _told.append(tell)
 
 
-_owners: dict[int, Held] = {}  # who has opened each number last
+_owners: dict[int, object] = {}  # who has opened each number last; this must keep nobody alive
 _told: list[Callable[[], None]] = []

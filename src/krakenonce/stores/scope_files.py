@@ -12,7 +12,7 @@ import time
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from os import fstat, pread, pwrite
 from time import monotonic_ns
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from ..rule import SECOND, Anchor, judge_clock, mark_for, next_nonce
 from .descriptors import Held
@@ -170,14 +170,6 @@ class ScopeFiles:
         """Close the descriptors. Never unlocks: after a fork the lock may be the parent's."""
         self._held.close()
         self._dir_fd = self._mark_fd = self._text_fd = -1
-
-    def __del__(self) -> None:
-        if hasattr(self, "_held"):  # an interrupt may come before there is anything to close
-            self.close()
-
-    def __reduce__(self) -> NoReturn:
-        # A copy, even one that fails half-way, would close these descriptors under the original.
-        raise TypeError("open files cannot be copied or pickled")
 
     def _in_place(self) -> bool:
         """Whether both paths still lead to the open files.
