@@ -16,7 +16,7 @@ import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
-from krakenonce.stores import filesystem, scope_files
+from krakenonce.stores import filesystem, place, scope_files
 
 from .disk_file import DiskFile
 
@@ -116,6 +116,11 @@ class SimulatedDisk:
 
     # What it shows.
 
+    def seen(self, name: str) -> bytes | None:
+        """What processes see of a file, whatever is on the disk; None: it is not there."""
+        file = self._current(name)
+        return None if file is None else bytes(file.content)
+
     def possible(self, name: str) -> set[bytes | None]:
         """Every content that a file may have after a power cut now; None: it is not there."""
         safe = all(self._names.get(each) == [_DIRECTORY] for each in _parents(name))
@@ -176,9 +181,11 @@ class SimulatedDisk:
             (os, "ftruncate", self._os_ftruncate),
             (os, "fsync", self._os_sync),
             (os, "lstat", self._os_lstat),
+            # Not everybody's fstat: whose a descriptor is, is told by its real inode.
             (scope_files, "fstat", self._os_fstat),
-            (scope_files, "pread", self._os_pread),
-            (scope_files, "pwrite", self._os_pwrite),
+            (place, "fstat", self._os_fstat),
+            (os, "pread", self._os_pread),
+            (os, "pwrite", self._os_pwrite),
             (time, "sleep", lambda _: None),  # the store waits for other threads, which there are none of here
             (filesystem, "_mounts", str),  # the same file system all the time
         ]

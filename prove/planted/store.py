@@ -7,28 +7,24 @@ from .bug import Planted
 __all__ = ["STORE"]
 
 _STEP = "src/krakenonce/stores/scope_files.py"
+_MARK = "src/krakenonce/stores/mark_file.py"
 _STORE = "src/krakenonce/stores/file.py"
 
 STORE = (
     Planted(
         "no sync before a number is issued",
         1,
-        _STEP,
-        was="""\
-            _write(self._mark_fd, data, offset)
-            sync(self._mark_fd)
-""",
-        becomes="""\
-            _write(self._mark_fd, data, offset)
-""",
+        _MARK,
+        was="            sync(self._fd)\n        except",
+        becomes="        except",
         test="tests/stores/test_restart.py::test_each_number_is_below_a_mark_that_was_synced_before",
     ),
     Planted(
         "the second slot is left behind",
         1,
-        _STEP,
-        was="for number in slots_in_writing_order(records):",
-        becomes="for number in slots_in_writing_order(records)[:1]:",
+        _MARK,
+        was="for number in slots_in_writing_order(before):",
+        becomes="for number in slots_in_writing_order(before)[:1]:",
         test="tests/stores/test_restart.py::test_each_number_is_below_a_mark_that_was_synced_before",
     ),
     Planted(
@@ -123,9 +119,9 @@ STORE = (
     Planted(
         "a slot that was only read is taken for the good one",
         3,
-        _STEP,
-        was="                    sync(self._mark_fd)  # a slot",
-        becomes="                    pass  # a slot",
+        _MARK,
+        was="            sync(self._fd)  # a slot",
+        becomes="            pass  # a slot",
         test="tests/stores/test_restart.py::test_a_slot_that_was_only_read_is_synced_before_the_other_is_written",
     ),
     Planted(
@@ -197,7 +193,7 @@ STORE = (
         "files that are not in their place any more are written to",
         4,
         _STEP,
-        was="return nonce if fstat(self._dir_fd).st_ctime_ns == self._in_place_since or self._in_place() else None",
+        was="return nonce if (self._place.was_held_just_now() if crowded else self._place.is_held()) else None",
         becomes="return nonce",
         test="tests/stores/test_broken_state.py::test_a_text_renamed_away_under_a_running_process_is_noticed",
     ),
@@ -240,8 +236,8 @@ STORE = (
     Planted(
         "the mark whose sync failed is left in the page cache",
         6,
-        _STEP,
-        was="            pwrite(self._mark_fd, before, offset)\n",
+        _MARK,
+        was="            os.pwrite(self._fd, before, offset)\n",
         becomes="",
         test="tests/stores/test_disk_faults.py::test_after_a_failed_sync_the_second_slot_is_not_touched",
     ),
@@ -249,17 +245,17 @@ STORE = (
         "an error of the disk while writing is taken for a number",
         6,
         _STEP,
-        was='            if pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS:\n'
+        was='            if os.pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS:\n'
         "                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n",
-        becomes='            pwrite(text_fd, b"%d" % nonce, 0)\n',
+        becomes='            os.pwrite(text_fd, b"%d" % nonce, 0)\n',
         test="tests/stores/test_disk_faults.py::test_a_number_that_was_written_in_part_is_not_handed_out",
     ),
     Planted(
         "the number is not in the file when it is returned",
         7,
         _STEP,
-        was='            if pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS:\n',
-        becomes='            if state.issued % 2 and pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS:\n',
+        was='            if os.pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS:\n',
+        becomes='            if state.issued % 2 and os.pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS:\n',
         test="tests/stores/test_restart.py::test_the_number_is_in_the_file_before_it_is_returned",
     ),
 )

@@ -11,7 +11,7 @@ import pytest
 
 from krakenonce.credentials import Account
 from krakenonce.rule import STEP_LIMIT
-from krakenonce.stores import scope_files
+from krakenonce.stores import mark_file
 from krakenonce.stores.filesystem import sync
 from krakenonce.testing.clock import ManualClock
 
@@ -46,7 +46,7 @@ def test_a_disk_that_fails_is_told_and_costs_no_order(
             raise OSError(errno.EIO, "Input/output error")
         sync(fd)
 
-    monkeypatch.setattr(scope_files, "sync", failing)
+    monkeypatch.setattr(mark_file, "sync", failing)
     clock = ManualClock()
     with RunningGateway(server.url, [account], tmp_path / "state", clock=clock) as gateway:
         pair = gateway.add("bot")

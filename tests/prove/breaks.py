@@ -8,7 +8,9 @@ import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from krakenonce import rule
-from krakenonce.stores import filesystem, recovery, scope_files
+from krakenonce.stores import filesystem, recovery
+from krakenonce.stores.mark_file import MarkFile
+from krakenonce.stores.place import Place
 from krakenonce.stores.scope_files import ScopeFiles
 from krakenonce.stores.scope_state import ScopeState
 
@@ -95,9 +97,9 @@ BREAKS = [
     Break(
         "only one slot is written",
         1,
-        ScopeFiles,
-        "_extend",
-        "slots_in_writing_order(records)",
+        MarkFile,
+        "write",
+        "slots_in_writing_order(before)",
         "(0,)",
         "the first number in a new directory",
     ),
@@ -137,7 +139,7 @@ BREAKS = [
         "pass",
         "the first number in a new directory",
     ),
-    Break("both slots are written at once", 3, ScopeFiles, "_extend", "if before is None:", "if True:"),
+    Break("both slots are written at once", 3, MarkFile, "write", "if not any(before):", "if True:"),
     Break(
         "the text is believed after a reboot",
         1,
@@ -155,7 +157,9 @@ BREAKS = [
         "if not any(slot and slot.mark - WINDOW <= value <= slot.mark for slot in records):",
         "if False:",
     ),
-    Break("the text is not written", 7, ScopeFiles, "advance", 'pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS', "False"),
+    Break(
+        "the text is not written", 7, ScopeFiles, "advance", 'os.pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS', "False"
+    ),
     Break(
         "the text is not read",
         4,
@@ -164,17 +168,17 @@ BREAKS = [
         "int(text) if",
         "(state.last if state.last > 0 else int(text)) if",
     ),
-    Break("deleted files are not noticed", 4, ScopeFiles, "_in_place", "not self._are_the_ones(changed)", "False"),
+    Break("deleted files are not noticed", 4, Place, "is_held", " or self._are_the_ones(changed)", " or True"),
     Break("the clock lowers the number", 5, ScopeFiles, "advance", "now_ns if now_ns > last else last + 1", "now_ns"),
     Break("a jump is believed at once", 5, rule, "judge_clock", "step <= STEP_LIMIT", "True"),
     Break(
         "a failed sync is swallowed",
         6,
-        ScopeFiles,
+        MarkFile,
         "_write_durably",
         "offset + len(before))\n        raise",
         "offset + len(before))",
     ),
-    Break("a short write is taken for a whole one", 6, scope_files, "_write", "!= len(data)", "< 0", 2),
+    Break("a short write is taken for a whole one", 6, filesystem, "write_whole", "!= len(data)", "< 0", 2),
     Break("there is no end", 8, rule, "next_nonce", "if nonce > NONCE_MAX:", "if False:", 3),
 ]

@@ -9,7 +9,7 @@ from unittest.mock import patch
 from krakenonce.errors import NonceStoreError
 from krakenonce.lanes import GLOBAL, Lane, Lanes
 from krakenonce.manager import NonceManager
-from krakenonce.stores import MemoryStore, scope_files
+from krakenonce.stores import MemoryStore, mark_file
 from krakenonce.stores.filesystem import sync
 
 
@@ -62,7 +62,7 @@ class Trusting(NonceManager):
 
     def next(self, scope: str = "global") -> int:
         """Return the next number."""
-        with patch.object(scope_files, "sync", _sync_again):
+        with patch.object(mark_file, "sync", _sync_again):
             return super().next(scope)
 
 

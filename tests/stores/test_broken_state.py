@@ -10,8 +10,8 @@ import pytest
 
 from krakenonce.errors import NonceStoreError
 from krakenonce.rule import WINDOW
-from krakenonce.stores import FileStore, scope_files
-from krakenonce.stores.scope_files import ScopeFiles
+from krakenonce.stores import FileStore, mark_file
+from krakenonce.stores.place import Place
 from krakenonce.testing.clock import ManualClock
 
 from .helpers import SECOND, mark_path, read_slots, rising, take, text_path, write_slot
@@ -298,7 +298,7 @@ def test_files_that_vanish_as_fast_as_they_are_made_are_told(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither a number nor a floor is waited for without end."""
-    monkeypatch.setattr(ScopeFiles, "_in_place", lambda _: False)
+    monkeypatch.setattr(Place, "is_held", lambda _: False)
     store = FileStore(state, clock=clock)
     said = f"^the files in {state} vanish as fast as they are made; stop what deletes them$"
     with pytest.raises(NonceStoreError, match=said):
@@ -358,7 +358,7 @@ def test_a_process_with_a_deleted_mark_lowers_no_text(
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as broken:
-        broken.setattr(scope_files, "sync", failing)
+        broken.setattr(mark_file, "sync", failing)
         with pytest.raises(NonceStoreError):
             stale.advance("global", clock.now_ns())
     assert text_path(state).read_text() == str(highest)

@@ -9,12 +9,14 @@ import pytest
 
 from krakenonce.errors import ClockError, NonceStoreError
 from krakenonce.rule import WINDOW
-from krakenonce.stores import FileStore, scope_files
+from krakenonce.stores import FileStore
 from krakenonce.testing.clock import ManualClock
 
 from .helpers import SECOND, mark_path, rising, take, text_path
 
 YEAR_2500_NS = 16_725_225_600 * SECOND
+
+_pwrite = os.pwrite
 
 
 class FullAfter:
@@ -28,7 +30,7 @@ class FullAfter:
         self.left -= 1
         if not self.left:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return os.pwrite(fd, data, offset)
+        return _pwrite(fd, data, offset)
 
 
 def test_an_hour_back_is_gone_on_from_at_once_and_counted(
@@ -88,7 +90,7 @@ def test_a_step_back_after_a_number_that_failed_is_noticed(
     """The clock was looked at and believed for a number that the disk did not take."""
     store, first = FileStore(state, clock=clock), clock.now_ns()
     with monkeypatch.context() as patch:
-        patch.setattr(scope_files, "pwrite", FullAfter(3))  # the text and the mark are written, the number is not
+        patch.setattr(os, "pwrite", FullAfter(3))  # the text and the mark are written, the number is not
         with pytest.raises(NonceStoreError):
             store.advance("global", first)
     assert store.stats("global").mark == first + WINDOW

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from krakenonce.errors import NonceStoreError
-from krakenonce.stores import FileStore, filesystem, scope_files
+from krakenonce.stores import FileStore, filesystem, mark_file, scope_files
 from krakenonce.stores.filesystem import filesystem_of, sync
 from krakenonce.testing.clock import ManualClock
 
@@ -40,7 +40,7 @@ class FailingSync:
 def disk(monkeypatch: pytest.MonkeyPatch) -> FailingSync:
     """Syncs that can be made to fail; a real disk does not fail on demand."""
     failing = FailingSync()
-    monkeypatch.setattr(scope_files, "sync", failing)
+    monkeypatch.setattr(mark_file, "sync", failing)
     return failing
 
 
@@ -320,13 +320,14 @@ def test_a_process_that_could_write_no_number_yet_does_not_take_a_missing_text_f
     issued = [other.advance("global", clock.now_ns()) for _ in range(3)]
 
     written: list[bytes] = []
+    real = os.pwrite
 
     def full(fd: int, data: bytes, offset: int) -> int:
         written.append(data)
-        return os.pwrite(fd, data, offset) if len(written) < 4 else 0  # text, slot, slot, and then the number
+        return real(fd, data, offset) if len(written) < 4 else 0  # text, slot, slot, and then the number
 
     with monkeypatch.context() as disk:
-        disk.setattr(scope_files, "pwrite", full)
+        disk.setattr(os, "pwrite", full)
         with pytest.raises(NonceStoreError):
             store.advance("global", clock.now_ns())
     text_path(state).unlink()

@@ -19,7 +19,7 @@ import pytest
 
 from krakenonce.errors import NonceStoreError
 from krakenonce.manager import NonceManager
-from krakenonce.stores import FileStore, scope_files
+from krakenonce.stores import FileStore
 from krakenonce.testing.checker import Issue, violations
 from krakenonce.testing.clock import ManualClock
 
@@ -210,11 +210,12 @@ def stop_inside(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stop]:
     """Bring a thread into the middle of a manager's step and keep it there; what lets it go on returns its number."""
     inside, go_on = threading.Event(), threading.Event()
     numbers: list[int] = []
+    real = os.pread
 
     def read(fd: int, size: int, offset: int) -> bytes:
         inside.set()
         go_on.wait()
-        return os.pread(fd, size, offset)
+        return real(fd, size, offset)
 
     def stop(manager: NonceManager) -> Callable[[], int]:
         thread = threading.Thread(target=lambda: numbers.append(manager.next()))
@@ -225,7 +226,7 @@ def stop_inside(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stop]:
             return numbers[0]
 
         with monkeypatch.context() as patched:
-            patched.setattr(scope_files, "pread", read)
+            patched.setattr(os, "pread", read)
             thread.start()
             inside.wait()
         return let_go

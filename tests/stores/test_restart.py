@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from krakenonce.rule import WINDOW
-from krakenonce.stores import FileStore, filesystem, scope_files
+from krakenonce.stores import FileStore, filesystem, mark_file, scope_files
 from krakenonce.stores.filesystem import sync
 from krakenonce.stores.mark import unpack_file
 from krakenonce.testing.clock import ManualClock
@@ -28,7 +28,7 @@ def durable(monkeypatch: pytest.MonkeyPatch) -> dict[int, bytes]:
         sync(fd)
         kept[os.fstat(fd).st_ino] = os.pread(fd, 10_000, 0)
 
-    monkeypatch.setattr(scope_files, "sync", sync_and_keep)
+    monkeypatch.setattr(mark_file, "sync", sync_and_keep)
     return kept
 
 
@@ -127,8 +127,8 @@ def test_a_slot_that_was_only_read_is_synced_before_the_other_is_written(
         done.append(f"{len(data)} at {offset}")
         return real(fd, data, offset)
 
-    monkeypatch.setattr(scope_files, "sync", lambda _: done.append("sync"))
-    monkeypatch.setattr(scope_files, "pwrite", spy)
+    monkeypatch.setattr(mark_file, "sync", lambda _: done.append("sync"))
+    monkeypatch.setattr(os, "pwrite", spy)
     store = FileStore(state, clock=clock)
     store.advance("global", clock.now_ns())
     on_both = ["512 at 0", "sync", "512 at 4096", "sync"]
@@ -163,7 +163,7 @@ def test_the_time_that_extensions_take_is_counted(
         sync(fd)
         spent.append(time.monotonic_ns() - began)
 
-    monkeypatch.setattr(scope_files, "sync", timed)
+    monkeypatch.setattr(mark_file, "sync", timed)
     store = FileStore(state, clock=clock)
     for count in (1, 2, 3):
         store.advance("global", clock.now_ns())

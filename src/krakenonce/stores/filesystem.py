@@ -23,6 +23,7 @@ __all__ = [
     "store_error",
     "sync",
     "sync_directory",
+    "write_whole",
 ]
 
 logger = logging.getLogger("krakenonce")
@@ -42,6 +43,12 @@ def sync(fd: int) -> None:
         fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # fsync alone leaves it in the drive's cache
     else:
         os.fdatasync(fd)
+
+
+def write_whole(fd: int, data: bytes, offset: int) -> None:
+    """Write all of *data*, or raise OSError: a full disk may take a part."""
+    if os.pwrite(fd, data, offset) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def sync_directory(path: Path) -> None:

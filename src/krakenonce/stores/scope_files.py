@@ -8,24 +8,19 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import time
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
-from os import fstat, pread, pwrite
+from os import fstat
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from ..rule import SECOND, Anchor, judge_clock, mark_for, next_nonce
 from .descriptors import Held
-from .filesystem import open_regular, store_error, sync, sync_directory
-from .mark import (
-    FILE_SIZE,
-    MarkRecord,
-    pack,
-    slot_offset,
-    slots_in_writing_order,
-)
+from .filesystem import open_regular, store_error, sync_directory, write_whole
+from .mark import MarkRecord
+from .mark_file import MarkFile
+from .place import Place
 from .recovery import Found, Records, last_issued, newest
-from .scope_state import READ, of_this_boot, unpack_mark
+from .scope_state import READ, of_this_boot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,9 +36,6 @@ logger = logging.getLogger("krakenonce")
 _DIGITS = 19  # every number from 2001 to 2^63 - 1 has 19 digits
 _NO_NUMBER = -2  # less than the last number of a process that has issued none
 _LOOKS = range(8)
-_COARSEST_TICK = 20_000_000  # ns; kernels stamp files with a clock of 1 to 10 ms
-_SEEN_LASTS = 200_000  # ns; for so long one thread's look at the directory serves the others
-_BEGIN_AFTER = 2 * _SEEN_LASTS  # so nobody who finds other files may begin before all who have looked must look again
 
 
 class _NotInPlace(Exception):
@@ -55,13 +47,12 @@ class ScopeFiles:
 
     __slots__ = (
         "_clock",
-        "_dir_fd",
         "_held",
-        "_in_place_since",
         "_mark_fd",
+        "_mark_file",
         "_mark_is_new",
         "_notes",
-        "_opened_at",
+        "_place",
         "_text_fd",
         "generation",
         "inode",
@@ -73,18 +64,18 @@ class ScopeFiles:
         self.state = state
         self._clock = clock
         self.generation = state.generation
-        self._dir_fd = self._mark_fd = self._text_fd = -1
+        self._mark_fd = self._text_fd = -1
         self._held = Held()
-        self._opened_at = monotonic_ns()
-        self._in_place_since = -1
         self._notes: list[tuple[int, str]] = []
         try:
             self._mark_is_new = not state.mark_path.exists()
-            self._dir_fd = self._held.keep(os.open(state.mark_path.parent, os.O_RDONLY | os.O_DIRECTORY))
+            directory = self._held.keep(os.open(state.mark_path.parent, os.O_RDONLY | os.O_DIRECTORY))
             self._mark_fd = self._held.keep(open_regular(state.mark_path, os.O_RDWR | os.O_CREAT))
             self._text_fd = self._held.keep(open_regular(state.text_path, os.O_RDWR | os.O_CREAT))
+            self._place = Place(state, directory, ((self._text_fd, state.text_path), (self._mark_fd, state.mark_path)))
+            self._mark_file = MarkFile(self._mark_fd, state.mark_path)
             self.inode = fstat(self._mark_fd).st_ino
-            record = newest(self._read_records())
+            record = newest(self._mark_file.read())
             self.mark = record.mark if record else -1
         except BaseException as error:
             self.close()
@@ -92,7 +83,7 @@ class ScopeFiles:
                 raise store_error("open", state.mark_path, error) from error
             raise
 
-    def advance(self, now_ns: int, crowded: bool = False) -> int | None:  # noqa: C901 - the whole step, to be read in one go
+    def advance(self, now_ns: int, crowded: bool = False) -> int | None:
         """Issue the next number. None: the files were deleted, or closed under us; nothing was issued, open them again.
 
         *crowded*: other threads of this process are at the files too; one check of the directory serves all of them.
@@ -100,14 +91,14 @@ class ScopeFiles:
         state, mark_fd, text_fd = self.state, self._mark_fd, self._text_fd
         try:
             _lock(mark_fd)
-            text = pread(text_fd, READ, 0)
+            text = os.pread(text_fd, READ, 0)
             last = int(text) if len(text) == _DIGITS and text.isdigit() else _NO_NUMBER
             nonce = now_ns if now_ns > last else last + 1
             if last < state.last or nonce > state.mark:
                 nonce = self._advance_slowly(text, now_ns)
             elif now_ns < state.now - SECOND:
                 self._step_back(now_ns)
-            if pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS:
+            if os.pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             state.last = nonce
             state.now = now_ns
@@ -126,15 +117,7 @@ class ScopeFiles:
             if self._notes:
                 self._log_notes()
         # Asked after the fact: files in place now were in place at the write, so nobody can have begun new ones.
-        if crowded:
-            since, until = state.seen_in_place
-            if since == self._in_place_since and monotonic_ns() < until:
-                return nonce
-            return nonce if self._in_place() else None
-        try:
-            return nonce if fstat(self._dir_fd).st_ctime_ns == self._in_place_since or self._in_place() else None
-        except OSError:  # the directory alone was closed
-            return None
+        return nonce if (self._place.was_held_just_now() if crowded else self._place.is_held()) else None
 
     def raise_floor(self, floor: int) -> int | None:
         """Make the next number larger than *floor*; return the last number now. None: as for advance."""
@@ -142,8 +125,8 @@ class ScopeFiles:
         try:
             _lock(self._mark_fd)
             self._check_place()
-            text = pread(self._text_fd, READ, 0)
-            records = self._read_records()
+            text = os.pread(self._text_fd, READ, 0)
+            records = self._mark_file.read()
             found = self._find(text, records)
             last = floor if found.last is None else max(floor, found.last)
             if floor > state.mark:  # also where it is there already: that was only read, or remembered (invariant 3)
@@ -164,37 +147,12 @@ class ScopeFiles:
                 flock(self._mark_fd, LOCK_UN)
             if self._notes:
                 self._log_notes()
-        return last if self._in_place() else None
+        return last if self._place.is_held() else None
 
     def close(self) -> None:
         """Close the descriptors. Never unlocks: after a fork the lock may be the parent's."""
         self._held.close()
-        self._dir_fd = self._mark_fd = self._text_fd = -1
-
-    def _in_place(self) -> bool:
-        """Whether both paths still lead to the open files.
-
-        Every deletion or renaming, also of the directory itself, shows in the directory's change time, so that one
-        call tells that nothing has changed. It is trusted only when it is older than the coarsest tick a file system
-        may use. (The files themselves are left alone: asking for their times makes each later write more expensive.)
-        """
-        asked = monotonic_ns()
-        changed = fstat(self._dir_fd).st_ctime_ns
-        if changed != self._in_place_since and not self._are_the_ones(changed):
-            return False
-        self.state.seen_in_place = (changed, asked + _SEEN_LASTS)
-        return True
-
-    def _are_the_ones(self, changed: int) -> bool:
-        for fd, path in ((self._text_fd, self.state.text_path), (self._mark_fd, self.state.mark_path)):
-            try:
-                if not os.path.samestat(fstat(fd), os.lstat(path)):
-                    return False
-            except OSError:
-                return False  # whatever it is, opening the files again will say it
-        if time.time_ns() - changed > _COARSEST_TICK:
-            self._in_place_since = changed
-        return True
+        self._mark_fd = self._text_fd = -1
 
     def _failed(self, doing: str, path: Path, error: OSError) -> NonceStoreError:
         # Invariant 6: after a failed sync the kernel may call lost pages clean, so no descriptor from before is used.
@@ -206,7 +164,7 @@ class ScopeFiles:
         """Take the next number when the text is not plainly the last one, or when the mark has to move."""
         self._check_place()
         state = self.state
-        records = self._read_records()
+        records = self._mark_file.read()
         found = self._find(text, records)
         verdict = judge_clock(self._anchor(records), now_ns, self._clock.boot_ns())
         if verdict.event in ("back", "accepted") or verdict.event != state.clock_event:
@@ -227,11 +185,8 @@ class ScopeFiles:
         The text may be the scope's and the mark a deleted one: what is judged by that must not be written into it. (In
         the usual step a text of others is never plainly the last number.)
         """
-        if not (self._held.are_ours() and self._in_place()):
+        if not (self._held.are_ours() and self._place.is_held()):
             raise _NotInPlace
-
-    def _read_records(self) -> Records:
-        return unpack_mark(pread(self._mark_fd, FILE_SIZE, 0), self.state)
 
     def _find(self, text: bytes, records: Records) -> Found:
         """Judge the state on disk, and hold it against this process's own memory."""
@@ -302,41 +257,21 @@ class ScopeFiles:
             anchor=anchor,
         )
         try:
-            slot = pack(record)
-            if before is None:  # nothing valid to protect: the whole file at once, so that it has all its blocks
-                self._write_durably(slot.ljust(slot_offset(1), b"\0") + slot, 0)
-            else:  # one slot after the other, so that a torn write never touches the only good one
-                if records != (state.synced, state.synced):
-                    sync(self._mark_fd)  # a slot that was only read may be torn by a power cut as well (invariant 3)
-                for number in slots_in_writing_order(records):
-                    self._write_durably(slot, slot_offset(number))
+            self._mark_file.write(record, records, known=records == (state.synced, state.synced))
             if state.mark < 0:
                 sync_directory(state.mark_path.parent)  # the names, too, must outlive a power cut
         except OSError as error:
             self._write_text(b"" if last is None else b"%d" % last)
             raise self._failed("make durable", state.mark_path, error) from error
-        time.sleep(max(self._opened_at + _BEGIN_AFTER - monotonic_ns(), 0) / SECOND)
+        self._place.let_others_look()
         state.mark, state.synced = record.mark, record
         state.extended += 1
         state.extending_ns += monotonic_ns() - began
         self._mark_is_new = False
 
     def _write_text(self, text: bytes) -> None:
-        _write(self._text_fd, text, 0)
+        write_whole(self._text_fd, text, 0)
         os.ftruncate(self._text_fd, len(text))
-
-    def _write_durably(self, data: bytes, offset: int) -> None:
-        """Write to the mark file and sync, or leave it as it was."""
-        before = pread(self._mark_fd, len(data), offset)
-        try:
-            _write(self._mark_fd, data, offset)
-            sync(self._mark_fd)
-        except OSError:
-            # An unproven mark left in the page cache would let each further try climb by one window.
-            pwrite(self._mark_fd, before, offset)
-            if len(before) < len(data):
-                os.ftruncate(self._mark_fd, offset + len(before))
-            raise
 
 
 def _lock(fd: int) -> None:
@@ -348,8 +283,3 @@ def _lock(fd: int) -> None:
             continue
         return
     flock(fd, LOCK_EX)
-
-
-def _write(fd: int, data: bytes, offset: int) -> None:
-    if pwrite(fd, data, offset) != len(data):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

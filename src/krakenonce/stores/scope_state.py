@@ -7,9 +7,8 @@ import os
 from fcntl import LOCK_SH, flock
 from typing import TYPE_CHECKING
 
-from ..errors import NonceStoreError
 from .filesystem import open_regular, opening
-from .mark import FILE_SIZE, MarkRecord, OtherVersion, unpack_file
+from .mark_file import MarkFile
 from .protocol import ScopeStats
 from .recovery import Records, last_issued, newest
 
@@ -18,8 +17,9 @@ if TYPE_CHECKING:
 
     from ..clock import Clock
     from ..rule import Anchor
+    from .mark import MarkRecord
 
-__all__ = ["READ", "ScopeState", "look", "of_this_boot", "unpack_mark"]
+__all__ = ["READ", "ScopeState", "look", "of_this_boot"]
 
 READ = 64  # bytes of the text to read: enough to see that it is longer than a number
 
@@ -98,24 +98,13 @@ def look(state: ScopeState, clock: Clock) -> tuple[int | None, int | None]:
         else:
             try:
                 flock(fd, LOCK_SH)
-                records = unpack_mark(os.pread(fd, FILE_SIZE, 0), state)
+                records = MarkFile(fd, state.mark_path).read()
                 text = _read_text(state)
             finally:
                 os.close(fd)
     record = newest(records)
     found = last_issued(text, records, same_boot=of_this_boot(record, clock), mark_is_new=mark_is_new)
     return found.last, record.mark if record else None
-
-
-def unpack_mark(mark: bytes, state: ScopeState) -> Records:
-    """Read both slots, or say that another version wrote them."""
-    try:
-        return unpack_file(mark)
-    except OtherVersion as version:
-        raise NonceStoreError(
-            f"{state.mark_path} has format version {version}, which this krakenonce does not know: "
-            "use the version that wrote it, or a newer one"
-        ) from None
 
 
 def of_this_boot(record: MarkRecord | None, clock: Clock) -> bool:
