@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from krakenonce.testing.checker import Issue
 
-__all__ = ["Broken", "Campaign", "NotHere", "Trial", "check_order"]
+__all__ = ["PATIENCE", "Broken", "Campaign", "NotHere", "Trial", "check_order"]
+
+PATIENCE = 20.0  # seconds until something that must happen counts as hanging
 
 Figures = dict[str, int]
 

@@ -13,10 +13,9 @@ from krakenonce.clock import SystemClock
 from krakenonce.manager import NonceManager
 from krakenonce.rule import SECOND, STEP_LASTS, STEP_LIMIT, WINDOW
 
-from .campaign import Broken, Campaign, check_order
-from .crew import PATIENCE, all_gone, told_something
+from .campaign import PATIENCE, Broken, Campaign, check_order
 from .kills import afterwards
-from .telling import Teller, hear
+from .telling import Listener, Teller
 from .wrong_clock import HOUR, WrongClock, require_libfaketime
 
 if TYPE_CHECKING:
@@ -99,29 +98,29 @@ def run(trial: Trial, maker: Maker = NonceManager) -> Figures:
 
 def _boot(trial: Trial, work: Callable[[Teller, random.Random], None], *, behind: bool) -> tuple[Told, int]:
     """One boot: begin with clocks that are right, or an hour behind; then let them go wrong."""
-    told = trial.directory / "told"
     with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(Listener(trial.directory / "alive"))
         clocks = []
         for i in range(_CLOCKS):
-            clocks.append(WrongClock(trial.directory / f"clock-{i}", told, -HOUR if behind else 0))
+            clocks.append(WrongClock(trial.directory / f"clock-{i}", listener, -HOUR if behind else 0))
             stack.enter_context(clocks[-1].nursery)
         workers = [clock.nursery.start(work, trial.rng.getrandbits(32)) for clock in clocks]
         stack.callback(_end, workers)
-        told_something(told, _CLOCKS)
+        listener.until_told("some processes tell nothing", by=_CLOCKS)
         end, ticks = time.monotonic() + _ROUND, 0
         while ticks < _TICKS or not (trial.over or time.monotonic() > end):
             time.sleep(_TICK)
             ticks += 1
             for clock in clocks:
                 clock.stir(trial.rng)
-    all_gone(told)
-    return hear(told), sum(clock.steps for clock in clocks)
+        _end(workers)
+        return listener.hear(), sum(clock.steps for clock in clocks)
 
 
-def _end(workers: Sequence[Worker]) -> None:
-    for worker in workers:
-        os.kill(worker.pid, signal.SIGKILL)
-        worker.bury()
+def _end(workers: list[Worker]) -> None:
+    while workers:
+        os.kill(workers[-1].pid, signal.SIGKILL)
+        workers.pop().bury()
 
 
 def lives(state: Path, maker: Maker, teller: Teller, rng: random.Random) -> None:
@@ -130,7 +129,7 @@ def lives(state: Path, maker: Maker, teller: Teller, rng: random.Random) -> None
         count = rng.choice([1, 10, 300])
         pid = os.fork()
         if not pid:
-            _life(maker(state), Teller(teller.directory), count)
+            _life(maker(state), Teller(teller.pipe), count)
         os.waitpid(pid, 0)
         teller.note("life")
 
@@ -162,26 +161,27 @@ class _Lasting:
 
     def __init__(self, trial: Trial) -> None:
         self._directory = trial.directory / "lasting"
-        self._directory.mkdir()
-        self._told = self._directory / "told"
-        self._clock = WrongClock(self._directory / "clock", self._told, 0)
-        self._workers = [self._clock.nursery.start(partial(slowly, self._directory / "state"), 0)]
-        told_something(self._told, 1)
-        self._stepped = time.monotonic_ns()
-        self._clock.set(HOUR)
+        self._running = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
+        self._directory.mkdir()
+        self._listener = self._running.enter_context(Listener(self._directory / "alive"))
+        clock = WrongClock(self._directory / "clock", self._listener, 0)
+        self._running.enter_context(clock.nursery)
+        self._workers = [clock.nursery.start(partial(slowly, self._directory / "state"), 0)]
+        self._running.callback(_end, self._workers)
+        self._listener.until_told("the process with the clock ahead tells nothing")
+        self._stepped = time.monotonic_ns()
+        clock.set(HOUR)
         return self
 
     def __exit__(self, *_: object) -> None:
-        _end(self._workers)
-        self._workers.clear()
-        self._clock.nursery.__exit__(None, None, None)
+        self._running.close()
 
     def believed_after(self) -> int:
         """Return after how many seconds the step was believed; raise Broken if too early or not at all."""
-        self.__exit__()
-        issues = hear(self._told).issues
+        _end(self._workers)
+        issues = self._listener.hear().issues
         check_order(issues)
         believed = [issue.answered for issue in issues if _lead(issue) > STEP_LIMIT]
         seconds = (min(believed) - self._stepped) / SECOND if believed else -1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import logging
 import os
 import signal
@@ -11,21 +9,18 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
-from .campaign import Broken
 from .nursery import Nursery, Worker
-from .telling import Told, hear
+from .telling import Listener, Told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
     from types import TracebackType
 
     from .campaign import Trial
     from .nursery import Work
 
-__all__ = ["PATIENCE", "Crew", "all_gone", "told_something"]
+__all__ = ["Crew"]
 
-PATIENCE = 20.0  # seconds until something that must happen counts as hanging
 _NEW_INTERPRETER = 64  # one start in so many
 _UNBURIED = 16  # dead processes that need not be waited for yet
 
@@ -48,14 +43,15 @@ class Crew:
         self.starts = self.kills = self.stops = 0
         self.work = work
         self._rng = trial.rng
-        self._told = trial.directory / "told"
+        self.listener = Listener(trial.directory / "alive")
         self._env = env
-        self._nursery = Nursery(self._told, env)
         self._workers: list[Worker | None] = []
         self._dying: deque[Worker] = deque()
         self._stopped: dict[int, float] = {}
 
     def __enter__(self) -> Self:
+        self.listener.__enter__()
+        self._nursery = Nursery(self.listener, self._env)
         return self
 
     def __exit__(
@@ -63,6 +59,7 @@ class Crew:
     ) -> None:
         self._end_all()
         self._nursery.__exit__(kind, error, trace)
+        self.listener.__exit__(kind, error, trace)
 
     @property
     def pids(self) -> list[int]:
@@ -74,7 +71,7 @@ class Crew:
         self._workers = [None] * len(self.work)
         for i in range(len(self._workers)):
             self._start(i)
-        told_something(self._told, len(self._workers))
+        self.listener.until_told("some processes tell nothing", by=len(self._workers))
 
     def kill(self) -> None:
         """Kill one of them, stopped or not, and start it again; the same if it has left by itself."""
@@ -108,15 +105,14 @@ class Crew:
             Broken: One of them failed, or does not end.
         """
         self._end_all()
-        all_gone(self._told)
-        return hear(self._told)
+        return self.listener.hear()
 
     def _start(self, i: int) -> None:
         seed = self._rng.getrandbits(32)
         if self._rng.randrange(_NEW_INTERPRETER):
             self._workers[i] = self._nursery.start(self.work[i], seed)
         else:
-            self._workers[i] = Nursery(self._told, self._env).become(self.work[i], seed)
+            self._workers[i] = Nursery(self.listener, self._env).become(self.work[i], seed)
         self.starts += 1
 
     def _kill(self, i: int) -> None:
@@ -136,24 +132,3 @@ class Crew:
             self._kill(i)
         while self._dying:
             self._bury()
-
-
-def told_something(told: Path, count: int) -> None:
-    """Wait until *count* processes have told something there; raise Broken if they do not."""
-    deadline = time.monotonic() + PATIENCE
-    while sum(path.stat().st_size > 0 for path in told.iterdir()) < count:
-        if time.monotonic() > deadline:
-            raise Broken("some processes told nothing")
-        time.sleep(0.002)
-
-
-def all_gone(told: Path) -> None:
-    """Wait until no worker lives that tells there, and no fork of one; raise Broken if one hangs."""
-    deadline = time.monotonic() + PATIENCE
-    with (told.parent / "alive").open() as file:
-        while True:
-            with contextlib.suppress(BlockingIOError):
-                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if time.monotonic() > deadline:
-                raise Broken("a forked child hangs")
-            time.sleep(0.002)

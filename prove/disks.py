@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from krakenonce.errors import NonceStoreError
 from krakenonce.manager import NonceManager
 
-from .campaign import Broken, Campaign, NotHere, check_order
-from .crew import PATIENCE, Crew
+from .campaign import PATIENCE, Broken, Campaign, NotHere, check_order
+from .crew import Crew
 from .giving_up import giving_up
 from .kills import afterwards
 from .lost_pages import failed_syncs
-from .mounting import check_frozen, run_tool, until_told
+from .mounting import check_frozen, run_tool
 
 if TYPE_CHECKING:
     import random
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from krakenonce.testing.checker import Issue
 
     from .campaign import Figures, Trial
-    from .telling import Teller, Told
+    from .telling import Listener, Teller, Told
 
     Maker = Callable[..., NonceManager]
 
@@ -64,7 +64,7 @@ def full_and_read_only(trial: Trial, maker: Maker, end: float) -> Figures:
         with Crew(trial, [partial(work, state, maker)] * 3) as crew:
             while time.monotonic() < end or not figures["times full"]:
                 crew.start()
-                spans = [_one_cycle(crew, disk, trial.directory / "told") for _ in range(_CYCLES)]
+                spans = [_one_cycle(crew, disk) for _ in range(_CYCLES)]
                 told = crew.disband()
                 last = afterwards(state, maker)
                 check_order([*largest, *told.issues, last])
@@ -77,16 +77,16 @@ def full_and_read_only(trial: Trial, maker: Maker, end: float) -> Figures:
         return {**figures, "kills": crew.kills}
 
 
-def _one_cycle(crew: Crew, disk: Path, told: Path) -> tuple[int, int]:
+def _one_cycle(crew: Crew, disk: Path) -> tuple[int, int]:
     """Fill the disk and make room, make it read-only and writable; return from when until when it was read-only."""
     crew.kill()
     _fill(disk)
-    until_told(told, "refused", "the full disk refuses nothing, not even new counters")
+    crew.listener.until_told("the full disk refuses nothing, not even new counters", "refused-new")
     crew.kill()
     _make_room(disk)
-    until_told(told, "number", "there is room again, and no number is given")
-    span = _read_only(disk, told)
-    until_told(told, "number", "the disk is writable again, and no number is given")
+    crew.listener.until_told("there is room again, and no number is given", "number")
+    span = _read_only(disk, crew.listener)
+    crew.listener.until_told("the disk is writable again, and no number is given", "number")
     return span
 
 
@@ -149,14 +149,14 @@ def _make_room(disk: Path) -> None:
         path.unlink()
 
 
-def _read_only(disk: Path, told_in: Path) -> tuple[int, int]:
+def _read_only(disk: Path, listener: Listener) -> tuple[int, int]:
     """Make the disk read-only for a while, and writable again; return from when until when."""
     deadline = time.monotonic() + PATIENCE
     while run_tool("mount", "-o", "remount,ro", str(disk)):
         if time.monotonic() > deadline:
             raise Broken("the disk cannot be made read-only: a process that has closed its files has one open")
     began = time.monotonic_ns()
-    until_told(told_in, "refused", "the read-only disk refuses nothing")
+    listener.until_told("the read-only disk refuses nothing", "refused")
     ended = time.monotonic_ns()
     if run_tool("mount", "-o", "remount,rw", str(disk)):
         raise Broken("the disk cannot be made writable again")

@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .campaign import Broken, NotHere, check_order
-from .crew import PATIENCE, Crew
+from .campaign import PATIENCE, Broken, NotHere, check_order
+from .crew import Crew
 from .kills import afterwards
 from .lost_pages import take_or_say
-from .mounting import check_frozen, run_tool, until_told
+from .mounting import check_frozen, run_tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from krakenonce.testing.checker import Issue
 
     from .campaign import Figures, Trial
+    from .telling import Listener
 
     Maker = Callable[..., NonceManager]
 
@@ -36,7 +37,6 @@ def giving_up(trial: Trial, maker: Maker, end: float) -> Figures:
     """Until *end*, let an ext4 give up under three processes with open files, and mount it anew: they all go on."""
     figures = dict.fromkeys(("times given up", "refusals", "numbers"), 0)
     largest: list[Issue] = []
-    told_in = trial.directory / "told"
     with _ext4(trial.directory) as disk:
         state = disk / "state"
         with Crew(trial, [partial(take_or_say, state, maker)] * 3) as crew:
@@ -44,9 +44,9 @@ def giving_up(trial: Trial, maker: Maker, end: float) -> Figures:
                 crew.start()
                 spans = []
                 for _ in range(_CYCLES):
-                    spans.append(_give_up(disk, told_in))
+                    spans.append(_give_up(disk, crew.listener))
                     _mount_anew(disk, crew)
-                    until_told(told_in, "number", "the disk is mounted anew, and no number is given", by=3)
+                    crew.listener.until_told("the disk is mounted anew, and no number is given", "number", by=3)
                 told = crew.disband()
                 last = afterwards(state, maker)
                 check_order([*largest, *told.issues, last])
@@ -88,11 +88,11 @@ def _trigger(point: Path) -> Path:
     return Path(f"/sys/fs/ext4/{name}/trigger_fs_error")
 
 
-def _give_up(disk: Path, told: Path) -> tuple[int, int]:
+def _give_up(disk: Path, listener: Listener) -> tuple[int, int]:
     """Let the file system meet an error; return from when until when all of it was surely read-only."""
     _trigger(disk).write_text("a proof of what comes then")
     began = time.monotonic_ns()
-    until_told(told, "refused", "the disk has given up, and nothing is refused", by=3)
+    listener.until_told("the disk has given up, and nothing is refused", "refused", by=3)
     return began, time.monotonic_ns()
 
 

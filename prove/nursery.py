@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
+    from .telling import Listener
+
     Work = Callable[[Teller, random.Random], None]
 
 __all__ = ["Nursery", "Worker"]
@@ -42,16 +44,14 @@ class Nursery:
     """A new interpreter that forks workers; a start takes a millisecond or two.
 
     Args:
-        directory: Where they tell; made if missing. ``alive`` beside it is locked as long as one of them lives.
+        listener: To whom they tell.
         env: What is different in their environment: preloaded libraries count for all of them.
     """
 
-    def __init__(self, directory: Path, env: Mapping[str, str] | None = None) -> None:
-        directory.mkdir(exist_ok=True)
-        alive = directory.parent / "alive"
-        alive.touch()
+    def __init__(self, listener: Listener, env: Mapping[str, str] | None = None) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "prove.nursery", str(directory), str(alive)],
+            [sys.executable, "-m", "prove.nursery", str(listener.pipe), str(listener.alive)],
+            pass_fds=[listener.pipe],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=_ROOT,
@@ -92,7 +92,7 @@ class Nursery:
         return int(self._process.stdout.readline())
 
 
-def _serve(directory: Path, alive: Path) -> None:
+def _serve(pipe: int, alive: Path) -> None:
     while True:
         try:
             what, *words = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the campaign alone
@@ -103,18 +103,18 @@ def _serve(directory: Path, alive: Path) -> None:
             continue
         pid = os.fork() if what == "fork" else 0
         if not pid:
-            _live(directory, alive, *words)
+            _live(pipe, alive, *words)
         print(pid, flush=True)
 
 
-def _live(directory: Path, alive: Path, work: Work, seed: int) -> NoReturn:
+def _live(pipe: int, alive: Path, work: Work, seed: int) -> NoReturn:
     """Do the work of a process; what goes wrong is told."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1):  # a fork that hangs must not keep the nursery's pipes open
         os.dup2(nothing, fd)
     os.nice(10)  # whoever kills and starts goes first
     fcntl.flock(os.open(alive, os.O_RDONLY), fcntl.LOCK_SH)  # until this process and all its forks are gone
-    teller = Teller(directory)
+    teller = Teller(pipe)
     try:
         work(teller, random.Random(seed))
     except BaseException:
@@ -129,4 +129,4 @@ if __name__ == "__main__":
     import prove.stops  # noqa: F401 - the same
 
     logging.disable()
-    _serve(Path(sys.argv[1]), Path(sys.argv[2]))
+    _serve(int(sys.argv[1]), Path(sys.argv[2]))

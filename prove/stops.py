@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from krakenonce.manager import NonceManager
 
-from .campaign import Broken, Campaign, check_order
-from .crew import PATIENCE, Crew
+from .campaign import PATIENCE, Broken, Campaign, check_order
+from .crew import Crew
 from .kills import afterwards, take
 from .telling import Teller
 
@@ -119,7 +119,7 @@ def _take_in_thread(manager: NonceManager, teller: Teller) -> None:
 
 def _child(manager: NonceManager, teller: Teller, *, leave: bool) -> NoReturn:
     signal.alarm(round(2 * PATIENCE))  # if it hangs, that is found before
-    teller = Teller(teller.directory)
+    teller = Teller(teller.pipe)
     try:
         for _ in range(5):
             teller.number(manager.next)

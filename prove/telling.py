@@ -1,20 +1,27 @@
-"""What workers tell: one line for each number, in a file of each process's own."""
+"""What workers tell: one line for each number, through one pipe for all of them."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from krakenonce.testing.checker import Issue
 
-from .campaign import Broken
+from .campaign import PATIENCE, Broken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from types import TracebackType
 
-__all__ = ["Note", "Teller", "Told", "hear"]
+__all__ = ["Listener", "Note", "Teller", "Told"]
+
+_ROOM = 1 << 20  # bytes: what a pipe may hold at most, so that nobody waits until it is read
+_LONGEST = 400  # bytes of a note's words: with the rest of the line less than any system writes to a pipe in one piece
 
 
 class Note(NamedTuple):
@@ -47,47 +54,123 @@ class Told(NamedTuple):
 class Teller:
     """Tells what this process does; for all its threads, and not for its forks.
 
-    A file is told to and not a pipe: nobody has to read fast enough, so a process that is killed is killed in its
-    step and not while it waits for a reader. Each line is one write to the end of the file, so only the last one can
-    be cut by a kill, and that one does not count.
+    A line goes into the pipe as a whole or not at all, so whoever is killed has told a number or has not.
+
+    Args:
+        pipe: The listener's.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.who = f"{os.getpid()}-{time.monotonic_ns()}"  # a process id alone may come again
-        self._fd = os.open(directory / self.who, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+    def __init__(self, pipe: int) -> None:
+        self.pipe = pipe
+        self._who = b"%d-%d" % (os.getpid(), time.monotonic_ns())  # a process id alone may come again
 
     def number(self, take: Callable[[], int]) -> int:
         """Take a number and tell it; only then is it used."""
         asked = time.monotonic_ns()
         number = take()
-        os.write(self._fd, b"number %d %d %d\n" % (asked, time.monotonic_ns(), number))
+        os.write(self.pipe, b"%s number %d %d %d\n" % (self._who, asked, time.monotonic_ns(), number))
         return number
 
     def note(self, what: str, words: str = "") -> None:
-        """Tell something else."""
-        line = " ".join(words.split())[:2000]  # a line, and well below what one write takes
-        os.write(self._fd, f"{what} {time.monotonic_ns()} {line}\n".encode())
+        """Tell something else; of many words the last ones."""
+        line = " ".join(words.split()).encode()[-_LONGEST:]
+        os.write(self.pipe, b"%s %s %d %s\n" % (self._who, what.encode(), time.monotonic_ns(), line))
 
 
-def hear(directory: Path) -> Told:
-    """Read what processes that are gone have told, and forget it.
+class Listener:
+    """The other end of the pipe, which is read all the time: a worker is killed in its step, not while it waits for us.
 
-    Raises:
-        Broken: One of them failed.
+    Args:
+        alive: A file to make, on which every worker and each of its forks has a shared lock as long as it lives.
     """
+
+    def __init__(self, alive: Path) -> None:
+        self.alive = alive
+        self.pipe = -1
+        self._heard = bytearray()
+        self._more = threading.Condition()
+
+    def __enter__(self) -> Self:
+        self.alive.touch()
+        reader, self.pipe = os.pipe()
+        with contextlib.suppress(AttributeError, OSError):  # Linux alone has it, and not for everybody
+            fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, _ROOM)
+        self._thread = threading.Thread(target=self._read, args=(reader,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self.pipe)
+        self._thread.join(PATIENCE)  # until all who could tell are gone
+
+    def until_told(self, complaint: str, what: str = "", by: int = 1) -> None:
+        """Wait until *by* processes tell *what*, or anything, of something begun after now.
+
+        Raises:
+            Broken: They do not; it says the *complaint*.
+        """
+        now, seen = time.monotonic_ns(), set[str]()
+        with self._more:
+            at = len(self._heard)
+
+            def enough() -> bool:
+                nonlocal at
+                issues, notes = _told(bytes(self._heard[at:]))
+                at = len(self._heard)
+                seen.update(issue.who for issue in issues if what in ("", "number") and issue.asked > now)
+                seen.update(note.who for note in notes if what in ("", note.what) and note.at > now)
+                return len(seen) >= by
+
+            if not self._more.wait_for(enough, PATIENCE):
+                raise Broken(complaint)
+
+    def hear(self) -> Told:
+        """Wait until no worker lives, and no fork of one; return what they have told since the last time.
+
+        Raises:
+            Broken: One of them failed, or hangs.
+        """
+        self._wait_until_all_are_gone()
+        os.write(self.pipe, b"\n")
+        with self._more:
+            self._more.wait_for(lambda: self._heard == b"\n" or self._heard.endswith(b"\n\n"))
+            told = _told(bytes(self._heard))
+            self._heard.clear()
+        for note in told.notes:
+            if note.what == "failed":
+                raise Broken(f"process {note.who} failed: {note.words}")
+        return told
+
+    def _read(self, reader: int) -> None:
+        while lines := os.read(reader, _ROOM):
+            with self._more:
+                self._heard += lines
+                self._more.notify_all()
+        os.close(reader)
+
+    def _wait_until_all_are_gone(self) -> None:
+        deadline = time.monotonic() + PATIENCE
+        with self.alive.open() as file:
+            while True:
+                with contextlib.suppress(BlockingIOError):
+                    return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.monotonic() > deadline:
+                    raise Broken("a forked child hangs")
+                time.sleep(0.002)
+
+
+def _told(lines: bytes) -> Told:
+    """Read lines, the last of which may be one that is empty."""
     told = Told([], [])
-    for path in directory.iterdir():
-        who = path.name
-        for line in path.read_text().split("\n")[:-1]:
-            what, at, words = line.split(" ", 2)
-            if what == "number":
-                answered, _, number = words.partition(" ")
-                told.issues.append(Issue(int(at), int(answered), int(number), who))
-            else:
-                told.notes.append(Note(who, int(at), what, words))
-        path.unlink()
-    for note in told.notes:
-        if note.what == "failed":
-            raise Broken(f"process {note.who} failed: {note.words}")
+    for line in lines.decode(errors="replace").splitlines():
+        if not line:
+            continue
+        who, what, at, words = line.split(" ", 3)
+        if what == "number":
+            answered, _, number = words.partition(" ")
+            told.issues.append(Issue(int(at), int(answered), int(number), who))
+        else:
+            told.notes.append(Note(who, int(at), what, words))
     return told

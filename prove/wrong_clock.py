@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import random
     from pathlib import Path
 
+    from .telling import Listener
+
 __all__ = ["HOUR", "WrongClock", "require_libfaketime"]
 
 HOUR = 3600
@@ -29,12 +31,12 @@ class WrongClock:
     libfaketime reads the file at each look at the clock; the monotonic clock and the time since boot stay real.
     """
 
-    def __init__(self, path: Path, told: Path, offset: float) -> None:
+    def __init__(self, path: Path, listener: Listener, offset: float) -> None:
         self._path = path
         self.steps = -1
         self._two = (offset, offset)
         self.set(offset)
-        self.nursery = Nursery(told, _faking(path))
+        self.nursery = Nursery(listener, _faking(path))
 
     def set(self, offset: float) -> None:
         """Let the clock be wrong by *offset* seconds from now on."""
