@@ -106,7 +106,7 @@ class Listener:
         self._thread.join(PATIENCE)  # until all who could tell are gone
 
     def until_told(self, complaint: str, what: str = "", by: int = 1) -> None:
-        """Wait until *by* processes tell *what*, or anything, of something begun after now.
+        """Wait until *by* processes tell something that begins with *what*, and that they have begun after now.
 
         Raises:
             Broken: They do not; it says the *complaint*.
@@ -119,8 +119,8 @@ class Listener:
                 nonlocal at
                 issues, notes = _told(bytes(self._heard[at:]))
                 at = len(self._heard)
-                seen.update(issue.who for issue in issues if what in ("", "number") and issue.asked > now)
-                seen.update(note.who for note in notes if what in ("", note.what) and note.at > now)
+                seen.update(issue.who for issue in issues if "number".startswith(what) and issue.asked > now)
+                seen.update(note.who for note in notes if note.what.startswith(what) and note.at > now)
                 return len(seen) >= by
 
             if not self._more.wait_for(enough, PATIENCE):
