@@ -13,6 +13,8 @@ from krakenonce.lanes import file as lane_file
 from krakenonce.manager import NonceManager
 from krakenonce.stores import filesystem, scope_files, scope_state
 
+from .lanes.helpers import open_files
+
 
 def take_a_number(state: Path) -> None:
     """Open a scope's files for the first time."""
@@ -33,18 +35,6 @@ def book_a_call(state: Path) -> None:
     """Open the file of a key's limits for the first time."""
     limiter = Limiter(state)
     limiter.lock_out("key", 60)
-
-
-def descriptors_below(directory: Path) -> int:
-    """How many descriptors this process has for files in *directory*."""
-    inodes = {path.stat().st_ino for path in directory.rglob("*") if path.is_file()}
-    found = 0
-    for fd in map(int, os.listdir("/dev/fd")):
-        try:
-            found += os.fstat(fd).st_ino in inodes
-        except OSError:  # the listing's own
-            continue
-    return found
 
 
 @pytest.mark.parametrize(
@@ -76,7 +66,7 @@ def test_a_child_keeps_nothing_that_a_thread_was_just_opening(
     reader, writer = os.pipe()
     pid = os.fork()
     if not pid:
-        os.write(writer, b"%d" % descriptors_below(tmp_path))
+        os.write(writer, b"%d" % len(open_files(tmp_path)))
         os._exit(0)
     forked.set()
     thread.join()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -45,6 +46,16 @@ def is_waiting(pid: int) -> bool:
     if sys.platform != "linux":
         return True
     return any("->" in line and str(pid) in line.split() for line in Path("/proc/locks").read_text().splitlines())
+
+
+def open_files(directory: Path) -> list[str]:
+    """The names of the files below *directory* that this process has open, once for each descriptor; sorted."""
+    names = {path.stat().st_ino: path.name for path in directory.rglob("*") if path.is_file()}
+    found = []
+    for fd in map(int, os.listdir("/dev/fd")):
+        with contextlib.suppress(OSError, KeyError):  # the listing's own, and other files
+            found.append(names[os.fstat(fd).st_ino])
+    return sorted(found)
 
 
 def in_thread(work: Callable[..., object], *arguments: object) -> threading.Thread:

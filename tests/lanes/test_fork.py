@@ -84,6 +84,49 @@ def test_grandchildren_leave_inherited_blocks_too(manager: NonceManager, peer: P
         assert f"process {os.getpid()} has held it" in peer.ask("take 0.01")
 
 
+def test_a_grandchild_leaves_what_both_before_it_were_in(manager: NonceManager) -> None:
+    """A child takes the lane again in a block that it has inherited: its own child has both to leave, and no more."""
+    lane = manager.lane("key", timeout=20)
+    reader, writer = os.pipe()
+
+    def child() -> str:
+        os.read(reader, 1)
+        with lane:
+            return in_child(lambda: leave(lane, 3))
+
+    lane.acquire()
+    answer = start_child(child)
+    lane.release()
+    os.write(writer, b"!")
+    assert answer() == "left 2 times"
+    os.close(reader)
+    os.close(writer)
+
+
+def test_what_one_thread_has_inherited_is_not_another_s(manager: NonceManager) -> None:
+    """A child's other thread takes the lane and forks: its child has one block to leave, its own."""
+    lane = manager.lane("key", timeout=20)
+    reader, writer = os.pipe()
+    said: list[str] = []
+
+    def turn() -> None:
+        with lane:
+            said.append(in_child(lambda: leave(lane, 2)))
+
+    def child() -> str:
+        os.read(reader, 1)
+        in_thread(turn).join()
+        return said[0]
+
+    lane.acquire()
+    answer = start_child(child)
+    lane.release()
+    os.write(writer, b"!")
+    assert answer() == "left 1 times"
+    os.close(reader)
+    os.close(writer)
+
+
 def test_a_task_forks_in_its_turn(manager: NonceManager, peer: Peer) -> None:
     """A child that leaves an `async with` it was forked in does not end its parent's turn either."""
 

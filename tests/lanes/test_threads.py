@@ -12,15 +12,16 @@ import threading
 import types
 import weakref
 from fcntl import LOCK_UN
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from krakenonce.errors import LaneError, LaneTimeout, NonceStoreError
 from krakenonce.lanes import fingerprint
+from krakenonce.lanes.queue import LaneQueue
 from krakenonce.manager import NonceManager
 
-from .helpers import in_thread, join, refusal, until_waiting, waiting
+from .helpers import in_thread, join, open_files, refusal, until_waiting, waiting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -195,12 +196,36 @@ def test_the_key_is_told_to_nobody(manager: NonceManager, tmp_path: Path) -> Non
         in_thread(lambda: told.append(refusal(manager.lane(KEY, timeout=0)))).join()
         thread = in_thread(lambda: told.append(refusal(lane)))
         until_waiting(lane, 1)
-        told += [repr(lane), lane.name, repr(lane._queue), str(caught.value)]
+        told += [repr(lane), lane.name, str(caught.value)]
         told += [each.name for each in threading.enumerate()]
     thread.join()
     for file in (tmp_path / "state" / "lanes").iterdir():
         told += [file.name, file.read_text()]
     assert not [text for text in told if KEY[:6] in text or KEY[-8:] in text]
+
+
+def test_a_lane_is_called_by_sixteen_digits_of_a_hash(manager: NonceManager) -> None:
+    """The same in every process and release, for it names the lane's files; the lane for all is called as it is."""
+    assert (manager.lane("key").name, manager.lane().name) == ("2c70e12b7a0646f9", "global")
+
+
+@pytest.mark.parametrize("name", ["", None, 7, b"key"])
+def test_a_lane_without_a_name_is_refused(manager: NonceManager, name: Any) -> None:
+    """A key that was not set would else share a lane with every other key that was not."""
+    said = "a lane is named by an API key, or 'global'; this name is empty or no text: is the key set?"
+    with pytest.raises(LaneError) as caught:
+        manager.lane(name)
+    assert str(caught.value) == said
+
+
+def test_the_lanes_used_last_keep_their_files_open(manager: NonceManager, tmp_path: Path) -> None:
+    """The next turn is quick, also if nobody refers to the lane in between."""
+    for number in (0, *range(1, 32), 0, *range(32, 40)):
+        assert refusal(manager.lane(f"key {number}")) == "taken"
+    gc.collect()
+    files = open_files(tmp_path / "state" / "lanes")
+    last = {fingerprint(f"key {number}") for number in (0, *range(9, 40))}
+    assert files == sorted(f"{name}.{kind}" for name in last for kind in ("line", "lock"))
 
 
 def test_a_turn_outlives_the_object_it_was_taken_with(manager: NonceManager, peer: Peer) -> None:
@@ -249,6 +274,30 @@ def test_out_of_threads(manager: NonceManager, peer: Peer, monkeypatch: pytest.M
             lane.acquire()
     assert not waiting(lane)
     peer.ask("leave")
+    assert refusal(lane) == "taken"
+
+
+@pytest.mark.parametrize("entered", [0, 1])
+def test_interrupted_right_after_the_turn_has_come(
+    manager: NonceManager, monkeypatch: pytest.MonkeyPatch, entered: int
+) -> None:
+    """Ctrl-C before the block begins ends this turn and no other."""
+    lane, real_enter = manager.lane("key"), LaneQueue._enter_or_line_up
+
+    def enter(queue: LaneQueue, waiter: Any, *, blocks_loop: bool) -> bool:
+        assert real_enter(queue, waiter, blocks_loop=blocks_loop)
+        raise KeyboardInterrupt
+
+    for _ in range(entered):
+        lane.acquire()
+    with monkeypatch.context() as patch:
+        patch.setattr(LaneQueue, "_enter_or_line_up", enter)
+        with pytest.raises(KeyboardInterrupt):
+            lane.acquire()
+    for _ in range(entered):
+        lane.release()
+    with pytest.raises(LaneError):
+        lane.release()
     assert refusal(lane) == "taken"
 
 

@@ -65,19 +65,18 @@ class LaneQueue:
         gate: What keeps other processes out.
     """
 
+    _owner: object  # the thread or task whose turn it is
+    _depth: int  # how often it has entered
+    _waiting: deque[_Waiter]
+    _fetching: bool  # whether somebody waits for the gate
+    _helper: threading.Thread | None
+
     def __init__(self, name: str, gate: Gate) -> None:
         self.name = name
         self._gate = gate
         self._inherited: tuple[object, int] = (None, 0)
-        self._owner: object = None
-        self._depth = 0
-        self._fetching = False
-        self._helper: threading.Thread | None = None
         self._reset()
         _queues.add(self)
-
-    def __repr__(self) -> str:
-        return f"LaneQueue({self.name!r}, held={self._owner is not None}, waiting={len(self._waiting)})"
 
     def holder(self) -> str:
         """Return who holds the gate, in words; once it is free, who held it last."""
@@ -286,8 +285,9 @@ class LaneQueue:
     def _reset(self) -> None:
         self._mutex = threading.Lock()
         self._owner, self._depth = None, 0
-        self._waiting: deque[_Waiter] = deque()
+        self._waiting = deque()
         self._fetching = False
+        self._helper = None
 
     def _after_fork(self) -> None:
         """In the child: the turn and the places in line are the parent's."""
