@@ -62,8 +62,8 @@ RULE = (
         "a clock that was looked at for a number that failed is forgotten",
         5,
         _STEP,
-        was="        state.now = now_ns\n        self._note_doubt(",
-        becomes="        self._note_doubt(",
+        was="state.clock_event, state.anchor, state.now = verdict.event, verdict.anchor, now_ns",
+        becomes="state.clock_event, state.anchor = verdict.event, verdict.anchor",
         test="tests/stores/test_clock_steps.py::test_a_step_back_after_a_number_that_failed_is_noticed",
     ),
     Planted(

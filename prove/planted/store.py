@@ -103,17 +103,17 @@ STORE = (
         "a mark that was only read is believed",
         3,
         _STEP,
-        was="        if nonce > state.mark:\n            self._extend(records, nonce, verdict.anchor, found.last)\n",
+        was="        if nonce > state.mark:\n            self._extend(records, nonce, found.last)\n",
         becomes="        if nonce > max((each.mark for each in records if each), default=state.mark):\n"
-        "            self._extend(records, nonce, verdict.anchor, found.last)\n",
+        "            self._extend(records, nonce, found.last)\n",
         test="tests/stores/test_restart.py::test_a_mark_that_was_only_read_is_not_believed",
     ),
     Planted(
         "an old text is put back when the disk fails",
         1,
         _STEP,
-        was="            self._extend(records, nonce, verdict.anchor, found.last)\n",
-        becomes="            self._extend(records, nonce, verdict.anchor, int(text) if text.isdigit() else None)\n",
+        was="            self._extend(records, nonce, found.last)\n",
+        becomes="            self._extend(records, nonce, int(text) if text.isdigit() else None)\n",
         test="tests/stores/test_disk_faults.py::test_an_extension_that_fails_after_a_power_cut_does_not_make_an_old_text_exact",
     ),
     Planted(

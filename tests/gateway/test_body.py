@@ -61,6 +61,8 @@ def test_a_json_body_s_nonce_is_replaced(body: bytes, changed: bytes) -> None:
         (b'{"nonce":1,"n\\u006fnce":2}', JSON),
         (b'{"nonce":1} {"nonce":2}', JSON),
         (b'{"nonce":1,}', JSON),
+        (b'{"nonce":1 "a":2}', JSON),
+        (b'{"a":2"nonce":1}', JSON),
         (b'{"nonce":1', JSON),
         (b'{"nonce"', JSON),
         (b"\xff\xfe", JSON),

@@ -101,6 +101,18 @@ def test_a_step_back_after_a_number_that_failed_is_noticed(
     assert store.advance("global", clock.now_ns()) == first + 12 * SECOND
 
 
+def test_a_jump_is_measured_from_the_clock_at_which_a_floor_was_set(state: Path, clock: ManualClock) -> None:
+    """Whoever moves the mark looks at the clock; a look before that, which saw nothing sensible, is forgotten."""
+    store, right = FileStore(state, clock=clock), clock.now_ns()
+    clock.set_wall(0)
+    with pytest.raises(ClockError):
+        store.advance("global", clock.now_ns())
+    clock.set_wall(right)
+    store.raise_floor("global", right + SECOND)
+    clock.step(3600)
+    assert store.advance("global", clock.now_ns()) == right + SECOND + 1
+
+
 def test_a_step_back_to_1970_leaves_the_guard_against_jumps(state: Path, clock: ManualClock) -> None:
     """What is absurd is not what time is projected from."""
     store = FileStore(state, clock=clock)

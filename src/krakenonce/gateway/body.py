@@ -82,6 +82,8 @@ def _nonces_in(text: str) -> list[tuple[int, int]]:
             at = _skip(text, at + 1)
             if text[at] == "}":
                 raise JSONDecodeError("a comma too many", text, at)
+        elif text[at] != "}":
+            raise JSONDecodeError("no comma", text, at)
     if text[at + 1 :].strip(_BLANKS):
         raise JSONDecodeError("more than one object", text, at)
     return spans

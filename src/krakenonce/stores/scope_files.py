@@ -13,7 +13,7 @@ from os import fstat
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
-from ..rule import SECOND, Anchor, judge_clock, mark_for, next_nonce
+from ..rule import SECOND, in_range, judge_clock, mark_for, next_nonce
 from .descriptors import Held
 from .filesystem import open_regular, store_error, sync_directory, write_whole
 from .mark import MarkRecord
@@ -130,8 +130,8 @@ class ScopeFiles:
             found = self._find(text, records)
             last = floor if found.last is None else max(floor, found.last)
             if floor > state.mark:  # also where it is there already: that was only read, or remembered (invariant 3)
-                now_ns, boot_ns = self._clock.now_ns(), self._clock.boot_ns()
-                self._extend(records, last, judge_clock(self._anchor(records), now_ns, boot_ns).anchor, found.last)
+                self._believe(records, self._clock.now_ns())
+                self._extend(records, last, found.last)
             elif text != b"%d" % last:
                 self._write_text(b"%d" % last)
             state.last = last
@@ -166,15 +166,10 @@ class ScopeFiles:
         state = self.state
         records = self._mark_file.read()
         found = self._find(text, records)
-        verdict = judge_clock(self._anchor(records), now_ns, self._clock.boot_ns())
-        if verdict.event in ("back", "accepted") or verdict.event != state.clock_event:
-            self._note_clock(verdict.event, now_ns)
-        state.clock_event, state.anchor = verdict.event, verdict.anchor
-        nonce = next_nonce(found.last, verdict.now_ns)
-        state.now = now_ns
+        nonce = next_nonce(found.last, self._believe(records, now_ns))
         self._note_doubt(found, nonce)
         if nonce > state.mark:
-            self._extend(records, nonce, verdict.anchor, found.last)
+            self._extend(records, nonce, found.last)
         elif len(text) != _DIGITS:
             self._write_text(b"%d" % nonce)
         return nonce
@@ -203,11 +198,17 @@ class ScopeFiles:
         # The files went back under a running process: deleted, or restored from a backup.
         return Found(max(known, record.mark if record else 0), "the state is older than what was issued", damaged=True)
 
-    def _anchor(self, records: Records) -> Anchor | None:
-        """The last clock readings of this boot, by whichever process."""
-        record, mine = newest(records), self.state.anchor
+    def _believe(self, records: Records, now_ns: int) -> int:
+        """Return what to take for now, judged by the last readings of this boot, by whichever process (invariant 5)."""
+        state, record = self.state, newest(records)
         theirs = record.anchor if record and of_this_boot(record, self._clock) else None
-        return max((anchor for anchor in (mine, theirs) if anchor), key=lambda a: a.boot_ns, default=None)
+        known = (anchor for anchor in (state.anchor, theirs) if anchor and in_range(anchor.wall_ns))
+        last = max(known, key=lambda anchor: anchor.boot_ns, default=None)
+        verdict = judge_clock(last, now_ns, self._clock.boot_ns())
+        if verdict.event in ("back", "accepted") or verdict.event != state.clock_event:
+            self._note_clock(verdict.event, now_ns)
+        state.clock_event, state.anchor, state.now = verdict.event, verdict.anchor, now_ns
+        return verdict.now_ns
 
     def _note_doubt(self, found: Found, number: int) -> None:
         if found.doubt:
@@ -240,7 +241,7 @@ class ScopeFiles:
         for level, note in notes:
             logger.log(level, "%s: %s", self.state.text_path, note)
 
-    def _extend(self, records: Records, nonce: int, anchor: Anchor, last: int | None) -> None:
+    def _extend(self, records: Records, nonce: int, last: int | None) -> None:
         """Put a mark one window above *nonce* on the disk, in both slots, before *nonce* is used.
 
         The text goes first, and back to *last* if the disk fails: a mark that rose without it would be taken for a
@@ -254,7 +255,7 @@ class ScopeFiles:
             sequence=before.sequence + 1 if before else 1,
             mark=max(mark_for(nonce), before.mark if before else 0),  # invariant 2
             boot_id=self._clock.boot_id(),
-            anchor=anchor,
+            anchor=state.anchor,
         )
         try:
             self._mark_file.write(record, records, known=records == (state.synced, state.synced))

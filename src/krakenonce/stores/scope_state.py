@@ -7,6 +7,7 @@ import os
 from fcntl import LOCK_SH, flock
 from typing import TYPE_CHECKING
 
+from ..rule import Anchor
 from .filesystem import open_regular, opening
 from .mark_file import MarkFile
 from .protocol import ScopeStats
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..clock import Clock
-    from ..rule import Anchor
     from .mark import MarkRecord
 
 __all__ = ["READ", "ScopeState", "look", "of_this_boot"]
@@ -56,7 +56,7 @@ class ScopeState:
         self.mark = -1  # the mark that this process itself has put on the disk; one it has only read does not count
         self.synced: MarkRecord | None = None  # what it has last put into both slots
         self.now = 0  # the wall clock when it was last looked at
-        self.anchor: Anchor | None = None
+        self.anchor = Anchor(0, 0)  # the last readings that were believed; none yet
         self.clock_event = "steady"
         self.inode = 0  # the mark file that this is about
         self.seen_in_place = (0, 0)  # the directory's change time when the files were last seen there, and how long
