@@ -42,4 +42,20 @@ JUDGES = (
         becomes="issue.number < largest[who].number - 10**9:",
         test="tests/testing/test_checker.py::test_a_smaller_number_after_a_larger_answer_is_found",
     ),
+    Planted(
+        "numbers are judged in the order in which they were told",
+        "judge",
+        _CHECKER,
+        was="issues = sorted(issues, key=lambda issue: issue.asked)\n",
+        becomes="issues = list(issues)\n",
+        test="tests/testing/test_checker.py::test_it_says_what_comparing_every_pair_says",
+    ),
+    Planted(
+        "a process out of its own order is not told apart",
+        "judge",
+        _CHECKER,
+        was="            for who in (None, following.who):\n",
+        becomes="            for who in (None,):\n",
+        test="tests/testing/test_checker.py::test_it_says_what_comparing_every_pair_says",
+    ),
 )
