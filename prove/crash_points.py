@@ -26,7 +26,7 @@ __all__ = ["CRASH_POINTS"]
 
 _CLOCKS = (0, -3600)  # right, and an hour behind
 _NEVER = 10**9
-_FAULTS: tuple[Fault, ...] = ("full", "broken", "broken but stored")
+_FAULTS: tuple[Fault, ...] = ("full", "broken", "broken but stored", "broken and torn")
 
 
 def run(trial: Trial, scenarios: Sequence[Scenario] = SCENARIOS) -> Figures:
@@ -82,7 +82,7 @@ class _Search:
         except Killed:
             host.end(host.processes[-1])
         except NonceStoreError:
-            refused = True
+            refused = host.slot_lost = True
         return host, refused
 
     def _crash(self, call: int) -> bool:

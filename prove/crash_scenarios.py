@@ -58,6 +58,12 @@ def _rebooted(host: Host) -> None:
     host.cut_power(host.disk.image(), -1000)
 
 
+def _rebooted_with_an_old_text(host: Host) -> None:
+    process = host.start()
+    texts = [b"%d" % host.next(process) for _ in range(3)]
+    host.cut_power({**host.disk.image(), TEXT: texts[0]}, -1000)
+
+
 def _two(host: Host) -> None:
     _running(host)
     host.next(host.start())
@@ -105,6 +111,17 @@ def _without(*names: str) -> Callable[[Host], None]:
     return act
 
 
+def _made_anew(host: Host) -> None:
+    """The first process has closed its files; the second makes new ones, and is killed before its last calls."""
+    first, second = host.start(), host.start()
+    for process in (first, second):
+        host.next(process)
+    with host.disk.mounted():
+        first.close()
+        second.close()
+    host.disk.delete(MARK)
+
+
 def _both_slots_broken(host: Host) -> None:
     _damaged(MARK, b"broken")(host)
     host.disk.damage(TEXT, b"%d" % (host.highest or 0))  # it has been written back meanwhile
@@ -119,6 +136,7 @@ SCENARIOS = [
     Scenario("the first number in a new directory", _nothing, _first),
     Scenario("a restart", _stopped, _first),
     Scenario("a restart after a reboot", _rebooted, _first),
+    Scenario("a restart after a reboot with an old text", _rebooted_with_an_old_text, _first),
     Scenario("the mark is extended", _running, _next),
     Scenario("the mark is extended beside another process", _two, _next),
     Scenario("several numbers and extensions", _running, _several),
@@ -133,5 +151,6 @@ SCENARIOS = [
     Scenario("the text is gone", _text_gone, _first),
     Scenario("the text is deleted under a running process", _running, _without(TEXT)),
     Scenario("the mark is deleted under a running process", _running, _without(MARK), inside=False),
+    Scenario("the mark is deleted and made anew by one that is killed", _made_anew, _next),
     Scenario("both are deleted under a running process", _running, _without(MARK, TEXT), inside=False),
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SECTOR", "DiskFile"]
+__all__ = ["SECTOR", "DiskFile", "with_torn"]
 
 T = TypeVar("T")
 
@@ -67,11 +67,11 @@ class DiskFile:
 
     def image(self, sector: Callable[[list[bytes]], bytes], size: Callable[[list[int]], int]) -> bytes:
         """The content after a power cut at which the disk had these versions."""
-        return _cut_to(size(self.sizes), [sector(_with_torn(versions)) for versions in self.sectors])
+        return _cut_to(size(self.sizes), [sector(with_torn(versions)) for versions in self.sectors])
 
     def images(self) -> set[bytes]:
         """Every content that a power cut may leave, torn sectors among them."""
-        choices = [_distinct(_with_torn(versions)) for versions in self.sectors]
+        choices = [_distinct(with_torn(versions)) for versions in self.sectors]
         return {_cut_to(size, list(sectors)) for size in set(self.sizes) for sectors in itertools.product(*choices)}
 
     def _note(self, start: int, end: int) -> None:
@@ -90,7 +90,7 @@ def _cut_to(size: int, sectors: list[bytes]) -> bytes:
     return b"".join(sectors)[:size].ljust(size, b"\0")
 
 
-def _with_torn(versions: list[bytes]) -> list[bytes]:
+def with_torn(versions: list[bytes]) -> list[bytes]:
     """The same, and after each version how its write looks if the power fails in the midst of the sector."""
     if len(versions) == 1:
         return versions

@@ -44,10 +44,10 @@ class Host:
     def __init__(
         self, root: Path, image: Image | None = None, clock: ManualClock | None = None, highest: int | None = None
     ) -> None:
-        self.disk = SimulatedDisk(root, image, _check_sync)
+        self.disk = SimulatedDisk(root, image, self._check_sync)
         self.clock = clock or ManualClock()
         self.processes: list[FileStore] = []
-        self.slot_lost = False  # damaged from outside, and not yet written anew
+        self.slot_lost = False  # damaged from outside, or by a sync that failed, and not yet written anew
         self._issues: list[Issue] = []
         self._boots = 1
         if highest is not None:
@@ -115,21 +115,20 @@ class Host:
         """Both slots on the disk cover the number, so that one may be lost."""
         self.check()
         marks = marks_in(self.disk.image().get(MARK))
-        self.slot_lost &= len(marks) < 2
+        self.slot_lost &= min(len(marks), len(marks_in(self.disk.seen(MARK)))) < 2
         if number > min(marks) or len(marks) < 2 - self.slot_lost:
             raise Broken(f"{number} was given out, and not both slots on the disk cover it: {marks}")
+
+    def _check_sync(self, name: str, before: bytes, after: bytes) -> None:
+        """A mark that has been synced never goes down, whether or not a number was issued under it (invariant 2)."""
+        highest, now = (max(marks_in(content), default=0) for content in (before, after))
+        if name == MARK and now < highest and not self.slot_lost:
+            raise Broken(f"the mark on the disk went down from {highest} to {now}")
 
 
 def marks_in(content: bytes | None) -> list[int]:
     """The marks of the slots that are whole."""
     return [slot.mark for slot in unpack_file(content or b"") if slot]
-
-
-def _check_sync(name: str, before: bytes, after: bytes) -> None:
-    """A mark that has been synced never goes down, whether or not a number was issued under it (invariant 2)."""
-    highest, now = (max(marks_in(content), default=0) for content in (before, after))
-    if name == MARK and now < highest:
-        raise Broken(f"the mark on the disk went down from {highest} to {now}")
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from krakenonce.stores import filesystem, place, scope_files
 
-from .disk_file import DiskFile
+from .disk_file import DiskFile, with_torn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Fault", "Image", "Killed", "Misuse", "SimulatedDisk", "dropped", "kept"]
 
-Fault = Literal["killed", "full", "broken", "broken but stored"]  # the last two differ only for a sync
+Fault = Literal[
+    "killed", "full", "broken", "broken but stored", "broken and torn"
+]  # these three differ for a sync only
 Image = dict[str, bytes | None]  # by path below the root; None: a directory
 
 _DIRECTORY = DiskFile()  # stands for every directory
@@ -50,6 +52,14 @@ def kept(versions: Sequence[Any]) -> Any:
     return versions[-1]
 
 
+def _torn(versions: Sequence[bytes]) -> bytes:
+    """The sector as it is if the power, or the disk, fails in the midst of its last write."""
+    return with_torn(list(versions))[-2:][0]
+
+
+_AFTER_FAILING = {"broken but stored": kept, "broken and torn": _torn}
+
+
 class SimulatedDisk:
     """One directory on a disk of its own.
 
@@ -69,6 +79,8 @@ class SimulatedDisk:
         self.fired = False
         self._faulty_call = 0
         self._fault: Fault = "killed"
+        self._lasting = False
+        self._drawn = 0
         self._open: dict[int, str] = {}  # paths by descriptor
         self._files: dict[int, DiskFile] = {}  # by descriptor
         self._failed: set[int] = set()  # descriptors whose sync has failed
@@ -89,9 +101,9 @@ class SimulatedDisk:
             else:
                 (self.root / name).write_bytes(content)
 
-    def fail(self, call: int, fault: Fault) -> None:
-        """Let something happen in place of the *call*-th system call from now on, counted from 1."""
-        self.calls, self._faulty_call, self._fault, self.fired = 0, call, fault, False
+    def fail(self, call: int, fault: Fault, *, lasting: bool = False) -> None:
+        """Let something happen in place of the *call*-th system call from now on; *lasting*: and of all from it on."""
+        self.calls, self._faulty_call, self._fault, self._lasting, self.fired = 0, call, fault, lasting, False
 
     def heal(self) -> None:
         """Let all calls work, also those of a process that follows one that was killed."""
@@ -180,6 +192,7 @@ class SimulatedDisk:
             (os, "mkdir", self._os_mkdir),
             (os, "ftruncate", self._os_ftruncate),
             (os, "fsync", self._os_sync),
+            (os, "urandom", self._os_urandom),
             (os, "lstat", self._os_lstat),
             # Not everybody's fstat: whose a descriptor is, is told by its real inode.
             (scope_files, "fstat", self._os_fstat),
@@ -198,6 +211,11 @@ class SimulatedDisk:
         finally:
             for module, name, theirs in real:
                 setattr(module, name, theirs)
+
+    def _os_urandom(self, size: int) -> bytes:
+        """Another one each time, and the same in each run."""
+        self._drawn += 1
+        return self._drawn.to_bytes(size, "little")
 
     def _os_open(self, path: Any, flags: int, mode: int = 0o777) -> int:
         name = self._name(path)
@@ -269,8 +287,9 @@ class SimulatedDisk:
         except OSError:
             self._failed.add(fd)
             if file is not _DIRECTORY:
-                which = -1 if self._fault == "broken but stored" else 0
-                file.forget(lambda versions: versions[which], lambda sizes: sizes[which])
+                file.forget(
+                    _AFTER_FAILING.get(self._fault, dropped), kept if self._fault == "broken but stored" else dropped
+                )
             raise
         before = file.synced
         file.sync()
@@ -291,7 +310,7 @@ class SimulatedDisk:
         self.calls += 1
         if self.fired and self._fault == "killed":
             raise Killed
-        if self.calls == self._faulty_call:
+        if self.calls == self._faulty_call or (self._lasting and self.fired):
             self.fired = True
             if self._fault == "killed":
                 raise Killed

@@ -11,7 +11,7 @@ from krakenonce.kraken import limits_state
 from krakenonce.kraken.limiter import Limiter
 from krakenonce.lanes import file as lane_file
 from krakenonce.manager import NonceManager
-from krakenonce.stores import filesystem, scope_files, scope_state
+from krakenonce.stores import filesystem, look, scope_files
 
 from .lanes.helpers import open_files
 
@@ -41,7 +41,7 @@ def book_a_call(state: Path) -> None:
     ("module", "work"),
     [
         (scope_files, take_a_number),
-        (scope_state, look_at_the_last),
+        (look, look_at_the_last),
         (lane_file, take_a_turn),
         (limits_state, book_a_call),
     ],

@@ -8,6 +8,7 @@ from .guards import GUARDS
 from .judges import JUDGES
 from .lanes import LANES
 from .limits import LIMITS
+from .marks import MARKS
 from .planting import check_fit, plant
 from .rule import RULE
 from .secrets import SECRETS
@@ -16,6 +17,7 @@ from .store import STORE
 __all__ = ["ALL", "CAMPAIGN", "Planted", "check_fit", "plant", "run"]
 
 ALL: tuple[Planted, ...] = (
+    *MARKS,
     *STORE,
     *RULE,
     *LANES,
@@ -29,8 +31,10 @@ ALL: tuple[Planted, ...] = (
 
 
 def run(trial: Trial) -> Figures:
-    """Plant all bugs; if there are more than it has seconds, another choice with each seed."""
+    """Plant all bugs, in a short run as well."""
     return plant(trial, ALL)
 
 
-CAMPAIGN = Campaign("planted", "our own code broken on purpose, one line at a time", run, seconds=600, short=150)
+CAMPAIGN = Campaign(
+    "planted", "our own code broken on purpose, one small change at a time", run, seconds=600, short=150
+)

@@ -28,7 +28,7 @@ _COPIED = ("src", "tests", "bot", "pyproject.toml")
 _AT_ONCE = 2
 _PYTEST = ("-m", "pytest", "-q", "-x", "-rfEp", "-p", "no:cacheprovider", "-p", "no:xdist")
 _PATIENCE = 60.0  # seconds for one test that does not hang
-_CLUMSY = re.compile(r"^E +(NameError|ImportError|SyntaxError|UnboundLocalError)\b", re.MULTILINE)
+_CLUMSY = re.compile(r"^(?:E +)?(?:Name|Import|Syntax|UnboundLocal|Attribute)Error\b", re.MULTILINE)
 _WHERE = (
     "import subprocess, sys, krakenonce; print(krakenonce.__file__, flush=True);"
     "subprocess.run([sys.executable, '-c', 'import krakenonce; print(krakenonce.__file__)'], check=True)"
@@ -36,14 +36,9 @@ _WHERE = (
 
 
 def plant(trial: Trial, bugs: Sequence[Planted], root: Path = ROOT) -> Figures:
-    """Plant bugs, one at a time in each of two copies; raise Broken for those that nobody has noticed.
-
-    A bug takes about a second, as two are tried at a time. If there are more bugs than seconds, some are chosen.
-    """
+    """Plant bugs, one at a time in each of two copies; raise Broken for those that nobody has noticed."""
     for bug in bugs:
         check_fit(bug, root)
-    if len(bugs) > trial.seconds:
-        bugs = trial.rng.sample(bugs, int(trial.seconds))
     shares = [share for share in (bugs[part::_AT_ONCE] for part in range(_AT_ONCE)) if share]
     beds = [Bed(root, trial.directory / f"copy{part}", trial.seed) for part in range(len(shares))]
     with ThreadPoolExecutor(_AT_ONCE) as workers:
@@ -111,7 +106,7 @@ class Bed:
     def work(self, bugs: Sequence[Planted]) -> list[str]:
         """Plant these bugs, one after the other; return a line for each that was not caught."""
         self._check_whose_code_runs()
-        self._check_sound(sorted({bug.test for bug in bugs}))
+        self._check_sound(bugs)
         return [line for line in map(self._look, bugs) if line]
 
     def _check_whose_code_runs(self) -> None:
@@ -122,12 +117,16 @@ class Bed:
         if told.stdout.split("\n") != [expected, expected, ""]:
             raise Broken(f"the copy's code is not what runs, but {told.stdout!r}")
 
-    def _check_sound(self, tests: list[str]) -> None:
-        """Without a bug all of the tests pass, or else a failure would say nothing."""
+    def _check_sound(self, bugs: Sequence[Planted]) -> None:
+        """Without a bug all of the tests pass, or else a failure would say nothing; so would one that is only slow."""
+        tests = sorted({bug.test for bug in bugs})
         ended = self._pytest(tests, _PATIENCE, patience=_PATIENCE * len(tests))
         wanting = [test for test in tests if not ended.says("PASSED", test)]
         if ended.code != 0 or wanting:
             raise Broken(f"without a planted bug, these do not pass: {', '.join(wanting) or '-'}\n{ended.end}")
+        for bug in bugs:
+            if bug.hangs and self._pytest([bug.test], bug.hangs / 2).code != 0:
+                raise Broken(f"without a planted bug, {bug.test} takes so long that it might seem to hang")
 
     def _look(self, bug: Planted) -> str | None:
         with self._planted(bug):

@@ -8,6 +8,7 @@ __all__ = ["RULE"]
 
 _RULE = "src/krakenonce/rule.py"
 _STEP = "src/krakenonce/stores/scope_files.py"
+_STATE = "src/krakenonce/stores/scope_state.py"
 
 RULE = (
     Planted(
@@ -54,25 +55,25 @@ RULE = (
         "after a step back time is projected from the clock before it",
         5,
         _STEP,
-        was="        self.state.anchor = judge_clock(self.state.anchor, now_ns, self._clock.boot_ns()).anchor",
-        becomes="        _ = judge_clock(self.state.anchor, now_ns, self._clock.boot_ns()).anchor",
+        was="            elif now_ns < state.now - SECOND:\n",
+        becomes="            elif now_ns < 0:\n",
         test="tests/stores/test_clock_steps.py::test_after_a_step_back_a_jump_is_measured_from_the_clock_then",
-    ),
-    Planted(
-        "a clock that was looked at for a number that failed is forgotten",
-        5,
-        _STEP,
-        was="state.clock_event, state.anchor, state.now = verdict.event, verdict.anchor, now_ns",
-        becomes="state.clock_event, state.anchor = verdict.event, verdict.anchor",
-        test="tests/stores/test_clock_steps.py::test_a_step_back_after_a_number_that_failed_is_noticed",
     ),
     Planted(
         "the clocks of the process before are forgotten",
         5,
         _STEP,
-        was="theirs = record.anchor if record and of_this_boot(record, self._clock) else None",
+        was="theirs = record.anchor if of_this_boot(record, self._clock) and record else None",
         becomes="theirs = None",
         test="tests/stores/test_clock_steps.py::test_a_jump_between_two_short_processes_is_noticed_too",
+    ),
+    Planted(
+        "a long wait for the lock is a step of the clock",
+        5,
+        _STATE,
+        was="            boot_ns = max(boot_ns - waited, 0)\n",
+        becomes="            boot_ns = max(boot_ns, 0)\n",
+        test="tests/stores/test_clock_steps.py::test_a_wait_for_the_lock_is_no_step_of_the_clock",
     ),
     Planted(
         "a clock in 1970 or 2500 is written down",

@@ -50,12 +50,16 @@ def is_waiting(pid: int) -> bool:
 
 def open_files(directory: Path) -> list[str]:
     """The names of the files below *directory* that this process has open, once for each descriptor; sorted."""
-    names = {path.stat().st_ino: path.name for path in directory.rglob("*") if path.is_file()}
+    names = {_identity(path.stat()): path.name for path in directory.rglob("*") if path.is_file()}
     found = []
     for fd in map(int, os.listdir("/dev/fd")):
         with contextlib.suppress(OSError, KeyError):  # the listing's own, and other files
-            found.append(names[os.fstat(fd).st_ino])
+            found.append(names[_identity(os.fstat(fd))])
     return sorted(found)
+
+
+def _identity(seen: os.stat_result) -> tuple[int, int]:
+    return seen.st_dev, seen.st_ino  # a pipe may have the number of a file on another device
 
 
 def in_thread(work: Callable[..., object], *arguments: object) -> threading.Thread:

@@ -14,7 +14,6 @@ from prove.planted import ALL, Planted, check_fit, plant
 from prove.planted.planting import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 SMALL = """
@@ -112,25 +111,3 @@ def test_a_test_that_fails_anyway_is_told(tree: Path, tmp_path: Path) -> None:
     bug = replace(NOTICED, test="tests/test_small.py::test_that_always_fails")
     with pytest.raises(Broken, match=r"without a planted bug, these do not pass: .*::test_that_always_fails"):
         plant(Trial(tmp_path / "run", 1, 60), [bug], tree)
-
-
-class LazyBed:
-    """Plants nothing, and tells what it should have planted."""
-
-    def __init__(self, *_: object) -> None: ...
-
-    def work(self, bugs: Sequence[Planted]) -> list[str]:
-        """Return the names."""
-        return [bug.name for bug in bugs]
-
-
-def test_a_short_run_takes_another_part_with_each_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many bugs as it has seconds; the same ones with the same seed."""
-    monkeypatch.setattr("prove.planted.planting.Bed", LazyBed)
-    parts = []
-    for seed in (1, 1, 2):
-        with pytest.raises(Broken) as caught:
-            plant(Trial(tmp_path, seed, 5), ALL)
-        parts.append(str(caught.value))
-    assert parts[0] == parts[1] != parts[2]
-    assert all(part.startswith("5 of 5 ") for part in parts)

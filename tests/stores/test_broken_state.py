@@ -210,6 +210,43 @@ def test_a_copy_in_the_mark_file_s_place_is_not_believed(state: Path, clock: Man
     assert all(new and old and new.sequence > old.sequence for new, old in zip(read_slots(state), before, strict=True))
 
 
+def test_a_new_mark_file_is_not_taken_for_the_deleted_one(state: Path, clock: ManualClock) -> None:
+    """Not by a process that had closed its files either, and that finds a higher mark in the place of its own."""
+    store, other = FileStore(state, clock=clock), FileStore(state, clock=clock)
+    first = store.advance("global", clock.now_ns())
+    store.close()
+    mark_path(state).unlink()
+    other.raise_floor("global", first + 5 * SECOND)
+    own = store._states["global"].own
+    own.file = (mark_path(state).stat().st_ino, own.file[1])  # it may get the inode of the old one
+    before = read_slots(state)
+    assert store.advance("global", clock.now_ns()) == first + 5 * SECOND + 1
+    assert all(new and old and new.sequence > old.sequence for new, old in zip(read_slots(state), before, strict=True))
+    assert store.stats("global").issued == 2
+
+
+def test_a_process_with_a_deleted_mark_writes_no_number_that_it_does_not_give(
+    state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others go on with the text under a new mark; it sees that before it writes, and not only after."""
+    stale, other = FileStore(state, clock=clock), FileStore(state, clock=clock)
+    for store in (stale, other):
+        store.advance("global", clock.now_ns())
+    mark_path(state).unlink()
+    others = [other.advance("global", clock.now_ns()) for _ in range(3)]
+    written: list[bytes] = []
+    real = os.pwrite
+
+    def spy(fd: int, data: bytes, offset: int) -> int:
+        written.append(data)
+        return real(fd, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", spy)
+    number = stale.advance("global", clock.now_ns())
+    assert number > others[-1]
+    assert {data for data in written if len(data) == 19} == {b"%d" % number}
+
+
 def test_a_directory_deleted_under_a_running_process_is_made_anew(state: Path, clock: ManualClock) -> None:
     """`rm -r` of the whole state directory does not bring a number back."""
     store = FileStore(state, clock=clock)

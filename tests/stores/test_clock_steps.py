@@ -90,7 +90,7 @@ def test_a_step_back_after_a_number_that_failed_is_noticed(
     """The clock was looked at and believed for a number that the disk did not take."""
     store, first = FileStore(state, clock=clock), clock.now_ns()
     with monkeypatch.context() as patch:
-        patch.setattr(os, "pwrite", FullAfter(3))  # the text and the mark are written, the number is not
+        patch.setattr(os, "pwrite", FullAfter(4))  # both slots and the text are written, the number is not
         with pytest.raises(NonceStoreError):
             store.advance("global", first)
     assert store.stats("global").mark == first + WINDOW
@@ -111,6 +111,22 @@ def test_a_jump_is_measured_from_the_clock_at_which_a_floor_was_set(state: Path,
     store.raise_floor("global", right + SECOND)
     clock.step(3600)
     assert store.advance("global", clock.now_ns()) == right + SECOND + 1
+
+
+def test_a_wait_for_the_lock_is_no_step_of_the_clock(state: Path, clock: ManualClock) -> None:
+    """The wall clock is read before it, the time since boot after it: by somebody whose disk hangs, long after it."""
+    store = FileStore(state, clock=clock)
+    for seconds in (100, 5):
+        asked = clock.now_ns()
+        clock.pass_time(seconds)
+        store.advance("global", asked)
+        store.advance("global", clock.now_ns())
+    other = FileStore(state, clock=clock)
+    asked = clock.now_ns()
+    clock.pass_time(100)
+    other.advance("global", asked)
+    assert store.advance("global", clock.now_ns()) == clock.now_ns()
+    assert [each.stats("global")[6:8] for each in (store, other)] == [(0, 0)] * 2
 
 
 def test_a_step_back_to_1970_leaves_the_guard_against_jumps(state: Path, clock: ManualClock) -> None:

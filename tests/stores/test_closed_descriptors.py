@@ -39,6 +39,8 @@ numbers.append(manager.next())
 manager.close()
 print(*numbers)
 for stranger in strangers:
+    with open(stranger.name) as again:
+        fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody has left a lock on it
     stranger.seek(0)
     print(stranger.read() == "1" * 19 + " what a stranger wrote")
     stranger.close()
@@ -101,7 +103,7 @@ with (state / "stranger").open("w+") as stranger:  # it gets the lowest number t
     "case", [NOTHING, STRANGERS, OTHER_SCOPE, LANE_FIRST], ids=["nothing", "files", "scope", "lane"]
 )
 def test_numbers_and_turns_go_on_after_everything_was_closed(state: Path, tmp_path: Path, case: str) -> None:
-    """Numbers rise, turns are given, and what got our old descriptors' numbers is neither written nor closed."""
+    """Numbers rise, turns are given, and what got our descriptors' numbers is not written, closed or left locked."""
     other = tmp_path / "other"
     other.mkdir()
     told = finish(start_python(DAEMON.replace("CASE", case), state, other)).splitlines()

@@ -7,6 +7,9 @@ from hypothesis import strategies as st
 from krakenonce.rule import EARLIEST, LATEST, NONCE_MAX, Anchor
 from krakenonce.stores.mark import (
     FILE_SIZE,
+    FIRST,
+    NOT_WRITTEN,
+    SECOND,
     MarkRecord,
     OtherVersion,
     pack,
@@ -17,7 +20,8 @@ from krakenonce.stores.mark import (
 
 u64 = st.integers(0, 2**63)
 anchors = st.builds(Anchor, st.integers(EARLIEST, LATEST - 1), u64, u64, u64)
-records = st.builds(MarkRecord, u64, st.integers(0, NONCE_MAX), st.text("abcdef0123456789-", max_size=36), anchors)
+names = st.text("abcdef0123456789-", max_size=36)
+records = st.builds(MarkRecord, u64, u64, st.integers(0, 2), u64, st.integers(0, NONCE_MAX), u64, u64, names, anchors)
 
 
 def file_of(first: bytes, second: bytes) -> bytes:
@@ -57,7 +61,7 @@ def test_arbitrary_bytes_are_no_record(data: bytes) -> None:
 
 def test_a_whole_record_of_another_version_is_not_guessed_at() -> None:
     """A slot that is whole but of another version is an error, not damage."""
-    body = bytearray(pack(MarkRecord(1, 2, "boot", Anchor(EARLIEST, 1)))[:-4])
+    body = bytearray(pack(MarkRecord(7, 1, FIRST, 2, 2, 0, 0, "boot", Anchor(EARLIEST, 1)))[:-4])
     body[16] = 99
     slot = bytes(body) + zlib.crc32(body).to_bytes(4, "little")
     with pytest.raises(OtherVersion):
@@ -65,9 +69,21 @@ def test_a_whole_record_of_another_version_is_not_guessed_at() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "order"), [(1, 2, (0, 1)), (2, 1, (1, 0)), (None, 1, (0, 1)), (1, None, (1, 0))]
+    ("slots", "order"),
+    [
+        (((2, FIRST), (1, SECOND)), (0, 1)),
+        (((1, SECOND), (2, FIRST)), (1, 0)),
+        (((2, FIRST), (2, SECOND)), (1, 0)),
+        (((2, SECOND), (2, FIRST)), (0, 1)),
+        (((2, NOT_WRITTEN), (2, FIRST)), (0, 1)),
+        ((None, (1, SECOND)), (0, 1)),
+        (((1, FIRST), None), (1, 0)),
+        ((None, None), (0, 1)),
+    ],
 )
-def test_the_worse_slot_is_written_first(first: int | None, second: int | None, order: tuple[int, int]) -> None:
-    """The only good slot is never overwritten while the other is in doubt."""
-    slots = tuple(None if n is None else MarkRecord(n, 5, "", Anchor(EARLIEST, 1)) for n in (first, second))
-    assert slots_in_writing_order((slots[0], slots[1])) == order
+def test_the_slot_that_is_surely_on_the_disk_is_written_last(
+    slots: tuple[tuple[int, int] | None, ...], order: tuple[int, int]
+) -> None:
+    """Of two extensions that of the older, as the newer was never in force; of one the slot that was written first."""
+    zero, one = (slot and MarkRecord(7, *slot, 5, 5, 0, 0, "", Anchor(EARLIEST, 1)) for slot in slots)
+    assert slots_in_writing_order((zero, one)) == order

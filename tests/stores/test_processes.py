@@ -1,5 +1,6 @@
 """Threads, forks, processes, kills: one counter for all of them, in real processes on real files."""
 
+import contextlib
 import fcntl
 import logging
 import multiprocessing
@@ -261,6 +262,20 @@ def test_a_child_waits_while_its_parent_is_inside_the_step(state: Path, stop_ins
         os.close(end)
 
 
+def test_a_thread_waits_while_another_is_inside_the_step(state: Path, stop_inside: Stop) -> None:
+    """Each has descriptors of its own, or the lock would let both in."""
+    manager = NonceManager(state)
+    manager.next()
+    let_go, numbers = stop_inside(manager), list[int]()
+    other = threading.Thread(target=lambda: numbers.append(manager.next()))
+    other.start()
+    until(lambda: is_waiting(os.getpid()) or not other.is_alive())
+    assert other.is_alive()
+    first = let_go()
+    other.join()
+    assert first < numbers[0]
+
+
 def test_a_floor_waits_while_a_thread_is_inside_the_step(state: Path, stop_inside: Stop) -> None:
     """It is raised with descriptors that no other thread is using, or the lock would let both in."""
     manager = NonceManager(state)
@@ -273,6 +288,30 @@ def test_a_floor_waits_while_a_thread_is_inside_the_step(state: Path, stop_insid
     assert let_go() < floor
     raising.join()
     assert manager.next() > floor
+
+
+def test_a_look_that_waits_keeps_nobody_from_forking(state: Path, stop_inside: Stop) -> None:
+    """Another process may be stopped inside its step; and the child does not keep the lock of that look."""
+    manager = NonceManager(state)
+    let_go = stop_inside(manager)
+    looking = threading.Thread(target=manager.peek)
+    looking.start()
+    until(lambda: is_waiting(os.getpid()) or not looking.is_alive())
+    (asking, ask), (hearing, tell) = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(tell, b"!")
+        os.read(asking, 1)
+        os._exit(0)
+    assert os.read(hearing, 1) == b"!"
+    assert looking.is_alive()
+    let_go()
+    looking.join()
+    assert manager.next()  # with the child alive
+    os.write(ask, b"!")
+    os.waitpid(pid, 0)
+    for end in (asking, ask, hearing, tell):
+        os.close(end)
 
 
 def test_a_child_does_not_free_the_parent_s_lock(state: Path, stop_inside: Stop) -> None:
@@ -442,8 +481,33 @@ def test_a_signal_handler_that_takes_a_number_does_not_hang(state: Path) -> None
         signal.signal(signal.SIGALRM, before)
     assert numbers == sorted(set(numbers))
     told = {outcome for outcome in outcomes if isinstance(outcome, str)}
-    because = "next() was called by a signal handler that interrupted next() in the same thread"
+    because = "a nonce store was asked by a signal handler that interrupted one in the same thread"
     assert told == {f"{because}; let the handler set a flag instead"}
+
+
+@pytest.mark.parametrize("inside", ["next", "peek", "raise_floor"])
+def test_whoever_interrupts_a_store_is_refused_whatever_it_asks(
+    state: Path, monkeypatch: pytest.MonkeyPatch, inside: str
+) -> None:
+    """It would wait for a lock that its own thread has, with every other process; another manager has the same lock."""
+    manager, other = NonceManager(state), NonceManager(state)
+    number = manager.next()
+    asks: list[Callable[[], object]] = [other.close, manager.next, other.next, manager.peek, other.stats]
+    asks += [lambda: manager.raise_floor(1), lambda: other.raise_floor(1)]
+    real, refusals = os.pread, list[str]()
+
+    def read(fd: int, size: int, offset: int) -> bytes:
+        while asks:
+            with contextlib.suppress(NonceStoreError):
+                asks.pop()()
+                refusals.append("not refused")
+        return real(fd, size, offset)
+
+    monkeypatch.setattr(os, "pread", read)
+    arguments = (number,) if inside == "raise_floor" else ()
+    getattr(manager, inside)(*arguments)
+    assert refusals == ["not refused"]  # that is close(), which leaves alone what is in use
+    assert manager.next() > number
 
 
 INTERRUPT = """
@@ -452,13 +516,23 @@ from krakenonce.manager import NonceManager
 warnings.simplefilter("ignore", ResourceWarning)  # of a file of Python's own that was just being opened
 logging.disable()  # an interrupt in the very first number is noticed as damage, rightly
 manager, rng = NonceManager(sys.argv[1]), random.Random(3)
+
+
+def take():
+    if sys.argv[2] == "raise_floor":
+        manager.raise_floor(manager.peek() or 1)
+    elif sys.argv[2] == "peek":
+        manager.peek()
+    return manager.next()
+
+
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 interrupts = 0
 for _ in range(300):
     try:
         signal.setitimer(signal.ITIMER_REAL, rng.uniform(0.00005, 0.0015))
         while True:
-            os.write(1, b"%d\\n" % manager.next())
+            os.write(1, b"%d\\n" % take())
     except KeyboardInterrupt:
         interrupts += 1
 os.write(1, b"interrupted %d\\n" % interrupts)
@@ -467,9 +541,10 @@ os.write(1, b"%d\\n" % manager.next())
 """
 
 
-def test_an_interrupt_in_the_middle_leaves_nothing_locked(state: Path) -> None:
-    """KeyboardInterrupt anywhere inside next(), 300 times: others get numbers at once, and so does the interrupted."""
-    worker = start_python(INTERRUPT, state)
+@pytest.mark.parametrize("inside", ["next", "peek", "raise_floor"])
+def test_an_interrupt_in_the_middle_leaves_nothing_locked(state: Path, inside: str) -> None:
+    """KeyboardInterrupt anywhere inside a store, 300 times: others get numbers at once, and so does the interrupted."""
+    worker = start_python(INTERRUPT, state, inside)
     numbers = []
     while (line := hear(worker)) != "interrupted 300\n":
         numbers.append(int(line))

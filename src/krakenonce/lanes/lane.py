@@ -91,7 +91,7 @@ class Lanes:
     """
 
     def __init__(self, directory: Path | None) -> None:
-        self._directory = directory.resolve() if directory else None  # one queue, also if a link leads there
+        self._directory = directory
         self._place = str(self._directory or f"memory {next(_counter)}")
 
     def lane(self, name: str, timeout: float | None = None) -> Lane:

@@ -58,16 +58,19 @@ class Held:
             return False
         return (seen.st_dev, seen.st_ino) == self._known[fd]
 
+    def was_last_at(self, fd: int) -> bool:
+        """Whether none of ours has got this number since it was kept here."""
+        return _owners.get(fd) is self._owner
+
     def close(self) -> None:
         """Close those that are ours. Never unlocks: after a fork the lock may be the parent's."""
-        while self._known:
+        while self._known:  # forgotten last, for an interrupt may come in between
             fd = next(iter(self._known))
-            is_ours = self.is_ours(fd)
-            del self._known[fd]
+            if self.is_ours(fd):
+                os.close(fd)
             if _owners.get(fd) is self._owner:
                 del _owners[fd]
-            if is_ours:
-                os.close(fd)
+            self._known.pop(fd, None)
 
 
 def when_lost(tell: Callable[[], None]) -> None:

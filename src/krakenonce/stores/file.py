@@ -16,10 +16,13 @@ from ..errors import NonceStoreError
 from ..rule import check_floor, check_scope
 from .descriptors import when_lost
 from .filesystem import check_filesystem, make_directory, opening, store_error
+from .look import look
 from .scope_files import ScopeFiles
-from .scope_state import ScopeState, look
+from .scope_state import ScopeState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .protocol import ScopeStats
 
 __all__ = ["FileStore"]
@@ -46,10 +49,10 @@ class FileStore:
     def __init__(
         self, directory: str | os.PathLike[str], *, clock: Clock | None = None, allow_network: bool = False
     ) -> None:
-        self.directory = Path(directory).absolute()
+        self.directory = Path(directory).resolve()  # the lanes are there, too, also if a link on the way is switched
         self._clock: Clock = clock or SystemClock()
         self._allow_network = allow_network
-        self._checked = False
+        self._checked = (0, 0)  # the directory that is known to be sound
         self._reset()
         _stores.add(self)
 
@@ -71,14 +74,10 @@ class FileStore:
             NonceExhausted: 2^63 - 1 is reached.
         """
         thread = get_ident()
-        inside = self._inside
-        if thread in inside:
-            raise NonceStoreError(
-                "next() was called by a signal handler that interrupted next() in the same thread; "
-                "let the handler set a flag instead"
-            )
+        if thread in _inside:
+            raise _interrupted()
         try:
-            inside.add(thread)  # in here, for an interrupt may come right after it
+            _inside.add(thread)  # in here, for an interrupt may come right after it
             desk = self._free.pop()
         except IndexError:
             with self._crowded:
@@ -87,14 +86,14 @@ class FileStore:
             try:
                 files = desk.get(scope)
                 if files is not None and files.generation == files.state.generation:
-                    nonce = files.advance(now_ns, len(self._free) < _DESKS - 1)
+                    nonce = files.advance(now_ns)
                     if nonce is not None:
                         return nonce
                 return self._advance_at(desk, scope, now_ns)
             finally:
                 self._free.append(desk)
         finally:
-            inside.discard(thread)
+            _inside.discard(thread)
 
     def peek(self, scope: str) -> int | None:
         """The last number issued, or the floor set since; never writes."""
@@ -103,7 +102,7 @@ class FileStore:
     def raise_floor(self, scope: str, floor: int) -> None:
         """Make the next number of *scope* larger than *floor*, durably; a lower floor changes nothing."""
         floor = check_floor(floor)
-        with self._crowded:
+        with _inside_once(), self._crowded:
             desk = self._desks[-1]
             for _ in range(_REOPENINGS):
                 if self._files(desk, scope).raise_floor(floor) is not None:
@@ -135,8 +134,11 @@ class FileStore:
         for desk in idle:
             _close_desk(desk)
         self._free.extend(idle)
-        with self._crowded:
-            _close_desk(self._desks[-1])
+        if self._crowded.acquire(blocking=False):
+            try:
+                _close_desk(self._desks[-1])
+            finally:
+                self._crowded.release()
 
     def _reset(self) -> None:
         """Begin with nothing open and nothing known: at construction, and in a forked child."""
@@ -144,8 +146,6 @@ class FileStore:
         self._desks: list[Desk] = [{} for _ in range(_DESKS + 1)]
         self._free = deque(self._desks[:-1])
         self._crowded = threading.Lock()  # for the last desk, at which all threads beyond the eighth take turns
-        self._renewing = threading.Lock()  # for replacing a state whose mark file is another one now
-        self._inside: set[int] = set()
 
     def _after_fork(self) -> None:
         """In the child: close the parent's descriptors without unlocking them, and begin anew."""
@@ -174,10 +174,7 @@ class FileStore:
         elif len(desk) >= _FILES_PER_DESK:
             desk.pop(next(iter(desk))).close()
         with opening:
-            files = ScopeFiles(state, self._clock)
-            with self._renewing:
-                files.state = self._states[scope] = self._states[scope].of_file(files.inode, files.mark)
-            desk[scope] = files
+            files = desk[scope] = ScopeFiles(state, self._clock)
         return files
 
     def _state(self, scope: str) -> ScopeState:
@@ -190,22 +187,52 @@ class FileStore:
     def _look(self, scope: str) -> tuple[int | None, int | None]:
         state = self._state(scope)
         try:
-            return look(state, self._clock)
+            with _inside_once():
+                return look(state, self._clock)
         except OSError as error:
             raise store_error("read", state.text_path, error) from error
 
     def _prepare(self) -> None:
-        try:
-            if self._checked and self.directory.is_dir():
+        """Make the directory, and see once whether it is one to keep numbers in."""
+        with contextlib.suppress(OSError):
+            if self._checked == _identity(self.directory):
                 return
+        try:
             make_directory(self.directory, for_numbers=True)
+            found = _identity(self.directory)
         except OSError as error:
             raise store_error("make the state directory", self.directory, error) from error
-        check_filesystem(self.directory.resolve(), allow_network=self._allow_network)
-        self._checked = True
+        check_filesystem(self.directory, allow_network=self._allow_network)
+        self._clock.boot_id()  # here and not with the lock: macOS asks another process for it
+        self._checked = found
 
     def _vanishing(self) -> NonceStoreError:
         return NonceStoreError(f"the files in {self.directory} vanish as fast as they are made; stop what deletes them")
+
+
+@contextlib.contextmanager
+def _inside_once() -> Iterator[None]:
+    """Refuse whoever interrupts this thread here, and would wait for its lock for ever."""
+    thread = get_ident()
+    if thread in _inside:
+        raise _interrupted()
+    try:
+        _inside.add(thread)
+        yield
+    finally:
+        _inside.discard(thread)
+
+
+def _interrupted() -> NonceStoreError:
+    return NonceStoreError(
+        "a nonce store was asked by a signal handler that interrupted one in the same thread; "
+        "let the handler set a flag instead"
+    )
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    seen = path.stat()
+    return seen.st_dev, seen.st_ino
 
 
 def _close_desk(desk: Desk) -> None:
@@ -214,6 +241,7 @@ def _close_desk(desk: Desk) -> None:
 
 
 def _after_fork_in_child() -> None:
+    _inside.clear()
     for store in list(_stores):
         store._after_fork()
 
@@ -225,6 +253,7 @@ def _open_all_anew() -> None:
             state.generation += 1
 
 
+_inside: set[int] = set()  # the threads that are in a store, whichever: two on one directory have the same locks
 _stores: weakref.WeakSet[FileStore] = weakref.WeakSet()
 when_lost(_open_all_anew)
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -33,7 +33,11 @@ logger = logging.getLogger("krakenonce")
 opening = threading.RLock()
 os.register_at_fork(before=opening.acquire, after_in_parent=opening.release, after_in_child=opening.release)
 
-_REFUSED = ("nfs", "cifs", "smb", "fuse", "9p", "afp", "webdav", "osxfuse", "macfuse")
+# Of a network, of a cluster, and lent by a host to its guests: other machines write there, too, and lock elsewhere.
+_REFUSED = (
+    *("nfs", "cifs", "smb", "fuse", "9p", "afp", "afs", "webdav", "osxfuse", "macfuse", "virtiofs", "vboxsf", "vmhgfs"),
+    *("prl_fs", "ceph", "lustre", "gpfs", "beegfs", "ocfs2", "gfs2"),
+)
 _VOLATILE = ("tmpfs", "ramfs", "overlay", "devfs")
 
 

@@ -14,6 +14,9 @@ from ..rule import NONCE_MAX, Anchor, in_range
 
 __all__ = [
     "FILE_SIZE",
+    "FIRST",
+    "NOT_WRITTEN",
+    "SECOND",
     "MarkRecord",
     "OtherVersion",
     "pack",
@@ -27,7 +30,9 @@ SLOT_SIZE = 512
 FILE_SIZE = SLOT_DISTANCE + SLOT_SIZE
 _MAGIC = b"krakenonce mark\0"
 _VERSION = 1
-_BODY = struct.Struct("<16sHQQQQQ64sQ")  # magic, version, sequence, mark, wall, boot, step since, boot id, step
+FIRST, SECOND, NOT_WRITTEN = range(3)
+# magic, version, which, file, sequence, base, mark, old base, old mark, wall, boot, since, step, boot id
+_BODY = struct.Struct("<16sHHQQQQQQQQQQ64s")
 _CHECK = struct.Struct("<I")  # CRC-32 of all before it, in the last four bytes of the slot, whatever the version
 
 
@@ -39,14 +44,25 @@ class MarkRecord(NamedTuple):
     """What one slot says.
 
     Args:
+        file_id: Drawn when the file was made: a new file may have all else of a deleted one, its inode too.
         sequence: Counts the extensions; the larger one is the newer.
+        which: FIRST; or SECOND, written when the first one was on the disk; or NOT_WRITTEN, in place of a second one
+            whose sync has failed.
+        base: The number for which it was written; a text below it is stale.
         mark: No number above it has been issued.
+        old_base: The last number before it was written. Until both slots are written the text may still say that,
+        old_mark: or more, up to here.
         boot_id: The boot in which it was written.
         anchor: The clocks at that moment.
     """
 
+    file_id: int
     sequence: int
+    which: int
+    base: int
     mark: int
+    old_base: int
+    old_mark: int
     boot_id: str
     anchor: Anchor
 
@@ -57,13 +73,18 @@ def pack(record: MarkRecord) -> bytes:
     body = _BODY.pack(
         _MAGIC,
         _VERSION,
+        record.which,
+        record.file_id,
         record.sequence,
+        record.base,
         record.mark,
+        record.old_base,
+        record.old_mark,
         anchor.wall_ns if in_range(anchor.wall_ns) else 0,
         anchor.boot_ns,
         anchor.step_since,
-        record.boot_id.encode()[:64],
         anchor.step_ns,
+        record.boot_id.encode()[:64],
     ).ljust(SLOT_SIZE - _CHECK.size, b"\0")
     return body + _CHECK.pack(zlib.crc32(body))
 
@@ -84,9 +105,17 @@ def unpack_file(data: bytes) -> tuple[MarkRecord | None, MarkRecord | None]:
 
 
 def slots_in_writing_order(records: tuple[MarkRecord | None, MarkRecord | None]) -> tuple[int, int]:
-    """The worse slot first, so that a good one is never overwritten while the other is in doubt."""
-    first, second = (-1 if record is None else record.sequence for record in records)
-    return (0, 1) if first <= second else (1, 0)
+    """The slot that is surely on the disk comes last, so that one that covers all numbers is there at any moment.
+
+    One that is newer than the other belongs to an extension that never came into force, and may not have been synced;
+    nor may the second of two with the same sequence.
+    """
+    zero, one = (_doubt(record) for record in records)
+    return (0, 1) if zero >= one else (1, 0)
+
+
+def _doubt(record: MarkRecord | None) -> tuple[bool, int, int]:
+    return (True, 0, 0) if record is None else (False, record.sequence, record.which)
 
 
 def _unpack(slot: bytes) -> MarkRecord | None:
@@ -95,12 +124,14 @@ def _unpack(slot: bytes) -> MarkRecord | None:
     body, check = slot[: -_CHECK.size], slot[-_CHECK.size :]
     if check != _CHECK.pack(zlib.crc32(body)):
         return None
-    magic, version, sequence, mark, wall, boot, since, boot_id, step = _BODY.unpack_from(body)
+    magic, version, which, file_id, *numbers, wall, boot, since, step, boot_id = _BODY.unpack_from(body)
     if magic != _MAGIC:
         return None
     if version != _VERSION:
         raise OtherVersion(version)
+    sequence, base, mark, old_base, old_mark = numbers
     if mark > NONCE_MAX:
         return None
     boot_name = boot_id.rstrip(b"\0").decode(errors="replace")
-    return MarkRecord(sequence, mark, boot_name, Anchor(wall, boot, since, step))
+    anchor = Anchor(wall, boot, since, step)
+    return MarkRecord(file_id, sequence, which, base, mark, old_base, old_mark, boot_name, anchor)

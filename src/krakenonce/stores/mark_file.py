@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 from ..errors import NonceStoreError
 from .filesystem import sync, write_whole
-from .mark import FILE_SIZE, OtherVersion, pack, slot_offset, slots_in_writing_order, unpack_file
+from .mark import (
+    FILE_SIZE,
+    NOT_WRITTEN,
+    SECOND,
+    OtherVersion,
+    pack,
+    slot_offset,
+    slots_in_writing_order,
+    unpack_file,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,34 +51,25 @@ class MarkFile:
                 "use the version that wrote it, or a newer one"
             ) from None
 
-    def write(self, record: MarkRecord, before: Records, *, known: bool) -> None:
-        """Put *record* on the disk in both slots, or raise OSError.
+    def write_first(self, record: MarkRecord, before: Records) -> None:
+        """Put *record* on the disk in the slot that may be lost; *before* is what both hold. Raises OSError."""
+        slot, offset = pack(record), slot_offset(slots_in_writing_order(before)[0])
+        if not any(before):  # the whole file at once, so that it has all its blocks
+            slot = slot.ljust(FILE_SIZE, b"\0")
+        self._write_durably(slot, offset, os.pread(self._fd, len(slot), offset))
 
-        One slot after the other, so that a torn write never touches the only good one.
+    def write_second(self, record: MarkRecord, before: Records) -> None:
+        """Put *record* in the other slot, too, after which it is in force. Raises OSError."""
+        slot, instead = (pack(record._replace(which=which)) for which in (SECOND, NOT_WRITTEN))
+        self._write_durably(slot, slot_offset(slots_in_writing_order(before)[1]), instead)
 
-        Args:
-            record: What both slots shall hold.
-            before: What they hold.
-            known: Whether this process has itself synced that.
-        """
-        slot = pack(record)
-        if not any(before):  # nothing valid to protect: the whole file at once, so that it has all its blocks
-            self._write_durably(slot.ljust(slot_offset(1), b"\0") + slot, 0)
-            return
-        if not known:
-            sync(self._fd)  # a slot that was only read may be torn by a power cut as well (invariant 3)
-        for number in slots_in_writing_order(before):
-            self._write_durably(slot, slot_offset(number))
-
-    def _write_durably(self, data: bytes, offset: int) -> None:
-        """Write and sync, or leave the file as it was."""
-        before = os.pread(self._fd, len(data), offset)
+    def _write_durably(self, data: bytes, offset: int, instead: bytes) -> None:
+        """Write and sync; if that fails, put something else there, as nobody knows what the disk has now."""
         try:
             write_whole(self._fd, data, offset)
             sync(self._fd)
         except OSError:
-            # An unproven mark left in the page cache would let each further try climb by one window.
-            os.pwrite(self._fd, before, offset)
-            if len(before) < len(data):
-                os.ftruncate(self._fd, offset + len(before))
+            os.pwrite(self._fd, instead, offset)
+            if len(instead) < len(data):
+                os.ftruncate(self._fd, offset + len(instead))
             raise

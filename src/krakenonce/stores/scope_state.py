@@ -1,27 +1,36 @@
-"""What is known of a scope: this process's memory of it, and a look at the disk that changes nothing."""
+"""What a process knows of a scope, whatever the disk says."""
 
 from __future__ import annotations
 
-import copy
-import os
-from fcntl import LOCK_SH, flock
 from typing import TYPE_CHECKING
 
-from ..rule import Anchor
-from .filesystem import open_regular, opening
-from .mark_file import MarkFile
+from ..rule import SECOND, Anchor, in_range, judge_clock
 from .protocol import ScopeStats
-from .recovery import Records, last_issued, newest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ..clock import Clock
-    from .mark import MarkRecord
 
-__all__ = ["READ", "ScopeState", "look", "of_this_boot"]
+__all__ = ["OwnMark", "ScopeState"]
 
-READ = 64  # bytes of the text to read: enough to see that it is longer than a number
+_LONGEST_WAIT = 3600 * SECOND  # for the lock; what seems to be more is a clock that has stepped
+_NEWS = {
+    "back": "the clock stepped back; numbers go on from the last one",
+    "forward": "the clock jumped to {} ns; not believed until it lasts",
+    "absurd": "the clock jumped to {} ns; not believed until it lasts",
+    "accepted": "the clock's jump has lasted and is taken as right",
+}
+
+
+class OwnMark:
+    """What this process itself has put into one mark file, and may therefore believe (invariant 3)."""
+
+    __slots__ = ("file", "mark")
+
+    def __init__(self) -> None:
+        self.file = (0, 0)  # which one: its inode, which a new file may get again, and its id, which a copy has, too
+        self.mark = -1  # no number above it without another extension
 
 
 class ScopeState:
@@ -35,16 +44,13 @@ class ScopeState:
         "extended",
         "extending_ns",
         "generation",
-        "inode",
         "issued",
         "last",
-        "mark",
         "mark_path",
         "now",
+        "own",
         "recovered",
         "scope",
-        "seen_in_place",
-        "synced",
         "text_path",
     )
 
@@ -53,71 +59,37 @@ class ScopeState:
         self.text_path = directory / f"kraken_{scope}_nonce.txt"
         self.mark_path = directory / f"kraken_{scope}_nonce.mark"
         self.last = -1  # the largest number this process has issued
-        self.mark = -1  # the mark that this process itself has put on the disk; one it has only read does not count
-        self.synced: MarkRecord | None = None  # what it has last put into both slots
+        self.own = OwnMark()  # in the mark file that it has written to last
         self.now = 0  # the wall clock when it was last looked at
         self.anchor = Anchor(0, 0)  # the last readings that were believed; none yet
         self.clock_event = "steady"
-        self.inode = 0  # the mark file that this is about
-        self.seen_in_place = (0, 0)  # the directory's change time when the files were last seen there, and how long
-        # that holds, by the monotonic clock
         self.generation = 0  # goes up when a write has failed: descriptors from before are not used again
         self.issued = self.extended = self.recovered = self.clock_back = self.clock_forward = self.extending_ns = 0
 
-    def of_file(self, inode: int, mark: int) -> ScopeState:
-        """This state, if it is about the mark file *inode*; else one that takes nothing in that file for durable.
+    def judge(self, clock: Clock, now_ns: int, theirs: Anchor | None) -> tuple[int, str]:
+        """Return what to take for now (invariant 5), and what to say of it; remember both clocks.
 
-        A new file may get the inode of one that was deleted. But what a process has synced does not go down, so a
-        file with a lower *mark* is another one.
+        Args:
+            clock: Tells the time since boot.
+            now_ns: The wall clock, read before the lock was waited for.
+            theirs: The last readings in this boot by any process, if they are known.
         """
-        if self.inode in (0, inode) and mark >= self.mark:
-            self.inode = inode
-            return self
-        renewed = copy.copy(self)
-        renewed.inode = inode
-        renewed.mark = -1
-        renewed.synced = None
-        return renewed
+        boot_ns, waited = clock.boot_ns(), clock.now_ns() - now_ns
+        if 0 < waited < _LONGEST_WAIT:
+            boot_ns = max(boot_ns - waited, 0)
+        last = self.anchor
+        if theirs and in_range(theirs.wall_ns) and not (in_range(last.wall_ns) and last.boot_ns >= theirs.boot_ns):
+            last = theirs
+        verdict = judge_clock(last, now_ns, boot_ns)
+        is_news = verdict.event in ("back", "accepted") or verdict.event != self.clock_event
+        self.clock_event, self.anchor, self.now = verdict.event, verdict.anchor, now_ns
+        if not is_news or verdict.event == "steady":
+            return verdict.now_ns, ""
+        self.clock_back += verdict.event == "back"
+        self.clock_forward += verdict.event in ("forward", "absurd")
+        return verdict.now_ns, _NEWS[verdict.event].format(now_ns)
 
     def stats(self, last: int | None, mark: int | None) -> ScopeStats:
         """The counts so far, with the *last* number and *mark* given."""
         counts = (self.issued, self.extended, self.recovered, self.clock_back, self.clock_forward)
         return ScopeStats(self.scope, last, mark, *counts, self.extending_ns)
-
-
-def look(state: ScopeState, clock: Clock) -> tuple[int | None, int | None]:
-    """Return the last number and the mark as they stand on disk, without writing or creating anything."""
-    mark_is_new = False
-    with opening:  # until they are closed again
-        try:
-            fd = open_regular(state.mark_path, os.O_RDONLY)
-        except FileNotFoundError:
-            records: Records = (None, None)
-            mark_is_new = True
-            text = _read_text(state)
-        else:
-            try:
-                flock(fd, LOCK_SH)
-                records = MarkFile(fd, state.mark_path).read()
-                text = _read_text(state)
-            finally:
-                os.close(fd)
-    record = newest(records)
-    found = last_issued(text, records, same_boot=of_this_boot(record, clock), mark_is_new=mark_is_new)
-    return found.last, record.mark if record else None
-
-
-def of_this_boot(record: MarkRecord | None, clock: Clock) -> bool:
-    """Whether *record* was written since the machine started; no if that is unknown."""
-    return bool(record and record.boot_id and record.boot_id == clock.boot_id())
-
-
-def _read_text(state: ScopeState) -> bytes:
-    try:
-        fd = open_regular(state.text_path, os.O_RDONLY)
-    except FileNotFoundError:
-        return b""
-    try:
-        return os.pread(fd, READ, 0)
-    finally:
-        os.close(fd)

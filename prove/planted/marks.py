@@ -1,0 +1,195 @@
+"""Bugs in the mark and in what is judged by it. Promises 1 to 3."""
+
+from __future__ import annotations
+
+from .bug import Planted
+
+__all__ = ["MARKS"]
+
+_STEP = "src/krakenonce/stores/scope_files.py"
+_MARK = "src/krakenonce/stores/mark.py"
+_MARK_FILE = "src/krakenonce/stores/mark_file.py"
+_RECOVERY = "src/krakenonce/stores/recovery.py"
+_RESTART = "tests/stores/test_restart.py"
+_FAULTS = "tests/stores/test_disk_faults.py"
+_BROKEN = "tests/stores/test_broken_state.py"
+
+MARKS = (
+    Planted(
+        "no sync before a number is issued",
+        1,
+        _MARK_FILE,
+        was="            sync(self._fd)\n        except",
+        becomes="        except",
+        test=f"{_RESTART}::test_each_number_is_below_a_mark_that_was_synced_before",
+    ),
+    Planted(
+        "the second slot is left behind",
+        1,
+        _STEP,
+        was="            self._mark_file.write_second(record, records)\n",
+        becomes="",
+        test=f"{_RESTART}::test_each_number_is_below_a_mark_that_was_synced_before",
+    ),
+    Planted(
+        "the names of new files are not synced",
+        1,
+        _STEP,
+        was="            if own.mark < 0:\n                self._place.keep_names()",
+        becomes="            if own.mark > 0:\n                self._place.keep_names()",
+        test=f"{_RESTART}::test_the_names_are_made_durable_before_the_first_number",
+    ),
+    Planted(
+        "the name of a new state directory is not synced",
+        1,
+        "src/krakenonce/stores/filesystem.py",
+        was="        sync_directory(directory.parent)\n",
+        becomes="",
+        test=f"{_RESTART}::test_the_names_are_made_durable_before_the_first_number",
+    ),
+    Planted(
+        "a directory that was made anew is taken for the one that was synced",
+        1,
+        "src/krakenonce/stores/file.py",
+        was="            if self._checked == _identity(self.directory):\n",
+        becomes="            if any(self._checked) and _identity(self.directory):\n",
+        test=f"{_RESTART}::test_the_names_are_made_durable_before_the_first_number",
+    ),
+    Planted(
+        "the text is trusted after a reboot",
+        1,
+        _RECOVERY,
+        was="    if not same_boot:\n",
+        becomes="    if same_boot is None:\n",
+        test=f"{_RESTART}::test_a_reboot_starts_above_the_mark",
+    ),
+    Planted(
+        "a text that does not fit the mark is trusted",
+        1,
+        _RECOVERY,
+        was="    if any(base <= value <= mark for base, mark",
+        becomes="    if any(value <= mark for base, mark",
+        test=f"{_BROKEN}::test_a_broken_text_is_passed_by_going_above_the_mark",
+    ),
+    Planted(
+        "an extension that has failed half-way is taken for whole",
+        1,
+        _RECOVERY,
+        was=" and slot.which != NOT_WRITTEN",
+        becomes="",
+        test=f"{_FAULTS}::test_a_floor_that_failed_carries_no_number_away",
+    ),
+    Planted(
+        "the sure slot is overwritten while the other is in doubt",
+        1,
+        _MARK,
+        was="return (0, 1) if zero >= one else (1, 0)",
+        becomes="return (1, 0) if zero >= one else (0, 1)",
+        test=f"{_RESTART}::test_one_slot_after_the_other_is_written_and_synced_the_sure_one_last",
+    ),
+    Planted(
+        "the older slot is taken for the one in doubt",
+        3,
+        _MARK,
+        was="(False, record.sequence, record.which)",
+        becomes="(False, -record.sequence, record.which)",
+        test="tests/stores/test_mark.py::test_the_slot_that_is_surely_on_the_disk_is_written_last",
+    ),
+    Planted(
+        "which slot was written first is forgotten",
+        3,
+        _MARK,
+        was="(False, record.sequence, record.which)",
+        becomes="(False, record.sequence, 0)",
+        test=f"{_RESTART}::test_one_slot_after_the_other_is_written_and_synced_the_sure_one_last",
+    ),
+    Planted(
+        "a slot's checksum is not compared",
+        1,
+        _MARK,
+        was="    if check != _CHECK.pack(zlib.crc32(body)):\n",
+        becomes="    if len(check) != len(_CHECK.pack(zlib.crc32(body))):\n",
+        test="tests/stores/test_mark.py::test_one_flipped_bit_makes_a_slot_invalid",
+    ),
+    Planted(
+        "a floor is not made durable",
+        1,
+        _STEP,
+        was="            if floor > self._own.mark:\n",
+        becomes="            if floor < self._own.mark:\n",
+        test=f"{_RESTART}::test_a_floor_survives_a_power_cut",
+    ),
+    Planted(
+        "a floor that this process only has read is not put on the disk",
+        3,
+        _STEP,
+        was="            if floor > self._own.mark:\n",
+        becomes="            if floor > self._own.mark and last != found.last:\n",
+        test=f"{_RESTART}::test_a_floor_that_was_only_read_is_not_believed",
+    ),
+    Planted(
+        "an old text is put back when the disk fails",
+        1,
+        _STEP,
+        was="            self._extend(records, nonce, found.last)\n",
+        becomes="            self._extend(records, nonce, int(text) if text.isdigit() else None)\n",
+        test=f"{_FAULTS}::test_an_extension_that_fails_after_a_power_cut_does_not_make_an_old_text_exact",
+    ),
+    Planted(
+        "an old text is believed beside a mark that was half moved up after a reboot",
+        1,
+        _STEP,
+        was="            old_base=last or 0,\n",
+        becomes="            old_base=0,\n",
+        test=f"{_RESTART}::test_a_process_killed_in_its_first_number_after_a_reboot_makes_no_old_text_exact",
+    ),
+    Planted(
+        "the mark goes down",
+        2,
+        _STEP,
+        was="mark=max(mark_for(nonce), before.mark if before else 0),",
+        becomes="mark=mark_for(nonce),",
+        test=f"{_RESTART}::test_a_mark_from_an_extension_that_was_cut_short_stays",
+    ),
+    Planted(
+        "a mark that was only read is believed",
+        3,
+        _STEP,
+        was="        if nonce > self._own.mark:\n            self._extend(records, nonce, found.last)\n",
+        becomes="        if nonce > max((each.mark for each in records if each), default=self._own.mark):\n"
+        "            self._extend(records, nonce, found.last)\n",
+        test=f"{_RESTART}::test_a_mark_that_was_only_read_is_not_believed",
+    ),
+    Planted(
+        "a new mark file with the inode of a deleted one is taken for that",
+        3,
+        _STEP,
+        was="own.file == (self._inode, record.file_id)",
+        becomes="own.file[0] == self._inode",
+        test=f"{_BROKEN}::test_a_new_mark_file_is_not_taken_for_the_deleted_one",
+    ),
+    Planted(
+        "a copy of the mark file is taken for what was synced",
+        3,
+        _STEP,
+        was="own.file == (self._inode, record.file_id)",
+        becomes="own.file[1] == record.file_id",
+        test=f"{_BROKEN}::test_a_copy_in_the_mark_file_s_place_is_not_believed",
+    ),
+    Planted(
+        "the mark is not looked at after the first number",
+        3,
+        _STEP,
+        was="if last < state.last or nonce > self._own.mark:",
+        becomes="if last < state.last or self._own.mark < 0:",
+        test=f"{_RESTART}::test_each_number_is_below_a_mark_that_was_synced_before",
+    ),
+    Planted(
+        "the mark whose sync failed is left in the page cache",
+        6,
+        _MARK_FILE,
+        was="            os.pwrite(self._fd, instead, offset)\n",
+        becomes="",
+        test=f"{_FAULTS}::test_after_a_failed_sync_of_one_slot_the_other_is_not_touched",
+    ),
+)

@@ -1,0 +1,67 @@
+"""Is it still our file: directories that are moved, switched or replaced, and file systems whose times are coarse."""
+
+import os
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from krakenonce.stores import FileStore, place
+from krakenonce.stores.place import Place
+from krakenonce.testing.clock import ManualClock
+
+from .helpers import SECOND, text_path
+
+
+@pytest.mark.parametrize(("tick", "later"), [(SECOND, SECOND), (4_000_000, 20_000_000)])
+def test_where_times_are_coarse_each_path_is_looked_at(
+    state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, tick: int, later: int
+) -> None:
+    """A deletion has the same time as the change before it, on a file system that counts whole seconds, say."""
+    store, other = FileStore(state, clock=clock), FileStore(state, clock=clock)
+    real, now = os.fstat, time.time_ns() // tick * tick
+
+    def coarse(fd: int) -> SimpleNamespace:
+        seen = real(fd)
+        return SimpleNamespace(st_ino=seen.st_ino, st_dev=seen.st_dev, st_ctime_ns=now)
+
+    monkeypatch.setattr(place, "fstat", coarse)
+    monkeypatch.setattr(place, "time", SimpleNamespace(time_ns=lambda: now + later))
+    store.advance("global", clock.now_ns())
+    text_path(state).unlink()
+    highest = other.advance("global", clock.now_ns())
+    assert store.advance("global", clock.now_ns()) > highest
+
+
+def test_a_directory_that_has_taken_the_place_of_another_is_noticed(tmp_path: Path, state: Path) -> None:
+    """The files are watched through their directory, so that has to be the one in which they are."""
+    state.mkdir()
+    for directory, held in ((state, True), (tmp_path, False)):
+        fd = os.open(directory, os.O_RDONLY)
+        assert Place(fd, state, ()).is_held() is held
+        os.close(fd)
+
+
+def test_a_directory_above_that_is_moved_is_noticed_when_the_mark_moves(state: Path, clock: ManualClock) -> None:
+    """The state directory itself does not show it; within ten seconds the process is back with the others."""
+    home = state / "a" / "b"
+    store = FileStore(home, clock=clock)
+    store.advance("global", clock.now_ns())
+    (state / "a").rename(state / "old")
+    clock.pass_time(11)
+    number = store.advance("global", clock.now_ns())
+    assert text_path(home).read_text() == str(number)
+
+
+def test_a_link_on_the_way_is_followed_once(state: Path, clock: ManualClock) -> None:
+    """Numbers and lanes stay in the same directory, also if the link is switched later."""
+    (state / "one").mkdir(parents=True)
+    (state / "two").mkdir()
+    (state / "current").symlink_to("one")
+    store = FileStore(state / "current" / "data", clock=clock)
+    (state / "current").unlink()
+    (state / "current").symlink_to("two")
+    number = store.advance("global", clock.now_ns())
+    assert text_path(state / "one" / "data").read_text() == str(number)
+    assert store.lanes_dir == state / "one" / "data" / "lanes"
