@@ -7,6 +7,7 @@ import secrets
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 from . import planted, report
@@ -48,9 +49,13 @@ def main() -> int:
     ]
     failed = [each.campaign.name for each in outcomes if each.broken]
     if failed:
-        print(f"\nbroken: {', '.join(failed)}; again with: python -m prove {' '.join(failed)} --seed {seed}")
-    elif not words.names and words.seed is None:  # a run that is repeated has been written down
-        report.write(report.render(outcomes, seed, planted.ALL, short=words.short))
+        again = " ".join(["-m prove", *failed, f"--seed {seed}", *(["--short"] if words.short else [])])
+        print(f"\nbroken: {', '.join(failed)}; again with: .venv/bin/python {again}")
+    elif words.seed is None:  # a run that is repeated has been written down
+        if not words.names:
+            report.write("What came out", report.what_came_out(outcomes, seed, short=words.short))
+        if not words.names or planted.CAMPAIGN.name in words.names:
+            report.write("Which test would break", report.which_test_would_break(planted.ALL))
         print("\nwritten to docs/explanation/how-we-test.md")
     return 1 if failed else 0
 
@@ -68,6 +73,8 @@ def attempt(campaign: Campaign, seed: int, *, short: bool) -> Outcome:
             skipped = str(reason)
         except Broken as how:
             broken = str(how)
+        except Exception:  # the others are to be run, and this one can be repeated
+            broken = traceback.format_exc()
     outcome = Outcome(campaign, time.monotonic() - began, figures, skipped, broken)
     print(f"    {outcome} ({outcome.seconds:.0f} s)", flush=True)
     return outcome

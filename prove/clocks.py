@@ -14,7 +14,7 @@ from krakenonce.manager import NonceManager
 from krakenonce.rule import SECOND, STEP_LASTS, STEP_LIMIT, WINDOW
 
 from .campaign import PATIENCE, Broken, Campaign, check_order
-from .kills import afterwards
+from .rounds import Rounds
 from .telling import Listener, Teller
 from .wrong_clock import HOUR, WrongClock, require_libfaketime
 
@@ -27,18 +27,17 @@ if TYPE_CHECKING:
 
     from .campaign import Figures, Trial
     from .nursery import Worker
+    from .rounds import Maker
     from .telling import Told
 
-    Maker = Callable[..., NonceManager]
-
-__all__ = ["CLOCKS", "Boot"]
+__all__ = ["CLOCKS", "Boot", "Lasting"]
 
 _CLOCKS = 4
 _ROUND = 4.0  # seconds that a boot lasts
 _TICK = 0.003  # seconds
 _TICKS = 100  # at least, in a boot
 _LASTS = STEP_LASTS / SECOND
-_SOON = 5.0  # seconds after the minute in which a clock that stayed ahead must be believed
+_SOON = 20.0  # seconds after the minute in which a clock that stayed ahead must be believed, on a busy machine
 
 
 class Boot:
@@ -75,21 +74,19 @@ def run(trial: Trial, maker: Maker = NonceManager) -> Figures:
     require_libfaketime(trial.directory)
     state = trial.directory / "state"
     figures = dict.fromkeys(("boots", "processes", "clock steps", "numbers"), 0)
-    largest: list[Issue] = []
+    rounds = Rounds(state)
     with contextlib.ExitStack() as stack:
-        lasting = stack.enter_context(_Lasting(trial)) if trial.seconds > _LASTS + 4 * _SOON else None
+        lasting = stack.enter_context(Lasting(trial, maker)) if trial.seconds > _LASTS + _SOON else None
         while not trial.over or not figures["boots"]:
             figures["boots"] += 1
             boot = Boot(f"boot {figures['boots']}", SystemClock.boot_ns())
             told, steps = _boot(
                 trial, partial(lives, state, partial(maker, clock=boot)), behind=figures["boots"] % 2 == 0
             )
-            last = afterwards(state, partial(maker, clock=boot))
-            check_order([*largest, *told.issues, last])
+            last = rounds.judge(told, partial(maker, clock=boot))
             check_lead([*told.issues, last], STEP_LIMIT + WINDOW * figures["boots"])
-            largest = [last]
             figures["clock steps"] += steps
-            figures["numbers"] += len(told.issues)
+            figures["numbers"] = rounds.numbers
             figures["processes"] += told.count("life")
         if lasting:
             figures["seconds until an hour was believed"] = lasting.believed_after()
@@ -156,11 +153,12 @@ def _lead(issue: Issue) -> int:
     return issue.number - issue.answered - (time.time_ns() - time.monotonic_ns())
 
 
-class _Lasting:
+class Lasting:
     """A clock that steps an hour forward and stays there, on a state of its own."""
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: Trial, maker: Maker) -> None:
         self._directory = trial.directory / "lasting"
+        self._work = partial(slowly, self._directory / "state", maker)
         self._running = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -168,7 +166,7 @@ class _Lasting:
         self._listener = self._running.enter_context(Listener(self._directory / "alive"))
         clock = WrongClock(self._directory / "clock", self._listener, 0)
         self._running.enter_context(clock.nursery)
-        self._workers = [clock.nursery.start(partial(slowly, self._directory / "state"), 0)]
+        self._workers = [clock.nursery.start(self._work, 0)]
         self._running.callback(_end, self._workers)
         self._listener.until_told("the process with the clock ahead tells nothing")
         self._stepped = time.monotonic_ns()
@@ -177,6 +175,10 @@ class _Lasting:
 
     def __exit__(self, *_: object) -> None:
         self._running.close()
+
+    def until_it_has_gone_on(self) -> None:
+        """Wait until a number was taken with the clock ahead."""
+        self._listener.until_told("the process with the clock ahead tells nothing")
 
     def believed_after(self) -> int:
         """Return after how many seconds the step was believed; raise Broken if too early or not at all."""
@@ -190,9 +192,9 @@ class _Lasting:
         return round(seconds)
 
 
-def slowly(state: Path, teller: Teller, _rng: random.Random) -> None:
+def slowly(state: Path, maker: Maker, teller: Teller, _rng: random.Random) -> None:
     """Take a hundred numbers a second."""
-    manager = NonceManager(state)
+    manager = maker(state)
     while True:
         teller.number(manager.next)
         time.sleep(0.01)

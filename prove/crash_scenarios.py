@@ -112,19 +112,25 @@ def _without(*names: str) -> Callable[[Host], None]:
 
 
 def _made_anew(host: Host) -> None:
-    """The first process has closed its files; the second makes new ones, and is killed before its last calls."""
+    """Two processes have closed their files; the second makes new ones, and is killed in it."""
     first, second = host.start(), host.start()
     for process in (first, second):
         host.next(process)
     with host.disk.mounted():
         first.close()
         second.close()
+    _write_back(host)
     host.disk.delete(MARK)
 
 
 def _both_slots_broken(host: Host) -> None:
     _damaged(MARK, b"broken")(host)
-    host.disk.damage(TEXT, b"%d" % (host.highest or 0))  # it has been written back meanwhile
+    _write_back(host)
+
+
+def _write_back(host: Host) -> None:
+    """Time passes, and the cache writes the text to the disk: without that nothing would be left of the number."""
+    host.disk.damage(TEXT, b"%d" % (host.highest or 0))
 
 
 def _text_gone(host: Host) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -9,6 +10,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
+from .campaign import Broken
 from .nursery import Nursery, Worker
 from .telling import Listener, Told
 
@@ -42,24 +44,25 @@ class Crew:
     def __init__(self, trial: Trial, work: Sequence[Work], env: Mapping[str, str] | None = None) -> None:
         self.starts = self.kills = self.stops = 0
         self.work = work
-        self._rng = trial.rng
         self.listener = Listener(trial.directory / "alive")
+        self._rng = trial.rng
         self._env = env
+        self._running = contextlib.ExitStack()
         self._workers: list[Worker | None] = []
         self._dying: deque[Worker] = deque()
         self._stopped: dict[int, float] = {}
+        self._crash = ""
 
     def __enter__(self) -> Self:
-        self.listener.__enter__()
-        self._nursery = Nursery(self.listener, self._env)
+        self._running.enter_context(self.listener)
+        self._nursery = self._running.enter_context(Nursery(self.listener, self._env))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._end_all()
-        self._nursery.__exit__(kind, error, trace)
-        self.listener.__exit__(kind, error, trace)
+        self._running.close()
 
     @property
     def pids(self) -> list[int]:
@@ -71,7 +74,7 @@ class Crew:
         self._workers = [None] * len(self.work)
         for i in range(len(self._workers)):
             self._start(i)
-        self.listener.until_told("some processes tell nothing", by=len(self._workers))
+        self.listener.until_all_tell(self.pids)
 
     def kill(self) -> None:
         """Kill one of them, stopped or not, and start it again; the same if it has left by itself."""
@@ -80,6 +83,7 @@ class Crew:
         self._start(i)
         if len(self._dying) > _UNBURIED:
             self._bury()
+        self._check_crashes()
 
     def stop(self, seconds: float) -> None:
         """Stop one of them, until :meth:`go_on` is called after that time."""
@@ -90,22 +94,29 @@ class Crew:
             self._stopped[i] = time.monotonic() + seconds
             self.stops += 1
 
-    def go_on(self) -> None:
+    def go_on(self, *, all_at_once: bool = False) -> None:
         """Let those go on whose time is up."""
         for i, end in list(self._stopped.items()):
             worker = self._workers[i]
-            if worker is not None and time.monotonic() >= end:
+            if worker is not None and (all_at_once or time.monotonic() >= end):
                 os.kill(worker.pid, signal.SIGCONT)
                 del self._stopped[i]
 
     def disband(self) -> Told:
-        """Kill all at once, wait until their forks are gone too, and return what was told.
+        """See that all are at work, kill them, wait until their forks are gone too, and return what was told.
 
         Raises:
-            Broken: One of them failed, or does not end.
+            Broken: One of them failed, crashed, hangs, or does not end.
         """
+        self.go_on(all_at_once=True)
+        self.listener.until_all_tell(self.pids)
         self._end_all()
+        self._check_crashes()
         return self.listener.hear()
+
+    def _check_crashes(self) -> None:
+        if self._crash:
+            raise Broken(self._crash)
 
     def _start(self, i: int) -> None:
         seed = self._rng.getrandbits(32)
@@ -124,8 +135,12 @@ class Crew:
             self._dying.append(worker)
 
     def _bury(self) -> None:
-        self.kills += os.WIFSIGNALED(self._dying[0].bury())
+        """Wait for the end of one that was killed, or had left before."""
+        status = self._dying[0].bury()
         self._dying.popleft()
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGKILL:
+            self._crash = f"a process has crashed: {signal.Signals(os.WTERMSIG(status)).name}"
+        self.kills += os.WIFSIGNALED(status)
 
     def _end_all(self) -> None:
         for i in range(len(self._workers)):

@@ -12,24 +12,21 @@ from typing import TYPE_CHECKING
 from krakenonce.errors import NonceStoreError
 from krakenonce.manager import NonceManager
 
-from .campaign import PATIENCE, Broken, Campaign, NotHere, check_order
+from .campaign import PATIENCE, Broken, Campaign, NotHere
 from .crew import Crew
 from .giving_up import giving_up
-from .kills import afterwards
 from .lost_pages import failed_syncs
 from .mounting import check_frozen, run_tool
+from .rounds import Rounds
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from krakenonce.testing.checker import Issue
-
     from .campaign import Figures, Trial
+    from .rounds import Maker
     from .telling import Listener, Teller, Told
-
-    Maker = Callable[..., NonceManager]
 
 __all__ = ["DISKS"]
 
@@ -58,22 +55,20 @@ def run(trial: Trial, maker: Maker = NonceManager) -> Figures:
 def full_and_read_only(trial: Trial, maker: Maker, end: float) -> Figures:
     """Until *end*, fill a small disk, make room, make it read-only, and writable again, under three processes."""
     figures = dict.fromkeys(("times full", "times read-only", "refusals", "numbers"), 0)
-    largest: list[Issue] = []
     with _small_disk(trial.directory / "small") as disk:
         state = disk / "state"
+        rounds = Rounds(state)
         with Crew(trial, [partial(work, state, maker)] * 3) as crew:
             while time.monotonic() < end or not figures["times full"]:
                 crew.start()
                 spans = [_one_cycle(crew, disk) for _ in range(_CYCLES)]
                 told = crew.disband()
-                last = afterwards(state, maker)
-                check_order([*largest, *told.issues, last])
+                rounds.judge(told, maker)
                 _check_refusals(told, spans)
-                largest = [last]
                 figures["times full"] += _CYCLES
                 figures["times read-only"] += _CYCLES
                 figures["refusals"] += told.count("refused") + told.count("refused-new")
-                figures["numbers"] += len(told.issues)
+                figures["numbers"] = rounds.numbers
         return {**figures, "kills": crew.kills}
 
 
@@ -90,7 +85,7 @@ def _one_cycle(crew: Crew, disk: Path) -> tuple[int, int]:
     return span
 
 
-def work(state: Path, maker: Callable[[Path], NonceManager], teller: Teller, rng: random.Random) -> None:
+def work(state: Path, maker: Maker, teller: Teller, rng: random.Random) -> None:
     """Take numbers, close the files now and then, and try a new counter, which needs room."""
     manager = maker(state)
     while True:

@@ -1,9 +1,10 @@
 /* Preloaded into a process: a disk whose syncs fail, as Linux tells of it.
 
    A sync that fails leaves what was written in the page cache, and calls it clean: the next sync has nothing to do and
-   succeeds, though the disk never got it. What the disk has got is kept in the file $PLATTER: the pages, one byte for
-   each that is set while it is dirty, and how many syncs there were, how many failed, and whether the last one did. One sync in $ONE_IN
-   fails, by a count that all processes share, and after a failure the next one succeeds. It is the mark file alone that this is about; who writes it has locked it.
+   succeeds, though the disk has got nothing of it, or all, or the first bytes. What the disk has got is kept in the file
+   $PLATTER: the pages, one byte for each that is set while it is dirty, and how many syncs there were, how many failed,
+   and whether the last one did. One sync in $ONE_IN fails, by a count that all processes share, and after a failure the
+   next one succeeds. It is the mark file alone that this is about; who writes it has locked it.
 */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -15,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, PAGES = 2, DIRTY = PAGE * PAGES, COUNTS = DIRTY + PAGES };
+enum { PAGE = 4096, TORN = 60, PAGES = 2, DIRTY = PAGE * PAGES, COUNTS = DIRTY + PAGES };
 
 static int is_mark(int fd)
 {
@@ -56,18 +57,20 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off_t offset)
     return pwrite(fd, data, size, offset);
 }
 
-static int fails(int disk)
+/* How many bytes of each dirty page the disk gets; all, if the sync does not fail. */
+static int stored(int disk, int *failed)
 {
     uint64_t counts[3] = {0, 0, 0};
     unsigned one_in = atoi(getenv("ONE_IN")), seed = atoi(getenv("SEED"));
     if (pread(disk, counts, sizeof counts, COUNTS) < 0)
         abort();
     seed += ++counts[0] * 7919;
-    int failed = !counts[2] && rand_r(&seed) % one_in == 0;
-    counts[1] += failed;
-    counts[2] = failed;
+    *failed = !counts[2] && rand_r(&seed) % one_in == 0;
+    counts[1] += *failed;
+    counts[2] = *failed;
     real_pwrite(disk, counts, sizeof counts, COUNTS);
-    return failed;
+    static const int parts[] = {0, TORN, PAGE};
+    return *failed ? parts[rand_r(&seed) % 3] : PAGE;
 }
 
 int fdatasync(int fd)
@@ -77,7 +80,7 @@ int fdatasync(int fd)
         real = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
     if (!is_mark(fd))
         return real(fd);
-    int disk = platter(), failed = fails(disk);
+    int failed, disk = platter(), size = stored(disk, &failed);
     if (!failed && real(fd))
         abort();
     char dirty[PAGES] = {0};
@@ -85,10 +88,10 @@ int fdatasync(int fd)
         abort();
     for (int page = 0; page < PAGES; page++) {
         char data[PAGE] = {0};
-        if (dirty[page] && !failed) {
+        if (dirty[page]) {
             if (pread(fd, data, PAGE, (off_t)page * PAGE) < 0)
                 abort();
-            real_pwrite(disk, data, PAGE, (off_t)page * PAGE);
+            real_pwrite(disk, data, size, (off_t)page * PAGE);
         }
         real_pwrite(disk, "", 1, DIRTY + page);
     }

@@ -11,22 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .campaign import PATIENCE, Broken, NotHere, check_order
+from .campaign import PATIENCE, Broken, NotHere
 from .crew import Crew
-from .kills import afterwards
 from .lost_pages import take_or_say
 from .mounting import check_frozen, run_tool
+from .rounds import Rounds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from krakenonce.manager import NonceManager
-    from krakenonce.testing.checker import Issue
+    from collections.abc import Iterator
 
     from .campaign import Figures, Trial
+    from .rounds import Maker
     from .telling import Listener
-
-    Maker = Callable[..., NonceManager]
 
 __all__ = ["giving_up"]
 
@@ -36,9 +32,9 @@ _CYCLES = 3  # between two looks at what was told
 def giving_up(trial: Trial, maker: Maker, end: float) -> Figures:
     """Until *end*, let an ext4 give up under three processes with open files, and mount it anew: they all go on."""
     figures = dict.fromkeys(("times given up", "refusals", "numbers"), 0)
-    largest: list[Issue] = []
     with _ext4(trial.directory) as disk:
         state = disk / "state"
+        rounds = Rounds(state)
         with Crew(trial, [partial(take_or_say, state, maker)] * 3) as crew:
             while time.monotonic() < end or not figures["times given up"]:
                 crew.start()
@@ -48,13 +44,11 @@ def giving_up(trial: Trial, maker: Maker, end: float) -> Figures:
                     _mount_anew(disk, crew)
                     crew.listener.until_told("the disk is mounted anew, and no number is given", "number", by=3)
                 told = crew.disband()
-                last = afterwards(state, maker)
-                check_order([*largest, *told.issues, last])
+                rounds.judge(told, maker)
                 check_frozen(told, spans)
-                largest = [last]
                 figures["times given up"] += _CYCLES
                 figures["refusals"] += told.count("refused")
-                figures["numbers"] += len(told.issues)
+                figures["numbers"] = rounds.numbers
     return figures
 
 
@@ -102,9 +96,10 @@ def _mount_anew(disk: Path, crew: Crew) -> None:
     while True:
         for pid in crew.pids:
             os.kill(pid, signal.SIGSTOP)
-        for pid in crew.pids:
-            while _state(pid) not in "TZ":
-                time.sleep(0.001)
+        while any(_state(pid) not in "TZ" for pid in crew.pids):
+            if time.monotonic() > deadline:
+                raise Broken("a process cannot be stopped")
+            time.sleep(0.001)
         gone = not run_tool("umount", str(disk))
         if gone and _mount(disk):
             raise Broken("the disk cannot be mounted anew")

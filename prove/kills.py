@@ -7,22 +7,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from krakenonce.manager import NonceManager
-from krakenonce.testing.checker import Issue
 
-from .campaign import Campaign, check_order
+from .campaign import Campaign
 from .crew import Crew
+from .rounds import Rounds
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
     from pathlib import Path
 
     from .campaign import Figures, Trial
+    from .rounds import Maker
     from .telling import Teller
 
-    Maker = Callable[[Path], NonceManager]
-
-__all__ = ["KILLS", "afterwards", "take"]
+__all__ = ["KILLS", "take"]
 
 _PROCESSES = 8
 _ROUND = 2.0  # seconds; then all are killed at once and what they told is judged
@@ -31,23 +29,15 @@ _BETWEEN_KILLS = 0.003  # seconds, on average
 
 
 def run(trial: Trial, maker: Maker = NonceManager) -> Figures:
-    """Eight processes on one directory, each killed one started again at once.
-
-    After each round a new manager's number is above all that were told. It stands for them in the next round, so
-    that what is judged does not grow.
-    """
+    """Eight processes on one directory, each killed one started again at once."""
     state = trial.directory / "state"
-    numbers, largest = 0, list[Issue]()
+    rounds = Rounds(state)
     with Crew(trial, [partial(take, state, maker)] * _PROCESSES) as crew:
         while not trial.over:
             crew.start()
             _kill_some(trial, crew)
-            told = crew.disband()
-            last = afterwards(state, maker)
-            check_order([*largest, *told.issues, last])
-            largest = [last]
-            numbers += len(told.issues)
-    return {"kills": crew.kills, "starts": crew.starts, "numbers": numbers}
+            rounds.judge(crew.disband(), maker)
+    return {"kills": crew.kills, "starts": crew.starts, "numbers": rounds.numbers}
 
 
 def _kill_some(trial: Trial, crew: Crew) -> None:
@@ -64,14 +54,6 @@ def take(state: Path, maker: Maker, teller: Teller, _rng: random.Random) -> None
     manager = maker(state)
     while True:
         teller.number(manager.next)
-
-
-def afterwards(state: Path, maker: Maker) -> Issue:
-    """The number that a new manager gives when all is over."""
-    asked = time.monotonic_ns()
-    with maker(state) as manager:
-        number = manager.next()
-    return Issue(asked, time.monotonic_ns(), number, "afterwards")
 
 
 KILLS = Campaign("kills", "eight processes, killed at any moment and started again", run, seconds=60, short=10)

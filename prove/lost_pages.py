@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import subprocess
@@ -13,22 +14,17 @@ from typing import TYPE_CHECKING
 
 from krakenonce.errors import NonceStoreError
 from krakenonce.rule import SECOND
-from krakenonce.testing.checker import Issue
 
-from .campaign import Broken, NotHere, check_order
+from .campaign import Broken, NotHere
 from .crew import Crew
-from .kills import afterwards
+from .rounds import Rounds
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
-
-    from krakenonce.manager import NonceManager
 
     from .campaign import Figures, Trial
+    from .rounds import Maker
     from .telling import Teller, Told
-
-    Maker = Callable[..., NonceManager]
 
 __all__ = ["failed_syncs", "take_or_say"]
 
@@ -67,7 +63,7 @@ def failed_syncs(trial: Trial, maker: Maker, end: float) -> Figures:
 
     After a cut the mark file is what the disk has got, the text is older, missing or as it was, and the clock is a
     minute or two behind, so that it helps nobody. The next number is above all that were told, and each failure of a
-    sync was an error of whoever asked for it.
+    sync was an error of whoever asked for it, unless it was killed before it could tell.
     """
     if sys.platform != "linux":
         raise NotHere("only Linux preloads a library so")
@@ -76,31 +72,24 @@ def failed_syncs(trial: Trial, maker: Maker, end: float) -> Figures:
     mark = state / "kraken_global_nonce.mark"
     env = {"LD_PRELOAD": str(library), "PLATTER": str(disk), "ONE_IN": "2", "SEED": str(trial.rng.getrandbits(30))}
     figures = dict.fromkeys(("power cuts", "failed syncs", "numbers"), 0)
-    errors, largest = 0, list[Issue]()
-    clock = Hurry(0, time.time_ns())
+    rounds, clock, last = Rounds(state), Hurry(0, time.time_ns()), 0
     with Crew(trial, [], env) as crew:
         while time.monotonic() < end or not figures["power cuts"]:
             work = partial(take_or_say, state, partial(maker, clock=clock))
             crew.work = [work] * trial.rng.choice([1, 1, 3])
+            kills = crew.kills
             told = _round(trial, crew)
             figures["power cuts"] += 1
-            figures["failed syncs"] += _failed(disk)
-            figures["numbers"] += len(told.issues)
-            errors += told.count("refused")
+            figures["failed syncs"] += _check_told(disk, told.count("refused"), crew.kills - kills)
             _cut_power(trial.rng, disk, state)
             behind = round(trial.rng.uniform(60, 120) * SECOND)
-            clock = Hurry(figures["power cuts"], max(issue.number for issue in [*largest, *told.issues]) - behind)
-            last = afterwards(state, partial(maker, clock=clock))
+            clock = Hurry(figures["power cuts"], max([last, *(issue.number for issue in told.issues)]) - behind)
+            last = rounds.judge(told, partial(maker, clock=clock)).number
             disk.write_bytes(mark.read_bytes())
-            check_order([*largest, *told.issues, last])
-            largest = [last]
-    kills = crew.kills
-    if not figures["failed syncs"] - kills <= errors <= figures["failed syncs"]:  # a kill may come before it is told
-        raise Broken(f"{figures['failed syncs']} syncs failed; {errors} errors were told, and {kills} processes killed")
-    return figures
+    return {**figures, "numbers": rounds.numbers}
 
 
-def take_or_say(state: Path, maker: Callable[[Path], NonceManager], teller: Teller, _rng: random.Random) -> None:
+def take_or_say(state: Path, maker: Maker, teller: Teller, _rng: random.Random) -> None:
     """Take numbers until killed; a refusal is told and tried again."""
     manager = maker(state)
     while True:
@@ -111,18 +100,23 @@ def take_or_say(state: Path, maker: Callable[[Path], NonceManager], teller: Tell
 
 
 def _round(trial: Trial, crew: Crew) -> Told:
-    """Run for a while, kill now and then, and all in the end."""
+    """Run for a while, in half of the rounds kill now and then, and all in the end."""
     crew.start()
+    kills = trial.rng.random() < 0.5
     end = time.monotonic() + _ROUND
     while time.monotonic() < end:
         time.sleep(trial.rng.expovariate(1 / _BETWEEN_KILLS))  # the moment of death is the point
-        crew.kill()
+        if kills:
+            crew.kill()
     return crew.disband()
 
 
-def _failed(disk: Path) -> int:
-    """How many syncs have failed since the disk was last made."""
-    return int(_COUNTS.unpack_from(disk.read_bytes(), _PAGES + 2)[1])
+def _check_told(disk: Path, refusals: int, kills: int) -> int:
+    """Return how many syncs have failed since the disk was last made; raise Broken if not all of them were told."""
+    failed = int(_COUNTS.unpack_from(disk.read_bytes(), _PAGES + 2)[1])
+    if not failed - kills <= refusals <= failed:
+        raise Broken(f"{failed} syncs failed; {refusals} errors were told, and {kills} processes killed")
+    return failed
 
 
 def _cut_power(rng: random.Random, disk: Path, state: Path) -> None:
@@ -149,7 +143,11 @@ def _compile(directory: Path) -> Path:
     library = directory / "failing_sync.so"
     source = Path(__file__).with_name("failing_sync.c")
     words = [compiler, "-shared", "-fPIC", "-O1", "-Wall", "-o", str(library), str(source), "-ldl"]
+    empty = directory / "empty.c"
+    empty.touch()
+    if subprocess.run([compiler, "-c", "-o", os.devnull, str(empty)], capture_output=True, check=False).returncode:
+        raise NotHere("the C compiler does not even take an empty file")
     made = subprocess.run(words, capture_output=True, text=True, check=False)
     if made.returncode:
-        raise NotHere(f"the C compiler does not work: {made.stderr.strip()}")
+        raise Broken(f"{source.name} cannot be compiled: {made.stderr.strip()}")
     return library

@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from .campaign import Campaign, Figures
     from .planted.bug import Planted
 
-__all__ = ["PAGE", "Outcome", "render", "write"]
+__all__ = ["PAGE", "Outcome", "what_came_out", "which_test_would_break", "write"]
 
 DOCS = Path(__file__).parents[1] / "docs" / "explanation"
 PAGE = DOCS / "how-we-test.md"
-_BEGIN = "<!-- What follows was written by `make prove`. -->\n"
 _PROMISE = re.compile(r"^(\d+)\. \*\*(.+?)\.?\*\*", re.MULTILINE)
 
 
@@ -46,27 +45,28 @@ class Outcome(NamedTuple):
         return ", ".join(f"{what} {count:,}" for what, count in self.figures.items())
 
 
-def render(outcomes: Iterable[Outcome], seed: int, bugs: Sequence[Planted], *, short: bool) -> str:
-    """Return the report of a run, in Markdown.
+def what_came_out(outcomes: Iterable[Outcome], seed: int, *, short: bool) -> str:
+    """Return what the campaigns of a whole run have come to, in Markdown.
 
     Args:
         outcomes: How each campaign ended.
         seed: What all chance in the run came from.
-        bugs: The planted bugs, all of which have been caught.
         short: Whether it was a short run.
     """
     machine = f"{platform.system()} {platform.machine()}, CPython {platform.python_version()}, {os.cpu_count()} cores"
     lines = [
-        "## What came out",
-        "",
         f"The last {'short' if short else 'long'} run: {time.strftime('%Y-%m-%d')}, {machine}, seed {seed}.",
         "",
         "| campaign | what it tries | it took | what came out |",
         "| --- | --- | --- | --- |",
     ]
     lines += [f"| `{each.campaign.name}` | {each.campaign.what} | {each.seconds:.0f} s | {each} |" for each in outcomes]
-    lines += ["", "## Which test would break", ""]
-    lines += ["Each of these bugs was planted in a copy of our code, alone, and the test beside it failed."]
+    return "\n".join(lines)
+
+
+def which_test_would_break(bugs: Sequence[Planted]) -> str:
+    """Return the planted bugs, all of which have been caught, under the promises that they break, in Markdown."""
+    lines = ["Each of these bugs was planted in a copy of our code, alone, and the test beside it failed."]
     promises: dict[object, str] = {
         int(number): f"{number}. {title}" for number, title in _PROMISE.findall((DOCS / "guarantees.md").read_text())
     }
@@ -75,13 +75,14 @@ def render(outcomes: Iterable[Outcome], seed: int, bugs: Sequence[Planted], *, s
         planted = [bug for bug in bugs if bug.promise == promise]
         lines += ["", f"### {title}", "", "| planted bug | caught by |", "| --- | --- |"]
         lines += [f"| {bug.name} | {_link(bug.test)} |" for bug in planted]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
-def write(report: str, page: Path = PAGE) -> None:
-    """Put the report into the page, in the place of the last one."""
-    before, begin, _ = page.read_text(encoding="utf-8").partition(_BEGIN)
-    page.write_text(f"{before}{begin}\n{report}", encoding="utf-8")
+def write(title: str, text: str, page: Path = PAGE) -> None:
+    """Put *text* under a title of the page, in the place of what was there."""
+    before, heading, rest = page.read_text(encoding="utf-8").partition(f"\n## {title}\n")
+    _, following, after = rest.partition("\n## ")
+    page.write_text(f"{before}{heading}\n{text}\n{following}{after}", encoding="utf-8")
 
 
 def _link(test: str) -> str:

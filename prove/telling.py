@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -14,12 +15,13 @@ from krakenonce.testing.checker import Issue
 from .campaign import PATIENCE, Broken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
     from types import TracebackType
 
 __all__ = ["Listener", "Note", "Teller", "Told"]
 
+_TOLD = re.compile(rb"^(\d+)-\d+ (\w+)\S* (\d+)", re.MULTILINE)
 _ROOM = 1 << 20  # bytes: what a pipe may hold at most, so that nobody waits until it is read
 _LONGEST = 400  # bytes of a note's words: with the rest of the line less than any system writes to a pipe in one piece
 
@@ -126,6 +128,27 @@ class Listener:
             if not self._more.wait_for(enough, PATIENCE):
                 raise Broken(complaint)
 
+    def until_all_tell(self, pids: Iterable[int]) -> None:
+        """Wait until each of these processes tells something that it has begun after now, or has said that it leaves.
+
+        Raises:
+            Broken: One of them hangs.
+        """
+        now, silent = time.monotonic_ns(), set(pids)
+        with self._more:
+            at = 0  # whoever has left has said so before
+
+            def all_do() -> bool:
+                nonlocal at
+                for who, what, moment in _TOLD.findall(self._heard, at):
+                    if what == b"exit" or int(moment) > now:
+                        silent.discard(int(who))
+                at = len(self._heard)
+                return not silent
+
+            if not self._more.wait_for(all_do, PATIENCE):
+                raise Broken(f"{len(silent)} processes hang")
+
     def hear(self) -> Told:
         """Wait until no worker lives, and no fork of one; return what they have told since the last time.
 
@@ -135,7 +158,8 @@ class Listener:
         self._wait_until_all_are_gone()
         os.write(self.pipe, b"\n")
         with self._more:
-            self._more.wait_for(lambda: self._heard == b"\n" or self._heard.endswith(b"\n\n"))
+            if not self._more.wait_for(lambda: self._heard == b"\n" or self._heard.endswith(b"\n\n"), PATIENCE):
+                raise Broken("what was told does not arrive")
             told = _told(bytes(self._heard))
             self._heard.clear()
         for note in told.notes:

@@ -101,7 +101,9 @@ def check_request(given: tuple[dict[str, Any], int, bytes, str]) -> None:
     try:
         request = exchange.Exchange(method, params).request(key, nonce, 1_700_000_000.0)
     except ConfigError:
-        return  # what cannot be written; which that is, the other checks say
+        plain = all(_has_utf8(each) for each in (*params, *params.values())) and _is_short(params)
+        require(not plain or "nonce" in params, "a request was refused", params)
+        return
     body, kind = request.body or b"", request.headers["Content-Type"]
     read = json.loads(body, parse_int=str) if kind == wire.JSON else dict(parse_qsl(body.decode(), True))
     require(read["nonce"] == str(nonce), "another nonce is in the body", body)
@@ -133,6 +135,7 @@ def check_nonce(given: tuple[bytes, str]) -> None:
     nonce = wire.nonce_of(body, kind)
     require(not wire.verify("/0/private/Balance", body, kind, b"secret", "x"), "anything is verified", body)
     if nonce is None:
+        require(not _has_one_nonce(body, kind), "a nonce is not found", body)
         return
     require(re.fullmatch("[0-9]{1,20}", nonce, re.ASCII), "the nonce is no number", nonce, body)
     if wire.is_json(kind):
@@ -140,6 +143,20 @@ def check_nonce(given: tuple[bytes, str]) -> None:
     else:
         fields = parse_qsl(body.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
         require([value for name, value in fields if name == "nonce"] == [nonce], "another nonce is read", body)
+
+
+def _has_one_nonce(body: bytes, kind: str) -> bool:
+    """Whether a strict reader finds one nonce, which is a number."""
+    try:
+        if wire.is_json(kind):
+            fields = json.loads(body, parse_int=str)
+            found = [fields["nonce"]] if isinstance(fields, dict) and "nonce" in fields else []
+        else:
+            fields = parse_qsl(body.decode(), keep_blank_values=True)
+            found = [value for name, value in fields if name == "nonce"]
+    except (ValueError, RecursionError):
+        return False
+    return len(found) == 1 and isinstance(found[0], str) and bool(re.fullmatch("[0-9]{1,20}", found[0], re.ASCII))
 
 
 def _is_verified(parts: list[bytes], kind: str) -> bool:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Target", "fuzz", "pure", "require"]
 
-Check = "Callable[[Any], None]"
-
 
 @dataclass(frozen=True)
 class Target:

@@ -16,6 +16,7 @@ from krakenonce.kraken import AsyncKraken, Kraken
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
 
+from ..lanes.helpers import until
 from .helpers import CUT, HTML_502, OK, SILENCE, ScriptedServer
 
 if TYPE_CHECKING:
@@ -256,6 +257,7 @@ def test_silence_is_an_unknown_outcome() -> None:
     with ScriptedServer(SILENCE) as server, client(server.url) as kraken:
         with pytest.raises(OutcomeUnknown) as caught:
             kraken.query_private("AddOrder", timeout=0.1)
+        until(lambda: server.requests)  # it may still be reading
         kraken.close()
     assert len(server.requests) == 1
     assert_discreet(caught.value)

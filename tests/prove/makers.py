@@ -2,6 +2,8 @@
 
 import contextlib
 import itertools
+import os
+import signal
 import time
 from pathlib import Path
 from unittest.mock import patch
@@ -38,6 +40,45 @@ class Forgetful(NonceManager):
     def next(self, _scope: str = "global") -> int:
         """Return the next number."""
         return next(self._numbers)
+
+
+class Hanging(NonceManager):
+    """Has no more numbers after some."""
+
+    numbers = 0
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number, or never."""
+        self.numbers += 1
+        while self.numbers > 5:
+            signal.pause()
+        return super().next(scope)
+
+
+class Crashing(NonceManager):
+    """Takes the process along after some numbers."""
+
+    numbers = 0
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number, or die."""
+        self.numbers += 1
+        if self.numbers > 5:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return super().next(scope)
+
+
+class Retrying(NonceManager):
+    """After a sync that failed, closes all and tries again, one time in four, and says nothing."""
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number."""
+        try:
+            return super().next(scope)
+        except NonceStoreError:
+            if time.monotonic_ns() // 1000 % 4:
+                raise
+            return self.next(scope)
 
 
 class ClockAlone(NonceManager):
@@ -80,6 +121,19 @@ class Silent(NonceManager):
             return self.last
         self.last += 1
         return self.last
+
+
+class Telling(Silent):
+    """The same, but one number in two is refused, as it should be."""
+
+    refuses = False
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number, or refuse."""
+        self.refuses = not self.refuses
+        if self.refuses:
+            return NonceManager.next(self, scope)
+        return super().next(scope)
 
 
 def _sync_again(fd: int) -> None:

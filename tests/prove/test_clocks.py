@@ -6,7 +6,7 @@ import pytest
 
 from krakenonce.manager import NonceManager
 from prove.campaign import Broken, Trial
-from prove.clocks import run
+from prove.clocks import Lasting, run
 
 from .makers import Believing, ClockAlone
 
@@ -25,4 +25,12 @@ def test_no_clock_breaks_the_order(tmp_path: Path) -> None:
 def test_numbers_that_trust_the_clock_are_found(tmp_path: Path, maker: type[NonceManager], complaint: str) -> None:
     """The clock as it is; and one number after the other, but raised to whatever clock is seen."""
     with pytest.raises(Broken, match=complaint):
-        run(Trial(tmp_path, 1, 0.1), maker)
+        run(Trial(tmp_path, 1, 1.0), maker)
+
+
+def test_a_clock_that_stays_ahead_and_is_believed_too_early_is_found(tmp_path: Path) -> None:
+    """It has to last a minute; this manager takes each step for right."""
+    with Lasting(Trial(tmp_path, 1, 0), Believing) as lasting:
+        lasting.until_it_has_gone_on()
+        with pytest.raises(Broken, match=r"believed after [01]\.\d s"):
+            lasting.believed_after()

@@ -7,9 +7,10 @@ import pytest
 
 from prove.campaign import Broken, NotHere, Trial
 from prove.disks import full_and_read_only, run
+from prove.giving_up import giving_up
 from prove.lost_pages import failed_syncs
 
-from .makers import Silent, Trusting
+from .makers import Retrying, Silent, Telling, Trusting
 
 
 def test_no_disk_breaks_the_order(tmp_path: Path) -> None:
@@ -30,10 +31,28 @@ def test_a_store_that_trusts_a_failed_sync_is_found(tmp_path: Path) -> None:
         pytest.skip(str(reason))
 
 
+def test_a_store_that_does_not_tell_each_failed_sync_is_found(tmp_path: Path) -> None:
+    """One in four is tried again in silence."""
+    try:
+        with pytest.raises(Broken, match="syncs failed"):
+            failed_syncs(Trial(tmp_path, 1, 0), Retrying, time.monotonic() + 6)
+    except NotHere as reason:
+        pytest.skip(str(reason))
+
+
+def test_a_store_that_goes_on_when_its_disk_has_given_up_is_found(tmp_path: Path) -> None:
+    """Numbers that were never written down."""
+    try:
+        with pytest.raises(Broken, match=r"given on a read-only disk|numbers are wrong"):
+            giving_up(Trial(tmp_path, 1, 0), Telling, 0)
+    except NotHere as reason:
+        pytest.skip(str(reason))
+
+
 def test_a_store_that_goes_on_without_its_disk_is_found(tmp_path: Path) -> None:
     """Numbers that were never written down, from a disk that is full or read-only."""
     try:
-        with pytest.raises(Broken, match=r"read-only|wrong"):
+        with pytest.raises(Broken, match=r"given on a read-only disk|numbers are wrong"):
             full_and_read_only(Trial(tmp_path, 1, 0), Silent, 0)
     except NotHere as reason:
         pytest.skip(str(reason))

@@ -65,11 +65,15 @@ def _quoting(text: str) -> bytes:
         raise ConfigError(f"{error} It was: {text}") from None
 
 
+def _refused(*_: object) -> Any:
+    raise ConfigError("everything is refused")
+
+
 def _without_path(path: str, nonce: Any, text: Any, secret: bytes) -> str:
     return sign("/", nonce, text, secret)
 
 
-def _without_query(path: str, text: bytes, kind: str, secret: bytes, signature: str) -> bool:
+def _verified_anyway(path: str, text: bytes, kind: str, secret: bytes, _: str) -> bool:
     return verify(path[:-1], text, kind, secret, sign(path[:-1], nonce_of(text, kind) or "", text, secret))
 
 
@@ -127,11 +131,14 @@ BREAKS: list[tuple[str, object, str, Callable[..., Any]]] = [
     ("secrets", wire, "decode_secret", lambda text: text.encode()),
     ("secrets", wire, "decode_secret", _quoting),
     ("requests", exchange, "sign", _without_path),
+    ("requests", exchange.Exchange, "request", _refused),
     ("signatures", wire, "sign", _without_path),
-    ("signatures", wire, "verify", _without_query),
+    ("signatures", wire, "verify", _verified_anyway),
     ("nonces", wire, "nonce_of", lambda text, _: "12" if b"12" in text else None),
+    ("nonces", wire, "nonce_of", lambda *_: None),
     ("other nonces", body, "with_nonce", _written_again),
     ("other nonces in damaged bodies", body, "with_nonce", _first_only),
+    ("other nonces in damaged bodies", body, "with_nonce", _refused),
     ("answers", exchange, "read_answer", _of_any_status),
     ("answers", errors, "error_from", _first_error),
     ("answers", errors, "error_from", _sure),

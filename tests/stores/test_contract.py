@@ -13,6 +13,7 @@ from krakenonce.rule import NONCE_MAX
 from krakenonce.stores import FileStore, MemoryStore, NonceStore
 from krakenonce.testing.clock import ManualClock
 
+from ..lanes.helpers import in_thread, join, until
 from .helpers import SECOND, rising
 
 NOW = ManualClock().now_ns()
@@ -134,8 +135,8 @@ def test_no_number_is_given_twice_to_threads(store: NonceStore, restless: None) 
 class SlowTime(int):
     """A time that keeps whoever compares it waiting, and says so."""
 
-    inside = threading.Event()
-    go_on = threading.Event()
+    inside: threading.Event
+    go_on: threading.Event
 
     def __ge__(self, other: int) -> bool:
         self.inside.set()
@@ -143,19 +144,36 @@ class SlowTime(int):
         return int(self) >= other
 
 
+class TellingLock:
+    """A lock that tells when somebody has found it taken."""
+
+    def __init__(self) -> None:
+        self.found_taken = threading.Event()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            self.found_taken.set()
+            self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 def test_a_thread_waits_while_another_is_inside_the_memory_store() -> None:
     """Stopped in the middle of the step, a thread keeps the others out, and they get larger numbers."""
-    store = MemoryStore()
+    store, slow = MemoryStore(), SlowTime(NOW)
+    lock = store._lock = TellingLock()  # type: ignore[assignment] # as much of a lock as the store needs
+    slow.inside, slow.go_on = threading.Event(), threading.Event()
     taken: list[int] = []
-    first = threading.Thread(target=lambda: taken.append(store.advance("global", SlowTime(NOW))))
-    second = threading.Thread(target=lambda: taken.append(store.advance("global", NOW)))
-    first.start()
-    SlowTime.inside.wait()
-    second.start()
-    second.join(0.2)  # it cannot end
-    SlowTime.go_on.set()
-    first.join()
-    second.join()
+    first = in_thread(lambda: taken.append(store.advance("global", slow)))
+    slow.inside.wait()
+    second = in_thread(lambda: taken.append(store.advance("global", NOW)))
+    until(lambda: lock.found_taken.is_set() or not second.is_alive())
+    waited = second.is_alive()
+    slow.go_on.set()
+    join([first, second])
+    assert waited
     assert taken == [NOW, NOW + 1]
 
 

@@ -11,11 +11,12 @@ import pytest
 
 from krakenonce.errors import NonceStoreError
 from krakenonce.rule import WINDOW
-from krakenonce.stores import FileStore, filesystem, mark_file, scope_files
+from krakenonce.stores import FileStore, mark_file
 from krakenonce.stores.filesystem import filesystem_of, sync
 from krakenonce.stores.place import Place
 from krakenonce.testing.clock import ManualClock
 
+from ..lanes.helpers import open_files
 from .helpers import finish, read_slots, rising, start_python, take, text_path
 
 
@@ -121,29 +122,6 @@ def test_tries_that_fail_half_way_do_not_climb(state: Path, clock: ManualClock, 
         assert max(slot.mark for slot in read_slots(state) if slot) == clock.now_ns() + WINDOW
         assert text_path(state).read_text() == str(last)
     assert take(state, clock) == [clock.now_ns()]
-
-
-def test_after_a_failed_sync_the_files_are_opened_anew(
-    state: Path, clock: ManualClock, disk: FailingSync, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The kernel may call the lost pages clean, so the descriptor that failed is not used again."""
-    opened: list[Path] = []
-    real = filesystem.open_regular
-
-    def spy(path: Path, flags: int) -> int:
-        opened.append(path)
-        return real(path, flags)
-
-    monkeypatch.setattr(scope_files, "open_regular", spy)
-    store = FileStore(state, clock=clock)
-    store.advance("global", clock.now_ns())
-    assert len(opened) == 2
-    clock.pass_time(60)
-    disk.failing = 1
-    with pytest.raises(NonceStoreError):
-        store.advance("global", clock.now_ns())
-    assert store.advance("global", clock.now_ns()) == clock.now_ns()
-    assert len(opened) == 4
 
 
 def test_a_first_number_that_cannot_be_synced_is_not_handed_out(
@@ -420,3 +398,18 @@ def test_a_text_that_can_be_put_back_only_in_part_is_no_number(
     assert texts[-1] == b"%d" % last
     clock.step(-3600)
     assert take(state, clock)[0] > last
+
+
+def test_a_store_that_was_refused_has_no_file_open(state: Path, clock: ManualClock, disk: FailingSync) -> None:
+    """A disk that has failed can be unmounted while its processes go on."""
+    store = FileStore(state, clock=clock)
+    for ask in (
+        lambda: store.advance("global", clock.now_ns()),
+        lambda: store.raise_floor("global", clock.now_ns() + 1),
+    ):
+        ask()
+        clock.pass_time(11)
+        disk.failing = 1
+        with pytest.raises(NonceStoreError):
+            ask()
+    assert open_files(state) == []

@@ -21,7 +21,7 @@ from .scope_files import ScopeFiles
 from .scope_state import ScopeState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .protocol import ScopeStats
 
@@ -81,7 +81,7 @@ class FileStore:
             desk = self._free.pop()
         except IndexError:
             with self._crowded:
-                return self._advance_at(self._desks[-1], scope, now_ns)
+                return self._ask(self._desks[-1], scope, lambda files: files.advance(now_ns))
         else:
             try:
                 files = desk.get(scope)
@@ -89,7 +89,10 @@ class FileStore:
                     nonce = files.advance(now_ns)
                     if nonce is not None:
                         return nonce
-                return self._advance_at(desk, scope, now_ns)
+                return self._ask(desk, scope, lambda files: files.advance(now_ns))
+            except NonceStoreError:
+                _close_desk(desk)  # a disk that has failed could not be unmounted
+                raise
             finally:
                 self._free.append(desk)
         finally:
@@ -103,12 +106,7 @@ class FileStore:
         """Make the next number of *scope* larger than *floor*, durably; a lower floor changes nothing."""
         floor = check_floor(floor)
         with _inside_once(), self._crowded:
-            desk = self._desks[-1]
-            for _ in range(_REOPENINGS):
-                if self._files(desk, scope).raise_floor(floor) is not None:
-                    return
-                desk.pop(scope).close()
-        raise self._vanishing()
+            self._ask(self._desks[-1], scope, lambda files: files.raise_floor(floor))
 
     def scopes(self) -> list[str]:
         """The scopes whose files are in the directory, sorted."""
@@ -153,14 +151,18 @@ class FileStore:
             _close_desk(desk)
         self._reset()
 
-    def _advance_at(self, desk: Desk, scope: str, now_ns: int) -> int:
-        """The same, opening the files where they are not open, or not the right ones any more."""
+    def _ask(self, desk: Desk, scope: str, question: Callable[[ScopeFiles], int | None]) -> int:
+        """Ask the scope's files at this desk; open them if they are not open, or not the right ones any more."""
         for _ in range(_REOPENINGS):
-            nonce = self._files(desk, scope).advance(now_ns)
-            if nonce is not None:
-                return nonce
-            desk.pop(scope).close()
-        raise self._vanishing()
+            files, answer = self._files(desk, scope), None
+            try:
+                answer = question(files)
+            finally:
+                if answer is None:
+                    desk.pop(scope).close()
+            if answer is not None:
+                return answer
+        raise NonceStoreError(f"the files in {self.directory} vanish as fast as they are made; stop what deletes them")
 
     def _files(self, desk: Desk, scope: str) -> ScopeFiles:
         """Open the scope's files at this desk, unless they are open."""
@@ -205,9 +207,6 @@ class FileStore:
         check_filesystem(self.directory, allow_network=self._allow_network)
         self._clock.boot_id()  # here and not with the lock: macOS asks another process for it
         self._checked = found
-
-    def _vanishing(self) -> NonceStoreError:
-        return NonceStoreError(f"the files in {self.directory} vanish as fast as they are made; stop what deletes them")
 
 
 @contextlib.contextmanager
