@@ -120,13 +120,21 @@ def test_the_directory_s_descriptor_alone_may_be_closed(state: Path) -> None:
     """Without it nobody can tell whether the files are in their place, so all are opened again."""
     manager = NonceManager(state)
     first = manager.next()
-    seen = state.stat()
-    for fd in map(int, os.listdir("/dev/fd")):
-        with contextlib.suppress(OSError):  # the listing's own
-            if os.path.samestat(os.fstat(fd), seen):
-                os.close(fd)
+    for fd in open_at(state):
+        os.close(fd)
     second = manager.next()
     assert first < second < manager.next()
+    assert len(open_at(state)) == 1
+
+
+def open_at(directory: Path) -> list[int]:
+    """This process's descriptors of *directory* itself."""
+    found = []
+    for fd in map(int, os.listdir("/dev/fd")):
+        with contextlib.suppress(OSError):  # the listing's own
+            if os.path.samestat(os.fstat(fd), directory.stat()):
+                found.append(fd)
+    return found
 
 
 def test_a_lane_that_was_held_meanwhile_is_given_back_without_an_error(state: Path) -> None:

@@ -1,3 +1,4 @@
+import struct
 import zlib
 
 import pytest
@@ -20,7 +21,7 @@ from krakenonce.stores.mark import (
 
 u64 = st.integers(0, 2**63)
 anchors = st.builds(Anchor, st.integers(EARLIEST, LATEST - 1), u64, u64, u64)
-names = st.text("abcdef0123456789-", max_size=36)
+names = st.text("abcdef0123456789-X\u00e9", max_size=32)
 records = st.builds(MarkRecord, u64, u64, st.integers(0, 2), u64, st.integers(0, NONCE_MAX), u64, u64, names, anchors)
 
 
@@ -35,6 +36,25 @@ def test_what_is_written_is_read_back(first: MarkRecord, second: MarkRecord) -> 
     data = file_of(pack(first), pack(second))
     assert len(data) == FILE_SIZE
     assert unpack_file(data) == (first, second)
+
+
+def test_the_bytes_are_those_of_version_1() -> None:
+    """Little-endian numbers and the boot id, zeros, and the checksum of all that; nothing in between."""
+    slot = pack(MarkRecord(11, 12, NOT_WRITTEN, 13, 14, 15, 16, "boot", Anchor(EARLIEST, 17, 18, 19)))
+    assert struct.unpack("<16sHHQQQQQQQQQQ", slot[:100]) == (
+        *(b"krakenonce mark\0", 1, 2),
+        *(11, 12, 13, 14, 15, 16, EARLIEST, 17, 18, 19),
+    )
+    assert slot[100:508] == b"boot" + b"\0" * 404
+    assert slot[508:] == struct.pack("<I", zlib.crc32(slot[:508]))
+
+
+def test_what_does_not_fit_is_left_out() -> None:
+    """A clock that cannot be right is none, and of a long boot id the beginning tells it from others."""
+    for boot_id, found in (("x" * 70, "x" * 64), ("x" + "\u00e9" * 40, "x" + "\u00e9" * 31 + "\ufffd")):
+        record = MarkRecord(7, 1, FIRST, 2, 2, 0, 0, boot_id, Anchor(-5, 1))
+        known = record._replace(boot_id=found, anchor=Anchor(0, 1))
+        assert unpack_file(file_of(pack(record), b"")) == (known, None)
 
 
 @given(record=records, where=st.integers(0, 511), bit=st.integers(0, 7))

@@ -34,6 +34,29 @@ def test_where_times_are_coarse_each_path_is_looked_at(
     assert store.advance("global", clock.now_ns()) > highest
 
 
+@pytest.mark.parametrize(
+    ("changed", "later"), [(1_800_000_000_004_000_000, SECOND), (1_800_000_000 * SECOND, 4 * SECOND)]
+)
+def test_a_directory_that_has_not_changed_for_a_while_speaks_for_its_files(
+    state: Path, monkeypatch: pytest.MonkeyPatch, changed: int, later: int
+) -> None:
+    """One system call per number; its time tells a change from the one before, as soon as the next has another."""
+    state.mkdir()
+    seen, asked = state.stat(), []
+
+    def looked_at(_: Path) -> os.stat_result:
+        asked.append(later)
+        return seen
+
+    alike = SimpleNamespace(st_ino=seen.st_ino, st_dev=seen.st_dev, st_ctime_ns=changed)
+    monkeypatch.setattr(place, "fstat", lambda _: alike)
+    monkeypatch.setattr(place, "time", SimpleNamespace(time_ns=lambda: changed + later))
+    files = Place(5, state, ((6, state / "file"),))
+    monkeypatch.setattr(os, "lstat", looked_at)
+    assert [files.is_held() for _ in range(3)] == [True] * 3
+    assert len(asked) == 1
+
+
 def test_a_directory_that_has_taken_the_place_of_another_is_noticed(tmp_path: Path, state: Path) -> None:
     """The files are watched through their directory, so that has to be the one in which they are."""
     state.mkdir()

@@ -84,7 +84,7 @@ def pack(record: MarkRecord) -> bytes:
         anchor.boot_ns,
         anchor.step_since,
         anchor.step_ns,
-        record.boot_id.encode()[:64],
+        record.boot_id.encode(),  # and what fits of it
     ).ljust(SLOT_SIZE - _CHECK.size, b"\0")
     return body + _CHECK.pack(zlib.crc32(body))
 
