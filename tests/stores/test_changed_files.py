@@ -86,6 +86,13 @@ def test_a_mark_file_keeps_its_own_number(state: Path, clock: ManualClock) -> No
     assert len(names) == 1
 
 
+def test_a_mark_file_is_zeros_beside_its_slots(state: Path, clock: ManualClock) -> None:
+    """All of its blocks are there from the first number on, so that a full disk does not matter later."""
+    take(state, clock)
+    data = mark_path(state).read_bytes()
+    assert (len(data), data[512:4096]) == (FILE_SIZE, bytes(3584))
+
+
 def test_a_mark_overwritten_under_a_running_process_is_written_anew(
     state: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -97,11 +97,14 @@ def test_a_failed_sync_is_loud_and_hands_out_nothing(
     assert first < store.advance("global", clock.now_ns()) <= covered
 
 
+@pytest.mark.parametrize("extensions", [1, 2])
 def test_after_a_failed_sync_of_one_slot_the_other_is_not_touched(
-    state: Path, clock: ManualClock, disk: FailingSync
+    state: Path, clock: ManualClock, disk: FailingSync, extensions: int
 ) -> None:
     """It is the only one of which anybody knows what is on the disk; and the mark is as it was."""
-    take(state, clock)
+    for _ in range(extensions):
+        clock.pass_time(3600)
+        take(state, clock)
     before = read_slots(state)
     clock.pass_time(3600)
     for _ in range(5):
@@ -110,6 +113,19 @@ def test_after_a_failed_sync_of_one_slot_the_other_is_not_touched(
             take(state, clock)
         assert read_slots(state) == before
     assert take(state, clock) == [clock.now_ns()]
+
+
+def test_a_mark_file_cut_short_is_as_short_after_a_failed_sync(
+    state: Path, clock: ManualClock, disk: FailingSync
+) -> None:
+    """What could not be put on the disk is taken back whole, also where nothing was before."""
+    take(state, clock)
+    mark_path(state).write_bytes(b"krakenonce")
+    disk.failing = 1
+    with pytest.raises(NonceStoreError, match=r"make durable .*mark.*Input/output error"):
+        take(state, clock)
+    assert mark_path(state).read_bytes() == b"krakenonce"
+    assert take(state, clock)[0] > clock.now_ns()
 
 
 def test_tries_that_fail_half_way_do_not_climb(state: Path, clock: ManualClock, disk: FailingSync) -> None:
