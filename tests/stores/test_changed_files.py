@@ -93,12 +93,16 @@ def test_a_mark_file_is_zeros_beside_its_slots(state: Path, clock: ManualClock) 
     assert (len(data), data[512:4096]) == (FILE_SIZE, bytes(3584))
 
 
+@pytest.mark.parametrize("begin", ["a number", "a floor"])
 def test_a_mark_overwritten_under_a_running_process_is_written_anew(
-    state: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
+    state: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture, begin: str
 ) -> None:
     """The file is the same, but what this process had put there is gone: it does not go by its memory of it."""
-    store = FileStore(state, clock=clock)
-    first = store.advance("global", clock.now_ns())
+    store, first = FileStore(state, clock=clock), clock.now_ns()
+    if begin == "a number":
+        store.advance("global", first)
+    else:
+        store.raise_floor("global", first)
     with mark_path(state).open("r+b") as file:
         file.write(bytes(FILE_SIZE))
     store.raise_floor("global", first + 5)
