@@ -76,12 +76,18 @@ def join(threads: Iterable[threading.Thread]) -> None:
 
 
 def start_child(work: Callable[[], object]) -> Callable[[], str]:
-    """Fork; return what waits for the child and tells what *work* returned there, as text, or its traceback."""
+    """Fork; return what waits for the child and tells what *work* returned there, as text, or its traceback.
+
+    What is done in every forked child may not fail either: Python prints such an error, and goes on.
+    """
     reader, writer = os.pipe()
+    failed: list[object] = []
+    hook, sys.unraisablehook = sys.unraisablehook, failed.append
     pid = os.fork()
+    sys.unraisablehook = hook
     if not pid:
         try:
-            answer = str(work())
+            answer = f"after the fork: {failed}" if failed else str(work())
         except BaseException:
             answer = traceback.format_exc()
         os.write(writer, answer.encode()[:60_000])
