@@ -26,7 +26,7 @@ __all__ = ["CRASH_POINTS"]
 
 _CLOCKS = (0, -3600)  # right, and an hour behind
 _NEVER = 10**9
-_FOR_TWO_CRASHES = 60  # seconds: what it takes on two cores; all is tried, however long it takes
+_FOR_TWO_CRASHES = 60  # seconds of a trial that is not a short one; all is tried, however long it takes
 _FAULTS: tuple[Fault, ...] = ("full", "broken", "broken but stored", "broken and torn")
 
 
