@@ -20,7 +20,7 @@ demo: .venv/.ready  ## see krakenonce at work against a fake Kraken on this mach
 test: .venv/.ready  ## run the tests, on all cores
 	@.venv/bin/pytest -n auto $(ARGS)
 
-prove: .venv/.ready  ## try to break every promise, 20 minutes; 5 with SHORT=1
+prove: .venv/.ready  ## try to break every promise, 15 minutes; 5 with SHORT=1
 	@.venv/bin/python -m prove $(if $(SHORT),--short) $(ARGS)
 
 lint: .venv/.ready  ## check style, format and types

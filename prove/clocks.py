@@ -127,7 +127,7 @@ def lives(state: Path, maker: Maker, teller: Teller, rng: random.Random) -> None
         pid = os.fork()
         if not pid:
             _life(maker(state), Teller(teller.pipe), count)
-        os.waitpid(pid, 0)
+        teller.bury(pid)
         teller.note("life")
 
 

@@ -74,7 +74,7 @@ class Crew:
         self._workers = [None] * len(self.work)
         for i in range(len(self._workers)):
             self._start(i)
-        self.listener.until_all_tell(self.pids)
+        self._see_all()
 
     def kill(self) -> None:
         """Kill one of them, stopped or not, and start it again; the same if it has left by itself."""
@@ -109,10 +109,19 @@ class Crew:
             Broken: One of them failed, crashed, hangs, or does not end.
         """
         self.go_on(all_at_once=True)
-        self.listener.until_all_tell(self.pids)
+        self._see_all()
         self._end_all()
         self._check_crashes()
         return self.listener.hear()
+
+    def _see_all(self) -> None:
+        """Wait until each has told something."""
+        try:
+            self.listener.until_all_tell(self.pids)
+        except Broken:
+            self._end_all()  # one that has crashed does not hang
+            self._check_crashes()
+            raise
 
     def _check_crashes(self) -> None:
         if self._crash:

@@ -33,7 +33,7 @@ def run(trial: Trial, maker: Maker = NonceManager) -> Figures:
     state = trial.directory / "state"
     rounds = Rounds(state)
     with Crew(trial, [partial(take, state, maker)] * _PROCESSES) as crew:
-        while not trial.over:
+        while not (trial.over and rounds.numbers):
             crew.start()
             _kill_some(trial, crew)
             rounds.judge(crew.disband(), maker)

@@ -45,17 +45,16 @@ class Outcome(NamedTuple):
         return ", ".join(f"{what} {count:,}" for what, count in self.figures.items())
 
 
-def what_came_out(outcomes: Iterable[Outcome], seed: int, *, short: bool) -> str:
+def what_came_out(outcomes: Iterable[Outcome], seed: int) -> str:
     """Return what the campaigns of a whole run have come to, in Markdown.
 
     Args:
         outcomes: How each campaign ended.
         seed: What all chance in the run came from.
-        short: Whether it was a short run.
     """
     machine = f"{platform.system()} {platform.machine()}, CPython {platform.python_version()}, {os.cpu_count()} cores"
     lines = [
-        f"The last {'short' if short else 'long'} run: {time.strftime('%Y-%m-%d')}, {machine}, seed {seed}.",
+        f"The last whole run: {time.strftime('%Y-%m-%d')}, {machine}, seed {seed}.",
         "",
         "| campaign | what it tries | it took | what came out |",
         "| --- | --- | --- | --- |",

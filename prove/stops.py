@@ -43,7 +43,7 @@ def run(trial: Trial, maker: Maker = NonceManager) -> Figures:
     figures = dict.fromkeys(("turns", "forks", "exits"), 0)
     rounds = Rounds(state)
     with Crew(trial, [work[0], work[0], work[1], work[1], work[1], work[1], work[2], work[2]]) as crew:
-        while not trial.over:
+        while not (trial.over and rounds.numbers):
             crew.start()
             _disturb(trial, crew)
             told = crew.disband()
@@ -105,7 +105,7 @@ def fork(state: Path, maker: Maker, teller: Teller, rng: random.Random) -> None:
         if not rng.randrange(4):
             time.sleep(rng.uniform(0, 0.005))
             os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        teller.bury(pid)
         teller.number(manager.next)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import re
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -77,6 +78,12 @@ class Teller:
         """Tell something else; of many words the last ones."""
         line = " ".join(words.split()).encode()[-_LONGEST:]
         os.write(self.pipe, b"%s %s %d %s\n" % (self._who, what.encode(), time.monotonic_ns(), line))
+
+    def bury(self, pid: int) -> None:
+        """Wait for the end of a forked child; one that has crashed has failed."""
+        status = os.waitpid(pid, 0)[1]
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGKILL:
+            self.note("failed", f"a forked child has crashed: {signal.Signals(os.WTERMSIG(status)).name}")
 
 
 class Listener:

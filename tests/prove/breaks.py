@@ -52,7 +52,9 @@ class Break(NamedTuple):
 
 
 BREAKS = [
-    Break("nothing is synced", filesystem, "sync", "os.fdatasync(fd)", "pass", "the first number in a new directory"),
+    Break(
+        "nothing is synced", MarkFile, "_write_durably", "sync(self._fd)", "pass", "the first number in a new directory"
+    ),
     Break(
         "the names are not synced",
         Place,

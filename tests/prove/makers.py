@@ -5,7 +5,9 @@ import itertools
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from krakenonce.errors import NonceStoreError
@@ -50,7 +52,7 @@ class Hanging(NonceManager):
     def next(self, scope: str = "global") -> int:
         """Return the next number, or never."""
         self.numbers += 1
-        while self.numbers > 5:
+        while self.numbers > 300:
             signal.pause()
         return super().next(scope)
 
@@ -63,20 +65,23 @@ class Crashing(NonceManager):
     def next(self, scope: str = "global") -> int:
         """Return the next number, or die."""
         self.numbers += 1
-        if self.numbers > 5:
+        if self.numbers > 300:
             os.kill(os.getpid(), signal.SIGSEGV)
         return super().next(scope)
 
 
 class Retrying(NonceManager):
-    """After a sync that failed, closes all and tries again, one time in four, and says nothing."""
+    """After a sync that failed, closes all and tries again, three times in four, and says nothing."""
+
+    failures = 0
 
     def next(self, scope: str = "global") -> int:
         """Return the next number."""
         try:
             return super().next(scope)
         except NonceStoreError:
-            if time.monotonic_ns() // 1000 % 4:
+            self.failures += 1
+            if not self.failures % 4:
                 raise
             return self.next(scope)
 
@@ -105,6 +110,23 @@ class Trusting(NonceManager):
         """Return the next number."""
         with patch.object(mark_file, "sync", _sync_again):
             return super().next(scope)
+
+
+class Loud(NonceManager):
+    """The same, but it tells each failure before it goes on."""
+
+    def __init__(self, *words: Any, **named: Any) -> None:
+        super().__init__(*words, **named)
+        self._failed: list[int] = []
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number."""
+        with patch.object(mark_file, "sync", partial(_sync_again, failed=self._failed)):
+            number = None if self._failed else super().next(scope)
+        if number is None or self._failed:
+            self._failed.pop()
+            raise NonceStoreError("a sync has failed")
+        return number
 
 
 class Silent(NonceManager):
@@ -136,11 +158,13 @@ class Telling(Silent):
         return super().next(scope)
 
 
-def _sync_again(fd: int) -> None:
+def _sync_again(fd: int, failed: list[int] | None = None) -> None:
     try:
         sync(fd)
     except OSError:
         sync(fd)
+        if failed is not None:
+            failed.append(fd)
 
 
 class OwnLanes(NonceManager):

@@ -122,12 +122,13 @@ def _no_shape(*_: object) -> Any:
     return {1, 2}
 
 
+encode_form, encode_json = wire.encode_form, wire.encode_json
 sign, verify, nonce_of, decode_secret = wire.sign, wire.verify, wire.nonce_of, wire.decode_secret
 with_nonce = body.with_nonce
 read_answer, error_from = exchange.read_answer, errors.error_from
 BREAKS: list[tuple[str, object, str, Callable[..., Any]]] = [
-    ("forms", wire, "encode_form", lambda params: "&".join(f"{name}={value}" for name, value in params.items())),
-    ("JSON bodies", wire, "encode_json", lambda params: json.dumps(params, sort_keys=True, default=float)),
+    ("forms", wire, "encode_form", lambda params: encode_form({name.strip(): each for name, each in params.items()})),
+    ("JSON bodies", wire, "encode_json", lambda params: encode_json(dict(sorted(params.items())))),
     ("secrets", wire, "decode_secret", lambda text: text.encode()),
     ("secrets", wire, "decode_secret", _quoting),
     ("requests", exchange, "sign", _without_path),
@@ -143,7 +144,6 @@ BREAKS: list[tuple[str, object, str, Callable[..., Any]]] = [
     ("answers", errors, "error_from", _first_error),
     ("answers", errors, "error_from", _sure),
     ("calls", errors, "error_from", _sure),
-    ("calls", errors, "_UNREADABLE", ()),  # type: ignore[list-item]
     ("answers over HTTP", Transport, "send", _not_sent),
     ("answers over HTTP", AsyncTransport, "send", _not_sent_either),
     ("requests over HTTP", Delivery, "bring", _crashed),
@@ -157,8 +157,15 @@ def test_a_broken_promise_is_seen(
     """Code that breaks one rule is found out within a few batches."""
     target = next(target for target in TARGETS if target.name == name)
     monkeypatch.setattr(place, what, broken)
-    with pytest.raises(Broken, match=name):
+    with pytest.raises(Broken, match=f"{name}.*: Broken: "):
         _batches(target)
+
+
+def test_an_error_that_is_not_ours_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check that crashes has found something, too."""
+    monkeypatch.setattr(errors, "_UNREADABLE", ())
+    with pytest.raises(Broken, match=r"^calls: (?!Broken)\w+: "):
+        _batches(next(target for target in TARGETS if target.name == "calls"))
 
 
 @pytest.mark.parametrize("handler", [_crash, _no_shape])

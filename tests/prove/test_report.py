@@ -22,10 +22,10 @@ BUG = Planted(
 def test_the_report_has_the_figures_and_what_was_not_run() -> None:
     """A line for each campaign, with its seed above all."""
     outcomes = [Outcome(CAMPAIGN, 59.7, {"kills": 12345}), Outcome(CAMPAIGN, 0.1, {}, "only root may mount")]
-    told = what_came_out(outcomes, 7, short=False)
+    told = what_came_out(outcomes, 7)
     assert "| `kills` | SIGKILL at any moment | 60 s | kills 12,345 |" in told
     assert "| 0 s | not run: only root may mount |" in told
-    assert "The last long run: " in told
+    assert "The last whole run: " in told
     assert "seed 7." in told
 
 

@@ -63,7 +63,7 @@ def test_a_restart_of_the_machine_is_no_warning(
     assert caplog.records[0].levelno == logging.INFO
 
 
-def test_a_floor_below_the_mark_is_seen_by_others_and_costs_no_sync(state: Path, clock: ManualClock) -> None:
+def test_a_floor_below_the_mark_is_seen_by_others_and_moves_no_mark(state: Path, clock: ManualClock) -> None:
     """The mark of the process covers it; the text has it at once."""
     store, other = FileStore(state, clock=clock), FileStore(state, clock=clock)
     floor = store.advance("global", clock.now_ns()) + 5
@@ -84,13 +84,6 @@ def test_a_mark_file_keeps_its_own_number(state: Path, clock: ManualClock) -> No
         names |= {slot and slot.file_id for slot in read_slots(state)}
         clock.pass_time(11)
     assert len(names) == 1
-
-
-def test_a_mark_file_is_zeros_beside_its_slots(state: Path, clock: ManualClock) -> None:
-    """All of its blocks are there from the first number on, so that a full disk does not matter later."""
-    take(state, clock)
-    data = mark_path(state).read_bytes()
-    assert (len(data), data[512:4096]) == (FILE_SIZE, bytes(3584))
 
 
 @pytest.mark.parametrize("begin", ["a number", "a floor"])

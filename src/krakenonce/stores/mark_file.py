@@ -54,8 +54,6 @@ class MarkFile:
     def write_first(self, record: MarkRecord, before: Records) -> None:
         """Put *record* on the disk in the slot that may be lost; *before* is what both hold. Raises OSError."""
         slot, offset = pack(record), slot_offset(slots_in_writing_order(before)[0])
-        if not any(before):  # the whole file at once, so that it has all its blocks
-            slot = slot.ljust(FILE_SIZE, b"\0")
         self._write_durably(slot, offset, os.pread(self._fd, len(slot), offset))
 
     def write_second(self, record: MarkRecord, before: Records) -> None:
