@@ -176,6 +176,30 @@ def test_a_number_that_was_written_in_part_is_not_handed_out(state: Path) -> Non
     assert after == ["True", ""]
 
 
+ROOM_FOR_ONE_SLOT = """
+import resource, sys
+from krakenonce import NonceManager
+from krakenonce.errors import NonceStoreError
+manager = NonceManager(sys.argv[1])
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+try:
+    print("handed out", manager.next())
+except NonceStoreError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+manager.next()
+print(manager.store.stats("global").recovered, "recovered")
+"""
+
+
+def test_where_there_is_room_for_one_slot_only_nothing_is_left_behind(state: Path) -> None:
+    """The first number is refused, and once there is room the next one begins at the clock, with nothing to repair."""
+    said, *after = finish(start_python(ROOM_FOR_ONE_SLOT, state)).split("\n")
+    assert said == f"cannot make durable {mark_path(state)}: No space left on device; free some space on this disk"
+    assert after == ["0 recovered", ""]
+
+
 def test_a_floor_that_was_written_in_part_is_refused(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

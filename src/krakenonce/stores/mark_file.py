@@ -54,6 +54,8 @@ class MarkFile:
     def write_first(self, record: MarkRecord, before: Records) -> None:
         """Put *record* on the disk in the slot that may be lost; *before* is what both hold. Raises OSError."""
         slot, offset = pack(record), slot_offset(slots_in_writing_order(before)[0])
+        if not any(before):  # the whole file at once: there is room for both slots, or for none
+            slot = slot.ljust(FILE_SIZE, b"\0")
         self._write_durably(slot, offset, os.pread(self._fd, len(slot), offset))
 
     def write_second(self, record: MarkRecord, before: Records) -> None:
