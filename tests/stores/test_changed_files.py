@@ -86,6 +86,13 @@ def test_a_mark_file_keeps_its_own_number(state: Path, clock: ManualClock) -> No
     assert len(names) == 1
 
 
+def test_a_mark_file_is_zeros_beside_its_slots(state: Path, clock: ManualClock) -> None:
+    """Whoever looks at its bytes sees both slots and nothing else."""
+    take(state, clock)
+    data = mark_path(state).read_bytes()
+    assert (len(data), data[512:4096]) == (FILE_SIZE, bytes(3584))
+
+
 @pytest.mark.parametrize("begin", ["a number", "a floor"])
 def test_a_mark_overwritten_under_a_running_process_is_written_anew(
     state: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture, begin: str
