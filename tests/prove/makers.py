@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import signal
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -66,6 +67,30 @@ class Crashing(NonceManager):
         """Return the next number, or die."""
         self.numbers += 1
         if self.numbers > 300:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return super().next(scope)
+
+
+class CrashingForks(NonceManager):
+    """Takes each process along that has inherited it."""
+
+    def __init__(self, *words: Any, **named: Any) -> None:
+        super().__init__(*words, **named)
+        self._pid = os.getpid()
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number, or die."""
+        if os.getpid() != self._pid:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return super().next(scope)
+
+
+class CrashingSoon(NonceManager):
+    """Takes each worker along when it is asked for the first number."""
+
+    def next(self, scope: str = "global") -> int:
+        """Die, but not with the tests."""
+        if "pytest" not in sys.modules:
             os.kill(os.getpid(), signal.SIGSEGV)
         return super().next(scope)
 

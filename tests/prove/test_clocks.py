@@ -9,7 +9,7 @@ from prove.campaign import Broken, NotHere, Trial
 from prove.clocks import Lasting, run
 from prove.wrong_clock import require_libfaketime
 
-from .makers import Believing, ClockAlone
+from .makers import Believing, ClockAlone, CrashingSoon
 
 pytest.importorskip("libfaketime", reason="libfaketime comes with the dev packages, on Linux")
 
@@ -36,6 +36,12 @@ def test_numbers_that_trust_the_clock_are_found(tmp_path: Path, maker: type[Nonc
     """The clock as it is; and one number after the other, but raised to whatever clock is seen."""
     with pytest.raises(Broken, match=complaint):
         run(Trial(tmp_path, 1, 1.0), maker)
+
+
+def test_a_process_that_crashes_is_found(tmp_path: Path) -> None:
+    """Each is a fork, and only whoever waits for its end can see how that was."""
+    with pytest.raises(Broken, match="a forked child has crashed: SIGSEGV"):
+        run(Trial(tmp_path, 1, 1.0), CrashingSoon)
 
 
 def test_a_clock_that_stays_ahead_and_is_believed_too_early_is_found(tmp_path: Path) -> None:
