@@ -59,6 +59,14 @@ SECRETS = (
         test="tests/kraken/test_client.py::test_other_answers_are_unknown_outcomes",
     ),
     Planted(
+        "an error that quotes the key is told as it is",
+        "security",
+        _EXCHANGE,
+        was='str(error).replace(key, "(key)")',
+        becomes="str(error)",
+        test="tests/kraken/test_errors.py::test_an_error_that_quotes_the_api_key_is_told_without_it",
+    ),
+    Planted(
         "a credentials file that others may read is used",
         "security",
         "src/krakenonce/credentials.py",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import pickle
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from krakenonce import errors
 from krakenonce.errors import InvalidNonce, KrakenAPIError, OutcomeUnknown
 from krakenonce.kraken.errors import error_from, result_of
+from krakenonce.kraken.exchange import Answer, Request, read_answer
 
 # Kraken's strings, with the class that each has, and whether the call may have been executed.
 STRINGS = """
@@ -222,3 +224,15 @@ def test_neither_error_nor_result_is_an_unknown_outcome(reply: dict[str, object]
     with pytest.raises(OutcomeUnknown) as caught:
         result_of(reply)
     assert caught.value.may_have_executed == "unknown"
+
+
+@pytest.mark.parametrize(
+    "told", [["EAPI:Invalid key:a/whole+key"], ["a/whole+keyEAPI:Invalid key"], "a/whole+key", [{"key": "a/whole+key"}]]
+)
+def test_an_error_that_quotes_the_api_key_is_told_without_it(told: object) -> None:
+    """Wherever it stands, in the message and in the strings."""
+    request = Request("POST", "/0/private/Balance", {"API-Key": "a/whole+key"}, b"nonce=1")
+    answer = read_answer(request, "localhost", Answer(200, "application/json", json.dumps({"error": told}).encode()))
+    with pytest.raises(KrakenAPIError, match=r"\(key\)") as caught:
+        result_of(answer)
+    assert "whole" not in f"{caught.value} {caught.value.errors}"

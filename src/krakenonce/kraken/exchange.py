@@ -208,15 +208,18 @@ def read_answer(request: Request, host: str, received: Answer) -> dict[str, Any]
         OutcomeUnknown: Another status than 200, or not the JSON object that Kraken's API answers with.
     """
     status, _, data = received
+    key = request.headers.get("API-Key")  # an error, and an error page, may quote it
     try:
         answer = json.loads(data, parse_float=Decimal, parse_constant=_no_number)
     except (ValueError, ArithmeticError, RecursionError):  # an exponent may be too large for a Decimal
         answer = None
     if status == 200 and isinstance(answer, dict):
+        told = answer.get("error")
+        if key and told:
+            each = [str(error).replace(key, "(key)") for error in (told if isinstance(told, list) else [told])]
+            answer["error"] = each if isinstance(told, list) else each[0]
         return answer
     shown = " ".join(data.decode("utf-8", "replace").split())
-    key = request.headers.get("API-Key")
-    # An error page may quote the request.
     shown = shown.replace(key, "(key)")[:_SHOWN] if key else shown[:_SHOWN]
     raise OutcomeUnknown(f"{request.call} at {host}: HTTP status {status} and no answer of Kraken's API: {shown!r}")
 
