@@ -236,3 +236,20 @@ def test_an_error_that_quotes_the_api_key_is_told_without_it(told: object) -> No
     with pytest.raises(KrakenAPIError, match=r"\(key\)") as caught:
         result_of(answer)
     assert "whole" not in f"{caught.value} {caught.value.errors}"
+
+
+def test_one_order_s_error_that_quotes_the_api_key_is_told_without_it_and_a_result_keeps_it() -> None:
+    """Orders of a batch have errors of their own; GetApiKeyInfo has the key for its result."""
+    request = Request("POST", "/0/private/AddOrderBatch", {"API-Key": "a/whole+key"}, b"nonce=1")
+    result = {"orders": [{"error": "EOrder:a/whole+key"}, {"txid": "O"}], "api_key": "a/whole+key"}
+    data = json.dumps({"error": [], "result": result}).encode()
+    read = result_of(read_answer(request, "localhost", Answer(200, "application/json", data)))
+    assert read == {"orders": [{"error": "EOrder:(key)"}, {"txid": "O"}], "api_key": "a/whole+key"}
+
+
+def test_an_answer_that_quotes_no_key_is_as_kraken_gave_it() -> None:
+    """Errors of another form than Kraken's too: whoever asked for the answer itself sees that."""
+    request = Request("POST", "/0/private/Balance", {"API-Key": "a/whole+key"}, b"nonce=1")
+    for told in ([], ["EGeneral:Invalid arguments", 5], "EOrder:Unknown order", {"code": 5}, None):
+        data = json.dumps({"error": told}).encode()
+        assert read_answer(request, "localhost", Answer(200, "application/json", data)) == {"error": told}

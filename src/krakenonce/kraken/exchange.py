@@ -8,6 +8,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
@@ -209,19 +210,25 @@ def read_answer(request: Request, host: str, received: Answer) -> dict[str, Any]
     """
     status, _, data = received
     key = request.headers.get("API-Key")  # an error, and an error page, may quote it
+    hook = partial(_without, key) if key else None
     try:
-        answer = json.loads(data, parse_float=Decimal, parse_constant=_no_number)
+        answer = json.loads(data, parse_float=Decimal, parse_constant=_no_number, object_hook=hook)
     except (ValueError, ArithmeticError, RecursionError):  # an exponent may be too large for a Decimal
         answer = None
     if status == 200 and isinstance(answer, dict):
-        told = answer.get("error")
-        if key and told:
-            each = [str(error).replace(key, "(key)") for error in (told if isinstance(told, list) else [told])]
-            answer["error"] = each if isinstance(told, list) else each[0]
         return answer
     shown = " ".join(data.decode("utf-8", "replace").split())
     shown = shown.replace(key, "(key)")[:_SHOWN] if key else shown[:_SHOWN]
     raise OutcomeUnknown(f"{request.call} at {host}: HTTP status {status} and no answer of Kraken's API: {shown!r}")
+
+
+def _without(key: str, part: dict[str, Any]) -> dict[str, Any]:
+    """Take the key out of an error that quotes it: the answer's own, or that of one order of a batch."""
+    told = part.get("error")
+    if told and key in str(told):
+        strings = [str(each).replace(key, "(key)") for each in (told if isinstance(told, list) else [told])]
+        part["error"] = strings if isinstance(told, list) else strings[0]
+    return part
 
 
 def _no_number(name: str) -> None:
