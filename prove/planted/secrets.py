@@ -62,8 +62,8 @@ SECRETS = (
         "an error that quotes the key is told as it is",
         "security",
         _EXCHANGE,
-        was='str(error).replace(key, "(key)")',
-        becomes="str(error)",
+        was='str(each).replace(key, "(key)")',
+        becomes="str(each)",
         test="tests/kraken/test_errors.py::test_an_error_that_quotes_the_api_key_is_told_without_it",
     ),
     Planted(

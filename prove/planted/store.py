@@ -134,7 +134,7 @@ STORE = (
         "src/krakenonce/stores/filesystem.py",
         was="if kind.startswith(_REFUSED) and not allow_network:",
         becomes="if kind in _REFUSED and not allow_network:",
-        test=f"{_FAULTS}::test_a_network_file_system_is_refused_unless_accepted",
+        test="tests/stores/test_filesystems.py::test_a_network_file_system_is_refused_unless_accepted",
     ),
     Planted(
         "a lower floor lowers the number",
@@ -187,7 +187,7 @@ STORE = (
         was='            if os.pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS:\n'
         "                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n",
         becomes='            os.pwrite(text_fd, b"%d" % nonce, 0)\n',
-        test=f"{_FAULTS}::test_a_number_that_was_written_in_part_is_not_handed_out",
+        test=f"{_FAULTS}::test_what_there_is_room_for_in_part_is_refused_and_leaves_nothing_behind[part of a number]",
     ),
     Planted(
         "the number is not in the file when it is returned",

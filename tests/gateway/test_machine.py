@@ -15,7 +15,7 @@ from krakenonce.stores import mark_file
 from krakenonce.stores.filesystem import sync
 from krakenonce.testing.clock import ManualClock
 
-from ..stores.test_disk_faults import fill, small_disk
+from ..stores.test_filesystems import fill, small_disk
 from .conftest import ORDER, RunningGateway, call
 
 if TYPE_CHECKING:

@@ -5,22 +5,13 @@ from pathlib import Path
 import pytest
 
 from krakenonce.manager import NonceManager
-from prove.campaign import Broken, NotHere, Trial
+from prove.campaign import Broken, Trial
 from prove.clocks import Lasting, run
 from prove.wrong_clock import require_libfaketime
 
 from .makers import Believing, ClockAlone, CrashingSoon
 
 pytest.importorskip("libfaketime", reason="libfaketime comes with the dev packages, on Linux")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _libfaketime(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """It may be there and not work."""
-    try:
-        require_libfaketime(tmp_path_factory.mktemp("clock"))
-    except NotHere as reason:
-        pytest.skip(str(reason))
 
 
 def test_no_clock_breaks_the_order(tmp_path: Path) -> None:
@@ -46,6 +37,7 @@ def test_a_process_that_crashes_is_found(tmp_path: Path) -> None:
 
 def test_a_clock_that_stays_ahead_and_is_believed_too_early_is_found(tmp_path: Path) -> None:
     """It has to last a minute; this manager takes each step for right."""
+    require_libfaketime(tmp_path)
     with Lasting(Trial(tmp_path, 1, 0), Believing) as lasting:
         lasting.until_it_has_gone_on()
         with pytest.raises(Broken, match=r"believed after \d\.\d s"):
