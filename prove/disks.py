@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,7 +14,7 @@ from .campaign import PATIENCE, Broken, Campaign, NotHere
 from .crew import Crew
 from .giving_up import giving_up
 from .lost_pages import failed_syncs
-from .mounting import check_frozen, run_tool
+from .mounting import check_frozen, fill, run_tool, small_disk
 from .rounds import Rounds
 
 if TYPE_CHECKING:
@@ -55,7 +53,7 @@ def run(trial: Trial, maker: Maker = NonceManager) -> Figures:
 def full_and_read_only(trial: Trial, maker: Maker, end: float) -> Figures:
     """Until *end*, fill a small disk, make room, make it read-only, and writable again, under three processes."""
     figures = dict.fromkeys(("times full", "times read-only", "refusals", "numbers"), 0)
-    with _small_disk(trial.directory / "small") as disk:
+    with small_disk(trial.directory / "small") as disk:
         state = disk / "state"
         rounds = Rounds(state)
         with Crew(trial, [partial(work, state, maker)] * 3) as crew:
@@ -75,7 +73,7 @@ def full_and_read_only(trial: Trial, maker: Maker, end: float) -> Figures:
 def _one_cycle(crew: Crew, disk: Path) -> tuple[int, int]:
     """Fill the disk and make room, make it read-only and writable; return from when until when it was read-only."""
     crew.kill()
-    _fill(disk)
+    fill(disk)
     crew.listener.until_told("the full disk refuses nothing, not even new counters", "refused-new")
     crew.kill()
     _make_room(disk)
@@ -113,29 +111,6 @@ def _check_refusals(told: Told, read_only: list[tuple[int, int]]) -> None:
         if not (frozen or (full and note.what == "refused-new")):
             raise Broken(f"refused without reason: {note}")
     check_frozen(told, read_only)
-
-
-@contextlib.contextmanager
-def _small_disk(point: Path) -> Iterator[Path]:
-    """A file system of one MiB."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        raise NotHere("only root on Linux may mount a small disk to fill")
-    point.mkdir()
-    if run_tool("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(point)):
-        raise NotHere("this machine does not let us mount a file system")
-    try:
-        if any(run_tool("mount", "-o", f"remount,{how}", str(point)) for how in ("ro", "rw")):
-            raise NotHere("this machine does not let us mount a file system anew")
-        yield point
-    finally:
-        run_tool("umount", "-l", str(point))
-
-
-def _fill(disk: Path) -> None:
-    """Use up the last byte."""
-    with (disk / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(b"x" * 4096):
-            pass
 
 
 def _make_room(disk: Path) -> None:

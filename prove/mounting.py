@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import shutil
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
-from .campaign import Broken
+from .campaign import Broken, NotHere
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from .telling import Told
 
-__all__ = ["check_frozen", "run_tool"]
+__all__ = ["check_frozen", "fill", "run_tool", "small_disk"]
 
 
 def run_tool(name: str, *words: str) -> int:
@@ -20,6 +27,33 @@ def run_tool(name: str, *words: str) -> int:
     if tool is None:
         return -1
     return subprocess.run([tool, *words], capture_output=True, check=False).returncode
+
+
+@contextlib.contextmanager
+def small_disk(point: Path) -> Iterator[Path]:
+    """A file system of one MiB."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        raise NotHere("only root on Linux may mount a small disk to fill")
+    point.mkdir()
+    if run_tool("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(point)):
+        raise NotHere("this machine does not let us mount a file system")
+    try:
+        if any(run_tool("mount", "-o", f"remount,{how}", str(point)) for how in ("ro", "rw")):
+            raise NotHere("this machine does not let us mount a file system anew")
+        yield point
+    finally:
+        run_tool("umount", "-l", str(point))
+
+
+def fill(disk: Path) -> None:
+    """Use up the last byte."""
+    with (disk / "filler").open("wb", buffering=0) as file:
+        try:
+            while file.write(b"x" * 4096):
+                pass
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
 
 
 def check_frozen(told: Told, spans: list[tuple[int, int]]) -> None:

@@ -1,6 +1,23 @@
-"""For all tests: hypothesis judges what is right, not how long it takes on a busy machine."""
+"""For all tests: hypothesis judges what is right, not how long it takes on a busy machine; a small disk to fill."""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
+import pytest
+
+from prove import mounting
+from prove.campaign import NotHere
 
 hypothesis.settings.register_profile("krakenonce", deadline=None)
 hypothesis.settings.load_profile("krakenonce")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one MiB, mounted for this test, where that is allowed."""
+    try:
+        with mounting.small_disk(tmp_path / "small") as disk:
+            yield disk
+    except NotHere as reason:
+        pytest.skip(str(reason))

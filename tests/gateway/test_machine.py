@@ -14,8 +14,8 @@ from krakenonce.rule import STEP_LIMIT
 from krakenonce.stores import mark_file
 from krakenonce.stores.filesystem import sync
 from krakenonce.testing.clock import ManualClock
+from prove.mounting import fill
 
-from ..stores.test_filesystems import fill, small_disk
 from .conftest import ORDER, RunningGateway, call
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from .conftest import WatchedKraken
     from .processes import Processes
-
-__all__ = ["small_disk"]
 
 
 @pytest.fixture

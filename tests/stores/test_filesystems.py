@@ -1,10 +1,8 @@
 """Disks that are full or read-only, directories of others, and file systems on which no number is safe."""
 
-import errno
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,36 +11,9 @@ from krakenonce.errors import NonceStoreError
 from krakenonce.stores import FileStore
 from krakenonce.stores.filesystem import filesystem_of
 from krakenonce.testing.clock import ManualClock
+from prove.mounting import fill
 
 from .helpers import rising, take
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB, mounted for this test, where that is allowed."""
-    point = tmp_path / "small"
-    point.mkdir()
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("only root on Linux may mount a file system")
-    mounted = subprocess.run(
-        ["/usr/bin/mount", "-t", "tmpfs", "-o", "size=64k,nr_inodes=64", "tmpfs", str(point)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip("this machine does not let us mount a file system")
-    yield point
-    subprocess.run(["/usr/bin/umount", "-l", str(point)], check=True)
-
-
-def fill(disk: Path) -> None:
-    """Use up the last byte."""
-    with (disk / "filler").open("wb", buffering=0) as file:
-        try:
-            while file.write(b"x" * 4096):
-                pass
-        except OSError as error:
-            assert error.errno == errno.ENOSPC  # noqa: PT017 - the end of the loop, not what is tested
 
 
 def test_a_full_disk_does_not_stop_a_scope_that_exists(small_disk: Path, clock: ManualClock) -> None:
