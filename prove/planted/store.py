@@ -42,8 +42,8 @@ STORE = (
         "the memory store counts without its lock",
         4,
         "src/krakenonce/stores/memory.py",
-        was="        with self._lock:\n            nonce = self._last[scope] =",
-        becomes="        if self._lock:\n            nonce = self._last[scope] =",
+        was="        with _lock:\n            nonce = self._last[scope] =",
+        becomes="        if _lock:\n            nonce = self._last[scope] =",
         test="tests/stores/test_contract.py::test_a_thread_waits_while_another_is_inside_the_memory_store",
     ),
     Planted(

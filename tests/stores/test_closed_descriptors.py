@@ -7,11 +7,13 @@ import copy
 import gc
 import os
 import pickle
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from krakenonce.manager import NonceManager
+from krakenonce.stores import FileStore
 from krakenonce.stores.descriptors import Held
 
 from .helpers import finish, rising, start_python
@@ -154,6 +156,23 @@ def test_the_limits_are_kept_after_their_file_was_closed(state: Path) -> None:
     *_, before, after = map(float, waits.split())
     assert after > before > 0
     assert stranger == "mine"
+
+
+def test_stores_may_be_made_while_all_are_told_what_was_closed(state: Path) -> None:
+    """As by another thread: here one is made at each line of the way."""
+    held, made, before = Held(), [FileStore(state)], sys.gettrace()
+    fd = held.keep(os.open(state.parent, os.O_RDONLY))
+
+    def make(*_: object) -> Any:
+        made.append(FileStore(state))
+        return make
+
+    sys.settrace(make)
+    try:
+        held.keep(fd)  # once more, as if it had been closed under us and opened by somebody of ours
+    finally:
+        sys.settrace(before)
+    assert len(made) > 1
 
 
 def test_what_nobody_has_any_more_is_closed(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What every store promises."""
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -10,10 +11,10 @@ import pytest
 
 from krakenonce.errors import InvalidFloor, InvalidScope, NonceExhausted
 from krakenonce.rule import NONCE_MAX
-from krakenonce.stores import FileStore, MemoryStore, NonceStore
+from krakenonce.stores import FileStore, MemoryStore, NonceStore, memory
 from krakenonce.testing.clock import ManualClock
 
-from ..lanes.helpers import in_thread, join, until
+from ..lanes.helpers import in_child, in_thread, join, until
 from .helpers import SECOND, rising
 
 NOW = ManualClock().now_ns()
@@ -160,10 +161,11 @@ class TellingLock:
         self._lock.release()
 
 
-def test_a_thread_waits_while_another_is_inside_the_memory_store() -> None:
+def test_a_thread_waits_while_another_is_inside_the_memory_store(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped in the middle of the step, a thread keeps the others out, and they get larger numbers."""
     store, slow = MemoryStore(), SlowTime(NOW)
-    lock = store._lock = TellingLock()  # type: ignore[assignment] # as much of a lock as the store needs
+    lock = TellingLock()
+    monkeypatch.setattr(memory, "_lock", lock)
     slow.inside, slow.go_on = threading.Event(), threading.Event()
     taken: list[int] = []
     first = in_thread(lambda: taken.append(store.advance("global", slow)))
@@ -175,6 +177,23 @@ def test_a_thread_waits_while_another_is_inside_the_memory_store() -> None:
     join([first, second])
     assert waited
     assert taken == [NOW, NOW + 1]
+
+
+def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent() -> None:
+    """One that was inside the memory store when it forked is not there to leave it."""
+    store, slow = MemoryStore(), SlowTime(NOW)
+    slow.inside, slow.go_on = threading.Event(), threading.Event()
+    inside = in_thread(lambda: store.advance("global", slow))
+    slow.inside.wait()
+
+    def take() -> int:
+        signal.alarm(10)  # kills the child
+        return store.advance("global", NOW)
+
+    told = in_child(take)
+    slow.go_on.set()
+    inside.join()
+    assert told == str(NOW)
 
 
 def test_a_floor_holds_while_threads_take_numbers(store: NonceStore, restless: None) -> None:

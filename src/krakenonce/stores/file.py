@@ -54,7 +54,7 @@ class FileStore:
         self._allow_network = allow_network
         self._checked = (0, 0)  # the directory that is known to be sound
         self._reset()
-        _stores.add(self)
+        _stores.add(weakref.ref(self, _stores.discard))
 
     def __repr__(self) -> str:
         return f"FileStore({str(self.directory)!r})"
@@ -239,20 +239,25 @@ def _close_desk(desk: Desk) -> None:
         desk.popitem()[1].close()
 
 
+def _living() -> list[FileStore]:
+    """All stores that there are; other threads may make some meanwhile, which a WeakSet does not bear."""
+    return [store for each in list(_stores) if (store := each()) is not None]
+
+
 def _after_fork_in_child() -> None:
     _inside.clear()
-    for store in list(_stores):
+    for store in _living():
         store._after_fork()
 
 
 def _open_all_anew() -> None:
     """Descriptors were closed under us: those that seem to be open may lead to another scope's files by now."""
-    for store in list(_stores):
+    for store in _living():
         for state in list(store._states.values()):
             state.generation += 1
 
 
 _inside: set[int] = set()  # the threads that are in a store, whichever: two on one directory have the same locks
-_stores: weakref.WeakSet[FileStore] = weakref.WeakSet()
+_stores: set[weakref.ref[FileStore]] = set()
 when_lost(_open_all_anew)
 os.register_at_fork(after_in_child=_after_fork_in_child)

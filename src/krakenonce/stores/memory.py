@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,6 @@ class MemoryStore:
     """Numbers kept in this process only; gone when it ends, and unknown to every other process."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._last: dict[str, int] = {}
         self._issued: dict[str, int] = {}
         logger.warning("the nonce is kept in memory only: it is lost when this process ends")
@@ -37,7 +37,7 @@ class MemoryStore:
     def advance(self, scope: str, now_ns: int) -> int:
         """Issue the next number of *scope*; errors as for every store."""
         check_scope(scope)
-        with self._lock:
+        with _lock:
             nonce = self._last[scope] = next_nonce(self._last.get(scope), now_ns)
             self._issued[scope] = self._issued.get(scope, 0) + 1
             return nonce
@@ -50,7 +50,7 @@ class MemoryStore:
     def raise_floor(self, scope: str, floor: int) -> None:
         """Make the next number of *scope* larger than *floor*."""
         check_scope(scope)
-        with self._lock:
+        with _lock:
             self._last[scope] = max(self._last.get(scope, 0), check_floor(floor))
 
     def scopes(self) -> list[str]:
@@ -63,3 +63,13 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing to give back."""
+
+
+def _after_fork_in_child() -> None:
+    """A thread that was inside when its process forked is not here to leave."""
+    global _lock
+    _lock = threading.Lock()
+
+
+_lock = threading.Lock()  # one for all stores of this kind
+os.register_at_fork(after_in_child=_after_fork_in_child)
