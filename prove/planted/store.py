@@ -34,8 +34,8 @@ STORE = (
         "two threads share a descriptor, and so the lock",
         4,
         _STORE,
-        was="            desk = self._free.pop()\n",
-        becomes="            desk = self._free[-1]\n",
+        was="            desk = free.pop()\n",
+        becomes="            desk = free[-1]\n",
         test=f"{_PROCESSES}::test_a_thread_waits_while_another_is_inside_the_step",
     ),
     Planted(
@@ -64,11 +64,21 @@ STORE = (
         test=f"{_PROCESSES}::test_a_child_does_not_free_the_parent_s_lock",
     ),
     Planted(
+        "a child forked in the middle of a step gives its parent's number",
+        4,
+        _STORE,
+        was="            if free is not self._free:\n                raise _forked()\n\n    def peek",
+        becomes="\n    def peek",
+        test="tests/stores/test_forks_inside.py"
+        "::test_a_child_forked_in_the_middle_is_told_so_and_has_numbers_of_its_own[next number]",
+    ),
+    Planted(
         "a signal handler waits for the thread that it has interrupted",
         4,
         _STORE,
-        was="    if thread in _inside:\n        raise _interrupted()\n    try:\n",
-        becomes="    try:\n",
+        was="        if thread in _inside:\n            raise _interrupted()\n        try:\n"
+        "            _inside.add(thread)\n            yield\n",
+        becomes="        try:\n            _inside.add(thread)\n            yield\n",
         test=f"{_PROCESSES}::test_whoever_interrupts_a_store_is_refused_whatever_it_asks",
         hangs=8,
     ),

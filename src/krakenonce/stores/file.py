@@ -73,12 +73,12 @@ class FileStore:
             ClockError: The clock is absurd and there is no earlier number.
             NonceExhausted: 2^63 - 1 is reached.
         """
-        thread = get_ident()
+        thread, free = get_ident(), self._free
         if thread in _inside:
             raise _interrupted()
         try:
             _inside.add(thread)  # in here, for an interrupt may come right after it
-            desk = self._free.pop()
+            desk = free.pop()
         except IndexError:
             with self._crowded:
                 return self._ask(self._desks[-1], scope, lambda files: files.advance(now_ns))
@@ -94,9 +94,11 @@ class FileStore:
                 _close_desk(desk)  # a disk that has failed could not be unmounted
                 raise
             finally:
-                self._free.append(desk)
+                free.append(desk)
         finally:
             _inside.discard(thread)
+            if free is not self._free:
+                raise _forked()
 
     def peek(self, scope: str) -> int | None:
         """The last number issued, or the floor set since; never writes."""
@@ -105,7 +107,7 @@ class FileStore:
     def raise_floor(self, scope: str, floor: int) -> None:
         """Make the next number of *scope* larger than *floor*, durably; a lower floor changes nothing."""
         floor = check_floor(floor)
-        with _inside_once(), self._crowded:
+        with self._inside_once(), self._crowded:
             self._ask(self._desks[-1], scope, lambda files: files.raise_floor(floor))
 
     def scopes(self) -> list[str]:
@@ -151,6 +153,20 @@ class FileStore:
             _close_desk(desk)
         self._reset()
 
+    @contextlib.contextmanager
+    def _inside_once(self) -> Iterator[None]:
+        """Refuse whoever interrupts this thread here, and would wait for its lock for ever."""
+        thread, free = get_ident(), self._free
+        if thread in _inside:
+            raise _interrupted()
+        try:
+            _inside.add(thread)
+            yield
+        finally:
+            _inside.discard(thread)
+            if free is not self._free:
+                raise _forked()
+
     def _ask(self, desk: Desk, scope: str, question: Callable[[ScopeFiles], int | None]) -> int:
         """Ask the scope's files at this desk; open them if they are not open, or not the right ones any more."""
         for _ in range(_REOPENINGS):
@@ -189,7 +205,7 @@ class FileStore:
     def _look(self, scope: str) -> tuple[int | None, int | None]:
         state = self._state(scope)
         try:
-            with _inside_once():
+            with self._inside_once():
                 return look(state, self._clock)
         except OSError as error:
             raise store_error("read", state.text_path, error) from error
@@ -209,23 +225,16 @@ class FileStore:
         self._checked = found
 
 
-@contextlib.contextmanager
-def _inside_once() -> Iterator[None]:
-    """Refuse whoever interrupts this thread here, and would wait for its lock for ever."""
-    thread = get_ident()
-    if thread in _inside:
-        raise _interrupted()
-    try:
-        _inside.add(thread)
-        yield
-    finally:
-        _inside.discard(thread)
-
-
 def _interrupted() -> NonceStoreError:
     return NonceStoreError(
         "a nonce store was asked by a signal handler that interrupted one in the same thread; "
         "let the handler set a flag instead"
+    )
+
+
+def _forked() -> NonceStoreError:
+    return NonceStoreError(
+        "a signal handler forked in the middle of a nonce store's work, which is the parent's; ask again in the child"
     )
 
 

@@ -1,0 +1,98 @@
+"""A signal handler that forks in the middle of a store's work, and a child that goes on with it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from krakenonce import stores
+from krakenonce.errors import NonceStoreError
+from krakenonce.manager import NonceManager
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STORES = str(Path(stores.__file__).parent)
+
+
+class ForkingAt:
+    """At the nth line inside the stores this process forks, as a signal handler might."""
+
+    def __init__(self, line: int) -> None:
+        self.pid: int | None = None  # None: there are fewer lines
+        self._lines = line
+
+    def __call__(self, frame: Any, event: str, _: object) -> Any:
+        """The trace function."""
+        if not frame.f_code.co_filename.startswith(STORES):
+            return None
+        self._lines -= event == "line"
+        if self._lines or self.pid is not None:
+            return self
+        sys.settrace(None)
+        self.pid = os.fork()
+        return None
+
+
+def ask(question: Callable[[], int | None]) -> str:
+    """What comes of it, with the error's class if it is one of Python's own."""
+    try:
+        return str(question())
+    except NonceStoreError as error:
+        return str(error)
+    except Exception as error:
+        return repr(error)
+
+
+def fork_inside(question: Callable[[], int | None], manager: NonceManager, line: int) -> list[str] | None:
+    """What the child is told and its next number, then the parent's; None: there is no such line."""
+    reader, writer = os.pipe()
+    with open(reader) as answers, open(writer, "w") as out:
+        forking, before = ForkingAt(line), sys.gettrace()
+        sys.settrace(forking)
+        told = ask(question)
+        sys.settrace(before)
+        if forking.pid == 0:
+            signal.alarm(10)  # it could wait for a lock of its parent's
+            os.write(writer, f"{told}\n{ask(manager.next)}".encode())
+            os._exit(0)
+        if forking.pid is None:
+            return None
+        out.close()
+        childs = answers.read().split("\n")
+        os.waitpid(forking.pid, 0)
+        return [*childs, told, ask(manager.next)]
+
+
+REFUSAL = "a signal handler forked in the middle of a nonce store's work, which is the parent's; ask again in the child"
+
+
+@pytest.mark.parametrize(("asked", "step"), [("next number", 1), ("first number", 5), ("floor", 5), ("look", 5)])
+def test_a_child_forked_in_the_middle_is_told_so_and_has_numbers_of_its_own(
+    tmp_path: Path, asked: str, step: int
+) -> None:
+    """At each line, or each fifth: the child would go on with its parent's work, to the same answer."""
+    told = []
+    for line in itertools.count(2, step):  # the first one is before it
+        manager = NonceManager(tmp_path / str(line) if asked == "first number" else tmp_path)
+        last = 0 if asked == "first number" else manager.next()
+        questions: dict[str, Callable[[], int | None]] = {
+            "floor": partial(manager.raise_floor, last + 10**6),
+            "look": manager.peek,
+        }
+        answers = fork_inside(questions.get(asked, manager.next), manager, line)
+        if answers is None:
+            break
+        told.append(answers[0])
+        numbers = [int(answer) for answer in (answers[1::2] if asked in questions else answers[1:])]
+        assert len(set(numbers)) == len(numbers), (line, answers)
+        assert min(numbers) > last
+    assert set(told[2:]) == {REFUSAL}
+    assert len(told) > 20
