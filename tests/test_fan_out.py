@@ -393,6 +393,15 @@ def test_two_accounts_of_one_name_are_refused(kind: Any) -> None:
         kind([Account("MASTER", "master", "c2VjcmV0"), *twice])
 
 
+@pytest.mark.parametrize("kind", [BrokerManager, AsyncBrokerManager], ids=["threads", "tasks"])
+def test_one_key_under_two_names_is_refused(kind: Any) -> None:
+    """Each order would be placed twice on one account; the message does not tell the key."""
+    with pytest.raises(
+        ConfigError, match="^USER:alice and USER:bob have one API key, and would have each order twice$"
+    ):
+        kind([Account(name, "a key", "c2VjcmV0") for name in ("USER:alice", "USER:bob")])
+
+
 def test_a_broker_that_is_not_there_is_named_with_those_that_are(accounts: list[Account]) -> None:
     """A slip in a name says which names there are, and not just KeyError."""
     manager = BrokerManager(accounts)

@@ -16,6 +16,7 @@ from .fan_out import (
     Outcome,
     Scale,
     by_name,
+    check_within,
     checked,
     chosen,
     exact,
@@ -168,6 +169,7 @@ class AsyncBrokerManager:
         sent: Mapping[str, SentOrder | None] = MappingProxyType({}),
     ) -> dict[str, Outcome[R]]:
         clients = chosen(self.clients, accounts)
+        check_within(within)
         until = None if within is None else time.monotonic() + within
         room = asyncio.Semaphore(TASKS)
 

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -18,6 +19,7 @@ from .fan_out import (
     Outcome,
     Scale,
     by_name,
+    check_within,
     checked,
     chosen,
     exact,
@@ -186,7 +188,7 @@ class BrokerManager:
             By account: its result, or its error. One account's error stops no other.
 
         Raises:
-            ConfigError: There is no such account; nothing was sent.
+            ConfigError: There is no such account, or *within* is no number of seconds; nothing was sent.
         """
         sent: dict[str, SentOrder | None] = {}
 
@@ -218,6 +220,9 @@ class BrokerManager:
         Returns:
             By account: Kraken's result, or its error. After one with ``may_have_executed == "unknown"`` its
             ``reconcile()`` finds out whether the order stands.
+
+        Raises:
+            ConfigError: There is no such account, or a factor is no exact number above 0; nothing was sent.
         """
         factors = by_name(scale, self.brokers)
         sent: dict[str, SentOrder | None] = {}
@@ -240,6 +245,7 @@ class BrokerManager:
         sent: Mapping[str, SentOrder | None] = MappingProxyType({}),
     ) -> dict[str, Outcome[R]]:
         brokers = chosen(self.brokers, accounts)
+        check_within(within)
         if not brokers:
             return {}
         until = None if within is None else time.monotonic() + within
@@ -262,7 +268,8 @@ class BrokerManager:
             _gather(futures, outcomes, None if within is None else within + GRACE, on_outcome, sent)
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
-            wait(futures, GRACE)
+            with suppress(KeyboardInterrupt):  # a second one: no more waiting
+                wait(futures, GRACE)
             for future, name in futures.items():
                 if name not in outcomes:
                     tell(on_outcome, _interrupted(future, name, sent.get(name)))

@@ -13,6 +13,7 @@ from .errors import CallTimeout, ConfigError, OutcomeUnknown
 from .kraken.errors import Reading
 from .kraken.exchange import Exchange
 from .kraken.sent import SentOrder, prepared
+from .settings import check_number, check_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,7 @@ __all__ = [
     "Outcome",
     "Scale",
     "by_name",
+    "check_within",
     "checked",
     "chosen",
     "exact",
@@ -85,15 +87,26 @@ def some(accounts: Mapping[str, Account]) -> list[Account]:
 
 
 def checked(accounts: object) -> list[Account]:
-    """Return the accounts. Raises ConfigError if one is something else, or two have one name."""
+    """Return the accounts. Raises ConfigError if one is something else, or two have one name, or one key."""
     listed = list(accounts) if isinstance(accounts, Iterable) and not isinstance(accounts, Mapping | str) else [None]
     if not all(isinstance(each, Account) for each in listed):
         raise ConfigError("accounts is a list of Account, such as load_accounts(os.environ).values()")
     found: dict[str, Account] = {}
+    keys: dict[str, str] = {}
     for each in listed:
-        if each is not None and found.setdefault(each.name, each) is not each:
+        if each is None:
+            continue
+        if found.setdefault(each.name, each) is not each:
             raise ConfigError(f"two accounts are called {each.name}: give each a name of its own")
+        if keys.setdefault(each.key, each.name) != each.name:
+            raise ConfigError(f"{keys[each.key]} and {each.name} have one API key, and would have each order twice")
     return list(found.values())
+
+
+def check_within(within: object) -> None:
+    """Raise ConfigError unless *within* is a number of seconds, or None; below 0 there is no time for anything."""
+    if within is not None:
+        check_seconds("within", max(check_number("within", within), 0), zero=True)
 
 
 def chosen(there: Mapping[str, K], wanted: Iterable[str] | None) -> dict[str, K]:
@@ -115,11 +128,15 @@ def chosen(there: Mapping[str, K], wanted: Iterable[str] | None) -> dict[str, K]
 
 
 def by_name(scale: Scale, there: Mapping[str, Any]) -> Scale:
-    """Return *scale* with the accounts' full names. Raises ConfigError if one is not there."""
+    """Return *scale* with the accounts' full names.
+
+    Raises:
+        ConfigError: One is not there, or a factor is not an exact number above 0.
+    """
     if isinstance(scale, Decimal | int | str | float):
-        return scale
+        return _exact("scale", scale)
     names = {name: name for name in there}
-    return {account(names, name): factor for name, factor in scale.items()}
+    return {account(names, name): _exact("scale", factor) for name, factor in scale.items()}
 
 
 def tell(on_outcome: OnOutcome, outcome: Outcome[Any]) -> None:

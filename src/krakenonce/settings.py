@@ -23,9 +23,8 @@ def check_seconds(name: str, value: object, *, zero: bool = False, endless: bool
     """
     number = check_number(name, value)
     if number < 0 or (number == 0 and not zero) or (number > _YEARS and not endless):
-        raise ConfigError(
-            f"{name} cannot be {value} seconds: give {'0 or more' if zero else 'more than 0'}, such as 30.0"
-        )
+        bound = f"at most {_YEARS:g}" if number > 0 else "0 or more" if zero else "more than 0"
+        raise ConfigError(f"{name} cannot be {value} seconds: give {bound}, such as 30.0")
 
 
 def check_number(name: str, value: object) -> float:

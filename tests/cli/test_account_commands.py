@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 import time
@@ -144,9 +145,12 @@ def test_a_copy_that_is_refused_is_a_failure(trader: Shell, url: str, fake: Fake
     [
         (["--scale", "1", "--scale", "2"], 2, "Give one --scale for all accounts"),
         (["--scale", "zoe=2"], 1, "there is no account 'zoe'"),
+        (["--scale", "bob=1", "--scale", "USER:BOB=2"], 2, "Give one --scale for USER:bob"),
         (["--within", "0"], 2, "0"),
+        (["--within", "inf"], 2, "inf is no number of seconds"),
+        (["--within", "1e10"], 1, "within cannot be 10000000000.0 seconds: give at most 1e+09"),
     ],
-    ids=["two scales", "a scale for nobody", "no time"],
+    ids=["two scales", "a scale for nobody", "two scales for one", "no time", "endless", "hundreds of years"],
 )
 def test_wrong_words_for_a_copy(
     trader: Shell, url: str, fake: FakeKraken, words: list[str], code: int, message: str
@@ -156,12 +160,76 @@ def test_wrong_words_for_a_copy(
     assert fake.arrivals == []
 
 
-def test_a_wrong_scale_places_nothing(trader: Shell, url: str, fake: FakeKraken) -> None:
-    """A factor that is no number is each account's own failure."""
-    done = trader.run("copy-order", *ORDER, "--scale", "much", "--base-url", url)
-    assert done.code == 1
-    assert done.out.count("the scale must be a number above 0") == 2
+@pytest.mark.parametrize("scale", ["much", "bob=O.5", "bob=", "bob=0,5"])
+def test_a_wrong_scale_places_nothing(trader: Shell, url: str, fake: FakeKraken, scale: str) -> None:
+    """A factor that is no number stops everything, also if it is one account's: the others' orders are real."""
+    said = trader.fails(1, "copy-order", *ORDER, "--scale", scale, "--base-url", url)
+    assert said.startswith("the scale must be a number above 0")
     assert fake.arrivals == []
+
+
+def test_nobody_s_account_is_not_master_s(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """An empty --account, of a variable that is not set, is refused."""
+    for words in (["call", "AddOrder", *ORDER], ["balance"], ["adopt", "--yes"]):
+        assert "no such account: use one of" in trader.fails(1, *words, "--account", "", "--base-url", url)
+    assert fake.arrivals == []
+
+
+@pytest.mark.parametrize(
+    "words", [("copy-order", *ORDER), ("call-all", "AddOrder", *ORDER), ("call", "AddOrder", *ORDER)]
+)
+def test_an_order_is_told_also_where_output_cannot_be_written(
+    trader: Shell, url: str, fake: FakeKraken, words: tuple[str, ...]
+) -> None:
+    """It stands all the same: what was to be printed is in the complaint."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as nobody_reads:
+        done = trader.end(trader.start(*words, "--base-url", url, stdout=nobody_reads))
+    assert done.code == 1
+    txids = [txid for each in fake.accounts.values() for txid in each.orders]
+    assert txids
+    assert "cannot be written" in done.err
+    assert all(str(txid) in done.err for txid in txids)
+
+
+def drop_answers(fake: FakeKraken, accounts: int) -> None:
+    """Orders are placed and not answered, nor is the question whether they stand."""
+    fake.faults.add("AddOrder", "process_then_cut", times=accounts)
+    fake.faults.add("OpenOrders", "slow_answer", seconds=60, times=accounts)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_who_is_stopped_while_orders_are_asked_for_is_told_their_ids(
+    trader: Shell, url: str, fake: FakeKraken, number: signal.Signals
+) -> None:
+    """Both are asked for at once; Ctrl-C, or SIGTERM as `timeout` sends it, prints the table with what is known."""
+    drop_answers(fake, 2)
+    process = trader.start("copy-order", *ORDER, "--accounts", "alice,bob", "--base-url", url)
+    while sum(each.method == "OpenOrders" for each in fake.arrivals) < 2:
+        assert process.poll() is None
+    process.send_signal(number)
+    done = trader.end(process)
+    assert done.code == 128 + number
+    rows = done.out.splitlines()[1:]
+    assert [row.split()[:2] for row in rows] == [["USER:alice", "unknown"], ["USER:bob", "unknown"]]
+    for name, row in zip(NAMES[1:], rows, strict=True):
+        (order,) = next(each for each in fake.accounts.values() if each.name == name).orders.values()
+        assert str(order.cl_ord_id) in row
+
+
+def test_a_second_ctrl_c_loses_no_id(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """Whoever presses it twice is told all the same which orders may stand."""
+    fake.faults.add("AddOrder", "slow_answer", seconds=60, times=2)
+    process = trader.start("copy-order", *ORDER, "--json", "--accounts", "alice,bob", "--base-url", url)
+    while len(placed(fake)) < 2:
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    while process.poll() is None:  # one of them comes while the first waits for late answers
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    told = json.loads(trader.end(process).out)
+    assert all(each["cl_ord_ids"] for each in told.values())
 
 
 def test_an_order_without_an_answer_names_its_id(trader: Shell, url: str, fake: FakeKraken) -> None:
@@ -250,7 +318,10 @@ def test_the_verdict_on_a_copy_is_never_a_guess(error: Exception, found: Any, ve
 
     if isinstance(error, KrakenError):
         error._look = look
-    assert accounts._verdict(Outcome("USER:alice", error=error))[:2] == verdict
+    outcome: Outcome[Any] = Outcome("USER:alice", error=error)
+    verdicts = {outcome.account: accounts._verdict(outcome)}
+    assert accounts._ask_for_unknown({outcome.account: outcome}, verdicts) is None
+    assert verdicts[outcome.account][:2] == verdict
 
 
 def test_whoever_is_told_what_it_waits_for_loses_no_turn(capsys: pytest.CaptureFixture[str]) -> None:

@@ -405,3 +405,10 @@ def test_a_process_with_a_deleted_mark_lowers_no_text(
             stale.advance("global", clock.now_ns())
     assert text_path(state).read_text() == str(highest)
     assert stale.advance("global", clock.now_ns()) == highest + 1
+
+
+def test_a_scope_whose_text_was_deleted_is_still_listed(state: Path, clock: ManualClock) -> None:
+    """Its mark is there, and its numbers go on."""
+    take(state, clock)
+    text_path(state).unlink()
+    assert FileStore(state, clock=clock).scopes() == ["global"]

@@ -23,6 +23,7 @@ from krakenonce.cli.fake import fake_kraken
 from krakenonce.cli.gateway import gateway
 from krakenonce.cli.numbers import next_, peek, raise_floor, stats
 from krakenonce.cli.output import complain
+from krakenonce.cli.waiting import Terminated
 from krakenonce.errors import InvalidFloor, InvalidScope, KrakenonceError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 128 + signal.SIGINT
+FAILED, WRONG_USAGE, INTERRUPTED, TERMINATED = 1, 2, 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
 @click.group(
@@ -61,8 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = cli.main(None if argv is None else list(argv), prog_name="krakenonce", standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
-    except click.Abort:
-        return _stopped(INTERRUPTED)
+    except click.Abort as error:
+        return _stopped(_explain(error.__cause__ or KeyboardInterrupt()))
     except BaseException as error:
         return _stopped(_explain(error))
     return code if isinstance(code, int) else 0
@@ -75,7 +76,7 @@ def _explain(error: BaseException) -> int:
     if isinstance(error, BrokenPipeError):
         return FAILED  # whoever read our output has seen enough
     if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED
+        return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else "krakenonce"
         complain(f"{error.format_message().rstrip('.')}; see {command} --help")

@@ -6,13 +6,14 @@ import contextlib
 import os
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
-from krakenonce.cli.options import json_option, kraken_options, params_of
-from krakenonce.cli.output import complain, to_json, write, write_table
-from krakenonce.cli.waiting import progress
+from krakenonce.cli.options import finite, json_option, kraken_options, params_of
+from krakenonce.cli.output import complain, not_lost, to_json, write, write_table
+from krakenonce.cli.waiting import Terminated, progress, terminable
 from krakenonce.credentials import MASTER, account, load_accounts
 from krakenonce.errors import KrakenError, KrakenonceError
 from krakenonce.fan_out import late
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["call_all", "copy_order", "show_balances"]
 
+THREADS = 64  # accounts that Kraken is asked for at the same time
+
 _NOT_REACHED = "it did not reach Kraken"
 
 accounts_option = click.option(
@@ -39,7 +42,9 @@ within_option = click.option(
     "--within",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="How long the whole may take. What has not been sent by then is not sent.",
+    callback=finite,
+    help="How long all calls together may take. What has not been sent by then is not sent. Asking for orders that got "
+    "no answer comes after it.",
 )
 
 
@@ -97,9 +102,11 @@ def call_all(
         outcomes, stopped = _gathered(
             names, told, lambda note: brokers.call_all(method, params, within=within, on_outcome=note)
         )
-        write(to_json({name: _as_dict(outcomes[name]) for name in names}))
+        report = to_json({name: _as_dict(outcomes[name]) for name in names})
+        with not_lost(lambda: report):
+            write(report)
         if stopped:
-            raise KeyboardInterrupt
+            raise stopped
     if not all(outcome.ok for outcome in outcomes.values()):
         raise click.exceptions.Exit(1)
 
@@ -150,15 +157,19 @@ def copy_order(
         outcomes, stopped = _gathered(
             names, told, lambda note: brokers.copy_order(order, names, scale, within=within, on_outcome=note)
         )
-        verdicts = {name: _verdict(outcomes[name], ask=not stopped) for name in names}
-        if as_json:
-            found = {name: {"verdict": each.word, "txids": each.txids} for name, each in verdicts.items()}
-            write(to_json({name: {**_as_dict(outcomes[name]), **found[name]} for name in names}))
-        else:
-            rows = [(name, each.word, each.details) for name, each in verdicts.items()]
-            write_table(("account", "order", "details"), rows)
+        verdicts = {name: _verdict(outcome) for name, outcome in outcomes.items()}
+        if stopped is None:
+            stopped = _ask_for_unknown(outcomes, verdicts)
+        found = {name: {"verdict": each.word, "txids": each.txids} for name, each in verdicts.items()}
+        report = to_json({name: {**_as_dict(outcomes[name]), **found[name]} for name in names})
+        with not_lost(lambda: report):
+            if as_json:
+                write(report)
+            else:
+                rows = [(name, verdicts[name].word, verdicts[name].details) for name in names]
+                write_table(("account", "order", "details"), rows)
         if stopped:
-            raise KeyboardInterrupt
+            raise stopped
     if not all(each.word in ("placed", "valid") for each in verdicts.values()):
         raise click.exceptions.Exit(1)
 
@@ -175,20 +186,21 @@ def _brokers(
     with (
         NonceManager(state) as manager,
         BrokerManager(accounts, nonces=GlobalKrakenNonceManager(manager), base_url=base_url) as brokers,
+        terminable(),
     ):
         try:
             with progress("accounts", len(accounts)) as told:
                 yield brokers, told
-        except KeyboardInterrupt:
-            _leave()
+        except KeyboardInterrupt as stopped:
+            _leave(signal.SIGTERM if isinstance(stopped, Terminated) else signal.SIGINT)
 
 
 def _gathered(
     names: Iterable[str],
     told: Callable[[object], None],
     calls: Callable[[Callable[[Outcome[Any]], None]], Mapping[str, Outcome[Any]]],
-) -> tuple[Mapping[str, Outcome[Any]], bool]:
-    """Make the calls; return what became of each, and whether Ctrl-C stopped them."""
+) -> tuple[Mapping[str, Outcome[Any]], KeyboardInterrupt | None]:
+    """Make the calls; return what became of each, and what stopped them."""
     outcomes: dict[str, Outcome[Any]] = {}
 
     def note(outcome: Outcome[Any]) -> None:
@@ -196,17 +208,17 @@ def _gathered(
         told(outcome)
 
     try:
-        return calls(note), False
-    except KeyboardInterrupt:
-        return {name: outcomes.get(name) or late(name, why="Interrupted") for name in names}, True
+        return calls(note), None
+    except KeyboardInterrupt as stopped:
+        return {name: outcomes.get(name) or late(name, why="Interrupted") for name in names}, stopped
 
 
-def _leave() -> NoReturn:
+def _leave(number: signal.Signals) -> NoReturn:
     """Exit at once: the interpreter would wait for the answers under way. The kernel gives back what they hold."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, AttributeError, ValueError):
             stream.flush()
-    os._exit(128 + signal.SIGINT)
+    os._exit(128 + number)
 
 
 def _chosen(there: Mapping[str, Account], names: str | None) -> list[Account]:
@@ -221,11 +233,15 @@ def _scale(words: tuple[str, ...], accounts: list[Account]) -> str | dict[str, s
     if len(common) > 1:
         raise click.UsageError("Give one --scale for all accounts, and others as NAME=FACTOR")
     scale = {each.name: common[0] if common else "1" for each in accounts}
-    names = {each.name: each.name for each in accounts}
+    names, named = {each.name: each.name for each in accounts}, set[str]()
     for word in words:
         name, equals, factor = word.partition("=")
         if equals:
-            scale[account(names, name)] = factor
+            found = account(names, name)
+            if found in named:
+                raise click.UsageError(f"Give one --scale for {found}")
+            named.add(found)
+            scale[found] = factor
     return scale
 
 
@@ -237,25 +253,55 @@ class _Verdict(NamedTuple):
     txids: Sequence[str] = ()
 
 
-def _verdict(outcome: Outcome[Any], *, ask: bool = True) -> _Verdict:
-    """Say what became of one account's order; Kraken is asked if that is not known, and if *ask*."""
+def _verdict(outcome: Outcome[Any]) -> _Verdict:
+    """Say what became of one account's order, as far as that is known without asking Kraken."""
     if outcome.error is None:
         result = outcome.get()
         order, txids = result["descr"]["order"], result.get("txid")
         return _Verdict("placed", f"{', '.join(txids)} {order}", txids) if txids else _Verdict("valid", order)
     if outcome.may_have_executed == "no":
         return _Verdict("not placed", _message(outcome.error))
-    if not ask:
-        return _Verdict("unknown", _message(outcome.error))
+    return _unknown(outcome.error, _message(outcome.error))
+
+
+def _ask_for_unknown(outcomes: Mapping[str, Outcome[Any]], verdicts: dict[str, _Verdict]) -> KeyboardInterrupt | None:
+    """Ask Kraken, side by side, for the orders of which nothing is known; return what stopped it, Ctrl-C say."""
+    unknown = {
+        name: outcome.error
+        for name, outcome in outcomes.items()
+        if verdicts[name].word == "unknown" and isinstance(outcome.error, KrakenError)
+    }
+    for name in unknown:
+        complain(f"{name}: no answer, asking Kraken whether the order stands")
+    pool = ThreadPoolExecutor(THREADS)
     try:
-        complain(f"{outcome.account}: no answer, asking Kraken whether the order stands")
-        found = outcome.error.reconcile() if isinstance(outcome.error, KrakenError) else None
-    except KrakenonceError as error:
-        return _Verdict("unknown", _message(error))
+        asked = {pool.submit(_asked, error): name for name, error in unknown.items()}
+        for answered in as_completed(asked):
+            verdicts[asked[answered]] = answered.result()
+    except KeyboardInterrupt as stopped:
+        return stopped
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return None
+
+
+def _asked(error: KrakenError) -> _Verdict:
+    """Say what Kraken answers when it is asked for the order."""
+    try:
+        found = error.reconcile()
+    except KrakenonceError as failed:
+        return _unknown(error, _message(failed))
     if found is None or found.stands is None:
-        return _Verdict("unknown", _message(outcome.error))
+        return _unknown(error, _message(error))
     txids = list(found.orders)
     return _Verdict("placed", ", ".join(txids), txids) if found.stands else _Verdict("not placed", _NOT_REACHED)
+
+
+def _unknown(error: BaseException, why: str) -> _Verdict:
+    """With the ids to look for, whatever the reason is."""
+    order = getattr(error, "order", None)
+    missing = [each for each in (order.cl_ord_ids if order else ()) if each not in why]
+    return _Verdict("unknown", f"{why} (cl_ord_id {', '.join(missing)})" if missing else why)
 
 
 def _message(error: BaseException) -> str:

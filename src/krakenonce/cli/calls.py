@@ -10,14 +10,15 @@ import click
 
 from krakenonce.cli.accounts import show_balances
 from krakenonce.cli.options import account_option, json_option, kraken_options, params_of
-from krakenonce.cli.output import complain, to_json, write
-from krakenonce.cli.waiting import patience
+from krakenonce.cli.output import complain, not_lost, to_json, write
+from krakenonce.cli.waiting import patience, terminable
 from krakenonce.credentials import MASTER, account, load_accounts
 from krakenonce.errors import KrakenError
 from krakenonce.kraken.methods import PUBLIC
 from krakenonce.manager import NonceManager
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from krakenonce.credentials import Account
@@ -51,7 +52,7 @@ def balance(
     if every and accounts:
         show_balances(accounts.values(), state, base_url, as_json)
         return
-    chosen = account(accounts, account_name or MASTER)
+    chosen = _named(accounts, account_name)
     show_balances(
         [chosen], state, base_url, as_json, found={chosen.name: _call(chosen, "Balance", {}, state, base_url)}
     )
@@ -85,8 +86,10 @@ def call(
         with Kraken(base_url=base_url) as kraken:
             write(to_json(kraken.public(method, **params)))
         return
-    chosen = account(load_accounts(os.environ, credentials), account_name or MASTER)
-    write(to_json(_call(chosen, method, params, state, base_url)))
+    chosen = _named(load_accounts(os.environ, credentials), account_name)
+    result = to_json(_call(chosen, method, params, state, base_url))
+    with not_lost(lambda: result):
+        write(result)
 
 
 @click.command()
@@ -105,7 +108,7 @@ def adopt(account_name: str | None, yes: bool, state: str | None, base_url: str,
     from krakenonce.kraken.adopt import adopt as take_over
     from krakenonce.kraken.client import Kraken
 
-    chosen = account(load_accounts(os.environ, credentials), account_name or MASTER)
+    chosen = _named(load_accounts(os.environ, credentials), account_name)
     if not yes:
         click.confirm(
             f"Every other tool that uses the key of {chosen.name} will be locked out for good. Go on?",
@@ -129,6 +132,11 @@ def adopt(account_name: str | None, yes: bool, state: str | None, base_url: str,
     complain(f"warning: every other tool that uses the key of {chosen.name} is locked out from now on: stop it")
 
 
+def _named(accounts: Mapping[str, Account], name: str | None) -> Account:
+    """The account that --account names: an empty name, of a variable that is not set, is not MASTER's."""
+    return account(accounts, MASTER if name is None else name)
+
+
 def _call(who: Account, method: str, params: dict[str, str], state: str | None, base_url: str) -> Any:
     """Make one private call and return Kraken's result."""
     from krakenonce.kraken.client import Kraken
@@ -137,6 +145,7 @@ def _call(who: Account, method: str, params: dict[str, str], state: str | None, 
         NonceManager(state) as manager,
         Kraken(who.key, who.secret, manager=manager, tier=who.tier, base_url=base_url) as kraken,
         patience(who, manager),
+        terminable(),
     ):
         try:
             return kraken.private(method, **params)

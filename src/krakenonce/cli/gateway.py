@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from krakenonce.cli.options import json_option, kraken_options, state_option
-from krakenonce.cli.output import complain, to_json, write, write_table
+from krakenonce.cli.options import finite, json_option, kraken_options, state_option
+from krakenonce.cli.output import complain, not_lost, to_json, write, write_table
 from krakenonce.credentials import account, load_accounts
 from krakenonce.errors import ConfigError
 
@@ -21,16 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["gateway"]
 
 
-def _seconds(_context: click.Context, _option: click.Parameter, value: float) -> float:
-    if not math.isfinite(value):
-        raise click.BadParameter(f"{value} is no number of seconds.")
-    return value
-
-
 name_option = click.option("--name", required=True, metavar="NAME", help="What the local key is called.")
 
 
-@click.group()
+@click.group(no_args_is_help=False)
 def gateway() -> None:
     """Let bots in any language share Kraken keys, each with a key pair of its own.
 
@@ -57,7 +50,7 @@ def gateway() -> None:
     type=click.FloatRange(min=0, min_open=True),
     default=30.0,
     show_default=True,
-    callback=_seconds,
+    callback=finite,
     metavar="SECONDS",
     help="How long a call may wait for its turn.",
 )
@@ -182,11 +175,12 @@ def _local_keys(state: str | None) -> LocalKeys:
 
 
 def _show_pair(made: LocalKey, as_json: bool) -> None:
-    if as_json:
-        write(to_json({**_as_dict(made), "api_key": made.key, "api_secret": made.secret}))
-        return
-    write(f"API key:    {made.key}")
-    write(f"API secret: {made.secret}")
+    with not_lost(lambda: f"the key pair of {made.name}, which is good now: gateway rotate-key makes another"):
+        if as_json:
+            write(to_json({**_as_dict(made), "api_key": made.key, "api_secret": made.secret}))
+            return
+        write(f"API key:    {made.key}")
+        write(f"API secret: {made.secret}")
     complain(f"these are for {made.name} and {made.account}; the secret is not shown again")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["account_option", "json_option", "kraken_options", "params_of", "scope_option", "state_option"]
+__all__ = ["account_option", "finite", "json_option", "kraken_options", "params_of", "scope_option", "state_option"]
 
 state_option = click.option(
     "--state",
@@ -28,6 +29,13 @@ account_option = click.option(
     metavar="NAME",
     help="MASTER, USER:alice or just alice. Default: MASTER.",
 )
+
+
+def finite(_context: click.Context, _option: click.Parameter, value: float | None) -> float | None:
+    """Refuse ``nan`` and ``inf``, which click takes for numbers."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no number of seconds.")
+    return value
 
 
 def kraken_options(command: Callable[..., Any]) -> Callable[..., Any]:

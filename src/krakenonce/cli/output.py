@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from krakenonce.errors import KrakenonceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-__all__ = ["complain", "to_json", "write", "write_table"]
+__all__ = ["complain", "not_lost", "to_json", "write", "write_table"]
 
 _PLAIN = 64  # digits behind the point up to which a decimal is written without an exponent
 
@@ -31,12 +31,24 @@ def write(line: str = "") -> None:
         BrokenPipeError: Whoever read it has gone.
         KrakenonceError: It cannot be written, to a full disk for example.
     """
+    if sys.stdout is None:
+        raise KrakenonceError("cannot write the output: there is no standard output")
     try:
         print(line, flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:
         raise KrakenonceError(f"cannot write the output: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def not_lost(text: Callable[[], str]) -> Iterator[None]:
+    """Complain with *text* if the block cannot write what has been done and cannot be had again."""
+    try:
+        yield
+    except (BrokenPipeError, KrakenonceError):
+        complain(f"the output cannot be written; it is {text()}")
+        raise
 
 
 def to_json(value: object, margin: str = "\n") -> str:

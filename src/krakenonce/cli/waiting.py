@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -17,9 +18,27 @@ if TYPE_CHECKING:
     from krakenonce.credentials import Account
     from krakenonce.manager import NonceManager
 
-__all__ = ["patience", "progress"]
+__all__ = ["Terminated", "patience", "progress", "terminable"]
 
 _SILENCE = 2.0  # seconds
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, for what is under way must be told: `timeout` sends it."""
+
+    def end(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -112,14 +112,20 @@ class FileStore:
 
     def scopes(self) -> list[str]:
         """The scopes whose files are in the directory, sorted."""
-        head, tail = "kraken_", "_nonce.txt"
+        head, tails = "kraken_", ("_nonce.txt", "_nonce.mark")  # the text may have been deleted
         try:
             names = os.listdir(self.directory)
         except FileNotFoundError:
             return []
         except OSError as error:
             raise store_error("read the state directory", self.directory, error) from error
-        return sorted(name[len(head) : -len(tail)] for name in names if name.startswith(head) and name.endswith(tail))
+        found = {
+            name[len(head) : -len(tail)]
+            for name in names
+            for tail in tails
+            if name.startswith(head) and name.endswith(tail)
+        }
+        return sorted(found)
 
     def stats(self, scope: str) -> ScopeStats:
         """Last number and mark from the disk, counts from this process."""
