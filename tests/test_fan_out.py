@@ -396,9 +396,7 @@ def test_two_accounts_of_one_name_are_refused(kind: Any) -> None:
 @pytest.mark.parametrize("kind", [BrokerManager, AsyncBrokerManager], ids=["threads", "tasks"])
 def test_one_key_under_two_names_is_refused(kind: Any) -> None:
     """Each order would be placed twice on one account; the message does not tell the key."""
-    with pytest.raises(
-        ConfigError, match="^USER:alice and USER:bob have one API key, and would have each order twice$"
-    ):
+    with pytest.raises(ConfigError, match="USER:alice and USER:bob have one API key, and would have each order twice"):
         kind([Account(name, "a key", "c2VjcmV0") for name in ("USER:alice", "USER:bob")])
 
 

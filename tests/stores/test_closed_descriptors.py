@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from krakenonce.manager import NonceManager
-from krakenonce.stores import FileStore
+from krakenonce.stores import FileStore, descriptors
 from krakenonce.stores.descriptors import Held
 
 from .helpers import finish, rising, start_python
@@ -173,6 +173,28 @@ def test_stores_may_be_made_while_all_are_told_what_was_closed(state: Path) -> N
     finally:
         sys.settrace(before)
     assert len(made) > 1
+
+
+def test_whoever_gets_a_number_that_is_just_given_back_has_it_rightly(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread may open a file in the instant in which ours is closed: that is nothing to be told of."""
+    first, second, told, closing = Held(), Held(), list[int](), os.close
+    fd = first.keep(os.open(state.parent, os.O_RDONLY))
+
+    def close(number: int) -> None:
+        closing(number)
+        second.keep(os.open(state.parent, os.O_RDONLY))
+
+    monkeypatch.setattr(descriptors, "_told", [lambda: told.append(fd)])
+    monkeypatch.setattr(os, "close", close)
+    first.close()
+    monkeypatch.undo()
+    assert second.is_ours(fd)
+    assert not told
+    first.keep(os.open(state.parent, os.O_RDONLY))  # and may go on itself
+    assert first.are_ours()
+    assert second.are_ours()
 
 
 def test_what_nobody_has_any_more_is_closed(tmp_path: Path) -> None:

@@ -14,13 +14,22 @@ if TYPE_CHECKING:
 __all__ = ["Held", "when_lost"]
 
 
+class _Owner:
+    """Who has opened some numbers."""
+
+    __slots__ = ("is_done",)
+
+    def __init__(self) -> None:
+        self.is_done = False  # it closes them, so that others may have them
+
+
 class Held:
     """The descriptors of one object, by their number and what they led to when they were opened; closed with it."""
 
     __slots__ = ("_known", "_owner")
 
     def __init__(self) -> None:
-        self._owner = object()
+        self._owner = _Owner()
         self._known: dict[int, tuple[int, int]] = {}
 
     def __del__(self) -> None:
@@ -36,7 +45,7 @@ class Held:
         seen = os.fstat(fd)
         self._known[fd] = seen.st_dev, seen.st_ino
         before, _owners[fd] = _owners.get(fd), self._owner
-        if before is not None:  # somebody of ours thought it open, and it was closed under them
+        if before and not before.is_done:  # somebody of ours thought it open, and it was closed under them
             for tell in _told:
                 tell()
         return fd
@@ -64,13 +73,14 @@ class Held:
 
     def close(self) -> None:
         """Close those that are ours. Never unlocks: after a fork the lock may be the parent's."""
+        self._owner.is_done = True
         while self._known:  # forgotten last, for an interrupt may come in between
             fd = next(iter(self._known))
             if self.is_ours(fd):
                 os.close(fd)
-            if _owners.get(fd) is self._owner:
-                del _owners[fd]
+            # Not forgotten in _owners: another thread may have opened a file under this number already.
             self._known.pop(fd, None)
+        self._owner = _Owner()
 
 
 def when_lost(tell: Callable[[], None]) -> None:
@@ -78,5 +88,5 @@ def when_lost(tell: Callable[[], None]) -> None:
     _told.append(tell)
 
 
-_owners: dict[int, object] = {}  # who has opened each number last; this must keep nobody alive
+_owners: dict[int, _Owner] = {}  # who has opened each number last; this must keep nobody alive
 _told: list[Callable[[], None]] = []
