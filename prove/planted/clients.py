@@ -142,17 +142,16 @@ CLIENTS = (
         "the client gives the turn back before the answer is in",
         10,
         "src/krakenonce/kraken/client.py",
-        was="            return self._transport.send(self._session.sign(step), timeout if left",
-        becomes="            request = self._session.sign(step)\n"
-        "        return self._transport.send(request, timeout if left",
+        was="            request = self._session.sign(step)\n            return self",
+        becomes="            request = self._session.sign(step)\n        return self",
         test="tests/kraken/test_client.py::test_threads_of_one_key_never_cross",
     ),
     Planted(
         "the async client gives the turn back before the answer is in",
         10,
         "src/krakenonce/kraken/aio.py",
-        was="            request = self._session.sign(step)\n            return await",
-        becomes="            request = self._session.sign(step)\n        return await",
+        was="            request = self._session.sign(step)\n            return self",
+        becomes="            request = self._session.sign(step)\n        return self",
         test="tests/kraken/test_async_client.py::test_two_hundred_tasks_of_one_key_never_cross",
     ),
     Planted(

@@ -59,6 +59,14 @@ LIMITS = (
         test="tests/kraken/test_limiter.py::test_who_books_waits_while_another_limiter_is_inside",
     ),
     Planted(
+        "who stands in line when a lockout comes is sent",
+        12,
+        "src/krakenonce/kraken/session.py",
+        was="        self.calls.check_open()\n",
+        becomes="",
+        test="tests/kraken/test_rules_of_calls.py::test_who_stands_in_line_when_the_lockout_comes_is_not_sent",
+    ),
+    Planted(
         "a call that waits is not booked",
         12,
         "src/krakenonce/kraken/limiter.py",

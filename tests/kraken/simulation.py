@@ -82,7 +82,8 @@ class World:
             return None
         request = step.request() if isinstance(step, PublicExchange) else self._signed(step)
         self.clock.pass_time(0.01)
-        return self._send(step.method, request)
+        reply = self._send(step.method, request)
+        return reply if isinstance(step, PublicExchange) else self.calls.heed(reply)
 
     def _signed(self, step: Exchange) -> Request:
         self._last = max(self._last + 1, self.clock.now_ns() - self.ahead)

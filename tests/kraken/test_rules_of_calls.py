@@ -28,6 +28,7 @@ from krakenonce.kraken.sent import LIFETIME, WITHOUT_DEADLINE, SentOrder
 from krakenonce.kraken.transport import Transport
 from krakenonce.manager import NonceManager
 
+from ..lanes.helpers import in_thread, join, until_waiting
 from .helpers import CUT, OK, SILENCE, ScriptedServer, Twin, held
 from .simulation import World
 from .test_calling import LIMIT, say
@@ -571,6 +572,31 @@ def test_clients_of_one_manager_share_a_lockout(
         for twin in (first, second):
             with pytest.raises(LockedOut):
                 twin("balances")
+    assert fake.arrivals == []
+
+
+def test_who_stands_in_line_when_the_lockout_comes_is_not_sent(
+    kind: str, account: FakeAccount, fake: FakeKraken, server: FakeKrakenServer
+) -> None:
+    """The first is told of it in its turn; those behind had looked before they lined up."""
+    manager = NonceManager("memory:")
+    told: list[str] = []
+    fake.faults.add("Balance", "error", error="EGeneral:Temporary lockout")
+
+    def ask() -> None:
+        with Twin(kind, account.key, account.secret, manager=manager, tier="none", base_url=server.url) as twin:
+            try:
+                told.append(str(twin("balances")))
+            except LockedOut as error:
+                told.append("not sent" if str(error).startswith("Not sent") else "Kraken said so")
+
+    lane = manager.lane(account.key)
+    with held(lane) as let_go:
+        threads = [in_thread(ask) for _ in range(4)]
+        until_waiting(lane, 4)
+        let_go()
+        join(threads)
+    assert sorted(told) == ["Kraken said so", *["not sent"] * 3]
     assert fake.arrivals == []
 
 

@@ -216,10 +216,10 @@ class AsyncKraken:
         if "nonce" in step.params:  # the caller has the turn
             left = seconds_left(until)
             request = step.request(self._session.key, None, time.time())
-            return await self._transport.send(request, timeout if left is None else min(timeout, left))
+            return self.calls.heed(await self._transport.send(request, timeout if left is None else min(timeout, left)))
         async with contextlib.AsyncExitStack() as turn:
             for lane in self._session.turn(until):
                 await turn.enter_async_context(lane)
             left = seconds_left(until)
             request = self._session.sign(step)
-            return await self._transport.send(request, timeout if left is None else min(timeout, left))
+            return self.calls.heed(await self._transport.send(request, timeout if left is None else min(timeout, left)))

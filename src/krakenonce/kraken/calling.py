@@ -158,8 +158,6 @@ class Calls:
         reply: dict[str, Any] = yield exchange
         try:
             self._remember(exchange, result_of(reply))
-        except LockedOut:
-            self._limiter.lock_out(self._key, LOCKOUT)
         except Throttled:
             pass
         except RateLimited:
@@ -180,6 +178,21 @@ class Calls:
             error = OutcomeUnknown(f"Kraken could not be asked what became of the order, which may stand: {failed}")
             error.order = order
             raise error from failed
+
+    def check_open(self) -> None:
+        """Raise LockedOut if the key is locked out. To be asked in the turn: one before may have been told so."""
+        _refuse_if_locked_out(self._limiter.book(self._key, None, "", {}, 0.0).locked_out)
+
+    def heed(self, reply: dict[str, Any]) -> dict[str, Any]:
+        """Close the key for every process if Kraken has locked it out; return *reply*. To be called in the turn."""
+        if reply.get("error"):
+            try:
+                result_of(reply)
+            except LockedOut:
+                self._limiter.lock_out(self._key, LOCKOUT)
+            except KrakenError:
+                pass  # its meaning is found by whoever has made the call
+        return reply
 
     def _room(self, exchange: Exchange, tries: _Tries) -> Steps[None]:
         """Wait until the limits have room, before a number is taken."""
@@ -212,8 +225,7 @@ class Calls:
         elif isinstance(error, InvalidNonce):
             return (yield from self._after_invalid_nonce(error, exchange, kind, tries))
         elif isinstance(error, LockedOut):
-            self._limiter.lock_out(self._key, LOCKOUT)
-            error.retry_after = LOCKOUT
+            error.retry_after = error.retry_after or LOCKOUT
             raise error
         elif isinstance(error, RateLimited):
             yield from self._after_refusal(error, exchange, tries)

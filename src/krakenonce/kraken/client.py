@@ -256,9 +256,10 @@ class Kraken:
         if "nonce" in step.params:  # the caller has the turn
             left = seconds_left(until)
             request = step.request(self._session.key, None, time.time())
-            return self._transport.send(request, timeout if left is None else min(timeout, left))
+            return self.calls.heed(self._transport.send(request, timeout if left is None else min(timeout, left)))
         with contextlib.ExitStack() as turn:
             for lane in self._session.turn(until):
                 turn.enter_context(lane)
             left = seconds_left(until)
-            return self._transport.send(self._session.sign(step), timeout if left is None else min(timeout, left))
+            request = self._session.sign(step)
+            return self.calls.heed(self._transport.send(request, timeout if left is None else min(timeout, left)))

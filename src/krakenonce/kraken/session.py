@@ -108,7 +108,13 @@ class Session:
             yield self.manager.lane(self.key.key, seconds_left(until))
 
     def sign(self, exchange: Exchange) -> Request:
-        """Return the request with the next number. To be called within the turn."""
+        """Return the request with the next number. To be called within the turn.
+
+        Raises:
+            LockedOut: The key was locked out meanwhile; no number was taken.
+            NonceError: No number to be had.
+        """
+        self.calls.check_open()
         if self._scope is None:
             self._scope = self.manager.scope_of(self.key.key)
         return exchange.request(self.key, self.manager.next(self._scope), time.time())
