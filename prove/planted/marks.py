@@ -180,8 +180,8 @@ MARKS = (
         "the mark is not looked at after the first number",
         3,
         _STEP,
-        was="if last < state.last or nonce > self._own.mark:",
-        becomes="if last < state.last or self._own.mark < 0:",
+        was="nonce > self._own.mark or nonce - last > WINDOW:",
+        becomes="self._own.mark < 0:",
         test=f"{_RESTART}::test_each_number_is_below_a_mark_that_was_synced_before",
     ),
     Planted(

@@ -129,6 +129,25 @@ def test_a_wait_for_the_lock_is_no_step_of_the_clock(state: Path, clock: ManualC
     assert [each.stats("global")[6:8] for each in (store, other)] == [(0, 0)] * 2
 
 
+def test_a_step_while_the_lock_is_waited_for_has_not_lasted_since(state: Path, clock: ManualClock) -> None:
+    """It looks like a long wait, but it is a minute old a minute later, and not when the wait would have begun."""
+    store = FileStore(state, clock=clock)
+    store.advance("global", clock.now_ns())
+    clock.pass_time(900)
+    asked, right = clock.now_ns(), 1
+    clock.pass_time(1)
+    clock.step(600)
+    numbers = [store.advance("global", asked)]
+    for _ in range(5):
+        clock.pass_time(11)
+        right = clock.now_ns() - 600 * SECOND
+        numbers.append(store.advance("global", clock.now_ns()))
+    assert rising(numbers)
+    assert numbers[-1] == right
+    clock.pass_time(11)
+    assert store.advance("global", clock.now_ns()) == clock.now_ns()
+
+
 def test_a_step_back_to_1970_leaves_the_guard_against_jumps(state: Path, clock: ManualClock) -> None:
     """What is absurd is not what time is projected from."""
     store = FileStore(state, clock=clock)

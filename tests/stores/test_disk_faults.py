@@ -239,6 +239,24 @@ def test_a_floor_that_failed_carries_no_number_away(state: Path, clock: ManualCl
     assert numbers[-1] <= clock.now_ns() + 1
 
 
+def test_a_floor_that_failed_leaves_the_guard_against_jumps(state: Path, clock: ManualClock, disk: FailingSync) -> None:
+    """The mark is far above the numbers, but no number jumps there with the clock."""
+    store = FileStore(state, clock=clock)
+    first = store.advance("global", clock.now_ns())
+    disk.passing, disk.failing = 1, 1
+    with pytest.raises(NonceStoreError):
+        store.raise_floor("global", first + 10**15)
+    for _ in range(2):
+        clock.pass_time(11)
+        store.advance("global", clock.now_ns())
+    right = clock.now_ns()
+    clock.step(7 * 86400)
+    assert store.advance("global", clock.now_ns()) == right + 1
+    clock.step(-7 * 86400)
+    assert store.advance("global", clock.now_ns()) == right + 2
+    assert store.stats("global").clock_forward == 1
+
+
 def test_a_directory_whose_sync_fails_moves_no_mark_up(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from os import fstat
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
-from ..rule import SECOND, mark_for, next_nonce
+from ..rule import SECOND, WINDOW, mark_for, next_nonce
 from .descriptors import Held
 from .filesystem import open_regular, store_error, write_whole
 from .mark import FIRST, MarkRecord
@@ -92,7 +92,8 @@ class ScopeFiles:
             text = os.pread(text_fd, READ, 0)
             last = int(text) if len(text) == _DIGITS and text.isdigit() else _NO_NUMBER
             nonce = now_ns if now_ns > last else last + 1
-            if last < state.last or nonce > self._own.mark:
+            # A jump of more than a window is looked at even below the mark, which a floor that failed leaves far ahead.
+            if last < state.last or nonce > self._own.mark or nonce - last > WINDOW:
                 nonce = self._advance_slowly(text, now_ns)
             elif last != state.last and not self._place.is_held():  # others go on with it, maybe by another mark
                 raise _NotInPlace

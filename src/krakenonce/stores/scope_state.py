@@ -74,15 +74,16 @@ class ScopeState:
             now_ns: The wall clock, read before the lock was waited for.
             theirs: The last readings in this boot by any process, if they are known.
         """
-        boot_ns, waited = clock.boot_ns(), clock.now_ns() - now_ns
-        if 0 < waited < _LONGEST_WAIT:
-            boot_ns = max(boot_ns - waited, 0)
+        seen_ns, waited = clock.boot_ns(), clock.now_ns() - now_ns
+        boot_ns = max(seen_ns - waited, 0) if 0 < waited < _LONGEST_WAIT else seen_ns
         last = self.anchor
         if theirs and in_range(theirs.wall_ns) and not (in_range(last.wall_ns) and last.boot_ns >= theirs.boot_ns):
             last = theirs
         verdict = judge_clock(last, now_ns, boot_ns)
         is_news = verdict.event in ("back", "accepted") or verdict.event != self.clock_event
         self.clock_event, self.anchor, self.now = verdict.event, verdict.anchor, now_ns
+        if verdict.anchor.step_since == boot_ns:  # a step that is new may be what seemed to be the wait
+            self.anchor = verdict.anchor._replace(step_since=seen_ns)
         if not is_news or verdict.event == "steady":
             return verdict.now_ns, ""
         self.clock_back += verdict.event == "back"
