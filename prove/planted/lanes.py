@@ -127,6 +127,23 @@ LANES = (
         test="tests/guard/test_clients.py::test_a_call_that_fails_gives_the_lane_back",
     ),
     Planted(
+        "a signal handler goes on in the middle of the lane's code that it has interrupted",
+        10,
+        "src/krakenonce/lanes/queue.py",
+        was="    if mutex._is_owned():\n",
+        becomes="    if not mutex:\n",
+        test="tests/lanes/test_signal_handlers.py::test_a_handler_at_any_line_is_let_in_or_refused[lane]",
+    ),
+    Planted(
+        "a signal handler waits behind the thread that it has interrupted",
+        10,
+        "src/krakenonce/lanes/queue.py",
+        was="if any(waiter.owner == asking for waiter in self._waiting):",
+        becomes="if any(waiter.owner is None for waiter in self._waiting):",
+        test="tests/lanes/test_signal_handlers.py::test_a_handler_of_one_in_line_does_not_line_up_behind_it",
+        hangs=8,
+    ),
+    Planted(
         "an interrupt right after the turn has come leaves it taken",
         10,
         _QUEUE,

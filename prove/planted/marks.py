@@ -180,7 +180,7 @@ MARKS = (
         "the mark is not looked at after the first number",
         3,
         _STEP,
-        was="nonce > self._own.mark or nonce - last > WINDOW:",
+        was="nonce > self._own.mark or now_ns - state.anchor.wall_ns > WINDOW:",
         becomes="self._own.mark < 0:",
         test=f"{_RESTART}::test_each_number_is_below_a_mark_that_was_synced_before",
     ),

@@ -87,7 +87,7 @@ RULE = (
         "below a mark that is far ahead no jump is looked at",
         5,
         "src/krakenonce/stores/scope_files.py",
-        was=" or nonce - last > WINDOW:",
+        was=" or now_ns - state.anchor.wall_ns > WINDOW:",
         becomes=":",
         test="tests/stores/test_disk_faults.py::test_a_floor_that_failed_leaves_the_guard_against_jumps",
     ),

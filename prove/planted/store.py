@@ -120,7 +120,7 @@ STORE = (
         _STEP,
         was="self._held.are_ours() and self._place.is_surely_held()",
         becomes="self._held.are_ours() and self._place.is_held()",
-        test="tests/stores/test_place.py::test_a_directory_above_that_is_moved_is_noticed_when_the_mark_moves",
+        test="tests/stores/test_place.py::test_a_directory_above_that_is_moved_is_noticed",
     ),
     Planted(
         "a link on the way is followed each time",

@@ -61,7 +61,8 @@ class ApiCallLock:
     def __init__(self, manager: NonceManager) -> None:
         self._manager = manager
         self.enabled = True
-        self._held: dict[object, list[Lane | None]] = {}  # per thread or task, what each acquire has taken
+        # Per thread or task, what each acquire has taken. In tuples, so that a signal handler leaves what it found.
+        self._held: dict[object, tuple[Lane | None, ...]] = {}
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock; False if it was not free in time.
@@ -85,7 +86,7 @@ class ApiCallLock:
                 lane.acquire()
             except LaneTimeout:
                 return False
-        self._held.setdefault(owner, []).append(lane)
+        self._held[owner] = (*self._held.get(owner, ()), lane)
         return True
 
     def release(self) -> None:
@@ -94,8 +95,10 @@ class ApiCallLock:
         taken = self._held.get(owner)
         if not taken:
             raise LaneError("the API lock is not held by this thread or task")
-        lane = taken.pop()
-        if not taken:
+        *others, lane = taken
+        if others:
+            self._held[owner] = tuple(others)
+        else:
             del self._held[owner]
         if lane is not None:
             lane.release()

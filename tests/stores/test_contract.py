@@ -160,6 +160,9 @@ class TellingLock:
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
+    def _is_owned(self) -> bool:
+        return False
+
 
 def test_a_thread_waits_while_another_is_inside_the_memory_store(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped in the middle of the step, a thread keeps the others out, and they get larger numbers."""

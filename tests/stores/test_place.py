@@ -66,14 +66,16 @@ def test_a_directory_that_has_taken_the_place_of_another_is_noticed(tmp_path: Pa
         os.close(fd)
 
 
-def test_a_directory_above_that_is_moved_is_noticed_when_the_mark_moves(
-    state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("ahead", [0, 3600], ids=["at the clock", "ahead of it"])
+def test_a_directory_above_that_is_moved_is_noticed(
+    state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, ahead: int
 ) -> None:
-    """The state directory itself does not show it; within ten seconds the process is back with the others."""
+    """The directory itself does not show it; within ten seconds the process is with the others, mark or no mark."""
     later = time.time_ns() + 10 * SECOND  # what the directory tells is believed
     monkeypatch.setattr(place, "time", SimpleNamespace(time_ns=lambda: later))
     home = state / "a" / "b"
     store = FileStore(home, clock=clock)
+    store.raise_floor("global", clock.now_ns() + ahead * SECOND)
     store.advance("global", clock.now_ns())
     (state / "a").rename(state / "old")
     clock.pass_time(11)

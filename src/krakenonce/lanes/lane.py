@@ -12,7 +12,7 @@ from ..errors import LaneError
 from .file import KEPT_OPEN, FileGate
 from .gate import OwnGate
 from .naming import GLOBAL, fingerprint
-from .queue import LaneQueue
+from .queue import LaneQueue, refuse_interrupter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,6 +102,7 @@ class Lanes:
             )
         label = name if name == GLOBAL else fingerprint(name)
         address = (self._place, label)
+        refuse_interrupter(_registry)
         with _registry:
             queue = _queues.get(address)
             if queue is None:
@@ -116,11 +117,11 @@ class Lanes:
 
 def _after_fork_in_child() -> None:
     global _registry
-    _registry = threading.Lock()
+    _registry = threading.RLock()
 
 
 _counter = itertools.count()
-_registry = threading.Lock()
+_registry = threading.RLock()
 _queues: weakref.WeakValueDictionary[tuple[str, str], LaneQueue] = weakref.WeakValueDictionary()
 _recent: dict[tuple[str, str], LaneQueue] = {}  # keeps the queues used last, and with them their open files
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .gate import Gate
 
-__all__ = ["LaneQueue", "current_owner"]
+__all__ = ["LaneQueue", "current_owner", "refuse_interrupter"]
 
 
 def current_owner() -> object:
@@ -36,6 +36,15 @@ def _running_loop() -> Any:
     events = sys.modules.get("asyncio.events")
     ask = getattr(events, "_get_running_loop", None)  # None while another thread is still importing asyncio
     return ask() if ask else None
+
+
+def refuse_interrupter(mutex: Any) -> None:
+    """Raise LaneError for a signal handler whose thread has this RLock: it came in the middle, and must not go on."""
+    if mutex._is_owned():
+        raise LaneError(
+            "a lane was asked for by a signal handler that interrupted one in the same thread; "
+            "let the handler set a flag instead"
+        )
 
 
 def _seconds(timeout: float | None) -> float | None:
@@ -87,8 +96,10 @@ class LaneQueue:
 
         Raises:
             LaneTimeout: The turn did not come in time.
-            LaneError: Waiting here would block the event loop for a task that is before us.
+            LaneError: Waiting here would block the event loop for a task that is before us, or this thread, in a signal
+                handler, for itself.
         """
+        refuse_interrupter(self._mutex)
         bell = threading.Lock()
         bell.acquire()
         waiter = _Waiter(current_owner(), bell.release, fetches=timeout is None)
@@ -111,6 +122,7 @@ class LaneQueue:
             LaneTimeout: The turn did not come in time.
             LaneError: This thread entered the lane before it started the event loop.
         """
+        refuse_interrupter(self._mutex)
         import asyncio
 
         loop = asyncio.get_running_loop()
@@ -135,6 +147,7 @@ class LaneQueue:
         Raises:
             LaneError: The caller does not hold it.
         """
+        refuse_interrupter(self._mutex)
         owner = current_owner()
         with self._mutex:
             if self._owner == owner and owner is not None:
@@ -150,7 +163,7 @@ class LaneQueue:
         with self._mutex:
             if self._enter(waiter):
                 return True
-            self._refuse_deadlock(blocks_loop=blocks_loop)
+            self._refuse_deadlock(waiter.owner, blocks_loop=blocks_loop)
             self._waiting.append(waiter)
             self._send_for_gate()
             return False
@@ -175,16 +188,16 @@ class LaneQueue:
         """See to it that somebody fetches the gate, if it is needed and nobody does."""
         while self._owner is None and not self._fetching and self._waiting:
             first = self._waiting[0]
-            self._fetching = True
             if first.fetches:
-                first.must_fetch = True
+                self._fetching = first.must_fetch = True
                 first.wake()
             else:
                 self._start_helper()
 
     def _start_helper(self) -> None:
-        self._helper = threading.Thread(target=self._fetch_for_others, name=f"lane {self.name}", daemon=True)
         try:
+            self._fetching = True
+            self._helper = threading.Thread(target=self._fetch_for_others, name=f"lane {self.name}", daemon=True)
             self._helper.start()
         except RuntimeError as error:  # no more threads, or the interpreter is shutting down
             self._fail_first(LaneError(f"nothing can wait for lane {self.name}: {error}"))
@@ -269,7 +282,9 @@ class LaneQueue:
                     self._fetching = False
             self._settle()
 
-    def _refuse_deadlock(self, *, blocks_loop: bool) -> None:
+    def _refuse_deadlock(self, asking: object, *, blocks_loop: bool) -> None:
+        if any(waiter.owner == asking for waiter in self._waiting):
+            raise LaneError(f"a signal handler interrupted the wait for lane {self.name}, and would wait behind it")
         loop = _running_loop()
         if loop is None:
             return
@@ -283,7 +298,7 @@ class LaneQueue:
             )
 
     def _reset(self) -> None:
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
         self._owner, self._depth = None, 0
         self._waiting = deque()
         self._fetching = False

@@ -7,6 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from ..errors import NonceStoreError
 from ..rule import check_floor, check_scope, next_nonce
 from .protocol import ScopeStats
 
@@ -37,6 +38,7 @@ class MemoryStore:
     def advance(self, scope: str, now_ns: int) -> int:
         """Issue the next number of *scope*; errors as for every store."""
         check_scope(scope)
+        _refuse_interrupter()
         with _lock:
             nonce = self._last[scope] = next_nonce(self._last.get(scope), now_ns)
             self._issued[scope] = self._issued.get(scope, 0) + 1
@@ -50,6 +52,7 @@ class MemoryStore:
     def raise_floor(self, scope: str, floor: int) -> None:
         """Make the next number of *scope* larger than *floor*."""
         check_scope(scope)
+        _refuse_interrupter()
         with _lock:
             self._last[scope] = max(self._last.get(scope, 0), check_floor(floor))
 
@@ -65,11 +68,16 @@ class MemoryStore:
         """Nothing to give back."""
 
 
+def _refuse_interrupter() -> None:
+    if _lock._is_owned():  # type: ignore[attr-defined] # as threading.Condition asks
+        raise NonceStoreError("a nonce store was asked by a signal handler that interrupted one in the same thread")
+
+
 def _after_fork_in_child() -> None:
     """A thread that was inside when its process forked is not here to leave."""
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
-_lock = threading.Lock()  # one for all stores of this kind
+_lock = threading.RLock()  # one for all stores of this kind
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -92,8 +92,8 @@ class ScopeFiles:
             text = os.pread(text_fd, READ, 0)
             last = int(text) if len(text) == _DIGITS and text.isdigit() else _NO_NUMBER
             nonce = now_ns if now_ns > last else last + 1
-            # A jump of more than a window is looked at even below the mark, which a floor that failed leaves far ahead.
-            if last < state.last or nonce > self._own.mark or nonce - last > WINDOW:
+            # The clock and the place are looked at each window, also where a mark that is far ahead need not move.
+            if last < state.last or nonce > self._own.mark or now_ns - state.anchor.wall_ns > WINDOW:
                 nonce = self._advance_slowly(text, now_ns)
             elif last != state.last and not self._place.is_held():  # others go on with it, maybe by another mark
                 raise _NotInPlace
