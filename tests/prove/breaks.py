@@ -75,7 +75,7 @@ BREAKS = [
         "the mark is not extended",
         ScopeFiles,
         "advance",
-        " or nonce > self._own.mark",
+        " or nonce > self._own.mark or now_ns - state.anchor.wall_ns > WINDOW",
         "",
         "the first number in a new directory",
     ),
