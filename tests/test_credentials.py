@@ -86,6 +86,13 @@ def test_environment_names_the_file(tmp_path: Path) -> None:
     assert list(load_accounts({"KRAKENONCE_CREDENTIALS": f"{file}\n"})) == ["MASTER"]
 
 
+def test_a_home_in_the_file_s_name_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`~` is the user's home, also where no shell has seen it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = private_file(tmp_path, IN_FILE)
+    assert list(load_accounts({"KRAKENONCE_CREDENTIALS": f"~/{file.name}"})) == ["MASTER"]
+
+
 def test_named_file_comes_before_the_environments(tmp_path: Path) -> None:
     """A file named by the caller is read instead of the one in KRAKENONCE_CREDENTIALS."""
     file = private_file(tmp_path, IN_FILE)

@@ -72,7 +72,7 @@ def load_accounts(environ: Mapping[str, str], path: Path | None = None) -> dict[
     """
     if path is None and environ.get("KRAKENONCE_CREDENTIALS", "").strip():
         path = Path(environ["KRAKENONCE_CREDENTIALS"].strip())
-    found = _from_file(path) if path is not None else {}
+    found = _from_file(path.expanduser()) if path is not None else {}
     found |= _from_environment(environ)
     return {name: found[name] for name in sorted(found, key=lambda name: (name != MASTER, name))}
 

@@ -263,10 +263,11 @@ def test_a_poisoned_key_is_adopted(trader: Shell, url: str, fake: FakeKraken) ->
 
 
 def test_adopting_asks_first(trader: Shell, url: str, fake: FakeKraken) -> None:
-    """Without --yes and without somebody to answer, nothing is done."""
+    """Without --yes and without somebody to answer, nothing is done, and that is said."""
     done = trader.run("adopt", "--base-url", url)
-    assert (done.code, done.out) == (130, "")
+    assert (done.code, done.out) == (1, "")
     assert "locked out for good" in done.err
+    assert done.err.endswith("krakenonce: nothing was done; --yes answers the question beforehand\n")
     assert fake.arrivals == []
 
 

@@ -70,9 +70,19 @@ def test_a_floor_is_kept(shell: Shell) -> None:
     """After raise-floor the next number is larger; a lower floor changes nothing and says what holds."""
     floor = time.time_ns() + 10**18
     said = f"the next number of global will be larger than {floor}\n"
-    assert shell.works("raise-floor", str(floor)) == said
+    assert shell.works("raise-floor", str(floor), "--yes") == said
     assert shell.works("raise-floor", "5") == said.rstrip() + "; 5 is below that, so nothing has changed\n"
     assert shell.works("next") == f"{floor + 1}\n"
+
+
+def test_the_counter_of_all_keys_goes_nowhere_without_a_question(shell: Shell, tmp_path: Path) -> None:
+    """A floor far ahead of the clock is for good: with nobody to answer it is not set, but for a scope of its own."""
+    far = str(time.time_ns() + 10**17)
+    done = shell.run("raise-floor", far)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.endswith("krakenonce: nothing was done; --yes answers the question beforehand\n")
+    assert not (tmp_path / "state").exists()
+    assert far in shell.works("raise-floor", far, "--scope", "its-own")
 
 
 @pytest.mark.parametrize("floor", ["-1", "many", "1.5", "", str(2**63 - 1), str(2**63), "9" * 5000])

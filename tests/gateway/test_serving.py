@@ -6,6 +6,7 @@ import contextlib
 import gc
 import http.client
 import json
+import re
 import resource
 import signal
 import socket
@@ -66,7 +67,9 @@ def test_sigterm_lets_the_call_under_way_be_answered(processes: Processes, fake:
         with pytest.raises(ConnectionError):
             call(url, pair, "Balance")
         assert slow.result().errors == []
-    assert processes.end(process) == (0, "")
+    code, told = processes.end(process)
+    assert code == 0
+    assert re.search(r"warning: stopping; calls under way: [12], waited for at most 35 s$", told)
     assert [arrival.method for arrival in fake.arrivals] == ["AddOrder"]
 
 

@@ -220,13 +220,16 @@ def test_without_patience_there_is_an_error_instead_of_a_wait() -> None:
 
 @pytest.mark.parametrize("method", ["Balance", "AddOrder"])
 @pytest.mark.parametrize("string", ["EAPI:Rate limit exceeded", "EOrder:Rate limit exceeded", "EService:Throttled: {}"])
-def test_kraken_s_own_refusal_is_waited_for(method: str, string: str) -> None:
-    """Kraken says that it was too much: a pause, then the call again, for an order too."""
+def test_kraken_s_own_refusal_is_waited_for(method: str, string: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Kraken says that it was too much: a pause, then the call again, for an order too; a long one is told."""
     world = World(TIERS["pro"])
     say(world, method, string.format(int(world.now()) + 4))
     world.run(world.calls.private(method, LIMIT if method == "AddOrder" else {}))
     assert world.sent == [method] * 2
     assert sum(world.slept) > 0
+    told = [f"; again in {pause:.0f} s" for pause in world.slept if pause > 2]
+    assert [message[message.find("; again") :] for message in caplog.messages] == told
+    assert all(message.startswith(f"{method}: {string.partition(' {')[0]}") for message in caplog.messages)
 
 
 def test_kraken_s_refusals_are_waited_for_only_so_long() -> None:

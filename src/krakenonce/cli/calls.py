@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from krakenonce.cli.accounts import show_balances
-from krakenonce.cli.options import account_option, json_option, kraken_options, params_of
+from krakenonce.cli.options import account_option, confirm, json_option, kraken_options, params_of
 from krakenonce.cli.output import complain, not_lost, to_json, write
 from krakenonce.cli.waiting import patience, terminable
 from krakenonce.credentials import MASTER, account, load_accounts
@@ -110,11 +110,7 @@ def adopt(account_name: str | None, yes: bool, state: str | None, base_url: str,
 
     chosen = _named(load_accounts(os.environ, credentials), account_name)
     if not yes:
-        click.confirm(
-            f"Every other tool that uses the key of {chosen.name} will be locked out for good. Go on?",
-            abort=True,
-            err=True,
-        )
+        confirm(f"Every other tool that uses the key of {chosen.name} will be locked out for good. Go on?")
     with (
         NonceManager(state) as manager,
         Kraken(

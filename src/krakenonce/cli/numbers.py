@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import click
 
-from krakenonce.cli.options import json_option, scope_option, state_option
+from krakenonce.cli.options import confirm, json_option, scope_option, state_option
 from krakenonce.cli.output import to_json, write, write_table
 from krakenonce.errors import InvalidScope, NonceError
 from krakenonce.manager import ManagerStats, NonceManager
+from krakenonce.rule import NONCE_MAX
 
 __all__ = ["next_", "peek", "raise_floor", "stats"]
+
+_DAY = 86_400 * 10**9  # nanoseconds
 
 
 @click.command("next")
@@ -61,13 +65,16 @@ def stats(scope: str | None, as_json: bool, state: str | None) -> None:
 @click.command("raise-floor", context_settings={"ignore_unknown_options": True})  # -5 is a number, not an option
 @click.argument("floor", metavar="N", type=click.INT)
 @scope_option
+@click.option("--yes", is_flag=True, help="Do not ask before the counter of all keys goes far ahead of the clock.")
 @state_option
-def raise_floor(floor: int, scope: str, state: str | None) -> None:
+def raise_floor(floor: int, scope: str, yes: bool, state: str | None) -> None:
     """Make the next number larger than N, for good.
 
     For a key that Kraken has seen with larger numbers. A floor below the last number changes nothing, and
     no floor can be taken back.
     """
+    if scope == "global" and not yes and time.time_ns() + _DAY < floor < NONCE_MAX:
+        confirm(f"{floor} is far ahead of the clock, and all keys without a --scope of their own go there. Go on?")
     with NonceManager(state) as manager:
         manager.raise_floor(floor, scope)
         last = manager.peek(scope)

@@ -8,11 +8,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from krakenonce.errors import KrakenonceError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["account_option", "finite", "json_option", "kraken_options", "params_of", "scope_option", "state_option"]
+__all__ = [
+    "account_option",
+    "confirm",
+    "finite",
+    "json_option",
+    "kraken_options",
+    "params_of",
+    "scope_option",
+    "state_option",
+]
 
 state_option = click.option(
     "--state",
@@ -36,6 +47,18 @@ def finite(_context: click.Context, _option: click.Parameter, value: float | Non
     if value is not None and not math.isfinite(value):
         raise click.BadParameter(f"{value} is no number of seconds.")
     return value
+
+
+def confirm(question: str) -> None:
+    """Ask on stderr; a no, or nobody to answer, is a failure."""
+    try:
+        agreed = click.confirm(question, err=True)
+    except click.Abort as stopped:
+        if isinstance(stopped.__cause__, KeyboardInterrupt):
+            raise
+        agreed = False
+    if not agreed:
+        raise KrakenonceError("nothing was done; --yes answers the question beforehand")
 
 
 def kraken_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -36,6 +36,8 @@ SLOWEST = 10.0  # seconds that a request may take to arrive, on a connection tha
 BACKLOG = 128  # connections that the event loop takes in at once
 SPARE = 64  # files for the state, for Kraken, and for what else is open
 KEPT_ALIVE = 75.0  # seconds that a connection may rest between two requests
+logger = logging.getLogger("krakenonce")
+
 DRAIN = 35.0  # seconds at most for what was sent to come back when the gateway stops
 _NO_HTTP = (HttpProcessingError, web.RequestPayloadError)
 
@@ -101,6 +103,8 @@ class GatewayServer:
         self._remove_socket()  # while it is still listened on, so that it cannot be another gateway's by now
         for site in list(self._runner.sites):
             await site.stop()
+        if self._busy:
+            logger.warning("stopping; calls under way: %d, waited for at most %.0f s", sum(self._busy.values()), DRAIN)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN):
                 await asyncio.gather(*(key.close() for key in self._gateway.keys.values()))

@@ -278,6 +278,8 @@ class Calls:
         if tries.refused > REFUSALS or tries.waited + error.retry_after > self._max_wait:
             raise error
         tries.waited += error.retry_after
+        if error.retry_after > _WORTH_A_WORD:
+            logger.warning("%s: %s; again in %.0f s", exchange.method, shown(error.errors), error.retry_after)
         yield from _pause(error.retry_after, error)
 
     def _remember(self, exchange: Exchange, result: Any) -> None:
