@@ -101,7 +101,10 @@ class NonceManager:
         return "global" if self.store.peek(own) is None else own
 
     def peek(self, scope: str = "global") -> int | None:
-        """Return the last number issued by anybody, or the floor set since; None if there is none. Writes nothing."""
+        """Return the last number issued by anybody, or the floor set since; None if there is none. Writes nothing.
+
+        After a reboot it is the mark, which is above the last number, until the next one is issued.
+        """
         return self.store.peek(scope)
 
     def raise_floor(self, floor: int, scope: str = "global") -> None:

@@ -121,7 +121,7 @@ def test_a_turn_that_is_long_in_coming(trader: Shell, fake: Fake) -> None:
         waiting = trader.start("balance", "--base-url", fake.url)
         assert waiting.stderr is not None
         said = waiting.stderr.readline()
-    assert "MASTER is still waiting for its turn: lane" in said
+    assert "MASTER is still waiting for its turn: process" in said
     assert f"process {os.getpid()} has held it" in said
     assert trader.end(waiting).code == 0
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from krakenonce.errors import NonceStoreError
 from krakenonce.stores import FileStore, place
 from krakenonce.stores.place import Place
 from krakenonce.testing.clock import ManualClock
@@ -81,6 +82,17 @@ def test_a_directory_above_that_is_moved_is_noticed(
     clock.pass_time(11)
     number = store.advance("global", clock.now_ns())
     assert text_path(home).read_text() == str(number)
+
+
+def test_a_path_relative_to_a_directory_that_is_gone_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of ours, with the path in it."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(NonceStoreError, match="cannot find the state directory data: No such file or directory"):
+        FileStore("data")
 
 
 def test_a_link_on_the_way_is_followed_once(state: Path, clock: ManualClock) -> None:

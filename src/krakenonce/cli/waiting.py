@@ -61,7 +61,7 @@ def _explain(who: Account, manager: NonceManager) -> None:
         if f"process {os.getpid()} " in str(error):
             complain(f"{who.name} is still waiting for an answer; Ctrl-C gives up")
         else:
-            complain(f"{who.name} is still waiting for its turn: {error}; Ctrl-C gives up")
+            complain(f"{who.name} is still waiting for its turn: {lane.holder()}; Ctrl-C gives up")
     except KrakenonceError:
         return  # the command will say it
     else:

@@ -149,7 +149,7 @@ async def _listen(server: GatewayServer, settings: Settings) -> str:
         port_taken = await server.start(host, port, tls)
     except (OSError, UnicodeError) as error:  # the latter for what can be no host's name
         raise ConfigError(
-            f"cannot listen on {settings.listen} ({getattr(error, 'strerror', None) or error})"
+            f"cannot listen on {settings.listen} ({getattr(error, 'strerror', None) or error}): choose another --listen"
         ) from error
     shown = f"[{host}]" if ":" in host else host
     return f"{'https' if tls else 'http'}://{shown}:{port_taken}"

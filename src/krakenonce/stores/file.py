@@ -9,7 +9,7 @@ import weakref
 from collections import deque
 from pathlib import Path
 from threading import get_ident
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from ..clock import Clock, SystemClock
 from ..errors import NonceStoreError
@@ -44,12 +44,18 @@ class FileStore:
         directory: The state directory; made (0700) when a number is first asked for.
         clock: Where boot time and boot id come from.
         allow_network: Use the directory even on NFS, CIFS or FUSE, where locks and syncs may be a pretence.
+
+    Raises:
+        NonceStoreError: The path is relative to a directory that is gone.
     """
 
     def __init__(
         self, directory: str | os.PathLike[str], *, clock: Clock | None = None, allow_network: bool = False
     ) -> None:
-        self.directory = Path(directory).resolve()  # the lanes are there, too, also if a link on the way is switched
+        try:  # where the lanes are, too, also if a link on the way is switched
+            self.directory = Path(directory).resolve()
+        except OSError as error:  # this process's own directory is gone, say
+            raise store_error("find the state directory", Path(directory), error) from error
         self._clock: Clock = clock or SystemClock()
         self._allow_network = allow_network
         self._checked = (0, 0)  # the directory that is known to be sound
@@ -58,6 +64,13 @@ class FileStore:
 
     def __repr__(self) -> str:
         return f"FileStore({str(self.directory)!r})"
+
+    def __copy__(self) -> Self:
+        """Itself: a copy would share what is open, and a fork would not know of it."""
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
 
     @property
     def lanes_dir(self) -> Path | None:

@@ -15,7 +15,7 @@ class ScopeStats(NamedTuple):
 
     Args:
         scope: The counter's name.
-        last: The last number issued by anybody; None if there was none.
+        last: As peek() tells it.
         mark: The durable high-water mark; None if the store has none.
         issued: Numbers issued.
         extended: How often the mark was moved up, each with its syncs.
@@ -52,7 +52,10 @@ class NonceStore(Protocol):
         ...
 
     def peek(self, scope: str) -> int | None:
-        """The last number issued, or the floor set since; None if there is none. Never writes."""
+        """What the next number is larger than; None if there is none. Never writes.
+
+        That is the last number issued, or the floor set since; after a reboot the mark, as the last one is not known.
+        """
         ...
 
     def raise_floor(self, scope: str, floor: int) -> None:
@@ -60,7 +63,7 @@ class NonceStore(Protocol):
         ...
 
     def scopes(self) -> list[str]:
-        """The scopes that have issued a number, sorted."""
+        """The scopes that have been asked for a number, sorted."""
         ...
 
     def stats(self, scope: str) -> ScopeStats:
