@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -407,8 +408,11 @@ def test_a_process_with_a_deleted_mark_lowers_no_text(
     assert stale.advance("global", clock.now_ns()) == highest + 1
 
 
-def test_a_scope_whose_text_was_deleted_is_still_listed(state: Path, clock: ManualClock) -> None:
-    """Its mark is there, and its numbers go on."""
+@pytest.mark.parametrize("path", [text_path, mark_path], ids=["text", "mark"])
+def test_a_scope_that_has_lost_a_file_is_still_listed(
+    state: Path, clock: ManualClock, path: Callable[[Path], Path]
+) -> None:
+    """The other one is there, and its numbers go on."""
     take(state, clock)
-    text_path(state).unlink()
+    path(state).unlink()
     assert FileStore(state, clock=clock).scopes() == ["global"]

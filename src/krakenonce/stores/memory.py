@@ -70,7 +70,10 @@ class MemoryStore:
 
 def _refuse_interrupter() -> None:
     if _lock._is_owned():  # type: ignore[attr-defined] # as threading.Condition asks
-        raise NonceStoreError("a nonce store was asked by a signal handler that interrupted one in the same thread")
+        raise NonceStoreError(
+            "a nonce store was asked by a signal handler that interrupted one in the same thread; "
+            "let the handler set a flag instead"
+        )
 
 
 def _after_fork_in_child() -> None:
