@@ -48,6 +48,9 @@ def main() -> int:
         attempt(each, seed, short=words.short) for each in CAMPAIGNS if not words.names or each.name in words.names
     ]
     failed = [each.campaign.name for each in outcomes if each.broken]
+    left_out = [each.campaign.name for each in outcomes if each.skipped]
+    if left_out:
+        print(f"\nnot run on this machine: {', '.join(left_out)}")
     if failed:
         again = " ".join(["-m prove", *failed, f"--seed {seed}", *(["--short"] if words.short else [])])
         print(f"\nbroken: {', '.join(failed)}; again with: .venv/bin/python {again}")
