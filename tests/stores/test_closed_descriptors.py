@@ -197,6 +197,17 @@ def test_whoever_gets_a_number_that_is_just_given_back_has_it_rightly(
     assert second.are_ours()
 
 
+def test_whoever_gets_a_number_that_was_not_given_back_tells_all(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was closed under the one who had it, and so may others be."""
+    first, second, told = Held(), Held(), list[int]()
+    fd = first.keep(os.open(state.parent, os.O_RDONLY))
+    os.close(fd)
+    monkeypatch.setattr(descriptors, "_told", [lambda: told.append(fd)])
+    assert second.keep(os.open(state.parent, os.O_RDONLY)) == fd
+    assert told == [fd]
+    assert not first.are_ours()
+
+
 def test_what_nobody_has_any_more_is_closed(tmp_path: Path) -> None:
     """Descriptors go with the object that has opened them."""
     fd = Held().keep(os.open(tmp_path, os.O_RDONLY))

@@ -56,6 +56,7 @@ def test_peek_tells_the_last_number_and_changes_nothing(store: NonceStore) -> No
     """Peeking is free: None before the first number, then the last one."""
     assert store.peek("global") is None
     assert store.scopes() == []
+    assert store.stats("global")[:4] == ("global", None, None, 0)
     number = store.advance("global", NOW)
     assert [store.peek("global"), store.peek("global")] == [number, number]
     assert store.advance("global", NOW) == number + 1
