@@ -227,12 +227,6 @@ def test_open_files_are_not_copied(tmp_path: Path) -> None:
     assert held.is_ours(fd)
 
 
-def test_a_copy_of_a_store_is_the_store(state: Path) -> None:
-    """It has the same files open, of which a forked child must know."""
-    store = FileStore(state)
-    assert copy.copy(store) is copy.deepcopy(store) is store
-
-
 def test_what_was_interrupted_before_it_began_goes_quietly() -> None:
     """An interrupt may come before a constructor's first line; the garbage collector then has nothing to close."""
     made: object = object.__new__(Held)

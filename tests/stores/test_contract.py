@@ -1,6 +1,7 @@
 """What every store promises."""
 
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -26,6 +27,13 @@ def store(request: pytest.FixtureRequest, state: Path, clock: ManualClock) -> It
     store: NonceStore = FileStore(state, clock=clock) if request.param == "file" else MemoryStore()
     yield store
     store.close()
+
+
+def test_a_store_is_not_pickled(store: NonceStore) -> None:
+    """Another process would count with a copy; what a worker is given is the state directory."""
+    store.advance("global", NOW)
+    with pytest.raises(TypeError, match="pickle"):
+        pickle.dumps(store)
 
 
 def test_numbers_follow_the_clock(store: NonceStore) -> None:

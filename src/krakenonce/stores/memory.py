@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import NonceStoreError
 from ..rule import check_floor, check_scope, next_nonce
@@ -29,6 +29,9 @@ class MemoryStore:
 
     def __repr__(self) -> str:
         return "MemoryStore()"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a memory store cannot be pickled or copied: the copy would give the same numbers")
 
     @property
     def lanes_dir(self) -> Path | None:
