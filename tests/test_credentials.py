@@ -91,6 +91,7 @@ def test_a_home_in_the_file_s_name_is_found(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("HOME", str(tmp_path))
     file = private_file(tmp_path, IN_FILE)
     assert list(load_accounts({"KRAKENONCE_CREDENTIALS": f"~/{file.name}"})) == ["MASTER"]
+    assert "cannot read ~nobody-of-this-name/keys" in refusal({"KRAKENONCE_CREDENTIALS": "~nobody-of-this-name/keys"})
 
 
 def test_named_file_comes_before_the_environments(tmp_path: Path) -> None:

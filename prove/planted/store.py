@@ -67,7 +67,7 @@ STORE = (
         "a child forked in the middle of a step gives its parent's number",
         4,
         _STORE,
-        was="            if free is not self._free:\n                raise _forked()\n\n    def peek",
+        was="            self._check_fork(free)\n\n    def peek",
         becomes="\n    def peek",
         test="tests/stores/test_forks_inside.py"
         "::test_a_child_forked_in_the_middle_is_told_so_and_has_numbers_of_its_own[next number-1]",

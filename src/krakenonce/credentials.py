@@ -72,9 +72,16 @@ def load_accounts(environ: Mapping[str, str], path: Path | None = None) -> dict[
     """
     if path is None and environ.get("KRAKENONCE_CREDENTIALS", "").strip():
         path = Path(environ["KRAKENONCE_CREDENTIALS"].strip())
-    found = _from_file(path.expanduser()) if path is not None else {}
+    found = _from_file(_at_home(path)) if path is not None else {}
     found |= _from_environment(environ)
     return {name: found[name] for name in sorted(found, key=lambda name: (name != MASTER, name))}
+
+
+def _at_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:  # nobody of that name
+        return path
 
 
 def account(accounts: Mapping[str, A], name: str) -> A:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from .errors import ConfigError
@@ -29,7 +28,7 @@ def check_seconds(name: str, value: object, *, zero: bool = False, endless: bool
 
 def check_number(name: str, value: object) -> float:
     """Return *value*. Raises ConfigError unless it is a number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         raise ConfigError(f"{name} is a number of seconds, such as 30.0, and not {_kind(value)}")
     return value
 

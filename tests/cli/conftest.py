@@ -39,10 +39,12 @@ class Shell:
         """Start a command and return its process."""
         return self.python("-m", module, *words, stdout=stdout)
 
-    def python(self, *words: str, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.Popen[str]:
+    def python(
+        self, *words: str, stdout: int | IO[str] = subprocess.PIPE, stdin: IO[str] | None = None
+    ) -> subprocess.Popen[str]:
         """Start Python with warnings as errors."""
         command = [sys.executable, "-W", "error", *words]
-        return subprocess.Popen(command, env=self.env, stdout=stdout, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(command, env=self.env, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, text=True)
 
     def run(self, *words: str, module: str = "krakenonce") -> Done:
         """Run a command to its end."""

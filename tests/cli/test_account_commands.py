@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -189,8 +192,41 @@ def test_an_order_is_told_also_where_output_cannot_be_written(
     assert done.code == 1
     txids = [txid for each in fake.accounts.values() for txid in each.orders]
     assert txids
-    assert "cannot be written" in done.err
+    assert "the output was not written; it is" in done.err
     assert all(str(txid) in done.err for txid in txids)
+
+
+@pytest.mark.parametrize("words", [("copy-order", *ORDER), ("call", "AddOrder", *ORDER)])
+def test_who_is_stopped_while_nobody_reads_is_told_the_orders(
+    trader: Shell, url: str, fake: FakeKraken, words: tuple[str, ...]
+) -> None:
+    """The pipe is full, Ctrl-C ends the wait, and the orders are on stderr."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writer, b"x" * 4096):
+            pass
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writer, b"x"):
+            pass
+    os.set_blocking(writer, True)
+    with open(reader, "rb"), open(writer, "w") as full:
+        process = trader.start(*words, "--base-url", url, stdout=full)
+        while not (placed(fake) and is_blocked(process.pid)):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        done = trader.end(process)
+    txids = [str(txid) for each in fake.accounts.values() for txid in each.orders]
+    assert done.code == 130
+    assert txids
+    assert all(txid in done.err for txid in txids)
+
+
+def is_blocked(pid: int) -> bool:
+    """Whether a process waits to write into a pipe."""
+    if sys.platform != "linux":
+        pytest.skip("only Linux tells what a process waits for")
+    return "pipe_write" in Path(f"/proc/{pid}/wchan").read_text()
 
 
 def drop_answers(fake: FakeKraken, accounts: int) -> None:
@@ -224,12 +260,13 @@ def test_a_second_ctrl_c_loses_no_id(trader: Shell, url: str, fake: FakeKraken) 
     process = trader.start("copy-order", *ORDER, "--json", "--accounts", "alice,bob", "--base-url", url)
     while len(placed(fake)) < 2:
         assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    while process.poll() is None:  # one of them comes while the first waits for late answers
+    while process.poll() is None:  # while the first waits for late answers, and while all is told
         process.send_signal(signal.SIGINT)
-        time.sleep(0.1)
-    told = json.loads(trader.end(process).out)
-    assert all(each["cl_ord_ids"] for each in told.values())
+        time.sleep(0.001)
+    done = trader.end(process)
+    ids = [str(order.cl_ord_id) for each in fake.accounts.values() for order in each.orders.values()]
+    assert len(ids) == 2
+    assert all(each in done.out + done.err for each in ids)
 
 
 def test_an_order_without_an_answer_names_its_id(trader: Shell, url: str, fake: FakeKraken) -> None:
@@ -302,11 +339,21 @@ def test_without_users_there_is_nobody_to_copy_to(trader: Shell, url: str, fake:
         (OutcomeUnknown("no answer"), Reconciled(False, {}), ("not placed", "it did not reach Kraken")),
         (OutcomeUnknown("no answer"), Reconciled(None, {"O1": {}}), ("unknown", "no answer")),
         (OutcomeUnknown("no answer"), RequestNotSent("no connection"), ("unknown", "no connection")),
+        (OutcomeUnknown("no answer"), RuntimeError("who knows"), ("unknown", "unexpected RuntimeError")),
         (DuplicateOrder("it is there"), Reconciled(True, {"O1": {}}), ("placed", "O1")),
         (RequestNotSent("no connection"), None, ("not placed", "no connection")),
         (RuntimeError("with who knows what in it"), None, ("unknown", "unexpected RuntimeError")),
     ],
-    ids=["stands", "does not stand", "not to be told", "cannot be asked", "there already", "not sent", "a bug"],
+    ids=[
+        "stands",
+        "does not stand",
+        "not to be told",
+        "cannot be asked",
+        "a bug in asking",
+        "there already",
+        "not sent",
+        "a bug",
+    ],
 )
 def test_the_verdict_on_a_copy_is_never_a_guess(error: Exception, found: Any, verdict: tuple[str, str]) -> None:
     """Only what Kraken's own words prove is placed or not placed; what is known already is not asked for."""

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
+import signal
+import subprocess
 import time
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -83,6 +86,24 @@ def test_the_counter_of_all_keys_goes_nowhere_without_a_question(shell: Shell, t
     assert done.err.endswith("krakenonce: nothing was done; --yes answers the question beforehand\n")
     assert not (tmp_path / "state").exists()
     assert far in shell.works("raise-floor", far, "--scope", "its-own")
+
+
+def test_ctrl_c_at_a_question_is_an_interrupt(shell: Shell, tmp_path: Path) -> None:
+    """And no answer."""
+    reader, writer = os.pipe()
+    with open(reader) as nothing_yet, open(writer, "w"):
+        process = shell.python("-m", "krakenonce", "raise-floor", str(time.time_ns() + 10**17), stdin=nothing_yet)
+        assert process.stderr is not None
+        while process.stderr.read(1) != "?":
+            assert process.poll() is None
+        while process.poll() is None:  # one may come in the instant before it waits for an answer, and be seen after it
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1)
+        done = shell.end(process)
+    assert done.code == 130
+    assert "nothing was done" not in done.err
+    assert not (tmp_path / "state").exists()
 
 
 @pytest.mark.parametrize("floor", ["-1", "many", "1.5", "", str(2**63 - 1), str(2**63), "9" * 5000])

@@ -575,6 +575,20 @@ def test_clients_of_one_manager_share_a_lockout(
     assert fake.arrivals == []
 
 
+def test_a_call_with_a_number_of_its_own_is_not_sent_either(
+    kind: str, account: FakeAccount, fake: FakeKraken, server: FakeKrakenServer
+) -> None:
+    """Whoever has taken the turn and the number himself, as a broker does, is refused during a lockout."""
+    manager = NonceManager("memory:")
+    fake.faults.add("Balance", "error", error="EGeneral:Temporary lockout")
+    with Twin(kind, account.key, account.secret, manager=manager, tier="none", base_url=server.url) as twin:
+        answer = twin("query_private", "Balance", {"nonce": manager.next()})
+        assert answer["error"] == ["EGeneral:Temporary lockout"]
+        with pytest.raises(LockedOut, match="Not sent"):
+            twin("query_private", "Balance", {"nonce": manager.next()})
+    assert fake.arrivals == []
+
+
 def test_who_stands_in_line_when_the_lockout_comes_is_not_sent(
     kind: str, account: FakeAccount, fake: FakeKraken, server: FakeKrakenServer
 ) -> None:

@@ -96,3 +96,35 @@ def test_a_child_forked_in_the_middle_is_told_so_and_has_numbers_of_its_own(
         assert min(numbers) > last
     assert set(told[2:]) == {REFUSAL}
     assert len(told) > 20
+
+
+def test_a_child_that_is_to_end_ends(tmp_path: Path) -> None:
+    """Whoever forks in a handler, and leaves there, is not made to go on with its parent's program; at each line."""
+    manager = NonceManager(tmp_path)
+    manager.next()
+    ends = []
+    for line in itertools.count(2):
+        forking, before = ForkingAt(line), sys.gettrace()
+
+        def trace(frame: Any, event: str, argument: object, forking: ForkingAt = forking) -> Any:
+            forking(frame, event, argument)
+            if forking.pid == 0:
+                raise SystemExit(7)
+            return trace
+
+        sys.settrace(trace)
+        try:
+            manager.next()
+        except SystemExit:
+            os._exit(7)  # the child
+        except Exception:
+            assert forking.pid == 0
+        finally:
+            sys.settrace(before)
+        if forking.pid == 0:
+            os._exit(1)  # it went on
+        if forking.pid is None:
+            break
+        ends.append(os.waitstatus_to_exitcode(os.waitpid(forking.pid, 0)[1]))
+    assert set(ends) == {7}
+    assert len(ends) > 20

@@ -95,6 +95,13 @@ def test_a_path_relative_to_a_directory_that_is_gone_is_an_error(
         FileStore("data")
 
 
+def test_a_link_to_itself_is_an_error(tmp_path: Path) -> None:
+    """One of ours, when the store is made or when it is first used."""
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(NonceStoreError, match="loop"):
+        FileStore(tmp_path / "loop").advance("global", time.time_ns())
+
+
 def test_a_link_on_the_way_is_followed_once(state: Path, clock: ManualClock) -> None:
     """Numbers and lanes stay in the same directory, also if the link is switched later."""
     (state / "one").mkdir(parents=True)

@@ -58,7 +58,7 @@ def show_balances(
     """Print what accounts hold; all are asked, unless *found* has it."""
     accounts = list(accounts)
     if found is None:
-        with _brokers(accounts, state, base_url) as (brokers, told):
+        with _brokers(accounts, state, base_url) as (brokers, told, _):
             outcomes = brokers.call_all("Balance", on_outcome=told)
         for outcome in outcomes.values():
             if outcome.error is not None:
@@ -97,14 +97,14 @@ def call_all(
         raise click.UsageError(f"{method} is a public method, which needs no account: krakenonce call {method}")
     params = params_of(parameters)
     chosen = _chosen(load_accounts(os.environ, credentials), accounts)
-    with _brokers(chosen, state, base_url) as (brokers, told):
+    with _brokers(chosen, state, base_url) as (brokers, told, heed):
         names = [each.name for each in chosen]
         outcomes, stopped = _gathered(
             names, told, lambda note: brokers.call_all(method, params, within=within, on_outcome=note)
         )
-        report = to_json({name: _as_dict(outcomes[name]) for name in names})
-        with not_lost(lambda: report):
-            write(report)
+        with not_lost(lambda: to_json({name: _as_dict(outcomes[name]) for name in names})):
+            heed()
+            write(to_json({name: _as_dict(outcomes[name]) for name in names}))
         if stopped:
             raise stopped
     if not all(outcome.ok for outcome in outcomes.values()):
@@ -152,21 +152,21 @@ def copy_order(
         if not chosen:
             raise click.UsageError("There are no users to copy an order to: give --accounts MASTER, or set up users")
     scale = _scale(scales, chosen)
-    with _brokers(chosen, state, base_url) as (brokers, told):
+    with _brokers(chosen, state, base_url) as (brokers, told, heed):
         names = [each.name for each in chosen]
         outcomes, stopped = _gathered(
             names, told, lambda note: brokers.copy_order(order, names, scale, within=within, on_outcome=note)
         )
-        verdicts = {name: _verdict(outcome) for name, outcome in outcomes.items()}
-        if stopped is None:
-            stopped = _ask_for_unknown(outcomes, verdicts)
-        found = {name: {"verdict": each.word, "txids": each.txids} for name, each in verdicts.items()}
-        report = to_json({name: {**_as_dict(outcomes[name]), **found[name]} for name in names})
-        with not_lost(lambda: report):
+        with not_lost(lambda: to_json({name: _as_dict(outcomes[name]) for name in names})):
+            verdicts = {name: _verdict(outcomes[name]) for name in names}
+            if stopped is None:
+                stopped = _ask_for_unknown(outcomes, verdicts)
+            heed()
             if as_json:
-                write(report)
+                found = {name: {"verdict": each.word, "txids": each.txids} for name, each in verdicts.items()}
+                write(to_json({name: {**_as_dict(outcomes[name]), **found[name]} for name in names}))
             else:
-                rows = [(name, verdicts[name].word, verdicts[name].details) for name in names]
+                rows = [(name, each.word, each.details) for name, each in verdicts.items()]
                 write_table(("account", "order", "details"), rows)
         if stopped:
             raise stopped
@@ -177,8 +177,11 @@ def copy_order(
 @contextlib.contextmanager
 def _brokers(
     accounts: list[Account], state: str | None, base_url: str
-) -> Iterator[tuple[BrokerManager, Callable[[object], None]]]:
-    """Brokers for the accounts, and what to call with each outcome."""
+) -> Iterator[tuple[BrokerManager, Callable[[object], None], Callable[[], None]]]:
+    """Brokers for the accounts, what to call with each outcome, and what to call when all is to be told.
+
+    From the first Ctrl-C or SIGTERM until then another one is ignored.
+    """
     from krakenonce.broker_manager import BrokerManager
     from krakenonce.global_manager import GlobalKrakenNonceManager
     from krakenonce.manager import NonceManager
@@ -186,11 +189,11 @@ def _brokers(
     with (
         NonceManager(state) as manager,
         BrokerManager(accounts, nonces=GlobalKrakenNonceManager(manager), base_url=base_url) as brokers,
-        terminable(),
+        terminable() as heed,
     ):
         try:
             with progress("accounts", len(accounts)) as told:
-                yield brokers, told
+                yield brokers, told, heed
         except KeyboardInterrupt as stopped:
             _leave(signal.SIGTERM if isinstance(stopped, Terminated) else signal.SIGINT)
 
@@ -271,10 +274,10 @@ def _ask_for_unknown(outcomes: Mapping[str, Outcome[Any]], verdicts: dict[str, _
         for name, outcome in outcomes.items()
         if verdicts[name].word == "unknown" and isinstance(outcome.error, KrakenError)
     }
-    for name in unknown:
-        complain(f"{name}: no answer, asking Kraken whether the order stands")
     pool = ThreadPoolExecutor(THREADS)
     try:
+        for name in unknown:
+            complain(f"{name}: no answer, asking Kraken whether the order stands")
         asked = {pool.submit(_asked, error): name for name, error in unknown.items()}
         for answered in as_completed(asked):
             verdicts[asked[answered]] = answered.result()
@@ -289,7 +292,7 @@ def _asked(error: KrakenError) -> _Verdict:
     """Say what Kraken answers when it is asked for the order."""
     try:
         found = error.reconcile()
-    except KrakenonceError as failed:
+    except Exception as failed:  # whatever it is, the others are to be told
         return _unknown(error, _message(failed))
     if found is None or found.stands is None:
         return _unknown(error, _message(error))

@@ -87,9 +87,11 @@ def call(
             write(to_json(kraken.public(method, **params)))
         return
     chosen = _named(load_accounts(os.environ, credentials), account_name)
-    result = to_json(_call(chosen, method, params, state, base_url))
-    with not_lost(lambda: result):
-        write(result)
+    with terminable() as heed:
+        result = to_json(_call(chosen, method, params, state, base_url))
+        with not_lost(lambda: result):
+            heed()
+            write(result)
 
 
 @click.command()
@@ -141,7 +143,6 @@ def _call(who: Account, method: str, params: dict[str, str], state: str | None, 
         NonceManager(state) as manager,
         Kraken(who.key, who.secret, manager=manager, tier=who.tier, base_url=base_url) as kraken,
         patience(who, manager),
-        terminable(),
     ):
         try:
             return kraken.private(method, **params)

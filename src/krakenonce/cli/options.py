@@ -54,7 +54,7 @@ def confirm(question: str) -> None:
     try:
         agreed = click.confirm(question, err=True)
     except click.Abort as stopped:
-        if isinstance(stopped.__cause__, KeyboardInterrupt):
+        if isinstance(stopped.__context__, KeyboardInterrupt):
             raise
         agreed = False
     if not agreed:

@@ -46,8 +46,8 @@ def not_lost(text: Callable[[], str]) -> Iterator[None]:
     """Complain with *text* if the block cannot write what has been done and cannot be had again."""
     try:
         yield
-    except (BrokenPipeError, KrakenonceError):
-        complain(f"the output cannot be written; it is {text()}")
+    except BaseException:  # Ctrl-C too: whoever reads it may not go on reading
+        complain(f"the output was not written; it is {text()}")
         raise
 
 

@@ -28,17 +28,30 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def terminable() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does, for what is under way must be told: `timeout` sends it."""
+def terminable() -> Iterator[Callable[[], None]]:
+    """Let SIGTERM, as `timeout` sends it, end the block as Ctrl-C does: what is under way must be told.
 
-    def end(*_: object) -> None:
-        raise Terminated
+    The first one is enough; what comes next is ignored until the block has ended, or has called what it gets.
+    """
+    here = threading.current_thread() is threading.main_thread()  # others have no signals
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if here}
+    heeded = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
 
-    before = signal.signal(signal.SIGTERM, end)
+    def end(number: int, _: object) -> None:
+        for each in heeded:
+            signal.signal(each, signal.SIG_IGN)
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+    def heed() -> None:
+        for number in heeded:
+            signal.signal(number, end)
+
     try:
-        yield
+        heed()
+        yield heed
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in heeded.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -214,6 +214,7 @@ class AsyncKraken:
 
     async def _exchange(self, step: Exchange, timeout: float, until: float | None) -> dict[str, Any]:
         if "nonce" in step.params:  # the caller has the turn
+            self.calls.check_open()
             left = seconds_left(until)
             request = step.request(self._session.key, None, time.time())
             return self.calls.heed(await self._transport.send(request, timeout if left is None else min(timeout, left)))

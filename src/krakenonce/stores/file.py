@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 import weakref
 from collections import deque
@@ -56,6 +57,8 @@ class FileStore:
             self.directory = Path(directory).resolve()
         except OSError as error:  # this process's own directory is gone, say
             raise store_error("find the state directory", Path(directory), error) from error
+        except RuntimeError as error:
+            raise NonceStoreError(f"the state directory {directory} is a symbolic link to itself") from error
         self._clock: Clock = clock or SystemClock()
         self._allow_network = allow_network
         self._checked = (0, 0)  # the directory that is known to be sound
@@ -110,8 +113,7 @@ class FileStore:
                 free.append(desk)
         finally:
             _inside.discard(thread)
-            if free is not self._free:
-                raise _forked()
+            self._check_fork(free)
 
     def peek(self, scope: str) -> int | None:
         """The last number issued, or the floor set since; never writes."""
@@ -183,8 +185,15 @@ class FileStore:
             yield
         finally:
             _inside.discard(thread)
-            if free is not self._free:
-                raise _forked()
+            self._check_fork(free)
+
+    def _check_fork(self, free: deque[Desk]) -> None:
+        """Raise NonceStoreError if this is a child now; but one that is to end may do so."""
+        if free is not self._free and isinstance(sys.exc_info()[1], Exception | None):
+            raise NonceStoreError(
+                "a signal handler forked in the middle of a nonce store's work, which is the parent's; "
+                "ask again in the child"
+            )
 
     def _ask(self, desk: Desk, scope: str, question: Callable[[ScopeFiles], int | None]) -> int:
         """Ask the scope's files at this desk; open them if they are not open, or not the right ones any more."""
@@ -248,12 +257,6 @@ def _interrupted() -> NonceStoreError:
     return NonceStoreError(
         "a nonce store was asked by a signal handler that interrupted one in the same thread; "
         "let the handler set a flag instead"
-    )
-
-
-def _forked() -> NonceStoreError:
-    return NonceStoreError(
-        "a signal handler forked in the middle of a nonce store's work, which is the parent's; ask again in the child"
     )
 
 

@@ -115,7 +115,7 @@ class ScopeFiles:
             raise self._failed("write", state.text_path, error) from error
         finally:
             if mark_fd >= 0:
-                flock(mark_fd, LOCK_UN)
+                _unlock(mark_fd)
             if self._notes:
                 self._log_notes()
         # Asked after the fact: files in place now were in place at the write, so nobody can have begun new ones.
@@ -148,7 +148,7 @@ class ScopeFiles:
             raise self._failed("write", state.text_path, error) from error
         finally:
             if mark_fd >= 0:
-                flock(mark_fd, LOCK_UN)
+                _unlock(mark_fd)
             if self._notes:
                 self._log_notes()
         return last if self._place.is_held() else None
@@ -171,8 +171,7 @@ class ScopeFiles:
         if self._held.are_ours():
             return mark_fd
         if self._held.was_last_at(mark_fd):
-            with contextlib.suppress(OSError):  # nobody has got it
-                flock(mark_fd, LOCK_UN)
+            _unlock(mark_fd)
         return -1
 
     def _advance_slowly(self, text: bytes, now_ns: int) -> int:
@@ -290,3 +289,9 @@ def _lock(fd: int) -> None:
             continue
         return
     flock(fd, LOCK_EX)
+
+
+def _unlock(fd: int) -> None:
+    """Give the kernel's lock back, which a descriptor that was closed under us has given back already."""
+    with contextlib.suppress(OSError):
+        flock(fd, LOCK_UN)
