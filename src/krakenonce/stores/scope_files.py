@@ -115,7 +115,10 @@ class ScopeFiles:
             raise self._failed("write", state.text_path, error) from error
         finally:
             if mark_fd >= 0:
-                _unlock(mark_fd)
+                try:  # noqa: SIM105 - an interrupt in suppress() would leave it locked
+                    flock(mark_fd, LOCK_UN)
+                except OSError:  # closed under us, and so unlocked
+                    pass
             if self._notes:
                 self._log_notes()
         # Asked after the fact: files in place now were in place at the write, so nobody can have begun new ones.
@@ -148,7 +151,10 @@ class ScopeFiles:
             raise self._failed("write", state.text_path, error) from error
         finally:
             if mark_fd >= 0:
-                _unlock(mark_fd)
+                try:  # noqa: SIM105 - an interrupt in suppress() would leave it locked
+                    flock(mark_fd, LOCK_UN)
+                except OSError:  # closed under us, and so unlocked
+                    pass
             if self._notes:
                 self._log_notes()
         return last if self._place.is_held() else None
@@ -171,7 +177,8 @@ class ScopeFiles:
         if self._held.are_ours():
             return mark_fd
         if self._held.was_last_at(mark_fd):
-            _unlock(mark_fd)
+            with contextlib.suppress(OSError):  # nobody has got it
+                flock(mark_fd, LOCK_UN)
         return -1
 
     def _advance_slowly(self, text: bytes, now_ns: int) -> int:
@@ -289,9 +296,3 @@ def _lock(fd: int) -> None:
             continue
         return
     flock(fd, LOCK_EX)
-
-
-def _unlock(fd: int) -> None:
-    """Give the kernel's lock back, which a descriptor that was closed under us has given back already."""
-    with contextlib.suppress(OSError):
-        flock(fd, LOCK_UN)
