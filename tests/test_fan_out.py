@@ -21,6 +21,8 @@ from krakenonce.global_manager import GlobalKrakenNonceManager
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeKraken, FakeKrakenServer
 
+from .lanes.helpers import until
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -119,6 +121,30 @@ def test_what_is_left_in_the_queue_when_the_time_is_over_is_never_sent(monkeypat
                 thread.join()
     assert not any(outcome.ok for outcome in found.values())
     assert waiting.called == []
+
+
+def test_a_second_ctrl_c_loses_no_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the wait for late answers; every account's outcome is told, with the id of an order that may stand."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    enough, told = threading.Event(), list[Any]()
+    hanging = Stock(enough.wait)
+
+    def first_ctrl_c(*_: object) -> None:
+        until(lambda: hanging.called)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(broker_manager, "as_completed", first_ctrl_c)
+    monkeypatch.setattr(broker_manager, "wait", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            brokers_of(hanging).call_all("AddOrder", ORDER, on_outcome=told.append)
+    finally:
+        enough.set()
+    assert [outcome.account for outcome in told] == ["MASTER"]
+    assert named(told[0].error)
 
 
 def test_a_client_without_time_limits_is_not_called_too_late(monkeypatch: pytest.MonkeyPatch) -> None:

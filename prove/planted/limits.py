@@ -67,6 +67,14 @@ LIMITS = (
         test="tests/kraken/test_rules_of_calls.py::test_who_stands_in_line_when_the_lockout_comes_is_not_sent",
     ),
     Planted(
+        "a call with a number of its own is sent in a lockout",
+        12,
+        "src/krakenonce/kraken/client.py",
+        was="            self.calls.check_open()\n",
+        becomes="",
+        test="tests/kraken/test_rules_of_calls.py::test_a_call_with_a_number_of_its_own_is_not_sent_either[sync]",
+    ),
+    Planted(
         "a call that waits is not booked",
         12,
         "src/krakenonce/kraken/limiter.py",

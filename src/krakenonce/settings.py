@@ -28,7 +28,7 @@ def check_seconds(name: str, value: object, *, zero: bool = False, endless: bool
 
 def check_number(name: str, value: object) -> float:
     """Return *value*. Raises ConfigError unless it is a number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # NaN
         raise ConfigError(f"{name} is a number of seconds, such as 30.0, and not {_kind(value)}")
     return value
 

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["call_all", "copy_order", "show_balances"]
 
-THREADS = 64  # accounts that Kraken is asked for at the same time
-
 _NOT_REACHED = "it did not reach Kraken"
 
 accounts_option = click.option(
@@ -102,9 +100,13 @@ def call_all(
         outcomes, stopped = _gathered(
             names, told, lambda note: brokers.call_all(method, params, within=within, on_outcome=note)
         )
-        with not_lost(lambda: to_json({name: _as_dict(outcomes[name]) for name in names})):
+
+        def report() -> str:
+            return to_json({name: _as_dict(outcomes[name]) for name in names})
+
+        with not_lost(report):
             heed()
-            write(to_json({name: _as_dict(outcomes[name]) for name in names}))
+            write(report())
         if stopped:
             raise stopped
     if not all(outcome.ok for outcome in outcomes.values()):
@@ -269,6 +271,8 @@ def _verdict(outcome: Outcome[Any]) -> _Verdict:
 
 def _ask_for_unknown(outcomes: Mapping[str, Outcome[Any]], verdicts: dict[str, _Verdict]) -> KeyboardInterrupt | None:
     """Ask Kraken, side by side, for the orders of which nothing is known; return what stopped it, Ctrl-C say."""
+    from krakenonce.broker_manager import THREADS
+
     unknown = {
         name: outcome.error
         for name, outcome in outcomes.items()

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-import sys
 import threading
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,47 +14,14 @@ from krakenonce.credentials import Account
 from krakenonce.errors import DuplicateOrder, KrakenError, OutcomeUnknown, RequestNotSent
 from krakenonce.fan_out import Outcome
 from krakenonce.kraken.sent import Reconciled
-from krakenonce.testing import FakeKraken, FakeKrakenServer
 
-from .conftest import one_line
+from ..conftest import one_line
+from .conftest import NAMES, ORDER, placed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from krakenonce.testing import FakeKraken
 
-    from .conftest import Shell
-
-ORDER = ("pair=XBTUSD", "type=buy", "ordertype=limit", "volume=0.1", "price=20000")
-NAMES = ["MASTER", "USER:alice", "USER:bob"]
-
-
-@pytest.fixture
-def fake() -> FakeKraken:
-    """A fake Kraken with MASTER and two users."""
-    fake = FakeKraken()
-    for name in NAMES:
-        fake.add_account(name, balances={"ZUSD": "5000.0000"})
-    return fake
-
-
-@pytest.fixture
-def url(fake: FakeKraken) -> Iterator[str]:
-    """Where it is."""
-    with FakeKrakenServer(fake) as server:
-        yield server.url
-
-
-@pytest.fixture
-def trader(shell: Shell, fake: FakeKraken) -> Shell:
-    """A shell with the credentials of all accounts."""
-    for each in fake.accounts.values():
-        prefix = f"KRAKEN_{each.name.replace(':', '_').upper()}_API_"
-        shell.env |= {f"{prefix}KEY": each.key, f"{prefix}SECRET": each.secret}
-    return shell
-
-
-def placed(fake: FakeKraken) -> list[str]:
-    """Whose orders the fake Kraken has taken."""
-    return sorted(each.account or "" for each in fake.arrivals if each.method == "AddOrder" and each.error is None)
+    from ..conftest import Shell
 
 
 def test_one_call_for_all_accounts(trader: Shell, url: str) -> None:
@@ -176,97 +137,6 @@ def test_nobody_s_account_is_not_master_s(trader: Shell, url: str, fake: FakeKra
     for words in (["call", "AddOrder", *ORDER], ["balance"], ["adopt", "--yes"]):
         assert "no such account: use one of" in trader.fails(1, *words, "--account", "", "--base-url", url)
     assert fake.arrivals == []
-
-
-@pytest.mark.parametrize(
-    "words", [("copy-order", *ORDER), ("call-all", "AddOrder", *ORDER), ("call", "AddOrder", *ORDER)]
-)
-def test_an_order_is_told_also_where_output_cannot_be_written(
-    trader: Shell, url: str, fake: FakeKraken, words: tuple[str, ...]
-) -> None:
-    """It stands all the same: what was to be printed is in the complaint."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    with open(writer, "w") as nobody_reads:
-        done = trader.end(trader.start(*words, "--base-url", url, stdout=nobody_reads))
-    assert done.code == 1
-    txids = [txid for each in fake.accounts.values() for txid in each.orders]
-    assert txids
-    assert "the output was not written; it is" in done.err
-    assert all(str(txid) in done.err for txid in txids)
-
-
-@pytest.mark.parametrize("words", [("copy-order", *ORDER), ("call", "AddOrder", *ORDER)])
-def test_who_is_stopped_while_nobody_reads_is_told_the_orders(
-    trader: Shell, url: str, fake: FakeKraken, words: tuple[str, ...]
-) -> None:
-    """The pipe is full, Ctrl-C ends the wait, and the orders are on stderr."""
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    with contextlib.suppress(BlockingIOError):
-        while os.write(writer, b"x" * 4096):
-            pass
-    with contextlib.suppress(BlockingIOError):
-        while os.write(writer, b"x"):
-            pass
-    os.set_blocking(writer, True)
-    with open(reader, "rb"), open(writer, "w") as full:
-        process = trader.start(*words, "--base-url", url, stdout=full)
-        while not (placed(fake) and is_blocked(process.pid)):
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        done = trader.end(process)
-    txids = [str(txid) for each in fake.accounts.values() for txid in each.orders]
-    assert done.code == 130
-    assert txids
-    assert all(txid in done.err for txid in txids)
-
-
-def is_blocked(pid: int) -> bool:
-    """Whether a process waits to write into a pipe."""
-    if sys.platform != "linux":
-        pytest.skip("only Linux tells what a process waits for")
-    return "pipe_write" in Path(f"/proc/{pid}/wchan").read_text()
-
-
-def drop_answers(fake: FakeKraken, accounts: int) -> None:
-    """Orders are placed and not answered, nor is the question whether they stand."""
-    fake.faults.add("AddOrder", "process_then_cut", times=accounts)
-    fake.faults.add("OpenOrders", "slow_answer", seconds=60, times=accounts)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_who_is_stopped_while_orders_are_asked_for_is_told_their_ids(
-    trader: Shell, url: str, fake: FakeKraken, number: signal.Signals
-) -> None:
-    """Both are asked for at once; Ctrl-C, or SIGTERM as `timeout` sends it, prints the table with what is known."""
-    drop_answers(fake, 2)
-    process = trader.start("copy-order", *ORDER, "--accounts", "alice,bob", "--base-url", url)
-    while sum(each.method == "OpenOrders" for each in fake.arrivals) < 2:
-        assert process.poll() is None
-    process.send_signal(number)
-    done = trader.end(process)
-    assert done.code == 128 + number
-    rows = done.out.splitlines()[1:]
-    assert [row.split()[:2] for row in rows] == [["USER:alice", "unknown"], ["USER:bob", "unknown"]]
-    for name, row in zip(NAMES[1:], rows, strict=True):
-        (order,) = next(each for each in fake.accounts.values() if each.name == name).orders.values()
-        assert str(order.cl_ord_id) in row
-
-
-def test_a_second_ctrl_c_loses_no_id(trader: Shell, url: str, fake: FakeKraken) -> None:
-    """Whoever presses it twice is told all the same which orders may stand."""
-    fake.faults.add("AddOrder", "slow_answer", seconds=60, times=2)
-    process = trader.start("copy-order", *ORDER, "--json", "--accounts", "alice,bob", "--base-url", url)
-    while len(placed(fake)) < 2:
-        assert process.poll() is None
-    while process.poll() is None:  # while the first waits for late answers, and while all is told
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.001)
-    done = trader.end(process)
-    ids = [str(order.cl_ord_id) for each in fake.accounts.values() for order in each.orders.values()]
-    assert len(ids) == 2
-    assert all(each in done.out + done.err for each in ids)
 
 
 def test_an_order_without_an_answer_names_its_id(trader: Shell, url: str, fake: FakeKraken) -> None:
@@ -409,55 +279,6 @@ def test_what_cannot_be_meant_is_not_sent(trader: Shell, url: str, fake: FakeKra
     """Both one account and all, or a method that is no name, is a mistake in the command."""
     assert trader.fails(2, *words, "--base-url", url)
     assert fake.arrivals == []
-
-
-def test_an_interrupted_order_names_its_id(trader: Shell, url: str, fake: FakeKraken) -> None:
-    """Ctrl-C while the answer is awaited: the order stands, and a line says by which id it can be found."""
-    fake.faults.add("AddOrder", "slow_answer", seconds=30)
-    process = trader.start("call", "AddOrder", *ORDER, "cl_ord_id=mine", "--base-url", url)
-    while not placed(fake):
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    done = trader.end(process)
-    assert done.code == 130
-    assert "its cl_ord_id: mine" in one_line(f"{done.err.strip()}\n")
-
-
-@pytest.mark.parametrize("words", [("copy-order", *ORDER, "--json"), ("call-all", "AddOrder", *ORDER)], ids=" ".join)
-def test_ctrl_c_tells_at_once_what_became_of_each_order(
-    trader: Shell, url: str, fake: FakeKraken, words: tuple[str, ...]
-) -> None:
-    """Who was answered has the txid, who was not the cl_ord_id to look for, and nobody waits for the rest."""
-    fake.faults.add("AddOrder", "slow_answer", seconds=60)
-    process = trader.start(*words, "--accounts", "alice,bob", "--base-url", url)
-    while len(placed(fake)) < 2:
-        assert process.poll() is None
-    began = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    done = trader.end(process)
-    assert time.monotonic() - began < 20
-    assert done.code == 130
-    told = json.loads(done.out)
-    (slow,) = (name for name, each in told.items() if "error" in each)
-    (quick,) = (name for name, each in told.items() if "result" in each)
-    (order,) = next(each for each in fake.accounts.values() if each.name == slow).orders.values()
-    assert (told[slow]["may_have_executed"], told[slow]["cl_ord_ids"]) == ("unknown", [order.cl_ord_id])
-    assert str(order.cl_ord_id) in told[slow]["message"]
-    assert (
-        list(next(each for each in fake.accounts.values() if each.name == quick).orders)
-        == told[quick]["result"]["txid"]
-    )
-
-
-def test_ctrl_c_prints_the_table(trader: Shell, url: str, fake: FakeKraken) -> None:
-    """The same for people."""
-    fake.faults.add("AddOrder", "slow_answer", seconds=60)
-    process = trader.start("copy-order", *ORDER, "--accounts", "alice", "--base-url", url)
-    while not placed(fake):
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    done = trader.end(process)
-    assert (done.code, done.out.splitlines()[1].split()[:2]) == (130, ["USER:alice", "unknown"])
 
 
 def test_json_has_the_txid_of_an_order_that_was_looked_for(trader: Shell, url: str, fake: FakeKraken) -> None:
