@@ -58,7 +58,7 @@ class NonceManager:
             raise ConfigError(f"a store is a path, file:PATH, memory: or a store of your own, not {store!r}")
         self._clock: Clock = clock or SystemClock()
         self.store: NonceStore = open_store(store, clock=clock) if isinstance(store, (str, os.PathLike)) else store
-        self._lanes = Lanes(self.store.lanes_dir)
+        self._lanes = Lanes(self.store)
         self._now_ns = self._clock.now_ns
         self._advance: Callable[[str, int], int] = self.store.advance
 

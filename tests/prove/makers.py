@@ -200,4 +200,4 @@ class OwnLanes(NonceManager):
         return _own_lanes.lane(name, timeout)
 
 
-_own_lanes = Lanes(None)
+_own_lanes = Lanes(MemoryStore())

@@ -19,7 +19,7 @@ from ..errors import LaneError, LaneTimeout
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .gate import Gate
+    from ..stores.protocol import Gate
 
 __all__ = ["LaneQueue", "current_owner", "refuse_interrupter"]
 

@@ -17,6 +17,7 @@ from ..errors import NonceStoreError
 from ..rule import check_floor, check_scope
 from .descriptors import when_lost
 from .filesystem import check_filesystem, make_directory, opening, store_error
+from .gate import FileGate, gate_at
 from .look import look
 from .scope_files import ScopeFiles
 from .scope_state import ScopeState
@@ -124,6 +125,10 @@ class FileStore:
         floor = check_floor(floor)
         with self._inside_once(), self._crowded:
             self._ask(self._desks[-1], scope, lambda files: files.raise_floor(floor))
+
+    def gate(self, name: str) -> FileGate:
+        """What lets one process at a time have the turn called *name*; it is opened when first used."""
+        return gate_at(f"{self.directory}/lanes/{name}.lock")
 
     def scopes(self) -> list[str]:
         """The scopes whose files are in the directory, sorted."""

@@ -7,6 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, NoReturn
 
+from ..clock import SystemClock
 from ..errors import NonceStoreError
 from ..rule import check_floor, check_scope, next_nonce
 from .protocol import ScopeStats
@@ -25,6 +26,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._last: dict[str, int] = {}
         self._issued: dict[str, int] = {}
+        self._gates: dict[str, OwnGate] = {}
         logger.warning("the nonce is kept in memory only: it is lost when this process ends")
 
     def __repr__(self) -> str:
@@ -59,6 +61,10 @@ class MemoryStore:
         with _lock:
             self._last[scope] = max(self._last.get(scope, 0), check_floor(floor))
 
+    def gate(self, name: str) -> OwnGate:
+        """What lets one process at a time have the turn called *name*: there is but this one."""
+        return self._gates.setdefault(name, OwnGate())
+
     def scopes(self) -> list[str]:
         """The scopes that have a number, sorted."""
         return sorted(self._last)
@@ -69,6 +75,31 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing to give back."""
+
+
+class OwnGate:
+    """The gate of a turn that no other process knows: always free."""
+
+    _since = 0
+
+    def try_acquire(self) -> bool:
+        """Always."""
+        self._since = SystemClock.boot_ns()
+        return True
+
+    def acquire(self) -> None:
+        """At once."""
+        self.try_acquire()
+
+    def release(self) -> None:
+        """Nothing to do."""
+
+    def holder(self) -> str:
+        """This process, since."""
+        return f"process {os.getpid()} has held it for {(SystemClock.boot_ns() - self._since) / 1e9:.1f} s"
+
+    def abandon(self) -> None:
+        """Nothing to do."""
 
 
 def _refuse_interrupter() -> None:

@@ -1,4 +1,4 @@
-"""The seam between the manager and the place where the number lives."""
+"""The seam between krakenonce and the place where nonces and turns are kept."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["NonceStore", "ScopeStats"]
+__all__ = ["Gate", "NonceStore", "ScopeStats"]
 
 
 class ScopeStats(NamedTuple):
@@ -36,6 +36,30 @@ class ScopeStats(NamedTuple):
     extending_ns: int = 0
 
 
+class Gate(Protocol):
+    """What lets one process at a time have the turn. One thread at a time uses it, but for :meth:`holder`."""
+
+    def try_acquire(self) -> bool:
+        """Take the gate if it is free."""
+        ...
+
+    def acquire(self) -> None:
+        """Wait until the gate is ours."""
+        ...
+
+    def release(self) -> None:
+        """Let the next process in. Harmless if it is not held."""
+        ...
+
+    def holder(self) -> str:
+        """Who holds it and since when, in words."""
+        ...
+
+    def abandon(self) -> None:
+        """Forget about it in a forked child, leaving the parent's hold alone."""
+        ...
+
+
 class NonceStore(Protocol):
     """Hands out numbers that only rise. A store knows nothing of HTTP, accounts or asyncio.
 
@@ -60,6 +84,10 @@ class NonceStore(Protocol):
 
     def raise_floor(self, scope: str, floor: int) -> None:
         """Make the next number larger than *floor*; a lower floor changes nothing."""
+        ...
+
+    def gate(self, name: str) -> Gate:
+        """Return what lets one process at a time have the turn called *name*: the same object each time."""
         ...
 
     def scopes(self) -> list[str]:
