@@ -45,7 +45,7 @@ class NonceManager:
     Args:
         store: A store, a URL (``file:PATH``, ``memory:``) or the path of a directory. None: the directory in
             ``$KRAKENONCE_STATE_DIR``, else the platform's state directory of this user.
-        clock: For tests; the machine's own otherwise.
+        clock: For tests; the machine's own otherwise. A store that is given has a clock of its own.
 
     Raises:
         ConfigError: The URL names no known store, or it is neither a URL nor a path nor a store.
@@ -56,11 +56,10 @@ class NonceManager:
             store = default_directory()
         if not isinstance(store, (str, os.PathLike)) and not callable(getattr(store, "advance", None)):
             raise ConfigError(f"a store is a path, file:PATH, memory: or a store of your own, not {store!r}")
-        self._clock: Clock = clock or SystemClock()
         self.store: NonceStore = open_store(store, clock=clock) if isinstance(store, (str, os.PathLike)) else store
         self._lanes = Lanes(self.store)
-        self._now_ns = self._clock.now_ns
-        self._advance: Callable[[str, int], int] = self.store.advance
+        self._now_ns = (clock or SystemClock()).now_ns
+        self._advance: Callable[[str], int] = self.store.advance
 
     def __repr__(self) -> str:
         return f"NonceManager({self.store!r})"
@@ -77,7 +76,7 @@ class NonceManager:
             NonceExhausted: The scope has reached 2^63 - 1.
             InvalidScope: The name is not 1 to 64 letters, digits, ``-`` or ``_``.
         """
-        return self._advance(scope, self._now_ns())
+        return self._advance(scope)
 
     def lane(self, name: str = GLOBAL, timeout: float | None = None) -> Lane:
         """Return the lane of an API key: hold it from taking the number until the answer is in.
@@ -115,7 +114,7 @@ class NonceManager:
             NonceStoreError: It could not be made durable.
         """
         if self._advance is _closed:
-            _closed(scope, floor)
+            _closed(scope)
         self.store.raise_floor(scope, floor)
 
     def stats(self, scope: str = "global") -> ManagerStats:
@@ -144,5 +143,5 @@ class NonceManager:
         self.close()
 
 
-def _closed(_scope: str, _now_ns: int) -> int:
+def _closed(_scope: str) -> int:
     raise NonceStoreError("this nonce manager is closed")

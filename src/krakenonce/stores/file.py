@@ -44,7 +44,7 @@ class FileStore:
 
     Args:
         directory: The state directory; made (0700) when a number is first asked for.
-        clock: Where boot time and boot id come from.
+        clock: For tests; the machine's own otherwise.
         allow_network: Use the directory even on NFS, CIFS or FUSE, where locks and syncs may be a pretence.
 
     Raises:
@@ -81,7 +81,7 @@ class FileStore:
         """Where the lane files of everybody who shares this store are."""
         return self.directory / "lanes"
 
-    def advance(self, scope: str, now_ns: int) -> int:
+    def advance(self, scope: str) -> int:
         """Issue the next number of *scope*.
 
         Raises:
@@ -98,15 +98,15 @@ class FileStore:
             desk = free.pop()
         except IndexError:
             with self._crowded:
-                return self._ask(self._desks[-1], scope, lambda files: files.advance(now_ns))
+                return self._ask(self._desks[-1], scope, ScopeFiles.advance)
         else:
             try:
                 files = desk.get(scope)
                 if files is not None and files.generation == files.state.generation:
-                    nonce = files.advance(now_ns)
+                    nonce = files.advance()
                     if nonce is not None:
                         return nonce
-                return self._ask(desk, scope, lambda files: files.advance(now_ns))
+                return self._ask(desk, scope, ScopeFiles.advance)
             except NonceStoreError:
                 _close_desk(desk)  # a disk that has failed could not be unmounted
                 raise

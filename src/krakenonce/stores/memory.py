@@ -15,15 +15,22 @@ from .protocol import ScopeStats
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ..clock import Clock
+
 __all__ = ["MemoryStore"]
 
 logger = logging.getLogger("krakenonce")
 
 
 class MemoryStore:
-    """Numbers kept in this process only; gone when it ends, and unknown to every other process."""
+    """Numbers kept in this process only; gone when it ends, and unknown to every other process.
 
-    def __init__(self) -> None:
+    Args:
+        clock: For tests; the machine's own otherwise.
+    """
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        self._now_ns = (clock or SystemClock()).now_ns
         self._last: dict[str, int] = {}
         self._issued: dict[str, int] = {}
         self._gates: dict[str, OwnGate] = {}
@@ -40,12 +47,12 @@ class MemoryStore:
         """None: nobody else shares this store."""
         return None
 
-    def advance(self, scope: str, now_ns: int) -> int:
+    def advance(self, scope: str) -> int:
         """Issue the next number of *scope*; errors as for every store."""
         check_scope(scope)
         _refuse_interrupter()
         with _lock:
-            nonce = self._last[scope] = next_nonce(self._last.get(scope), now_ns)
+            nonce = self._last[scope] = next_nonce(self._last.get(scope), self._now_ns())
             self._issued[scope] = self._issued.get(scope, 0) + 1
             return nonce
 

@@ -36,7 +36,7 @@ def open_store(url: str | os.PathLike[str], *, clock: Clock | None = None) -> No
     if not colon or not scheme.isalnum():
         rest, scheme = url, "file"
     if scheme == "memory":
-        return MemoryStore()
+        return MemoryStore(clock=clock)
     if scheme != "file":
         raise ConfigError(f"unknown store {scheme + ':'!r}; known are {_KNOWN}")
     from urllib.parse import parse_qsl

@@ -71,8 +71,11 @@ class NonceStore(Protocol):
         """Directory for the lanes of those who share this store; None if it is not shared."""
         ...
 
-    def advance(self, scope: str, now_ns: int) -> int:
-        """Issue ``max(last + 1, now_ns)``, atomically. Every later number, after any crash, is larger."""
+    def advance(self, scope: str) -> int:
+        """Issue ``max(last + 1, now)``, atomically. Every later number, after any crash, is larger.
+
+        The time is the store's to read, where it keeps everybody else out: one that was read before may be old by then.
+        """
         ...
 
     def peek(self, scope: str) -> int | None:
