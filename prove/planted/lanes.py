@@ -23,8 +23,8 @@ LANES = (
         "each manager has a lane of its own",
         10,
         "src/krakenonce/lanes/lane.py",
-        was="            queue = _queues.get(gate)\n",
-        becomes="            queue = None\n",
+        was="        queue = _recent.pop(gate, None) or _queues.get(gate)\n",
+        becomes="        queue = None\n",
         test="tests/lanes/test_backends.py::test_two_managers_over_one_state_share_a_key_s_lane",
     ),
     Planted(

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, NamedTuple, Self
+import logging
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self, cast
 
-from .clock import Clock, SystemClock
-from .errors import ConfigError, NonceStoreError
-from .lanes import GLOBAL, Lane, Lanes, fingerprint
-from .stores import NonceStore, default_directory, open_store
+from .clock import SystemClock
+from .errors import NonceStoreError
+from .lanes import GLOBAL, Lane, find_lane, fingerprint
+from .stores import SERVED, find_backend
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
     from types import TracebackType
 
+    from .clock import Clock
+    from .stores import Backend, Shared
+
 __all__ = ["ManagerStats", "NonceManager"]
+
+logger = logging.getLogger("krakenonce.manager")
 
 
 class ManagerStats(NamedTuple):
@@ -37,32 +43,35 @@ class ManagerStats(NamedTuple):
 
 
 class NonceManager:
-    """Hands out numbers that only rise, and turns to send them in order.
+    """Hands out nonces that only rise, and turns to send them in order.
 
     Safe for threads, asyncio tasks, forked and spawned processes, and any number of managers on one directory.
     Nothing is opened before the first number or the first turn.
 
     Args:
-        store: A store, a URL (``file:PATH``, ``memory:``) or the path of a directory. None: the directory in
+        store: A backend, a URL (``file:PATH``, ``memory:``) or the path of a directory. None: the directory in
             ``$KRAKENONCE_STATE_DIR``, else the platform's state directory of this user.
+        shared: Who has to share the state at least: ``"process"``, ``"host"`` or ``"hosts"``. None: those whom the
+            backend serves.
         clock: For tests; the machine's own otherwise. A store that is given has a clock of its own.
 
     Raises:
-        ConfigError: The URL names no known store, or it is neither a URL nor a path nor a store.
+        ConfigError: *store* is none of these, a method of it is missing, or it serves fewer than it has to.
     """
 
-    def __init__(self, store: NonceStore | str | os.PathLike[str] | None = None, *, clock: Clock | None = None) -> None:
-        if store is None:
-            store = default_directory()
-        if not isinstance(store, (str, os.PathLike)) and not callable(getattr(store, "advance", None)):
-            raise ConfigError(f"a store is a path, file:PATH, memory: or a store of your own, not {store!r}")
-        self.store: NonceStore = open_store(store, clock=clock) if isinstance(store, (str, os.PathLike)) else store
-        self._lanes = Lanes(self.store)
+    def __init__(
+        self,
+        store: Backend | str | os.PathLike[str] | None = None,
+        *,
+        shared: Shared | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.store = find_backend(store, shared=shared, clock=clock)
         self._now_ns = (clock or SystemClock()).now_ns
-        self._advance: Callable[[str], int] = self.store.advance
+        self._backend = cast("Backend", _Unused(self._begin))
 
     def __repr__(self) -> str:
-        return f"NonceManager({self.store!r})"
+        return f"NonceManager({self.store!r}, shared={self.store.shared!r})"
 
     def next(self, scope: str = "global") -> int:
         """Return the next number: nanoseconds since 1970, 19 digits, larger than every number before it.
@@ -76,7 +85,7 @@ class NonceManager:
             NonceExhausted: The scope has reached 2^63 - 1.
             InvalidScope: The name is not 1 to 64 letters, digits, ``-`` or ``_``.
         """
-        return self._advance(scope)
+        return self._backend.advance(scope)
 
     def lane(self, name: str = GLOBAL, timeout: float | None = None) -> Lane:
         """Return the lane of an API key: hold it from taking the number until the answer is in.
@@ -85,7 +94,7 @@ class NonceManager:
             name: The API key, of which only a fingerprint is kept; or ``"global"``, one lane for all keys.
             timeout: How long to wait for the turn, in seconds; None: for ever.
         """
-        return self._lanes.lane(name, timeout)
+        return find_lane(self._backend, name, timeout)
 
     def own_scope(self, key: str) -> str:
         """Return the name of the counter that an API key has once it needs one of its own."""
@@ -97,14 +106,14 @@ class NonceManager:
         A key needs its own when Kraken remembers a number for it that is far ahead of the clock: ``krakenonce adopt``.
         """
         own = self.own_scope(key)
-        return "global" if self.store.peek(own) is None else own
+        return "global" if self._backend.peek(own) is None else own
 
     def peek(self, scope: str = "global") -> int | None:
         """Return the last number issued by anybody, or the floor set since; None if there is none. Writes nothing.
 
         After a reboot it is the mark, which is above the last number, until the next one is issued.
         """
-        return self.store.peek(scope)
+        return self._backend.peek(scope)
 
     def raise_floor(self, floor: int, scope: str = "global") -> None:
         """Make the next number larger than *floor*, for good; a lower floor changes nothing.
@@ -113,20 +122,24 @@ class NonceManager:
             InvalidFloor: *floor* is not a whole number from 0 to 2^63 - 2.
             NonceStoreError: It could not be made durable.
         """
-        if self._advance is _closed:
-            _closed(scope)
-        self.store.raise_floor(scope, floor)
+        self._backend.raise_floor(scope, floor)
 
     def stats(self, scope: str = "global") -> ManagerStats:
         """Return what is known of *scope*. Writes nothing."""
-        seen = self.store.stats(scope)
+        seen = self._backend.stats(scope)
         lead = None if seen.last is None else seen.last - self._now_ns()
         return ManagerStats(*seen, lead_ns=lead)
 
     def close(self) -> None:
-        """Close the store; a number or a floor afterwards is an error. May be called again."""
-        self._advance = _closed
+        """Close the store; whatever is asked afterwards is an error. May be called again."""
+        self._backend = cast("Backend", _Closed())
         self.store.close()
+
+    def _begin(self) -> Backend:
+        if self._backend is not self.store:
+            self._backend = self.store
+            logger.info("nonces, turns and rate limits are kept in %r, for %s", self.store, SERVED[self.store.shared])
+        return self.store
 
     def __copy__(self) -> Self:
         return self  # two objects over one set of open files would close them under each other
@@ -143,5 +156,18 @@ class NonceManager:
         self.close()
 
 
-def _closed(_scope: str) -> int:
-    raise NonceStoreError("this nonce manager is closed")
+class _Unused:
+    """The backend of a manager before its first use."""
+
+    def __init__(self, begin: Callable[[], Backend]) -> None:
+        self._begin = begin
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._begin(), name)
+
+
+class _Closed:
+    """The backend of a manager that is closed."""
+
+    def __getattr__(self, _name: str) -> NoReturn:
+        raise NonceStoreError("this nonce manager is closed: make another one")

@@ -12,7 +12,7 @@ import pytest
 
 from krakenonce.errors import InvalidFloor, InvalidScope, NonceExhausted
 from krakenonce.rule import NONCE_MAX
-from krakenonce.stores import FileStore, MemoryStore, NonceStore, memory
+from krakenonce.stores import Backend, FileStore, MemoryStore, memory
 from krakenonce.testing.clock import ManualClock
 
 from ..lanes.helpers import in_child, in_thread, join, until
@@ -22,40 +22,40 @@ NOW = ManualClock().now_ns()
 
 
 @pytest.fixture(params=["file", "memory"])
-def store(request: pytest.FixtureRequest, state: Path, clock: ManualClock) -> Iterator[NonceStore]:
+def store(request: pytest.FixtureRequest, state: Path, clock: ManualClock) -> Iterator[Backend]:
     """Each kind of store, new and empty."""
-    store: NonceStore = FileStore(state, clock=clock) if request.param == "file" else MemoryStore(clock=clock)
+    store: Backend = FileStore(state, clock=clock) if request.param == "file" else MemoryStore(clock=clock)
     yield store
     store.close()
 
 
-def test_a_store_is_not_pickled(store: NonceStore) -> None:
+def test_a_store_is_not_pickled(store: Backend) -> None:
     """Another process would count with a copy; what a worker is given is the state directory."""
     store.advance("global")
     with pytest.raises(TypeError, match="pickle"):
         pickle.dumps(store)
 
 
-def test_numbers_follow_the_clock(store: NonceStore, clock: ManualClock) -> None:
+def test_numbers_follow_the_clock(store: Backend, clock: ManualClock) -> None:
     """With time between the calls, the number is the time."""
     for time in (NOW, NOW + 7, NOW + 5000):
         clock.set_wall(time)
         assert store.advance("global") == time
 
 
-def test_numbers_rise_by_one_while_the_clock_stands_still(store: NonceStore) -> None:
+def test_numbers_rise_by_one_while_the_clock_stands_still(store: Backend) -> None:
     """A frozen clock gives consecutive numbers."""
     assert [store.advance("global") for _ in range(4)] == [NOW, NOW + 1, NOW + 2, NOW + 3]
 
 
-def test_numbers_rise_while_the_clock_falls(store: NonceStore, clock: ManualClock) -> None:
+def test_numbers_rise_while_the_clock_falls(store: Backend, clock: ManualClock) -> None:
     """An hour back makes no number smaller."""
     first = store.advance("global")
     clock.step(-3600)
     assert [store.advance("global") for _ in range(3)] == [first + 1, first + 2, first + 3]
 
 
-def test_scopes_are_counters_of_their_own(store: NonceStore) -> None:
+def test_scopes_are_counters_of_their_own(store: Backend) -> None:
     """One scope's numbers do not touch another's."""
     store.raise_floor("far-ahead", 2 * NOW)
     assert store.advance("far-ahead") == 2 * NOW + 1
@@ -63,7 +63,7 @@ def test_scopes_are_counters_of_their_own(store: NonceStore) -> None:
     assert store.scopes() == ["far-ahead", "global"]
 
 
-def test_peek_tells_the_last_number_and_changes_nothing(store: NonceStore) -> None:
+def test_peek_tells_the_last_number_and_changes_nothing(store: Backend) -> None:
     """Peeking is free: None before the first number, then the last one."""
     assert store.peek("global") is None
     assert store.scopes() == []
@@ -73,7 +73,7 @@ def test_peek_tells_the_last_number_and_changes_nothing(store: NonceStore) -> No
     assert store.advance("global") == number + 1
 
 
-def test_a_floor_is_passed_by_the_next_number(store: NonceStore) -> None:
+def test_a_floor_is_passed_by_the_next_number(store: Backend) -> None:
     """After raise_floor(F) the next number is F + 1 if the clock is not further."""
     store.raise_floor("global", NOW + 500)
     assert store.peek("global") == NOW + 500
@@ -81,7 +81,7 @@ def test_a_floor_is_passed_by_the_next_number(store: NonceStore) -> None:
 
 
 @pytest.mark.parametrize("floor", [0, 5, NOW - 1, NOW])
-def test_a_lower_floor_changes_nothing(store: NonceStore, floor: int) -> None:
+def test_a_lower_floor_changes_nothing(store: Backend, floor: int) -> None:
     """A floor never lowers the number."""
     first = store.advance("global")
     store.raise_floor("global", floor)
@@ -89,14 +89,14 @@ def test_a_lower_floor_changes_nothing(store: NonceStore, floor: int) -> None:
 
 
 @pytest.mark.parametrize("floor", [-1, NONCE_MAX, 2**64, True, 1.0])
-def test_a_floor_out_of_range_is_refused_and_changes_nothing(store: NonceStore, floor: int) -> None:
+def test_a_floor_out_of_range_is_refused_and_changes_nothing(store: Backend, floor: int) -> None:
     """Negative floors, and those that leave no number, are errors."""
     with pytest.raises(InvalidFloor):
         store.raise_floor("global", floor)
     assert store.advance("global") == NOW
 
 
-def test_the_end_is_refused_before_anything_is_written(store: NonceStore) -> None:
+def test_the_end_is_refused_before_anything_is_written(store: Backend) -> None:
     """At 2^63 - 1 the scope ends, and stays at its end."""
     store.raise_floor("global", NONCE_MAX - 1)
     assert store.advance("global") == NONCE_MAX
@@ -107,7 +107,7 @@ def test_the_end_is_refused_before_anything_is_written(store: NonceStore) -> Non
 
 
 @pytest.mark.parametrize("scope", ["", "a/b", "..", "é", "x" * 300])
-def test_a_bad_scope_is_refused_everywhere(store: NonceStore, scope: str) -> None:
+def test_a_bad_scope_is_refused_everywhere(store: Backend, scope: str) -> None:
     """No method takes a name that cannot be a file's."""
     for call in (
         lambda: store.advance(scope),
@@ -128,7 +128,7 @@ def restless() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-def test_no_number_is_given_twice_to_threads(store: NonceStore, restless: None) -> None:
+def test_no_number_is_given_twice_to_threads(store: Backend, restless: None) -> None:
     """More threads than there are places at the files, one counter: all numbers differ and each thread's rise."""
     taken: list[list[int]] = [[] for _ in range(12)]
 
@@ -213,7 +213,7 @@ def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent() -> None:
     assert told == str(NOW)
 
 
-def test_a_floor_holds_while_threads_take_numbers(store: NonceStore, restless: None) -> None:
+def test_a_floor_holds_while_threads_take_numbers(store: Backend, restless: None) -> None:
     """Whoever asks after raise_floor has returned gets a number above it, whatever others were about to write."""
     enough = threading.Event()
 
@@ -235,14 +235,14 @@ def test_a_floor_holds_while_threads_take_numbers(store: NonceStore, restless: N
     assert all(number > floor for number, floor in zip(numbers, floors, strict=True))
 
 
-def test_closing_may_be_repeated(store: NonceStore) -> None:
+def test_closing_may_be_repeated(store: Backend) -> None:
     """Closing twice is closing once."""
     store.advance("global")
     store.close()
     store.close()
 
 
-def test_a_closed_store_opens_again(store: NonceStore) -> None:
+def test_a_closed_store_opens_again(store: Backend) -> None:
     """Closing gives back what was opened; a later call goes on."""
     before = len(os.listdir("/dev/fd"))
     store.raise_floor("global", NOW)

@@ -14,10 +14,10 @@ from .queue import LaneQueue, refuse_interrupter
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ..stores import NonceStore
+    from ..stores import Backend
     from ..stores.protocol import Gate
 
-__all__ = ["Lane", "Lanes"]
+__all__ = ["Lane", "find_lane"]
 
 _REMEMBERED = 32  # queues that are kept, and their files open, while nobody uses them
 
@@ -84,36 +84,29 @@ class Lane:
         self._queue.release()
 
 
-class Lanes:
-    """The lanes over a store: within a process, one queue per lane, whoever asks for it.
+def find_lane(backend: Backend, name: str, timeout: float | None = None) -> Lane:
+    """Return the lane called *name*: within a process one queue, whoever asks for it. Opens nothing yet.
 
     Args:
-        store: What keeps other processes out.
+        backend: What keeps other processes out.
+        name: An API key, usually.
+        timeout: As for :class:`Lane`.
     """
-
-    def __init__(self, store: NonceStore) -> None:
-        self._store = store
-
-    def lane(self, name: str, timeout: float | None = None) -> Lane:
-        """Return the lane called *name*, usually an API key. Opens nothing yet."""
-        if not (name and str(name) == name):
-            raise LaneError(
-                "a lane is named by an API key, or 'global'; this name is empty or no text: is the key set?"
-            )
-        label = name if name == GLOBAL else fingerprint(name)
-        refuse_interrupter(_registry)
-        with _registry:
-            gate = self._store.gate(label)
-            queue = _queues.get(gate)
-            if queue is None:
-                if self._store.gate(label) is not gate:
-                    raise LaneError(f"{self._store!r}: gate() must return the same object for the same name")
-                queue = _queues[gate] = LaneQueue(label, gate)
-            _recent.pop(gate, None)
-            _recent[gate] = queue
-            if len(_recent) > _REMEMBERED:
-                del _recent[next(iter(_recent))]
-        return Lane(queue, timeout)
+    if not (name and str(name) == name):
+        raise LaneError("a lane is named by an API key, or 'global'; this name is empty or no text: is the key set?")
+    label = name if name == GLOBAL else fingerprint(name)
+    refuse_interrupter(_registry)
+    with _registry:
+        gate = backend.gate(label)
+        queue = _recent.pop(gate, None) or _queues.get(gate)
+        if queue is None:
+            if backend.gate(label) is not gate:
+                raise LaneError(f"{type(backend).__name__}.gate() must return the same object for the same name")
+            queue = _queues[gate] = LaneQueue(label, gate)
+        _recent[gate] = queue
+        if len(_recent) > _REMEMBERED:
+            del _recent[next(iter(_recent))]
+    return Lane(queue, timeout)
 
 
 def _after_fork_in_child() -> None:

@@ -25,7 +25,7 @@ from .scope_state import ScopeState
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .protocol import ScopeStats
+    from .protocol import ScopeStats, Shared
 
 __all__ = ["FileStore"]
 
@@ -51,6 +51,8 @@ class FileStore:
         NonceStoreError: The path is relative to a directory that is gone.
     """
 
+    shared: Shared = "host"
+
     def __init__(
         self, directory: str | os.PathLike[str], *, clock: Clock | None = None, allow_network: bool = False
     ) -> None:
@@ -60,6 +62,7 @@ class FileStore:
             raise store_error("find the state directory", Path(directory), error) from error
         except RuntimeError as error:
             raise NonceStoreError(f"the state directory {directory} is a symbolic link to itself") from error
+        self._lanes = f"{self.directory}/lanes"
         self._clock: Clock = clock or SystemClock()
         self._allow_network = allow_network
         self._checked = (0, 0)  # the directory that is known to be sound
@@ -128,7 +131,7 @@ class FileStore:
 
     def gate(self, name: str) -> FileGate:
         """What lets one process at a time have the turn called *name*; it is opened when first used."""
-        return gate_at(f"{self.directory}/lanes/{name}.lock")
+        return gate_at(f"{self._lanes}/{name}.lock")
 
     def scopes(self) -> list[str]:
         """The scopes whose files are in the directory, sorted."""

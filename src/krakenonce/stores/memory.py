@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..clock import Clock
+    from .protocol import Shared
 
 __all__ = ["MemoryStore"]
 
@@ -28,6 +29,8 @@ class MemoryStore:
     Args:
         clock: For tests; the machine's own otherwise.
     """
+
+    shared: Shared = "process"
 
     def __init__(self, *, clock: Clock | None = None) -> None:
         self._now_ns = (clock or SystemClock()).now_ns

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Gate", "NonceStore", "ScopeStats"]
+__all__ = ["SERVED", "Backend", "Gate", "ScopeStats", "Shared"]
+
+Shared: TypeAlias = Literal["process", "host", "hosts"]
+SERVED = {"process": "one process", "host": "the processes of one host", "hosts": "many hosts"}  # from few to many
 
 
 class ScopeStats(NamedTuple):
@@ -60,11 +63,16 @@ class Gate(Protocol):
         ...
 
 
-class NonceStore(Protocol):
-    """Hands out numbers that only rise. A store knows nothing of HTTP, accounts or asyncio.
+class Backend(Protocol):
+    """Where nonces and turns are kept. A backend knows nothing of HTTP, accounts or asyncio.
 
     All methods may be called from any thread. ``scope`` is 1 to 64 letters, digits, ``-`` or ``_``.
     """
+
+    @property
+    def shared(self) -> Shared:
+        """Who may use the same state at the same time: one process, the processes of one host, or many hosts."""
+        ...
 
     @property
     def lanes_dir(self) -> Path | None:
