@@ -43,6 +43,14 @@ CLIENTS = (
         test="tests/kraken/test_calling.py::test_what_changes_something_is_not_repeated",
     ),
     Planted(
+        "a cancel by userref is sent again",
+        9,
+        "src/krakenonce/kraken/methods.py",
+        was="all(isinstance(each, str) and _TXID.fullmatch(each) for each in named)",
+        becomes="True",
+        test="tests/kraken/test_rules_of_calls.py::test_a_cancel_by_userref_does_not_hit_a_younger_order",
+    ),
+    Planted(
         "urllib3 sends a call again",
         9,
         _SYNC,

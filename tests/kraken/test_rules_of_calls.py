@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
 
 
+TXID = "OQCLML-BW3P3-BUCMWZ"
+
+
 def fill_the_counter(world: World) -> None:
     """Have the next call that reads wait for room."""
     world.limiter.refused(world.account.key, world.calls._tier, "Balance", {})
@@ -468,9 +471,19 @@ def test_what_the_caller_says_of_an_order_goes_first() -> None:
         ("DepositAddresses", {}, Kind.READ),
         ("DepositAddresses", {"new": "true"}, Kind.OTHER),
         ("OpenOrders", {}, Kind.READ),
-        ("CancelOrder", {}, Kind.CANCEL),
-        ("CancelOrderBatch", {}, Kind.CANCEL),
-        ("CancelAllOrdersAfter", {}, Kind.CANCEL),
+        ("CancelOrder", {"txid": TXID}, Kind.CANCEL),
+        ("CancelOrder", {"txid": "42"}, Kind.OTHER),
+        ("CancelOrder", {"txid": 42}, Kind.OTHER),
+        ("CancelOrder", {"cl_ord_id": "mine"}, Kind.OTHER),
+        ("CancelOrder", {"txid": TXID, "cl_ord_id": "mine"}, Kind.OTHER),
+        ("CancelOrder", {}, Kind.OTHER),
+        ("CancelOrderBatch", {"orders": [TXID, {"txid": TXID}]}, Kind.CANCEL),
+        ("CancelOrderBatch", {"orders": [TXID, 42]}, Kind.OTHER),
+        ("CancelOrderBatch", {"orders": [{"txid": TXID}, {"cl_ord_id": "mine"}]}, Kind.OTHER),
+        ("CancelOrderBatch", {"orders": [TXID], "cl_ord_ids": ["mine"]}, Kind.OTHER),
+        ("CancelOrderBatch", {"orders": TXID}, Kind.OTHER),
+        ("CancelOrderBatch", {}, Kind.OTHER),
+        ("CancelAllOrdersAfter", {"timeout": 60}, Kind.OTHER),
         ("CancelAll", {}, Kind.OTHER),
         ("AmendOrder", {}, Kind.OTHER),
         ("EditOrder", {}, Kind.OTHER),
@@ -483,8 +496,33 @@ def test_what_the_caller_says_of_an_order_goes_first() -> None:
     ],
 )
 def test_what_may_be_repeated(method: str, params: dict[str, Any], kind: Kind) -> None:
-    """Only what changes nothing, and cancels; an order that says that it is not to be checked is an order."""
+    """Only what changes nothing, and cancels by txid; an order that says that it is not to be checked is an order."""
     assert kind_of(method, params) is kind
+
+
+@pytest.mark.parametrize("lost", ["lost", "cut"])
+def test_the_dead_mans_switch_is_not_armed_again_behind_its_owners_back(lost: str) -> None:
+    """The answer to arm(60) is lost and another thread disarms: a repetition would cancel all orders a minute later."""
+    world = World()
+    world.run(orders.add_order(world.calls, "XBTUSD", "buy", "0.5", "30000"))
+    world.faults["CancelAllOrdersAfter"].append(lost)
+    with pytest.raises(OutcomeUnknown):
+        world.run(orders.cancel_all_after(world.calls, 60))
+    world.run(orders.cancel_all_after(world.calls, 0))
+    world.clock.pass_time(61)
+    assert world.sent.count("CancelAllOrdersAfter") == 2
+    assert len(world.run(queries.open_orders(world.calls))) == 1
+
+
+def test_a_cancel_by_userref_does_not_hit_a_younger_order() -> None:
+    """The answer to the cancel is lost, and an order of the same group is placed before a repetition could arrive."""
+    world = World()
+    world.run(orders.add_order(world.calls, "XBTUSD", "buy", "0.5", "30000", userref=42))
+    world.faults["CancelOrder"].append("cut")
+    with pytest.raises(OutcomeUnknown):
+        world.run(orders.cancel_order(world.calls, "42"))
+    assert world.sent.count("CancelOrder") == 1
+    assert world.run(queries.open_orders(world.calls)) == {}
 
 
 def test_a_warning_beside_an_error_does_not_make_it_less_certain() -> None:

@@ -10,7 +10,7 @@ no connection                       no          repeated with a new number, twic
 ``EAPI:Invalid nonce``              no          floor raised, repeated once; an order only after looking for its
                                                 ``cl_ord_id`` and not finding it; twice in a row: PoisonedKey.
                                                 Whatever else changes something is not repeated
-no answer, 5xx, HTML, fault         unknown     what only reads, and cancels by id: repeated, twice at most.
+no answer, 5xx, HTML, fault         unknown     what only reads, and cancels by txid: repeated, twice at most.
                                                 All else: the error; ``reconcile()`` finds out about an order
 rate limit, throttled               no          waited for, if that takes no longer than *max_wait*
 temporary lockout                   no          the key is closed for every process on this host
