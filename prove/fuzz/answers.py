@@ -174,7 +174,7 @@ def _run(steps: Steps[Any], replies: list[Reply]) -> None:
     try:
         step, exchanges = next(steps), 0
         for _ in range(MOST_STEPS):
-            if isinstance(step, wire.Sleep):
+            if isinstance(step, wire.Sleep | wire.TimeLeft):
                 step = steps.send(None)
                 continue
             if isinstance(step, wire.Exchange):

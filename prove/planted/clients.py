@@ -18,11 +18,11 @@ CLIENTS = (
         "a call that is repeated has the number of the first try",
         7,
         _SESSION,
-        was="        return exchange.request(self.key, self.manager.next(self._scope), time.time())\n",
+        was="            return exchange.request(self.key, self.manager.next(self._scope), time.time())\n",
         becomes="""\
-        if exchange.signed_at is None:
-            self._number = self.manager.next(self._scope)
-        return exchange.request(self.key, self._number, time.time())
+            if exchange.signed_at is None:
+                self._number = self.manager.next(self._scope)
+            return exchange.request(self.key, self._number, time.time())
 """,
         test="tests/kraken/test_typed_calls.py::test_a_cancel_that_was_repeated_never_says_that_it_was_not_executed",
     ),

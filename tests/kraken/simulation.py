@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from krakenonce.errors import OutcomeUnknown, RequestNotSent
 from krakenonce.kraken.calling import Calls
-from krakenonce.kraken.exchange import Exchange, Key, PublicExchange, Request, Sleep
+from krakenonce.kraken.exchange import Exchange, Key, PublicExchange, Request, Sleep, TimeLeft
 from krakenonce.kraken.limiter import Limiter
 from krakenonce.testing import FakeKraken
 from krakenonce.testing.clock import ManualClock
@@ -43,6 +43,7 @@ class World:
         self.hidden_for = hidden_for
         self.ahead = 0  # by how much our numbers are behind: subtracted
         self._last = 0
+        self._until: float | None = None
         self._late: list[Request] = []
         self._born: dict[str, float] = {}
         self.limiter = Limiter(None, clock=self.clock)
@@ -52,8 +53,9 @@ class World:
         """Seconds since 1970."""
         return self.clock.now_ns() / 1e9
 
-    def run(self, steps: Steps[R]) -> R:
-        """Carry out a procedure as the clients do, with the faults to come."""
+    def run(self, steps: Steps[R], within: float | None = None) -> R:
+        """Carry out a procedure as the clients do, with the faults to come; *within* ends waits, not calls."""
+        self._until = None if within is None else self.now() + within
         try:
             step = next(steps)
             while True:
@@ -74,7 +76,9 @@ class World:
     def _raise_floor(self) -> None:
         self.floors += 1
 
-    def _do(self, step: Step) -> dict[str, Any] | None:
+    def _do(self, step: Step) -> Any:
+        if isinstance(step, TimeLeft):
+            return None if self._until is None else self._until - self.now()
         if isinstance(step, Sleep):
             self.slept.append(step.seconds)
             self.clock.pass_time(step.seconds)
@@ -86,6 +90,7 @@ class World:
         return reply if isinstance(step, PublicExchange) else self.calls.heed(reply)
 
     def _signed(self, step: Exchange) -> Request:
+        self.calls.send(step)
         self._last = max(self._last + 1, self.clock.now_ns() - self.ahead)
         return step.request(Key(self.account.key, self.account.secret), self._last, self.now())
 

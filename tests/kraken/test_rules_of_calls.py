@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -21,7 +22,8 @@ from krakenonce.kraken import AsyncKraken, Kraken, orders, queries, session
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.calling import LOCKOUT, PAUSES, REFUSALS
 from krakenonce.kraken.errors import error_from
-from krakenonce.kraken.exchange import Answer, Exchange, Key, Sleep, read_answer
+from krakenonce.kraken.exchange import Answer, Exchange, Key, Sleep, TimeLeft, read_answer
+from krakenonce.kraken.limiter import Place
 from krakenonce.kraken.limits import TIERS
 from krakenonce.kraken.methods import Kind, kind_of
 from krakenonce.kraken.sent import LIFETIME, WITHOUT_DEADLINE, SentOrder
@@ -48,7 +50,7 @@ TXID = "OQCLML-BW3P3-BUCMWZ"
 
 def fill_the_counter(world: World) -> None:
     """Have the next call that reads wait for room."""
-    world.limiter.refused(world.account.key, world.calls._tier, "Balance", {})
+    world.limiter.refused(Place(world.account.key, world.calls._tier, "Balance", {}))
 
 
 def lost_order(world: World, fault: str = "lost", **more: Any) -> SentOrder:
@@ -179,6 +181,50 @@ def test_young_orders_placed_in_krakenex_s_shape_are_counted_too() -> None:
         assert world.run(world.calls.once("CancelOrder", {"txid": txid}))["error"] == []
 
 
+def test_polls_that_do_not_wait_long_starve_nobody() -> None:
+    """A call that is given up keeps no place in the limits: polls of half a second get what the tier allows."""
+    world = World(TIERS["starter"])
+    answered = 0
+    for _ in range(200):
+        began = world.now()
+        with contextlib.suppress(errors.CallTimeout):
+            world.run(queries.balances(world.calls), within=0.5)
+            answered += 1
+        world.clock.pass_time(max(0.0, began + 0.5 - world.now()))
+    assert answered >= 14 + 0.33 * 90
+
+
+def test_a_wait_that_is_too_long_for_the_call_is_not_begun() -> None:
+    """The error says when there would have been room, and that nothing was sent."""
+    world = World(TIERS["starter"])
+    fill_the_counter(world)
+    with pytest.raises(errors.CallTimeout, match=r"Not sent: .* has room in 4.0 s, .* ends in 0.5 s") as caught:
+        world.run(queries.balances(world.calls), within=0.5)
+    assert (caught.value.may_have_executed, world.sent, world.slept) == ("no", [], [])
+
+
+@pytest.mark.parametrize("fault", ["not sent", "no nonce", "given up"])
+def test_what_was_not_sent_is_not_counted(fault: str) -> None:
+    """Without a connection, without a nonce, or given up in the turn."""
+    world = World(TIERS["starter"])
+    if fault == "not sent":
+        world.faults["Balance"].extend(["not sent"] * 3)
+        with pytest.raises(errors.RequestNotSent):
+            world.run(queries.balances(world.calls))
+    else:
+        steps = world.calls.private("Balance", {})
+        next(steps)
+        steps.send(None)
+        if fault == "no nonce":
+            with pytest.raises(errors.NonceStoreError):
+                steps.throw(errors.NonceStoreError("the disk is full"))
+        else:
+            steps.close()
+    for _ in range(14):
+        world.run(queries.balances(world.calls))
+    assert sum(world.slept) == (pytest.approx(1.2) if fault == "not sent" else 0)
+
+
 # --- lockout ---------------------------------------------------------------------------------------------------
 
 
@@ -200,10 +246,12 @@ def test_a_lockout_that_comes_during_a_wait_is_kept() -> None:
     world = World(TIERS["starter"])
     fill_the_counter(world)
     waiting = world.calls.private("Balance", {})
-    step = next(waiting)
+    assert isinstance(next(waiting), TimeLeft)
+    step = waiting.send(None)
     assert isinstance(step, Sleep)
     world.limiter.lock_out(world.account.key, 60)
     world.clock.pass_time(step.seconds)
+    assert isinstance(waiting.send(None), TimeLeft)
     with pytest.raises(LockedOut):
         waiting.send(None)
 

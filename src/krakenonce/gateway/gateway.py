@@ -136,17 +136,18 @@ class Gateway:
             return _not_sent(Closed())
         params = _params(path, body, content_type) or {}
         asked = time.monotonic()
+        place = key.place(method, params)
 
         async def job() -> Forwarded:
-            done = await key.forward(path, body, content_type)
+            done = await key.forward(place, path, body, content_type)
             with contextlib.suppress(KrakenonceError):  # Kraken has answered, whatever becomes of our counters
-                refused = key.heed(done.answer, method, params)  # here, for the client may have hung up meanwhile
+                refused = key.heed(done.answer, place)  # here, for the client may have hung up meanwhile
                 self._activity.refused_by_kraken(local.name, method, refused)
             self._activity.sent(local.account, done.seconds)
             return done
 
         try:
-            await key.room(method, params)
+            await key.room(place)
             if self.draining:
                 raise Closed
             done = await key.queue.run(job, urgent=method in _CANCELS)
@@ -155,6 +156,8 @@ class Gateway:
             return unknown(f"{error} The gateway does not repeat it.", waited)
         except (KrakenonceError, Closed, Full, TooLong) as error:
             return _not_sent(error)
+        finally:
+            key.leave(place)
         return _passed_on(done, time.monotonic() - asked)
 
 

@@ -9,11 +9,12 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from krakenonce.errors import LockedOut, RateLimited
+from krakenonce.errors import KrakenonceError, LockedOut, OutcomeUnknown, RateLimited
 from krakenonce.gateway.body import with_nonce
 from krakenonce.gateway.key_queue import KeyQueue
-from krakenonce.kraken.calling import LOCKOUT
+from krakenonce.kraken.calling import LOCKOUT, LOOK
 from krakenonce.kraken.exchange import Key, Request
+from krakenonce.kraken.limiter import Place
 from krakenonce.kraken.limits import TIERS
 from krakenonce.kraken.wire import FORM, sign
 
@@ -105,22 +106,35 @@ class KrakenKey:
 
     def locked_out(self) -> float:
         """Return the seconds until a lockout of this key ends; 0.0: there is none."""
-        return self._limiter.book(self.account.key, None, "", {}, 0.0).locked_out
+        return self._limiter.locked_out(self.account.key)
 
-    async def room(self, method: str, params: Mapping[str, str]) -> None:
-        """Wait until Kraken's limits have room for this call, or the key is closed.
+    def place(self, method: str, params: Mapping[str, str]) -> Place:
+        """Return a call's place in Kraken's limits; nothing is kept for it yet."""
+        return Place(self.account.key, self._tier, method, params)
+
+    def leave(self, place: Place) -> None:
+        """Give the place of a call back that was not sent. To be called however the call ends."""
+        self._limiter.leave(place)
+
+    async def room(self, place: Place) -> None:
+        """Wait until Kraken's limits have room for this call, or the gateway stops.
 
         Raises:
             LockedOut: The key is closed.
             RateLimited: It would take too long.
         """
-        booking = self._limiter.book(self.account.key, self._tier, method, params, self._patience)
-        _refuse_if(booking.locked_out)
-        if booking.wait > self._patience:
-            raise RateLimited(f"Kraken's rate limit has room again in {booking.wait:.1f} s")
-        if booking.wait > 0:
+        longest = self._patience
+        while not self._closed.is_set():
+            booking = self._limiter.book(place, longest)
+            _refuse_if(booking.locked_out)
+            if booking.wait > longest:
+                raise RateLimited(f"Kraken's rate limit has room again in {booking.wait:.1f} s")
+            if booking.wait <= 0:
+                return
+            pause = min(booking.wait, LOOK)
+            longest -= pause
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(booking.wait):
+                async with asyncio.timeout(pause):
                     await self._closed.wait()
 
     async def close(self) -> None:
@@ -128,10 +142,11 @@ class KrakenKey:
         self._closed.set()
         await self.queue.close()
 
-    async def forward(self, path: str, body: bytes, content_type: str) -> Forwarded:
-        """Send a call with the next number, once. To be called in the turn.
+    async def forward(self, place: Place, path: str, body: bytes, content_type: str) -> Forwarded:
+        """Send a call with the next nonce, once. To be called in the turn.
 
         Args:
+            place: Its place in Kraken's limits.
             path: The path with its query string, as the client sent it.
             body: The client's body, which has one nonce; it is replaced, and nothing else.
             content_type: The client's header.
@@ -142,20 +157,26 @@ class KrakenKey:
             RequestNotSent: No connection; nothing was sent.
             OutcomeUnknown: Sent, but no answer came.
         """
-        _refuse_if(self.locked_out())  # by a call that was before this one in the queue
-        nonce = self.take_nonce()
-        sent = with_nonce(body, content_type, nonce)
-        headers = {
-            "API-Key": self.account.key,
-            "API-Sign": sign(path, nonce, sent, self._key.secret()),
-            "Content-Type": content_type or FORM,
-            "User-Agent": "krakenonce-gateway",
-        }
-        begun = time.monotonic()
-        answer = await self._transport.fetch(Request("POST", path, headers, sent), self._timeout)
+        _refuse_if(self._limiter.send(place))  # a call that was before this one in the queue may have been told so
+        try:
+            nonce = self.take_nonce()
+            sent = with_nonce(body, content_type, nonce)
+            headers = {
+                "API-Key": self.account.key,
+                "API-Sign": sign(path, nonce, sent, self._key.secret()),
+                "Content-Type": content_type or FORM,
+                "User-Agent": "krakenonce-gateway",
+            }
+            begun = time.monotonic()
+            answer = await self._transport.fetch(Request("POST", path, headers, sent), self._timeout)
+        except OutcomeUnknown:
+            raise
+        except KrakenonceError:
+            self._limiter.not_sent(place)
+            raise
         return Forwarded(answer, nonce, time.monotonic() - begun)
 
-    def heed(self, answer: Answer, method: str, params: Mapping[str, str]) -> str:
+    def heed(self, answer: Answer, place: Place) -> str:
         """Act on a refusal of Kraken's, for all callers of this key, and return its words; empty: it is none."""
         start = answer.data[:_LOOKED_AT]
         refused = _REFUSED.search(start) if answer.status == 200 else None
@@ -170,7 +191,7 @@ class KrakenKey:
             self._limiter.lock_out(self.account.key, LOCKOUT)
         elif b"Rate limit exceeded" in start:
             reason = "rate limit"
-            self._limiter.refused(self.account.key, self._tier, method, params)
+            self._limiter.refused(place)
         self.refused[reason] += 1
         return refused[1].decode("ascii", "replace")
 

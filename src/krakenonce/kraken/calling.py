@@ -40,7 +40,8 @@ from krakenonce.errors import (
     Throttled,
 )
 from krakenonce.kraken.errors import Reading, advice, result_of, shown
-from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep, Steps
+from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep, Steps, TimeLeft
+from krakenonce.kraken.limiter import Place
 from krakenonce.kraken.methods import Kind, kind_of
 from krakenonce.kraken.sent import SentOrder, prepared, reconcile
 
@@ -57,6 +58,7 @@ logger = logging.getLogger("krakenonce")
 LOCKOUT = 900.0  # seconds; Kraken's support page says about 15 minutes, its API pages a few
 PAUSES = (0.2, 1.0)  # seconds before the first and the second repetition
 REFUSALS = 3  # how often a call waits for Kraken's own word that there were too many
+LOOK = 1.0  # seconds after which a call that waits for the limits looks again
 _WORTH_A_WORD = 2.0  # seconds of waiting that are logged
 
 Params: TypeAlias = "Mapping[str, Any]"
@@ -130,7 +132,7 @@ class Calls:
             while True:
                 yield from self._room(exchange, tries)
                 try:
-                    result = result_of((yield exchange), self._now())
+                    result = result_of((yield from self._sent(exchange)), self._now())
                 except KrakenError as error:
                     placed = yield from self._again(error, exchange, kind, tries)
                     if placed is not None:
@@ -149,19 +151,24 @@ class Calls:
             if kind is Kind.ORDER and isinstance(error, KrakenError) and error.may_have_executed != "no":
                 error.order = SentOrder.of(exchange)
             raise
+        finally:
+            self._leave(exchange)
 
     def once(self, method: str, params: Params) -> Steps[dict[str, Any]]:
         """Make a private call once, within the limits, and return Kraken's answer as it is, errors included."""
         exchange = Exchange(method, params)
-        if "nonce" not in params:  # else the caller has the turn, and must not be made to wait in it
-            yield from self._room(exchange, _Tries())
-        reply: dict[str, Any] = yield exchange
+        try:
+            if "nonce" not in params:  # else the caller has the turn, and must not be made to wait in it
+                yield from self._room(exchange, _Tries())
+            reply = yield from self._sent(exchange)
+        finally:
+            self._leave(exchange)
         try:
             self._remember(exchange, result_of(reply))
         except Throttled:
             pass
         except RateLimited:
-            self._limiter.refused(self._key, self._tier, method, params)
+            self._limiter.refused(self._place(exchange))
         except KrakenError:
             pass  # the caller sees it in the answer
         return reply
@@ -179,9 +186,17 @@ class Calls:
             error.order = order
             raise error from failed
 
-    def check_open(self) -> None:
-        """Raise LockedOut if the key is locked out. To be asked in the turn: one before may have been told so."""
-        _refuse_if_locked_out(self._limiter.book(self._key, None, "", {}, 0.0).locked_out)
+    def send(self, exchange: Exchange) -> None:
+        """Count a call in Kraken's limits, just before it is sent. To be called in the turn.
+
+        Raises:
+            LockedOut: The key is locked out; a call before this one may have been told so.
+        """
+        _refuse_if_locked_out(self._limiter.send(self._place(exchange)))
+
+    def not_sent(self, exchange: Exchange) -> None:
+        """Take back what :meth:`send` has counted."""
+        self._limiter.not_sent(self._place(exchange))
 
     def heed(self, reply: dict[str, Any]) -> dict[str, Any]:
         """Close the key for every process if Kraken has locked it out; return *reply*. To be called in the turn."""
@@ -194,28 +209,57 @@ class Calls:
                 pass  # its meaning is found by whoever has made the call
         return reply
 
+    def _place(self, exchange: Exchange) -> Place:
+        if exchange.place is None:
+            exchange.place = Place(self._key, self._tier, exchange.method, exchange.params)
+        return exchange.place
+
+    def _leave(self, exchange: Exchange) -> None:
+        if exchange.place is not None:
+            self._limiter.leave(exchange.place)
+
+    def _sent(self, exchange: Exchange) -> Steps[dict[str, Any]]:
+        try:
+            reply: dict[str, Any] = yield exchange
+        except RequestNotSent:
+            self.not_sent(exchange)
+            raise
+        return reply
+
     def _room(self, exchange: Exchange, tries: _Tries) -> Steps[None]:
-        """Wait until the limits have room, before a number is taken."""
-        longest = self._max_wait - tries.waited
-        booking = self._limiter.book(self._key, self._tier, exchange.method, exchange.params, longest)
-        _refuse_if_locked_out(booking.locked_out)
-        if booking.wait > longest:
-            raise _no_room(booking.wait)
-        if booking.wait <= 0:
-            return
-        tries.waited += booking.wait
-        if booking.wait > _WORTH_A_WORD:
-            # A warning once; a bot that is paced by the limits would fill its log with them.
-            logger.log(
-                logging.INFO if self._told else logging.WARNING,
-                "%s waits %.0f s for Kraken's rate limit of tier %s",
-                exchange.method,
-                booking.wait,
-                self._tier.name if self._tier else "none",
-            )
-            self._told = True
-        yield Sleep(booking.wait)
-        _refuse_if_locked_out(self._limiter.book(self._key, None, exchange.method, exchange.params, 0.0).locked_out)
+        """Wait until the limits have room, before a nonce is taken; keep no place longer than the caller waits."""
+        place = self._place(exchange)
+        while True:
+            left = yield TimeLeft()
+            longest = self._max_wait - tries.waited
+            is_new = not place.number
+            booking = self._limiter.book(place, longest if left is None else min(longest, left))
+            _refuse_if_locked_out(booking.locked_out)
+            if booking.wait > longest:
+                raise _no_room(booking.wait)
+            if left is not None and booking.wait > left:
+                raise CallTimeout(
+                    f"Not sent: Kraken's rate limit has room in {booking.wait:.1f} s, and the time given for the call "
+                    f"ends in {max(left, 0.0):.1f} s."
+                )
+            if booking.wait <= 0:
+                return
+            if is_new and booking.wait > _WORTH_A_WORD:
+                self._log_wait(exchange, booking.wait)
+            pause = min(booking.wait, LOOK)
+            tries.waited += pause
+            yield Sleep(pause)
+
+    def _log_wait(self, exchange: Exchange, wait: float) -> None:
+        # A warning once; a bot that is paced by the limits would fill its log with them.
+        logger.log(
+            logging.INFO if self._told else logging.WARNING,
+            "%s waits %.0f s for Kraken's rate limit of tier %s",
+            exchange.method,
+            wait,
+            self._tier.name if self._tier else "none",
+        )
+        self._told = True
 
     def _again(self, error: KrakenError, exchange: Exchange, kind: Kind, tries: _Tries) -> Steps[Any]:
         """Return when the call is to be made again, or with the result of an order that stands; else raise *error*."""
@@ -274,7 +318,7 @@ class Calls:
     def _after_refusal(self, error: RateLimited, exchange: Exchange, tries: _Tries) -> Steps[None]:
         tries.refused += 1
         if not isinstance(error, Throttled) or error.retry_after is None:
-            error.retry_after = self._limiter.refused(self._key, self._tier, exchange.method, exchange.params)
+            error.retry_after = self._limiter.refused(self._place(exchange))
         if tries.refused > REFUSALS or tries.waited + error.retry_after > self._max_wait:
             raise error
         tries.waited += error.retry_after

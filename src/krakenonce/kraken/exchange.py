@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from krakenonce._version import __version__
 from krakenonce.errors import ConfigError, OutcomeUnknown, RequestNotSent
 from krakenonce.kraken.wire import FORM, JSON, decode_secret, encode_form, encode_json, nonce_of, sign
+
+if TYPE_CHECKING:
+    from krakenonce.kraken.limiter import Place
 
 __all__ = [
     "Answer",
@@ -25,6 +28,7 @@ __all__ = [
     "Sleep",
     "Step",
     "Steps",
+    "TimeLeft",
     "host_of",
     "no_answer",
     "not_sent",
@@ -103,6 +107,7 @@ class Exchange:
     method: str
     params: Mapping[str, Any]
     lifetime: float | None = None
+    place: Place | None = field(default=None, init=False)  # in Kraken's limits
     deadline: datetime | None = field(default=None, init=False)  # the one that was signed last
     signed_at: datetime | None = field(default=None, init=False)
 
@@ -161,7 +166,12 @@ class Sleep:
     seconds: float
 
 
-Step: TypeAlias = Exchange | PublicExchange | Sleep
+@dataclass(frozen=True, slots=True)
+class TimeLeft:
+    """The question how many seconds the caller has left; the answer None means that there is no limit."""
+
+
+Step: TypeAlias = Exchange | PublicExchange | Sleep | TimeLeft
 R = TypeVar("R")
 # A procedure that asks whoever runs it for one step after the other, and is sent Kraken's answer to each.
 Steps: TypeAlias = Generator[Step, Any, R]

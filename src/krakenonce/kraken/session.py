@@ -108,16 +108,22 @@ class Session:
             yield self.manager.lane(self.key.key, seconds_left(until))
 
     def sign(self, exchange: Exchange) -> Request:
-        """Return the request with the next number. To be called within the turn.
+        """Return the request with the next nonce, unless the caller has taken one. To be called within the turn.
 
         Raises:
-            LockedOut: The key was locked out meanwhile; no number was taken.
-            NonceError: No number to be had.
+            LockedOut: The key was locked out meanwhile; no nonce was taken.
+            NonceError: No nonce to be had.
         """
-        self.calls.check_open()
-        if self._scope is None:
-            self._scope = self.manager.scope_of(self.key.key)
-        return exchange.request(self.key, self.manager.next(self._scope), time.time())
+        self.calls.send(exchange)
+        try:
+            if "nonce" in exchange.params:
+                return exchange.request(self.key, None, time.time())
+            if self._scope is None:
+                self._scope = self.manager.scope_of(self.key.key)
+            return exchange.request(self.key, self.manager.next(self._scope), time.time())
+        except BaseException:
+            self.calls.not_sent(exchange)
+            raise
 
     def close(self) -> None:
         """Close the manager if it was made here."""
