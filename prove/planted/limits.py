@@ -113,4 +113,12 @@ LIMITS = (
         becomes="now - each.seen < 100 * LAPSE",
         test="tests/kraken/test_limiter.py::test_the_places_of_a_process_that_is_gone_fade",
     ),
+    Planted(
+        "cancels wait behind reads in the limits",
+        12,
+        "src/krakenonce/kraken/methods.py",
+        was="    return method in _URGENT\n",
+        becomes="    return False\n",
+        test="tests/kraken/test_rules_of_calls.py::test_panic_does_not_wait_behind_reads",
+    ),
 )

@@ -333,6 +333,25 @@ def test_a_call_that_found_no_connection_is_not_counted(limiter: Limiter, clock:
         assert limiter.levels(KEY, STARTER).rest == pytest.approx(level)
 
 
+@pytest.mark.parametrize("method", ["CancelAll", "CancelAllOrdersAfter", "GetWebSocketsToken"])
+def test_what_protects_an_account_takes_the_next_free_place(method: str, limiter: Limiter, clock: ManualClock) -> None:
+    """Before all readers that wait, in their own order; and the readers wait for it in turn."""
+    assert at_once(limiter) == 14
+    readers = [Placed(limiter) for _ in range(24)]
+    first, second = Placed(limiter, method), Placed(limiter, method)
+    assert (first.wait, second.wait) == pytest.approx((1, 1 + 1 / 0.33))
+    assert readers[0].look() == pytest.approx(1 + 2 / 0.33)
+    wait_and_send(limiter, clock, first.place)
+    assert (second.look(), readers[0].look()) == pytest.approx((1 / 0.33, 2 / 0.33))
+
+
+def test_who_was_told_to_go_is_not_overtaken(limiter: Limiter) -> None:
+    """A reader that waits for its turn only may be sent before the cancel: the limits have room for both, or wait."""
+    for _ in range(14):
+        Placed(limiter)
+    assert Placed(limiter, "CancelAll").wait == pytest.approx(1)
+
+
 def test_more_calls_than_the_file_has_places_for_ask_again(limiter: Limiter) -> None:
     """Nobody is sent before its time; who finds no place comes after those that have one."""
     patient = Tier("patient", 15, 10.0, 1, 1)

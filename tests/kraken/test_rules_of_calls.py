@@ -192,6 +192,9 @@ def test_polls_that_do_not_wait_long_starve_nobody() -> None:
             answered += 1
         world.clock.pass_time(max(0.0, began + 0.5 - world.now()))
     assert answered >= 14 + 0.33 * 90
+    world.slept.clear()
+    assert world.run(orders.cancel_all(world.calls)) == 0
+    assert sum(world.slept) < 5
 
 
 def test_a_wait_that_is_too_long_for_the_call_is_not_begun() -> None:
@@ -201,6 +204,25 @@ def test_a_wait_that_is_too_long_for_the_call_is_not_begun() -> None:
     with pytest.raises(errors.CallTimeout, match=r"Not sent: .* has room in 4.0 s, .* ends in 0.5 s") as caught:
         world.run(queries.balances(world.calls), within=0.5)
     assert (caught.value.may_have_executed, world.sent, world.slept) == ("no", [], [])
+
+
+@pytest.mark.parametrize(
+    "urgent", [lambda calls: orders.cancel_all_after(calls, 20), orders.cancel_all, queries.websocket_token]
+)
+def test_panic_does_not_wait_behind_reads(urgent: Callable[..., Steps[Any]]) -> None:
+    """Fifteen readers wait; the dead man's switch is armed in time, all the same."""
+    world = World(TIERS["starter"])
+    for _ in range(14):
+        world.run(queries.balances(world.calls))
+    readers = [world.calls.private("Balance", {}) for _ in range(15)]
+    for reader in readers:
+        next(reader)
+        assert isinstance(reader.send(None), Sleep)
+    world.run(urgent(world.calls))
+    assert sum(world.slept) < 5
+    for reader in readers:
+        reader.close()
+    assert world.limiter.levels(world.account.key, TIERS["starter"]).rest < 15
 
 
 @pytest.mark.parametrize("fault", ["not sent", "no nonce", "given up"])

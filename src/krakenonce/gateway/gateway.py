@@ -20,6 +20,7 @@ from krakenonce.gateway.body import has_one_nonce
 from krakenonce.gateway.groups import groups_of
 from krakenonce.gateway.key_queue import Closed, Full, TooLong
 from krakenonce.gateway.replies import JSON, Reply, refusal, unknown
+from krakenonce.kraken.methods import is_urgent
 from krakenonce.kraken.wire import decode_secret, is_json, nonce_of, verify
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ __all__ = ["NONCE_PATH", "Gateway"]
 
 NONCE_PATH = "/v1/nonce"
 _NONCE = frozenset(("nonce",))
-_CANCELS = frozenset(("CancelAll", "CancelAllOrdersAfter", "CancelOrder", "CancelOrderBatch"))
 
 
 class Gateway:
@@ -150,7 +150,7 @@ class Gateway:
             await key.room(place)
             if self.draining:
                 raise Closed
-            done = await key.queue.run(job, urgent=method in _CANCELS)
+            done = await key.queue.run(job, urgent=is_urgent(method))
         except OutcomeUnknown as error:
             waited = {"X-Krakenonce-Waited": f"{time.monotonic() - asked:.6f}"}
             return unknown(f"{error} The gateway does not repeat it.", waited)

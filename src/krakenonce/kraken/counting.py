@@ -38,9 +38,11 @@ from krakenonce.kraken.limits_state import (
     REST_AT,
     UNTIL,
     UNTIL_AT,
+    URGENT,
     WAITING,
     Waiting,
 )
+from krakenonce.kraken.methods import is_urgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -122,8 +124,8 @@ def ask(state: MemoryState, place: Place, longest: float, now: float) -> Booking
     if closed or place.tier is None:
         leave(state, place, now)
         return Booking(closed, closed)
-    how = 0
-    others, before = _line(state, place, now)
+    how = URGENT if is_urgent(place.method) else 0
+    others, before = _line(state, place, how, now)
     ahead: dict[int, float] = {}
     for index, entry in enumerate(others):
         if index < before or entry.how & DUE:
@@ -209,13 +211,14 @@ def note(state: MemoryState, pair: str, ids: Iterable[str], time: float) -> None
             state.write(offset, b"".join(ORDER.pack(*slot) for slot in [*kept, (number, known, time)]))
 
 
-def _line(state: MemoryState, place: Place, now: float) -> tuple[list[Waiting], int]:
-    """Return the other calls that wait, and how many of them are before this one."""
+def _line(state: MemoryState, place: Place, how: int, now: float) -> tuple[list[Waiting], int]:
+    """Return the other calls that wait, and how many of them are before this one: urgent ones first."""
     line = _living(state, now)
     others = [entry for entry in line if entry.number != place.number]
     if len(others) < len(line):  # it has a place already
         return others, next(index for index, entry in enumerate(line) if entry.number == place.number)
-    return others, len(others)
+    urgent = sum(entry.how & URGENT for entry in others)
+    return others, urgent if how else len(others)
 
 
 def _living(state: MemoryState, now: float) -> list[Waiting]:

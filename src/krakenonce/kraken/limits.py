@@ -6,8 +6,9 @@ is refused.
 
 Here a counter is a level and the time of that level, of the calls that were sent. A call that asks takes a place behind
 those that wait, and is told when the level, with what is before it and its own cost, has come down to the maximum. It
-counts when it is sent; a call that is given up leaves its place to those behind it, and costs nothing. Levels are kept
-a second's decay below the maximum, so that calls may arrive up to one second late, each by another delay, and Kraken's
+counts when it is sent; a call that is given up leaves its place to those behind it, and costs nothing. Calls that
+protect an account (cancels, the dead man's switch) go before all that have not been told to go yet. Levels are kept a
+second's decay below the maximum, so that calls may arrive up to one second late, each by another delay, and Kraken's
 own counter stays at or below the maximum.
 
 The engine's rules, where Kraken leaves room:

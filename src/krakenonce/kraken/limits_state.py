@@ -36,6 +36,7 @@ __all__ = [
     "REST_AT",
     "UNTIL",
     "UNTIL_AT",
+    "URGENT",
     "WAITING",
     "FileState",
     "MemoryState",
@@ -72,7 +73,7 @@ class Waiting(NamedTuple):
         number: The call's own.
         seen: When its process has asked for it last, in seconds since boot.
         counter: Where the counter is.
-        how: 0, or ``DUE``.
+        how: 0, or ``URGENT``, ``DUE`` or both.
         cost: What the call will add.
     """
 
@@ -83,6 +84,7 @@ class Waiting(NamedTuple):
     cost: float
 
 
+URGENT = 1  # it goes before those that are not
 DUE = 2  # it was told to go, and waits for its turn at most
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from enum import Enum
 
-__all__ = ["PUBLIC", "Kind", "kind_of"]
+__all__ = ["PUBLIC", "Kind", "is_urgent", "kind_of"]
 
 # Methods that need no key. From Kraken's REST API specification.
 PUBLIC = frozenset(
@@ -51,6 +51,8 @@ _ORDERS = frozenset(("AddOrder", "AddOrderBatch"))
 # the second cancel.
 _TXID = re.compile(r"O[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{6}")
 
+_URGENT = frozenset(("CancelAll", "CancelAllOrdersAfter", "CancelOrder", "CancelOrderBatch", "GetWebSocketsToken"))
+
 
 class Kind(Enum):
     """What a call does at Kraken."""
@@ -78,6 +80,14 @@ def kind_of(method: str, params: Mapping[str, object]) -> Kind:
     if method in _ORDERS:
         return Kind.ORDER
     return Kind.CANCEL if _cancels_by_txid(method, params) else Kind.OTHER
+
+
+def is_urgent(method: str) -> bool:
+    """Return whether a call protects an account, and so goes before those that wait.
+
+    Cancels, the dead man's switch (CancelAllOrdersAfter) and WebSocket tokens, with which orders can be cancelled.
+    """
+    return method in _URGENT
 
 
 def _cancels_by_txid(method: str, params: Mapping[str, object]) -> bool:
