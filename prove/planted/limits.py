@@ -16,11 +16,11 @@ LIMITS = (
         was="""\
                 yield from self._room(exchange, tries)
                 try:
-                    result = result_of((yield from self._sent(exchange)), self._now())
+                    result = self._result(exchange, (yield from self._sent(exchange)))
 """,
         becomes="""\
                 try:
-                    result = result_of((yield from self._sent(exchange)), self._now())
+                    result = self._result(exchange, (yield from self._sent(exchange)))
                     yield from self._room(exchange, tries)
 """,
         test="tests/kraken/test_calling.py::test_without_patience_there_is_an_error_instead_of_a_wait",
@@ -28,25 +28,27 @@ LIMITS = (
     Planted(
         "a lockout is this process's own",
         12,
-        "src/krakenonce/kraken/session.py",
-        was="Limiter(manager.store.lanes_dir)",
-        becomes="Limiter(None)",
+        "src/krakenonce/kraken/api_key.py",
+        was="Limiter(manager.store.lanes_dir, ",
+        becomes="Limiter(None, ",
         test="tests/kraken/test_shared_limits.py::test_a_lockout_told_to_one_process_closes_the_key_for_all",
     ),
     Planted(
         "calls go on during a lockout",
         12,
-        _RULES,
-        was="            _refuse_if_locked_out(booking.locked_out)\n",
+        "src/krakenonce/kraken/api_key.py",
+        was="        _refuse_if(booking.locked_out)\n",
         becomes="",
         test="tests/kraken/test_calling.py::test_a_lockout_closes_the_key",
     ),
     Planted(
         "a lockout that comes while a call waits is not seen",
         12,
-        _RULES,
-        was="            _refuse_if_locked_out(booking.locked_out)\n",
-        becomes="            if is_new:\n                _refuse_if_locked_out(booking.locked_out)\n",
+        "src/krakenonce/kraken/api_key.py",
+        was="        booking = self._limiter.book(place, longest)\n        _refuse_if(booking.locked_out)\n",
+        becomes="        is_new = not place.number\n"
+        "        booking = self._limiter.book(place, longest)\n"
+        "        _refuse_if(booking.locked_out * is_new)\n",
         test="tests/kraken/test_rules_of_calls.py::test_a_lockout_that_comes_during_a_wait_is_kept",
     ),
     Planted(
@@ -60,17 +62,17 @@ LIMITS = (
     Planted(
         "who stands in line when a lockout comes is sent",
         12,
-        "src/krakenonce/kraken/session.py",
-        was="        self.calls.send(exchange)\n",
-        becomes="",
+        "src/krakenonce/kraken/api_key.py",
+        was="        _refuse_if(self._limiter.send(place))\n",
+        becomes="        self._limiter.send(place)\n",
         test="tests/kraken/test_rules_of_calls.py::test_who_stands_in_line_when_the_lockout_comes_is_not_sent",
     ),
     Planted(
         "a call with a number of its own is sent in a lockout",
         12,
         "src/krakenonce/kraken/session.py",
-        was="        self.calls.send(exchange)\n",
-        becomes='        if "nonce" not in exchange.params:\n            self.calls.send(exchange)\n',
+        was="            api_key.count(place)\n",
+        becomes="            pass\n",
         test="tests/kraken/test_rules_of_calls.py::test_a_call_with_a_number_of_its_own_is_not_sent_either[sync]",
     ),
     Planted(
@@ -101,7 +103,7 @@ LIMITS = (
         "a call that found no connection stays counted",
         12,
         _RULES,
-        was="            self.not_sent(exchange)\n            raise\n        return reply\n",
+        was="            self.api_key.not_sent(self.place(exchange))\n            raise\n        return reply\n",
         becomes="            raise\n        return reply\n",
         test="tests/kraken/test_rules_of_calls.py::test_what_was_not_sent_is_not_counted[not sent]",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from .clock import Clock, SystemClock
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 __all__ = ["ManagerStats", "NonceManager"]
+
+_BELIEVED = 1.0  # seconds; a look costs as much as a nonce
 
 
 class ManagerStats(NamedTuple):
@@ -56,11 +59,12 @@ class NonceManager:
             store = default_directory()
         if not isinstance(store, (str, os.PathLike)) and not callable(getattr(store, "advance", None)):
             raise ConfigError(f"a store is a path, file:PATH, memory: or a store of your own, not {store!r}")
-        self._clock: Clock = clock or SystemClock()
+        self.clock: Clock = clock or SystemClock()
         self.store: NonceStore = open_store(store, clock=clock) if isinstance(store, (str, os.PathLike)) else store
         self._lanes = Lanes(self.store.lanes_dir)
-        self._now_ns = self._clock.now_ns
+        self._now_ns = self.clock.now_ns
         self._advance: Callable[[str, int], int] = self.store.advance
+        self._counters: dict[str, tuple[str, float]] = {}  # which one a key uses, and until when that is believed
 
     def __repr__(self) -> str:
         return f"NonceManager({self.store!r})"
@@ -78,6 +82,29 @@ class NonceManager:
             InvalidScope: The name is not 1 to 64 letters, digits, ``-`` or ``_``.
         """
         return self._advance(scope, self._now_ns())
+
+    def next_for(self, key: str) -> int:
+        """Return the next nonce for an API key, from the counter that :meth:`scope_of` finds.
+
+        Which one that is, is looked up again after a second, and after :meth:`look_up_counter`: any process may give
+        the key a counter of its own.
+
+        Args:
+            key: The API key.
+
+        Raises:
+            NonceError: As for :meth:`next`.
+        """
+        now = time.monotonic()
+        scope, until = self._counters.get(key, ("", 0.0))
+        if now >= until:
+            scope = self.scope_of(key)
+            self._counters[key] = (scope, now + _BELIEVED)
+        return self._advance(scope, self._now_ns())
+
+    def look_up_counter(self, key: str) -> None:
+        """Have the next nonce of *key* come from the counter it has by then: Kraken has refused a nonce of it."""
+        self._counters.pop(key, None)
 
     def lane(self, name: str = GLOBAL, timeout: float | None = None) -> Lane:
         """Return the lane of an API key: hold it from taking the number until the answer is in.
@@ -116,6 +143,7 @@ class NonceManager:
         """
         if self._advance is _closed:
             _closed(scope, floor)
+        self._counters.clear()
         self.store.raise_floor(scope, floor)
 
     def stats(self, scope: str = "global") -> ManagerStats:

@@ -18,12 +18,12 @@ import urllib3
 
 from krakenonce import errors
 from krakenonce.errors import InvalidNonce, LockedOut, OutcomeUnknown, PoisonedKey, RateLimited
-from krakenonce.kraken import AsyncKraken, Kraken, orders, queries, session
+from krakenonce.kraken import AsyncKraken, Kraken, api_key, orders, queries
+from krakenonce.kraken.api_key import LOCKOUT
 from krakenonce.kraken.async_transport import AsyncTransport
-from krakenonce.kraken.calling import LOCKOUT, PAUSES, REFUSALS
+from krakenonce.kraken.calling import PAUSES, REFUSALS
 from krakenonce.kraken.errors import error_from
 from krakenonce.kraken.exchange import Answer, Exchange, Key, Sleep, TimeLeft, read_answer
-from krakenonce.kraken.limiter import Place
 from krakenonce.kraken.limits import TIERS
 from krakenonce.kraken.methods import Kind, kind_of
 from krakenonce.kraken.sent import LIFETIME, WITHOUT_DEADLINE, SentOrder
@@ -50,7 +50,7 @@ TXID = "OQCLML-BW3P3-BUCMWZ"
 
 def fill_the_counter(world: World) -> None:
     """Have the next call that reads wait for room."""
-    world.limiter.refused(Place(world.account.key, world.calls._tier, "Balance", {}))
+    world.limiter.refused(world.calls.api_key.place("Balance", {}))
 
 
 def lost_order(world: World, fault: str = "lost", **more: Any) -> SentOrder:
@@ -725,10 +725,10 @@ def test_who_stands_in_line_when_the_lockout_comes_is_not_sent(
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_child_forked_while_limits_are_shared_out_does_not_hang() -> None:
     """The lock that a thread of the parent held is not held in the child."""
-    with session._sharing:
+    with api_key._sharing:
         if (child := os.fork()) == 0:
             signal.alarm(20)
-            session.limiter_of(NonceManager("memory:"))
+            api_key.limiter_of(NonceManager("memory:"))
             os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 

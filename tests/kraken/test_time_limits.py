@@ -14,9 +14,9 @@ import pytest
 
 from krakenonce.errors import CallTimeout, LaneTimeout, OutcomeUnknown, RequestNotSent
 from krakenonce.kraken import AsyncKraken, queries
+from krakenonce.kraken.api_key import limiter_of
 from krakenonce.kraken.limiter import Place
 from krakenonce.kraken.limits import TIERS
-from krakenonce.kraken.session import limiter_of
 from krakenonce.manager import NonceManager
 
 from .helpers import OK, SILENCE, ScriptedServer, Twin, held

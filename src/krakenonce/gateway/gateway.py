@@ -87,7 +87,7 @@ class Gateway:
         if key is None:
             return _no_account(local)
         try:
-            number = key.take_nonce()
+            number = key.api_key.next()
         except KrakenonceError as error:
             return _not_sent(error)
         # As text, as Kraken itself tells a nonce: many JSON readers round a number this large.
@@ -136,13 +136,14 @@ class Gateway:
             return _not_sent(Closed())
         params = _params(path, body, content_type) or {}
         asked = time.monotonic()
-        place = key.place(method, params)
+        place = key.api_key.place(method, params)
 
         async def job() -> Forwarded:
             done = await key.forward(place, path, body, content_type)
             with contextlib.suppress(KrakenonceError):  # Kraken has answered, whatever becomes of our counters
-                refused = key.heed(done.answer, place)  # here, for the client may have hung up meanwhile
-                self._activity.refused_by_kraken(local.name, method, refused)
+                refusal = key.settle(done.answer, place)  # here, for the client may have hung up meanwhile
+                if refusal is not None:
+                    self._activity.refused_by_kraken(local.name, method, refusal.errors)
             self._activity.sent(local.account, done.seconds)
             return done
 
@@ -157,7 +158,7 @@ class Gateway:
         except (KrakenonceError, Closed, Full, TooLong) as error:
             return _not_sent(error)
         finally:
-            key.leave(place)
+            key.api_key.leave(place)
         return _passed_on(done, time.monotonic() - asked)
 
 

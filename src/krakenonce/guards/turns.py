@@ -77,7 +77,7 @@ class Turns:
             ConfigError: There is no key.
             NonceError: No number to be had; nothing must be sent.
         """
-        return _number(self.manager, _needed(key))
+        return self.manager.next_for(_needed(key))
 
     def forked(self) -> bool:
         """Return whether this is the first call after a fork: open connections belong to the parent process."""
@@ -89,10 +89,6 @@ def _needed(key: str | None) -> str:
     if not key:
         raise ConfigError("A private call needs an API key: give the client its key and secret first.")
     return key
-
-
-def _number(manager: NonceManager, key: str) -> int:
-    return manager.next(manager.scope_of(key))
 
 
 Adapter = Callable[[Any, Turns], object]

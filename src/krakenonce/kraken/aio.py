@@ -221,4 +221,5 @@ class AsyncKraken:
                 await turn.enter_async_context(lane)
             left = seconds_left(until)
             request = self._session.sign(step)
-            return self.calls.heed(await self._transport.send(request, timeout if left is None else min(timeout, left)))
+            reply = await self._transport.send(request, timeout if left is None else min(timeout, left))
+            return self.calls.settle(step, reply)

@@ -20,6 +20,7 @@ any other error                     see class   raised
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from dataclasses import dataclass
@@ -37,25 +38,22 @@ from krakenonce.errors import (
     RateLimited,
     RequestNotSent,
     ServiceUnavailable,
-    Throttled,
 )
-from krakenonce.kraken.errors import Reading, advice, result_of, shown
+from krakenonce.kraken.errors import Reading, advice, refusal_in, result_of, shown
 from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep, Steps, TimeLeft
-from krakenonce.kraken.limiter import Place
 from krakenonce.kraken.methods import Kind, kind_of
 from krakenonce.kraken.sent import SentOrder, prepared, reconcile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from krakenonce.kraken.limiter import Limiter
-    from krakenonce.kraken.limits import Tier
+    from krakenonce.kraken.api_key import ApiKey
+    from krakenonce.kraken.limiter import Place
 
-__all__ = ["LOCKOUT", "Calls"]
+__all__ = ["LOOK", "Calls"]
 
 logger = logging.getLogger("krakenonce")
 
-LOCKOUT = 900.0  # seconds; Kraken's support page says about 15 minutes, its API pages a few
 PAUSES = (0.2, 1.0)  # seconds before the first and the second repetition
 REFUSALS = 3  # how often a call waits for Kraken's own word that there were too many
 LOOK = 1.0  # seconds after which a call that waits for the limits looks again
@@ -79,30 +77,23 @@ class Calls:
     """The calls of one API key.
 
     Args:
-        key: The API key, under which its limits are kept; empty for public calls only.
-        limiter: The limits, shared by all processes of this host.
-        tier: The account's; None: Kraken's own limits are not counted here.
+        api_key: The API key; None for public calls only.
         max_wait: Seconds that a call waits for limits at most, in all; 0: it is refused instead.
-        on_invalid_nonce: Called before a call is repeated after Invalid nonce: raises the floor.
         now: The wall clock, in seconds since 1970.
     """
 
-    def __init__(
-        self,
-        key: str,
-        limiter: Limiter,
-        tier: Tier | None,
-        max_wait: float,
-        on_invalid_nonce: Callable[[], None],
-        now: Callable[[], float] = time.time,
-    ) -> None:
-        self._key = key
-        self._limiter = limiter
-        self._tier = tier
+    def __init__(self, api_key: ApiKey | None, max_wait: float, now: Callable[[], float] = time.time) -> None:
+        self._api_key = api_key
         self._max_wait = max_wait
-        self._on_invalid_nonce = on_invalid_nonce
         self._now = now
         self._told = False  # that calls wait for the limits
+
+    @property
+    def api_key(self) -> ApiKey:
+        """The API key. Raises ConfigError if there is none."""
+        if self._api_key is None:
+            raise ConfigError("A private call needs an API key and its secret.")
+        return self._api_key
 
     def public(self, method: str, params: Params) -> Steps[Any]:
         """Make a public call and return its result; repeated if it got no answer or too many were made."""
@@ -132,7 +123,7 @@ class Calls:
             while True:
                 yield from self._room(exchange, tries)
                 try:
-                    result = result_of((yield from self._sent(exchange)), self._now())
+                    result = self._result(exchange, (yield from self._sent(exchange)))
                 except KrakenError as error:
                     placed = yield from self._again(error, exchange, kind, tries)
                     if placed is not None:
@@ -163,14 +154,8 @@ class Calls:
             reply = yield from self._sent(exchange)
         finally:
             self._leave(exchange)
-        try:
-            self._remember(exchange, result_of(reply))
-        except Throttled:
-            pass
-        except RateLimited:
-            self._limiter.refused(self._place(exchange))
-        except KrakenError:
-            pass  # the caller sees it in the answer
+        with contextlib.suppress(KrakenError):  # the caller sees it in the answer
+            self._remember(exchange, self._result(exchange, reply))
         return reply
 
     def reconcile(self, order: SentOrder) -> Steps[Any]:
@@ -186,67 +171,57 @@ class Calls:
             error.order = order
             raise error from failed
 
-    def send(self, exchange: Exchange) -> None:
-        """Count a call in Kraken's limits, just before it is sent. To be called in the turn.
+    def place(self, exchange: Exchange) -> Place:
+        """Return the call's place in Kraken's limits."""
+        if exchange.place is None:
+            exchange.place = self.api_key.place(exchange.method, exchange.params)
+        return exchange.place
 
-        Raises:
-            LockedOut: The key is locked out; a call before this one may have been told so.
-        """
-        _refuse_if_locked_out(self._limiter.send(self._place(exchange)))
-
-    def not_sent(self, exchange: Exchange) -> None:
-        """Take back what :meth:`send` has counted."""
-        self._limiter.not_sent(self._place(exchange))
-
-    def heed(self, reply: dict[str, Any]) -> dict[str, Any]:
-        """Close the key for every process if Kraken has locked it out; return *reply*. To be called in the turn."""
-        if reply.get("error"):
-            try:
-                result_of(reply)
-            except LockedOut:
-                self._limiter.lock_out(self._key, LOCKOUT)
-            except KrakenError:
-                pass  # its meaning is found by whoever has made the call
+    def settle(self, exchange: Exchange, reply: dict[str, Any]) -> dict[str, Any]:
+        """Act on Kraken's answer if it is a refusal; return *reply*. To be called in the turn."""
+        exchange.refusal = refusal_in(reply, self._now())
+        if exchange.refusal is not None:
+            self.api_key.settle(self.place(exchange), exchange.refusal)
         return reply
 
-    def _place(self, exchange: Exchange) -> Place:
-        if exchange.place is None:
-            exchange.place = Place(self._key, self._tier, exchange.method, exchange.params)
-        return exchange.place
+    def _result(self, exchange: Exchange, reply: dict[str, Any]) -> Any:
+        if exchange.refusal is not None:
+            raise exchange.refusal
+        return result_of(reply, self._now())
 
     def _leave(self, exchange: Exchange) -> None:
         if exchange.place is not None:
-            self._limiter.leave(exchange.place)
+            self.api_key.leave(exchange.place)
 
     def _sent(self, exchange: Exchange) -> Steps[dict[str, Any]]:
         try:
             reply: dict[str, Any] = yield exchange
         except RequestNotSent:
-            self.not_sent(exchange)
+            self.api_key.not_sent(self.place(exchange))
             raise
         return reply
 
     def _room(self, exchange: Exchange, tries: _Tries) -> Steps[None]:
         """Wait until the limits have room, before a nonce is taken; keep no place longer than the caller waits."""
-        place = self._place(exchange)
+        place = self.place(exchange)
         while True:
             left = yield TimeLeft()
             longest = self._max_wait - tries.waited
             is_new = not place.number
-            booking = self._limiter.book(place, longest if left is None else min(longest, left))
-            _refuse_if_locked_out(booking.locked_out)
-            if booking.wait > longest:
-                raise _no_room(booking.wait)
-            if left is not None and booking.wait > left:
+            try:
+                wait = self.api_key.ask(place, longest if left is None else min(longest, left))
+            except RateLimited as error:
+                if left is None or (error.retry_after or 0.0) > longest:
+                    raise
                 raise CallTimeout(
-                    f"Not sent: Kraken's rate limit has room in {booking.wait:.1f} s, and the time given for the call "
-                    f"ends in {max(left, 0.0):.1f} s."
-                )
-            if booking.wait <= 0:
+                    f"Not sent: Kraken's rate limit has room in {error.retry_after:.1f} s, and the time given for the "
+                    f"call ends in {max(left, 0.0):.1f} s."
+                ) from None
+            if wait <= 0:
                 return
-            if is_new and booking.wait > _WORTH_A_WORD:
-                self._log_wait(exchange, booking.wait)
-            pause = min(booking.wait, LOOK)
+            if is_new and wait > _WORTH_A_WORD:
+                self._log_wait(exchange, wait)
+            pause = min(wait, LOOK)
             tries.waited += pause
             yield Sleep(pause)
 
@@ -257,7 +232,7 @@ class Calls:
             "%s waits %.0f s for Kraken's rate limit of tier %s",
             exchange.method,
             wait,
-            self._tier.name if self._tier else "none",
+            self.api_key.tier.name if self.api_key.tier else "none",
         )
         self._told = True
 
@@ -269,7 +244,6 @@ class Calls:
         elif isinstance(error, InvalidNonce):
             return (yield from self._after_invalid_nonce(error, exchange, kind, tries))
         elif isinstance(error, LockedOut):
-            error.retry_after = error.retry_after or LOCKOUT
             raise error
         elif isinstance(error, RateLimited):
             yield from self._after_refusal(error, exchange, tries)
@@ -288,7 +262,6 @@ class Calls:
         if tries.invalid_nonce:
             raise _poisoned(error) from error
         tries.invalid_nonce = True
-        self._on_invalid_nonce()
         if kind is Kind.OTHER:
             raise error
         if kind is not Kind.ORDER:
@@ -317,18 +290,17 @@ class Calls:
 
     def _after_refusal(self, error: RateLimited, exchange: Exchange, tries: _Tries) -> Steps[None]:
         tries.refused += 1
-        if not isinstance(error, Throttled) or error.retry_after is None:
-            error.retry_after = self._limiter.refused(self._place(exchange))
-        if tries.refused > REFUSALS or tries.waited + error.retry_after > self._max_wait:
+        wait = error.retry_after or 0.0
+        if tries.refused > REFUSALS or tries.waited + wait > self._max_wait:
             raise error
-        tries.waited += error.retry_after
-        if error.retry_after > _WORTH_A_WORD:
-            logger.warning("%s: %s; again in %.0f s", exchange.method, shown(error.errors), error.retry_after)
-        yield from _pause(error.retry_after, error)
+        tries.waited += wait
+        if wait > _WORTH_A_WORD:
+            logger.warning("%s: %s; again in %.0f s", exchange.method, shown(error.errors), wait)
+        yield from _pause(wait, error)
 
     def _remember(self, exchange: Exchange, result: Any) -> None:
-        """Tell the limiter which orders were placed or amended when: cancelling a young one costs more."""
-        if self._tier is None or exchange.method not in ("AddOrder", "AddOrderBatch", "AmendOrder", "EditOrder"):
+        """Note which orders were placed or amended when: cancelling a young one costs more."""
+        if exchange.method not in ("AddOrder", "AddOrderBatch", "AmendOrder", "EditOrder"):
             return
         params = exchange.params
         ids = [str(params[name]) for name in ("txid", "cl_ord_id") if params.get(name)]
@@ -338,7 +310,7 @@ class Calls:
             txid = placed.get("txid") if isinstance(placed, dict) else None
             ids += [txid] if isinstance(txid, str) else map(str, txid) if isinstance(txid, list) else ()
         if ids:
-            self._limiter.placed(self._key, str(params.get("pair") or ""), ids)
+            self.api_key.placed(str(params.get("pair") or ""), ids)
 
 
 def _pause(seconds: float, error: KrakenError) -> Steps[None]:
@@ -353,19 +325,6 @@ def _pause_or_raise(tried: int, error: KrakenError) -> Steps[None]:
     if tried > len(PAUSES):
         raise error
     yield from _pause(PAUSES[tried - 1], error)
-
-
-def _refuse_if_locked_out(seconds: float) -> None:
-    if seconds > 0:
-        error = LockedOut(f"Not sent: this key is closed for another {seconds:.0f} s. {advice(LockedOut)}")
-        error.retry_after = seconds
-        raise error
-
-
-def _no_room(wait: float) -> RateLimited:
-    error = RateLimited(f"Not sent: there is room within Kraken's rate limit in {wait:.1f} s. {advice(RateLimited)}")
-    error.retry_after = wait
-    return error
 
 
 def _poisoned(error: InvalidNonce) -> PoisonedKey:

@@ -261,4 +261,5 @@ class Kraken:
                 turn.enter_context(lane)
             left = seconds_left(until)
             request = self._session.sign(step)
-            return self.calls.heed(self._transport.send(request, timeout if left is None else min(timeout, left)))
+            reply = self._transport.send(request, timeout if left is None else min(timeout, left))
+            return self.calls.settle(step, reply)

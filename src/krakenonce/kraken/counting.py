@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from krakenonce.kraken.limits_state import MemoryState
 
 __all__ = [
+    "A_FEW_SECONDS",
     "LAPSE",
     "Booking",
     "Levels",
@@ -69,7 +70,7 @@ __all__ = [
 LAPSE = 15.0  # seconds after which the place of a call that has not asked again is free: its process is gone
 _AT_ONCE = 0.001  # seconds that are not worth a wait
 _HIGHEST_COST = 1e3  # more than this in an entry is damage
-_A_FEW_SECONDS = 5.0  # Kraken's words for how long it refuses, for a call whose counter is not known
+A_FEW_SECONDS = 5.0  # Kraken's words for how long it refuses, for a call whose counter is not known
 _LONGEST_LOCKOUT = 86_400.0  # seconds; more than this in a file is damage
 
 
@@ -177,7 +178,7 @@ def refused(state: MemoryState, place: Place, now: float) -> float:
     full = {at: charge.full() for at, charge in _charges(state, place, now).items() if charge.waits}
     for counter, charge in full.items():
         state.write(counter, COUNTER.pack(charge.level, now))
-    return max((charge.wait() for charge in full.values()), default=_A_FEW_SECONDS)
+    return max((charge.wait() for charge in full.values()), default=A_FEW_SECONDS)
 
 
 def locked_out(state: MemoryState, now: float) -> float:

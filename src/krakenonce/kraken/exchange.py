@@ -17,6 +17,7 @@ from krakenonce.errors import ConfigError, OutcomeUnknown, RequestNotSent
 from krakenonce.kraken.wire import FORM, JSON, decode_secret, encode_form, encode_json, nonce_of, sign
 
 if TYPE_CHECKING:
+    from krakenonce.errors import KrakenAPIError
     from krakenonce.kraken.limiter import Place
 
 __all__ = [
@@ -108,6 +109,7 @@ class Exchange:
     params: Mapping[str, Any]
     lifetime: float | None = None
     place: Place | None = field(default=None, init=False)  # in Kraken's limits
+    refusal: KrakenAPIError | None = field(default=None, init=False)  # Kraken's answer, if it was one
     deadline: datetime | None = field(default=None, init=False)  # the one that was signed last
     signed_at: datetime | None = field(default=None, init=False)
 
