@@ -84,6 +84,10 @@ class ApiKey:
         """Return the key's lane, to be held from :meth:`nonce` to :meth:`settle`; *timeout* in seconds."""
         return self._manager.lane(self.key, timeout)
 
+    def check_open(self) -> None:
+        """Raise LockedOut if the key is locked out."""
+        _refuse_if(self.locked_out())
+
     def count(self, place: Place) -> None:
         """Count a call that is about to be sent. To be called in the turn.
 
