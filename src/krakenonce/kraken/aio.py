@@ -216,8 +216,7 @@ class AsyncKraken:
 
     async def _exchange(self, step: Exchange, timeout: float, until: float | None) -> dict[str, Any]:
         async with contextlib.AsyncExitStack() as turn:
-            # A caller that brings a nonce has the turn.
-            for lane in () if "nonce" in step.params else self._session.turn(until):
+            for lane in () if step.has_turn else self._session.turn(until):
                 await turn.enter_async_context(lane)
             left = seconds_left(until)
             request = self._session.sign(step)

@@ -147,9 +147,9 @@ class Calls:
 
     def once(self, method: str, params: Params) -> Steps[dict[str, Any]]:
         """Make a private call once, within the limits, and return Kraken's answer as it is, errors included."""
-        exchange = Exchange(method, params)
+        exchange = Exchange(method, params, has_turn="nonce" in params)
         try:
-            if "nonce" not in params:  # else the caller has the turn, and must not be made to wait in it
+            if not exchange.has_turn:  # else it must not be made to wait
                 yield from self._room(exchange, _Tries())
             reply = yield from self._sent(exchange)
         finally:

@@ -256,8 +256,7 @@ class Kraken:
 
     def _exchange(self, step: Exchange, timeout: float, until: float | None) -> dict[str, Any]:
         with contextlib.ExitStack() as turn:
-            # A caller that brings a nonce has the turn.
-            for lane in () if "nonce" in step.params else self._session.turn(until):
+            for lane in () if step.has_turn else self._session.turn(until):
                 turn.enter_context(lane)
             left = seconds_left(until)
             request = self._session.sign(step)

@@ -103,11 +103,13 @@ class Exchange:
         method: Kraken's name for it.
         params: Its parameters.
         lifetime: Seconds after signing at which an order's ``deadline`` is; None: the parameters go as they are.
+        has_turn: Whether the caller has taken the turn and a nonce, which is among the parameters.
     """
 
     method: str
     params: Mapping[str, Any]
     lifetime: float | None = None
+    has_turn: bool = False
     place: Place | None = field(default=None, init=False)  # in Kraken's limits
     refusal: KrakenAPIError | None = field(default=None, init=False)  # Kraken's answer, if it was one
     deadline: datetime | None = field(default=None, init=False)  # the one that was signed last

@@ -115,7 +115,7 @@ class Session:
         place = self.calls.place(exchange)
         api_key = self.calls.api_key
         exchange.refusal = None
-        if "nonce" in exchange.params:
+        if exchange.has_turn:
             api_key.count(place)
             nonce = None
         else:
