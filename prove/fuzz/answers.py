@@ -14,8 +14,10 @@ from krakenonce.errors import KrakenAPIError, KrakenonceError, OutcomeUnknown
 from krakenonce.kraken import calling, orders, queries
 from krakenonce.kraken import errors as reading
 from krakenonce.kraken import exchange as wire
-from krakenonce.kraken.limiter import Limiter
+from krakenonce.kraken.api_key import ApiKey
 from krakenonce.kraken.limits import TIERS
+from krakenonce.manager import NonceManager
+from krakenonce.testing.clock import ManualClock
 
 from .targets import pure, require
 
@@ -153,10 +155,15 @@ def check_error(error: KrakenonceError) -> None:
     require(error.may_have_executed in ("yes", "no", "unknown"), "no verdict", error)
 
 
+_CLOCK = ManualClock()
+_MANAGER = NonceManager("memory:", clock=_CLOCK)
+
+
 def check_call(given: tuple[str, list[Reply]]) -> None:
     """Whatever the answers are, a call ends with a result or one error; an order that may stand can be looked for."""
     name, replies = given
-    calls = calling.Calls(KEY, Limiter(None), TIERS["starter"], 60.0, lambda: None, lambda: NOW)
+    _CLOCK.pass_time(100_000)  # every counter is empty by then, and no lockout lasts
+    calls = calling.Calls(ApiKey(_MANAGER, KEY, TIERS["starter"]), 60.0, lambda: NOW)
     try:
         _run(PROCEDURES[name](calls), replies)
     except KrakenonceError as error:
@@ -174,7 +181,7 @@ def _run(steps: Steps[Any], replies: list[Reply]) -> None:
     try:
         step, exchanges = next(steps), 0
         for _ in range(MOST_STEPS):
-            if isinstance(step, wire.Sleep):
+            if isinstance(step, wire.Sleep | wire.TimeLeft):
                 step = steps.send(None)
                 continue
             if isinstance(step, wire.Exchange):

@@ -126,8 +126,8 @@ GATEWAY = (
     Planted(
         "a lockout closes the key for its own caller alone",
         12,
-        "src/krakenonce/gateway/upstream.py",
-        was="            self._limiter.lock_out(self.account.key, LOCKOUT)\n",
+        "src/krakenonce/kraken/api_key.py",
+        was="            self._limiter.lock_out(self.key, LOCKOUT)\n",
         becomes="            pass\n",
         test="tests/gateway/test_faults.py::test_a_lockout_closes_the_key_for_everybody",
     ),

@@ -30,8 +30,8 @@ GUARDS = (
         10,
         "src/krakenonce/guards/krakenex.py",
         was="    with turns.lane(client.key):\n        # A copy, for krakenex writes the nonce into what it is given.\n"
-        "        return send(",
-        becomes="    with turns.lane(client.key):\n        pass\n    return send(",
+        "        answer = send(",
+        becomes="    with turns.lane(client.key):\n        pass\n    if True:\n        answer = send(",
         test="tests/guard/test_clients.py::test_the_lane_is_held_while_a_private_call_is_made[krakenex]",
     ),
     Planted(
@@ -57,5 +57,21 @@ GUARDS = (
         was="    with turns.lane(client._key):\n        return send(method",
         becomes="    with turns.lane(client._key):\n        pass\n    return send(method",
         test="tests/guard/test_clients.py::test_the_lane_is_held_while_a_private_call_is_made[sdk User]",
+    ),
+    Planted(
+        "a lockout told to a guarded client closes the key for nobody",
+        12,
+        "src/krakenonce/guards/turns.py",
+        was='                api_key.settle(api_key.place("", {}), refusal)\n',
+        becomes="                pass\n",
+        test="tests/guard/test_lockout.py::test_a_lockout_told_to_one_client_closes_the_key_for_all",
+    ),
+    Planted(
+        "a guarded client sends during a lockout",
+        12,
+        "src/krakenonce/guards/turns.py",
+        was="            if self._heed_lockout:\n",
+        becomes="            if False:\n",
+        test="tests/guard/test_lockout.py::test_a_client_may_go_on_during_a_lockout",
     ),
 )

@@ -16,11 +16,11 @@ LIMITS = (
         was="""\
                 yield from self._room(exchange, tries)
                 try:
-                    result = result_of((yield exchange), self._now())
+                    result = self._result(exchange, (yield from self._sent(exchange)))
 """,
         becomes="""\
                 try:
-                    result = result_of((yield exchange), self._now())
+                    result = self._result(exchange, (yield from self._sent(exchange)))
                     yield from self._room(exchange, tries)
 """,
         test="tests/kraken/test_calling.py::test_without_patience_there_is_an_error_instead_of_a_wait",
@@ -28,26 +28,27 @@ LIMITS = (
     Planted(
         "a lockout is this process's own",
         12,
-        "src/krakenonce/kraken/session.py",
-        was="Limiter(manager.store.lanes_dir)",
-        becomes="Limiter(None)",
+        "src/krakenonce/kraken/api_key.py",
+        was="Limiter(manager.store.lanes_dir, ",
+        becomes="Limiter(None, ",
         test="tests/kraken/test_shared_limits.py::test_a_lockout_told_to_one_process_closes_the_key_for_all",
     ),
     Planted(
         "calls go on during a lockout",
         12,
-        _RULES,
-        was="        _refuse_if_locked_out(booking.locked_out)\n",
+        "src/krakenonce/kraken/api_key.py",
+        was="        _refuse_if(booking.locked_out)\n",
         becomes="",
         test="tests/kraken/test_calling.py::test_a_lockout_closes_the_key",
     ),
     Planted(
         "a lockout that comes while a call waits is not seen",
         12,
-        _RULES,
-        was="        _refuse_if_locked_out(self._limiter.book(self._key, None, exchange.method, "
-        "exchange.params, 0.0).locked_out)\n",
-        becomes="",
+        "src/krakenonce/kraken/api_key.py",
+        was="        booking = self._limiter.book(place, longest)\n        _refuse_if(booking.locked_out)\n",
+        becomes="        is_new = not place.number\n"
+        "        booking = self._limiter.book(place, longest)\n"
+        "        _refuse_if(booking.locked_out * is_new)\n",
         test="tests/kraken/test_rules_of_calls.py::test_a_lockout_that_comes_during_a_wait_is_kept",
     ),
     Planted(
@@ -61,26 +62,65 @@ LIMITS = (
     Planted(
         "who stands in line when a lockout comes is sent",
         12,
-        "src/krakenonce/kraken/session.py",
-        was="        self.calls.check_open()\n",
-        becomes="",
+        "src/krakenonce/kraken/api_key.py",
+        was="        _refuse_if(self._limiter.send(place))\n",
+        becomes="        self._limiter.send(place)\n",
         test="tests/kraken/test_rules_of_calls.py::test_who_stands_in_line_when_the_lockout_comes_is_not_sent",
     ),
     Planted(
         "a call with a number of its own is sent in a lockout",
         12,
-        "src/krakenonce/kraken/client.py",
-        was="            self.calls.check_open()\n",
-        becomes="",
+        "src/krakenonce/kraken/session.py",
+        was="            api_key.count(place)\n",
+        becomes="            pass\n",
         test="tests/kraken/test_rules_of_calls.py::test_a_call_with_a_number_of_its_own_is_not_sent_either[sync]",
     ),
     Planted(
         "a call that waits is not booked",
         12,
-        "src/krakenonce/kraken/limiter.py",
-        was="            place.write(offset, COUNTER.pack(charge.booked(wait), now))\n",
-        becomes="            if not wait:\n"
-        "                place.write(offset, COUNTER.pack(charge.booked(wait), now))\n",
+        "src/krakenonce/kraken/counting.py",
+        was="    kept = [Waiting(",
+        becomes="    kept = [] if wait else [Waiting(",
         test="tests/kraken/test_limiter.py::test_calls_beyond_the_maximum_are_given_a_time",
+    ),
+    Planted(
+        "a call that may go has no place until it is sent",
+        12,
+        "src/krakenonce/kraken/counting.py",
+        was="    kept = [Waiting(",
+        becomes="    kept = [] if not wait else [Waiting(",
+        test="tests/kraken/test_limiter.py::test_a_call_that_may_go_keeps_its_place_until_it_is_sent",
+    ),
+    Planted(
+        "a call that is given up keeps its place in the limits",
+        12,
+        "src/krakenonce/kraken/limiter.py",
+        was="            with contextlib.suppress(NonceStoreError):\n",
+        becomes="            with contextlib.suppress(NonceStoreError):\n                return\n",
+        test="tests/kraken/test_limiter.py::test_a_call_that_is_given_up_leaves_its_place",
+    ),
+    Planted(
+        "a call that found no connection stays counted",
+        12,
+        _RULES,
+        was="            self.api_key.not_sent(self.place(exchange))\n            raise\n        return reply\n",
+        becomes="            raise\n        return reply\n",
+        test="tests/kraken/test_rules_of_calls.py::test_what_was_not_sent_is_not_counted[not sent]",
+    ),
+    Planted(
+        "the places of a process that is gone are kept",
+        12,
+        "src/krakenonce/kraken/counting.py",
+        was="now - each.seen < LAPSE",
+        becomes="now - each.seen < 100 * LAPSE",
+        test="tests/kraken/test_limiter.py::test_the_places_of_a_process_that_is_gone_fade",
+    ),
+    Planted(
+        "cancels wait behind reads in the limits",
+        12,
+        "src/krakenonce/kraken/methods.py",
+        was="    return method in _URGENT\n",
+        becomes="    return False\n",
+        test="tests/kraken/test_rules_of_calls.py::test_panic_does_not_wait_behind_reads",
     ),
 )

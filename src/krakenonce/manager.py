@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self, cast
 
 from .clock import SystemClock
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["ManagerStats", "NonceManager"]
 
 logger = logging.getLogger("krakenonce.manager")
+
+_BELIEVED = 1.0  # seconds; a look costs as much as a nonce
 
 
 class ManagerStats(NamedTuple):
@@ -67,8 +70,9 @@ class NonceManager:
         clock: Clock | None = None,
     ) -> None:
         self.store = find_backend(store, shared=shared, clock=clock)
-        self._now_ns = (clock or SystemClock()).now_ns
+        self.clock: Clock = clock or SystemClock()
         self._backend = cast("Backend", _Unused(self._begin))
+        self._counters: dict[str, tuple[str, float]] = {}  # which one a key uses, and until when that is believed
 
     def __repr__(self) -> str:
         return f"NonceManager({self.store!r}, shared={self.store.shared!r})"
@@ -86,6 +90,29 @@ class NonceManager:
             InvalidScope: The name is not 1 to 64 letters, digits, ``-`` or ``_``.
         """
         return self._backend.advance(scope)
+
+    def next_for(self, key: str) -> int:
+        """Return the next nonce for an API key, from the counter that :meth:`scope_of` finds.
+
+        Which one that is, is looked up again after a second, and after :meth:`look_up_counter`: any process may give
+        the key a counter of its own.
+
+        Args:
+            key: The API key.
+
+        Raises:
+            NonceError: As for :meth:`next`.
+        """
+        now = time.monotonic()
+        scope, until = self._counters.get(key, ("", 0.0))
+        if now >= until:
+            scope = self.scope_of(key)
+            self._counters[key] = (scope, now + _BELIEVED)
+        return self._backend.advance(scope)
+
+    def look_up_counter(self, key: str) -> None:
+        """Have the next nonce of *key* come from the counter it has by then: Kraken has refused a nonce of it."""
+        self._counters.pop(key, None)
 
     def lane(self, name: str = GLOBAL, timeout: float | None = None) -> Lane:
         """Return the lane of an API key: hold it from taking the number until the answer is in.
@@ -122,12 +149,13 @@ class NonceManager:
             InvalidFloor: *floor* is not a whole number from 0 to 2^63 - 2.
             NonceStoreError: It could not be made durable.
         """
+        self._counters.clear()
         self._backend.raise_floor(scope, floor)
 
     def stats(self, scope: str = "global") -> ManagerStats:
         """Return what is known of *scope*. Writes nothing."""
         seen = self._backend.stats(scope)
-        lead = None if seen.last is None else seen.last - self._now_ns()
+        lead = None if seen.last is None else seen.last - self.clock.now_ns()
         return ManagerStats(*seen, lead_ns=lead)
 
     def close(self) -> None:

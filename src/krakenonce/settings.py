@@ -48,7 +48,7 @@ def check_serialization(value: object) -> None:
 
 def check_manager(value: object) -> None:
     """Raise ConfigError unless *value* is a NonceManager, or None."""
-    if value is not None and not _has(value, "next", "lane", "scope_of"):
+    if value is not None and not _has(value, "next", "lane", "next_for"):
         also = (
             "; of a GlobalKrakenNonceManager give its manager" if _has(getattr(value, "manager", None), "next") else ""
         )
@@ -57,7 +57,7 @@ def check_manager(value: object) -> None:
 
 def check_nonces(value: Any) -> None:
     """Raise ConfigError unless *value* is a GlobalKrakenNonceManager, or None."""
-    if value is not None and not _has(getattr(value, "manager", None), "next", "lane", "scope_of"):
+    if value is not None and not _has(getattr(value, "manager", None), "next", "lane", "next_for"):
         raise ConfigError(
             f"nonces is a GlobalKrakenNonceManager, such as GlobalKrakenNonceManager(NonceManager('/path')), "
             f"and not {_kind(value)}"

@@ -21,7 +21,6 @@ from krakenonce.gateway.public import PublicCalls
 from krakenonce.gateway.server import GatewayServer
 from krakenonce.gateway.upstream import KrakenKey
 from krakenonce.kraken.async_transport import AsyncTransport
-from krakenonce.kraken.session import limiter_of
 from krakenonce.kraken.wire import FORM, decode_secret, sign
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
@@ -197,7 +196,6 @@ class RunningGateway:
                 self.keys[each.name] = KrakenKey(
                     each,
                     manager,
-                    limiter_of(manager),
                     transport,
                     queue_length=length,
                     patience=patience,

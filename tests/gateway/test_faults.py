@@ -207,6 +207,31 @@ def test_who_hangs_up_while_waiting_costs_no_nonce(
     assert [arrival.method for arrival in fake.arrivals] == ["Balance", "Balance"]
 
 
+def test_bots_that_hang_up_leave_their_places_in_the_limits(
+    master: FakeAccount, server: FakeKrakenServer, fake: WatchedKraken, tmp_path: Path
+) -> None:
+    """Reads that are given up while they wait cost nothing, and a cancel does not wait behind those that stay."""
+    account = Account("MASTER", master.key, master.secret, "pro")
+    with RunningGateway(server.url, [account], tmp_path / "state") as gateway:
+        pair = gateway.add("bot")
+        while (gateway.keys["MASTER"].counters()["rest"][0]) < 18:
+            assert call(gateway.url, pair, "Balance").errors == []
+        answered = len(fake.arrivals)
+        path, body = "/0/private/Balance", b"nonce=1"
+        waiting = [connect(gateway.url) for _ in range(20)]
+        for connection in waiting:
+            connection.request("POST", path, body, signed(pair, path, 1, body))
+        until(lambda: len(fake.arrivals) > answered)  # the first of them has waited for room
+        for connection in waiting[:-1]:
+            connection.close()
+        began = time.monotonic()
+        assert call(gateway.url, pair, "CancelAll").errors == []
+        assert waiting[-1].getresponse().status == 200
+        assert time.monotonic() - began < 6  # of the 20 that the limits would have made them wait
+        waiting[-1].close()
+    assert fake.arrivals[-1].error is None
+
+
 def test_who_hangs_up_after_the_call_has_begun_does_not_stop_it(
     gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken
 ) -> None:

@@ -14,7 +14,6 @@ from krakenonce.gateway.gateway import NONCE_PATH, Gateway
 from krakenonce.gateway.local_keys import LocalKey, LocalKeys
 from krakenonce.gateway.upstream import KrakenKey
 from krakenonce.kraken.async_transport import AsyncTransport
-from krakenonce.kraken.limiter import Limiter
 from krakenonce.kraken.wire import FORM, decode_secret, encode_form, sign
 from krakenonce.manager import NonceManager
 
@@ -41,7 +40,6 @@ def ask(
     key = KrakenKey(
         ACCOUNT,
         manager,
-        Limiter(None),
         AsyncTransport("http://127.0.0.1:1"),
         queue_length=1,
         patience=1.0,

@@ -24,7 +24,6 @@ from krakenonce.gateway.server import GatewayServer
 from krakenonce.gateway.upstream import KrakenKey
 from krakenonce.kraken import AsyncKraken
 from krakenonce.kraken.async_transport import AsyncTransport
-from krakenonce.kraken.limiter import Limiter
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeKraken, FakeKrakenServer
 
@@ -43,12 +42,10 @@ class Running:
         self.local_keys = LocalKeys(state / "gateway_keys.json")
         self.local = self.local_keys.add("bot-a", account.name, frozenset(["query"]))
         self._manager = NonceManager(state)
-        self._limiter = Limiter(state)
         self._kraken = AsyncTransport(kraken_url)
         self.key = KrakenKey(
             account,
             self._manager,
-            self._limiter,
             self._kraken,
             queue_length=10,
             patience=5.0,
@@ -74,7 +71,6 @@ class Running:
         await self.bot.close()
         await self._server.stop()
         await self._kraken.close()
-        self._limiter.close()
         self._manager.close()
 
     async def get(self, path: str) -> tuple[int, str]:
@@ -192,7 +188,7 @@ def test_a_file_that_cannot_be_used_is_told_by_every_page_that_needs_it(
         running.local_keys.path.chmod(0o644)
         told = [await running.get("/v1/status")]
         running.local_keys.path.chmod(0o600)
-        (limits,) = (tmp_path / "state").glob("kraken_limits_*.bin")
+        (limits,) = (tmp_path / "state").rglob("kraken_limits_*.bin")
         limits.unlink()
         limits.mkdir()
         told += [await running.get(path) for path in ("/v1/status", "/metrics")]

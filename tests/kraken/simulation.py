@@ -8,9 +8,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from krakenonce.errors import OutcomeUnknown, RequestNotSent
+from krakenonce.kraken.api_key import ApiKey, limiter_of
 from krakenonce.kraken.calling import Calls
-from krakenonce.kraken.exchange import Exchange, Key, PublicExchange, Request, Sleep
-from krakenonce.kraken.limiter import Limiter
+from krakenonce.kraken.exchange import Exchange, Key, PublicExchange, Request, Sleep, TimeLeft
+from krakenonce.manager import NonceManager
+from krakenonce.stores import MemoryStore
 from krakenonce.testing import FakeKraken
 from krakenonce.testing.clock import ManualClock
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+_STORE = MemoryStore()  # one for all, for each warns that it forgets; each world has a key of its own
 FAULTS = ("not sent", "lost", "cut", "html", "late", "twice", "busy", "fine")
 
 
@@ -39,21 +42,23 @@ class World:
         self.faults: defaultdict[str, deque[str]] = defaultdict(deque)
         self.sent: list[str] = []  # the methods that left this machine, in order
         self.slept: list[float] = []
-        self.floors = 0
         self.hidden_for = hidden_for
         self.ahead = 0  # by how much our numbers are behind: subtracted
         self._last = 0
+        self._until: float | None = None
         self._late: list[Request] = []
         self._born: dict[str, float] = {}
-        self.limiter = Limiter(None, clock=self.clock)
-        self.calls = Calls(self.account.key, self.limiter, tier, max_wait, self._raise_floor, now=self.now)
+        self.manager = NonceManager(_STORE, clock=self.clock)
+        self.limiter = limiter_of(self.manager)
+        self.calls = Calls(ApiKey(self.manager, self.account.key, tier), max_wait, now=self.now)
 
     def now(self) -> float:
         """Seconds since 1970."""
         return self.clock.now_ns() / 1e9
 
-    def run(self, steps: Steps[R]) -> R:
-        """Carry out a procedure as the clients do, with the faults to come."""
+    def run(self, steps: Steps[R], within: float | None = None) -> R:
+        """Carry out a procedure as the clients do, with the faults to come; *within* ends waits, not calls."""
+        self._until = None if within is None else self.now() + within
         try:
             step = next(steps)
             while True:
@@ -71,10 +76,9 @@ class World:
         """How many orders Kraken has taken."""
         return sum(each.method == "AddOrder" and each.error is None for each in self.fake.arrivals)
 
-    def _raise_floor(self) -> None:
-        self.floors += 1
-
-    def _do(self, step: Step) -> dict[str, Any] | None:
+    def _do(self, step: Step) -> Any:
+        if isinstance(step, TimeLeft):
+            return None if self._until is None else self._until - self.now()
         if isinstance(step, Sleep):
             self.slept.append(step.seconds)
             self.clock.pass_time(step.seconds)
@@ -83,9 +87,11 @@ class World:
         request = step.request() if isinstance(step, PublicExchange) else self._signed(step)
         self.clock.pass_time(0.01)
         reply = self._send(step.method, request)
-        return reply if isinstance(step, PublicExchange) else self.calls.heed(reply)
+        return reply if isinstance(step, PublicExchange) else self.calls.settle(step, reply)
 
     def _signed(self, step: Exchange) -> Request:
+        self.calls.api_key.count(self.calls.place(step))
+        step.refusal = None
         self._last = max(self._last + 1, self.clock.now_ns() - self.ahead)
         return step.request(Key(self.account.key, self.account.secret), self._last, self.now())
 

@@ -151,7 +151,7 @@ def test_another_process_uses_the_key_s_own_counter(
 def test_a_running_client_recovers_by_itself(
     fake: FakeKraken, server: FakeKrakenServer, manager: NonceManager, tmp_path: Path, kind: str
 ) -> None:
-    """Another process adopts the key: the next refusal makes the client look again, and its call succeeds."""
+    """Another process adopts the key: a second or a refusal later the client looks again, and its calls succeed."""
     account = fake.add_account("bot")
     options: dict[str, Any] = {"manager": manager, "tier": "none", "base_url": server.url}
     with Twin(kind, account.key, account.secret, **options) as twin:
@@ -163,7 +163,7 @@ def test_a_running_client_recovers_by_itself(
         refused = len(fake.invalid_nonces())
         twin("balances")
         twin("balances")
-    assert len(fake.invalid_nonces()) == refused + 1
+    assert len(fake.invalid_nonces()) - refused in (0, 1)
 
 
 def test_a_second_adoption_is_harmless(fake: FakeKraken, server: FakeKrakenServer, manager: NonceManager) -> None:

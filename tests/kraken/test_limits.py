@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import math
+from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from krakenonce.kraken.counting import Place, ask, send
 from krakenonce.kraken.limits import (
+    RESERVE,
     TIERS,
     Charge,
     Order,
@@ -22,9 +28,10 @@ from krakenonce.kraken.limits import (
     stable_hash,
     young_ids,
 )
+from krakenonce.kraken.limits_state import REST_AT, MemoryState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 STARTER = TIERS["starter"]
 XBT, ETH = pair_hash("XBTUSD"), pair_hash("ETHUSD")
@@ -173,62 +180,80 @@ def test_impossible_values_count_as_an_empty_counter(level: float, at: float) ->
     assert level_now(level, at, 0.001, 10) == 0
 
 
-# Some calls of one kind in a row: how many, seconds since the one before, points (REST, engine), seconds late.
-BURSTS = st.tuples(
-    st.integers(1, 30),
-    st.sampled_from([0.0, 0.0, 0.1, 1.0, 3.0]) | st.floats(0, 60),
-    st.sampled_from([(1, 0), (2, 0), (0, 1), (0, 8), (0, 7.5), (1, 4), (1, 7)]),
-    st.sampled_from([0.0, 1.0]) | st.floats(0, 1),
-)
-
-
-@example(STARTER, [(15, 0.0, (1, 0), 1.0), (1, 0.0, (1, 0), 0.0)], 1e9)  # on time, after late ones
-@example(STARTER, [(9, 0.0, (0, 8), 0.0), (9, 0.0, (1, 4), 0.0), (1, 40.0, (1, 0), 0.0), (20, 0.0, (1, 0), 0.0)], 1e9)
-@given(st.sampled_from(list(TIERS.values())), st.lists(BURSTS, max_size=12), st.sampled_from([0.0, 5.0, 60.0, 1e9]))
-def test_krakens_counters_never_exceed_their_maxima(
-    tier: Tier, bursts: list[tuple[int, float, tuple[float, float], float]], longest: float
-) -> None:
-    """Whatever is booked and sent at its time, up to a second late: no counter of Kraken goes over its maximum."""
-    limits = ((tier.rest_max, tier.rest_decay), (tier.engine_max, tier.engine_decay))
-    now, levels = 1000.0, [(0.0, 0.0), (0.0, 0.0)]
-    arrivals: list[list[tuple[float, float]]] = [[], []]
-    for _, gap, points, late in (burst for burst in bursts for _ in range(burst[0])):
-        now += gap
-        charges = {
-            counter: Charge(level_now(*levels[counter], decay, now), points[counter], maximum, decay)
-            for counter, (maximum, decay) in enumerate(limits)
-            if points[counter]
-        }
-        wait = max(charge.wait for charge in charges.values())
-        if wait > longest:
-            continue
-        for counter, charge in charges.items():
-            levels[counter] = (charge.booked(wait), now)
-            arrivals[counter].append((now + wait + late, charge.cost))
-    for counter, (maximum, decay) in enumerate(limits):
-        assert highest(arrivals[counter], decay) <= maximum + ROUNDING
-
-
-@given(st.floats(5, 200), st.floats(0.1, 4), st.lists(st.tuples(st.floats(0, 20), st.sampled_from([0.5, 1, 2, 4]))))
-def test_first_come_first_served(maximum: float, decay: float, calls: list[tuple[float, float]]) -> None:
-    """At one counter, a later booking is never sent before an earlier one."""
-    now, level, before = 0.0, 0.0, 0.0
-    for gap, cost in calls:
-        charge = Charge(level_now(level, now, decay, now + gap), cost, maximum, decay)
-        now += gap
-        assert now + charge.wait >= before - ROUNDING
-        before, level = now + charge.wait, charge.booked(charge.wait)
+def charge(level: float, cost: float = 1, tier: Tier = TIERS["starter"]) -> Charge:
+    """What a call adds to a tier's REST counter."""
+    return Charge(level, cost, tier.rest_max, tier.rest_decay)
 
 
 @pytest.mark.parametrize("tier", TIERS.values(), ids=lambda tier: tier.name)
 def test_nobody_waits_longer_than_needed(tier: Tier) -> None:
     """Of many calls at once, the counter's worth goes out at once but for the reserve, the rest at its decay."""
-    level, waits = 0.0, []
-    for _ in range(100):
-        charge = Charge(level, 1, tier.rest_max, tier.rest_decay)
-        waits.append(charge.wait)
-        level = charge.booked(charge.wait)
+    waits = [charge(0.0, 1, tier).wait(ahead=count) for count in range(100)]
     at_once = math.floor(tier.rest_max - tier.rest_decay)
     assert waits[:at_once] == [0] * at_once
     for number, wait in enumerate(waits[at_once:], at_once + 1):
         assert wait == pytest.approx((number - tier.rest_max) / tier.rest_decay + 1)
+
+
+@given(st.floats(0, 100), st.floats(0, 100), st.floats(0, 100))
+def test_who_comes_later_waits_no_shorter(level: float, ahead: float, more: float) -> None:
+    """What goes before a call, and what has been sent, only makes it wait longer; so does a counter that is full."""
+    assert charge(level).wait(ahead) <= charge(level).wait(ahead + more)
+    assert charge(level).wait(ahead) <= charge(level + more).wait(ahead)
+    assert charge(level).full().wait() >= max(charge(level).wait(), RESERVE)
+
+
+# Some calls of one kind in a row: how many, seconds since the one before, which method, seconds late on the way,
+# seconds in line for the turn, seconds of patience.
+BURSTS = st.tuples(
+    st.integers(1, 30),
+    st.sampled_from([0.0, 0.0, 0.1, 1.0, 3.0]) | st.floats(0, 60),
+    st.sampled_from(["Balance", "Ledgers", "AddOrder", "AmendOrder", "CancelAll", "CancelOrder"]),
+    st.sampled_from([0.0, 1.0]) | st.floats(0, 1),
+    st.sampled_from([0.0, 2.0]),
+    st.sampled_from([0.0, 5.0, 60.0, 1e9]),
+)
+
+
+@example(STARTER, [(15, 0.0, "Balance", 1.0, 0.0, 1e9), (1, 0.0, "Balance", 0.0, 0.0, 1e9)])  # on time, after late ones
+@example(STARTER, [(14, 0.0, "Balance", 0.0, 2.0, 1e9), (9, 0.0, "CancelAll", 0.0, 0.0, 1e9)])
+@given(st.sampled_from(list(TIERS.values())), st.lists(BURSTS, max_size=8))
+def test_krakens_counters_never_exceed_their_maxima(
+    tier: Tier, bursts: list[tuple[int, float, str, float, float, float]]
+) -> None:
+    """Whatever is asked for, waits, is given up or goes before others: no counter of Kraken goes over its maximum."""
+    state = MemoryState()
+    arrivals: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
+    events: list[tuple[float, int, Callable[[float], object]]] = []
+    order = itertools.count()
+    at = 1000.0
+
+    def do(time: float, action: Callable[[float], object]) -> None:
+        heapq.heappush(events, (time, next(order), action))
+
+    def ask_again(place: Place, late: float, turn: float, until: float, now: float) -> None:
+        wait = ask(state, place, until - now, now).wait
+        if wait > until - now:
+            return
+        after = partial(ask_again, place, late, turn, until) if wait else partial(go, place, late)
+        do(now + (min(wait, 1.0) or turn), after)
+
+    def go(place: Place, late: float, now: float) -> None:
+        assert send(state, place, now) == 0
+        for counter, charged in place.counted.items():
+            arrivals[counter].append((now + late, charged.cost))
+
+    for count, gap, method, late, turn, patience in bursts:
+        at += gap
+        for _ in range(count):
+            place = Place("key", tier, method, {"pair": "XBTUSD"})
+            do(at, partial(ask_again, place, late, turn, at + patience))
+    while events:
+        now, _, action = heapq.heappop(events)
+        action(now)
+    assert state.waiting() == []
+    for counter, sent in arrivals.items():
+        maximum, decay = (
+            (tier.rest_max, tier.rest_decay) if counter == REST_AT else (tier.engine_max, tier.engine_decay)
+        )
+        assert highest(sent, decay) <= maximum + ROUNDING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -17,11 +18,12 @@ import urllib3
 
 from krakenonce import errors
 from krakenonce.errors import InvalidNonce, LockedOut, OutcomeUnknown, PoisonedKey, RateLimited
-from krakenonce.kraken import AsyncKraken, Kraken, orders, queries, session
+from krakenonce.kraken import AsyncKraken, Kraken, api_key, orders, queries
+from krakenonce.kraken.api_key import LOCKOUT
 from krakenonce.kraken.async_transport import AsyncTransport
-from krakenonce.kraken.calling import LOCKOUT, PAUSES, REFUSALS
+from krakenonce.kraken.calling import PAUSES, REFUSALS
 from krakenonce.kraken.errors import error_from
-from krakenonce.kraken.exchange import Answer, Exchange, Key, Sleep, read_answer
+from krakenonce.kraken.exchange import Answer, Exchange, Key, Sleep, TimeLeft, read_answer
 from krakenonce.kraken.limits import TIERS
 from krakenonce.kraken.methods import Kind, kind_of
 from krakenonce.kraken.sent import LIFETIME, WITHOUT_DEADLINE, SentOrder
@@ -43,9 +45,12 @@ if TYPE_CHECKING:
     from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
 
 
+TXID = "OQCLML-BW3P3-BUCMWZ"
+
+
 def fill_the_counter(world: World) -> None:
     """Have the next call that reads wait for room."""
-    world.limiter.refused(world.account.key, world.calls._tier, "Balance", {})
+    world.limiter.refused(world.calls.api_key.place("Balance", {}))
 
 
 def lost_order(world: World, fault: str = "lost", **more: Any) -> SentOrder:
@@ -176,6 +181,72 @@ def test_young_orders_placed_in_krakenex_s_shape_are_counted_too() -> None:
         assert world.run(world.calls.once("CancelOrder", {"txid": txid}))["error"] == []
 
 
+def test_polls_that_do_not_wait_long_starve_nobody() -> None:
+    """A call that is given up keeps no place in the limits: polls of half a second get what the tier allows."""
+    world = World(TIERS["starter"])
+    answered = 0
+    for _ in range(200):
+        began = world.now()
+        with contextlib.suppress(errors.CallTimeout):
+            world.run(queries.balances(world.calls), within=0.5)
+            answered += 1
+        world.clock.pass_time(max(0.0, began + 0.5 - world.now()))
+    assert answered >= 14 + 0.33 * 90
+    world.slept.clear()
+    assert world.run(orders.cancel_all(world.calls)) == 0
+    assert sum(world.slept) < 5
+
+
+def test_a_wait_that_is_too_long_for_the_call_is_not_begun() -> None:
+    """The error says when there would have been room, and that nothing was sent."""
+    world = World(TIERS["starter"])
+    fill_the_counter(world)
+    with pytest.raises(errors.CallTimeout, match=r"Not sent: .* has room in 4.0 s, .* ends in 0.5 s") as caught:
+        world.run(queries.balances(world.calls), within=0.5)
+    assert (caught.value.may_have_executed, world.sent, world.slept) == ("no", [], [])
+
+
+@pytest.mark.parametrize(
+    "urgent", [lambda calls: orders.cancel_all_after(calls, 20), orders.cancel_all, queries.websocket_token]
+)
+def test_panic_does_not_wait_behind_reads(urgent: Callable[..., Steps[Any]]) -> None:
+    """Fifteen readers wait; the dead man's switch is armed in time, all the same."""
+    world = World(TIERS["starter"])
+    for _ in range(14):
+        world.run(queries.balances(world.calls))
+    readers = [world.calls.private("Balance", {}) for _ in range(15)]
+    for reader in readers:
+        next(reader)
+        assert isinstance(reader.send(None), Sleep)
+    world.run(urgent(world.calls))
+    assert sum(world.slept) < 5
+    for reader in readers:
+        reader.close()
+    assert world.limiter.levels(world.account.key, TIERS["starter"]).rest < 15
+
+
+@pytest.mark.parametrize("fault", ["not sent", "no nonce", "given up"])
+def test_what_was_not_sent_is_not_counted(fault: str) -> None:
+    """Without a connection, without a nonce, or given up in the turn."""
+    world = World(TIERS["starter"])
+    if fault == "not sent":
+        world.faults["Balance"].extend(["not sent"] * 3)
+        with pytest.raises(errors.RequestNotSent):
+            world.run(queries.balances(world.calls))
+    else:
+        steps = world.calls.private("Balance", {})
+        next(steps)
+        steps.send(None)
+        if fault == "no nonce":
+            with pytest.raises(errors.NonceStoreError):
+                steps.throw(errors.NonceStoreError("the disk is full"))
+        else:
+            steps.close()
+    for _ in range(14):
+        world.run(queries.balances(world.calls))
+    assert sum(world.slept) == (pytest.approx(1.2) if fault == "not sent" else 0)
+
+
 # --- lockout ---------------------------------------------------------------------------------------------------
 
 
@@ -197,10 +268,12 @@ def test_a_lockout_that_comes_during_a_wait_is_kept() -> None:
     world = World(TIERS["starter"])
     fill_the_counter(world)
     waiting = world.calls.private("Balance", {})
-    step = next(waiting)
+    assert isinstance(next(waiting), TimeLeft)
+    step = waiting.send(None)
     assert isinstance(step, Sleep)
     world.limiter.lock_out(world.account.key, 60)
     world.clock.pass_time(step.seconds)
+    assert isinstance(waiting.send(None), TimeLeft)
     with pytest.raises(LockedOut):
         waiting.send(None)
 
@@ -468,9 +541,19 @@ def test_what_the_caller_says_of_an_order_goes_first() -> None:
         ("DepositAddresses", {}, Kind.READ),
         ("DepositAddresses", {"new": "true"}, Kind.OTHER),
         ("OpenOrders", {}, Kind.READ),
-        ("CancelOrder", {}, Kind.CANCEL),
-        ("CancelOrderBatch", {}, Kind.CANCEL),
-        ("CancelAllOrdersAfter", {}, Kind.CANCEL),
+        ("CancelOrder", {"txid": TXID}, Kind.CANCEL),
+        ("CancelOrder", {"txid": "42"}, Kind.OTHER),
+        ("CancelOrder", {"txid": 42}, Kind.OTHER),
+        ("CancelOrder", {"cl_ord_id": "mine"}, Kind.OTHER),
+        ("CancelOrder", {"txid": TXID, "cl_ord_id": "mine"}, Kind.OTHER),
+        ("CancelOrder", {}, Kind.OTHER),
+        ("CancelOrderBatch", {"orders": [TXID, {"txid": TXID}]}, Kind.CANCEL),
+        ("CancelOrderBatch", {"orders": [TXID, 42]}, Kind.OTHER),
+        ("CancelOrderBatch", {"orders": [{"txid": TXID}, {"cl_ord_id": "mine"}]}, Kind.OTHER),
+        ("CancelOrderBatch", {"orders": [TXID], "cl_ord_ids": ["mine"]}, Kind.OTHER),
+        ("CancelOrderBatch", {"orders": TXID}, Kind.OTHER),
+        ("CancelOrderBatch", {}, Kind.OTHER),
+        ("CancelAllOrdersAfter", {"timeout": 60}, Kind.OTHER),
         ("CancelAll", {}, Kind.OTHER),
         ("AmendOrder", {}, Kind.OTHER),
         ("EditOrder", {}, Kind.OTHER),
@@ -483,8 +566,33 @@ def test_what_the_caller_says_of_an_order_goes_first() -> None:
     ],
 )
 def test_what_may_be_repeated(method: str, params: dict[str, Any], kind: Kind) -> None:
-    """Only what changes nothing, and cancels; an order that says that it is not to be checked is an order."""
+    """Only what changes nothing, and cancels by txid; an order that says that it is not to be checked is an order."""
     assert kind_of(method, params) is kind
+
+
+@pytest.mark.parametrize("lost", ["lost", "cut"])
+def test_the_dead_mans_switch_is_not_armed_again_behind_its_owners_back(lost: str) -> None:
+    """The answer to arm(60) is lost and another thread disarms: a repetition would cancel all orders a minute later."""
+    world = World()
+    world.run(orders.add_order(world.calls, "XBTUSD", "buy", "0.5", "30000"))
+    world.faults["CancelAllOrdersAfter"].append(lost)
+    with pytest.raises(OutcomeUnknown):
+        world.run(orders.cancel_all_after(world.calls, 60))
+    world.run(orders.cancel_all_after(world.calls, 0))
+    world.clock.pass_time(61)
+    assert world.sent.count("CancelAllOrdersAfter") == 2
+    assert len(world.run(queries.open_orders(world.calls))) == 1
+
+
+def test_a_cancel_by_userref_does_not_hit_a_younger_order() -> None:
+    """The answer to the cancel is lost, and an order of the same group is placed before a repetition could arrive."""
+    world = World()
+    world.run(orders.add_order(world.calls, "XBTUSD", "buy", "0.5", "30000", userref=42))
+    world.faults["CancelOrder"].append("cut")
+    with pytest.raises(OutcomeUnknown):
+        world.run(orders.cancel_order(world.calls, "42"))
+    assert world.sent.count("CancelOrder") == 1
+    assert world.run(queries.open_orders(world.calls)) == {}
 
 
 def test_a_warning_beside_an_error_does_not_make_it_less_certain() -> None:
@@ -617,10 +725,10 @@ def test_who_stands_in_line_when_the_lockout_comes_is_not_sent(
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_child_forked_while_limits_are_shared_out_does_not_hang() -> None:
     """The lock that a thread of the parent held is not held in the child."""
-    with session._sharing:
+    with api_key._sharing:
         if (child := os.fork()) == 0:
             signal.alarm(20)
-            session.limiter_of(NonceManager("memory:"))
+            api_key.limiter_of(NonceManager("memory:"))
             os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 

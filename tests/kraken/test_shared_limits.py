@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from krakenonce.errors import LockedOut, RateLimited
-from krakenonce.kraken.calling import LOCKOUT
+from krakenonce.kraken.api_key import LOCKOUT
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeKraken, FakeKrakenServer, Rules, limits
 

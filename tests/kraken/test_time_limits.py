@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import signal
 import socket
 import threading
 import time
@@ -11,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from krakenonce.errors import CallTimeout, LaneTimeout, OutcomeUnknown, RequestNotSent
-from krakenonce.kraken import queries
+from krakenonce.kraken import AsyncKraken, queries
+from krakenonce.kraken.api_key import limiter_of
+from krakenonce.kraken.limiter import Place
+from krakenonce.kraken.limits import TIERS
 from krakenonce.manager import NonceManager
 
 from .helpers import OK, SILENCE, ScriptedServer, Twin, held
@@ -89,6 +94,78 @@ def test_a_wait_for_the_limits_that_is_too_long_is_not_begun(kind: str) -> None:
                 run(twin, 0.5, "Balance")
                 sent += 1
         assert 10 < len(server.requests) == sent < 20
+
+
+def limits_are_untouched(manager: NonceManager) -> bool:
+    """Whether nothing is counted for the key, and no call keeps a place."""
+    limiter, tier = limiter_of(manager), TIERS["starter"]
+    places = [Place(KEY, tier, "Balance", {}) for _ in range(15)]
+    waits = [limiter.book(place, 60).wait for place in places]
+    for place in places:
+        limiter.leave(place)
+    return waits[:14] == [0.0] * 14 and waits[14] > 0
+
+
+def test_a_call_whose_turn_does_not_come_in_time_leaves_its_place_in_the_limits(kind: str) -> None:
+    """It was told to go and waited for another call to end: what was not sent is not counted."""
+    manager = NonceManager("memory:")
+    with (
+        made(kind, "http://127.0.0.1:1", manager=manager, tier="starter") as twin,
+        held(manager.lane(KEY)),
+        pytest.raises(LaneTimeout),
+    ):
+        run(twin, 0.05)
+    assert limits_are_untouched(manager)
+
+
+def test_a_call_without_a_connection_leaves_its_place_in_the_limits(kind: str) -> None:
+    """Nobody listens there."""
+    manager = NonceManager("memory:")
+    with (
+        made(kind, "http://127.0.0.1:1", manager=manager, tier="starter") as twin,
+        pytest.raises(RequestNotSent),
+    ):
+        run(twin, 20)
+    assert limits_are_untouched(manager)
+
+
+@pytest.mark.parametrize("waits_for", ["the limits", "its turn"])
+def test_a_task_that_is_cancelled_leaves_its_place_in_the_limits(waits_for: str) -> None:
+    """As asyncio.wait_for() cancels it, while it waits for room or for its turn."""
+    manager = NonceManager("memory:")
+
+    async def main() -> None:
+        async with AsyncKraken(KEY, SECRET, manager=manager, base_url="http://127.0.0.1:1") as client:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.query_private("Balance"), 0.1)
+
+    if waits_for == "its turn":
+        with held(manager.lane(KEY)):
+            asyncio.run(main())
+    else:
+        places = [Place(KEY, TIERS["starter"], "Balance", {}) for _ in range(14)]
+        for place in places:
+            limiter_of(manager).book(place, 0)
+        asyncio.run(main())
+        for place in places:
+            limiter_of(manager).leave(place)
+    assert limits_are_untouched(manager)
+
+
+def test_ctrl_c_during_a_wait_leaves_the_place_in_the_limits() -> None:
+    """The main thread waits for room when SIGINT comes."""
+    manager = NonceManager("memory:")
+    for _ in range(14):
+        limiter_of(manager).send(Place(KEY, TIERS["starter"], "Balance", {}))
+    with made("sync", "http://127.0.0.1:1", manager=manager, tier="starter") as twin:
+        before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                run(twin, 20, "Balance")
+        finally:
+            signal.signal(signal.SIGALRM, before)
+    assert limiter_of(manager).book(Place(KEY, TIERS["starter"], "Balance", {}), 60).wait < 1.2
 
 
 def test_an_answer_that_does_not_come_in_time_is_an_unknown_outcome(kind: str) -> None:

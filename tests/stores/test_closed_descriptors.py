@@ -89,17 +89,17 @@ manager.close()
 """
 LIMITS = """
 import os, pathlib, sys
-from krakenonce.kraken.limiter import Limiter
+from krakenonce.kraken.limiter import Limiter, Place
 from krakenonce.kraken.limits import TIERS
 
 state = pathlib.Path(sys.argv[1])
 limiter = Limiter(state)
-waits = [limiter.book("key", TIERS["starter"], "Ledgers", {}, 60.0).wait for _ in range(8)]
+waits = [limiter.book(Place("key", TIERS["starter"], "Ledgers", {}), 60.0).wait for _ in range(8)]
 os.closerange(3, 4096)
 with (state / "stranger").open("w+") as stranger:  # it gets the lowest number that is free: that of the limits
     stranger.write("mine")
     stranger.flush()
-    waits.append(limiter.book("key", TIERS["starter"], "Ledgers", {}, 60.0).wait)
+    waits.append(limiter.book(Place("key", TIERS["starter"], "Ledgers", {}), 60.0).wait)
     limiter.close()
     stranger.seek(0)
     print(*waits)

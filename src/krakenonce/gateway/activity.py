@@ -6,6 +6,8 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from krakenonce.kraken.errors import shown
+
 if TYPE_CHECKING:
     from krakenonce.gateway.replies import Reply
 
@@ -80,10 +82,9 @@ class Activity:
         self.refused[reply.reason] += 1
         self._complain(local_key, method, reply.reason)
 
-    def refused_by_kraken(self, local_key: str, method: str, words: str) -> None:
-        """Kraken's answer to a call was a refusal, unless *words* is empty."""
-        if words:
-            self._complain(local_key, method, f"Kraken: {words}")
+    def refused_by_kraken(self, local_key: str, method: str, strings: tuple[str, ...]) -> None:
+        """Kraken refused a call, with these strings."""
+        self._complain(local_key, method, f"Kraken: {shown(strings)}")
 
     def _complain(self, local_key: str, method: str, why: str) -> None:
         self.complaints.appendleft(Complaint(time.time(), local_key, method, why))

@@ -20,6 +20,7 @@ from krakenonce.gateway.body import has_one_nonce
 from krakenonce.gateway.groups import groups_of
 from krakenonce.gateway.key_queue import Closed, Full, TooLong
 from krakenonce.gateway.replies import JSON, Reply, refusal, unknown
+from krakenonce.kraken.methods import is_urgent
 from krakenonce.kraken.wire import decode_secret, is_json, nonce_of, verify
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ __all__ = ["NONCE_PATH", "Gateway"]
 
 NONCE_PATH = "/v1/nonce"
 _NONCE = frozenset(("nonce",))
-_CANCELS = frozenset(("CancelAll", "CancelAllOrdersAfter", "CancelOrder", "CancelOrderBatch"))
 
 
 class Gateway:
@@ -87,7 +87,7 @@ class Gateway:
         if key is None:
             return _no_account(local)
         try:
-            number = key.take_nonce()
+            number = key.api_key.next()
         except KrakenonceError as error:
             return _not_sent(error)
         # As text, as Kraken itself tells a nonce: many JSON readers round a number this large.
@@ -136,25 +136,29 @@ class Gateway:
             return _not_sent(Closed())
         params = _params(path, body, content_type) or {}
         asked = time.monotonic()
+        place = key.api_key.place(method, params)
 
         async def job() -> Forwarded:
-            done = await key.forward(path, body, content_type)
+            done = await key.forward(place, path, body, content_type)
             with contextlib.suppress(KrakenonceError):  # Kraken has answered, whatever becomes of our counters
-                refused = key.heed(done.answer, method, params)  # here, for the client may have hung up meanwhile
-                self._activity.refused_by_kraken(local.name, method, refused)
+                refusal = key.settle(done.answer, place)  # here, for the client may have hung up meanwhile
+                if refusal is not None:
+                    self._activity.refused_by_kraken(local.name, method, refusal.errors)
             self._activity.sent(local.account, done.seconds)
             return done
 
         try:
-            await key.room(method, params)
+            await key.room(place)
             if self.draining:
                 raise Closed
-            done = await key.queue.run(job, urgent=method in _CANCELS)
+            done = await key.queue.run(job, urgent=is_urgent(method))
         except OutcomeUnknown as error:
             waited = {"X-Krakenonce-Waited": f"{time.monotonic() - asked:.6f}"}
             return unknown(f"{error} The gateway does not repeat it.", waited)
         except (KrakenonceError, Closed, Full, TooLong) as error:
             return _not_sent(error)
+        finally:
+            key.api_key.leave(place)
         return _passed_on(done, time.monotonic() - asked)
 
 

@@ -96,7 +96,7 @@ class _Everything(Collector):
             for counter, (now, limit) in key.counters().items():
                 level.add_metric([account, counter], now)
                 most.add_metric([account, counter], limit)
-            locked.add_metric([account], key.locked_out())
+            locked.add_metric([account], key.api_key.locked_out())
         yield from (queue, locked, level, most)
 
     def _numbers(self) -> Iterable[Metric]:

@@ -102,7 +102,7 @@ class Pages:
                     "turn": key.queue.turn,
                     "waiting": len(key.queue),
                     "counters": key.counters(),
-                    "locked_out_seconds": key.locked_out(),
+                    "locked_out_seconds": key.api_key.locked_out(),
                     "answered": sum(self._activity.upstream[name].counts) if name in self._activity.upstream else 0,
                     "upstream_seconds": self._activity.upstream[name].total if name in self._activity.upstream else 0.0,
                     "refused_by_kraken": dict(key.refused),

@@ -27,7 +27,6 @@ from krakenonce.gateway.server import GatewayServer
 from krakenonce.gateway.settings import credentials_path, key_file
 from krakenonce.gateway.upstream import KrakenKey
 from krakenonce.kraken.async_transport import AsyncTransport
-from krakenonce.kraken.session import limiter_of
 from krakenonce.manager import NonceManager
 
 if TYPE_CHECKING:
@@ -112,7 +111,6 @@ def _keys(
         return KrakenKey(
             account,
             manager,
-            limiter_of(manager),
             transport,
             queue_length=settings.queue_length,
             patience=settings.patience,

@@ -16,8 +16,7 @@ from .turns import refuse_repeats, replace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..lanes import Lane
-    from .turns import Turns
+    from .turns import Turn, Turns
 
 __all__ = ["attach", "knows"]
 
@@ -35,6 +34,7 @@ def attach(client: Any, turns: Turns) -> None:
     replace(client, "fetch", _fetch_async if iscoroutinefunction(client.fetch) else _fetch, turns)
     replace(client, "fetch2", _fetch2, turns)
     replace(client, "sign", _sign, turns)
+    replace(client, "handle_errors", _handle_errors, turns)
     for name in ("nonce", "incrementing_nonce"):  # older versions have the first alone
         if hasattr(client, name):
             replace(client, name, _nonce, turns)
@@ -43,7 +43,7 @@ def attach(client: Any, turns: Turns) -> None:
 class _Signed(dict[str, str]):
     """The headers of a signed request, which know how to make it anew."""
 
-    lane: Lane
+    lane: Turn
     anew: Callable[[], dict[str, Any]]
 
 
@@ -103,6 +103,14 @@ async def _fetch_async(
         return await send(url, method, headers, body)
     async with headers.lane:
         return await send(*_signed_anew(client, headers))
+
+
+def _handle_errors(
+    check: Callable[..., Any], client: Any, turns: Turns, code: Any, reason: Any, url: str, *more: Any, **how: Any
+) -> Any:
+    if "/private/" in url and len(more) > 3:
+        turns.heard(client.apiKey, more[3])  # the decoded answer, after verb, headers and body
+    return check(code, reason, url, *more, **how)
 
 
 def _signed_anew(client: Any, headers: _Signed) -> tuple[Any, Any, Any, Any]:

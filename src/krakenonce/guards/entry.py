@@ -26,6 +26,7 @@ def guard(
     manager: NonceManager | None = None,
     *,
     timeout: float = 30.0,
+    heed_lockout: bool = True,
     adapter: Adapter | None = None,
 ) -> Client:
     """Make a Kraken client take its turn and its number for each private call; return the same object.
@@ -39,6 +40,8 @@ def guard(
         manager: Where turns and numbers come from; None: one ``NonceManager()`` for all of this process, made at the
             first private call.
         timeout: Seconds after which a private call is given up, for a client that has no timeout of its own.
+        heed_lockout: After Kraken's "Temporary lockout", in whichever process on this host, private calls raise
+            LockedOut for 15 minutes and are not sent. False: they are sent, which may prolong the lockout.
         adapter: For another client: what changes it, see :mod:`krakenonce.guards.turns`.
 
     Raises:
@@ -54,12 +57,12 @@ def guard(
         raise ConfigError("adapter is a function of a client and its turns: see docs/how-to/guard.md")
     turns = getattr(client, _MARK, None)
     if isinstance(turns, Turns):
-        turns.become(manager, timeout)
+        turns.become(manager, timeout, heed_lockout=heed_lockout)
         return client
     attach = adapter or next((family.attach for family in _FAMILIES if family.knows(client)), None)
     if attach is None:
         raise ConfigError(_unknown(type(client)))
-    turns = Turns(manager, timeout)
+    turns = Turns(manager, timeout, heed_lockout=heed_lockout)
     attach(client, turns)
     setattr(client, _MARK, turns)
     return client

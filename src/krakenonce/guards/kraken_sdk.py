@@ -6,6 +6,7 @@ All its Spot clients (``User``, ``Trade``, ``SpotWSClient`` and so on) are built
 
 from __future__ import annotations
 
+from functools import partial
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ def attach(client: Any, turns: Turns) -> None:
     """Change *client*."""
     replace(client, "request", _request_async if iscoroutinefunction(client.request) else _request, turns)
     replace(client, "get_nonce", _get_nonce, turns)
+    replace(client._err_handler, "check", partial(_check, client), turns)  # it reads every answer of Kraken's
 
 
 def _request(
@@ -62,6 +64,11 @@ async def _request_async(
         return await send(method, uri, params, *more, **how)
     async with turns.lane(client._key):
         return await send(method, uri, _copy(params), *more, **how)
+
+
+def _check(client: Any, check: Callable[..., Any], _: Any, turns: Turns, answer: Any) -> Any:
+    turns.heard(client._key, answer)
+    return check(answer)
 
 
 def _copy(params: Any) -> Any:

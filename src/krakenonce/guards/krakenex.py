@@ -38,7 +38,9 @@ def _query_private(
 ) -> Any:
     with turns.lane(client.key):
         # A copy, for krakenex writes the nonce into what it is given.
-        return send(method, None if data is None else dict(data), *more, **options)
+        answer = send(method, None if data is None else dict(data), *more, **options)
+        turns.heard(client.key, answer)
+        return answer
 
 
 def _query(

@@ -15,7 +15,9 @@ private call holds the key's lane meanwhile, and what makes the client's nonce t
 
     krakenonce.guard(Client(key, secret), adapter=adapter)
 
-It also gives ``turns.timeout`` to a client that would wait for ever, and sees to it that no call is sent twice.
+It also gives ``turns.timeout`` to a client that would wait for ever, and sees to it that no call is sent twice. If it
+hands Kraken's decoded answer to ``turns.heard(client.key, answer)`` within the turn, a lockout closes the key for every
+process.
 """
 
 from __future__ import annotations
@@ -23,15 +25,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import ConfigError
 from ..manager import NonceManager
 
 if TYPE_CHECKING:
-    from ..lanes import Lane
+    from types import TracebackType
 
-__all__ = ["Adapter", "Turns", "refuse_repeats", "replace"]
+    from ..kraken.api_key import ApiKey
+
+__all__ = ["Adapter", "Turn", "Turns", "refuse_repeats", "replace"]
 
 _shared: dict[str, NonceManager] = {}
 
@@ -42,10 +46,12 @@ class Turns:
     Args:
         manager: Where they come from; None: one ``NonceManager()`` for all of this process, made when needed.
         timeout: Seconds after which a client without a timeout of its own gives up a call.
+        heed_lockout: Whether calls are refused here while Kraken has locked the key out.
     """
 
-    def __init__(self, manager: NonceManager | None, timeout: float) -> None:
+    def __init__(self, manager: NonceManager | None, timeout: float, *, heed_lockout: bool = True) -> None:
         self.timeout = timeout
+        self._heed_lockout = heed_lockout
         self._manager = manager
         self._process = os.getpid()
 
@@ -55,12 +61,14 @@ class Turns:
         # setdefault is one step for all threads, and a manager made in vain has opened nothing.
         return self._manager or _shared.get("manager") or _shared.setdefault("manager", NonceManager())
 
-    def become(self, manager: NonceManager | None, timeout: float) -> None:
-        """Take turns and numbers from another manager from now on."""
-        self._manager, self.timeout = manager, timeout
+    def become(self, manager: NonceManager | None, timeout: float, *, heed_lockout: bool) -> None:
+        """Take turns and nonces from another manager from now on."""
+        self._manager, self.timeout, self._heed_lockout = manager, timeout, heed_lockout
 
-    def lane(self, key: str | None) -> Lane:
-        """Return the lane of an API key, to be held with ``with`` or ``async with`` until the answer is read.
+    def lane(self, key: str | None) -> Turn:
+        """Return the turn of an API key, to be held with ``with`` or ``async with`` until the answer is read.
+
+        Entering it raises LockedOut while Kraken has locked the key out; nothing must be sent then.
 
         Args:
             key: The client's key, read anew for each call: it may change.
@@ -68,16 +76,40 @@ class Turns:
         Raises:
             ConfigError: There is no key.
         """
-        return self.manager.lane(_needed(key))
+        return Turn(self.api_key(key), heed_lockout=self._heed_lockout)
 
     def next(self, key: str | None) -> int:
-        """Return the number for the call whose lane is held: 19 digits.
+        """Return the nonce for the call whose turn is held: 19 digits.
 
         Raises:
             ConfigError: There is no key.
-            NonceError: No number to be had; nothing must be sent.
+            NonceError: There is no nonce to be had; nothing must be sent.
         """
-        return _number(self.manager, _needed(key))
+        return self.api_key(key).next()
+
+    def heard(self, key: str | None, answer: object) -> None:
+        """Act on Kraken's answer if it is a refusal: a lockout closes the key for every process.
+
+        To be called in the turn.
+
+        Args:
+            key: The client's key.
+            answer: Kraken's answer, decoded; anything else is ignored.
+        """
+        if isinstance(answer, dict) and answer.get("error"):
+            from ..kraken.errors import refusal_in
+
+            refusal, api_key = refusal_in(answer), self.api_key(key)
+            if refusal is not None:
+                api_key.settle(api_key.place("", {}), refusal)
+
+    def api_key(self, key: str | None) -> ApiKey:
+        """Return what stands for the client's API key. Raises ConfigError if it has none."""
+        from ..kraken.api_key import ApiKey
+
+        if not key:
+            raise ConfigError("A private call needs an API key: give the client its key and secret first.")
+        return ApiKey(self.manager, key)
 
     def forked(self) -> bool:
         """Return whether this is the first call after a fork: open connections belong to the parent process."""
@@ -85,14 +117,47 @@ class Turns:
         return before != self._process
 
 
-def _needed(key: str | None) -> str:
-    if not key:
-        raise ConfigError("A private call needs an API key: give the client its key and secret first.")
-    return key
+class Turn:
+    """A guarded client's turn: a context manager, sync and async.
 
+    Args:
+        api_key: Whose turn it is.
+        heed_lockout: Whether entering it raises LockedOut during a lockout.
+    """
 
-def _number(manager: NonceManager, key: str) -> int:
-    return manager.next(manager.scope_of(key))
+    __slots__ = ("_api_key", "_heed_lockout", "_lane")
+
+    def __init__(self, api_key: ApiKey, *, heed_lockout: bool) -> None:
+        self._api_key = api_key
+        self._heed_lockout = heed_lockout
+        self._lane = api_key.turn()
+
+    def __enter__(self) -> Self:
+        self._lane.acquire()
+        return self._looked()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lane.release()
+
+    async def __aenter__(self) -> Self:
+        await self._lane.__aenter__()
+        return self._looked()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lane.release()
+
+    def _looked(self) -> Self:
+        try:
+            if self._heed_lockout:
+                self._api_key.check_open()
+        except BaseException:
+            self._lane.release()
+            raise
+        return self
 
 
 Adapter = Callable[[Any, Turns], object]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 from krakenonce.errors import ConfigError, KrakenError, KrakenonceError
 from krakenonce.kraken import orders, queries
 from krakenonce.kraken.async_transport import AsyncTransport
-from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep
+from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep, TimeLeft
 from krakenonce.kraken.session import Session, seconds_left, until_after
 from krakenonce.settings import check_seconds
 
@@ -202,7 +202,9 @@ class AsyncKraken:
             steps.close()  # it says now, and not some time later, which order may stand
             raise
 
-    async def _do(self, step: Step, timeout: float, until: float | None) -> dict[str, Any] | None:
+    async def _do(self, step: Step, timeout: float, until: float | None) -> Any:
+        if isinstance(step, TimeLeft):
+            return None if until is None else until - time.monotonic()
         if isinstance(step, Sleep):
             seconds_left(until, step.seconds)
             await asyncio.sleep(step.seconds)
@@ -213,14 +215,10 @@ class AsyncKraken:
         return await self._exchange(step, timeout, until)
 
     async def _exchange(self, step: Exchange, timeout: float, until: float | None) -> dict[str, Any]:
-        if "nonce" in step.params:  # the caller has the turn
-            self.calls.check_open()
-            left = seconds_left(until)
-            request = step.request(self._session.key, None, time.time())
-            return self.calls.heed(await self._transport.send(request, timeout if left is None else min(timeout, left)))
         async with contextlib.AsyncExitStack() as turn:
-            for lane in self._session.turn(until):
+            for lane in () if step.has_turn else self._session.turn(until):
                 await turn.enter_async_context(lane)
             left = seconds_left(until)
             request = self._session.sign(step)
-            return self.calls.heed(await self._transport.send(request, timeout if left is None else min(timeout, left)))
+            reply = await self._transport.send(request, timeout if left is None else min(timeout, left))
+            return self.calls.settle(step, reply)

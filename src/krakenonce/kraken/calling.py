@@ -10,7 +10,7 @@ no connection                       no          repeated with a new number, twic
 ``EAPI:Invalid nonce``              no          floor raised, repeated once; an order only after looking for its
                                                 ``cl_ord_id`` and not finding it; twice in a row: PoisonedKey.
                                                 Whatever else changes something is not repeated
-no answer, 5xx, HTML, fault         unknown     what only reads, and cancels by id: repeated, twice at most.
+no answer, 5xx, HTML, fault         unknown     what only reads, and cancels by txid: repeated, twice at most.
                                                 All else: the error; ``reconcile()`` finds out about an order
 rate limit, throttled               no          waited for, if that takes no longer than *max_wait*
 temporary lockout                   no          the key is closed for every process on this host
@@ -20,6 +20,7 @@ any other error                     see class   raised
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from dataclasses import dataclass
@@ -37,26 +38,25 @@ from krakenonce.errors import (
     RateLimited,
     RequestNotSent,
     ServiceUnavailable,
-    Throttled,
 )
-from krakenonce.kraken.errors import Reading, advice, result_of, shown
-from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep, Steps
+from krakenonce.kraken.errors import Reading, advice, refusal_in, result_of, shown
+from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep, Steps, TimeLeft
 from krakenonce.kraken.methods import Kind, kind_of
 from krakenonce.kraken.sent import SentOrder, prepared, reconcile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from krakenonce.kraken.limiter import Limiter
-    from krakenonce.kraken.limits import Tier
+    from krakenonce.kraken.api_key import ApiKey
+    from krakenonce.kraken.limiter import Place
 
-__all__ = ["LOCKOUT", "Calls"]
+__all__ = ["LOOK", "Calls"]
 
 logger = logging.getLogger("krakenonce")
 
-LOCKOUT = 900.0  # seconds; Kraken's support page says about 15 minutes, its API pages a few
 PAUSES = (0.2, 1.0)  # seconds before the first and the second repetition
 REFUSALS = 3  # how often a call waits for Kraken's own word that there were too many
+LOOK = 1.0  # seconds after which a call that waits for the limits looks again
 _WORTH_A_WORD = 2.0  # seconds of waiting that are logged
 
 Params: TypeAlias = "Mapping[str, Any]"
@@ -77,30 +77,23 @@ class Calls:
     """The calls of one API key.
 
     Args:
-        key: The API key, under which its limits are kept; empty for public calls only.
-        limiter: The limits, shared by all processes of this host.
-        tier: The account's; None: Kraken's own limits are not counted here.
+        api_key: The API key; None for public calls only.
         max_wait: Seconds that a call waits for limits at most, in all; 0: it is refused instead.
-        on_invalid_nonce: Called before a call is repeated after Invalid nonce: raises the floor.
         now: The wall clock, in seconds since 1970.
     """
 
-    def __init__(
-        self,
-        key: str,
-        limiter: Limiter,
-        tier: Tier | None,
-        max_wait: float,
-        on_invalid_nonce: Callable[[], None],
-        now: Callable[[], float] = time.time,
-    ) -> None:
-        self._key = key
-        self._limiter = limiter
-        self._tier = tier
+    def __init__(self, api_key: ApiKey | None, max_wait: float, now: Callable[[], float] = time.time) -> None:
+        self._api_key = api_key
         self._max_wait = max_wait
-        self._on_invalid_nonce = on_invalid_nonce
         self._now = now
         self._told = False  # that calls wait for the limits
+
+    @property
+    def api_key(self) -> ApiKey:
+        """The API key. Raises ConfigError if there is none."""
+        if self._api_key is None:
+            raise ConfigError("A private call needs an API key and its secret.")
+        return self._api_key
 
     def public(self, method: str, params: Params) -> Steps[Any]:
         """Make a public call and return its result; repeated if it got no answer or too many were made."""
@@ -130,7 +123,7 @@ class Calls:
             while True:
                 yield from self._room(exchange, tries)
                 try:
-                    result = result_of((yield exchange), self._now())
+                    result = self._result(exchange, (yield from self._sent(exchange)))
                 except KrakenError as error:
                     placed = yield from self._again(error, exchange, kind, tries)
                     if placed is not None:
@@ -149,21 +142,20 @@ class Calls:
             if kind is Kind.ORDER and isinstance(error, KrakenError) and error.may_have_executed != "no":
                 error.order = SentOrder.of(exchange)
             raise
+        finally:
+            self._leave(exchange)
 
     def once(self, method: str, params: Params) -> Steps[dict[str, Any]]:
         """Make a private call once, within the limits, and return Kraken's answer as it is, errors included."""
-        exchange = Exchange(method, params)
-        if "nonce" not in params:  # else the caller has the turn, and must not be made to wait in it
-            yield from self._room(exchange, _Tries())
-        reply: dict[str, Any] = yield exchange
+        exchange = Exchange(method, params, has_turn="nonce" in params)
         try:
-            self._remember(exchange, result_of(reply))
-        except Throttled:
-            pass
-        except RateLimited:
-            self._limiter.refused(self._key, self._tier, method, params)
-        except KrakenError:
-            pass  # the caller sees it in the answer
+            if not exchange.has_turn:  # else it must not be made to wait
+                yield from self._room(exchange, _Tries())
+            reply = yield from self._sent(exchange)
+        finally:
+            self._leave(exchange)
+        with contextlib.suppress(KrakenError):  # the caller sees it in the answer
+            self._remember(exchange, self._result(exchange, reply))
         return reply
 
     def reconcile(self, order: SentOrder) -> Steps[Any]:
@@ -179,43 +171,70 @@ class Calls:
             error.order = order
             raise error from failed
 
-    def check_open(self) -> None:
-        """Raise LockedOut if the key is locked out. To be asked in the turn: one before may have been told so."""
-        _refuse_if_locked_out(self._limiter.book(self._key, None, "", {}, 0.0).locked_out)
+    def place(self, exchange: Exchange) -> Place:
+        """Return the call's place in Kraken's limits."""
+        if exchange.place is None:
+            exchange.place = self.api_key.place(exchange.method, exchange.params)
+        return exchange.place
 
-    def heed(self, reply: dict[str, Any]) -> dict[str, Any]:
-        """Close the key for every process if Kraken has locked it out; return *reply*. To be called in the turn."""
-        if reply.get("error"):
-            try:
-                result_of(reply)
-            except LockedOut:
-                self._limiter.lock_out(self._key, LOCKOUT)
-            except KrakenError:
-                pass  # its meaning is found by whoever has made the call
+    def settle(self, exchange: Exchange, reply: dict[str, Any]) -> dict[str, Any]:
+        """Act on Kraken's answer if it is a refusal; return *reply*. To be called in the turn."""
+        exchange.refusal = refusal_in(reply, self._now())
+        if exchange.refusal is not None:
+            self.api_key.settle(self.place(exchange), exchange.refusal)
+        return reply
+
+    def _result(self, exchange: Exchange, reply: dict[str, Any]) -> Any:
+        if exchange.refusal is not None:
+            raise exchange.refusal
+        return result_of(reply, self._now())
+
+    def _leave(self, exchange: Exchange) -> None:
+        if exchange.place is not None:
+            self.api_key.leave(exchange.place)
+
+    def _sent(self, exchange: Exchange) -> Steps[dict[str, Any]]:
+        try:
+            reply: dict[str, Any] = yield exchange
+        except RequestNotSent:
+            self.api_key.not_sent(self.place(exchange))
+            raise
         return reply
 
     def _room(self, exchange: Exchange, tries: _Tries) -> Steps[None]:
-        """Wait until the limits have room, before a number is taken."""
-        longest = self._max_wait - tries.waited
-        booking = self._limiter.book(self._key, self._tier, exchange.method, exchange.params, longest)
-        _refuse_if_locked_out(booking.locked_out)
-        if booking.wait > longest:
-            raise _no_room(booking.wait)
-        if booking.wait <= 0:
-            return
-        tries.waited += booking.wait
-        if booking.wait > _WORTH_A_WORD:
-            # A warning once; a bot that is paced by the limits would fill its log with them.
-            logger.log(
-                logging.INFO if self._told else logging.WARNING,
-                "%s waits %.0f s for Kraken's rate limit of tier %s",
-                exchange.method,
-                booking.wait,
-                self._tier.name if self._tier else "none",
-            )
-            self._told = True
-        yield Sleep(booking.wait)
-        _refuse_if_locked_out(self._limiter.book(self._key, None, exchange.method, exchange.params, 0.0).locked_out)
+        """Wait until the limits have room, before a nonce is taken; keep no place longer than the caller waits."""
+        place = self.place(exchange)
+        while True:
+            left = yield TimeLeft()
+            longest = self._max_wait - tries.waited
+            is_new = not place.number
+            try:
+                wait = self.api_key.ask(place, longest if left is None else min(longest, left))
+            except RateLimited as error:
+                if left is None or (error.retry_after or 0.0) > longest:
+                    raise
+                raise CallTimeout(
+                    f"Not sent: Kraken's rate limit has room in {error.retry_after:.1f} s, and the time given for the "
+                    f"call ends in {max(left, 0.0):.1f} s."
+                ) from None
+            if wait <= 0:
+                return
+            if is_new and wait > _WORTH_A_WORD:
+                self._log_wait(exchange, wait)
+            pause = min(wait, LOOK)
+            tries.waited += pause
+            yield Sleep(pause)
+
+    def _log_wait(self, exchange: Exchange, wait: float) -> None:
+        # A warning once; a bot that is paced by the limits would fill its log with them.
+        logger.log(
+            logging.INFO if self._told else logging.WARNING,
+            "%s waits %.0f s for Kraken's rate limit of tier %s",
+            exchange.method,
+            wait,
+            self.api_key.tier.name if self.api_key.tier else "none",
+        )
+        self._told = True
 
     def _again(self, error: KrakenError, exchange: Exchange, kind: Kind, tries: _Tries) -> Steps[Any]:
         """Return when the call is to be made again, or with the result of an order that stands; else raise *error*."""
@@ -225,7 +244,6 @@ class Calls:
         elif isinstance(error, InvalidNonce):
             return (yield from self._after_invalid_nonce(error, exchange, kind, tries))
         elif isinstance(error, LockedOut):
-            error.retry_after = error.retry_after or LOCKOUT
             raise error
         elif isinstance(error, RateLimited):
             yield from self._after_refusal(error, exchange, tries)
@@ -244,7 +262,6 @@ class Calls:
         if tries.invalid_nonce:
             raise _poisoned(error) from error
         tries.invalid_nonce = True
-        self._on_invalid_nonce()
         if kind is Kind.OTHER:
             raise error
         if kind is not Kind.ORDER:
@@ -273,18 +290,17 @@ class Calls:
 
     def _after_refusal(self, error: RateLimited, exchange: Exchange, tries: _Tries) -> Steps[None]:
         tries.refused += 1
-        if not isinstance(error, Throttled) or error.retry_after is None:
-            error.retry_after = self._limiter.refused(self._key, self._tier, exchange.method, exchange.params)
-        if tries.refused > REFUSALS or tries.waited + error.retry_after > self._max_wait:
+        wait = error.retry_after or 0.0
+        if tries.refused > REFUSALS or tries.waited + wait > self._max_wait:
             raise error
-        tries.waited += error.retry_after
-        if error.retry_after > _WORTH_A_WORD:
-            logger.warning("%s: %s; again in %.0f s", exchange.method, shown(error.errors), error.retry_after)
-        yield from _pause(error.retry_after, error)
+        tries.waited += wait
+        if wait > _WORTH_A_WORD:
+            logger.warning("%s: %s; again in %.0f s", exchange.method, shown(error.errors), wait)
+        yield from _pause(wait, error)
 
     def _remember(self, exchange: Exchange, result: Any) -> None:
-        """Tell the limiter which orders were placed or amended when: cancelling a young one costs more."""
-        if self._tier is None or exchange.method not in ("AddOrder", "AddOrderBatch", "AmendOrder", "EditOrder"):
+        """Note which orders were placed or amended when: cancelling a young one costs more."""
+        if exchange.method not in ("AddOrder", "AddOrderBatch", "AmendOrder", "EditOrder"):
             return
         params = exchange.params
         ids = [str(params[name]) for name in ("txid", "cl_ord_id") if params.get(name)]
@@ -294,7 +310,7 @@ class Calls:
             txid = placed.get("txid") if isinstance(placed, dict) else None
             ids += [txid] if isinstance(txid, str) else map(str, txid) if isinstance(txid, list) else ()
         if ids:
-            self._limiter.placed(self._key, str(params.get("pair") or ""), ids)
+            self.api_key.placed(str(params.get("pair") or ""), ids)
 
 
 def _pause(seconds: float, error: KrakenError) -> Steps[None]:
@@ -309,19 +325,6 @@ def _pause_or_raise(tried: int, error: KrakenError) -> Steps[None]:
     if tried > len(PAUSES):
         raise error
     yield from _pause(PAUSES[tried - 1], error)
-
-
-def _refuse_if_locked_out(seconds: float) -> None:
-    if seconds > 0:
-        error = LockedOut(f"Not sent: this key is closed for another {seconds:.0f} s. {advice(LockedOut)}")
-        error.retry_after = seconds
-        raise error
-
-
-def _no_room(wait: float) -> RateLimited:
-    error = RateLimited(f"Not sent: there is room within Kraken's rate limit in {wait:.1f} s. {advice(RateLimited)}")
-    error.retry_after = wait
-    return error
 
 
 def _poisoned(error: InvalidNonce) -> PoisonedKey:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from krakenonce.errors import ConfigError, KrakenError, KrakenonceError
 from krakenonce.kraken import orders, queries
-from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep
+from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep, TimeLeft
 from krakenonce.kraken.session import Session, seconds_left, until_after
 from krakenonce.kraken.transport import Transport
 from krakenonce.settings import check_seconds
@@ -242,7 +242,9 @@ class Kraken:
             steps.close()  # it says now, and not some time later, which order may stand
             raise
 
-    def _do(self, step: Step, timeout: float, until: float | None) -> dict[str, Any] | None:
+    def _do(self, step: Step, timeout: float, until: float | None) -> Any:
+        if isinstance(step, TimeLeft):
+            return None if until is None else until - time.monotonic()
         if isinstance(step, Sleep):
             seconds_left(until, step.seconds)
             time.sleep(step.seconds)
@@ -253,14 +255,10 @@ class Kraken:
         return self._exchange(step, timeout, until)
 
     def _exchange(self, step: Exchange, timeout: float, until: float | None) -> dict[str, Any]:
-        if "nonce" in step.params:  # the caller has the turn
-            self.calls.check_open()
-            left = seconds_left(until)
-            request = step.request(self._session.key, None, time.time())
-            return self.calls.heed(self._transport.send(request, timeout if left is None else min(timeout, left)))
         with contextlib.ExitStack() as turn:
-            for lane in self._session.turn(until):
+            for lane in () if step.has_turn else self._session.turn(until):
                 turn.enter_context(lane)
             left = seconds_left(until)
             request = self._session.sign(step)
-            return self.calls.heed(self._transport.send(request, timeout if left is None else min(timeout, left)))
+            reply = self._transport.send(request, timeout if left is None else min(timeout, left))
+            return self.calls.settle(step, reply)

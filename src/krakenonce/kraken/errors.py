@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
-__all__ = ["Reading", "advice", "error_from", "result_of", "shown"]
+__all__ = ["Reading", "advice", "error_from", "refusal_in", "result_of", "shown"]
 
 # How a string begins, in lower case: the capitals differ ("Unknown Method" has been seen). After it comes nothing, or
 # a colon and details. The strings are from Kraken's pages on errors and limits, its SDK, and users' reports.
@@ -148,6 +148,21 @@ def _kind_of(string: str) -> type[errors.KrakenAPIError]:
     return _KNOWN.get(":".join(parts[:2]), errors.UnknownKrakenError)
 
 
+def refusal_in(reply: Mapping[str, Any], now: float | None = None) -> errors.KrakenAPIError | None:
+    """Return what Kraken refused a call with; None if it did not. Warnings (``W...``) are no refusals.
+
+    Args:
+        reply: The decoded answer, with ``error`` and ``result``.
+        now: As for :func:`error_from`.
+    """
+    told = _strings(reply.get("error"))
+    return error_from(told, now) if any(not string.startswith("W") for string in told) else None
+
+
+def _strings(listed: Any) -> list[str]:
+    return [str(error) for error in listed] if isinstance(listed, list | tuple) else [str(listed)] if listed else []
+
+
 def result_of(reply: Mapping[str, Any], now: float | None = None) -> Any:
     """Return the ``result`` of an answer that Kraken gave.
 
@@ -159,12 +174,12 @@ def result_of(reply: Mapping[str, Any], now: float | None = None) -> Any:
         KrakenAPIError: ``error`` holds at least one string that is no warning.
         OutcomeUnknown: Neither an error nor a result.
     """
-    listed: Any = reply.get("error")
-    told = [str(error) for error in listed] if isinstance(listed, list | tuple) else [listed] if listed else []
-    if any(not str(error).startswith("W") for error in told):
-        raise error_from([str(error) for error in told], now)
+    refusal = refusal_in(reply, now)
+    if refusal is not None:
+        raise refusal
     result = reply.get("result")
-    if result is None or not isinstance(listed, list | tuple):  # without an error list it is not Kraken who answers
+    # Without an error list it is not Kraken who answers.
+    if result is None or not isinstance(reply.get("error"), list | tuple):
         raise errors.OutcomeUnknown("Kraken answered with neither a result nor an error.")
     return result
 

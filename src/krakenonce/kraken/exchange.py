@@ -9,12 +9,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from krakenonce._version import __version__
 from krakenonce.errors import ConfigError, OutcomeUnknown, RequestNotSent
 from krakenonce.kraken.wire import FORM, JSON, decode_secret, encode_form, encode_json, nonce_of, sign
+
+if TYPE_CHECKING:
+    from krakenonce.errors import KrakenAPIError
+    from krakenonce.kraken.limiter import Place
 
 __all__ = [
     "Answer",
@@ -25,6 +29,7 @@ __all__ = [
     "Sleep",
     "Step",
     "Steps",
+    "TimeLeft",
     "host_of",
     "no_answer",
     "not_sent",
@@ -98,11 +103,15 @@ class Exchange:
         method: Kraken's name for it.
         params: Its parameters.
         lifetime: Seconds after signing at which an order's ``deadline`` is; None: the parameters go as they are.
+        has_turn: Whether the caller has taken the turn and a nonce, which is among the parameters.
     """
 
     method: str
     params: Mapping[str, Any]
     lifetime: float | None = None
+    has_turn: bool = False
+    place: Place | None = field(default=None, init=False)  # in Kraken's limits
+    refusal: KrakenAPIError | None = field(default=None, init=False)  # Kraken's answer, if it was one
     deadline: datetime | None = field(default=None, init=False)  # the one that was signed last
     signed_at: datetime | None = field(default=None, init=False)
 
@@ -161,7 +170,12 @@ class Sleep:
     seconds: float
 
 
-Step: TypeAlias = Exchange | PublicExchange | Sleep
+@dataclass(frozen=True, slots=True)
+class TimeLeft:
+    """The question how many seconds the caller has left; the answer None means that there is no limit."""
+
+
+Step: TypeAlias = Exchange | PublicExchange | Sleep | TimeLeft
 R = TypeVar("R")
 # A procedure that asks whoever runs it for one step after the other, and is sent Kraken's answer to each.
 Steps: TypeAlias = Generator[Step, Any, R]

@@ -1,97 +1,56 @@
 """The counters of Kraken's rate limits, shared by all threads, tasks and processes of a host.
 
-One state per API key, see :mod:`krakenonce.kraken.limits_state`. Places in its tables are found by hash: two pairs
-that meet in one place share a counter, which is only cautious; of orders that meet, the last four are kept.
+One state per API key, see :mod:`krakenonce.kraken.limits_state`; here it is found and locked, and what is done with it
+is in :mod:`krakenonce.kraken.counting`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import weakref
 from pathlib import Path
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from krakenonce.clock import SystemClock
 from krakenonce.errors import NonceStoreError
-from krakenonce.kraken.limits import (
-    RESERVE,
-    Charge,
-    Order,
-    concerns_engine,
-    engine_cost,
-    level_now,
-    order_ids,
-    pair_hash,
-    rest_cost,
-    stable_hash,
-    waits_for_engine,
-    young_ids,
+from krakenonce.kraken.counting import (
+    Booking,
+    Levels,
+    Place,
+    ask,
+    leave,
+    levels,
+    lock_out,
+    locked_out,
+    not_sent,
+    note,
+    refused,
+    send,
 )
-from krakenonce.kraken.limits_state import (
-    COUNTER,
-    HEAD,
-    MAGIC,
-    ORDER,
-    ORDERS,
-    ORDERS_AT,
-    PAIRS,
-    PAIRS_AT,
-    PER_PLACE,
-    PLACE_SIZE,
-    REST_AT,
-    UNTIL,
-    UNTIL_AT,
-    FileState,
-    MemoryState,
-)
+from krakenonce.kraken.limits import stable_hash
+from krakenonce.kraken.limits_state import HEAD, MAGIC, FileState, MemoryState
 from krakenonce.lanes.naming import fingerprint
 from krakenonce.stores.filesystem import make_directory, opening, store_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from krakenonce.clock import Clock
     from krakenonce.kraken.limits import Tier
 
-__all__ = ["Booking", "Levels", "Limiter"]
+__all__ = ["Booking", "Levels", "Limiter", "Place"]
 
 _KEPT_OPEN = 64  # keys whose files stay open
 _REOPENINGS = 100  # files deleted this often within one call are somebody's doing, not an accident
-_LONGEST_LOCKOUT = 86_400.0  # seconds; more than this in a file is damage
-_A_FEW_SECONDS = 5.0  # Kraken's words for how long it refuses, for a call whose counter is not known
 
 _T = TypeVar("_T")
 
 
-class Booking(NamedTuple):
-    """When a call may be sent.
-
-    Args:
-        wait: Seconds until the call may be sent; 0.0: at once.
-        locked_out: Seconds until the key's lockout ends; 0.0: there is none. During a lockout nothing is booked,
-            and *wait* is the same number.
-    """
-
-    wait: float
-    locked_out: float
-
-
-class Levels(NamedTuple):
-    """How high a key's counters are.
-
-    Args:
-        rest: The REST counter.
-        engine: The trading engine's counter of the pair whose counter is the highest.
-    """
-
-    rest: float
-    engine: float
-
-
 class Limiter:
-    """Books calls in Kraken's counters. Never sleeps, and holds nothing while its callers wait.
+    """Counts calls in Kraken's counters, and keeps the order of those that wait. Never sleeps.
 
     Safe for threads, tasks, forks and any number of processes and limiters on one directory. Nothing is opened
     before the first call. A lockout does not outlive a reboot.
@@ -114,47 +73,70 @@ class Limiter:
     def __repr__(self) -> str:
         return f"Limiter({str(self._directory) if self._directory else None!r})"
 
-    def book(self, key: str, tier: Tier | None, method: str, params: Mapping[str, Any], longest: float) -> Booking:
-        """Book a call in the counters it concerns, and tell when to send it.
+    def book(self, place: Place, longest: float) -> Booking:
+        """Tell when a call may be sent, and keep its place until then.
 
-        First come, first served: who is given a time need not ask again. If the wait would be longer than
-        *longest*, or the key is locked out, nothing is booked and the call must not be sent.
+        Whoever has to wait asks again after a second at most: a place may come nearer meanwhile, or an urgent call
+        may have gone before it. If the wait would be longer than *longest*, or the key is locked out, no place is
+        kept and the call must not be sent.
 
         Args:
-            key: The API key.
-            tier: The key's limits. None: no counters are kept, only the lockout is looked at.
-            method: Kraken's name for the call.
-            params: Its parameters.
+            place: The call's.
             longest: Seconds that the caller is ready to wait.
 
         Raises:
-            NonceStoreError: The state cannot be read or written; nothing was booked.
+            NonceStoreError: The state cannot be read or written; no place is kept.
         """
-        if tier is None and not self._has_state(key):
+        if place.tier is None and not self._has_state(place.key):
             return Booking(0.0, 0.0)  # a key without limits needs no file
-        return self._inside_of(key, lambda place: self._book(place, tier, method, params, longest))
+        return self._inside_of(place.key, lambda state: ask(state, place, longest, self._now()))
 
-    def refused(self, key: str, tier: Tier | None, method: str, params: Mapping[str, Any]) -> float:
-        """Note that Kraken answered "Rate limit exceeded": the counters that the call concerns count as full.
-
-        If the call concerns both the REST counter and a pair's, both do. Calls that were given a time keep it.
-
-        Args:
-            key: The API key.
-            tier: The key's limits. None: nothing is noted.
-            method: Kraken's name for the call.
-            params: Its parameters.
+    def send(self, place: Place) -> float:
+        """Count a call just before it is sent, in its key's turn.
 
         Returns:
-            Seconds to wait before trying again; what :meth:`book` now tells for the same call. To try again, book
-            again: this books nothing.
+            Seconds until the key's lockout ends. Unless it is 0.0, nothing was counted and nothing must be sent.
+
+        Raises:
+            NonceStoreError: The state cannot be read or written; nothing must be sent.
+        """
+        if place.tier is None and not self._has_state(place.key):
+            return 0.0
+        return self._inside_of(place.key, lambda state: send(state, place, self._now()))
+
+    def leave(self, place: Place) -> None:
+        """Give back the place of a call that will not be sent; nothing happens if it has none.
+
+        Call it however the call ends. A place that cannot be given back, and that of a process that is gone, is free
+        after some seconds.
+        """
+        if place.number:
+            with contextlib.suppress(NonceStoreError):
+                self._inside_of(place.key, lambda state: leave(state, place, self._now()))
+
+    def not_sent(self, place: Place) -> None:
+        """Take back what :meth:`send` has counted: there was no connection. Raises NonceStoreError."""
+        if place.counted:
+            self._inside_of(place.key, lambda state: not_sent(state, place, self._now()))
+
+    def refused(self, place: Place) -> float:
+        """Note that Kraken answered "Rate limit exceeded": the counters that the call concerns count as full.
+
+        If the call concerns both the REST counter and a pair's, both do.
+
+        Returns:
+            Seconds to wait before trying again. To try again, book again: this keeps no place.
 
         Raises:
             NonceStoreError: The state cannot be read or written.
         """
-        if tier is None:
-            return _A_FEW_SECONDS
-        return self._inside_of(key, lambda place: self._refused(place, tier, method, params))
+        if place.tier is None:
+            return refused(MemoryState(), place, 0.0)
+        return self._inside_of(place.key, lambda state: refused(state, place, self._now()))
+
+    def locked_out(self, key: str) -> float:
+        """Return the seconds until the key's lockout ends; 0.0: there is none. Raises NonceStoreError."""
+        return self._inside_of(key, lambda state: locked_out(state, self._now())) if self._has_state(key) else 0.0
 
     def lock_out(self, key: str, seconds: float) -> None:
         """Close the key for every process. A lockout that lasts longer already is not shortened.
@@ -166,7 +148,7 @@ class Limiter:
         Raises:
             NonceStoreError: The state cannot be read or written.
         """
-        self._inside_of(key, lambda place: self._lock_out(place, min(seconds, _LONGEST_LOCKOUT)))
+        self._inside_of(key, lambda state: lock_out(state, seconds, self._now()))
 
     def placed(self, key: str, pair: str, ids: Iterable[str]) -> None:
         """Note that an order was placed or amended just now, for its age decides what it costs to change it.
@@ -183,10 +165,10 @@ class Limiter:
         """
         listed = [str(order) for order in ids if order]
         if listed:
-            self._inside_of(key, lambda place: self._note(place, pair, listed, self._now()))
+            self._inside_of(key, lambda state: note(state, pair, listed, self._now()))
 
     def levels(self, key: str, tier: Tier) -> Levels:
-        """Return how high the counters of a key are now; books nothing.
+        """Return how high the counters of a key are now; changes nothing.
 
         Args:
             key: The API key.
@@ -196,57 +178,13 @@ class Limiter:
             NonceStoreError: The state cannot be read.
         """
         if not self._has_state(key):
-            return Levels(0.0, 0.0)  # nothing has been booked, and nothing is made by looking
-        return self._inside_of(key, lambda place: self._levels(place, tier))
+            return Levels(0.0, 0.0)  # nothing has been counted, and nothing is made by looking
+        return self._inside_of(key, lambda state: levels(state, tier, self._now()))
 
     def close(self) -> None:
         """Close the files. A later call opens them again. What is kept in memory stays."""
         with self._mutex:
             self._close_files()
-
-    def _book(
-        self, place: MemoryState, tier: Tier | None, method: str, params: Mapping[str, Any], longest: float
-    ) -> Booking:
-        now = self._now()
-        locked_out = _locked_out(place, now)
-        if locked_out or tier is None:
-            return Booking(locked_out, locked_out)
-        charges = _charges(place, tier, method, params, now)
-        wait = max((charge.wait for charge in charges.values()), default=0.0)
-        if wait > longest:
-            return Booking(wait, 0.0)
-        for offset, charge in charges.items():
-            place.write(offset, COUNTER.pack(charge.booked(wait), now))
-        # Who cancels the order before the answer is in pays for one that has just come.
-        self._note(place, str(params.get("pair") or ""), young_ids(method, params), now + wait + RESERVE)
-        return Booking(wait, 0.0)
-
-    def _levels(self, place: MemoryState, tier: Tier) -> Levels:
-        now = self._now()
-        engine = [level_now(level, at, tier.engine_decay, now) for level, at in place.pairs()]
-        return Levels(level_now(*place.counter(REST_AT), tier.rest_decay, now), max(engine, default=0.0))
-
-    def _refused(self, place: MemoryState, tier: Tier, method: str, params: Mapping[str, Any]) -> float:
-        now = self._now()
-        full = {at: charge.full() for at, charge in _charges(place, tier, method, params, now).items() if charge.waits}
-        for offset, charge in full.items():
-            place.write(offset, COUNTER.pack(charge.level, now))
-        return max((charge.wait for charge in full.values()), default=_A_FEW_SECONDS)
-
-    def _lock_out(self, place: MemoryState, seconds: float) -> None:
-        now = self._now()
-        if seconds > _locked_out(place, now):
-            place.write(UNTIL_AT, UNTIL.pack(now + seconds))
-
-    def _note(self, place: MemoryState, pair: str, ids: Iterable[str], time: float) -> None:
-        for order in ids:
-            number = stable_hash(order)
-            offset = _order_at(number)
-            slots = list(ORDER.iter_unpack(place.read(offset, PLACE_SIZE)))
-            known = pair_hash(pair) if pair else next((its for noted, its, _ in slots if noted == number), None)
-            if known is not None:
-                kept = [slot for slot in slots if slot[0] != number][1 - PER_PLACE :]
-                place.write(offset, b"".join(ORDER.pack(*slot) for slot in [*kept, (number, known, time)]))
 
     def _now(self) -> float:
         return self._clock.boot_ns() / 1e9
@@ -314,45 +252,6 @@ class Limiter:
         self._mutex = threading.Lock()
         self._inside = set()
         self._close_files()
-
-
-def _charges(place: MemoryState, tier: Tier, method: str, params: Mapping[str, Any], now: float) -> dict[int, Charge]:
-    """What a call adds to each counter it concerns, by the counter's place."""
-    charges = {}
-    if cost := rest_cost(method):
-        level = level_now(*place.counter(REST_AT), tier.rest_decay, now)
-        charges[REST_AT] = Charge(level, cost, tier.rest_max, tier.rest_decay)
-    if concerns_engine(method):
-        waits = waits_for_engine(method)
-        for offset, points in _engine_costs(place, method, params, now).items():
-            level = level_now(*place.counter(offset), tier.engine_decay, now)
-            charges[offset] = Charge(level, points, tier.engine_max, tier.engine_decay, waits)
-    return charges
-
-
-def _engine_costs(place: MemoryState, method: str, params: Mapping[str, Any], now: float) -> dict[int, float]:
-    """The cost for each place in the table of pairs, where two pairs may meet."""
-    orders = {}
-    for name in order_ids(method, params):
-        number = stable_hash(name)
-        for noted, pair, time in ORDER.iter_unpack(place.read(_order_at(number), PLACE_SIZE)):
-            if noted == number:
-                orders[name] = Order(pair, now - time)
-    costs: dict[int, float] = {}
-    for pair, cost in engine_cost(method, params, orders).items():
-        offset = PAIRS_AT + pair % PAIRS * COUNTER.size
-        costs[offset] = costs.get(offset, 0) + cost
-    return costs
-
-
-def _locked_out(place: MemoryState, now: float) -> float:
-    """Seconds until the lockout ends; 0.0: there is none."""
-    left = place.until() - now
-    return left if 0.0 < left < _LONGEST_LOCKOUT + 1.0 else 0.0
-
-
-def _order_at(number: int) -> int:
-    return ORDERS_AT + number % ORDERS * PLACE_SIZE
 
 
 def _after_fork_in_child() -> None:

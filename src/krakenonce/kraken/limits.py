@@ -4,20 +4,22 @@ Kraken keeps two kinds of counters, which rise by the cost of each call and fall
 counter of each API key, and the trading engine's counter of each pair. A call that would lift one above its maximum
 is refused.
 
-Here a counter is a level and the time of that level. Calls are booked in the order of asking, also beyond the maximum:
-such a call is sent when the level, with its cost in it, has come down to the maximum. So everybody asks once, and a
-later call never takes an earlier one's place. Levels are kept a second's decay below the maximum, so that calls
-may arrive up to one second late, each by another delay, and Kraken's own counter stays at or below the maximum.
+Here a counter is a level and the time of that level, of the calls that were sent. A call that asks takes a place behind
+those that wait, and is told when the level, with what is before it and its own cost, has come down to the maximum. It
+counts when it is sent; a call that is given up leaves its place to those behind it, and costs nothing. Calls that
+protect an account (cancels, the dead man's switch) go before all that have not been told to go yet. Levels are kept a
+second's decay below the maximum, so that calls may arrive up to one second late, each by another delay, and Kraken's
+own counter stays at or below the maximum.
 
 The engine's rules, where Kraken leaves room:
 
 - Pairs are told apart by their names without "/" and case. Aliases (XXBTZUSD and XBTUSD) count as different pairs,
   so use one name for each pair.
-- What depends on an order's age is booked by the age at the time of booking: it can only become cheaper.
-- An order counts as new from the moment it is booked to be placed under a ``cl_ord_id`` or to be amended.
+- What depends on an order's age is counted by the age at the time of sending.
+- An order counts as new from the moment it is sent to be placed under a ``cl_ord_id`` or to be amended.
 - An order whose age is not known (not placed through us, or its entry overwritten) counts as old: only the
-  fixed part is booked, and nothing at all if the pair is not known either.
-- CancelAll and CancelAllOrdersAfter name no pair: nothing is booked for the engine.
+  fixed part is counted, and nothing at all if the pair is not known either.
+- CancelAll and CancelAllOrdersAfter name no pair: nothing is counted for the engine.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ __all__ = [
 
 RESERVE = 1.0  # seconds a call may arrive after its time
 
-_HIGHEST = 1e6  # a level above this is not one that bookings led to: three days of waiting even for the fastest
+_HIGHEST = 1e6  # a level above this is not one that calls led to: three days of waiting even for the fastest
 
 
 class Tier(NamedTuple):
@@ -92,7 +94,7 @@ class Order(NamedTuple):
 
 
 # Kraken's page says 2 for ledger and trade history calls, its own client also for the lists of orders: the larger
-# value is booked, for what is booked too much makes a call wait, and what is booked too little has it refused.
+# value is counted, for what is counted too much makes a call wait, and what is counted too little has it refused.
 _REST_COSTS = {
     "AddOrder": 0,
     "CancelOrder": 0,
@@ -212,7 +214,7 @@ def level_now(level: float, at: float, decay: float, now: float) -> float:
         now: The present time, in seconds on the same clock.
 
     Returns:
-        The level; 0.0 if *level* and *at* are not what a booking leaves (NaN, negative, huge, in the future).
+        The level; 0.0 if *level* and *at* are not what a call leaves (NaN, negative, huge, in the future).
     """
     if not (0.0 <= level <= _HIGHEST and 0.0 <= at <= now):
         return 0.0
@@ -236,19 +238,14 @@ class Charge(NamedTuple):
     decay: float
     waits: bool = True
 
-    @property
-    def wait(self) -> float:
-        """For how many seconds this counter makes the call wait."""
-        return max(0.0, (self.level + self.cost - self.maximum) / self.decay + RESERVE) if self.waits else 0.0
-
-    def booked(self, wait: float) -> float:
-        """Return how high the counter is with the call in it.
+    def wait(self, ahead: float = 0.0) -> float:
+        """For how many seconds this counter makes the call wait.
 
         Args:
-            wait: Seconds until the call is sent. If another counter makes it wait longer than this one does, this one
-                must not be empty before: an empty counter does not fall, so it would forget a call still to come.
+            ahead: What calls that go before this one will add.
         """
-        return max(self.level, self.decay * wait) + self.cost
+        level = self.level + ahead + self.cost
+        return max(0.0, (level - self.maximum) / self.decay + RESERVE) if self.waits else 0.0
 
     def full(self) -> Charge:
         """Return the same for a counter that Kraken says is full."""

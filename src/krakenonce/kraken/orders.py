@@ -123,6 +123,8 @@ def amend_order(
 def cancel_order(calls: Calls, /, txid: str | None = None, *, cl_ord_id: str | None = None) -> Steps[int]:
     """Cancel an open order (CancelOrder); return how many were cancelled.
 
+    After a lost answer only a cancel by txid is repeated: a userref or a cl_ord_id may name a younger order by then.
+
     Args:
         calls: The key's calls; a client's method has them.
         txid: Which order, by Kraken's id (a ``userref`` as text cancels its whole group),
@@ -154,7 +156,8 @@ def cancel_all(calls: Calls, /) -> Steps[int]:
 def cancel_all_after(calls: Calls, /, seconds: int) -> Steps[dict[str, Any]]:
     """Have Kraken cancel all orders unless this is called again in time (CancelAllOrdersAfter); 0 switches it off.
 
-    Kraken recommends 60 seconds, renewed every 15 to 30.
+    Kraken recommends 60 seconds, renewed every 15 to 30. A call without an answer is not repeated, for the repetition
+    could undo a later setting.
     """
     answer = yield from calls.private("CancelAllOrdersAfter", {"timeout": seconds})
     with Reading("CancelAllOrdersAfter"):

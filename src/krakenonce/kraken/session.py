@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-import weakref
 from typing import TYPE_CHECKING
 
 from krakenonce.errors import CallTimeout, ConfigError
+from krakenonce.kraken.api_key import ApiKey
 from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.exchange import Exchange, Key, Request
-from krakenonce.kraken.limiter import Limiter
 from krakenonce.kraken.limits import TIERS
 from krakenonce.settings import check_manager, check_number, check_seconds, check_serialization, check_text
 
@@ -67,7 +65,7 @@ class Session:
         self._manager = manager
         self._made: NonceManager | None = None
         self._making = threading.Lock()
-        self._given_scope = self._scope = scope
+        self._scope = scope
         self._tier = TIERS.get(tier)
         self._max_wait = max_wait
         self._serialization = serialization
@@ -88,8 +86,8 @@ class Session:
     def calls(self) -> Calls:
         """The rules of calling."""
         if self._calls is None:
-            limiter = limiter_of(self.manager) if self.key.key else Limiter(None)
-            self._calls = Calls(self.key.key, limiter, self._tier, self._max_wait, self._on_invalid_nonce)
+            api_key = ApiKey(self.manager, self.key.key, self._tier, scope=self._scope) if self.key.key else None
+            self._calls = Calls(api_key, self._max_wait)
         return self._calls
 
     def turn(self, until: float | None) -> Iterator[Lane]:
@@ -105,19 +103,28 @@ class Session:
         if self._serialization == "global":
             yield self.manager.lane(timeout=seconds_left(until))
         if self._serialization != "off":
-            yield self.manager.lane(self.key.key, seconds_left(until))
+            yield self.calls.api_key.turn(seconds_left(until))
 
     def sign(self, exchange: Exchange) -> Request:
-        """Return the request with the next number. To be called within the turn.
+        """Return the request with the next nonce, unless the caller has taken one. To be called within the turn.
 
         Raises:
-            LockedOut: The key was locked out meanwhile; no number was taken.
-            NonceError: No number to be had.
+            LockedOut: The key was locked out meanwhile; no nonce was taken.
+            NonceError: No nonce to be had.
         """
-        self.calls.check_open()
-        if self._scope is None:
-            self._scope = self.manager.scope_of(self.key.key)
-        return exchange.request(self.key, self.manager.next(self._scope), time.time())
+        place = self.calls.place(exchange)
+        api_key = self.calls.api_key
+        exchange.refusal = None
+        if exchange.has_turn:
+            api_key.count(place)
+            nonce = None
+        else:
+            nonce = api_key.nonce(place)
+        try:
+            return exchange.request(self.key, nonce, time.time())
+        except BaseException:
+            api_key.not_sent(place)
+            raise
 
     def close(self) -> None:
         """Close the manager if it was made here."""
@@ -125,22 +132,6 @@ class Session:
             if self._made is not None:
                 self._made.close()
                 self._manager = self._made = self._calls = None
-
-    def _on_invalid_nonce(self) -> None:
-        """See whether the key has been given a counter of its own meanwhile.
-
-        The floor needs no raising to now: no number is ever below the clock that the guard believes.
-        """
-        self._scope = self._given_scope or self.manager.scope_of(self.key.key)
-
-
-def limiter_of(manager: NonceManager) -> Limiter:
-    """Return the limiter that all clients of a manager share."""
-    with _sharing:
-        limiter = _limiters.get(manager)
-        if limiter is None:
-            limiter = _limiters[manager] = Limiter(manager.store.lanes_dir)
-        return limiter
 
 
 def until_after(within: float | None) -> float | None:
@@ -160,13 +151,3 @@ def seconds_left(until: float | None, needed: float = 0.0) -> float | None:
     if left <= needed:
         raise CallTimeout("The time given for the call ran out before it was sent.")
     return left
-
-
-def _after_fork_in_child() -> None:
-    global _sharing
-    _sharing = threading.Lock()  # a thread of the parent may have held it
-
-
-_sharing = threading.Lock()
-_limiters: weakref.WeakKeyDictionary[NonceManager, Limiter] = weakref.WeakKeyDictionary()
-os.register_at_fork(after_in_child=_after_fork_in_child)
