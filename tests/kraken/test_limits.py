@@ -28,7 +28,8 @@ from krakenonce.kraken.limits import (
     stable_hash,
     young_ids,
 )
-from krakenonce.kraken.limits_state import REST_AT, MemoryState
+from krakenonce.kraken.limits_state import REST_AT, State
+from krakenonce.stores.memory import OwnBytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -222,7 +223,7 @@ def test_krakens_counters_never_exceed_their_maxima(
     tier: Tier, bursts: list[tuple[int, float, str, float, float, float]]
 ) -> None:
     """Whatever is asked for, waits, is given up or goes before others: no counter of Kraken goes over its maximum."""
-    state = MemoryState()
+    counters = OwnBytes()
     arrivals: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
     events: list[tuple[float, int, Callable[[float], object]]] = []
     order = itertools.count()
@@ -232,14 +233,14 @@ def test_krakens_counters_never_exceed_their_maxima(
         heapq.heappush(events, (time, next(order), action))
 
     def ask_again(place: Place, late: float, turn: float, until: float, now: float) -> None:
-        wait = ask(state, place, until - now, now).wait
+        wait = ask(State(counters, b"head"), place, until - now, now).wait
         if wait > until - now:
             return
         after = partial(ask_again, place, late, turn, until) if wait else partial(go, place, late)
         do(now + (min(wait, 1.0) or turn), after)
 
     def go(place: Place, late: float, now: float) -> None:
-        assert send(state, place, now) == 0
+        assert send(State(counters, b"head"), place, now) == 0
         for counter, charged in place.counted.items():
             arrivals[counter].append((now + late, charged.cost))
 
@@ -251,7 +252,7 @@ def test_krakens_counters_never_exceed_their_maxima(
     while events:
         now, _, action = heapq.heappop(events)
         action(now)
-    assert state.waiting() == []
+    assert State(counters, b"head").waiting() == []
     for counter, sent in arrivals.items():
         maximum, decay = (
             (tier.rest_max, tier.rest_decay) if counter == REST_AT else (tier.engine_max, tier.engine_decay)
