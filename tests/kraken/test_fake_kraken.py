@@ -20,6 +20,8 @@ from .helpers import as_http, signed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from krakenonce.testing.request import Request
+
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.001", "price": "37500"}
 NOW = 1688669448.25
 
@@ -252,8 +254,8 @@ def test_a_request_counts_although_its_sender_is_gone(account: FakeAccount, fake
     answered = threading.Event()
 
     class Watched(FakeKraken):
-        def answer(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-            reply = super().answer(*args, **kwargs)
+        def answer_to(self, request: Request) -> dict[str, Any]:
+            reply = super().answer_to(request)
             answered.set()
             return reply
 
@@ -272,10 +274,10 @@ def test_a_killed_sender_is_gone_at_once(account: FakeAccount) -> None:
     sender = subprocess.Popen([sys.executable, "-c", SENDER], stdin=subprocess.PIPE)
 
     class Killing(FakeKraken):
-        def answer(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        def answer_to(self, request: Request) -> dict[str, Any]:
             sender.kill()
             sender.wait()
-            return super().answer(*args, **kwargs)
+            return super().answer_to(request)
 
     fake = Killing()
     fake.accounts[account.key] = account

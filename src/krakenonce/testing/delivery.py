@@ -1,18 +1,19 @@
-"""Brings one request to the fake Kraken and its answer back, with what is to go wrong on the way."""
+"""The network between a bot and the fake Kraken: how long a request is on its way, and what goes wrong with it."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable
 
     from krakenonce.testing.fake_kraken import FakeKraken
     from krakenonce.testing.faults import Fault
+    from krakenonce.testing.request import Request
 
 __all__ = ["Delivery", "Reply"]
 
@@ -22,61 +23,53 @@ Reply = dict[str, Any] | int | None  # an answer, the status of an HTML page, or
 
 
 class Delivery:
-    """Carries out faults for one running server. Used by its event loop alone.
+    """Brings requests to the fake Kraken, and its answers back. Used by the event loop of one server alone.
 
     Args:
         fake: What answers.
+        delay: Returns the seconds that the next request takes, half of them on its way here.
     """
 
-    def __init__(self, fake: FakeKraken) -> None:
+    def __init__(self, fake: FakeKraken, delay: Callable[[], float]) -> None:
         self._fake = fake
+        self._delay = delay
         self._held: list[asyncio.Event] = []
         self._in_flight: Counter[str] = Counter()
 
-    @contextlib.contextmanager
-    def in_flight(self, headers: Mapping[str, str]) -> Iterator[None]:
-        """Count a request as one in flight of its key, from its coming in until its answer goes out."""
-        key = headers.get("API-Key", "")
-        self._in_flight[key] += 1
-        try:
-            yield
-        finally:
-            self._in_flight[key] -= 1
-
-    async def bring(
-        self,
-        fault: Fault | None,
-        path_qs: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        is_gone: Callable[[], bool],
-    ) -> Reply:
+    async def bring(self, request: Request, is_gone: Callable[[], bool]) -> Reply:
         """Return what becomes of one request.
 
         Args:
-            fault: What goes wrong with it, ``None`` for nothing.
-            path_qs: The URL path with its query string, as received.
-            headers: As received.
-            body: As received.
-            is_gone: Tells whether the sender has closed the connection by now.
+            request: As it came in.
+            is_gone: Returns whether the sender has closed the connection by now.
         """
-        received = time.time()
+        fault = self._fake.faults.take(request.method)
+        half = self._delay() / 2
+        self._in_flight[request.key] += 1
+        try:
+            if half > 0:
+                await asyncio.sleep(half)
+            reply = await self._reply(replace(request, received=time.time()), fault, is_gone)
+            if half > 0:
+                await asyncio.sleep(half)
+        finally:
+            self._in_flight[request.key] -= 1
+        return reply
+
+    async def _reply(self, request: Request, fault: Fault | None, is_gone: Callable[[], bool]) -> Reply:
         if fault is not None:
             await self._before(fault)
         replies = []
         for delivery in range(fault.deliveries if fault is not None else 1):
-            reply = self._fake.answer(
-                path_qs,
-                headers,
-                body,
-                time.time(),
-                received=received,
+            now = replace(
+                request,
+                now=time.time(),
                 sender_gone=is_gone(),
                 is_copy=delivery > 0,
                 hidden_for=fault.hidden_for if fault is not None else 0.0,
-                in_flight=self._in_flight[headers.get("API-Key", "")],
+                in_flight=self._in_flight[request.key],
             )
-            replies.append(reply)
+            replies.append(self._fake.answer_to(now))
         if replies:
             self._release()
         if fault is None:

@@ -11,21 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import ConfigError
 from krakenonce.kraken.wire import decode_secret
-from krakenonce.testing.admission import INVALID_NONCE, Admission, check_otp, check_permission
+from krakenonce.testing.admission import INVALID_NONCE, Admission
 from krakenonce.testing.arrivals import Arrival, told
-from krakenonce.testing.call import Call
 from krakenonce.testing.exchange import Exchange
 from krakenonce.testing.fake_account import PERMISSIONS, FakeAccount
 from krakenonce.testing.faults import Faults
 from krakenonce.testing.limits import RestLimits, TradingLimits
 from krakenonce.testing.markets import find_pair
-from krakenonce.testing.private import PRIVATE
+from krakenonce.testing.private import PRIVATE, Call
 from krakenonce.testing.public import PUBLIC
-from krakenonce.testing.request import Refused, Request
+from krakenonce.testing.request import Refused, unpack
 from krakenonce.testing.rules import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from krakenonce.testing.request import Request
 
 __all__ = ["Arrival", "FakeAccount", "FakeKraken"]
 
@@ -161,17 +162,7 @@ class FakeKraken:
             self._exchange.take(order, amount, time.time() if now is None else now)
 
     def answer(
-        self,
-        path_qs: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        now: float,
-        *,
-        received: float | None = None,
-        sender_gone: bool = False,
-        is_copy: bool = False,
-        hidden_for: float = 0.0,
-        in_flight: int = 1,
+        self, path_qs: str, headers: Mapping[str, str], body: bytes, now: float, **arrived: Any
     ) -> dict[str, Any]:
         """Return Kraken's answer to one request; a private one is logged.
 
@@ -180,91 +171,73 @@ class FakeKraken:
             headers: With ``API-Key``, ``API-Sign`` and ``Content-Type``.
             body: The body, as received.
             now: Seconds since 1970; nonces are never compared with it.
-            received: When it came in, if it had to wait; ``None`` for now.
-            sender_gone: For the log only.
-            is_copy: For the log only.
-            hidden_for: Seconds for which an order placed here is in no list.
-            in_flight: How many requests of this key are in flight, with this one.
+            **arrived: How it arrived, as :func:`~krakenonce.testing.request.unpack` takes it.
         """
-        _, version, kind, method = (path_qs.partition("?")[0] + "///").split("/", 3)
-        method = method.rstrip("/")
-        came = now if received is None else received
-        request = Request(path_qs, method, headers, body, now, came, sender_gone, is_copy, hidden_for, in_flight)
+        return self.answer_to(unpack(path_qs, headers, body, now, **arrived))
+
+    def answer_to(self, request: Request) -> dict[str, Any]:
+        """Return Kraken's answer to a request that is unpacked already, as the server calls it."""
+        answer = self._answer_private if request.kind == "private" else self._answer_public
         with self._lock:
-            self._exchange.pass_time(self.accounts.values(), now)
-            if (version, kind) == ("0", "private"):
-                return self._answer_private(request)
-            if (version, kind) == ("0", "public"):
-                return self._answer_public(request)
-        return self._failed("EGeneral:Unknown method")
+            self._exchange.pass_time(self.accounts.values(), request.now)
+            try:
+                return {"error": [], "result": answer(request)}
+            except Refused as refusal:
+                forms: dict[str, dict[str, Any]] = {"result null": {"result": None}, "result {}": {"result": {}}}
+                return {"error": [str(refusal)], **forms.get(self.rules.failure, {})}
 
-    def _answer_public(self, request: Request) -> dict[str, Any]:
-        try:
-            if request.method not in PUBLIC:
-                raise Refused("EGeneral:Unknown method")
-            return {"error": [], "result": PUBLIC[request.method](self._exchange, request.params, request.now)}
-        except Refused as refusal:
-            return self._failed(str(refusal))
+    def _answer_public(self, request: Request) -> Any:
+        if request.kind != "public" or request.method not in PUBLIC:
+            raise Refused("EGeneral:Unknown method")
+        return PUBLIC[request.method](self._exchange, request.params, request.now)
 
-    def _answer_private(self, request: Request) -> dict[str, Any]:
-        account = self.accounts.get(request.headers.get("API-Key", ""))
-        before = account.last_nonce if account else None
+    def _answer_private(self, request: Request) -> Any:
+        account = self.accounts.get(request.key)
+        name, last_nonce = (account.name, account.last_nonce) if account else (None, None)
         accepted, error = False, None
-        reply: dict[str, Any]
         try:
             owner = self._admission.let_in(account, request)
             accepted = True
-            reply = {"error": [], "result": self._result(owner, request)}
+            return self._result(owner, request)
         except Refused as refusal:
             error = str(refusal)
-            reply = self._failed(error)
-        self.arrivals.append(
-            Arrival(
-                request.now,
-                account.name if account else None,
-                request.method,
-                request.nonce,
-                accepted,
-                error,
-                request.sender_gone,
-                request.is_copy,
-                before,
+            raise
+        finally:
+            self.arrivals.append(
+                Arrival(
+                    request.now,
+                    name,
+                    request.method,
+                    request.nonce,
+                    accepted,
+                    error,
+                    request.sender_gone,
+                    request.is_copy,
+                    last_nonce,
+                )
             )
-        )
-        return reply
 
     def _result(self, account: FakeAccount, request: Request) -> Any:
-        """Return the result of a request whose number was accepted."""
-        rules, method, now = self.rules, request.method, request.now
-        handler = PRIVATE.get(method)
-        if handler is None:
+        """Return the result of a request whose nonce was accepted."""
+        if request.method not in PRIVATE:
             raise Refused("EGeneral:Unknown method")
-        if rules.max_in_flight and request.in_flight > rules.max_in_flight:
-            raise Refused(f"EService:Throttled: {int(now) + 1}")
-        self._rest_limits.count(account.key, method, now)
-        check_otp(account, str(request.params.get("otp", "")), rules.otp_error)
-        check_permission(account, method)
-        if rules.status == "maintenance":
+        if self.rules.max_in_flight and request.in_flight > self.rules.max_in_flight:
+            raise Refused(f"EService:Throttled: {int(request.now) + 1}")
+        self._rest_limits.count(account.key, request.method, request.now)
+        self._admission.check_rights(account, request)
+        if self.rules.status == "maintenance":
             raise Refused("EService:Unavailable")
-        return handler(
+        return PRIVATE[request.method](
             Call(
                 account,
                 request.params,
-                now,
+                request.now,
                 request.received,
                 request.hidden_for,
                 self._exchange,
                 self._trading_limits,
             )
         )
-
-    def _failed(self, error: str) -> dict[str, Any]:
-        match self.rules.failure:
-            case "result null":
-                return {"error": [error], "result": None}
-            case "result {}":
-                return {"error": [error], "result": {}}
-        return {"error": [error]}
 
 
 def _amount(name: str, amount: object) -> Decimal:

@@ -14,8 +14,8 @@ from krakenonce.testing.request import Refused
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from krakenonce.testing.call import Call
     from krakenonce.testing.markets import Asset
+    from krakenonce.testing.private import Call
 
 __all__ = ["FUNDING"]
 

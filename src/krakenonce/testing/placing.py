@@ -12,8 +12,8 @@ from krakenonce.testing.request import Refused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from krakenonce.testing.call import Call
     from krakenonce.testing.markets import Pair
+    from krakenonce.testing.private import Call
 
 __all__ = ["check_deadline", "check_mode", "check_new", "check_price", "check_volume", "order_from"]
 

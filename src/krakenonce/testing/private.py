@@ -1,7 +1,8 @@
-"""All methods that need a key, by name."""
+"""All methods that need a key, by name, and the call that each of them is given."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.testing.funding import FUNDING
@@ -9,11 +10,36 @@ from krakenonce.testing.queries import QUERIES
 from krakenonce.testing.trading import TRADING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from krakenonce.testing.call import Call
+    from krakenonce.testing.exchange import Exchange
+    from krakenonce.testing.fake_account import FakeAccount
+    from krakenonce.testing.limits import TradingLimits
 
-__all__ = ["PRIVATE"]
+__all__ = ["PRIVATE", "Call"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An accepted request.
+
+    Args:
+        account: Whose.
+        params: Its parameters.
+        now: When it is processed, in seconds since 1970.
+        received: When it came in; earlier if it had to wait.
+        hidden_for: Seconds for which an order placed by it is in no list.
+        exchange: Where orders meet.
+        limits: What trading costs.
+    """
+
+    account: FakeAccount
+    params: Mapping[str, Any]
+    now: float
+    received: float
+    hidden_for: float
+    exchange: Exchange
+    limits: TradingLimits
 
 
 def _key_info(call: Call) -> dict[str, Any]:

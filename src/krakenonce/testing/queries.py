@@ -13,7 +13,7 @@ from krakenonce.testing.request import Refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from krakenonce.testing.call import Call
+    from krakenonce.testing.private import Call
 
 __all__ = ["QUERIES"]
 

@@ -10,19 +10,20 @@ import asyncio
 import random
 import socket
 import threading
+import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Self
 
 from krakenonce.errors import ConfigError
 from krakenonce.testing.control import control
 from krakenonce.testing.delivery import Delivery
+from krakenonce.testing.request import unpack
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from aiohttp import web
 
-    from krakenonce.testing.delivery import Reply
     from krakenonce.testing.fake_kraken import FakeKraken
 
 __all__ = ["FakeKrakenServer"]
@@ -58,9 +59,8 @@ class FakeKrakenServer:
     ) -> None:
         self.fake = fake
         self._host, self._port = host, port
-        self._latency, self._jitter = latency, jitter
-        self._delivery = Delivery(fake)
-        self._random = random.Random(seed)  # noqa: S311 - delays need no cryptography
+        least, most, chance = latency - jitter, latency + jitter, random.Random(seed)  # noqa: S311 - delays need no cryptography
+        self._delivery = Delivery(fake, lambda: max(0.0, chance.uniform(least, most)))
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -155,29 +155,14 @@ class FakeKrakenServer:
         if is_control:
             status, answer = control(self.fake, request.method, request.path, body)
             return web.json_response(answer, status=status)
-        with self._delivery.in_flight(request.headers):
-            reply = await self._reply(request, body)
+        # The raw path: the signature covers the bytes that were sent.
+        unpacked = unpack(request.raw_path, request.headers, body, time.time())
+        reply = await self._delivery.bring(unpacked, lambda: _is_gone(request.transport))
         if reply is None and request.transport is not None:
             request.transport.abort()
         if isinstance(reply, dict):
             return web.json_response(reply)
         return web.Response(status=reply or 502, text=_PAGE.format(reply), content_type="text/html")
-
-    async def _reply(self, request: web.BaseRequest, body: bytes) -> Reply:
-        fault = self.fake.faults.take(request.path.rstrip("/").rpartition("/")[2])
-        half = self._delay() / 2
-        if half > 0:
-            await asyncio.sleep(half)
-        # The raw path: the signature covers the bytes that were sent.
-        reply = await self._delivery.bring(
-            fault, request.raw_path, request.headers, body, lambda: _is_gone(request.transport)
-        )
-        if half > 0:
-            await asyncio.sleep(half)
-        return reply
-
-    def _delay(self) -> float:
-        return max(0.0, self._random.uniform(self._latency - self._jitter, self._latency + self._jitter))
 
 
 def _is_gone(transport: asyncio.Transport | None) -> bool:
