@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import re
 import socket
 import threading
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 import urllib3
 
 from krakenonce.errors import ConfigError
-from krakenonce.testing.faults import ANY, Fault, Faults
+from krakenonce.testing.faults import ANY, FAULTS, Fault, FaultName, Faults
 
 from ..kraken.helpers import as_http, signed
 from .helpers import ORDER, Caller, Wire
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
 
 CUT = urllib3.exceptions.ProtocolError
+PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "test-your-bot.md"
 
 
 def nonces(fake: FakeKraken) -> list[int | None]:
@@ -35,6 +38,22 @@ def test_a_fault_meets_the_next_matching_calls_in_order(fake: FakeKraken, wire: 
     assert wire.send("AddOrder", **ORDER).status == 504
     assert wire.reply("AddOrder", **ORDER)["error"] == []
     assert len(fake.faults) == 0
+
+
+def test_the_page_lists_the_faults_as_they_are() -> None:
+    """The table that a reader sees has the rows of the table that is carried out, and names what a fault needs."""
+    rows = re.findall(
+        r"^\| `(\w+)` \| (.*?) ?\| (never|once|twice) \| (.+?) \| (.*?) ?\|$",
+        PAGE.read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    shown = [(name, before, executed, answer) for name, before, executed, answer, _ in rows]
+    assert shown == [
+        (name, course.before, ("never", "once", "twice")[course.executed], course.answer)
+        for name, course in FAULTS.items()
+    ]
+    assert [name for name, *_, details in rows if FAULTS[name].needs not in details] == []
+    assert tuple(FAULTS) == get_args(FaultName)
 
 
 def test_a_public_method_may_fail_too(fake: FakeKraken, server: FakeKrakenServer) -> None:
@@ -157,14 +176,14 @@ def test_a_request_held_back_lets_the_next_one_pass(
     fake: FakeKraken, account: FakeAccount, server: FakeKrakenServer
 ) -> None:
     """Two requests in flight arrive in the other order."""
-    fake.faults.add("AddOrder", "hold_back")
+    fake.faults.add("AddOrder", "hold_back", seconds=1000)
     wire = Wire(server.url, account)
     replies: list[Any] = []
-    held = threading.Thread(target=lambda: replies.append(wire.reply("AddOrder", **ORDER)))
+    held = threading.Thread(target=lambda: replies.append(wire.reply("AddOrder", **ORDER)), daemon=True)
     held.start()
     wait_for_fault(fake)
     assert wire.reply("Balance")["error"] == []
-    held.join()
+    held.join(10)
     assert replies == [{"error": ["EAPI:Invalid nonce"]}]
     assert nonces(fake) == [2, 1]
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from krakenonce.testing.faults import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,50 +60,37 @@ class Delivery:
         return reply
 
     async def _reply(self, request: Request, fault: Fault | None, is_gone: Callable[[], bool]) -> Reply:
-        if fault is not None:
-            await self._before(fault)
-        replies = []
-        for delivery in range(fault.deliveries if fault is not None else 1):
-            now = replace(
-                request,
-                now=time.time(),
-                sender_gone=is_gone(),
-                is_copy=delivery > 0,
-                hidden_for=fault.hidden_for if fault is not None else 0.0,
-                in_flight=self._in_flight[request.key],
-            )
-            replies.append(self._fake.answer_to(now))
-        if replies:
-            self._release()
         if fault is None:
-            return replies[0]
-        if fault.fault == "slow_answer":
+            return self._execute(request, is_gone)
+        course = FAULTS[fault.fault]
+        if course.before == "waits":
             await asyncio.sleep(fault.seconds)
-        return _reply(fault, replies)
+        elif course.before == "waits for the next request":
+            await self._hold(fault.seconds or _HOLD)
+        copies = [replace(request, hidden_for=fault.hidden_for, is_copy=n > 0) for n in range(course.executed)]
+        answers = [self._execute(each, is_gone) for each in copies]
+        match course.answer:
+            case "a cut connection":
+                return None
+            case "an HTML page":
+                return fault.status
+            case "an error":
+                return {"error": [fault.error]}
+            case "its answer, late":
+                await asyncio.sleep(fault.seconds)
+        return answers[0 if fault.answer == "first" else -1]
 
-    async def _before(self, fault: Fault) -> None:
-        if fault.fault == "slow_request":
-            await asyncio.sleep(fault.seconds)
-        elif fault.fault == "hold_back":
-            passed = asyncio.Event()
-            self._held.append(passed)
-            try:
-                await asyncio.wait_for(passed.wait(), fault.seconds or _HOLD)
-            except TimeoutError:
-                self._held.remove(passed)
+    def _execute(self, request: Request, is_gone: Callable[[], bool]) -> dict[str, Any]:
+        """Have the fake answer a request now, and let those that were held back follow it."""
+        in_flight = self._in_flight[request.key]
+        answer = self._fake.answer_to(replace(request, now=time.time(), sender_gone=is_gone(), in_flight=in_flight))
+        while self._held:
+            self._held.pop().set()
+        return answer
 
-    def _release(self) -> None:
-        held, self._held = self._held, []
-        for passed in held:
-            passed.set()
-
-
-def _reply(fault: Fault, replies: list[dict[str, Any]]) -> Reply:
-    match fault.fault:
-        case "drop" | "process_then_cut":
-            return None
-        case "html" | "process_then_html":
-            return fault.status
-        case "error" | "process_then_error":
-            return {"error": [fault.error]}
-    return replies[0 if fault.answer == "first" else -1]
+    async def _hold(self, seconds: float) -> None:
+        """Wait until another request has been executed, or for so many seconds."""
+        passed = asyncio.Event()
+        self._held.append(passed)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(passed.wait(), seconds)

@@ -1,32 +1,32 @@
-"""What may go wrong with a request, as pure descriptions: the server carries them out.
+"""What may go wrong with one request: a table of the faults, and the faults that are still to come.
 
 Kraken, and the network in front of it, lose requests and answers in ways that a bot cannot tell apart. Each
-fault here is one of those ways, for one request.
+fault is one of those ways. docs/how-to/test-your-bot.md shows the same table.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from krakenonce.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ANY", "Fault", "FaultName", "Faults"]
+__all__ = ["ANY", "FAULTS", "Course", "Fault", "FaultName", "Faults"]
 
 ANY = "any"  # instead of a method: whatever is called next
 
 FaultName = Literal[
     "drop",
     "process_then_cut",
-    "process_then_html",
     "html",
-    "process_then_error",
+    "process_then_html",
     "error",
+    "process_then_error",
     "slow_answer",
     "slow_request",
     "duplicate",
@@ -34,8 +34,36 @@ FaultName = Literal[
     "hold_back",
 ]
 
-_UNPROCESSED = ("drop", "html", "error")
-_NEEDS_SECONDS = ("slow_answer", "slow_request")
+
+class Course(NamedTuple):
+    """What becomes of a request that meets a fault.
+
+    Args:
+        before: What the request does before it is executed.
+        executed: How often it is executed.
+        answer: What the sender gets.
+        needs: The detail without which the fault cannot be added, if there is one.
+    """
+
+    before: Literal["", "waits", "waits for the next request"] = ""
+    executed: Literal[0, 1, 2] = 1
+    answer: Literal["a cut connection", "an HTML page", "an error", "its answer", "its answer, late"] = "its answer"
+    needs: Literal["", "seconds", "hidden_for"] = ""
+
+
+FAULTS: dict[FaultName, Course] = {
+    "drop": Course("", 0, "a cut connection"),
+    "process_then_cut": Course("", 1, "a cut connection"),
+    "html": Course("", 0, "an HTML page"),
+    "process_then_html": Course("", 1, "an HTML page"),
+    "error": Course("", 0, "an error"),
+    "process_then_error": Course("", 1, "an error"),
+    "slow_answer": Course("", 1, "its answer, late", needs="seconds"),
+    "slow_request": Course("waits", 1, "its answer", needs="seconds"),
+    "duplicate": Course("", 2, "its answer"),
+    "hidden": Course("", 1, "its answer", needs="hidden_for"),
+    "hold_back": Course("waits for the next request", 1, "its answer"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +72,7 @@ class Fault:
 
     Args:
         method: Such as ``AddOrder``; ``any`` for whatever is called next, public methods included.
-        fault: Its name; see :class:`Faults`.
+        fault: Its name in the table ``FAULTS``.
         times: For how many requests.
         seconds: How long ``slow_answer`` and ``slow_request`` take, and how long ``hold_back`` waits at most.
         status: The HTTP status of ``html`` and ``process_then_html``.
@@ -63,14 +91,15 @@ class Fault:
     hidden_for: float = 0.0
 
     def __post_init__(self) -> None:
+        is_known = self.fault in get_args(FaultName)
+        needed = FAULTS[self.fault].needs if is_known else ""
         rules = {
-            f"fault is one of: {', '.join(get_args(FaultName))}": self.fault in get_args(FaultName),
+            f"fault is one of: {', '.join(FAULTS)}": is_known,
             "method is a name such as AddOrder, or any": _is_text(self.method),
             "times is a whole number above 0": _is_whole(self.times) and self.times > 0,
             "seconds is a number, 0 or more": _is_duration(self.seconds),
-            f"{self.fault} needs seconds above 0": self.fault not in _NEEDS_SECONDS or bool(self.seconds),
             "hidden_for is a number, 0 or more": _is_duration(self.hidden_for),
-            "hidden needs hidden_for above 0": self.fault != "hidden" or bool(self.hidden_for),
+            f"{self.fault} needs {needed} above 0": not needed or bool(getattr(self, needed)),
             "status is a whole number from 200 to 599": _is_whole(self.status) and 200 <= self.status <= 599,
             "error is a text": _is_text(self.error),
             "answer is first or second": self.answer in ("first", "second"),
@@ -78,13 +107,6 @@ class Fault:
         for rule, is_kept in rules.items():
             if not is_kept:
                 raise ConfigError(f"This fault cannot be used: {rule}.")
-
-    @property
-    def deliveries(self) -> int:
-        """How often the request is processed."""
-        if self.fault in _UNPROCESSED:
-            return 0
-        return 2 if self.fault == "duplicate" else 1
 
     def matches(self, method: str) -> bool:
         """Return whether a call of *method* meets this fault."""
@@ -94,20 +116,7 @@ class Fault:
 class Faults:
     """The faults still to come, in the order added; each request meets the first one that matches its method.
 
-    They may be added while the server runs. The names:
-
-    - ``drop``: the connection is cut, nothing was executed.
-    - ``process_then_cut``: executed, then the connection is cut.
-    - ``process_then_html``: executed, then answered with HTML and ``status`` (502, 504, 520).
-    - ``html``: the same answer, and nothing was executed.
-    - ``process_then_error``: executed, then answered with ``error``.
-    - ``error``: the same answer, and nothing was executed; no number is used up.
-    - ``slow_answer``: executed at once, answered after ``seconds``.
-    - ``slow_request``: executed only after ``seconds``, then answered.
-    - ``duplicate``: the same bytes are executed twice; the sender gets the second answer, or the first.
-    - ``hidden``: an order placed is visible only after ``hidden_for`` seconds. All faults that execute the
-      request take ``hidden_for`` as well.
-    - ``hold_back``: executed only after the next request that arrives, or after ``seconds`` (10 if not given).
+    They may be added while the server runs.
     """
 
     def __init__(self) -> None:
@@ -123,7 +132,7 @@ class Faults:
 
         Args:
             method: Such as ``AddOrder``; ``any`` for whatever is called next.
-            fault: One of the names above.
+            fault: One of the names in ``FAULTS``.
             **details: ``times``, ``seconds``, ``status``, ``error``, ``answer``, ``hidden_for``: see :class:`Fault`.
 
         Raises:
@@ -161,10 +170,6 @@ class Faults:
         """Return the faults that are still to come."""
         with self._lock:
             return list(self._waiting)
-
-    def described(self) -> list[dict[str, Any]]:
-        """Return the faults still to come as JSON has them."""
-        return [asdict(fault) for fault in self.waiting()]
 
     def clear(self) -> None:
         """Forget the faults still to come."""
