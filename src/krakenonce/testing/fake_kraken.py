@@ -1,4 +1,4 @@
-"""A fake Kraken without sockets: accounts, an exchange, Kraken's rules, and a log of what arrived."""
+"""A fake Kraken without sockets: accounts, a matching engine, Kraken's rules, and a log of what arrived."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from krakenonce.errors import ConfigError
 from krakenonce.kraken.wire import decode_secret
 from krakenonce.testing.admission import INVALID_NONCE, Admission
 from krakenonce.testing.arrivals import Arrival, told
-from krakenonce.testing.exchange import Exchange
+from krakenonce.testing.engine import MatchingEngine
 from krakenonce.testing.fake_account import PERMISSIONS, FakeAccount
 from krakenonce.testing.faults import Faults
 from krakenonce.testing.limits import RestLimits, TradingLimits
@@ -47,7 +47,7 @@ class FakeKraken:
         self.faults = Faults()
         self.rules = rules or Rules()
         self.url = ""
-        self._exchange = Exchange(self.rules)
+        self._engine = MatchingEngine(self.rules)
         self._admission = Admission(self.rules)
         self._rest_limits, self._trading_limits = RestLimits(self.rules), TradingLimits(self.rules)
         self._lock = threading.RLock()  # a test changes prices while the server's thread answers
@@ -139,7 +139,7 @@ class FakeKraken:
             amount = _amount("price", price)
             if amount <= 0:
                 raise ConfigError("A price is above 0.")
-            self._exchange.set_price(name, amount, time.time() if now is None else now)
+            self._engine.set_price(name, amount, time.time() if now is None else now)
 
     def fill(self, txid: str, volume: str | Decimal | None = None, now: float | None = None) -> None:
         """Have somebody trade with an open order, at the order's own price.
@@ -159,7 +159,7 @@ class FakeKraken:
             amount = order.left if volume is None else _amount("volume", volume)
             if not 0 < amount <= order.left:
                 raise ConfigError(f"The order {txid} has {order.left:f} left, and cannot be filled with {amount:f}.")
-            self._exchange.take(order, amount, time.time() if now is None else now)
+            self._engine.take(order, amount, time.time() if now is None else now)
 
     def answer(
         self, path_qs: str, headers: Mapping[str, str], body: bytes, now: float, **arrived: Any
@@ -179,7 +179,7 @@ class FakeKraken:
         """Return Kraken's answer to a request that is unpacked already, as the server calls it."""
         answer = self._answer_private if request.kind == "private" else self._answer_public
         with self._lock:
-            self._exchange.pass_time(self.accounts.values(), request.now)
+            self._engine.pass_time(self.accounts.values(), request.now)
             try:
                 return {"error": [], "result": answer(request)}
             except Refused as refusal:
@@ -189,7 +189,7 @@ class FakeKraken:
     def _answer_public(self, request: Request) -> Any:
         if request.kind != "public" or request.method not in PUBLIC:
             raise Refused("EGeneral:Unknown method")
-        return PUBLIC[request.method](self._exchange, request.params, request.now)
+        return PUBLIC[request.method](self._engine, request.params, request.now)
 
     def _answer_private(self, request: Request) -> Any:
         account = self.accounts.get(request.key)
@@ -234,7 +234,7 @@ class FakeKraken:
                 request.now,
                 request.received,
                 request.hidden_for,
-                self._exchange,
+                self._engine,
                 self._trading_limits,
             )
         )

@@ -95,14 +95,14 @@ def check_deadline(call: Call, params: Mapping[str, Any]) -> None:
         return
     if call.now > deadline:
         raise Refused("EService:Deadline elapsed")
-    rules = call.exchange.rules
+    rules = call.engine.rules
     if not rules.min_deadline <= deadline - call.received <= rules.max_deadline:
         raise invalid("deadline")
 
 
 def check_mode(call: Call, *, is_post_only: bool) -> None:
-    """Refuse orders where the exchange takes none, or only those that rest."""
-    status = call.exchange.rules.status
+    """Refuse orders in a mode in which Kraken takes none, or only those that rest."""
+    status = call.engine.rules.status
     if status == "cancel_only" or (status == "post_only" and not is_post_only):
         raise Refused(f"EService:Market in {status} mode")
 
@@ -112,7 +112,7 @@ def check_new(call: Call, order: Order) -> None:
     check_mode(call, is_post_only="post" in order.flags)
     names = {each.cl_ord_id for each in call.account.orders.values()} - {None}
     if order.cl_ord_id in names:
-        raise Refused(call.exchange.rules.duplicate_cl_ord_id_error)
+        raise Refused(call.engine.rules.duplicate_cl_ord_id_error)
 
 
 def _refuse_what_is_missing_here(params: Mapping[str, Any]) -> None:
@@ -158,5 +158,5 @@ def _close(params: Mapping[str, Any]) -> str:
 
 def _volume_for(call: Call, order: Order) -> Decimal:
     """Return what the given amount of the quote currency buys at the best price."""
-    levels = call.exchange.books[order.pair.name].levels("sell" if order.side == "buy" else "buy")
+    levels = call.engine.books[order.pair.name].levels("sell" if order.side == "buy" else "buy")
     return (order.volume / levels[0].price).quantize(_LOT, ROUND_DOWN)

@@ -12,7 +12,7 @@ from krakenonce.testing.trading import TRADING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from krakenonce.testing.exchange import Exchange
+    from krakenonce.testing.engine import MatchingEngine
     from krakenonce.testing.fake_account import FakeAccount
     from krakenonce.testing.limits import TradingLimits
 
@@ -29,7 +29,7 @@ class Call:
         now: When it is processed, in seconds since 1970.
         received: When it came in; earlier if it had to wait.
         hidden_for: Seconds for which an order placed by it is in no list.
-        exchange: Where orders meet.
+        engine: Where orders meet.
         limits: What trading costs.
     """
 
@@ -38,7 +38,7 @@ class Call:
     now: float
     received: float
     hidden_for: float
-    exchange: Exchange
+    engine: MatchingEngine
     limits: TradingLimits
 
 

@@ -26,7 +26,7 @@ def _balance(call: Call) -> dict[str, Any]:
 
 
 def _balance_ex(call: Call) -> dict[str, Any]:
-    fee = call.exchange.rules.taker_fee
+    fee = call.engine.rules.taker_fee
     return {
         asset: {
             "balance": amount_text(asset, amount),
@@ -56,7 +56,7 @@ def _in_dollars(call: Call, asset: str) -> Decimal:
     """Return what one of an asset is worth: by its pair with the dollar, for the euro by way of bitcoin."""
     if asset == "ZUSD":
         return Decimal(1)
-    books = call.exchange.books
+    books = call.engine.books
     if asset == "ZEUR":
         return books["XXBTZUSD"].reference / books["XXBTZEUR"].reference
     with_dollar = [pair for pair in PAIRS.values() if pair.base.name == asset and pair.quote.name == "ZUSD"]
@@ -65,7 +65,7 @@ def _in_dollars(call: Call, asset: str) -> Decimal:
 
 def _trade_volume(call: Call) -> dict[str, Any]:
     pairs = [find_pair(name).name for name in listed(call.params, "pair")]
-    rules = call.exchange.rules
+    rules = call.engine.rules
 
     def shown(fee: Decimal) -> dict[str, Any]:
         percent = f"{fee * 100:.4f}"
@@ -99,7 +99,7 @@ def _query_orders(call: Call) -> dict[str, Any]:
     orders = [order for order in map(call.account.find, wanted) if order is not None]
     found = _visible(call, orders, names=("userref",))
     if not found:
-        raise Refused(call.exchange.rules.unknown_order_error)
+        raise Refused(call.engine.rules.unknown_order_error)
     with_trades = is_on(call.params, "trades")
     return {order.txid: order.shown(with_trades=with_trades) for order in found}
 

@@ -71,8 +71,8 @@ def _batch_line(call: Call, order: Order, *, is_real: bool) -> dict[str, Any]:
 
 def _place(call: Call, order: Order) -> None:
     call.limits.check_open(call.account, order.pair.name)
-    call.exchange.check_funds(order)
-    call.exchange.place(order, call.now)
+    call.engine.check_funds(order)
+    call.engine.place(order, call.now)
 
 
 def _amend_order(call: Call) -> dict[str, Any]:
@@ -91,11 +91,11 @@ def _amend_order(call: Call) -> dict[str, Any]:
     check_volume(wanted)
     if wanted.left <= 0:
         raise invalid("order_qty")
-    if "post" in wanted.flags and call.exchange.books[order.pair.name].meet(wanted) != ([], False):
+    if "post" in wanted.flags and call.engine.books[order.pair.name].meet(wanted) != ([], False):
         raise Refused("EOrder:Post only order")
-    call.exchange.check_funds(wanted, instead_of=order)
+    call.engine.check_funds(wanted, instead_of=order)
     order.volume, order.price, order.touched = wanted.volume, wanted.price, call.now
-    call.exchange.replace(order, call.now)
+    call.engine.replace(order, call.now)
     return {"amend_id": new_id("T")}
 
 
@@ -118,7 +118,7 @@ def _edit_order(call: Call) -> dict[str, Any]:
     new = order_from(call, pair, as_it_was | {k: v for k, v in call.params.items() if v != "" and k in _EDITABLE})
     check_deadline(call, call.params)
     check_mode(call, is_post_only="post" in new.flags)
-    call.exchange.check_funds(new, instead_of=order)
+    call.engine.check_funds(new, instead_of=order)
     answer = {
         "status": "ok",
         "txid": new.txid,
@@ -130,8 +130,8 @@ def _edit_order(call: Call) -> dict[str, Any]:
     }
     if is_on(call.params, "validate"):
         return {"status": "ok", "descr": answer["descr"]}
-    call.exchange.finish(order, "canceled", call.now, "Order replaced")
-    call.exchange.place(new, call.now)
+    call.engine.finish(order, "canceled", call.now, "Order replaced")
+    call.engine.place(new, call.now)
     return answer
 
 
@@ -142,7 +142,7 @@ def _cancel_order(call: Call) -> dict[str, Any]:
     orders = _open(call, call.params)
     for order in orders:
         call.limits.cancel(order, call.now)
-        call.exchange.finish(order, "canceled", call.now, "User requested")
+        call.engine.finish(order, "canceled", call.now, "User requested")
     return {"count": len(orders)}
 
 
@@ -158,10 +158,10 @@ def _cancel_order_batch(call: Call) -> dict[str, Any]:
     for line in wanted:
         found += [order for order in _matching(call, line) if order not in found]
     if not found:
-        raise Refused(call.exchange.rules.unknown_order_error)
+        raise Refused(call.engine.rules.unknown_order_error)
     call.limits.cancel_many(found, call.now)
     for order in found:
-        call.exchange.finish(order, "canceled", call.now, "User requested")
+        call.engine.finish(order, "canceled", call.now, "User requested")
     return {"count": len(found)}
 
 
@@ -169,7 +169,7 @@ def _cancel_all(call: Call) -> dict[str, Any]:
     orders = list(call.account.orders.values())
     call.limits.cancel_all(call.account, {order.pair.name for order in orders}, call.now)
     for order in orders:
-        call.exchange.finish(order, "canceled", call.now, "User requested")
+        call.engine.finish(order, "canceled", call.now, "User requested")
     return {"count": len(orders)}
 
 
@@ -203,7 +203,7 @@ def _open(call: Call, params: Mapping[str, Any]) -> list[Order]:
         raise invalid("txid")
     orders = _matching(call, params)
     if not orders:
-        raise Refused(call.exchange.rules.unknown_order_error)
+        raise Refused(call.engine.rules.unknown_order_error)
     return orders
 
 

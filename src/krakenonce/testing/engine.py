@@ -1,4 +1,4 @@
-"""The exchange: books, fills and what they do to accounts. Time comes in with every call."""
+"""The matching engine: books, fills and what they do to accounts. Time comes in with every call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from krakenonce.testing.order import Order
     from krakenonce.testing.rules import Rules
 
-__all__ = ["Exchange", "PublicTrade"]
+__all__ = ["MatchingEngine", "PublicTrade"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class PublicTrade:
     number: int
 
 
-class Exchange:
+class MatchingEngine:
     """Where orders meet.
 
     Args:
@@ -47,7 +47,7 @@ class Exchange:
         self.trades: defaultdict[str, list[PublicTrade]] = defaultdict(list)
 
     def pass_time(self, accounts: Iterable[FakeAccount], now: float) -> None:
-        """Do what the clock does: orders expire, and CancelAllOrdersAfter strikes."""
+        """Do what the clock does: orders expire, and CancelAllOrdersAfter cancels."""
         for account in accounts:
             for order in list(account.orders.values()):
                 if 0 < order.expires <= now:
