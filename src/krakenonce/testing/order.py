@@ -90,6 +90,11 @@ class Order:
         limit = f" {self.pair.price_text(self.price)}" if self.kind == "limit" else ""
         return f"{self.side} {self.volume:.8f} {self.pair.altname} @ {self.kind}{limit}"
 
+    @property
+    def descr(self) -> dict[str, str]:
+        """What answers to a new order say of it."""
+        return {"order": self.text, **({"close": self.close} if self.close else {})}
+
     def shown(self, *, with_trades: bool = False) -> dict[str, Any]:
         """Return it as OpenOrders, ClosedOrders and QueryOrders show it."""
         average = self.cost / self.filled if self.filled else Decimal(0)
