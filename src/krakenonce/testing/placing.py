@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.testing.arguments import check_cl_ord_id, invalid, listed, moment, positive, required, rfc3339, whole
+from krakenonce.testing.arguments import cl_ord_id, invalid, listed, moment, one_of, optional, positive, rfc3339, whole
 from krakenonce.testing.order import Order
 from krakenonce.testing.request import Refused
 
@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_deadline", "check_mode", "check_new", "check_price", "check_volume", "order_from"]
 
-_SIDES = ("buy", "sell")
-_KINDS = ("market", "limit")
 _FLAGS = ("post", "fcib", "fciq", "nompp", "viqc")
-_TIMES = ("GTC", "IOC", "FOK", "GTD")
 _LOT = Decimal("0.00000001")
 
 
@@ -35,13 +32,9 @@ def order_from(call: Call, pair: Pair, params: Mapping[str, Any]) -> Order:
     Raises:
         Refused: Naming the first parameter that Kraken would not take.
     """
-    side, kind = required(params, "type"), required(params, "ordertype")
-    if side not in _SIDES:
-        raise invalid("type")
-    if kind not in _KINDS:
-        raise invalid("ordertype")
+    side, kind = one_of(params, "type", ("buy", "sell")), one_of(params, "ordertype", ("market", "limit"))
     _refuse_what_is_missing_here(params)
-    flags, timeinforce = _flags(params, kind), _timeinforce(params)
+    flags, timeinforce = _flags(params, kind), optional(params, "timeinforce", "GTC|IOC|FOK|GTD") or "GTC"
     price = positive(params, "price") if kind == "limit" else Decimal(0)
     order = Order(
         owner=call.account,
@@ -56,7 +49,7 @@ def order_from(call: Call, pair: Pair, params: Mapping[str, Any]) -> Order:
         expires=_expires(params, timeinforce, call.now),
         flags=flags,
         userref=whole(params, "userref") or None,
-        cl_ord_id=check_cl_ord_id(params),
+        cl_ord_id=cl_ord_id(params),
         close=_close(params),
         visible_from=call.now + call.hidden_for,
     )
@@ -129,13 +122,6 @@ def _flags(params: Mapping[str, Any], kind: str) -> tuple[str, ...]:
     if wrong_for_kind in flags or not set(flags) <= set(_FLAGS):
         raise invalid("oflags")
     return flags
-
-
-def _timeinforce(params: Mapping[str, Any]) -> str:
-    text = params.get("timeinforce") or "GTC"
-    if text not in _TIMES:
-        raise invalid("timeinforce")
-    return str(text)
 
 
 def _expires(params: Mapping[str, Any], timeinforce: str, now: float) -> float:

@@ -88,10 +88,8 @@ def _closed_orders(call: Call) -> dict[str, Any]:
     by_opening = call.params.get("closetime") == "open"
     found = _visible(call, call.account.done.values())
     times = {order.txid: order.opened if by_opening else order.closed for order in found}
-    chosen = _between(call, times)
     with_trades = is_on(call.params, "trades")
-    shown = {txid: call.account.done[txid].shown(with_trades=with_trades) for txid in _page(call, chosen)}
-    return {"closed": shown} if is_on(call.params, "without_count") else {"closed": shown, "count": len(chosen)}
+    return _history(call, "closed", times, lambda txid: call.account.done[txid].shown(with_trades=with_trades))
 
 
 def _query_orders(call: Call) -> dict[str, Any]:
@@ -106,10 +104,9 @@ def _query_orders(call: Call) -> dict[str, Any]:
 
 def _trades_history(call: Call) -> dict[str, Any]:
     trades = call.account.trades
-    chosen = _between(call, {txid: trade.time for txid, trade in trades.items()})
+    times = {txid: trade.time for txid, trade in trades.items()}
     with_ledgers = is_on(call.params, "ledgers")
-    shown = {txid: trades[txid].shown(with_ledgers=with_ledgers) for txid in _page(call, chosen)}
-    return {"trades": shown} if is_on(call.params, "without_count") else {"trades": shown, "count": len(chosen)}
+    return _history(call, "trades", times, lambda txid: trades[txid].shown(with_ledgers=with_ledgers))
 
 
 def _query_trades(call: Call) -> dict[str, Any]:
@@ -124,14 +121,13 @@ def _open_positions(call: Call) -> dict[str, Any]:  # noqa: ARG001 - there is no
 def _ledgers(call: Call) -> dict[str, Any]:
     assets = {find_asset(name).name for name in listed(call.params, "asset") if name != "all"}
     kind = call.params.get("type") or "all"
-    entries = {
-        txid: entry
-        for txid, entry in call.account.ledger.items()
+    entries = call.account.ledger
+    times = {
+        txid: entry.time
+        for txid, entry in entries.items()
         if (not assets or entry.asset in assets) and kind in ("all", entry.kind)
     }
-    chosen = _between(call, {txid: entry.time for txid, entry in entries.items()})
-    shown = {txid: entries[txid].shown() for txid in _page(call, chosen)}
-    return {"ledger": shown} if is_on(call.params, "without_count") else {"ledger": shown, "count": len(chosen)}
+    return _history(call, "ledger", times, lambda txid: entries[txid].shown())
 
 
 def _query_ledgers(call: Call) -> dict[str, Any]:
@@ -166,28 +162,30 @@ def _visible(call: Call, orders: Iterable[Order], names: tuple[str, ...] = ("cl_
     ]
 
 
-def _between(call: Call, times: dict[str, float]) -> list[str]:
-    """Return the ids from after ``start`` until ``end``, each a time or one of the ids, the newest first."""
+def _history(call: Call, name: str, times: dict[str, float], shown: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    """Return one page of a history, the newest first, from after ``start`` until ``end``.
 
-    def bound(name: str, default: float) -> float:
-        text = required(call.params, name) if call.params.get(name) else ""
-        if text in times:
-            return times[text]
-        try:
-            return float(text) if text else default
-        except ValueError:
-            raise invalid(name) from None
-
-    start, end = bound("start", float("-inf")), bound("end", float("inf"))
-    newest_first = sorted(times, key=lambda txid: times[txid])[::-1]
-    return [txid for txid in newest_first if start < times[txid] <= end]
-
-
-def _page(call: Call, ids: list[str]) -> list[str]:
+    Args:
+        call: What is asked for: ``start`` and ``end``, each a time or an id, ``ofs``, ``without_count``.
+        name: What Kraken calls the entries.
+        times: Of all entries by their ids.
+        shown: Returns an entry as Kraken shows it.
+    """
+    start, end = _bound(call, "start", times, float("-inf")), _bound(call, "end", times, float("inf"))
+    chosen = [txid for txid in sorted(times, key=times.__getitem__)[::-1] if start < times[txid] <= end]
     offset = whole(call.params, "ofs")
     if offset < 0:
         raise invalid("ofs")
-    return ids[offset : offset + _PAGE]
+    page = {txid: shown(txid) for txid in chosen[offset : offset + _PAGE]}
+    return {name: page} if is_on(call.params, "without_count") else {name: page, "count": len(chosen)}
+
+
+def _bound(call: Call, name: str, times: dict[str, float], default: float) -> float:
+    text = required(call.params, name) if call.params.get(name) else ""
+    try:
+        return times[text] if text in times else float(text or default)
+    except ValueError:
+        raise invalid(name) from None
 
 
 QUERIES: dict[str, Callable[[Call], Any]] = {
