@@ -7,7 +7,7 @@ has no level at that price or beyond on the other side.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from krakenonce.testing.markets import Pair
     from krakenonce.testing.order import Order, Side
 
-__all__ = ["Book", "Fill", "Level"]
+__all__ = ["Book", "Level"]
 
 _LEVELS = 10
 _STEP = Decimal("0.0005")  # between levels, and from the reference price to the first of them
@@ -24,20 +24,17 @@ DEPTH = Decimal(100)  # of the base, on each level
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Some volume at a price: an account's order, or the market maker's (``order`` is ``None``)."""
+    """Some volume at a price, or what an incoming order takes of it: a fill.
+
+    Args:
+        price: At which price.
+        volume: How much of the base.
+        resting: The account's order that offers it; ``None`` for the market maker.
+    """
 
     price: Decimal
     volume: Decimal
-    order: Order | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Fill:
-    """What an incoming order takes from a level."""
-
-    price: Decimal
-    volume: Decimal
-    resting: Order | None
+    resting: Order | None = None
 
 
 class Book:
@@ -75,20 +72,19 @@ class Book:
         ]
         return sorted(found, key=lambda level: -level.price if side == "buy" else level.price)
 
-    def meet(self, order: Order) -> tuple[list[Fill], bool]:
+    def meet(self, order: Order) -> tuple[list[Level], bool]:
         """Return what an incoming order would take, and whether it would then meet one of the same account.
 
         Nothing is changed.
         """
-        left, fills = order.left, list[Fill]()
+        left, fills = order.left, list[Level]()
         for level in self.levels("sell" if order.side == "buy" else "buy"):
             if not left or (order.kind == "limit" and _is_beyond(order.side, order.price, level.price)):
                 break
-            if level.order is not None and level.order.owner is order.owner:
+            if level.resting is not None and level.resting.owner is order.owner:
                 return fills, True
-            volume = min(left, level.volume)
-            fills.append(Fill(level.price, volume, level.order))
-            left -= volume
+            fills.append(replace(level, volume=min(left, level.volume)))
+            left -= fills[-1].volume
         return fills, False
 
     def passed(self) -> list[Order]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from krakenonce.testing.book import Book, Fill
+from krakenonce.testing.book import Book, Level
 from krakenonce.testing.markets import PAIRS
 from krakenonce.testing.order import Trade, new_id
 from krakenonce.testing.request import Refused
@@ -67,22 +67,20 @@ class MatchingEngine:
         Raises:
             Refused: ``EOrder:Insufficient funds``.
         """
-        owner, pair = order.owner, order.pair
-        if not (owner.is_counted if self.rules.check_funds is None else self.rules.check_funds):
+        if not self.has_to_pay(order.owner):
             return
         fee = self.rules.taker_fee
-        free = Decimal(0)
-        if order.side == "sell":
-            asset, needed = pair.base.name, order.left
-            free = instead_of.left if instead_of else free
-        else:
-            fills, _ = self.books[pair.name].meet(order)
-            taken = sum((fill.volume for fill in fills), Decimal(0))
-            cost = sum((fill.volume * fill.price for fill in fills), Decimal(0))
-            asset, needed = pair.quote.name, (cost + (order.left - taken) * order.price) * (1 + fee)
-            free = instead_of.left * instead_of.price * (1 + fee) if instead_of else free
-        if needed > owner.available(asset, fee) + free:
+        asset, needed = order.reserved(fee)
+        if order.side == "buy":  # what it takes at once may cost less than its limit
+            fills, _ = self.books[order.pair.name].meet(order)
+            needed -= sum((order.price - fill.price) * fill.volume for fill in fills) * (1 + fee)
+        free = instead_of.reserved(fee)[1] if instead_of else Decimal(0)
+        if needed > order.owner.available(asset, fee) + free:
             raise Refused("EOrder:Insufficient funds")
+
+    def has_to_pay(self, account: FakeAccount) -> bool:
+        """Return whether an account needs the funds for what it does."""
+        return account.is_counted if self.rules.check_funds is None else self.rules.check_funds
 
     def place(self, order: Order, now: float) -> None:
         """Match an order; what is left of it rests, or is cancelled where it may not rest."""
@@ -126,18 +124,18 @@ class MatchingEngine:
 
     def take(self, order: Order, volume: Decimal, now: float) -> None:
         """Have the market maker take some of a resting order, at the order's price."""
-        self._settle(order, Fill(order.price, volume, None), now, is_maker=True)
+        self._settle(order, Level(order.price, volume), now, is_maker=True)
         if not order.left:
             self.finish(order, "closed", now)
 
-    def _trade(self, order: Order, fill: Fill, now: float) -> None:
+    def _trade(self, order: Order, fill: Level, now: float) -> None:
         self._settle(order, fill, now, is_maker=False)
         if fill.resting is not None:
             self._settle(fill.resting, fill, now, is_maker=True)
             if not fill.resting.left:
                 self.finish(fill.resting, "closed", now)
 
-    def _settle(self, order: Order, fill: Fill, now: float, *, is_maker: bool) -> None:
+    def _settle(self, order: Order, fill: Level, now: float, *, is_maker: bool) -> None:
         """Book one side of a fill."""
         pair, owner = order.pair, order.owner
         public = self.trades[pair.name]

@@ -80,13 +80,8 @@ class FakeAccount:
             asset: Such as ``ZUSD``.
             fee: The part of the cost that buyers set aside on top.
         """
-        total = Decimal(0)
-        for order in self.orders.values():
-            if order.side == "sell" and order.pair.base.name == asset:
-                total += order.left
-            elif order.side == "buy" and order.pair.quote.name == asset:
-                total += order.left * order.price * (1 + fee)
-        return total
+        reserved = [order.reserved(fee) for order in self.orders.values()]
+        return sum((amount for held, amount in reserved if held == asset), Decimal(0))
 
     def available(self, asset: str, fee: Decimal) -> Decimal:
         """Return what of an asset is not set aside; arguments as for ``held``."""

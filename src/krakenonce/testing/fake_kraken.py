@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from krakenonce.errors import ConfigError
 from krakenonce.kraken.wire import decode_secret
 from krakenonce.testing.admission import INVALID_NONCE, Admission
-from krakenonce.testing.arrivals import Arrival, told
+from krakenonce.testing.arrivals import Arrival, explain
 from krakenonce.testing.engine import MatchingEngine
 from krakenonce.testing.fake_account import PERMISSIONS, FakeAccount
 from krakenonce.testing.faults import Faults
@@ -118,7 +118,7 @@ class FakeKraken:
         """
         refused = [arrival for arrival in self.invalid_nonces() if not arrival.is_copy]
         if refused:
-            raise AssertionError(told(refused, len(self.arrivals)))
+            raise AssertionError(explain(refused, len(self.arrivals)))
 
     def set_price(self, pair: str, price: str | Decimal, now: float | None = None) -> None:
         """Move the market of a pair; resting orders that it passes are filled at their own price.

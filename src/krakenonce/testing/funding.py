@@ -118,9 +118,9 @@ def _method(asset: Asset) -> str:
 
 def _affordable(call: Call, asset: Asset) -> Decimal:
     amount = positive(call.params, "amount")
-    rules = call.engine.rules
-    is_checked = call.account.is_counted if rules.check_funds is None else rules.check_funds
-    if is_checked and amount > call.account.available(asset.name, rules.taker_fee):
+    if call.engine.has_to_pay(call.account) and amount > call.account.available(
+        asset.name, call.engine.rules.taker_fee
+    ):
         raise Refused("EFunding:Invalid amount")
     return amount
 

@@ -84,6 +84,16 @@ class Order:
         """How much is still to be traded."""
         return self.volume - self.filled
 
+    def reserved(self, fee: Decimal) -> tuple[str, Decimal]:
+        """Return the asset and the amount that are set aside while it is open.
+
+        Args:
+            fee: The part of the cost that buyers set aside on top.
+        """
+        if self.side == "sell":
+            return self.pair.base.name, self.left
+        return self.pair.quote.name, self.left * self.price * (1 + fee)
+
     @property
     def text(self) -> str:
         """What it says in words."""
