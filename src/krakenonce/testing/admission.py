@@ -8,7 +8,6 @@ whatever comes after. Switches are in :class:`~krakenonce.testing.rules.Rules`.
 from __future__ import annotations
 
 import hmac
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -67,7 +66,7 @@ _NEEDED: dict[str, tuple[set[str], ...]] = {
 class _Failures:
     """The failures in a row of one key, known or not."""
 
-    times: deque[float] = field(default_factory=deque)
+    times: list[float] = field(default_factory=list)
     locked_until: float = 0.0
 
 
@@ -153,9 +152,7 @@ class Admission:
     def _note(self, failures: _Failures, error: str, now: float) -> None:
         if not self._rules.lockout_after or error not in _LEAD_TO_LOCKOUT:
             return
-        failures.times.append(now)
-        while failures.times[0] < now - self._rules.lockout_within:
-            failures.times.popleft()
+        failures.times = [*(at for at in failures.times if at >= now - self._rules.lockout_within), now]
         if len(failures.times) >= self._rules.lockout_after:
             failures.times.clear()
             failures.locked_until = now + self._rules.lockout_seconds

@@ -7,7 +7,6 @@ fault is one of those ways. docs/how-to/test-your-bot.md shows the same table.
 from __future__ import annotations
 
 import threading
-from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -108,10 +107,6 @@ class Fault:
             if not is_kept:
                 raise ConfigError(f"This fault cannot be used: {rule}.")
 
-    def matches(self, method: str) -> bool:
-        """Return whether a call of *method* meets this fault."""
-        return self.method in (ANY, method)
-
 
 class Faults:
     """The faults still to come, in the order added; each request meets the first one that matches its method.
@@ -120,7 +115,7 @@ class Faults:
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[Fault] = deque()
+        self._waiting: list[Fault] = []
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -158,7 +153,7 @@ class Faults:
         """Return what goes wrong with this call of *method*, ``None`` for nothing; counts as met."""
         with self._lock:
             for place, fault in enumerate(self._waiting):
-                if fault.matches(method):
+                if fault.method in (ANY, method):
                     if fault.times > 1:
                         self._waiting[place] = replace(fault, times=fault.times - 1)
                     else:

@@ -144,12 +144,11 @@ _T = TypeVar("_T")
 
 
 def _with_btc(names: dict[str, _T]) -> dict[str, _T]:
-    return names | {name.replace("XBT", "BTC"): value for name, value in names.items() if name.startswith("XBT")}
+    return names | {name.replace("XBT", "BTC"): value for name, value in names.items()}
 
 
 _ASSET_NAMES = ASSETS | _with_btc({asset.altname: asset for asset in _HELD})
 _PAIR_NAMES = PAIRS | _with_btc({name: pair for pair in _TRADED for name in (pair.altname, pair.wsname)})
-_PAIR_NAMES |= {"ETHBTC": PAIRS["XETHXXBT"], "ETH/BTC": PAIRS["XETHXXBT"]}
 
 
 def find_pair(name: str) -> Pair:
@@ -158,10 +157,9 @@ def find_pair(name: str) -> Pair:
     Raises:
         Refused: There is none.
     """
-    pair = _PAIR_NAMES.get(name.upper())
-    if pair is None:
+    if name.upper() not in _PAIR_NAMES:
         raise Refused("EQuery:Unknown asset pair")
-    return pair
+    return _PAIR_NAMES[name.upper()]
 
 
 def find_asset(name: str, error: str = "EQuery:Unknown asset") -> Asset:
@@ -174,10 +172,9 @@ def find_asset(name: str, error: str = "EQuery:Unknown asset") -> Asset:
     Raises:
         Refused: There is none.
     """
-    asset = _ASSET_NAMES.get(name.upper())
-    if asset is None:
+    if name.upper() not in _ASSET_NAMES:
         raise Refused(error)
-    return asset
+    return _ASSET_NAMES[name.upper()]
 
 
 def amount_text(asset: str, amount: Decimal) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from krakenonce.testing.markets import Pair
     from krakenonce.testing.private import Call
 
-__all__ = ["check_deadline", "check_mode", "check_new", "check_price", "check_volume", "order_from"]
+__all__ = ["check_deadline", "check_mode", "check_new", "check_size", "order_from"]
 
 _FLAGS = ("post", "fcib", "fciq", "nompp", "viqc")
 _LOT = Decimal("0.00000001")
@@ -57,22 +57,17 @@ def order_from(call: Call, pair: Pair, params: Mapping[str, Any]) -> Order:
         raise invalid("cl_ord_id")
     if "viqc" in flags:
         order.volume = _volume_for(call, order)
-    check_price(order)
-    check_volume(order)
+    check_size(order)
     return order
 
 
-def check_price(order: Order) -> None:
-    """Refuse a price with more digits than the pair has."""
+def check_size(order: Order) -> None:
+    """Refuse a price or a volume with too many digits, and an order that is too small."""
     if order.kind == "limit" and order.price % order.pair.tick:
         pair = order.pair
         raise Refused(
             f"EOrder:Invalid price:{pair.altname} price can only be specified up to {pair.price_decimals} decimals."
         )
-
-
-def check_volume(order: Order) -> None:
-    """Refuse a volume with too many digits, and an order that is too small."""
     if order.volume % _LOT:
         raise invalid("volume")
     if order.volume < order.pair.minimum:

@@ -56,18 +56,16 @@ def _tick(engine: MatchingEngine, pair: Pair) -> dict[str, Any]:
     total = sum((trade.volume for trade in trades), Decimal(0))
     cost = sum((trade.price * trade.volume for trade in trades), Decimal(0))
 
-    def twice(text: str) -> list[str]:
-        return [text, text]  # today and in the last 24 hours
-
+    # What is there twice is for today and for the last 24 hours.
     return {
         "a": _best(book, book.levels("sell")[0]),
         "b": _best(book, book.levels("buy")[0]),
         "c": [pair.cost_text(price), f"{volume:.8f}"],
-        "v": twice(f"{total:.8f}"),
-        "p": twice(pair.cost_text(cost / total if total else price)),
-        "t": [len(trades), len(trades)],
-        "l": twice(pair.cost_text(min(prices))),
-        "h": twice(pair.cost_text(max(prices))),
+        "v": [f"{total:.8f}"] * 2,
+        "p": [pair.cost_text(cost / total if total else price)] * 2,
+        "t": [len(trades)] * 2,
+        "l": [pair.cost_text(min(prices))] * 2,
+        "h": [pair.cost_text(max(prices))] * 2,
         "o": pair.cost_text(prices[0]),
     }
 

@@ -111,7 +111,7 @@ def _trades_history(call: Call) -> dict[str, Any]:
 
 def _query_trades(call: Call) -> dict[str, Any]:
     found = _all_of(call.account.trades, _asked_ids(call, "txid"), "EQuery:Unknown trade")
-    return {trade.txid: trade.shown() for trade in found}
+    return {txid: trade.shown() for txid, trade in found.items()}
 
 
 def _open_positions(call: Call) -> dict[str, Any]:  # noqa: ARG001 - there is no margin here
@@ -131,18 +131,17 @@ def _ledgers(call: Call) -> dict[str, Any]:
 
 
 def _query_ledgers(call: Call) -> dict[str, Any]:
-    wanted = _asked_ids(call, "id")
-    found = _all_of(call.account.ledger, wanted, "EQuery:Unknown ledger")
-    return {txid: entry.shown() for txid, entry in zip(wanted, found, strict=True)}
+    found = _all_of(call.account.ledger, _asked_ids(call, "id"), "EQuery:Unknown ledger")
+    return {txid: entry.shown() for txid, entry in found.items()}
 
 
 _T = TypeVar("_T", Trade, LedgerEntry)
 
 
-def _all_of(there: dict[str, _T], wanted: list[str], error: str) -> list[_T]:
+def _all_of(there: dict[str, _T], wanted: list[str], error: str) -> dict[str, _T]:
     if not set(wanted) <= set(there):
         raise Refused(error)
-    return [there[txid] for txid in wanted]
+    return {txid: there[txid] for txid in wanted}
 
 
 def _asked_ids(call: Call, name: str) -> list[str]:

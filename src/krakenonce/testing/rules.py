@@ -13,6 +13,12 @@ __all__ = ["Rules", "Status", "Tier"]
 Status = Literal["online", "maintenance", "cancel_only", "post_only"]
 Tier = Literal["starter", "intermediate", "pro"]
 _Failure = Literal["error only", "result null", "result {}"]
+_CHOICES: dict[str, tuple[object, ...]] = {
+    "status": get_args(Status),
+    "tier": (*get_args(Tier), None),
+    "failure": get_args(_Failure),
+    "check_funds": (True, False, None),
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,12 +75,8 @@ class Rules:
         Raises:
             ConfigError: There is no such rule, or it cannot have this value.
         """
-        names = [each.name for each in fields(self)]
-        for name, value in wanted.items():
-            if name not in names:
-                raise ConfigError(f"There is no rule {name!r}; there are: {', '.join(names)}.")
-            wanted[name] = self._checked(name, value)
-        for name, value in wanted.items():
+        checked = {name: self._checked(name, value) for name, value in wanted.items()}
+        for name, value in checked.items():
             setattr(self, name, value)
 
     def described(self) -> dict[str, Any]:
@@ -83,17 +85,14 @@ class Rules:
         return {name: str(value) if isinstance(value, Decimal) else value for name, value in values.items()}
 
     def _checked(self, name: str, value: Any) -> Any:
-        choices = {
-            "status": get_args(Status),
-            "tier": (*get_args(Tier), None),
-            "failure": get_args(_Failure),
-            "check_funds": (True, False, None),
-        }
-        if name in choices:
-            if value not in choices[name]:
-                raise ConfigError(f"The rule {name!r} is one of {', '.join(map(repr, choices[name]))}.")
-            return value
-        return _like(name, getattr(self, name), value)
+        names = [each.name for each in fields(self)]
+        if name not in names:
+            raise ConfigError(f"There is no rule {name!r}; there are: {', '.join(names)}.")
+        if name not in _CHOICES:
+            return _like(name, getattr(self, name), value)
+        if value not in _CHOICES[name]:
+            raise ConfigError(f"The rule {name!r} is one of {', '.join(map(repr, _CHOICES[name]))}.")
+        return value
 
 
 def _like(name: str, present: object, value: Any) -> Any:

@@ -20,6 +20,7 @@ from krakenonce.testing.delivery import Delivery
 from krakenonce.testing.request import unpack
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from aiohttp import web
@@ -62,8 +63,7 @@ class FakeKrakenServer:
         least, most, chance = latency - jitter, latency + jitter, random.Random(seed)  # noqa: S311 - delays need no cryptography
         self._delivery = Delivery(fake, lambda: max(0.0, chance.uniform(least, most)))
         self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None
+        self._end: Callable[[], object] = lambda: None
 
     @property
     def url(self) -> str:
@@ -109,9 +109,9 @@ class FakeKrakenServer:
         Requests in flight are answered if that takes no longer than a second or two.
         """
         thread, self._thread = self._thread, None
-        if thread is None or self._loop is None or self._stopping is None:
+        if thread is None:
             return
-        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._end()
         thread.join()
         self.fake.url = ""
 
@@ -126,15 +126,15 @@ class FakeKrakenServer:
     async def _serve(self, listening: Future[int]) -> None:
         from aiohttp import web
 
-        self._loop = asyncio.get_running_loop()
-        self._stopping = asyncio.Event()
+        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+        self._end = lambda: loop.call_soon_threadsafe(stopping.set)
         runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=_GRACE)
         await runner.setup()
         try:
             site = web.TCPSite(runner, self._host, self._port)
             await site.start()
             listening.set_result(runner.addresses[0][1])
-            await self._stopping.wait()
+            await stopping.wait()
             await site.stop()
             for _ in range(3):  # what was accepted at the last moment becomes known to the runner, which closes it
                 await asyncio.sleep(0)

@@ -15,8 +15,7 @@ from krakenonce.testing.placing import (
     check_deadline,
     check_mode,
     check_new,
-    check_price,
-    check_volume,
+    check_size,
     order_from,
 )
 from krakenonce.testing.request import Refused
@@ -83,8 +82,7 @@ def _amend_order(call: Call) -> dict[str, Any]:
     if is_on(call.params, "post_only"):
         wanted.flags = (*order.flags, "post")
     check_mode(call, is_post_only="post" in wanted.flags)
-    check_price(wanted)
-    check_volume(wanted)
+    check_size(wanted)
     if wanted.left <= 0:
         raise invalid("order_qty")
     if "post" in wanted.flags and call.engine.books[order.pair.name].meet(wanted) != ([], False):
