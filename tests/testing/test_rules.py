@@ -218,7 +218,7 @@ def test_a_young_order_is_dear_to_cancel(fake: FakeKraken, caller: Caller, age: 
     """Kraken's table: with just enough left it succeeds, with less it is refused and the order stays."""
     fake.rules.tier = "starter"
     txid = caller.place()
-    counter = fake._trading_limits._counters[caller.account.key, "XXBTZUSD"]
+    counter = fake._limits._counters[caller.account.key, "XXBTZUSD"]
     caller.now += age
     if cost:
         counter.value, counter.at = 60 - cost + 1, caller.now
@@ -232,9 +232,8 @@ def test_a_young_order_is_dear_to_cancel(fake: FakeKraken, caller: Caller, age: 
 def test_krakens_own_example_costs_eight(fake: FakeKraken, caller: Caller) -> None:
     """Add (1), amend after 7 s (1 + 2), cancel 36 s later (4): within the decay, what the page says."""
     fake.rules.tier = "starter"
-    limits = fake._trading_limits
     txid = caller.place()
-    counter = limits._counters[caller.account.key, "XXBTZUSD"]
+    counter = fake._limits._counters[caller.account.key, "XXBTZUSD"]
     costs = [counter.value]
     caller.now += 7
     caller.result("AmendOrder", txid=txid, order_qty="2")
@@ -248,7 +247,7 @@ def test_krakens_own_example_costs_eight(fake: FakeKraken, caller: Caller) -> No
 def test_editing_and_batches_count(fake: FakeKraken, caller: Caller) -> None:
     """An edit costs 1 and 6 for a young order; a batch half of its lines; cancelling a batch is never refused."""
     fake.rules.tier = "starter"
-    counters = fake._trading_limits._counters
+    counters = fake._limits._counters
     txid = caller.place()
     new = caller.result("EditOrder", pair="XBTUSD", txid=txid, price="38000")["txid"]
     counter = counters[caller.account.key, "XXBTZUSD"]

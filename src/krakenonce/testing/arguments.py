@@ -45,8 +45,10 @@ def required(params: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def positive(params: Mapping[str, Any], name: str) -> Decimal:
-    """Return a number above 0 that has to be there."""
+def positive(params: Mapping[str, Any], name: str, default: Decimal | None = None) -> Decimal:
+    """Return a number above 0 that has to be there, unless there is a default."""
+    if default is not None and not params.get(name):
+        return default
     try:
         number = Decimal(required(params, name))
     except InvalidOperation:

@@ -94,7 +94,9 @@ class MatchingEngine:
             self.finish(order, "canceled", now, "Order could not be filled at once")
             return
         for fill in fills:
-            self._trade(order, fill, now)
+            self._settle(order, fill, now, is_maker=False)
+            if fill.resting is not None:
+                self._take(fill.resting, fill, now)
         if not order.left:
             self.finish(order, "closed", now)
         elif meets_own:
@@ -124,16 +126,12 @@ class MatchingEngine:
 
     def take(self, order: Order, volume: Decimal, now: float) -> None:
         """Have the market maker take some of a resting order, at the order's price."""
-        self._settle(order, Level(order.price, volume), now, is_maker=True)
+        self._take(order, Level(order.price, volume), now)
+
+    def _take(self, order: Order, fill: Level, now: float) -> None:
+        self._settle(order, fill, now, is_maker=True)
         if not order.left:
             self.finish(order, "closed", now)
-
-    def _trade(self, order: Order, fill: Level, now: float) -> None:
-        self._settle(order, fill, now, is_maker=False)
-        if fill.resting is not None:
-            self._settle(fill.resting, fill, now, is_maker=True)
-            if not fill.resting.left:
-                self.finish(fill.resting, "closed", now)
 
     def _settle(self, order: Order, fill: Level, now: float, *, is_maker: bool) -> None:
         """Book one side of a fill."""

@@ -16,7 +16,7 @@ from krakenonce.testing.arrivals import Arrival, explain
 from krakenonce.testing.engine import MatchingEngine
 from krakenonce.testing.fake_account import PERMISSIONS, FakeAccount
 from krakenonce.testing.faults import Faults
-from krakenonce.testing.limits import RestLimits, TradingLimits
+from krakenonce.testing.limits import Limits
 from krakenonce.testing.markets import find_pair
 from krakenonce.testing.private import PRIVATE, Call
 from krakenonce.testing.public import PUBLIC
@@ -49,7 +49,7 @@ class FakeKraken:
         self.url = ""
         self._engine = MatchingEngine(self.rules)
         self._admission = Admission(self.rules)
-        self._rest_limits, self._trading_limits = RestLimits(self.rules), TradingLimits(self.rules)
+        self._limits = Limits(self.rules)
         self._lock = threading.RLock()  # a test changes prices while the server's thread answers
 
     def add_account(
@@ -223,7 +223,7 @@ class FakeKraken:
             raise Refused("EGeneral:Unknown method")
         if self.rules.max_in_flight and request.in_flight > self.rules.max_in_flight:
             raise Refused(f"EService:Throttled: {int(request.now) + 1}")
-        self._rest_limits.count(account.key, request.method, request.now)
+        self._limits.count_call(account, request.method, request.now)
         self._admission.check_rights(account, request)
         if self.rules.status == "maintenance":
             raise Refused("EService:Unavailable")
@@ -235,7 +235,7 @@ class FakeKraken:
                 request.received,
                 request.hidden_for,
                 self._engine,
-                self._trading_limits,
+                self._limits,
             )
         )
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from krakenonce.testing.order import Order
     from krakenonce.testing.rules import Rules
 
-__all__ = ["Counter", "RestLimits", "TradingLimits", "cost_of"]
+__all__ = ["Counter", "Limits", "cost_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +75,19 @@ class Counter:
         return is_within
 
 
-class RestLimits:
-    """The REST counter of each key."""
+class Limits:
+    """The REST counter of each key, and the trading counter of each account and pair.
+
+    Args:
+        rules: Whose limits hold: those of a tier, or none.
+    """
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._counters: dict[str, Counter] = {}
+        self._counters: dict[tuple[str, str], Counter] = {}  # by key and pair; for REST without a pair
 
-    def count(self, key: str, method: str, now: float) -> None:
-        """Count a call of *method*.
+    def count_call(self, account: FakeAccount, method: str, now: float) -> None:
+        """Count a call of *method* in the REST counter.
 
         Raises:
             Refused: ``EAPI:Rate limit exceeded``.
@@ -91,19 +95,14 @@ class RestLimits:
         if self._rules.tier is None or method in _COUNTED_ELSEWHERE:
             return
         cost = self._rules.closed_orders_cost if method == "ClosedOrders" else _COSTS.get(method, 1)
-        if not self._counters.setdefault(key, Counter()).add(cost, _REST[self._rules.tier], now):
+        if not self._counters.setdefault((account.key, ""), Counter()).add(cost, _REST[self._rules.tier], now):
             raise Refused("EAPI:Rate limit exceeded")
 
-
-class TradingLimits:
-    """The trading counter of each account and pair."""
-
-    def __init__(self, rules: Rules) -> None:
-        self._rules = rules
-        self._counters: dict[tuple[str, str], Counter] = {}
-
     def count(self, account: FakeAccount, pair: str, cost: float, now: float, *, even_if_full: bool = True) -> bool:
-        """Count a transaction; return whether it is within the limit. Arguments as for :meth:`Counter.add`."""
+        """Count a transaction in the trading counter; return whether it is within the limit.
+
+        Arguments as for :meth:`Counter.add`.
+        """
         if self._rules.tier is None:
             return True
         counter = self._counters.setdefault((account.key, pair), Counter())

@@ -35,14 +35,13 @@ def order_from(call: Call, pair: Pair, params: Mapping[str, Any]) -> Order:
     side, kind = one_of(params, "type", ("buy", "sell")), one_of(params, "ordertype", ("market", "limit"))
     _refuse_what_is_missing_here(params)
     flags, timeinforce = _flags(params, kind), optional(params, "timeinforce", "GTC|IOC|FOK|GTD") or "GTC"
-    price = positive(params, "price") if kind == "limit" else Decimal(0)
     order = Order(
         owner=call.account,
         pair=pair,
         side="buy" if side == "buy" else "sell",
         kind=kind,
         volume=positive(params, "volume"),
-        price=price,
+        price=positive(params, "price") if kind == "limit" else Decimal(0),
         opened=call.now,
         touched=call.now,
         timeinforce=timeinforce,
@@ -83,8 +82,7 @@ def check_deadline(call: Call, params: Mapping[str, Any]) -> None:
         return
     if call.now > deadline:
         raise Refused("EService:Deadline elapsed")
-    rules = call.engine.rules
-    if not rules.min_deadline <= deadline - call.received <= rules.max_deadline:
+    if not call.engine.rules.min_deadline <= deadline - call.received <= call.engine.rules.max_deadline:
         raise invalid("deadline")
 
 

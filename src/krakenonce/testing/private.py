@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from krakenonce.testing.engine import MatchingEngine
     from krakenonce.testing.fake_account import FakeAccount
-    from krakenonce.testing.limits import TradingLimits
+    from krakenonce.testing.limits import Limits
 
 __all__ = ["PRIVATE", "Call"]
 
@@ -39,7 +39,7 @@ class Call:
     received: float
     hidden_for: float
     engine: MatchingEngine
-    limits: TradingLimits
+    limits: Limits
 
 
 def _key_info(call: Call) -> dict[str, Any]:

@@ -144,9 +144,9 @@ class FakeKrakenServer:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         from aiohttp import web
 
-        is_public = request.path.startswith("/0/public/")
         is_control = request.path.startswith("/fake/")
-        if not (request.method == "POST" or is_control or (request.method == "GET" and is_public)):
+        is_query = request.method == "GET" and request.path.startswith("/0/public/")
+        if not (request.method == "POST" or is_control or is_query):
             return web.Response(status=405, text="Private methods are called with POST.")
         try:
             body = await request.read()

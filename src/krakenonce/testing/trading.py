@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import secrets
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -74,13 +74,12 @@ def _amend_order(call: Call) -> dict[str, Any]:
     order = _open(call, call.params)[0]
     call.limits.require(call.account, order.pair.name, cost_of("amend", order, call.now), call.now)
     check_deadline(call, call.params)
-    wanted = copy.copy(order)
-    if call.params.get("order_qty"):
-        wanted.volume = positive(call.params, "order_qty")
-    if call.params.get("limit_price"):
-        wanted.price = positive(call.params, "limit_price")
-    if is_on(call.params, "post_only"):
-        wanted.flags = (*order.flags, "post")
+    wanted = replace(
+        order,
+        volume=positive(call.params, "order_qty", order.volume),
+        price=positive(call.params, "limit_price", order.price),
+        flags=(*order.flags, "post") if is_on(call.params, "post_only") else order.flags,
+    )
     check_mode(call, is_post_only="post" in wanted.flags)
     check_size(wanted)
     if wanted.left <= 0:
@@ -167,8 +166,7 @@ def _cancel_all(call: Call) -> dict[str, Any]:
 
 
 def _cancel_all_orders_after(call: Call) -> dict[str, Any]:
-    required(call.params, "timeout")
-    timeout = whole(call.params, "timeout")
+    timeout = whole(call.params, "timeout", -1)
     if not 0 <= timeout < _DAY:
         raise invalid("timeout")
     call.account.cancel_all_at = call.now + timeout if timeout else None
