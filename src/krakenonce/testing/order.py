@@ -109,7 +109,10 @@ class Order:
         """Return it as OpenOrders, ClosedOrders and QueryOrders show it."""
         average = self.cost / self.filled if self.filled else Decimal(0)
         limit = self.pair.price_text(self.price) if self.kind == "limit" else "0"
-        shown: dict[str, Any] = {
+        named = {} if self.cl_ord_id is None else {"cl_ord_id": self.cl_ord_id}
+        ended = {} if self.status == "open" else {"reason": self.reason, "closetm": round(self.closed, 4)}
+        traded = {"trades": list(self.trades)} if with_trades and self.trades else {}
+        return {
             "refid": None,
             "userref": self.userref or 0,
             "status": self.status,
@@ -135,14 +138,10 @@ class Order:
             "limitprice": "0.00000",
             "misc": "",
             "oflags": ",".join(self.flags or ("fciq",)),
+            **named,
+            **ended,
+            **traded,
         }
-        if self.cl_ord_id is not None:
-            shown["cl_ord_id"] = self.cl_ord_id
-        if self.status != "open":
-            shown |= {"reason": self.reason, "closetm": round(self.closed, 4)}
-        if with_trades and self.trades:
-            shown["trades"] = list(self.trades)
-        return shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +173,7 @@ class Trade:
     def shown(self, *, with_ledgers: bool = False) -> dict[str, Any]:
         """Return it as TradesHistory and QueryTrades show it."""
         pair = self.order.pair
-        shown: dict[str, Any] = {
+        return {
             "ordertxid": self.order.txid,
             "postxid": "TKH2SE-M7IF5-CFI7LT",
             "pair": pair.name,
@@ -190,8 +189,8 @@ class Trade:
             "misc": "",
             "trade_id": self.number,
             "maker": self.is_maker,
+            **({"ledgers": list(self.ledgers)} if with_ledgers else {}),
         }
-        return {**shown, "ledgers": list(self.ledgers)} if with_ledgers else shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

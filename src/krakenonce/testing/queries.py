@@ -80,21 +80,20 @@ def _trade_volume(call: Call) -> dict[str, Any]:
 
 def _open_orders(call: Call) -> dict[str, Any]:
     with_trades = is_on(call.params, "trades")
-    found = _visible(call, call.account.orders.values())
-    return {"open": {order.txid: order.shown(with_trades=with_trades) for order in found}}
+    orders = _visible(call, call.account.orders.values())
+    return {"open": {order.txid: order.shown(with_trades=with_trades) for order in orders}}
 
 
 def _closed_orders(call: Call) -> dict[str, Any]:
     by_opening = call.params.get("closetime") == "open"
-    found = _visible(call, call.account.done.values())
-    times = {order.txid: order.opened if by_opening else order.closed for order in found}
+    orders = _visible(call, call.account.done.values())
+    times = {order.txid: order.opened if by_opening else order.closed for order in orders}
     with_trades = is_on(call.params, "trades")
     return _history(call, "closed", times, lambda txid: call.account.done[txid].shown(with_trades=with_trades))
 
 
 def _query_orders(call: Call) -> dict[str, Any]:
-    wanted = _asked_ids(call, "txid")
-    orders = [order for order in map(call.account.find, wanted) if order is not None]
+    orders = [order for order in map(call.account.find, _asked_ids(call, "txid")) if order is not None]
     found = _visible(call, orders, names=("userref",))
     if not found:
         raise Refused(call.engine.rules.unknown_order_error)

@@ -99,14 +99,10 @@ def _like(name: str, present: object, value: Any) -> Any:
     """Return *value* in the type that the rule has now."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
     match present:
-        case bool() if isinstance(value, bool):
-            return value
-        case int() if not isinstance(present, bool) and is_number and isinstance(value, int):
+        case bool() | int() | str() if type(value) is type(present) and (is_number or type(value) is not int):
             return value
         case float() if is_number:
             return float(value)
-        case str() if isinstance(value, str):
-            return value
         case Decimal():
             try:
                 if 0 <= Decimal(str(value)) < 1:
