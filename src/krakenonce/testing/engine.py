@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
+from math import inf
 from typing import TYPE_CHECKING
 
 from krakenonce.testing.book import Book, Level
@@ -47,14 +48,15 @@ class MatchingEngine:
         self.trades: defaultdict[str, list[PublicTrade]] = defaultdict(list)
 
     def pass_time(self, accounts: Iterable[FakeAccount], now: float) -> None:
-        """Do what the clock does: orders expire, and CancelAllOrdersAfter cancels."""
+        """End the orders that have expired by now or that CancelAllOrdersAfter has cancelled, whichever came first."""
         for account in accounts:
+            cancelled = inf if account.cancel_all_at is None else account.cancel_all_at
             for order in list(account.orders.values()):
-                if 0 < order.expires <= now:
+                if 0 < order.expires <= min(now, cancelled):
                     self.finish(order, "expired", order.expires, "Expired")
-            if account.cancel_all_at is not None and account.cancel_all_at <= now:
-                for order in list(account.orders.values()):
-                    self.finish(order, "canceled", account.cancel_all_at, "User requested")
+                elif cancelled <= now:
+                    self.finish(order, "canceled", cancelled, "User requested")
+            if cancelled <= now:
                 account.cancel_all_at = None
 
     def check_funds(self, order: Order, *, instead_of: Order | None = None) -> None:

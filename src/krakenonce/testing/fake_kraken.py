@@ -139,7 +139,7 @@ class FakeKraken:
             amount = _amount("price", price)
             if amount <= 0:
                 raise ConfigError("A price is above 0.")
-            self._engine.set_price(name, amount, time.time() if now is None else now)
+            self._engine.set_price(name, amount, self._pass_time(now))
 
     def fill(self, txid: str, volume: str | Decimal | None = None, now: float | None = None) -> None:
         """Have somebody trade with an open order, at the order's own price.
@@ -153,13 +153,14 @@ class FakeKraken:
             ConfigError: No such order is open, or it does not have that much left.
         """
         with self._lock:
+            at = self._pass_time(now)
             order = next((each.orders[txid] for each in self.accounts.values() if txid in each.orders), None)
             if order is None:
                 raise ConfigError(f"No order {txid} is open.")
             amount = order.left if volume is None else _amount("volume", volume)
             if not 0 < amount <= order.left:
                 raise ConfigError(f"The order {txid} has {order.left:f} left, and cannot be filled with {amount:f}.")
-            self._engine.take(order, amount, time.time() if now is None else now)
+            self._engine.take(order, amount, at)
 
     def answer(
         self, path_qs: str, headers: Mapping[str, str], body: bytes, now: float, **arrived: Any
@@ -179,12 +180,18 @@ class FakeKraken:
         """Return Kraken's answer to a request that is unpacked already, as the server calls it."""
         answer = self._answer_private if request.kind == "private" else self._answer_public
         with self._lock:
-            self._engine.pass_time(self.accounts.values(), request.now)
+            self._pass_time(request.now)
             try:
                 return {"error": [], "result": answer(request)}
             except Refused as refusal:
                 forms: dict[str, dict[str, Any]] = {"result null": {"result": None}, "result {}": {"result": {}}}
                 return {"error": [str(refusal)], **forms.get(self.rules.failure, {})}
+
+    def _pass_time(self, now: float | None) -> float:
+        """End the orders that are over at a time, or now; return that time."""
+        at = time.time() if now is None else now
+        self._engine.pass_time(self.accounts.values(), at)
+        return at
 
     def _answer_public(self, request: Request) -> Any:
         if request.kind != "public" or request.method not in PUBLIC:
