@@ -16,6 +16,7 @@ from krakenonce.testing.request import Refused
 
 if TYPE_CHECKING:
     from krakenonce.testing.fake_account import FakeAccount
+    from krakenonce.testing.limits import Limits
     from krakenonce.testing.request import Request
     from krakenonce.testing.rules import Rules
 
@@ -75,10 +76,11 @@ class Admission:
 
     Args:
         rules: The switches.
+        limits: What counts the calls.
     """
 
-    def __init__(self, rules: Rules) -> None:
-        self._rules = rules
+    def __init__(self, rules: Rules, limits: Limits) -> None:
+        self._rules, self._limits = rules, limits
         self._failures: dict[str, _Failures] = {}
         self._used: dict[str, set[int]] = {}
 
@@ -105,18 +107,23 @@ class Admission:
         failures.times.clear()
         return account
 
-    def check_rights(self, account: FakeAccount, request: Request) -> None:
-        """Refuse a call without the account's second factor, and a method that its key may not call.
+    def check_call(self, account: FakeAccount, request: Request) -> None:
+        """Refuse a call, although its nonce was accepted: by the limits, the second factor, the permissions, the mode.
 
         Raises:
-            Refused: The rule ``otp_error``, or ``EGeneral:Permission denied``.
+            Refused: With the error to answer with.
         """
+        if self._rules.max_in_flight and request.in_flight > self._rules.max_in_flight:
+            raise Refused(f"EService:Throttled: {int(request.now) + 1}")
+        self._limits.count_call(account, request.method, request.now)
         otp = str(request.params.get("otp", ""))
         if account.otp is not None and not hmac.compare_digest(account.otp.encode(), otp.encode()):
             raise Refused(self._rules.otp_error)
         needed = _NEEDED.get(request.method)
         if needed is not None and not any(each <= account.permissions for each in needed):
             raise Refused("EGeneral:Permission denied")
+        if self._rules.status == "maintenance":
+            raise Refused("EService:Unavailable")
 
     def _check(self, account: FakeAccount, request: Request) -> None:
         nonce = request.nonce

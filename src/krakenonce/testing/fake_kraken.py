@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import secrets
 import threading
 import time
@@ -48,8 +49,8 @@ class FakeKraken:
         self.rules = rules or Rules()
         self.url = ""
         self._engine = MatchingEngine(self.rules)
-        self._admission = Admission(self.rules)
         self._limits = Limits(self.rules)
+        self._admission = Admission(self.rules, self._limits)
         self._lock = threading.RLock()  # a test changes prices while the server's thread answers
 
     def add_account(
@@ -98,9 +99,8 @@ class FakeKraken:
             last_nonce=last_nonce,
         )
         with self._lock:
-            if key in self.accounts:
+            if self.accounts.setdefault(key, account) is not account:
                 raise ConfigError("The fake Kraken has an account with this key already.")
-            self.accounts[key] = account
         return account
 
     def accepted(self) -> list[Arrival]:
@@ -205,7 +205,20 @@ class FakeKraken:
         try:
             owner = self._admission.let_in(account, request)
             accepted = True
-            return self._result(owner, request)
+            if request.method not in PRIVATE:
+                raise Refused("EGeneral:Unknown method")
+            self._admission.check_call(owner, request)
+            return PRIVATE[request.method](
+                Call(
+                    owner,
+                    request.params,
+                    request.now,
+                    request.received,
+                    request.hidden_for,
+                    self._engine,
+                    self._limits,
+                )
+            )
         except Refused as refusal:
             error = str(refusal)
             raise
@@ -224,34 +237,10 @@ class FakeKraken:
                 )
             )
 
-    def _result(self, account: FakeAccount, request: Request) -> Any:
-        """Return the result of a request whose nonce was accepted."""
-        if request.method not in PRIVATE:
-            raise Refused("EGeneral:Unknown method")
-        if self.rules.max_in_flight and request.in_flight > self.rules.max_in_flight:
-            raise Refused(f"EService:Throttled: {int(request.now) + 1}")
-        self._limits.count_call(account, request.method, request.now)
-        self._admission.check_rights(account, request)
-        if self.rules.status == "maintenance":
-            raise Refused("EService:Unavailable")
-        return PRIVATE[request.method](
-            Call(
-                account,
-                request.params,
-                request.now,
-                request.received,
-                request.hidden_for,
-                self._engine,
-                self._limits,
-            )
-        )
-
 
 def _amount(name: str, amount: object) -> Decimal:
-    try:
+    with contextlib.suppress(InvalidOperation):
         number = Decimal(str(amount))
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite():
-        raise ConfigError(f"The amount of {name} is not a number.")
-    return number
+        if number.is_finite():
+            return number
+    raise ConfigError(f"The amount of {name} is not a number.")

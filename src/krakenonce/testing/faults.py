@@ -90,10 +90,9 @@ class Fault:
     hidden_for: float = 0.0
 
     def __post_init__(self) -> None:
-        is_known = self.fault in get_args(FaultName)
-        needed = FAULTS[self.fault].needs if is_known else ""
+        needed = FAULTS[self.fault].needs if self.fault in get_args(FaultName) else ""
         rules = {
-            f"fault is one of: {', '.join(FAULTS)}": is_known,
+            f"fault is one of: {', '.join(FAULTS)}": self.fault in get_args(FaultName),
             "method is a name such as AddOrder, or any": _is_text(self.method),
             "times is a whole number above 0": _is_whole(self.times) and self.times > 0,
             "seconds is a number, 0 or more": _is_duration(self.seconds),

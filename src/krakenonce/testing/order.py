@@ -16,12 +16,10 @@ __all__ = ["LedgerEntry", "Order", "Side", "Trade", "new_id"]
 
 Side = Literal["buy", "sell"]
 
-_ID_SIGNS = string.ascii_uppercase + string.digits
-
 
 def new_id(first: str) -> str:
     """Return an id of Kraken's form, such as ``OQCLML-BW3P3-BUCMWZ``; *first* is its first letter."""
-    signs = first + "".join(secrets.choice(_ID_SIGNS) for _ in range(16))
+    signs = first + "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(16))
     return f"{signs[:6]}-{signs[6:11]}-{signs[11:]}"
 
 

@@ -96,17 +96,16 @@ def check_mode(call: Call, *, is_post_only: bool) -> None:
 def check_new(call: Call, order: Order) -> None:
     """Refuse an order in a mode that takes none, and one whose ``cl_ord_id`` an open order has."""
     check_mode(call, is_post_only="post" in order.flags)
-    names = {each.cl_ord_id for each in call.account.orders.values()} - {None}
-    if order.cl_ord_id in names:
+    orders = call.account.orders.values()
+    if order.cl_ord_id is not None and any(each.cl_ord_id == order.cl_ord_id for each in orders):
         raise Refused(call.engine.rules.duplicate_cl_ord_id_error)
 
 
 def _refuse_what_is_missing_here(params: Mapping[str, Any]) -> None:
     """Margin and orders that begin later are not in the fake; to ignore them would be worse than to refuse."""
-    if params.get("leverage", "none") not in ("none", "", "0", "1"):
-        raise invalid("leverage")
-    if params.get("starttm", "0") not in ("0", ""):
-        raise invalid("starttm")
+    for name, harmless in (("leverage", ("none", "", "0", "1")), ("starttm", ("0", ""))):
+        if params.get(name, "") not in harmless:
+            raise invalid(name)
 
 
 def _flags(params: Mapping[str, Any], kind: str) -> tuple[str, ...]:
