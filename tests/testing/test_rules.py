@@ -112,6 +112,7 @@ def test_a_second_factor_is_asked_for(fake: FakeKraken) -> None:
     assert caller.error("Balance") == "EAPI:Invalid otp"
     fake.rules.otp_error = "EGeneral:Other words"
     assert caller.error("Balance", otp="wrong") == "EGeneral:Other words"
+    assert caller.error("Balance", as_json=True, otp="\ud800") == "EGeneral:Other words"
     assert caller.result("Balance", otp="secret") == {}
 
 

@@ -27,7 +27,7 @@ _INVALID_SIGNATURE = "EAPI:Invalid signature"
 _LEAD_TO_LOCKOUT = ("EAPI:Invalid key", _INVALID_SIGNATURE, INVALID_NONCE)
 _ANY_TRADING = ({"modify-trades"}, {"close-trades"})
 
-# Any one of the sets will do. Methods that are not here need no permission.
+# The key needs all permissions of one of the sets. A method that is not listed needs none.
 _NEEDED: dict[str, tuple[set[str], ...]] = {
     "Balance": ({"query-funds"},),
     "BalanceEx": ({"query-funds"},),
@@ -65,7 +65,7 @@ _NEEDED: dict[str, tuple[set[str], ...]] = {
 
 @dataclass(slots=True)
 class _Failures:
-    """The failures in a row of one key, known or not."""
+    """The consecutive failures of one key, known or unknown."""
 
     times: list[float] = field(default_factory=list)
     locked_until: float = 0.0
@@ -76,7 +76,7 @@ class Admission:
 
     Args:
         rules: The switches.
-        limits: What counts the calls.
+        limits: The counters of the calls.
     """
 
     def __init__(self, rules: Rules, limits: Limits) -> None:
@@ -84,11 +84,11 @@ class Admission:
         self._failures: dict[str, _Failures] = {}
         self._used: dict[str, set[int]] = {}
 
-    def let_in(self, account: FakeAccount | None, request: Request) -> FakeAccount:
-        """Return whose request it is, and count its nonce as used.
+    def accept(self, account: FakeAccount | None, request: Request) -> FakeAccount:
+        """Return the account of an accepted request; its nonce is used from then on.
 
         Args:
-            account: Whose key it carries, ``None`` for an unknown key.
+            account: The account of its key, ``None`` for an unknown key.
             request: The request.
 
         Raises:
@@ -108,7 +108,7 @@ class Admission:
         return account
 
     def check_call(self, account: FakeAccount, request: Request) -> None:
-        """Refuse a call, although its nonce was accepted: by the limits, the second factor, the permissions, the mode.
+        """Refuse a call for what comes after the nonce: limits, second factor, permissions, and the mode of Kraken.
 
         Raises:
             Refused: With the error to answer with.
@@ -117,7 +117,7 @@ class Admission:
             raise Refused(f"EService:Throttled: {int(request.now) + 1}")
         self._limits.count_call(account, request.method, request.now)
         otp = str(request.params.get("otp", ""))
-        if account.otp is not None and not hmac.compare_digest(account.otp.encode(), otp.encode()):
+        if account.otp is not None and not hmac.compare_digest(account.otp.encode(), otp.encode("utf-8", "replace")):
             raise Refused(self._rules.otp_error)
         needed = _NEEDED.get(request.method)
         if needed is not None and not any(each <= account.permissions for each in needed):

@@ -18,14 +18,14 @@ class Arrival:
     """One private request, in the order of arrival.
 
     Args:
-        at: When it was looked at, in seconds since 1970.
-        account: Whose key it carried, ``None`` for an unknown key.
+        at: When it was processed, in seconds since 1970.
+        account: The name of the account, ``None`` for an unknown key.
         method: Such as ``Balance``.
         nonce: Its nonce, ``None`` when missing or unreadable.
-        accepted: Whether the nonce was accepted, and thereby used up.
-        error: The error string of the answer; a request with an accepted nonce may get one, too.
-        sender_gone: Whether the sender had closed the connection before the request was looked at.
-        is_copy: Whether the fault ``duplicate`` made it: the sender sent it once.
+        accepted: Whether the nonce was accepted; it is used then, whatever the answer is.
+        error: The error string of the answer, ``None`` if it has none.
+        sender_gone: Whether the sender had closed the connection before the request was processed.
+        is_copy: Whether the fault ``duplicate`` made it; its sender sent one request.
         last_nonce: The last nonce accepted before it, ``None`` for an unknown key.
     """
 
@@ -41,11 +41,11 @@ class Arrival:
 
 
 def explain(refused: Sequence[Arrival], calls: int) -> str:
-    """Return the message about calls whose nonce was refused.
+    """Return the message for requests whose nonce was refused.
 
     Args:
-        refused: Those calls.
-        calls: How many calls there were in all.
+        refused: These requests.
+        calls: How many private requests there were in all.
     """
     lines = [
         f"  {each.account}: {each.method} with {'no readable nonce' if each.nonce is None else f'nonce {each.nonce}'}; "

@@ -1,15 +1,15 @@
 """The fake Kraken's own paths, under ``/fake/``, for other processes and languages.
 
 ========  ====================  ==============================================================================
-GET       /fake/arrivals        the log, one object for each private request
-POST      /fake/reset           empties the log; accepted nonces stay used
+GET       /fake/arrivals        the log: one object for each private request
+POST      /fake/reset           empties the log; accepted nonces stay accepted
 POST      /fake/faults          adds a fault: ``{"method": "AddOrder", "fault": "process_then_cut", "times": 1}``
-GET       /fake/faults          the faults still to come
-DELETE    /fake/faults          forgets them
+GET       /fake/faults          the faults that no request has met yet
+DELETE    /fake/faults          removes them
 GET       /fake/rules           the switches: :class:`~krakenonce.testing.rules.Rules`
-POST      /fake/rules           sets some of them: ``{"status": "maintenance"}``
-POST      /fake/price           moves a market: ``{"pair": "XBTUSD", "price": "37000"}``
-POST      /fake/fill            has somebody trade with an open order: ``{"txid": "O...", "volume": "0.5"}``
+POST      /fake/rules           changes some of them: ``{"status": "maintenance"}``
+POST      /fake/price           sets the price of a pair: ``{"pair": "XBTUSD", "price": "37000"}``
+POST      /fake/fill            fills an open order: ``{"txid": "O...", "volume": "0.5"}``
 POST      /fake/accounts        adds an API key: ``{"name": "bot", "balances": {"ZUSD": "100"}}``; answers with
                                 its ``api_key`` and ``api_secret``
 ========  ====================  ==============================================================================
@@ -35,7 +35,7 @@ def control(fake: FakeKraken, verb: str, path: str, body: bytes) -> tuple[int, A
     """Return the HTTP status and the JSON with which one of the fake's own paths answers.
 
     Args:
-        fake: What is looked at or changed.
+        fake: The fake Kraken that is read or changed.
         verb: Such as ``GET``.
         path: Such as ``/fake/arrivals``.
         body: JSON, where the path takes any.

@@ -1,4 +1,4 @@
-"""The network between a bot and the fake Kraken: how long a request is on its way, and what goes wrong with it."""
+"""The network between a bot and the fake Kraken: its delays and its faults."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Delivery:
     """Brings requests to the fake Kraken, and its answers back. Used by the event loop of one server alone.
 
     Args:
-        fake: What answers.
-        delay: Returns the seconds that the next request takes, half of them on its way here.
+        fake: The fake Kraken.
+        delay: Returns the seconds that the network takes for the next request and its answer together.
     """
 
     def __init__(self, fake: FakeKraken, delay: Callable[[], float]) -> None:
@@ -40,11 +40,11 @@ class Delivery:
         self._in_flight: Counter[str] = Counter()
 
     async def bring(self, request: Request, is_gone: Callable[[], bool]) -> Reply:
-        """Return what becomes of one request.
+        """Return what the sender of a request gets.
 
         Args:
             request: As it came in.
-            is_gone: Returns whether the sender has closed the connection by now.
+            is_gone: Returns whether the sender has closed the connection.
         """
         fault = self._fake.faults.take(request.method)
         half = self._delay() / 2
@@ -81,7 +81,7 @@ class Delivery:
         return answers[0 if fault.answer == "first" else -1]
 
     def _execute(self, request: Request, is_gone: Callable[[], bool]) -> dict[str, Any]:
-        """Have the fake answer a request now, and let those that were held back follow it."""
+        """Return the answer of the fake; requests that are held back follow."""
         in_flight = self._in_flight[request.key]
         answer = self._fake.answer_to(replace(request, now=time.time(), sender_gone=is_gone(), in_flight=in_flight))
         while self._held:

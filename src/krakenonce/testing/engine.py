@@ -1,4 +1,4 @@
-"""The matching engine: books, fills and what they do to accounts. Time comes in with every call."""
+"""The matching engine: it fills orders and changes balances. Every call gives it the time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["MatchingEngine", "PublicTrade"]
 
 @dataclass(frozen=True, slots=True)
 class PublicTrade:
-    """A trade as everybody sees it."""
+    """A trade as the public method Trades shows it."""
 
     price: Decimal
     volume: Decimal
@@ -36,7 +36,7 @@ class PublicTrade:
 
 
 class MatchingEngine:
-    """Where orders meet.
+    """Matches orders.
 
     Args:
         rules: The switches.
@@ -63,8 +63,8 @@ class MatchingEngine:
         """Refuse an order that the account cannot pay for.
 
         Args:
-            order: Not placed yet.
-            instead_of: The order that it takes the place of, whose funds come free.
+            order: An order that is not placed yet.
+            instead_of: The order that it replaces: its funds are available, too.
 
         Raises:
             Refused: ``EOrder:Insufficient funds``.
@@ -81,11 +81,11 @@ class MatchingEngine:
             raise Refused("EOrder:Insufficient funds")
 
     def has_to_pay(self, account: FakeAccount) -> bool:
-        """Return whether an account needs the funds for what it does."""
+        """Return whether an account needs funds for its orders."""
         return account.is_counted if self.rules.check_funds is None else self.rules.check_funds
 
     def place(self, order: Order, now: float) -> None:
-        """Match an order; what is left of it rests, or is cancelled where it may not rest."""
+        """Match an order; the rest of it stays in the book, or is cancelled if it must not."""
         book = self.books[order.pair.name]
         order.owner.orders[order.txid] = order
         fills, meets_own = book.meet(order)
@@ -109,7 +109,7 @@ class MatchingEngine:
             book.add(order)
 
     def replace(self, order: Order, now: float) -> None:
-        """Put an open order whose limit or volume has changed in its new place, where it may match."""
+        """Match an open order again after its limit or volume has changed."""
         self.books[order.pair.name].remove(order)
         self.place(order, now)
 
@@ -120,14 +120,14 @@ class MatchingEngine:
         order.owner.done[order.txid] = order.owner.orders.pop(order.txid)
 
     def set_price(self, pair: str, price: Decimal, now: float) -> None:
-        """Move the market maker; resting orders that it passes are filled at their own price."""
+        """Set the reference price; the market maker fills the resting orders that it reaches, at their own price."""
         book = self.books[pair]
         book.reference = price
         for order in book.passed():
             self.take(order, order.left, now)
 
     def take(self, order: Order, volume: Decimal, now: float) -> None:
-        """Have the market maker take some of a resting order, at the order's price."""
+        """Fill some of a resting order at its own price, by the market maker."""
         self._take(order, Level(order.price, volume), now)
 
     def _take(self, order: Order, fill: Level, now: float) -> None:

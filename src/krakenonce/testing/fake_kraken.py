@@ -1,4 +1,4 @@
-"""A fake Kraken without sockets: accounts, a matching engine, Kraken's rules, and a log of what arrived."""
+"""A fake Kraken without a server: accounts, a matching engine, Kraken's rules, and a log of the requests."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class FakeKraken:
     """The fake Kraken: it answers as Kraken's Spot REST API does.
 
     Args:
-        rules: How strict it is; ``None`` for the usual. They may be changed at any time.
+        rules: How strict it is; ``None`` for the defaults. They may be changed at any time.
 
-    ``faults`` is what goes wrong with the next requests that a server brings here; ``url`` is where the server
-    is, empty while there is none.
+    ``accounts`` has the accounts by key, ``arrivals`` the log of the private requests. ``faults`` are the faults that
+    the next requests over HTTP meet. ``url`` is the address of its server, empty if none runs.
     """
 
     def __init__(self, rules: Rules | None = None) -> None:
@@ -51,7 +51,7 @@ class FakeKraken:
         self._engine = MatchingEngine(self.rules)
         self._limits = Limits(self.rules)
         self._admission = Admission(self.rules, self._limits)
-        self._lock = threading.RLock()  # a test changes prices while the server's thread answers
+        self._lock = threading.RLock()  # a test sets prices while the thread of the server answers
 
     def add_account(
         self,
@@ -68,17 +68,18 @@ class FakeKraken:
         """Add an API key and return it.
 
         Args:
-            name: What the log calls it.
+            name: Its name in the log.
             key: The API key; ``None`` for a random one of Kraken's format.
             secret: Its secret in base64; ``None`` for a random one of Kraken's format.
-            balances: Asset name, such as ``ZUSD``, to amount. An account without any trades freely.
-            last_nonce: The largest number that was accepted already.
-            nonce_window: How far below the last number one may be and still be accepted.
-            permissions: What the key may do, in Kraken's words, such as ``query-funds``; the default is all.
-            otp: The second factor that each call has to bring; ``None`` for none.
+            balances: Asset name, such as ``ZUSD``, to amount. An account without balances needs no funds.
+            last_nonce: The largest nonce that was accepted already.
+            nonce_window: Nonces above ``last_nonce`` minus this are accepted, too; 0 for none.
+            permissions: Kraken's names, such as ``query-funds``; the default is all.
+            otp: The second factor that each call needs; ``None`` for none.
 
         Raises:
-            ConfigError: The key exists already, the secret is not base64, or an amount is not a number.
+            ConfigError: The key exists already, the secret is not base64, a permission is unknown, or an amount is not
+                a number.
         """
         key = key or base64.b64encode(secrets.token_bytes(42)).decode()
         secret = secret or base64.b64encode(secrets.token_bytes(64)).decode()
@@ -104,7 +105,7 @@ class FakeKraken:
         return account
 
     def accepted(self) -> list[Arrival]:
-        """Return the requests whose number was accepted."""
+        """Return the requests whose nonce was accepted."""
         return [arrival for arrival in self.arrivals if arrival.accepted]
 
     def invalid_nonces(self) -> list[Arrival]:
@@ -112,20 +113,20 @@ class FakeKraken:
         return [arrival for arrival in self.arrivals if arrival.error == INVALID_NONCE]
 
     def assert_no_invalid_nonce(self) -> None:
-        """Raise an AssertionError that says which calls were answered with ``EAPI:Invalid nonce``, if any were.
+        """Raise an AssertionError if any request was answered with ``EAPI:Invalid nonce``.
 
-        Copies that the fault ``duplicate`` made do not count: their sender sent them once.
+        The message shows the first of them. Copies that the fault ``duplicate`` made do not count.
         """
         refused = [arrival for arrival in self.invalid_nonces() if not arrival.is_copy]
         if refused:
             raise AssertionError(explain(refused, len(self.arrivals)))
 
     def set_price(self, pair: str, price: str | Decimal, now: float | None = None) -> None:
-        """Move the market of a pair; resting orders that it passes are filled at their own price.
+        """Set the price of a pair; resting orders that it reaches are filled at their own price.
 
         Args:
             pair: Any of its names, such as ``XBTUSD``.
-            price: The market maker stands around it, 0.05 % away and further.
+            price: The market maker buys 0.05 % below it and sells 0.05 % above it.
             now: Seconds since 1970; ``None`` for the clock's time.
 
         Raises:
@@ -142,15 +143,15 @@ class FakeKraken:
             self._engine.set_price(name, amount, self._pass_time(now))
 
     def fill(self, txid: str, volume: str | Decimal | None = None, now: float | None = None) -> None:
-        """Have somebody trade with an open order, at the order's own price.
+        """Fill an open order at its own price.
 
         Args:
             txid: Its id.
-            volume: How much of it; ``None`` for all that is left.
+            volume: How much is filled; ``None`` for all that is left.
             now: Seconds since 1970; ``None`` for the clock's time.
 
         Raises:
-            ConfigError: No such order is open, or it does not have that much left.
+            ConfigError: No such order is open, or less than this volume is left.
         """
         with self._lock:
             at = self._pass_time(now)
@@ -172,12 +173,12 @@ class FakeKraken:
             headers: With ``API-Key``, ``API-Sign`` and ``Content-Type``.
             body: The body, as received.
             now: Seconds since 1970; nonces are never compared with it.
-            **arrived: How it arrived, as :func:`~krakenonce.testing.request.unpack` takes it.
+            **arrived: How it arrived; see :func:`~krakenonce.testing.request.unpack`.
         """
         return self.answer_to(unpack(path_qs, headers, body, now, **arrived))
 
     def answer_to(self, request: Request) -> dict[str, Any]:
-        """Return Kraken's answer to a request that is unpacked already, as the server calls it."""
+        """Return Kraken's answer to an unpacked request; a private one is logged. The server calls it."""
         answer = self._answer_private if request.kind == "private" else self._answer_public
         with self._lock:
             self._pass_time(request.now)
@@ -188,7 +189,7 @@ class FakeKraken:
                 return {"error": [str(refusal)], **forms.get(self.rules.failure, {})}
 
     def _pass_time(self, now: float | None) -> float:
-        """End the orders that are over at a time, or now; return that time."""
+        """Return *now*, or the time of the clock; orders that have ended by then are ended."""
         at = time.time() if now is None else now
         self._engine.pass_time(self.accounts.values(), at)
         return at
@@ -203,7 +204,7 @@ class FakeKraken:
         name, last_nonce = (account.name, account.last_nonce) if account else (None, None)
         accepted, error = False, None
         try:
-            owner = self._admission.let_in(account, request)
+            owner = self._admission.accept(account, request)
             accepted = True
             if request.method not in PRIVATE:
                 raise Refused("EGeneral:Unknown method")

@@ -1,4 +1,4 @@
-"""What may go wrong with one request: a table of the faults, and the faults that are still to come.
+"""What may go wrong with one request: the table of the faults, and the faults that are waiting for a request.
 
 Kraken, and the network in front of it, lose requests and answers in ways that a bot cannot tell apart. Each
 fault is one of those ways. docs/how-to/test-your-bot.md shows the same table.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ANY", "FAULTS", "Course", "Fault", "FaultName", "Faults"]
 
-ANY = "any"  # instead of a method: whatever is called next
+ANY = "any"  # in place of a method
 
 FaultName = Literal[
     "drop",
@@ -35,7 +35,7 @@ FaultName = Literal[
 
 
 class Course(NamedTuple):
-    """What becomes of a request that meets a fault.
+    """What a fault does to a request.
 
     Args:
         before: What the request does before it is executed.
@@ -67,16 +67,16 @@ FAULTS: dict[FaultName, Course] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that goes wrong, for the next ``times`` requests that match.
+    """A fault that the next ``times`` requests of a method meet.
 
     Args:
-        method: Such as ``AddOrder``; ``any`` for whatever is called next, public methods included.
+        method: Such as ``AddOrder``; ``any`` for any method, also a public one.
         fault: Its name in the table ``FAULTS``.
-        times: For how many requests.
+        times: How many requests meet it.
         seconds: How long ``slow_answer`` and ``slow_request`` take, and how long ``hold_back`` waits at most.
         status: The HTTP status of ``html`` and ``process_then_html``.
         error: The error string of ``error`` and ``process_then_error``.
-        answer: Which answer of a ``duplicate`` the sender gets: the ``second`` or the ``first``.
+        answer: Which answer the sender of a ``duplicate`` gets: the ``second`` or the ``first``.
         hidden_for: Seconds for which an order placed by the request is in no list and found by no query.
     """
 
@@ -108,9 +108,9 @@ class Fault:
 
 
 class Faults:
-    """The faults still to come, in the order added; each request meets the first one that matches its method.
+    """The faults that no request has met yet. A request meets the first one that was added for its method.
 
-    They may be added while the server runs.
+    Faults may be added while the server runs.
     """
 
     def __init__(self) -> None:
@@ -118,14 +118,14 @@ class Faults:
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """Return how many requests are still to meet a fault."""
+        """Return how many requests will meet a fault."""
         return sum(each.times for each in self.waiting())
 
     def add(self, method: str, fault: FaultName, **details: Any) -> None:
-        """Have the next matching request meet a fault.
+        """Add a fault for the next requests of a method.
 
         Args:
-            method: Such as ``AddOrder``; ``any`` for whatever is called next.
+            method: Such as ``AddOrder``; ``any`` for any method.
             fault: One of the names in ``FAULTS``.
             **details: ``times``, ``seconds``, ``status``, ``error``, ``answer``, ``hidden_for``: see :class:`Fault`.
 
@@ -135,7 +135,7 @@ class Faults:
         self.add_from({"method": method, "fault": fault, **details})
 
     def add_from(self, described: Mapping[str, Any]) -> None:
-        """Add a fault described as JSON does it: one object with the names of :class:`Fault`.
+        """Add a fault from a JSON object with the names of :class:`Fault`.
 
         Raises:
             ConfigError: As for ``add``.
@@ -149,7 +149,7 @@ class Faults:
             self._waiting.append(fault)
 
     def take(self, method: str) -> Fault | None:
-        """Return what goes wrong with this call of *method*, ``None`` for nothing; counts as met."""
+        """Return the fault that a request of *method* meets, ``None`` for none; the request counts in its ``times``."""
         with self._lock:
             for place, fault in enumerate(self._waiting):
                 if fault.method in (ANY, method):
@@ -161,12 +161,12 @@ class Faults:
         return None
 
     def waiting(self) -> list[Fault]:
-        """Return the faults that are still to come."""
+        """Return the faults that no request has met yet."""
         with self._lock:
             return list(self._waiting)
 
     def clear(self) -> None:
-        """Forget the faults still to come."""
+        """Remove all faults."""
         with self._lock:
             self._waiting.clear()
 

@@ -1,4 +1,4 @@
-"""Deposits, withdrawals and transfers, in a simple form: nothing ever comes in, and what goes out is gone."""
+"""Deposits, withdrawals and transfers, in a simple form: there are no deposits, and a withdrawal stays pending."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Kraken's two rate limits, as its pages on REST and on trading limits describe them.
 
 Both are counters that rise with each call and fall with time. A refused call counts as well, but no counter rises
-further above its limit than by one call, so that whoever waits gets through.
+further above its limit than by one call: after a wait the next call is accepted.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _COUNTED_ELSEWHERE = (
 )
 
 Change = Literal["amend", "edit", "cancel"]
-# What changing an order costs: always, and on top while fewer seconds than these have passed since it was placed or
-# amended.
+# What changing an order costs: a fixed part, and a part by the seconds since it was placed or last amended.
+# {5: 3, 10: 2} is 3 below 5 seconds, and 2 from there to 10.
 _CHANGES: dict[Change, tuple[int, dict[int, int]]] = {
     "amend": (1, {5: 3, 10: 2, 15: 1}),
     "edit": (1, {5: 6, 10: 5, 15: 4, 45: 2, 90: 1}),
@@ -53,7 +53,7 @@ _CHANGES: dict[Change, tuple[int, dict[int, int]]] = {
 
 @dataclass(slots=True)
 class Counter:
-    """Rises with calls and falls with time."""
+    """A counter that rises with calls and falls with time."""
 
     value: float = 0.0
     at: float = 0.0
@@ -79,7 +79,7 @@ class Limits:
     """The REST counter of each key, and the trading counter of each account and pair.
 
     Args:
-        rules: Whose limits hold: those of a tier, or none.
+        rules: The switches: ``tier`` has the limits.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -109,7 +109,7 @@ class Limits:
         return counter.add(cost, _TRADING[self._rules.tier], now, even_if_full=even_if_full)
 
     def require(self, account: FakeAccount, pair: str, cost: float, now: float, *, even_if_full: bool = True) -> None:
-        """Count a transaction that has to be within the limit; arguments as for ``count``.
+        """Count a transaction, and refuse it beyond the limit; arguments as for ``count``.
 
         Raises:
             Refused: ``EOrder:Rate limit exceeded``.
@@ -118,7 +118,7 @@ class Limits:
             raise Refused("EOrder:Rate limit exceeded")
 
     def check_open(self, account: FakeAccount, pair: str) -> None:
-        """Refuse one more open order where there are too many.
+        """Refuse one more open order if there are too many.
 
         Raises:
             Refused: ``EOrder:Orders limit exceeded``.
@@ -129,6 +129,6 @@ class Limits:
 
 
 def cost_of(change: Change, order: Order, now: float) -> int:
-    """Return what changing an order costs in the trading counter: the more, the younger it is."""
+    """Return what changing an order costs in the trading counter: a young order costs more."""
     fixed, by_age = _CHANGES[change]
     return fixed + next((cost for age, cost in by_age.items() if now - order.touched < age), 0)

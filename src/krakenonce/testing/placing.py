@@ -1,4 +1,4 @@
-"""From the parameters of AddOrder and its kin to an order, with Kraken's checks on the way."""
+"""Make an order from the parameters of AddOrder, AddOrderBatch and EditOrder, with Kraken's checks."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def order_from(call: Call, pair: Pair, params: Mapping[str, Any]) -> Order:
     """Return the order that the parameters describe; it is not placed.
 
     Args:
-        call: Whose it is, and when.
-        pair: What is traded.
-        params: Those of AddOrder, or one line of AddOrderBatch.
+        call: The call.
+        pair: The pair.
+        params: The parameters of AddOrder, or of one order of AddOrderBatch.
 
     Raises:
-        Refused: Naming the first parameter that Kraken would not take.
+        Refused: A parameter is wrong; the error names the first one.
     """
     side, kind = one_of(params, "type", ("buy", "sell")), one_of(params, "ordertype", ("market", "limit"))
     _refuse_what_is_missing_here(params)
@@ -76,7 +76,7 @@ def check_size(order: Order) -> None:
 
 
 def check_deadline(call: Call, params: Mapping[str, Any]) -> None:
-    """Refuse an order whose ``deadline`` has passed, or lay too near or too far ahead when it came in."""
+    """Refuse an order whose ``deadline`` has passed, or was too near or too far ahead when it came in."""
     deadline = rfc3339(params, "deadline")
     if deadline is None:
         return
@@ -87,14 +87,14 @@ def check_deadline(call: Call, params: Mapping[str, Any]) -> None:
 
 
 def check_mode(call: Call, *, is_post_only: bool) -> None:
-    """Refuse orders in a mode in which Kraken takes none, or only those that rest."""
+    """Refuse an order in the mode ``cancel_only``, and in ``post_only`` if it does not have the flag ``post``."""
     status = call.engine.rules.status
     if status == "cancel_only" or (status == "post_only" and not is_post_only):
         raise Refused(f"EService:Market in {status} mode")
 
 
 def check_new(call: Call, order: Order) -> None:
-    """Refuse an order in a mode that takes none, and one whose ``cl_ord_id`` an open order has."""
+    """Refuse a new order because of the mode, or because an open order has its ``cl_ord_id``."""
     check_mode(call, is_post_only="post" in order.flags)
     orders = call.account.orders.values()
     if order.cl_ord_id is not None and any(each.cl_ord_id == order.cl_ord_id for each in orders):
@@ -102,7 +102,7 @@ def check_new(call: Call, order: Order) -> None:
 
 
 def _refuse_what_is_missing_here(params: Mapping[str, Any]) -> None:
-    """Margin and orders that begin later are not in the fake; to ignore them would be worse than to refuse."""
+    """Refuse margin and a start time: the fake has neither, and must not ignore them."""
     for name, harmless in (("leverage", ("none", "", "0", "1")), ("starttm", ("0", ""))):
         if params.get(name, "") not in harmless:
             raise invalid(name)
@@ -135,6 +135,6 @@ def _close(params: Mapping[str, Any]) -> str:
 
 
 def _volume_for(call: Call, order: Order) -> Decimal:
-    """Return what the given amount of the quote currency buys at the best price."""
+    """Return the volume that an amount of the quote currency buys at the best price."""
     levels = call.engine.books[order.pair.name].levels("sell" if order.side == "buy" else "buy")
     return (order.volume / levels[0].price).quantize(_LOT, ROUND_DOWN)

@@ -1,4 +1,4 @@
-"""All methods that need a key, by name, and the call that each of them is given."""
+"""The private methods by name, and the call that each of them gets."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ __all__ = ["PRIVATE", "Call"]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An accepted request.
+    """A private call whose nonce was accepted.
 
     Args:
-        account: Whose.
+        account: The account of its key.
         params: Its parameters.
         now: When it is processed, in seconds since 1970.
         received: When it came in; earlier if it had to wait.
         hidden_for: Seconds for which an order placed by it is in no list.
-        engine: Where orders meet.
-        limits: What trading costs.
+        engine: The matching engine.
+        limits: The counters of the limits.
     """
 
     account: FakeAccount

@@ -1,4 +1,4 @@
-"""The methods that need no key."""
+"""The public methods by name."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _tick(engine: MatchingEngine, pair: Pair) -> dict[str, Any]:
     total = sum((trade.volume for trade in trades), Decimal(0))
     cost = sum((trade.price * trade.volume for trade in trades), Decimal(0))
 
-    # What is there twice is for today and for the last 24 hours.
+    # Two values are for today and for the last 24 hours.
     return {
         "a": _best(book, book.levels("sell")[0]),
         "b": _best(book, book.levels("buy")[0]),
@@ -103,7 +103,7 @@ def _ohlc(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dict
 
 
 def _candle(engine: MatchingEngine, pair: Pair, start: int, seconds: int) -> list[Any]:
-    """Return one candle; one without trades stands at the reference price."""
+    """Return one candle; without trades it has the reference price."""
     trades = [trade for trade in engine.trades[pair.name] if start <= trade.time < start + seconds]
     prices = [trade.price for trade in trades] or [engine.books[pair.name].reference]
     volume = sum((trade.volume for trade in trades), Decimal(0))

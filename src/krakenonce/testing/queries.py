@@ -1,4 +1,4 @@
-"""The methods that tell what an account has and did."""
+"""The private methods that show balances, orders, trades and the ledger."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _trade_balance(call: Call) -> dict[str, Any]:
 
 
 def _in_dollars(call: Call, asset: str) -> Decimal:
-    """Return what one of an asset is worth: by its pair with the dollar, for the euro by way of bitcoin."""
+    """Return the price of an asset in dollars: of its pair with the dollar; for the euro, by the two bitcoin pairs."""
     if asset == "ZUSD":
         return Decimal(1)
     books = call.engine.books
@@ -151,7 +151,7 @@ def _asked_ids(call: Call, name: str) -> list[str]:
 
 
 def _visible(call: Call, orders: Iterable[Order], names: tuple[str, ...] = ("cl_ord_id", "userref")) -> list[Order]:
-    """Return those that may be seen by now and have the ``cl_ord_id`` or ``userref`` asked for."""
+    """Return the orders that are not hidden and that have the ``cl_ord_id`` and ``userref`` of the call, if given."""
     wanted = {name: call.params[name] for name in names if call.params.get(name)}
     return [
         order
@@ -161,13 +161,13 @@ def _visible(call: Call, orders: Iterable[Order], names: tuple[str, ...] = ("cl_
 
 
 def _history(call: Call, name: str, times: dict[str, float], shown: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
-    """Return one page of a history, the newest first, from after ``start`` until ``end``.
+    """Return one page of a history, the newest entry first, from after ``start`` until ``end``.
 
     Args:
-        call: What is asked for: ``start`` and ``end``, each a time or an id, ``ofs``, ``without_count``.
-        name: What Kraken calls the entries.
-        times: Of all entries by their ids.
-        shown: Returns an entry as Kraken shows it.
+        call: Its parameters are ``start`` and ``end``, each a time or an id, ``ofs``, and ``without_count``.
+        name: Kraken's name for the entries.
+        times: The times of all entries, by id.
+        shown: Returns the entry with an id as Kraken shows it.
     """
     start, end = _bound(call, "start", times, float("-inf")), _bound(call, "end", times, float("inf"))
     chosen = [txid for txid in sorted(times, key=times.__getitem__)[::-1] if start < times[txid] <= end]

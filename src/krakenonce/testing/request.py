@@ -1,4 +1,4 @@
-"""One request to the fake Kraken, unpacked once: nobody behind this reads the path, the headers or the body again."""
+"""One request to the fake Kraken, unpacked once: no other module reads its path, headers or body."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LARGEST_NONCE = 2**64 - 1  # Kraken's guides call the nonce an unsigned 64-bit 
 
 
 class Refused(Exception):
-    """An answer that consists of an error string."""
+    """Kraken's answer is this error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -30,16 +30,16 @@ class Request:
         path_qs: The URL path with its query string, as received.
         headers: As received.
         body: As received.
-        kind: ``private`` or ``public``; anything else is no path of Kraken's API.
+        kind: ``private`` or ``public``; any other text for a path that Kraken's API does not have.
         method: Such as ``Balance``.
-        params: The parameters: texts, and for JSON bodies also lists and objects of texts.
+        params: The parameters: texts, and in JSON also lists and objects of texts.
         key: The ``API-Key`` header.
         signature: The ``API-Sign`` header.
         nonce: The nonce, ``None`` when missing, unreadable or above 2^64 - 1.
         nonce_text: The nonce as it is written in the body; empty when missing or unreadable.
         now: When it is processed, in seconds since 1970.
-        received: When it came in; earlier than *now* if it had to wait.
-        sender_gone: Whether its sender has closed the connection.
+        received: When it came in; before *now* if it had to wait.
+        sender_gone: Whether its sender has closed the connection by then.
         is_copy: Whether the fault ``duplicate`` made it.
         hidden_for: Seconds for which an order placed by it is in no list.
         in_flight: How many requests of its key are in flight, with this one.
@@ -63,13 +63,13 @@ class Request:
     in_flight: int = 1
 
     def is_signed_with(self, secret: bytes) -> bool:
-        """Return whether its signature is the one that this secret gives; it has to have a nonce."""
+        """Return whether its signature was made with this secret; only for a request with a nonce."""
         expected = sign(self.path_qs, self.nonce_text, self.body, secret)
         return hmac.compare_digest(expected.encode("ascii"), self.signature.encode("utf-8", "backslashreplace"))
 
 
 def unpack(path_qs: str, headers: Mapping[str, str], body: bytes, now: float, **arrived: Any) -> Request:
-    """Return the request that these bytes are; whatever they hold, they make one.
+    """Return the unpacked request; never raises, whatever the bytes are.
 
     Args:
         path_qs: The URL path with its query string, as received: the signature covers it.
@@ -119,7 +119,7 @@ def _texts(value: Any) -> Any:
 
 
 def _read_form(text: str) -> dict[str, Any]:
-    """Read ``close[ordertype]=limit`` as an object, as Kraken's forms have it."""
+    """Return the fields of a form; ``close[ordertype]=limit`` is a field of the object ``close``."""
     fields: dict[str, Any] = {}
     for name, value in dict(parse_qsl(text, keep_blank_values=True)).items():
         outer, bracket, inner = name.removesuffix("]").partition("[")

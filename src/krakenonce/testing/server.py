@@ -1,7 +1,7 @@
 """The fake Kraken as a real HTTP server on loopback, in a thread of its own.
 
 Requests on different connections may overtake each other when there is jitter, as on a real network. A
-request whose sender has gone away is processed all the same.
+request is processed although its sender has gone away.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ class FakeKrakenServer:
     """Serves a :class:`FakeKraken` over HTTP, between ``start()`` and ``stop()`` or in a ``with`` block.
 
     Besides Kraken's paths there are those of :mod:`krakenonce.testing.control`, such as ``GET /fake/arrivals``
-    (the log as JSON). While it is served, the fake knows its ``url``.
+    (the log as JSON). While it runs, the address is also the ``url`` of the fake.
 
     Args:
-        fake: What answers.
+        fake: The fake Kraken.
         host: The address to listen on.
         port: The port; 0 for any free one.
-        latency: Seconds each request takes, half of it on its way here and half on its way back.
-        jitter: Seconds by which that varies in either direction; it never falls below 0.
-        seed: Makes the variation repeatable; ``None`` for a different one each time.
+        latency: Seconds that each request takes, half of them before and half after it is processed.
+        jitter: The latency varies by up to so many seconds in either direction; it is never below 0.
+        seed: Makes the variation repeatable; ``None`` for another one each time.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class FakeKrakenServer:
             listening.set_result(runner.addresses[0][1])
             await stopping.wait()
             await site.stop()
-            for _ in range(3):  # what was accepted at the last moment becomes known to the runner, which closes it
+            for _ in range(3):  # the runner hears of connections accepted at the last moment, and closes them
                 await asyncio.sleep(0)
         finally:
             await runner.cleanup()
@@ -166,7 +166,7 @@ class FakeKrakenServer:
 
 
 def _is_gone(transport: asyncio.Transport | None) -> bool:
-    """Return whether the other end has closed the connection, also when the event loop has yet to hear of it."""
+    """Return whether the other end has closed the connection, also if the event loop does not know it yet."""
     if transport is None or transport.is_closing():
         return True
     held = transport.get_extra_info("socket")

@@ -60,7 +60,7 @@ def _batch_line(call: Call, order: Order) -> dict[str, Any]:
 
 
 def _place(call: Call, order: Order) -> bool:
-    """Place a new order, or only validate it if that is what the call asks for; return whether it was placed."""
+    """Place a new order, or only check it if the call has ``validate``; return whether it was placed."""
     check_new(call, order)
     if is_on(call.params, "validate"):
         return False
@@ -185,7 +185,7 @@ def _rfc3339(moment: float) -> str:
 
 
 def _open(call: Call, params: Mapping[str, Any]) -> list[Order]:
-    """Return the open orders that ``txid`` (also a userref) or ``cl_ord_id`` names, one at least."""
+    """Return the open orders with a ``txid`` (or userref) or ``cl_ord_id``; there is at least one."""
     if not params.get("txid") and not params.get("cl_ord_id"):
         raise invalid("txid")
     orders = _matching(call, params)
@@ -195,7 +195,7 @@ def _open(call: Call, params: Mapping[str, Any]) -> list[Order]:
 
 
 def _matching(call: Call, params: Mapping[str, Any]) -> list[Order]:
-    """Return the open orders with this ``txid``, with this userref in place of it, or with this ``cl_ord_id``."""
+    """Return the open orders with the ``txid``, the userref in its place, or the ``cl_ord_id`` of the parameters."""
     orders = call.account.orders
     if cl_ord_id := params.get("cl_ord_id"):
         return [order for order in orders.values() if order.cl_ord_id == cl_ord_id]
