@@ -23,7 +23,7 @@ PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "test-your-bot.
 
 
 def nonces(fake: FakeKraken) -> list[int | None]:
-    """The numbers in the order in which they were processed."""
+    """The nonces in the order in which they were processed."""
     return [arrival.nonce for arrival in fake.arrivals]
 
 
@@ -92,7 +92,7 @@ def test_an_order_may_be_placed_behind_a_page_of_html(
     assert (nonces(fake), len(account.orders)) == ([1], 1)
 
 
-def test_the_same_page_may_stand_before_nothing(fake: FakeKraken, account: FakeAccount, wire: Wire) -> None:
+def test_the_same_page_may_come_before_anything_is_executed(fake: FakeKraken, account: FakeAccount, wire: Wire) -> None:
     """The sender cannot tell it from the page behind which an order was placed."""
     fake.faults.add("AddOrder", "process_then_html")
     fake.faults.add("AddOrder", "html")
@@ -126,7 +126,7 @@ def test_a_slow_answer_comes_after_the_order_was_placed(
 
 
 def test_a_slow_request_is_executed_late(fake: FakeKraken, account: FakeAccount, server: FakeKrakenServer) -> None:
-    """A later call with a larger number is executed first, and the slow one is then refused."""
+    """A later call with a larger nonce is executed first, and the slow one is then refused."""
     fake.faults.add("AddOrder", "slow_request", seconds=0.2)
     wire = Wire(server.url, account)
     replies: list[Any] = []
@@ -195,7 +195,7 @@ def test_a_request_held_back_goes_on_when_none_comes(fake: FakeKraken, wire: Wir
 
 
 @pytest.mark.parametrize(
-    ("described", "told"),
+    ("described", "message"),
     [
         ({"method": "AddOrder", "fault": "guess"}, "fault is one of: drop"),
         ({"method": "AddOrder"}, "has a method and a fault"),
@@ -214,10 +214,10 @@ def test_a_request_held_back_goes_on_when_none_comes(fake: FakeKraken, wire: Wir
         ({"method": "AddOrder", "fault": "duplicate", "answer": "third"}, "answer is"),
     ],
 )
-def test_a_fault_that_cannot_be_used_is_explained(described: dict[str, Any], told: str) -> None:
+def test_a_fault_that_cannot_be_used_is_explained(described: dict[str, Any], message: str) -> None:
     """The message names the rule, and nothing is added."""
     faults = Faults()
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         faults.add_from(described)
     assert len(faults) == 0
 
@@ -247,12 +247,12 @@ def test_faults_are_scripted_over_http(fake: FakeKraken, wire: Wire) -> None:
 
 def test_a_wrong_fault_over_http_is_explained(wire: Wire) -> None:
     """Status 400 and the reason as JSON; for a path that is not there, 404 and those that are."""
-    status, told = wire.control("POST", "faults", {"method": "AddOrder", "fault": "guess"})
-    assert (status, "fault is one of" in told["error"]) == (400, True)
-    status, told = wire.control("POST", "faults", ["drop"])
-    assert (status, told) == (400, {"error": "The body is not a JSON object."})
-    status, told = wire.control("GET", "guess")
-    assert (status, "POST /fake/faults" in told["error"]) == (404, True)
+    status, answer = wire.control("POST", "faults", {"method": "AddOrder", "fault": "guess"})
+    assert (status, "fault is one of" in answer["error"]) == (400, True)
+    status, answer = wire.control("POST", "faults", ["drop"])
+    assert (status, answer) == (400, {"error": "The body is not a JSON object."})
+    status, answer = wire.control("GET", "guess")
+    assert (status, "POST /fake/faults" in answer["error"]) == (404, True)
 
 
 def wait_for(fake: FakeKraken, calls: int) -> None:
