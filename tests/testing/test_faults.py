@@ -188,6 +188,19 @@ def test_a_request_held_back_lets_the_next_one_pass(
     assert nonces(fake) == [2, 1]
 
 
+def test_requests_held_back_keep_their_order(fake: FakeKraken, account: FakeAccount, server: FakeKrakenServer) -> None:
+    """The one that came first is executed first when another one lets them go on."""
+    fake.faults.add("AddOrder", "hold_back", seconds=1000, times=2)
+    address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    with socket.create_connection(address) as first, socket.create_connection(address) as second:
+        for nonce, sender in enumerate((first, second), 1):
+            sender.sendall(as_http(*signed(account, "AddOrder", nonce, ORDER)))
+            wait_for_fault(fake, left=2 - nonce)
+        urllib3.request("GET", server.url + "/0/public/Time")
+        wait_for(fake, calls=2)
+    assert nonces(fake) == [1, 2]
+
+
 def test_a_request_held_back_goes_on_when_none_comes(fake: FakeKraken, wire: Wire) -> None:
     """It does not wait for ever."""
     fake.faults.add("Balance", "hold_back", seconds=0.01)
@@ -262,8 +275,8 @@ def wait_for(fake: FakeKraken, calls: int) -> None:
         tick.wait(0.001)
 
 
-def wait_for_fault(fake: FakeKraken) -> None:
-    """Return when the fault added has been met."""
+def wait_for_fault(fake: FakeKraken, left: int = 0) -> None:
+    """Return when so many requests are left that will meet a fault."""
     tick = threading.Event()
-    while len(fake.faults):
+    while len(fake.faults) > left:
         tick.wait(0.001)

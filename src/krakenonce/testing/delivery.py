@@ -85,7 +85,7 @@ class Delivery:
         in_flight = self._in_flight[request.key]
         answer = self._fake.answer_to(replace(request, now=time.time(), sender_gone=is_gone(), in_flight=in_flight))
         while self._held:
-            self._held.pop().set()
+            self._held.pop(0).set()
         return answer
 
     async def _hold(self, seconds: float) -> None:
