@@ -9,6 +9,7 @@ __all__ = ["LANES"]
 _GATE = "src/krakenonce/lanes/file.py"
 _QUEUE = "src/krakenonce/lanes/queue.py"
 _BROKER = "src/krakenonce/broker.py"
+_KRAKENEX = "src/krakenonce/guards/krakenex.py"
 
 LANES = (
     Planted(
@@ -174,11 +175,11 @@ LANES = (
         10,
         _BROKER,
         was="""\
-                held.enter_context(self._nonces.manager.lane(self._lane_name(api)))
+                held.enter_context(api_key.turn())
             yield
 """,
         becomes="""\
-                held.enter_context(self._nonces.manager.lane(self._lane_name(api)))
+                held.enter_context(api_key.turn())
         yield
 """,
         test="tests/test_broker.py::test_threads_and_processes_send_in_order",
@@ -186,17 +187,19 @@ LANES = (
     Planted(
         "a number is given to two calls of one client",
         7,
-        _BROKER,
-        was="        given, self.given = self.given, None\n",
-        becomes="        given = self.given\n",
+        _KRAKENEX,
+        was="    return turns.next(client.key)\n",
+        becomes="    client.given = vars(client).get('given') or turns.next(client.key)\n    return client.given\n",
         test="tests/test_broker.py::test_a_number_is_given_once",
     ),
     Planted(
         "the number of a call that failed goes to the next one",
         7,
-        _BROKER,
-        was="        hook.given = None  #",
-        becomes="        pass  #",
+        _KRAKENEX,
+        was="        # A copy, for krakenex writes the nonce into what it is given.\n",
+        becomes="        left = vars(client).setdefault('left', [])\n"
+        "        left[:] = left or [turns.next(client.key)]\n"
+        "        client._nonce = left.pop\n",
         test="tests/test_broker.py::test_a_failed_call_leaves_no_number_behind",
     ),
 )
