@@ -18,7 +18,7 @@ LAYERS = [  # each may import those above it
     {"lanes"},
     {"manager"},
     {"global_manager", "guards", "kraken", "credentials"},
-    {"broker", "broker_manager", "async_broker_manager", "fan_out"},
+    {"broker", "broker_manager", "async_broker_manager", "fan_out", "procedures"},
     {"gateway"},
     {"testing"},
     {"cli", "__main__"},

@@ -3,51 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import time
-from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+import functools
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
+from . import procedures
 from .broker import KRAKEN
-from .credentials import MASTER, Account, load_accounts
-from .fan_out import (
-    OnOutcome,
-    Outcome,
-    Scale,
-    by_name,
-    check_within,
-    checked,
-    chosen,
-    exact,
-    late,
-    not_sent,
-    scaled,
-    some,
-    tell,
-    with_id,
-)
+from .credentials import Account, FromAccounts, checked
+from .fan_out import GRACE, INTERRUPTED, Outcome
 from .global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
 from .kraken.aio import AsyncKraken
 from .kraken.async_transport import AsyncTransport
-from .settings import check_nonces, check_serialization
+from .settings import check_nonces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
-    from decimal import Decimal
     from types import TracebackType
 
-    from .kraken.sent import SentOrder
+    from .fan_out import FanOut
 
 __all__ = ["AsyncBrokerManager"]
 
+P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 TASKS = 128  # accounts that are called at the same time: each needs a connection and two lane files meanwhile
-GRACE = 1.0  # seconds after the deadline for calls that are just coming back
 
 
-class AsyncBrokerManager:
+def _by_tasks(
+    procedure: Callable[Concatenate[Mapping[str, Any], P], FanOut[R, T]],
+) -> Callable[Concatenate[AsyncBrokerManager, P], Coroutine[Any, Any, T]]:
+    """Make a method of a procedure."""
+
+    async def method(self: AsyncBrokerManager, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._run(procedure(self.clients, *args, **kwargs))
+
+    functools.update_wrapper(method, procedure)
+    return method
+
+
+class AsyncBrokerManager(FromAccounts):
     """MASTER and any number of users, for asyncio: ``pip install 'krakenonce[async]'``.
 
     As :class:`BrokerManager`, with ``await``; it holds an :class:`~krakenonce.kraken.AsyncKraken` for each account.
@@ -67,7 +62,6 @@ class AsyncBrokerManager:
         base_url: str = KRAKEN,
         serialization: str = "key",
     ) -> None:
-        check_serialization(serialization)
         check_nonces(nonces)
         self._transport = AsyncTransport(base_url)
         manager = (nonces or get_global_nonce_manager()).manager
@@ -80,18 +74,8 @@ class AsyncBrokerManager:
                 serialization=serialization,
                 transport=self._transport,
             )
-            for each in checked(load_accounts(os.environ).values() if accounts is None else accounts)
+            for each in checked(accounts)
         }
-
-    @classmethod
-    def from_env(cls, **options: Any) -> Self:
-        """Make clients for the accounts in the environment. Raises ConfigError if there are none."""
-        return cls(some(load_accounts(os.environ)), **options)
-
-    @classmethod
-    def from_toml(cls, path: str | os.PathLike[str], **options: Any) -> Self:
-        """Make clients for the accounts in a TOML file. Raises ConfigError if there are none."""
-        return cls(some(load_accounts({}, Path(path))), **options)
 
     async def __aenter__(self) -> Self:
         return self
@@ -105,91 +89,36 @@ class AsyncBrokerManager:
         """Close the connections; a later call opens new ones."""
         await self._transport.close()
 
-    async def connect_all(
-        self, accounts: Iterable[str] | None = None, *, within: float | None = None
-    ) -> dict[str, Outcome[Any]]:
-        """Prove each account with one Balance call; arguments as for :meth:`BrokerManager.connect_all`."""
-        return await self.call_all("Balance", None, accounts, within=within)
+    connect_all = _by_tasks(procedures.connect_all)
+    balances = _by_tasks(procedures.balances)
+    call_all = _by_tasks(procedures.call_all)
+    copy_order = _by_tasks(procedures.copy_order)
+    reconcile = _by_tasks(procedures.reconcile)
 
-    async def balances(
-        self, accounts: Iterable[str] | None = None, *, within: float | None = None, on_outcome: OnOutcome = None
-    ) -> dict[str, Outcome[dict[str, Decimal]]]:
-        """Return what each account has of each asset; arguments as for :meth:`BrokerManager.call_all`."""
-
-        async def held(client: AsyncKraken, _name: str, left: float | None) -> dict[str, Decimal]:
-            return exact(await client.run(client.calls.private("Balance", {}), within=left))
-
-        return await self._each(held, accounts, within, on_outcome)
-
-    async def call_all(
-        self,
-        method: str,
-        params: Mapping[str, Any] | None = None,
-        accounts: Iterable[str] | None = None,
-        *,
-        within: float | None = None,
-        on_outcome: OnOutcome = None,
-    ) -> dict[str, Outcome[Any]]:
-        """Make one private call for many accounts at the same time; see :meth:`BrokerManager.call_all`."""
-        sent: dict[str, SentOrder | None] = {}
-
-        async def made(client: AsyncKraken, name: str, left: float | None) -> Any:
-            fields, sent[name] = with_id(method, params or {})
-            return await client.run(client.calls.private(method, fields), within=left)
-
-        return await self._each(made, accounts, within, on_outcome, sent)
-
-    async def copy_order(
-        self,
-        order: Mapping[str, Any],
-        accounts: Iterable[str] | None = None,
-        scale: Scale = 1,
-        *,
-        within: float | None = None,
-        on_outcome: OnOutcome = None,
-    ) -> dict[str, Outcome[Any]]:
-        """Place one order for many accounts at the same time; see :meth:`BrokerManager.copy_order`."""
-        factors = by_name(scale, self.clients)
-        sent: dict[str, SentOrder | None] = {}
-
-        async def placed(client: AsyncKraken, name: str, left: float | None) -> Any:
-            fields, sent[name] = with_id("AddOrder", scaled(order, factors, name))
-            return await client.run(client.calls.private("AddOrder", fields), within=left)
-
-        if accounts is None:
-            accounts = [name for name in self.clients if name != MASTER]
-        return await self._each(placed, accounts, within, on_outcome, sent)
-
-    async def _each(
-        self,
-        work: Callable[[AsyncKraken, str, float | None], Coroutine[Any, Any, R]],
-        accounts: Iterable[str] | None,
-        within: float | None,
-        on_outcome: OnOutcome = None,
-        sent: Mapping[str, SentOrder | None] = MappingProxyType({}),
-    ) -> dict[str, Outcome[R]]:
-        clients = chosen(self.clients, accounts)
-        check_within(within)
-        until = None if within is None else time.monotonic() + within
+    async def _run(self, fan: FanOut[R, T]) -> T:
+        """Make the calls; when cancelled, tell what became of each."""
         room = asyncio.Semaphore(TASKS)
 
-        async def one(name: str) -> Outcome[R]:
+        async def one(name: str) -> None:
             async with room:
-                left = None if until is None else until - time.monotonic()
-                if left is not None and left <= 0:
-                    return not_sent(name)
-                try:
-                    async with asyncio.timeout(None if left is None else left + GRACE):
-                        return Outcome(name, await work(clients[name], name, left))
-                except TimeoutError as error:
-                    return late(name, sent.get(name)) if type(error) is TimeoutError else Outcome(name, error=error)
-                except Exception as error:  # whatever it is, it must not stop the others
-                    return Outcome(name, error=error)
+                fan.note(await self._call(fan, name))
 
-        async def told(name: str) -> Outcome[R]:
-            outcome = await one(name)
-            tell(on_outcome, outcome)
-            return outcome
+        try:
+            await asyncio.gather(*map(one, fan.names))
+        finally:
+            fan.end({}, INTERRUPTED)
+        return fan.result()
 
-        outcomes = await asyncio.gather(*(told(name) for name in clients))
-        return {outcome.account: outcome for outcome in outcomes}
+    async def _call(self, fan: FanOut[R, T], name: str) -> Outcome[R]:
+        try:
+            call, left = fan.begin(name)
+            client = self.clients[name]
+            steps = (
+                client.calls.private(call.method, call.params) if call.method else client.calls.reconcile(call.order)
+            )
+            async with asyncio.timeout(fan.left(GRACE)):
+                return Outcome(name, fan.read(await client.run(steps, within=left)))
+        except TimeoutError as error:
+            return fan.give_up(name) if type(error) is TimeoutError else Outcome(name, error=error)
+        except Exception as error:  # whatever it is, it must not stop the others
+            return Outcome(name, error=error)

@@ -13,18 +13,21 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from .credentials import Account, account, load_accounts
 from .errors import ConfigError
-from .fan_out import exact
 from .global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
 from .guards import guard, krakenex
+from .kraken import orders
 from .kraken.api_key import ApiKey
 from .kraken.client import Kraken
 from .kraken.errors import refusal_in, result_of
 from .kraken.exchange import host_of
 from .kraken.transport import Transport
+from .procedures import exact
 from .settings import check_nonces, check_serialization, check_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from .kraken.sent import Reconciled, SentOrder
 
 __all__ = ["KRAKEN", "KrakenAPI", "KrakenBroker", "KrakenNonce"]
 
@@ -167,6 +170,22 @@ class KrakenBroker:
         if isinstance(api, Kraken) and self._kraken_nonce is None:  # it takes the turn itself, after its limits
             return api.run(api.calls.private(method, params or {}), within=within)
         return result_of(self._kraken_private_call(method, params))
+
+    def reconcile(self, order: SentOrder, within: float | None = None) -> Reconciled:
+        """Find out what became of an order of this account: ``error.order`` of an error.
+
+        Args:
+            order: What to look for.
+            within: Seconds that it may take; None: until the order is found or its deadline has passed.
+
+        Raises:
+            ConfigError: The broker's client is not a :class:`~krakenonce.kraken.Kraken`.
+            OutcomeUnknown: Kraken could not be asked; the order may have been placed.
+        """
+        api = self._client()
+        if isinstance(api, Kraken) and self._kraken_nonce is None:
+            return api.run(orders.reconcile(api.calls, order), within=within)
+        raise ConfigError("Only krakenonce's own client can look for an order: ask Kraken for it by its cl_ord_id.")
 
     def _kraken_private_call(self, method: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Make one private call and return Kraken's answer as it is: ``{"error": [...], "result": ...}``.

@@ -1,48 +1,48 @@
-"""One call to many accounts: whom it goes to, what each is sent, and what became of each. No I/O."""
+"""One call to many accounts: what may still be sent, and what became of each account's call and order. No I/O."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+import time
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
-from .credentials import MASTER, Account, account
-from .errors import CallTimeout, ConfigError, OutcomeUnknown
-from .kraken.errors import Reading
+from .errors import CallTimeout, KrakenonceError, OutcomeUnknown
 from .kraken.exchange import Exchange
 from .kraken.sent import SentOrder, prepared
 from .settings import check_number, check_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
+
+    from .kraken.sent import Reconciled
 
 __all__ = [
+    "GRACE",
+    "INTERRUPTED",
+    "OVER",
+    "Call",
+    "FanOut",
     "OnOutcome",
     "Outcome",
-    "Scale",
-    "by_name",
-    "check_within",
-    "checked",
-    "chosen",
-    "exact",
+    "Verdict",
     "late",
     "not_sent",
-    "scaled",
-    "some",
-    "tell",
-    "with_id",
+    "order_to_find",
+    "reason",
+    "verdicts",
 ]
 
 logger = logging.getLogger("krakenonce")
 
 R = TypeVar("R")
-K = TypeVar("K")
-Number: TypeAlias = Decimal | int | str
-Scale: TypeAlias = "Number | Mapping[str, Number]"
+T = TypeVar("T")
 
-_LOT = Decimal("0.00000001")  # the finest volume that Kraken takes
+GRACE = 1.0  # seconds after the deadline for calls that are just coming back
+OVER = "The time given for all calls ran out"
+INTERRUPTED = "Interrupted"
+_NOT_REACHED = "it did not reach Kraken"
+_NOT_ASKED = "there was no time to ask Kraken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,127 +79,185 @@ class Outcome(Generic[R]):
 OnOutcome: TypeAlias = "Callable[[Outcome[Any]], object] | None"
 
 
-def some(accounts: Mapping[str, Account]) -> list[Account]:
-    """Return the accounts. Raises ConfigError if there are none."""
-    if not accounts:
-        account(accounts, MASTER)
-    return list(accounts.values())
-
-
-def checked(accounts: object) -> list[Account]:
-    """Return the accounts. Raises ConfigError if one is something else, or two have one name, or one key."""
-    listed = list(accounts) if isinstance(accounts, Iterable) and not isinstance(accounts, Mapping | str) else [None]
-    if not all(isinstance(each, Account) for each in listed):
-        raise ConfigError("accounts is a list of Account, such as load_accounts(os.environ).values()")
-    found: dict[str, Account] = {}
-    keys: dict[str, str] = {}
-    for each in listed:
-        if each is None:
-            continue
-        if found.setdefault(each.name, each) is not each:
-            raise ConfigError(f"two accounts are called {each.name}: give each a name of its own")
-        if keys.setdefault(each.key, each.name) != each.name:
-            raise ConfigError(f"{keys[each.key]} and {each.name} have one API key, and would have each order twice")
-    return list(found.values())
-
-
-def check_within(within: object) -> None:
-    """Raise ConfigError unless *within* is a number of seconds, or None; below 0 there is no time for anything."""
-    if within is not None:
-        check_seconds("within", max(check_number("within", within), 0), zero=True)
-
-
-def chosen(there: Mapping[str, K], wanted: Iterable[str] | None) -> dict[str, K]:
-    """Return those of the accounts that are wanted, by name.
+class Call(NamedTuple):
+    """What one account is to be asked.
 
     Args:
-        there: All accounts, by name.
-        wanted: Names, such as ``MASTER``, ``USER:alice`` or just ``alice``; None: all.
-
-    Raises:
-        ConfigError: There is no such account; the message lists those there are.
+        method: Kraken's name for a private method; empty: the question what became of *order*.
+        params: Its parameters.
+        order: The :class:`SentOrder` that it places or asks for, if there is one.
     """
-    if wanted is None:
-        return dict(there)
-    if isinstance(wanted, str):
-        raise ConfigError(f"give a list of accounts, such as [{wanted!r}]")
-    names = {name: name for name in there}
-    return {found: there[found] for found in (account(names, name) for name in wanted)}
+
+    method: str
+    params: Mapping[str, Any]
+    order: Any = None
+
+    @classmethod
+    def of(cls, method: str, params: Mapping[str, Any]) -> Call:
+        """Return a call whose order has its ``cl_ord_id`` already: somebody may stop waiting for its answer."""
+        if method != "AddOrder":
+            return cls(method, params)
+        name = prepared(method, params).params.get("cl_ord_id")
+        fields = {**params, "cl_ord_id": name} if name else params
+        return cls(method, fields, SentOrder.of(Exchange(method, fields)))
 
 
-def by_name(scale: Scale, there: Mapping[str, Any]) -> Scale:
-    """Return *scale* with the accounts' full names.
-
-    Raises:
-        ConfigError: One is not there, or a factor is not an exact number above 0.
-    """
-    if isinstance(scale, Decimal | int | str | float):
-        return _exact("scale", scale)
-    names = {name: name for name in there}
-    return {account(names, name): _exact("scale", factor) for name, factor in scale.items()}
+def _as_it_is(it: Any) -> Any:
+    return it
 
 
-def tell(on_outcome: OnOutcome, outcome: Outcome[Any]) -> None:
-    """Call *on_outcome*; what it raises is logged, for the other outcomes must not be lost."""
-    if on_outcome is not None:
-        try:
-            on_outcome(outcome)
-        except Exception:
-            logger.exception("what was called with the outcome of %s failed", outcome.account)
-
-
-def scaled(order: Mapping[str, Any], scale: Scale, name: str) -> dict[str, Any]:
-    """Return the order that one account is sent: its volume times its scale, rounded down to 8 decimals.
+class FanOut(Generic[R, T]):
+    """The calls of many accounts.
 
     Args:
-        order: Kraken's parameters of AddOrder.
-        scale: A factor for all accounts, or one for each by name; an account that is not named has 1.
-        name: Whose order it is.
+        names: Which accounts.
+        ask: Returns an account's call, when it is about to be made.
+        within: Seconds that all may take; None: as long as each call may. Below 0 there is no time for anything.
+        on_outcome: Called with each outcome as it comes. What it raises is logged, so that no outcome is lost.
+        read: Returns the result in what Kraken has answered.
+        result: Returns what the caller gets for all outcomes.
 
     Raises:
-        ConfigError: Volume or scale is not an exact number above 0, or too little is left.
+        ConfigError: *within* is not a number of seconds.
     """
-    factor = scale if isinstance(scale, Decimal | int | str | float) else scale.get(name, 1)
-    volume = _exact("volume", order.get("volume")) * _exact("scale", factor)
-    rounded = volume.quantize(_LOT, ROUND_DOWN)
-    if rounded <= 0:
-        raise ConfigError(f"the volume of {name}'s order is {volume:f}, which is less than Kraken takes")
-    return {**order, "volume": format(rounded.normalize(), "f")}
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        ask: Callable[[str], Call],
+        within: float | None,
+        on_outcome: OnOutcome,
+        *,
+        read: Callable[[Any], R] = _as_it_is,
+        result: Callable[[dict[str, Outcome[R]]], T] = _as_it_is,
+    ) -> None:
+        if within is not None:
+            check_seconds("within", max(check_number("within", within), 0), zero=True)
+        self.names = list(names)
+        self.outcomes: dict[str, Outcome[R]] = {}
+        self.read = read
+        self._ask = ask
+        self._result = result
+        self._until = None if within is None else time.monotonic() + within
+        self._on_outcome = on_outcome
+        self._begun: dict[str, Call | None] = {}  # None: given up before it was begun
+
+    def left(self, grace: float = 0.0) -> float | None:
+        """Return the seconds until *grace* seconds after the deadline; None: there is none."""
+        return None if self._until is None else self._until + grace - time.monotonic()
+
+    def begin(self, name: str) -> tuple[Call, float | None]:
+        """Return the call to make for an account now, and the seconds that it may take.
+
+        Raises:
+            CallTimeout: The time is over, or the call was given up; it must not be sent.
+            ConfigError: This account's call cannot be sent.
+        """
+        left = self.left()
+        call = None if left is not None and left <= 0 else self._ask(name)
+        if call is None or self._begun.setdefault(name, call) is not call:
+            raise not_sent()
+        return call, left
+
+    def give_up(self, name: str, why: str = OVER) -> Outcome[R]:
+        """Return the outcome of a call whose answer is not waited for; if it is not begun, it never will be."""
+        call = self._begun.setdefault(name, None)
+        return Outcome(name, error=not_sent(why) if call is None else late(call.order, why))
+
+    def note(self, outcome: Outcome[R]) -> None:
+        """Take down an outcome, and tell it to whoever wants to know."""
+        if self._on_outcome is not None:
+            try:
+                self._on_outcome(outcome)
+            except Exception:
+                logger.exception("what was called with the outcome of %s failed", outcome.account)
+        self.outcomes[outcome.account] = outcome  # last: whoever interrupts this loses no outcome
+
+    def end(self, came: Mapping[str, Outcome[R]], why: str = OVER) -> None:
+        """Give up what has no outcome.
+
+        Args:
+            came: Outcomes that have come but are not taken down.
+            why: Why nobody waits for the others.
+        """
+        for name in self.names:
+            if name not in self.outcomes:
+                self.note(came.get(name) or self.give_up(name, why))
+
+    def result(self) -> T:
+        """Return what the caller gets, in the order of the accounts."""
+        return self._result({name: self.outcomes[name] for name in self.names})
 
 
-def exact(balance: Mapping[str, Any]) -> dict[str, Decimal]:
-    """Return Kraken's balance with exact numbers."""
-    with Reading("Balance"):
-        return {asset: Decimal(str(amount)) for asset, amount in balance.items()}
+class Verdict(NamedTuple):
+    """What became of one account's order.
+
+    Args:
+        state: ``"placed"``; ``"valid"``: Kraken has only checked it; ``"not placed"``: it cannot be placed any more,
+            either; ``"unknown"``: it may have been placed, so look for it before you send it again.
+        details: Kraken's words for the order, or the reason; if nothing is known, with the ids to look for.
+        txids: Kraken's ids of the order, if it was placed.
+    """
+
+    state: Literal["placed", "valid", "not placed", "unknown"]
+    details: str
+    txids: tuple[str, ...] = ()
 
 
-def not_sent(name: str, why: str = "The time given for all calls ran out") -> Outcome[Any]:
-    """Return the outcome of a call that there was no time for."""
-    return Outcome(name, error=CallTimeout(f"{why} before this one was sent."))
+def not_sent(why: str = OVER) -> CallTimeout:
+    """Return the error of a call that there was no time for."""
+    return CallTimeout(f"{why} before this call was sent.")
 
 
-def late(name: str, order: SentOrder | None = None, why: str = "The time given for all calls ran out") -> Outcome[Any]:
-    """Return the outcome of a call that was not answered in time, and may have placed *order*."""
-    ids = f" for its cl_ord_id {', '.join(order.cl_ord_ids)}" if order and order.cl_ord_ids else ""
-    error = OutcomeUnknown(f"{why} while this one was under way: ask Kraken{ids}.")
+def late(order: SentOrder | None = None, why: str = OVER) -> OutcomeUnknown:
+    """Return the error of a call that was not answered in time, and may have placed *order*."""
+    ids = ", ".join(order.cl_ord_ids) if order else ""
+    todo = f"look for its cl_ord_id {ids} at Kraken" if ids else "ask Kraken before you repeat it"
+    error = OutcomeUnknown(f"{why} while this call was under way. It may have been executed: {todo}.")
     error.order = order
-    return Outcome(name, error=error)
+    return error
 
 
-def with_id(method: str, params: Mapping[str, Any]) -> tuple[Mapping[str, Any], SentOrder | None]:
-    """Return what to send, and the order in it, named before it is sent: somebody may stop waiting for its answer."""
-    if method != "AddOrder":
-        return params, None
-    name = prepared(method, params).params.get("cl_ord_id")
-    fields = {**params, "cl_ord_id": name} if name else params
-    return fields, SentOrder.of(Exchange(method, fields))
+def order_to_find(outcome: Outcome[Any]) -> SentOrder | None:
+    """Return the order that Kraken can be asked for to know what became of it; None: that would not help.
+
+    It does not help while the order may still be on its way, as it may after :func:`late`.
+    """
+    order = getattr(outcome.error, "order", None)
+    known = outcome.may_have_executed != "unknown"
+    return order if isinstance(order, SentOrder) and order.sent_at and not known else None
 
 
-def _exact(what: str, value: object) -> Decimal:
-    try:
-        number = Decimal(value) if isinstance(value, Decimal | int | str) else None
-    except InvalidOperation:
-        number = None
-    if number is None or not number.is_finite() or number <= 0:
-        raise ConfigError(f"the {what} must be a number above 0, as a Decimal, text or whole number")
-    return number
+def verdicts(
+    outcomes: Mapping[str, Outcome[Any]], found: Mapping[str, Outcome[Reconciled]] | None = None
+) -> dict[str, Verdict]:
+    """Return what became of each order of AddOrder.
+
+    Args:
+        outcomes: The calls', by account.
+        found: What Kraken has answered where it was asked for an order.
+    """
+    return {name: _verdict(outcome, (found or {}).get(name)) for name, outcome in outcomes.items()}
+
+
+def _verdict(outcome: Outcome[Any], asked: Outcome[Reconciled] | None) -> Verdict:
+    if outcome.error is None:
+        result = outcome.get()
+        words, txids = result["descr"]["order"], tuple(result.get("txid") or ())
+        return Verdict("placed", f"{', '.join(txids)} {words}", txids) if txids else Verdict("valid", words)
+    why = reason(outcome.error)
+    if outcome.may_have_executed == "no":
+        return Verdict("not placed", why)
+    if asked and asked.error:
+        why = _NOT_ASKED if isinstance(asked.error, CallTimeout) else reason(asked.error)
+    elif asked and (found := asked.get()).stands is not None:
+        txids = tuple(found.orders)
+        return Verdict("placed", ", ".join(txids), txids) if found.stands else Verdict("not placed", _NOT_REACHED)
+    order: SentOrder | None = getattr(outcome.error, "order", None)
+    missing = [each for each in (order.cl_ord_ids if order else ()) if each not in why]
+    return Verdict("unknown", f"{why} (cl_ord_id {', '.join(missing)})" if missing else why)
+
+
+def reason(error: BaseException) -> str:
+    """Return what an error says; of one that is not ours, which may hold a secret, only its kind."""
+    return str(error) if isinstance(error, KrakenonceError) else f"unexpected {type(error).__name__}"
