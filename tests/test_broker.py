@@ -20,7 +20,7 @@ from urllib3.util import Retry
 
 from bot.broker_manager import BrokerManager, KrakenBroker, KrakenNonce
 from krakenonce import global_manager
-from krakenonce.credentials import Account
+from krakenonce.brokers import Account
 from krakenonce.errors import ConfigError, InvalidKey, InvalidNonce, KrakenAPIError, LockedOut, RequestNotSent
 from krakenonce.global_manager import (
     GlobalKrakenNonceManager,

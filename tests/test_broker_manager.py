@@ -14,10 +14,8 @@ import krakenex
 import pytest
 
 from krakenonce import global_manager
-from krakenonce.async_broker_manager import AsyncBrokerManager
-from krakenonce.broker import KrakenBroker
-from krakenonce.broker_manager import BrokerManager
-from krakenonce.credentials import Account
+from krakenonce.brokers import Account, AsyncBrokerManager, BrokerManager, KrakenBroker
+from krakenonce.brokers.procedures import scaled
 from krakenonce.errors import (
     CallTimeout,
     ConfigError,
@@ -27,14 +25,13 @@ from krakenonce.errors import (
     PermissionDenied,
     RequestNotSent,
 )
-from krakenonce.procedures import scaled
 from krakenonce.testing import FakeKraken, FakeKrakenServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from krakenonce.fan_out import Outcome
+    from krakenonce.brokers import Outcome
 
 NAMES = ["MASTER", *(f"USER:u{number}" for number in range(9))]
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": Decimal("0.5"), "price": "20000"}

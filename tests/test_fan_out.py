@@ -11,18 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from krakenonce import async_broker_manager, broker_manager, global_manager
-from krakenonce.async_broker_manager import AsyncBrokerManager
-from krakenonce.broker import KrakenBroker
-from krakenonce.broker_manager import BrokerManager
-from krakenonce.credentials import Account
+from krakenonce import global_manager
+from krakenonce.brokers import Account, AsyncBrokerManager, BrokerManager, KrakenBroker, Outcome, async_manager, manager
+from krakenonce.brokers.fan_out import Call, FanOut, late, not_sent
+from krakenonce.brokers.procedures import exact, scaled
 from krakenonce.errors import CallTimeout, ConfigError, DuplicateOrder, KrakenError, OutcomeUnknown, RequestNotSent
-from krakenonce.fan_out import Call, FanOut, Outcome, late, not_sent
 from krakenonce.global_manager import GlobalKrakenNonceManager
 from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.sent import Reconciled, SentOrder
 from krakenonce.manager import NonceManager
-from krakenonce.procedures import exact, scaled
 from krakenonce.testing import FakeKraken, FakeKrakenServer
 
 from .lanes.helpers import until
@@ -100,7 +97,7 @@ def test_a_client_that_hangs_does_not_hold_up_the_whole(monkeypatch: pytest.Monk
 
     on_outcome is called with each.
     """
-    monkeypatch.setattr(broker_manager, "GRACE", 0.1)
+    monkeypatch.setattr(manager, "GRACE", 0.1)
     enough = threading.Event()
     hanging, quick, told = Stock(enough.wait), Stock(), list[Any]()
     try:
@@ -116,8 +113,8 @@ def test_a_client_that_hangs_does_not_hold_up_the_whole(monkeypatch: pytest.Monk
 
 def test_what_is_left_in_the_queue_when_the_time_is_over_is_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """More accounts than threads: the last ones' turn does not come in time, nor later."""
-    monkeypatch.setattr(broker_manager, "GRACE", 0.1)
-    monkeypatch.setattr(broker_manager, "THREADS", 1)
+    monkeypatch.setattr(manager, "GRACE", 0.1)
+    monkeypatch.setattr(manager, "THREADS", 1)
     enough = threading.Event()
     hanging, waiting = Stock(enough.wait), Stock()
     try:
@@ -144,8 +141,8 @@ def test_a_second_ctrl_c_loses_no_outcome(monkeypatch: pytest.MonkeyPatch) -> No
         until(lambda: hanging.called)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(broker_manager, "as_completed", first_ctrl_c)
-    monkeypatch.setattr(broker_manager, "wait", interrupted)
+    monkeypatch.setattr(manager, "as_completed", first_ctrl_c)
+    monkeypatch.setattr(manager, "wait", interrupted)
     try:
         with pytest.raises(KeyboardInterrupt):
             brokers_of(hanging).call_all("AddOrder", ORDER, on_outcome=told.append)
@@ -157,7 +154,7 @@ def test_a_second_ctrl_c_loses_no_outcome(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_client_without_time_limits_is_not_called_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its turn comes after the time for all: CallTimeout, and nothing is sent."""
-    monkeypatch.setattr(broker_manager, "THREADS", 1)
+    monkeypatch.setattr(manager, "THREADS", 1)
     slow, waiting = Stock(lambda: time.sleep(0.2)), Stock()
     found = brokers_of(slow, waiting).call_all("AddOrder", ORDER, within=0.1)
     assert found["MASTER"].ok
@@ -167,7 +164,7 @@ def test_a_client_without_time_limits_is_not_called_too_late(monkeypatch: pytest
 
 def test_each_account_has_what_is_left_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not the whole of it again."""
-    monkeypatch.setattr(broker_manager, "THREADS", 1)
+    monkeypatch.setattr(manager, "THREADS", 1)
     left: list[float] = []
 
     def call(_broker: object, _method: str, _params: object, within: float) -> None:
@@ -200,7 +197,7 @@ def test_a_task_that_hangs_does_not_hold_up_the_whole(
     accounts: list[Account], server: FakeKrakenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client that does not keep to its time is given up; its outcome is unknown."""
-    monkeypatch.setattr(async_broker_manager, "GRACE", 0.1)
+    monkeypatch.setattr(async_manager, "GRACE", 0.1)
 
     async def run() -> dict[str, Outcome[Any]]:
         async with AsyncBrokerManager(accounts[:2], base_url=server.url) as brokers:
@@ -221,7 +218,7 @@ def test_a_cancelled_fan_out_loses_no_outcome(
     accounts: list[Account], server: FakeKrakenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its on_outcome is called for every account, with the id of an order that may stand."""
-    monkeypatch.setattr(async_broker_manager, "TASKS", 1)
+    monkeypatch.setattr(async_manager, "TASKS", 1)
     server.fake.faults.add("AddOrder", "slow_answer", seconds=30)
     told: list[Any] = []
 
@@ -423,7 +420,7 @@ def test_no_more_tasks_than_there_is_room_for(
     accounts: list[Account], monkeypatch: pytest.MonkeyPatch, server: FakeKrakenServer
 ) -> None:
     """Each needs a connection and two files, so the others wait."""
-    monkeypatch.setattr(async_broker_manager, "TASKS", 2)
+    monkeypatch.setattr(async_manager, "TASKS", 2)
     under_way: set[str] = set()
     most: list[int] = []
 

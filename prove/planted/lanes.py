@@ -8,7 +8,7 @@ __all__ = ["LANES"]
 
 _GATE = "src/krakenonce/lanes/file.py"
 _QUEUE = "src/krakenonce/lanes/queue.py"
-_BROKER = "src/krakenonce/broker.py"
+_BROKER = "src/krakenonce/brokers/broker.py"
 _KRAKENEX = "src/krakenonce/guards/krakenex.py"
 
 LANES = (

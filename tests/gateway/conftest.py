@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from krakenonce.credentials import Account
+from krakenonce.brokers import Account
 from krakenonce.gateway.activity import Activity
 from krakenonce.gateway.gateway import Gateway
 from krakenonce.gateway.local_keys import LocalKey, LocalKeys

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from krakenonce.brokers.credentials import MASTER, account, full_name, load_accounts
+from krakenonce.brokers.fan_out import INTERRUPTED, Outcome, late, order_to_find, reason, verdicts
 from krakenonce.cli.options import finite, json_option, kraken_options, params_of
 from krakenonce.cli.output import complain, not_lost, to_json, write, write_table
 from krakenonce.cli.waiting import Terminated, progress, terminable
-from krakenonce.credentials import MASTER, account, full_name, load_accounts
-from krakenonce.fan_out import INTERRUPTED, Outcome, late, order_to_find, reason, verdicts
 from krakenonce.kraken.methods import PUBLIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from krakenonce.broker_manager import BrokerManager
-    from krakenonce.credentials import Account
-    from krakenonce.fan_out import Verdict
+    from krakenonce.brokers.credentials import Account
+    from krakenonce.brokers.fan_out import Verdict
+    from krakenonce.brokers.manager import BrokerManager
 
 __all__ = ["call_all", "copy_order", "show_balances"]
 
@@ -179,7 +179,7 @@ def _brokers(
 
     From the first Ctrl-C or SIGTERM until then another one is ignored.
     """
-    from krakenonce.broker_manager import BrokerManager
+    from krakenonce.brokers.manager import BrokerManager
     from krakenonce.global_manager import GlobalKrakenNonceManager
     from krakenonce.manager import NonceManager
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from krakenonce.brokers.credentials import account, load_accounts
 from krakenonce.cli.options import finite, json_option, kraken_options, state_option
 from krakenonce.cli.output import complain, not_lost, to_json, write, write_table
-from krakenonce.credentials import account, load_accounts
 from krakenonce.errors import ConfigError
 
 if TYPE_CHECKING:

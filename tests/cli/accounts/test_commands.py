@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from krakenonce import NonceManager
+from krakenonce.brokers import Account
 from krakenonce.cli import waiting
-from krakenonce.credentials import Account
 
 from ..conftest import one_line
 from .conftest import NAMES, ORDER, placed

@@ -11,23 +11,23 @@ import warnings
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from ..errors import ConfigError
+from ..global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
+from ..guards import guard, krakenex
+from ..kraken import orders
+from ..kraken.api_key import ApiKey
+from ..kraken.client import Kraken
+from ..kraken.errors import refusal_in, result_of
+from ..kraken.exchange import host_of
+from ..kraken.transport import Transport
+from ..settings import check_nonces, check_serialization, check_text
 from .credentials import Account, account, load_accounts
-from .errors import ConfigError
-from .global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
-from .guards import guard, krakenex
-from .kraken import orders
-from .kraken.api_key import ApiKey
-from .kraken.client import Kraken
-from .kraken.errors import refusal_in, result_of
-from .kraken.exchange import host_of
-from .kraken.transport import Transport
 from .procedures import exact
-from .settings import check_nonces, check_serialization, check_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .kraken.sent import Reconciled, SentOrder
+    from ..kraken.sent import Reconciled, SentOrder
 
 __all__ = ["KRAKEN", "KrakenAPI", "KrakenBroker", "KrakenNonce"]
 

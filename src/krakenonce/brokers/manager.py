@@ -7,20 +7,20 @@ from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
+from ..errors import ConfigError
+from ..kraken.transport import Transport
 from . import procedures
 from .broker import KRAKEN, KrakenBroker
 from .credentials import MASTER, Account, FromAccounts, account, checked
-from .errors import ConfigError
 from .fan_out import GRACE, INTERRUPTED, OVER, Outcome
-from .kraken.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Future
     from types import TracebackType
 
+    from ..global_manager import GlobalKrakenNonceManager
     from .fan_out import FanOut
-    from .global_manager import GlobalKrakenNonceManager
 
 __all__ = ["BrokerManager"]
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from decimal import ROUND_DOWN, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from ..errors import ConfigError
+from ..kraken.errors import Reading
 from .credentials import MASTER, full_name
-from .errors import ConfigError
 from .fan_out import Call, FanOut, OnOutcome, Outcome, Verdict, order_to_find, verdicts
-from .kraken.errors import Reading
 
 if TYPE_CHECKING:
-    from .kraken.sent import Reconciled
+    from ..kraken.sent import Reconciled
 
 __all__ = [
     "Scale",

@@ -1,4 +1,4 @@
-"""MASTER and users together, for asyncio: the twin of :class:`krakenonce.broker_manager.BrokerManager`."""
+"""MASTER and users together, for asyncio: the twin of :class:`krakenonce.brokers.BrokerManager`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
+from ..global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
+from ..kraken.aio import AsyncKraken
+from ..kraken.async_transport import AsyncTransport
+from ..settings import check_nonces
 from . import procedures
 from .broker import KRAKEN
 from .credentials import Account, FromAccounts, checked
 from .fan_out import GRACE, INTERRUPTED, Outcome
-from .global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
-from .kraken.aio import AsyncKraken
-from .kraken.async_transport import AsyncTransport
-from .settings import check_nonces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
