@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Self
 
 from ..global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
 from ..kraken.aio import AsyncKraken
@@ -13,7 +13,7 @@ from ..settings import check_nonces
 from . import procedures
 from .broker import KRAKEN
 from .credentials import Account, FromAccounts, checked
-from .fan_out import GRACE, INTERRUPTED, Outcome
+from .fan_out import GRACE, INTERRUPTED, Outcome, P, R, T
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from .fan_out import FanOut
 
 __all__ = ["AsyncBrokerManager"]
-
-P = ParamSpec("P")
-R = TypeVar("R")
-T = TypeVar("T")
 
 TASKS = 128  # accounts that are called at the same time: each needs a connection and two lane files meanwhile
 

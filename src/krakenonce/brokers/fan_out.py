@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from ..errors import CallTimeout, KrakenonceError, OutcomeUnknown
 from ..kraken.exchange import Exchange
@@ -35,14 +35,13 @@ __all__ = [
 
 logger = logging.getLogger("krakenonce")
 
-R = TypeVar("R")
-T = TypeVar("T")
+P = ParamSpec("P")  # the arguments of a procedure
+R = TypeVar("R")  # the result of one account's call
+T = TypeVar("T")  # what the caller gets for all
 
 GRACE = 1.0  # seconds after the deadline for calls that are just coming back
 OVER = "The time given for all calls ran out"
 INTERRUPTED = "Interrupted"
-_NOT_REACHED = "it did not reach Kraken"
-_NOT_ASKED = "there was no time to ask Kraken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,10 +248,11 @@ def _verdict(outcome: Outcome[Any], asked: Outcome[Reconciled] | None) -> Verdic
     if outcome.may_have_executed == "no":
         return Verdict("not placed", why)
     if asked and asked.error:
-        why = _NOT_ASKED if isinstance(asked.error, CallTimeout) else reason(asked.error)
+        why = "there was no time to ask Kraken" if isinstance(asked.error, CallTimeout) else reason(asked.error)
     elif asked and (found := asked.get()).stands is not None:
         txids = tuple(found.orders)
-        return Verdict("placed", ", ".join(txids), txids) if found.stands else Verdict("not placed", _NOT_REACHED)
+        not_placed = Verdict("not placed", "it did not reach Kraken")
+        return Verdict("placed", ", ".join(txids), txids) if found.stands else not_placed
     order: SentOrder | None = getattr(outcome.error, "order", None)
     missing = [each for each in (order.cl_ord_ids if order else ()) if each not in why]
     return Verdict("unknown", f"{why} (cl_ord_id {', '.join(missing)})" if missing else why)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Self
 
 from ..errors import ConfigError
 from ..kraken.transport import Transport
 from . import procedures
 from .broker import KRAKEN, KrakenBroker
 from .credentials import MASTER, Account, FromAccounts, account, checked
-from .fan_out import GRACE, INTERRUPTED, OVER, Outcome
+from .fan_out import GRACE, INTERRUPTED, OVER, Outcome, P, R, T
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from .fan_out import FanOut
 
 __all__ = ["BrokerManager"]
-
-P = ParamSpec("P")
-R = TypeVar("R")
-T = TypeVar("T")
 
 THREADS = 64  # accounts that are called at the same time
 

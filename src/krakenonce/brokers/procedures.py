@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_DOWN, Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import ConfigError
 from ..kraken.errors import Reading
 from .credentials import MASTER, full_name
-from .fan_out import Call, FanOut, OnOutcome, Outcome, Verdict, order_to_find, verdicts
+from .fan_out import Call, FanOut, OnOutcome, Outcome, R, Verdict, order_to_find, verdicts
 
 if TYPE_CHECKING:
     from ..kraken.sent import Reconciled
@@ -28,7 +28,6 @@ __all__ = [
 
 logger = logging.getLogger("krakenonce")
 
-R = TypeVar("R")
 Number: TypeAlias = Decimal | int | str
 Scale: TypeAlias = "Number | Mapping[str, Number]"
 There: TypeAlias = Mapping[str, Any]
