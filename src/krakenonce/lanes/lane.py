@@ -24,19 +24,23 @@ __all__ = ["Lane", "Lanes"]
 class Lane:
     """A turn to take, with ``with`` or ``async with``; one call at a time holds it, in the order of asking.
 
+    Within a process an urgent call comes before all that are not urgent.
+
     Re-entrant for the thread or task that holds it. Given back when the block ends, and by the kernel when the
     process dies.
 
     Args:
         queue: The queue to stand in.
         timeout: How long to wait for the turn, in seconds; None: for ever.
+        urgent: Whether to go before those of this process that are not urgent.
     """
 
-    __slots__ = ("_queue", "_timeout")
+    __slots__ = ("_queue", "_timeout", "_urgent")
 
-    def __init__(self, queue: LaneQueue, timeout: float | None = None) -> None:
+    def __init__(self, queue: LaneQueue, timeout: float | None = None, urgent: bool = False) -> None:
         self._queue = queue
         self._timeout = timeout
+        self._urgent = urgent
 
     def __repr__(self) -> str:
         return f"Lane({self.name!r})"
@@ -58,14 +62,14 @@ class Lane:
             LaneError: Waiting here would block the event loop for a task that is before us, or this thread for itself.
             NonceStoreError: The lane's file cannot be used.
         """
-        self._queue.acquire(self._timeout)
+        self._queue.acquire(self._timeout, self._urgent)
 
     def release(self) -> None:
         """Give the turn back. Raises LaneError if the caller does not hold it."""
         self._queue.release()
 
     def __enter__(self) -> Self:
-        self._queue.acquire(self._timeout)
+        self._queue.acquire(self._timeout, self._urgent)
         return self
 
     def __exit__(
@@ -74,7 +78,7 @@ class Lane:
         self._queue.release()
 
     async def __aenter__(self) -> Self:
-        await self._queue.acquire_async(self._timeout)
+        await self._queue.acquire_async(self._timeout, self._urgent)
         return self
 
     async def __aexit__(
@@ -94,7 +98,7 @@ class Lanes:
         self._directory = directory
         self._place = str(self._directory or f"memory {next(_counter)}")
 
-    def lane(self, name: str, timeout: float | None = None) -> Lane:
+    def lane(self, name: str, timeout: float | None = None, *, urgent: bool = False) -> Lane:
         """Return the lane called *name*, usually an API key. Opens nothing yet."""
         if not (name and str(name) == name):
             raise LaneError(
@@ -112,7 +116,7 @@ class Lanes:
             _recent[address] = queue
             if len(_recent) > KEPT_OPEN:
                 del _recent[next(iter(_recent))]
-        return Lane(queue, timeout)
+        return Lane(queue, timeout, urgent)
 
 
 def _after_fork_in_child() -> None:
