@@ -141,7 +141,7 @@ LANES = (
         "a signal handler waits behind the thread that it has interrupted",
         10,
         "src/krakenonce/lanes/queue.py",
-        was="if any(each.owner == asking and each is not waiter for each in turn.waiting):",
+        was="if any(each.owner == waiter.owner and each is not waiter for each in turn.waiting):",
         becomes="if any(each.owner is None and each is not waiter for each in turn.waiting):",
         test="tests/lanes/test_signal_handlers.py::test_a_handler_of_one_in_line_does_not_line_up_behind_it",
         hangs=8,

@@ -128,13 +128,18 @@ def test_an_urgent_with_may_go_before_a_task_of_its_own_loop(manager: NonceManag
     """It stops the loop, but waits for none of its tasks; one that is before it is an error as ever."""
     order: list[str] = []
 
+    def leave() -> None:
+        until_waiting(manager.lane("key"), 2)
+        peer.ask("leave")
+
     async def main() -> None:
         peer.ask("take")
         task = asyncio.create_task(turn_of_task(manager.lane("key"), order, "task"))
         await asyncio.sleep(0)
-        peer.tell("leave")
+        thread = in_thread(leave)
         turn(manager.lane("key", urgent=True), order, "urgent")
         await task
+        thread.join()
         assert order == ["urgent", "task"]
         async with manager.lane("key"):
             pending = asyncio.create_task(refused())

@@ -46,9 +46,9 @@ def refuse_interrupter(mutex: Any) -> None:
         )
 
 
-def _seconds(timeout: float) -> float:
-    """What the threading and asyncio modules take for *timeout*."""
-    return min(max(timeout, 0), threading.TIMEOUT_MAX)
+def _seconds(timeout: float | None) -> float:
+    """What the threading and asyncio modules take for *timeout*; centuries for None."""
+    return threading.TIMEOUT_MAX if timeout is None else min(max(timeout, 0), threading.TIMEOUT_MAX)
 
 
 class LaneQueue:
@@ -91,8 +91,7 @@ class LaneQueue:
                     bell.release()
 
             self._wake_by(ring, waiter)
-            seconds = -1 if timeout is None else _seconds(timeout)
-            while bell.acquire(timeout=seconds) and not self._turn.has(waiter):
+            while bell.acquire(timeout=_seconds(timeout)) and not self._turn.has(waiter):
                 if self._turn.fetcher is waiter:
                     self._fetch(waiter, ring)
             self._check(waiter, timeout)
@@ -118,10 +117,21 @@ class LaneQueue:
             bell = loop.create_future()
 
             def ring() -> None:
-                loop.call_soon_threadsafe(lambda: None if bell.done() else bell.set_result(None))
+                if not bell.done():
+                    bell.set_result(None)
 
-            self._wake_by(ring, waiter)
-            await asyncio.wait([bell], timeout=None if timeout is None else _seconds(timeout))
+            def wake() -> None:
+                if _running_loop() is loop and asyncio.current_task(loop) is not None:
+                    ring()  # the loop is awake, and no signal handler has interrupted its sleep: no need to wake it
+                else:
+                    loop.call_soon_threadsafe(ring)
+
+            timer = loop.call_later(_seconds(timeout), ring)
+            try:
+                self._wake_by(wake, waiter)
+                await bell
+            finally:
+                timer.cancel()
             self._check(waiter, timeout)
         except BaseException:
             self._give_up(waiter)
@@ -238,16 +248,15 @@ class LaneQueue:
             self._settle()
 
     def _refuse_deadlock(self, waiter: Waiter, *, blocks_loop: bool) -> None:
-        turn, asking = self._turn, waiter.owner
-        if any(each.owner == asking and each is not waiter for each in turn.waiting):
-            raise LaneError(f"a signal handler interrupted the wait for lane {self.name}, and would wait behind it")
-        loop = _running_loop()
-        if loop is None:
-            return
-        before: list[Any] = [each.owner for each in turn.before(waiter)]
-        if threading.get_ident() in before:
+        turn, loop = self._turn, _running_loop()
+        if loop is not None and turn.holder is not None and turn.holder.owner == threading.get_ident():
             raise LaneError(f"lane {self.name} is held by this thread since before it started its event loop")
-        if blocks_loop and any(hasattr(owner, "get_loop") and owner.get_loop() is loop for owner in before):
+        if not blocks_loop:
+            return
+        if any(each.owner == waiter.owner and each is not waiter for each in turn.waiting):
+            raise LaneError(f"a signal handler interrupted the wait for lane {self.name}, and would wait behind it")
+        owners: list[Any] = [each.owner for each in turn.before(waiter)]
+        if loop is not None and any(hasattr(owner, "get_loop") and owner.get_loop() is loop for owner in owners):
             raise LaneError(
                 f"lane {self.name} is taken by a task of this event loop, which cannot go on while `with` waits here: "
                 "use `async with`"
