@@ -71,7 +71,9 @@ endif
 	rm -f .venv/.ready; \
 	test "$(SOUND)" || why=`$(PYTHON) -m venv --clear .venv 2>&1` || \
 	    fail "could not make .venv: `echo "$$why" | tail -n 1`"; \
-	.venv/bin/python -m pip install -c constraints.txt -e '.[dev]' >.venv/install.log 2>&1 || \
+	{ .venv/bin/python -m pip install -c constraints.txt --upgrade pip && \
+	  .venv/bin/python -m pip install -c constraints.txt -e '.[async,demo,gateway]' --group dev; \
+	} >.venv/install.log 2>&1 || \
 	    fail "could not install the packages: is the package index reachable? details in .venv/install.log"; \
 	mkdir -p .venv/node && cp tests/gateway/node/package.json .venv/node/; \
 	npm install --prefix .venv/node --no-package-lock --no-audit --no-fund >>.venv/install.log 2>&1 || \

@@ -8,9 +8,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Concatenate, Self
 
 from ..errors import ConfigError
+from ..kraken.exchange import KRAKEN
 from ..kraken.transport import Transport
 from . import procedures
-from .broker import KRAKEN, KrakenBroker
+from .broker import KrakenBroker
 from .credentials import MASTER, Account, FromAccounts, account, checked
 from .fan_out import GRACE, INTERRUPTED, OVER, Outcome, P, R, T
 

@@ -14,7 +14,7 @@ import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Self
 
-from krakenonce.errors import ConfigError
+from krakenonce.extras import needed_by
 from krakenonce.testing.control import control
 from krakenonce.testing.delivery import Delivery
 from krakenonce.testing.request import unpack
@@ -86,10 +86,8 @@ class FakeKrakenServer:
             ConfigError: aiohttp is not installed.
             OSError: The address cannot be listened on.
         """
-        try:
-            import aiohttp  # noqa: F401 - asked for early, so that the message comes early
-        except ImportError:
-            raise ConfigError("The fake Kraken needs aiohttp: pip install 'krakenonce[testing]'") from None
+        with needed_by("The fake Kraken", "testing"):
+            import aiohttp  # noqa: F401 - looked for early, so that the message comes early
         if self._thread is not None:
             return
         listening: Future[int] = Future()
