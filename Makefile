@@ -7,6 +7,7 @@ SHORT =
 PRINT_VERSION = -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test prove lint format bench clean stale
@@ -27,6 +28,7 @@ lint: .venv/.ready  ## check style, format and types
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
+	@.venv/bin/pyright
 
 format: .venv/.ready  ## put the code into the project's format
 	@.venv/bin/ruff check --fix-only --quiet

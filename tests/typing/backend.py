@@ -1,0 +1,47 @@
+"""A backend of one's own is what the manager takes, without a base class."""
+
+from pathlib import Path
+
+from krakenonce import NonceManager
+from krakenonce.stores import FileStore, MemoryStore, NonceStore, ScopeStats
+
+
+class Counter:
+    """A user's backend."""
+
+    lanes_dir: Path | None = None
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+
+    def advance(self, scope: str, now_ns: int) -> int:
+        """Issue the next nonce."""
+        self._last[scope] = nonce = max(self._last.get(scope, 0) + 1, now_ns)
+        return nonce
+
+    def peek(self, scope: str) -> int | None:
+        """Return the last nonce."""
+        return self._last.get(scope)
+
+    def raise_floor(self, scope: str, floor: int) -> None:
+        """Set a floor."""
+        self._last[scope] = max(self._last.get(scope, 0), floor)
+
+    def scopes(self) -> list[str]:
+        """Return the names of the counters."""
+        return sorted(self._last)
+
+    def stats(self, scope: str) -> ScopeStats:
+        """Return what is known of a counter."""
+        return ScopeStats(scope, last=self.peek(scope))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def taken(directory: Path) -> None:
+    """Ours and the user's are backends."""
+    backends: list[NonceStore] = [Counter(), MemoryStore(), FileStore(directory)]
+    for backend in backends:
+        NonceManager(backend)
+    NonceManager(Counter())
