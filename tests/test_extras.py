@@ -17,7 +17,7 @@ PARTS = {  # what an extra installs, and a program that needs all of it
     "client": (
         {"urllib3"},
         """
-from krakenonce.broker_manager import BrokerManager
+from krakenonce.brokers.manager import BrokerManager
 from krakenonce.kraken import Kraken
 Kraken(base_url="http://127.0.0.1:1").server_time()
 """,
@@ -26,7 +26,7 @@ Kraken(base_url="http://127.0.0.1:1").server_time()
         {"aiohttp"},
         """
 import asyncio
-from krakenonce.async_broker_manager import AsyncBrokerManager
+from krakenonce.brokers.async_manager import AsyncBrokerManager
 from krakenonce.kraken import AsyncKraken
 asyncio.run(AsyncKraken(base_url="http://127.0.0.1:1").server_time())
 """,
@@ -83,7 +83,7 @@ print(first < client.private() < manager.next())
     ("program", "message"),
     [
         ("from krakenonce.kraken import Kraken", "Kraken needs urllib3: pip install 'krakenonce[client]'"),
-        ("import krakenonce.broker_manager", "Kraken needs urllib3: pip install 'krakenonce[client]'"),
+        ("import krakenonce.brokers.manager", "Kraken needs urllib3: pip install 'krakenonce[client]'"),
         (
             "import asyncio; from krakenonce.kraken import AsyncKraken; asyncio.run(AsyncKraken().server_time())",
             "AsyncKraken needs aiohttp: pip install 'krakenonce[async]'",

@@ -8,12 +8,8 @@ from typing import Any, Literal, assert_type
 
 import krakenonce
 from krakenonce import NonceManager, guard, open_store
-from krakenonce.async_broker_manager import AsyncBrokerManager
-from krakenonce.broker import KrakenBroker
-from krakenonce.broker_manager import BrokerManager
-from krakenonce.credentials import Account
+from krakenonce.brokers import Account, AsyncBrokerManager, BrokerManager, KrakenBroker, Outcome
 from krakenonce.errors import KrakenAPIError, KrakenError, RateLimited
-from krakenonce.fan_out import Outcome
 from krakenonce.guards import Turns
 from krakenonce.kraken import AsyncKraken, Kraken
 from krakenonce.kraken.orders import Placed

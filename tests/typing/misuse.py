@@ -1,7 +1,7 @@
 """What the type checkers must refuse: an ignore comment on a line that they accept is an error itself."""
 
 from krakenonce import NonceManager, guard
-from krakenonce.broker_manager import BrokerManager
+from krakenonce.brokers import BrokerManager
 from krakenonce.guards import Turns
 from krakenonce.kraken import AsyncKraken, Kraken
 
