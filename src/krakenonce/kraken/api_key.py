@@ -85,7 +85,7 @@ class ApiKey:
 
         Args:
             timeout: Seconds to wait for it; None: wait for ever.
-            urgent: Whether it goes before the others of this process that wait; see :func:`is_urgent`.
+            urgent: Whether it goes before the others of this process that wait, as cancels do.
         """
         return self._manager.lane(self.key, timeout, urgent=urgent)
 

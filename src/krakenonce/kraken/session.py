@@ -11,7 +11,7 @@ from krakenonce.kraken.api_key import ApiKey
 from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.exchange import Exchange, Key, Request
 from krakenonce.kraken.limits import TIERS
-from krakenonce.kraken.methods import is_urgent
+from krakenonce.kraken.methods import METHODS
 from krakenonce.settings import check_manager, check_number, check_seconds, check_serialization, check_text
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Session:
             CallTimeout: It is too late.
         """
         self.key.secret()  # nobody should wait for a turn that cannot be used
-        urgent = is_urgent(exchange.method)
+        urgent = METHODS[exchange.method].urgent
         if self._serialization == "global" and not exchange.has_turn:
             yield self.manager.lane(timeout=seconds_left(until), urgent=urgent)
         if self._serialization != "off" and not exchange.has_turn:
