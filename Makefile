@@ -7,6 +7,7 @@ SHORT =
 PRINT_VERSION = -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test prove lint format bench clean stale
@@ -27,6 +28,7 @@ lint: .venv/.ready  ## check style, format and types
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
+	@.venv/bin/pyright
 
 format: .venv/.ready  ## put the code into the project's format
 	@.venv/bin/ruff check --fix-only --quiet
@@ -71,7 +73,9 @@ endif
 	rm -f .venv/.ready; \
 	test "$(SOUND)" || why=`$(PYTHON) -m venv --clear .venv 2>&1` || \
 	    fail "could not make .venv: `echo "$$why" | tail -n 1`"; \
-	.venv/bin/python -m pip install -c constraints.txt -e '.[dev]' >.venv/install.log 2>&1 || \
+	{ .venv/bin/python -m pip install -c constraints.txt --upgrade pip && \
+	  .venv/bin/python -m pip install -c constraints.txt -e '.[async,demo,gateway]' --group dev; \
+	} >.venv/install.log 2>&1 || \
 	    fail "could not install the packages: is the package index reachable? details in .venv/install.log"; \
 	mkdir -p .venv/node && cp tests/gateway/node/package.json .venv/node/; \
 	npm install --prefix .venv/node --no-package-lock --no-audit --no-fund >>.venv/install.log 2>&1 || \

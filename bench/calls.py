@@ -15,8 +15,7 @@ import krakenex
 import urllib3
 
 from krakenonce import NonceManager, guard
-from krakenonce.async_broker_manager import AsyncBrokerManager
-from krakenonce.credentials import Account
+from krakenonce.brokers import Account, AsyncBrokerManager
 from krakenonce.global_manager import GlobalKrakenNonceManager
 from krakenonce.kraken import Kraken
 from krakenonce.kraken.limits import TIERS, Tier

@@ -1,6 +1,5 @@
 """Brokers for MASTER and users, on the global nonce source."""
 
-from krakenonce.broker import KrakenBroker, KrakenNonce
-from krakenonce.broker_manager import BrokerManager
+from krakenonce.brokers import BrokerManager, KrakenBroker, KrakenNonce
 
 __all__ = ["BrokerManager", "KrakenBroker", "KrakenNonce"]

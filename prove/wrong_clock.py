@@ -74,7 +74,7 @@ def require_libfaketime(directory: Path) -> None:
     try:
         env = {**os.environ, **_faking(path)}
     except (ImportError, KeyError, RuntimeError) as error:
-        raise NotHere("libfaketime is needed, for Linux: pip install -c constraints.txt -e '.[dev]'") from error
+        raise NotHere("libfaketime is needed, for Linux: pip install -c constraints.txt --group dev") from error
     look = subprocess.run([sys.executable, "-c", _LOOK], env=env, capture_output=True, text=True, check=False)
     real = (time.time_ns() - HOUR * SECOND, time.monotonic_ns(), SystemClock.boot_ns())
     if not look.stdout or any(abs(int(a) - b) > 30 * SECOND for a, b in zip(look.stdout.split(), real, strict=True)):

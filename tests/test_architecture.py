@@ -12,18 +12,18 @@ import krakenonce
 
 SOURCE = Path(krakenonce.__file__).parent
 LAYERS = [  # each may import those above it
-    {"_version", "errors"},
+    {"_version", "errors", "extras"},
     {"rule", "clock", "settings"},
     {"stores"},
     {"lanes"},
     {"manager"},
-    {"global_manager", "guards", "kraken", "credentials"},
-    {"broker", "broker_manager", "async_broker_manager", "fan_out"},
+    {"global_manager", "guards", "kraken"},
+    {"brokers"},
     {"gateway"},
     {"testing"},
     {"cli", "__main__"},
 ]
-CORE = {"_version", "errors", "rule", "clock", "settings", "stores", "lanes", "manager", "global_manager"}
+CORE = {"_version", "errors", "extras", "rule", "clock", "settings", "stores", "lanes", "manager", "global_manager"}
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
@@ -103,6 +103,20 @@ def test_importing_does_nothing() -> None:
         "assert len(set(os.listdir('/dev/fd')) - fds) == 0\n"
         "heavy = {'asyncio', 'socket', 'ssl', 'urllib3', 'aiohttp', 'click', 'rich', 'krakenonce.kraken'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_reading_credentials_loads_no_http_library() -> None:
+    """A name of `krakenonce.brokers` is loaded when it is asked for; another one is an AttributeError."""
+    code = (
+        "import sys\n"
+        "import krakenonce.brokers as brokers\n"
+        "brokers.load_accounts({})\n"
+        "heavy = {'asyncio', 'urllib3', 'aiohttp', 'krakenonce.kraken.client'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "assert brokers.BrokerManager.__name__ == 'BrokerManager'\n"
+        "assert not hasattr(brokers, 'Broker')\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

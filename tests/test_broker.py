@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import traceback
 import warnings
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,23 +15,26 @@ from unittest.mock import Mock
 
 import krakenex
 import pytest
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from bot.broker_manager import BrokerManager, KrakenBroker, KrakenNonce
 from krakenonce import global_manager
-from krakenonce.credentials import Account
-from krakenonce.errors import ConfigError, InvalidKey, InvalidNonce, KrakenAPIError, RequestNotSent
+from krakenonce.brokers import Account
+from krakenonce.errors import ConfigError, InvalidKey, InvalidNonce, KrakenAPIError, LockedOut, RequestNotSent
 from krakenonce.global_manager import (
     GlobalKrakenNonceManager,
     get_global_kraken_nonce,
     get_global_nonce_manager,
     get_global_nonce_stats,
 )
+from krakenonce.guards import guard
 from krakenonce.testing import FakeKraken, FakeKrakenServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-NAMES = ["MASTER", "USER:alice", "USER:daivon_frazier"]
+NAMES = ["MASTER", "USER:alice", "USER:bob"]
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "1", "price": "100", "validate": "true"}
 
 
@@ -144,17 +148,21 @@ def assert_in_order(fake: FakeKraken, arrivals: int) -> None:
 
 
 def spy(broker: KrakenBroker, during: Callable[[], object] = lambda: None) -> list[dict[str, Any]]:
-    """Return the list of what the broker will have passed to its client; *during* is called in each call."""
+    """Return the list of what will have been passed to the client, by krakenex to its own ``_query``.
+
+    *during* is called in each call, when its nonce is taken.
+    """
     passed: list[dict[str, Any]] = []
     api: Any = broker.kraken_api
-    query_private = api.query_private
+    name = "_query" if isinstance(api, krakenex.API) else "query_private"
+    send = getattr(api, name)
 
-    def query(method: str, data: Mapping[str, Any], timeout: float | None = None) -> Any:
+    def noted(where: str, data: Mapping[str, Any], *more: Any, **how: Any) -> Any:
         passed.append(dict(data))
         during()
-        return query_private(method, data, timeout)
+        return send(where, data, *more, **how)
 
-    api.query_private = query
+    setattr(api, name, noted)
     return passed
 
 
@@ -231,6 +239,72 @@ def test_krakenex_called_directly_gets_a_fresh_number(
     assert_in_order(fake, arrivals=3 if after_a_call else 2)
 
 
+@pytest.mark.parametrize("directly", [True, False])
+@pytest.mark.parametrize("serialization", ["global", "key"])
+def test_a_krakenex_call_waits_for_its_key_s_turn(
+    serialization: str, directly: bool, fake: FakeKraken, server: FakeKrakenServer, accounts: list[Account]
+) -> None:
+    """Also when krakenex is called directly."""
+    api = krakenex.API(accounts[0].key, accounts[0].secret)
+    api.uri = server.url
+    broker = KrakenBroker("MASTER", api, serialization=serialization)
+    with ThreadPoolExecutor(1) as pool, contextlib.closing(api):
+        with get_global_nonce_manager().manager.lane(api.key):
+            calling = pool.submit(api.query_private if directly else broker._kraken_private_call, "Balance")
+            assert not wait([calling], 0.3).done
+            assert fake.arrivals == []
+        assert calling.result(timeout=30)["error"] == []
+
+
+def test_a_guarded_krakenex_keeps_what_it_was_guarded_with(stock: KrakenBroker) -> None:
+    """Whoever guards a broker's API once more, with the same manager, has a timeout of his own."""
+    api: Any = stock.kraken_api
+    guard(api, get_global_nonce_manager().manager, timeout=7)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api.session, "post", Mock(side_effect=TimeoutError))
+        with pytest.raises(TimeoutError):
+            stock._kraken_private_call("Balance")
+        assert api.session.post.call_args.kwargs["timeout"] == 7
+
+
+def test_a_krakenex_that_repeats_posts_is_refused() -> None:
+    """Its session would place an order twice."""
+    api = krakenex.API("key", "c2VjcmV0")
+    with api.session:
+        api.session.mount("https://", HTTPAdapter(max_retries=Retry(3, allowed_methods=None)))
+        with pytest.raises(ConfigError, match="repeats POST"):
+            KrakenBroker("MASTER", api)
+
+
+@pytest.mark.parametrize("fallback", [False, True])
+def test_nothing_is_sent_after_a_lockout(
+    fallback: bool, make: Callable[[Account], KrakenBroker], fake: FakeKraken, accounts: list[Account]
+) -> None:
+    """Kraken's answer to one broker closes the key for all brokers, whatever their clients; other keys are open."""
+    broker, other = make(accounts[0]), make(accounts[1])
+    fake.faults.add("Balance", "error", error="EGeneral:Temporary lockout")
+    assert broker._kraken_private_call("Balance") == {"error": ["EGeneral:Temporary lockout"]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        again = KrakenBroker("MASTER", broker.kraken_api, use_global_nonce=not fallback)
+    sent = len(fake.arrivals)
+    with pytest.raises(LockedOut, match="Not sent"):
+        again._kraken_private_call("Balance")
+    assert len(fake.arrivals) == sent
+    assert other._kraken_private_call("Balance")["error"] == []
+
+
+def test_a_client_of_another_kind_is_not_called_during_a_lockout() -> None:
+    """Nor does a broker over another client with the same key send anything."""
+    answers = [{"error": ["EGeneral:Temporary lockout"]}, {"error": [], "result": {}}]
+    client = Mock(key="a key", query_private=Mock(side_effect=answers))
+    assert KrakenBroker("MASTER", client)._kraken_private_call("Balance") == answers[0]
+    for again in (client, Mock(key="a key")):
+        with pytest.raises(LockedOut, match="Not sent"):
+            KrakenBroker("MASTER", again)._kraken_private_call("Balance")
+    assert client.query_private.call_count == 1
+
+
 def test_our_client_called_directly_takes_the_next_number(
     fake: FakeKraken, server: FakeKrakenServer, accounts: list[Account]
 ) -> None:
@@ -261,8 +335,8 @@ def test_a_number_is_given_once(fake: FakeKraken, stock: KrakenBroker) -> None:
     api: Any = stock.kraken_api
     passed = spy(stock, during=lambda: taken.append(api._nonce()))
     stock._kraken_private_call("Balance")
-    assert taken == [passed[0]["nonce"]]
-    assert (fake.accepted()[-1].nonce or 0) > taken[0]
+    assert passed[0]["nonce"] == fake.accepted()[-1].nonce
+    assert taken[0] > passed[0]["nonce"]
 
 
 def test_a_thread_does_not_take_anothers_number(fake: FakeKraken, stock: KrakenBroker) -> None:
@@ -298,12 +372,19 @@ def test_other_clients_work_too() -> None:
 # What is said
 
 
-def test_a_krakenex_call_does_not_wait_for_ever(stock: KrakenBroker) -> None:
+def test_a_krakenex_call_does_not_wait_for_ever(stock: KrakenBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     """A krakenex API has no timeout of its own; a call that hangs would keep all others waiting."""
     api: Any = stock.kraken_api
-    stock.kraken_api = Mock(wraps=api, key=api.key, _nonce=api._nonce)
+    seen: list[float] = []
+    post = api.session.post
+
+    def watched(url: str, timeout: float, **how: Any) -> Any:
+        seen.append(timeout)
+        return post(url, timeout=timeout, **how)
+
+    monkeypatch.setattr(api.session, "post", watched)
     stock._kraken_private_call("Balance")
-    assert stock.kraken_api.query_private.call_args.kwargs == {"timeout": 30.0}
+    assert seen == [30.0]
 
 
 def test_a_broker_logs_where_its_numbers_come_from(caplog: pytest.LogCaptureFixture) -> None:
@@ -313,7 +394,7 @@ def test_a_broker_logs_where_its_numbers_come_from(caplog: pytest.LogCaptureFixt
     assert logged(caplog, logging.INFO)[2:] == [
         "✅ Using GLOBAL Kraken Nonce Manager for MASTER (nanosecond precision)",
         "✅ Using GLOBAL Kraken Nonce Manager for USER:alice (nanosecond precision)",
-        "✅ Using GLOBAL Kraken Nonce Manager for USER:daivon_frazier (nanosecond precision)",
+        "✅ Using GLOBAL Kraken Nonce Manager for USER:bob (nanosecond precision)",
     ]
 
 
@@ -436,11 +517,11 @@ def test_connecting_takes_the_credentials_of_the_environment(
     server: FakeKrakenServer, accounts: list[Account], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without credentials of its own a broker finds its account's in the environment, or says that there are none."""
-    broker = KrakenBroker("USER:daivon_frazier", base_url=server.url)
+    broker = KrakenBroker("USER:alice", base_url=server.url)
     with pytest.raises(ConfigError, match="no Kraken credentials"):
         broker.connect()
-    monkeypatch.setenv("KRAKEN_USER_DAIVON_FRAZIER_API_KEY", accounts[2].key)
-    monkeypatch.setenv("KRAKEN_USER_DAIVON_FRAZIER_API_SECRET", accounts[2].secret)
+    monkeypatch.setenv("KRAKEN_USER_ALICE_API_KEY", accounts[1].key)
+    monkeypatch.setenv("KRAKEN_USER_ALICE_API_SECRET", accounts[1].secret)
     assert broker.connect()
     close(broker)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import pickle
 import threading
 from collections import Counter
 from decimal import Decimal
@@ -13,10 +14,8 @@ import krakenex
 import pytest
 
 from krakenonce import global_manager
-from krakenonce.async_broker_manager import AsyncBrokerManager
-from krakenonce.broker import KrakenBroker
-from krakenonce.broker_manager import BrokerManager
-from krakenonce.credentials import Account
+from krakenonce.brokers import Account, AsyncBrokerManager, BrokerManager, KrakenBroker
+from krakenonce.brokers.procedures import scaled
 from krakenonce.errors import (
     CallTimeout,
     ConfigError,
@@ -26,12 +25,13 @@ from krakenonce.errors import (
     PermissionDenied,
     RequestNotSent,
 )
-from krakenonce.fan_out import Outcome, scaled
 from krakenonce.testing import FakeKraken, FakeKrakenServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from krakenonce.brokers import Outcome
 
 NAMES = ["MASTER", *(f"USER:u{number}" for number in range(9))]
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": Decimal("0.5"), "price": "20000"}
@@ -242,6 +242,68 @@ def test_a_copy_without_an_answer_can_be_looked_for(accounts: list[Account], ser
         assert outcome.may_have_executed == "unknown"
         assert isinstance(outcome.error, OutcomeUnknown)
         assert outcome.error.reconcile().stands is True
+
+
+def test_what_became_of_each_copy_is_found_out(
+    make: Callable[..., Manager], accounts: list[Account], fake: FakeKraken
+) -> None:
+    """By Kraken's answer where there was one, else by asking; also in another process, as outcomes can be pickled."""
+    fake.faults.add("AddOrder", "process_then_cut")
+    outcomes = {
+        **make(accounts).copy_order(ORDER, ["u0"]),
+        **make(accounts).copy_order(ORDER, ["u1", "u2"], {"u2": 10000}),
+        **make(accounts).copy_order({**ORDER, "validate": True}, ["u3"]),
+    }
+    told: list[Outcome[Any]] = []
+    outcomes = pickle.loads(pickle.dumps(outcomes))  # noqa: S301 - our own
+    found = make(accounts).reconcile(outcomes, within=20, on_outcome=told.append)
+    assert {name: each.state for name, each in found.items()} == {
+        "USER:u0": "placed",
+        "USER:u1": "placed",
+        "USER:u2": "not placed",
+        "USER:u3": "valid",
+    }
+    orders = {each.name: tuple(each.orders) for each in fake.accounts.values()}
+    assert all(each.txids == orders[name] for name, each in found.items())
+    assert [(each.account, each.get().stands) for each in told] == [("USER:u0", True)]
+
+
+def test_orders_are_looked_for_within_a_time(
+    make: Callable[..., Manager], accounts: list[Account], fake: FakeKraken
+) -> None:
+    """Without time for it nothing is asked, and nothing is known."""
+    fake.faults.add("AddOrder", "process_then_cut")
+    outcomes = make(accounts).copy_order(ORDER, ["u0"])
+    verdict = make(accounts).reconcile(outcomes, within=0)["USER:u0"]
+    assert (verdict.state, verdict.txids) == ("unknown", ())
+    assert verdict.details.startswith("there was no time to ask Kraken (cl_ord_id ")
+    assert [each.method for each in fake.arrivals] == ["AddOrder"]
+
+
+def test_a_question_that_takes_too_long_is_given_up(
+    make: Callable[..., Manager], accounts: list[Account], fake: FakeKraken
+) -> None:
+    """The order may have been placed, as far as anybody knows."""
+    fake.faults.add("AddOrder", "process_then_cut")
+    fake.faults.add("OpenOrders", "slow_answer", seconds=30)
+    outcomes = make(accounts).copy_order(ORDER, ["u0"])
+    verdict = make(accounts).reconcile(outcomes, within=1)["USER:u0"]
+    assert verdict.state == "unknown"
+    assert verdict.details.startswith("Kraken could not be asked what became of the order")
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_connecting_is_logged(
+    make: Callable[..., Manager], accounts: list[Account], caplog: pytest.LogCaptureFixture, missing: bool
+) -> None:
+    """Each account that is connected, and why another is not."""
+    caplog.set_level("INFO")
+    found = make([stranger(accounts) if missing else accounts[1]]).connect_all()
+    (line,) = (record.message for record in caplog.records if "onnected (" in record.message)
+    if missing:
+        assert line.startswith("❌ Kraken not connected (USER:stranger): Kraken answered: EAPI:Invalid key")
+    else:
+        assert (line, found["USER:u0"].get()) == ("✅ Kraken connected (USER:u0)", True)
 
 
 def test_the_deadline_is_kept(make: Callable[..., Manager], accounts: list[Account], fake: FakeKraken) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from krakenonce.credentials import Account, account, load_accounts
+from krakenonce.brokers import Account, load_accounts
+from krakenonce.brokers.credentials import account
 from krakenonce.errors import ConfigError
 from krakenonce.kraken.limits import TIERS
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from krakenonce import async_broker_manager, broker_manager, global_manager
-from krakenonce.async_broker_manager import AsyncBrokerManager
-from krakenonce.broker import KrakenBroker
-from krakenonce.broker_manager import BrokerManager
-from krakenonce.credentials import Account
-from krakenonce.errors import CallTimeout, ConfigError, OutcomeUnknown
-from krakenonce.fan_out import Outcome, exact, late, not_sent, scaled
+from krakenonce import global_manager
+from krakenonce.brokers import Account, AsyncBrokerManager, BrokerManager, KrakenBroker, Outcome, async_manager, manager
+from krakenonce.brokers.fan_out import Call, FanOut, late, not_sent
+from krakenonce.brokers.procedures import exact, scaled
+from krakenonce.errors import CallTimeout, ConfigError, DuplicateOrder, KrakenError, OutcomeUnknown, RequestNotSent
 from krakenonce.global_manager import GlobalKrakenNonceManager
+from krakenonce.kraken.calling import Calls
+from krakenonce.kraken.sent import Reconciled, SentOrder
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeKraken, FakeKrakenServer
 
@@ -92,24 +93,28 @@ def named(error: Any) -> bool:
 
 
 def test_a_client_that_hangs_does_not_hold_up_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its outcome is unknown when the time is over, whenever it comes back; the others have their results."""
-    monkeypatch.setattr(broker_manager, "GRACE", 0.1)
+    """Its outcome is unknown when the time is over, whenever it comes back; the others have their results.
+
+    on_outcome is called with each.
+    """
+    monkeypatch.setattr(manager, "GRACE", 0.1)
     enough = threading.Event()
-    hanging, quick = Stock(enough.wait), Stock()
+    hanging, quick, told = Stock(enough.wait), Stock(), list[Any]()
     try:
-        found = brokers_of(hanging, quick).call_all("AddOrder", ORDER, within=0.1)
+        found = brokers_of(hanging, quick).call_all("AddOrder", ORDER, within=0.1, on_outcome=told.append)
     finally:
         enough.set()
     assert list(found) == NAMES[:2]
     assert type(found["MASTER"].error) is OutcomeUnknown
     assert (found["MASTER"].may_have_executed, found["USER:alice"].ok) == ("unknown", True)
     assert named(found["MASTER"].error)
+    assert told == [found["USER:alice"], found["MASTER"]]
 
 
 def test_what_is_left_in_the_queue_when_the_time_is_over_is_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """More accounts than threads: the last ones' turn does not come in time, nor later."""
-    monkeypatch.setattr(broker_manager, "GRACE", 0.1)
-    monkeypatch.setattr(broker_manager, "THREADS", 1)
+    monkeypatch.setattr(manager, "GRACE", 0.1)
+    monkeypatch.setattr(manager, "THREADS", 1)
     enough = threading.Event()
     hanging, waiting = Stock(enough.wait), Stock()
     try:
@@ -136,8 +141,8 @@ def test_a_second_ctrl_c_loses_no_outcome(monkeypatch: pytest.MonkeyPatch) -> No
         until(lambda: hanging.called)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(broker_manager, "as_completed", first_ctrl_c)
-    monkeypatch.setattr(broker_manager, "wait", interrupted)
+    monkeypatch.setattr(manager, "as_completed", first_ctrl_c)
+    monkeypatch.setattr(manager, "wait", interrupted)
     try:
         with pytest.raises(KeyboardInterrupt):
             brokers_of(hanging).call_all("AddOrder", ORDER, on_outcome=told.append)
@@ -149,7 +154,7 @@ def test_a_second_ctrl_c_loses_no_outcome(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_client_without_time_limits_is_not_called_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its turn comes after the time for all: CallTimeout, and nothing is sent."""
-    monkeypatch.setattr(broker_manager, "THREADS", 1)
+    monkeypatch.setattr(manager, "THREADS", 1)
     slow, waiting = Stock(lambda: time.sleep(0.2)), Stock()
     found = brokers_of(slow, waiting).call_all("AddOrder", ORDER, within=0.1)
     assert found["MASTER"].ok
@@ -159,7 +164,7 @@ def test_a_client_without_time_limits_is_not_called_too_late(monkeypatch: pytest
 
 def test_each_account_has_what_is_left_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not the whole of it again."""
-    monkeypatch.setattr(broker_manager, "THREADS", 1)
+    monkeypatch.setattr(manager, "THREADS", 1)
     left: list[float] = []
 
     def call(_broker: object, _method: str, _params: object, within: float) -> None:
@@ -192,7 +197,7 @@ def test_a_task_that_hangs_does_not_hold_up_the_whole(
     accounts: list[Account], server: FakeKrakenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client that does not keep to its time is given up; its outcome is unknown."""
-    monkeypatch.setattr(async_broker_manager, "GRACE", 0.1)
+    monkeypatch.setattr(async_manager, "GRACE", 0.1)
 
     async def run() -> dict[str, Outcome[Any]]:
         async with AsyncBrokerManager(accounts[:2], base_url=server.url) as brokers:
@@ -207,6 +212,40 @@ def test_a_task_that_hangs_does_not_hold_up_the_whole(
     assert type(found["MASTER"].error) is OutcomeUnknown
     assert found["USER:alice"].ok
     assert named(found["MASTER"].error)
+
+
+def test_a_cancelled_fan_out_loses_no_outcome(
+    accounts: list[Account], server: FakeKrakenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its on_outcome is called for every account, with the id of an order that may stand."""
+    monkeypatch.setattr(async_manager, "TASKS", 1)
+    server.fake.faults.add("AddOrder", "slow_answer", seconds=30)
+    told: list[Any] = []
+
+    async def run() -> None:
+        async with AsyncBrokerManager(accounts[:2], base_url=server.url) as brokers:
+            calling = asyncio.create_task(brokers.call_all("AddOrder", ORDER, on_outcome=told.append))
+            while not server.fake.arrivals:  # noqa: ASYNC110 - nothing tells when a request has come
+                await asyncio.sleep(0.001)
+            calling.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await calling
+
+    asyncio.run(run())
+    assert [(each.account, each.may_have_executed) for each in told] == [("MASTER", "unknown"), ("USER:alice", "no")]
+    assert named(told[0].error)
+    assert [each.account for each in server.fake.arrivals] == ["MASTER"]
+
+
+def test_a_call_that_was_given_up_is_never_begun() -> None:
+    """Nor is one that was begun taken for one that was not sent."""
+    fan: FanOut[Any, Any] = FanOut(NAMES, lambda _: Call.of("AddOrder", ORDER), None, None)
+    fan.begin("MASTER")
+    assert fan.give_up("MASTER", "Interrupted").may_have_executed == "unknown"
+    assert fan.give_up("USER:alice", "Interrupted").may_have_executed == "no"
+    with pytest.raises(CallTimeout):
+        fan.begin("USER:alice")
+    fan.begin("USER:bob")
 
 
 def test_a_fan_out_that_is_cancelled_is_cancelled(accounts: list[Account], server: FakeKrakenServer) -> None:
@@ -230,9 +269,9 @@ def test_a_fan_out_that_is_cancelled_is_cancelled(accounts: list[Account], serve
 
 def test_what_was_not_sent_and_what_was_not_answered_are_told_apart() -> None:
     """The one may be repeated, the other has to be asked for."""
-    assert not_sent("MASTER").may_have_executed == "no"
-    assert late("MASTER").may_have_executed == "unknown"
-    assert isinstance(late("MASTER").error, OutcomeUnknown)
+    assert not_sent().may_have_executed == "no"
+    assert late().may_have_executed == "unknown"
+    assert isinstance(late(), OutcomeUnknown)
     assert Outcome("MASTER", error=RuntimeError()).may_have_executed == "unknown"
 
 
@@ -290,6 +329,79 @@ def test_a_balance_of_another_shape_is_an_unknown_outcome(balance: Any) -> None:
         exact(balance)
 
 
+# --- what became of orders -------------------------------------------------------------------------------------
+
+SENT = SentOrder("AddOrder", ORDER, ("an-id",), None, datetime.now(UTC))
+
+
+def unknown(error: KrakenError, order: SentOrder | None = SENT) -> KrakenError:
+    """Return the error of an order of which nothing is known."""
+    error.order = order
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "found", "verdict"),
+    [
+        (unknown(OutcomeUnknown("no answer")), Reconciled(True, {"O1": {}}), ("placed", "O1", ("O1",))),
+        (unknown(OutcomeUnknown("no answer")), Reconciled(False, {}), ("not placed", "it did not reach Kraken", ())),
+        (unknown(OutcomeUnknown("no answer")), Reconciled(None, {"O1": {}}), ("unknown", "no answer{id}", ())),
+        (unknown(OutcomeUnknown("no answer")), RequestNotSent("no connection"), ("unknown", "no connection{id}", ())),
+        (
+            unknown(OutcomeUnknown("no answer")),
+            RuntimeError("a secret"),
+            ("unknown", "unexpected RuntimeError{id}", ()),
+        ),
+        (unknown(DuplicateOrder("it is there")), Reconciled(True, {"O1": {}}), ("placed", "O1", ("O1",))),
+        (unknown(RequestNotSent("no connection")), None, ("not placed", "no connection", ())),
+        (RuntimeError("a secret"), None, ("unknown", "unexpected RuntimeError", ())),
+        (OutcomeUnknown("no order of ours"), None, ("unknown", "no order of ours", ())),
+        (late(Call.of("AddOrder", {**ORDER, "cl_ord_id": "an-id"}).order), None, ("unknown", str(late(SENT)), ())),
+    ],
+    ids=[
+        "stands",
+        "does not stand",
+        "not to be told",
+        "cannot be asked",
+        "a bug in asking",
+        "there already",
+        "not sent",
+        "a bug",
+        "not an order",
+        "may still be on its way",
+    ],
+)
+@pytest.mark.parametrize("kind", [BrokerManager, AsyncBrokerManager], ids=["threads", "tasks"])
+def test_the_verdict_on_a_copy_is_never_a_guess(
+    kind: Any, error: Exception, found: Any, verdict: tuple[str, str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what Kraken's own words prove is placed or not placed; what is known already is not asked for."""
+
+    def look(_: Calls, order: SentOrder) -> Any:
+        assert found is not None, "not to be asked"
+        assert order is SENT
+        yield from ()
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(Calls, "reconcile", look)
+    outcomes: dict[str, Outcome[Any]] = {"USER:alice": Outcome("USER:alice", error=error)}
+
+    async def run() -> Any:
+        given = kind([Account("USER:alice", "key", "c2VjcmV0")]).reconcile(outcomes)
+        return given if kind is BrokerManager else await given
+
+    state, details, txids = verdict
+    assert asyncio.run(run()) == {"USER:alice": (state, details.format(id=" (cl_ord_id an-id)"), txids)}
+
+
+def test_another_client_cannot_be_asked_for_an_order() -> None:
+    """The message says how to find the order."""
+    with pytest.raises(ConfigError, match="by its cl_ord_id"):
+        KrakenBroker("MASTER", Stock()).reconcile(SENT)
+
+
 # --- managers --------------------------------------------------------------------------------------------------
 
 
@@ -308,7 +420,7 @@ def test_no_more_tasks_than_there_is_room_for(
     accounts: list[Account], monkeypatch: pytest.MonkeyPatch, server: FakeKrakenServer
 ) -> None:
     """Each needs a connection and two files, so the others wait."""
-    monkeypatch.setattr(async_broker_manager, "TASKS", 2)
+    monkeypatch.setattr(async_manager, "TASKS", 2)
     under_way: set[str] = set()
     most: list[int] = []
 

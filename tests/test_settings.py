@@ -9,10 +9,7 @@ import krakenex
 import pytest
 
 from krakenonce import NonceManager, guard
-from krakenonce.async_broker_manager import AsyncBrokerManager
-from krakenonce.broker import KrakenBroker
-from krakenonce.broker_manager import BrokerManager
-from krakenonce.credentials import Account
+from krakenonce.brokers import Account, AsyncBrokerManager, BrokerManager, KrakenBroker
 from krakenonce.errors import ConfigError
 from krakenonce.global_manager import GlobalKrakenNonceManager
 from krakenonce.kraken import AsyncKraken, Kraken

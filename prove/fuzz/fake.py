@@ -67,7 +67,7 @@ def _call(
 
 
 class _Fake:
-    """A fake Kraken in which an order stands, and what every answer of it has to be."""
+    """A fake Kraken with an open order, and what every answer of it has to be."""
 
     def __init__(self) -> None:
         self.kraken = FakeKraken()

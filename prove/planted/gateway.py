@@ -88,39 +88,33 @@ GATEWAY = (
         "the gateway gives the turn back before the answer is in",
         10,
         _QUEUE,
-        was="                async with self._lane():\n                    await self._turn()\n",
-        becomes="                async with self._lane():\n                    pass\n"
-        "                await self._turn()\n",
+        was="            async with self._lane(timeout=self._patience, urgent=urgent):\n",
+        becomes="            async with self._lane(timeout=self._patience, urgent=urgent):\n                pass\n"
+        "            if self._lane:\n",
         test="tests/gateway/test_queue.py::test_the_lane_is_held_until_the_call_is_over",
     ),
     Planted(
         "who hangs up while waiting costs a number",
         10,
         _QUEUE,
-        was="""\
-        except asyncio.CancelledError:
-            if not waiting.started.is_set():
-                queue.remove(waiting)
-""",
-        becomes="""\
-        except asyncio.CancelledError:
-""",
+        was="            if call in self._waiting:\n                self._leave(call)\n",
+        becomes="",
         test="tests/gateway/test_queue.py::test_who_is_cancelled_while_waiting_leaves_the_queue",
     ),
     Planted(
         "cancels stand in line behind orders",
         10,
         _QUEUE,
-        was="        return (self._urgent or self._others).popleft()\n",
-        becomes="        return (self._others or self._urgent).popleft()\n",
+        was="self._lane(timeout=self._patience, urgent=urgent)",
+        becomes="self._lane(timeout=self._patience)",
         test="tests/gateway/test_queue.py::test_cancels_go_first",
     ),
     Planted(
         "a gateway that stops drops the call that was sent",
         9,
         _QUEUE,
-        was="            await asyncio.wait([self._worker])\n",
-        becomes="            self._worker.cancel()\n",
+        was="            await asyncio.wait([self._begun])\n",
+        becomes="            self._begun.cancel()\n",
         test="tests/gateway/test_queue.py::test_close_refuses_those_who_wait_and_lets_the_one_end",
     ),
     Planted(

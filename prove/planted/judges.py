@@ -22,8 +22,8 @@ JUDGES = (
         "the fake Kraken does not look at signatures",
         "judge",
         _ADMISSION,
-        was="        if not verify(request.path_qs, request.body, request.content_type, secret, signature):\n",
-        becomes="        if not (secret and signature):\n",
+        was="request.is_signed_with(decode_secret(account.secret)),",
+        becomes="bool(decode_secret(account.secret)),",
         test="tests/kraken/test_fake_kraken.py::test_the_signature_covers_path_query_and_body",
     ),
     Planted(

@@ -8,7 +8,9 @@ __all__ = ["LANES"]
 
 _GATE = "src/krakenonce/stores/gate.py"
 _QUEUE = "src/krakenonce/lanes/queue.py"
-_BROKER = "src/krakenonce/broker.py"
+_BROKER = "src/krakenonce/brokers/broker.py"
+_KRAKENEX = "src/krakenonce/guards/krakenex.py"
+_TURN = "src/krakenonce/lanes/turn.py"
 
 LANES = (
     Planted(
@@ -62,58 +64,58 @@ LANES = (
     Planted(
         "the turn is taken while another thread has it",
         10,
-        _QUEUE,
-        was="if self._owner is not None or self._waiting or self._fetching or not self._gate.try_acquire():",
-        becomes="if self._waiting or self._fetching or not self._gate.try_acquire():",
+        _TURN,
+        was='return "try" if holder is None and self.fetcher is None else None',
+        becomes='return "try" if self.fetcher is None else None',
         test="tests/test_global_manager.py::test_the_lock_excludes_other_threads",
     ),
     Planted(
         "the last one in line goes first",
         10,
-        _QUEUE,
-        was="            waiter = self._waiting.popleft()\n",
-        becomes="            waiter = self._waiting.pop()\n",
+        _TURN,
+        was="self.holder, self.waiting = self.waiting[0], self.waiting[1:]",
+        becomes="self.holder, self.waiting = self.waiting[-1], self.waiting[:-1]",
         test="tests/lanes/test_threads.py::test_threads_come_in_the_order_of_asking",
     ),
     Planted(
         "who holds the lane waits for itself",
         10,
-        _QUEUE,
-        was="        if self._owner == waiter.owner:\n",
-        becomes="        if self._owner is waiter:\n",
+        _TURN,
+        was="        if holder is not None and holder.owner == waiter.owner:\n",
+        becomes="        if holder is not None and holder is waiter:\n",
         test="tests/lanes/test_threads.py::test_the_holder_may_enter_again",
         hangs=8,
     ),
     Planted(
         "leaving an inner block ends the turn",
         10,
-        _QUEUE,
-        was="            self._depth += 1\n",
-        becomes="            self._depth = 1\n",
+        _TURN,
+        was="        self.holder = holder.outer\n",
+        becomes="        self.holder = None\n",
         test="tests/lanes/test_threads.py::test_the_holder_may_enter_again",
     ),
     Planted(
         "whoever asks can end another's turn",
         10,
-        _QUEUE,
-        was="            if self._owner == owner and owner is not None:\n",
-        becomes="            if self._owner is not None:\n",
+        _TURN,
+        was="        if holder is None or holder.owner != owner:\n",
+        becomes="        if holder is None:\n",
         test="tests/lanes/test_threads.py::test_only_the_holder_gives_the_turn_back",
     ),
     Planted(
         "who has given up stays in line",
         10,
-        _QUEUE,
-        was="                self._waiting.remove(waiter)\n",
-        becomes="                pass\n",
+        _TURN,
+        was="            self.waiting.remove(waiter)\n",
+        becomes="            pass\n",
         test="tests/lanes/test_threads.py::test_a_timeout_leaves_nothing_behind",
     ),
     Planted(
         "a task that is cancelled as its turn comes keeps it",
         10,
-        _QUEUE,
-        was="                self._leave()\n                return\n            if waiter in",
-        becomes="                return\n            if waiter in",
+        _TURN,
+        was="            self.holder = waiter.outer\n",
+        becomes="            pass\n",
         test="tests/lanes/test_tasks.py::test_a_task_cancelled_as_its_turn_comes_gives_it_back",
         hangs=8,
     ),
@@ -141,13 +143,14 @@ LANES = (
         was="    if mutex._is_owned():\n",
         becomes="    if not mutex:\n",
         test="tests/lanes/test_signal_handlers.py::test_a_handler_at_any_line_is_let_in_or_refused[lane]",
+        hangs=8,
     ),
     Planted(
         "a signal handler waits behind the thread that it has interrupted",
         10,
         "src/krakenonce/lanes/queue.py",
-        was="if any(waiter.owner == asking for waiter in self._waiting):",
-        becomes="if any(waiter.owner is None for waiter in self._waiting):",
+        was="if any(each.owner == waiter.owner and each is not waiter for each in turn.waiting):",
+        becomes="if any(each.owner is None and each is not waiter for each in turn.waiting):",
         test="tests/lanes/test_signal_handlers.py::test_a_handler_of_one_in_line_does_not_line_up_behind_it",
         hangs=8,
     ),
@@ -155,19 +158,37 @@ LANES = (
         "an interrupt right after the turn has come leaves it taken",
         10,
         _QUEUE,
-        was="            self._depth += 1\n            waiter.granted = True\n",
-        becomes="            self._depth += 1\n",
+        was="            self._turn.give_up(waiter)\n            self._settle()\n",
+        becomes="            self._settle()\n",
         test="tests/lanes/test_threads.py::test_interrupted_right_after_the_turn_has_come",
     ),
     Planted(
         "a process with a line of its own keeps the others out",
         10,
         _QUEUE,
-        was="        if self._owner is None and not self._fetching:\n            self._gate.release()\n",
-        becomes="        if self._owner is None and not self._fetching:\n"
-        "            if self._waiting:\n                self._fetching = True\n                self._grant()\n"
-        "                self._fetching = False\n                return\n            self._gate.release()\n",
+        was="                if self._turn.leave(owner):\n",
+        becomes="                if self._turn.leave(owner):\n"
+        "                    if self._turn.holder is None and self._turn.waiting:\n"
+        "                        self._came()\n",
         test="tests/lanes/test_processes.py::test_a_process_does_not_keep_the_lane_to_itself",
+    ),
+    Planted(
+        "an urgent call waits like any other",
+        10,
+        _TURN,
+        was="        self.rank = 0 if urgent else 1\n",
+        becomes="        self.rank = 1\n",
+        test="tests/lanes/test_urgent.py::test_urgent_threads_go_first",
+    ),
+    Planted(
+        "an interrupted release keeps the others waiting",
+        10,
+        _QUEUE,
+        was="            except BaseException:  # an interrupt: the others need the turn all the same\n"
+        "                self._settle()\n",
+        becomes="            except BaseException:\n",
+        test="tests/lanes/test_interrupts.py::test_an_interrupted_release_keeps_nobody_waiting",
+        hangs=8,
     ),
     Planted(
         "the API lock lets everybody in",
@@ -182,11 +203,11 @@ LANES = (
         10,
         _BROKER,
         was="""\
-                held.enter_context(self._nonces.manager.lane(self._lane_name(api)))
+                held.enter_context(api_key.turn())
             yield
 """,
         becomes="""\
-                held.enter_context(self._nonces.manager.lane(self._lane_name(api)))
+                held.enter_context(api_key.turn())
         yield
 """,
         test="tests/test_broker.py::test_threads_and_processes_send_in_order",
@@ -194,17 +215,19 @@ LANES = (
     Planted(
         "a number is given to two calls of one client",
         7,
-        _BROKER,
-        was="        given, self.given = self.given, None\n",
-        becomes="        given = self.given\n",
+        _KRAKENEX,
+        was="    return turns.next(client.key)\n",
+        becomes="    client.given = vars(client).get('given') or turns.next(client.key)\n    return client.given\n",
         test="tests/test_broker.py::test_a_number_is_given_once",
     ),
     Planted(
         "the number of a call that failed goes to the next one",
         7,
-        _BROKER,
-        was="        hook.given = None  #",
-        becomes="        pass  #",
+        _KRAKENEX,
+        was="        # A copy, for krakenex writes the nonce into what it is given.\n",
+        becomes="        left = vars(client).setdefault('left', [])\n"
+        "        left[:] = left or [turns.next(client.key)]\n"
+        "        client._nonce = left.pop\n",
         test="tests/test_broker.py::test_a_failed_call_leaves_no_number_behind",
     ),
 )

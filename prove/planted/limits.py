@@ -118,9 +118,9 @@ LIMITS = (
     Planted(
         "cancels wait behind reads in the limits",
         12,
-        "src/krakenonce/kraken/methods.py",
-        was="    return method in _URGENT\n",
-        becomes="    return False\n",
+        "src/krakenonce/kraken/counting.py",
+        was="    how = URGENT if METHODS[place.method].urgent else 0\n",
+        becomes="    how = 0\n",
         test="tests/kraken/test_rules_of_calls.py::test_panic_does_not_wait_behind_reads",
     ),
 )

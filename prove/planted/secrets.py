@@ -21,7 +21,7 @@ SECRETS = (
     Planted(
         "an account's key is in its repr",
         "security",
-        "src/krakenonce/credentials.py",
+        "src/krakenonce/brokers/credentials.py",
         was='return f"<Account {self.name} key {fingerprint(self.key)}>"',
         becomes='return f"<Account {self.name} key {self.key[:8]}>"',
         test="tests/test_credentials.py::test_account_shows_neither_key_nor_secret",
@@ -69,7 +69,7 @@ SECRETS = (
     Planted(
         "a credentials file that others may read is used",
         "security",
-        "src/krakenonce/credentials.py",
+        "src/krakenonce/brokers/credentials.py",
         was="            if mode & 0o077:\n",
         becomes="            if mode & 0o007:\n",
         test="tests/test_credentials.py::test_file_open_to_others",

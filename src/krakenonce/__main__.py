@@ -1,9 +1,31 @@
-"""``python -m krakenonce``."""
+"""``krakenonce``, also ``python -m krakenonce``: the command line, if what it needs is installed."""
 
 from __future__ import annotations
 
 import sys
 
-from krakenonce.cli import main
+from .errors import ConfigError
+from .extras import needed_by
 
-sys.exit(main())
+__all__ = ["main"]
+
+
+def main() -> int | str:
+    """Run the command that this process was started with.
+
+    Returns:
+        What ``sys.exit()`` is called with: the exit code, or a line for stderr.
+    """
+    try:
+        with needed_by("the command line", "cli"):
+            import click  # noqa: F401
+            import rich  # noqa: F401
+    except ConfigError as error:
+        return f"krakenonce: {error}"
+    from .cli import main
+
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

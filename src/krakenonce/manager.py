@@ -114,14 +114,15 @@ class NonceManager:
         """Have the next nonce of *key* come from the counter it has by then: Kraken has refused a nonce of it."""
         self._counters.pop(key, None)
 
-    def lane(self, name: str = GLOBAL, timeout: float | None = None) -> Lane:
+    def lane(self, name: str = GLOBAL, timeout: float | None = None, *, urgent: bool = False) -> Lane:
         """Return the lane of an API key: hold it from taking the number until the answer is in.
 
         Args:
             name: The API key, of which only a fingerprint is kept; or ``"global"``, one lane for all keys.
             timeout: How long to wait for the turn, in seconds; None: for ever.
+            urgent: Whether to go before the calls of this process that wait and are not urgent: for a cancel.
         """
-        return find_lane(self._backend, name, timeout)
+        return find_lane(self._backend, name, timeout, urgent=urgent)
 
     def own_scope(self, key: str) -> str:
         """Return the name of the counter that an API key has once it needs one of its own."""

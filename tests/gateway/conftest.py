@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from krakenonce.credentials import Account
+from krakenonce.brokers import Account
 from krakenonce.gateway.activity import Activity
 from krakenonce.gateway.gateway import Gateway
 from krakenonce.gateway.local_keys import LocalKey, LocalKeys
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from krakenonce.clock import Clock
+    from krakenonce.testing.request import Request
 
 PATIENCE = 30.0  # seconds until a condition that must come true counts as broken
 ORDER = "pair=XBTUSD&type=buy&ordertype=limit&volume=1&price=100"
@@ -61,15 +62,13 @@ class WatchedKraken(FakeKraken):
         self.seen: list[Seen] = []
         self.public_calls: list[str] = []
 
-    def answer(
-        self, path_qs: str, headers: Mapping[str, str], body: bytes, now: float, **details: Any
-    ) -> dict[str, Any]:
+    def answer_to(self, request: Request) -> dict[str, Any]:
         """Keep the request and answer it."""
-        if path_qs.startswith("/0/private/"):
-            self.seen.append(Seen(path_qs, dict(headers), body))
+        if request.kind == "private":
+            self.seen.append(Seen(request.path_qs, dict(request.headers), request.body))
         else:
-            self.public_calls.append(path_qs)
-        return super().answer(path_qs, headers, body, now, **details)
+            self.public_calls.append(request.path_qs)
+        return super().answer_to(request)
 
 
 class Got(NamedTuple):

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from krakenonce.credentials import Account
+from krakenonce.brokers import Account
 from krakenonce.gateway import server as serving
 from krakenonce.kraken.wire import FORM, JSON, decode_secret, nonce_of, sign
 

@@ -32,13 +32,13 @@ other: GetCustodyTask Whatever withdraw Balance/ addorder
 )
 def test_every_method_needs_its_group(method: str, groups: frozenset[str]) -> None:
     """What krakenonce does not know, in this spelling, is in no group that is given lightly."""
-    assert groups_of(method, {}) == groups
+    assert groups_of(method, ()) == groups
 
 
 def test_a_new_deposit_address_is_no_query() -> None:
     """Nor is an order that is only checked: it is the right to trade that is asked for."""
-    assert groups_of("DepositAddresses", {"new": True}) == {"deposit"}
-    assert groups_of("AddOrder", {"validate": True}) == {"trade"}
+    assert groups_of("DepositAddresses", {"new"}) == {"deposit"}
+    assert groups_of("AddOrder", {"validate", "new"}) == {"trade"}
 
 
 def test_groups_are_read_from_words() -> None:

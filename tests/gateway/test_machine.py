@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from krakenonce.credentials import Account
+from krakenonce.brokers import Account
 from krakenonce.rule import STEP_LIMIT
 from krakenonce.stores import mark_file
 from krakenonce.stores.filesystem import sync

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from krakenonce.credentials import Account
+from krakenonce.brokers import Account
 from krakenonce.gateway.activity import Activity
 from krakenonce.gateway.gateway import NONCE_PATH, Gateway
 from krakenonce.gateway.local_keys import LocalKey, LocalKeys

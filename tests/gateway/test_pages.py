@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from krakenonce.credentials import Account
+from krakenonce.brokers import Account
 from krakenonce.gateway.activity import Activity, Histogram
 from krakenonce.gateway.gateway import Gateway
 from krakenonce.gateway.local_keys import LocalKeys

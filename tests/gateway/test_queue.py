@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,7 +24,7 @@ FOREVER = 1e6  # seconds
 class Bench:
     """A queue, jobs that end when told, and the order in which they began."""
 
-    def __init__(self, lane: Callable[[], Lane], length: int = 1000, patience: float = FOREVER) -> None:
+    def __init__(self, lane: Callable[..., Lane], length: int = 1000, patience: float = FOREVER) -> None:
         self.turns: list[tuple[float, float]] = []
         self.queue = KeyQueue(lane, length, patience, lambda *seconds: self.turns.append(seconds))
         self.begun: list[str] = []
@@ -57,10 +58,10 @@ class Bench:
 
 
 @pytest.fixture
-def lane() -> Iterator[Callable[[], Lane]]:
+def lane() -> Iterator[Callable[..., Lane]]:
     """What returns the lane of a key."""
     with NonceManager("memory:") as manager:
-        yield lambda: manager.lane("key")
+        yield partial(manager.lane, "key")
 
 
 def play(main: Coroutine[object, object, None]) -> None:
@@ -75,7 +76,7 @@ def play(main: Coroutine[object, object, None]) -> None:
     assert complaints == []
 
 
-def test_first_come_first_served_and_one_at_a_time(lane: Callable[[], Lane]) -> None:
+def test_first_come_first_served_and_one_at_a_time(lane: Callable[..., Lane]) -> None:
     """In the order in which they asked, and each is over before the next begins."""
 
     async def main() -> None:
@@ -97,7 +98,7 @@ def test_the_lane_is_held_until_the_call_is_over() -> None:
 
     async def main() -> None:
         with NonceManager("memory:") as manager:
-            bench = Bench(lambda: manager.lane("key"))
+            bench = Bench(partial(manager.lane, "key"))
             holder = await bench.holder()
             with pytest.raises(LaneTimeout):
                 async with manager.lane("key", timeout=0):
@@ -110,7 +111,7 @@ def test_the_lane_is_held_until_the_call_is_over() -> None:
     play(main())
 
 
-def test_cancels_go_first(lane: Callable[[], Lane]) -> None:
+def test_cancels_go_first(lane: Callable[..., Lane]) -> None:
     """Before all others that wait, but not before the one that has begun; among themselves as they came."""
 
     async def main() -> None:
@@ -124,7 +125,27 @@ def test_cancels_go_first(lane: Callable[[], Lane]) -> None:
     play(main())
 
 
-def test_no_more_may_wait_than_are_allowed(lane: Callable[[], Lane]) -> None:
+def test_a_cancel_goes_before_other_users_of_the_lane(lane: Callable[..., Lane]) -> None:
+    """There is one queue for all of this process, whether they call through the gateway or not."""
+
+    async def main() -> None:
+        bench = Bench(lane)
+
+        async def other() -> None:
+            async with lane():
+                bench.begun.append("other")
+
+        holder, waits = await bench.holder(), asyncio.create_task(other())
+        await asyncio.sleep(0)
+        calls = [await bench.start("order"), await bench.start("cancel", urgent=True)]
+        bench.gate.set()
+        await asyncio.gather(holder, waits, *calls)
+        assert bench.begun == ["holder", "cancel", "other", "order"]
+
+    play(main())
+
+
+def test_no_more_may_wait_than_are_allowed(lane: Callable[..., Lane]) -> None:
     """Who comes then is refused at once, a cancel too; when one has gone there is room again."""
 
     async def main() -> None:
@@ -144,7 +165,7 @@ def test_no_more_may_wait_than_are_allowed(lane: Callable[[], Lane]) -> None:
     play(main())
 
 
-def test_who_has_waited_too_long_is_told_and_never_begun(lane: Callable[[], Lane]) -> None:
+def test_who_has_waited_too_long_is_told_and_never_begun(lane: Callable[..., Lane]) -> None:
     """The wait has a bound; the one that has the turn has none."""
 
     async def main() -> None:
@@ -163,7 +184,7 @@ def test_who_has_waited_too_long_is_told_and_never_begun(lane: Callable[[], Lane
     play(main())
 
 
-def test_who_is_cancelled_while_waiting_leaves_the_queue(lane: Callable[[], Lane]) -> None:
+def test_who_is_cancelled_while_waiting_leaves_the_queue(lane: Callable[..., Lane]) -> None:
     """Its job never runs, and those behind it move up."""
 
     async def main() -> None:
@@ -181,7 +202,7 @@ def test_who_is_cancelled_while_waiting_leaves_the_queue(lane: Callable[[], Lane
     play(main())
 
 
-def test_everybody_may_leave_before_the_turn_comes(lane: Callable[[], Lane]) -> None:
+def test_everybody_may_leave_before_the_turn_comes(lane: Callable[..., Lane]) -> None:
     """Then the turn is given back unused, and the next call is served."""
 
     async def main() -> None:
@@ -197,7 +218,7 @@ def test_everybody_may_leave_before_the_turn_comes(lane: Callable[[], Lane]) -> 
     play(main())
 
 
-def test_what_has_begun_goes_on_when_its_client_hangs_up(lane: Callable[[], Lane]) -> None:
+def test_what_has_begun_goes_on_when_its_client_hangs_up(lane: Callable[..., Lane]) -> None:
     """The turn is not given away before the call is over."""
 
     async def main() -> None:
@@ -215,7 +236,7 @@ def test_what_has_begun_goes_on_when_its_client_hangs_up(lane: Callable[[], Lane
     play(main())
 
 
-def test_an_error_is_only_for_the_one_whose_call_it_was(lane: Callable[[], Lane]) -> None:
+def test_an_error_is_only_for_the_one_whose_call_it_was(lane: Callable[..., Lane]) -> None:
     """Whatever it is; and one that nobody waits for any more disturbs nobody."""
 
     async def failing() -> str:
@@ -234,7 +255,7 @@ def test_an_error_is_only_for_the_one_whose_call_it_was(lane: Callable[[], Lane]
     play(main())
 
 
-def test_an_error_after_the_client_hung_up_disturbs_nobody(lane: Callable[[], Lane]) -> None:
+def test_an_error_after_the_client_hung_up_disturbs_nobody(lane: Callable[..., Lane]) -> None:
     """There is nobody to tell it to, and the queue goes on."""
 
     async def main() -> None:
@@ -257,14 +278,14 @@ def test_an_error_after_the_client_hung_up_disturbs_nobody(lane: Callable[[], La
 
 
 @pytest.mark.parametrize("error", [NonceStoreError("the disk is gone"), RuntimeError("can't start new thread")])
-def test_a_lane_that_cannot_be_had_is_told_to_each_who_waits(lane: Callable[[], Lane], error: Exception) -> None:
+def test_a_lane_that_cannot_be_had_is_told_to_each_who_waits(lane: Callable[..., Lane], error: Exception) -> None:
     """One error each, whatever it is; the queue works again when the lane does."""
     broken = [True]
 
-    def sometimes() -> Lane:
+    def sometimes(**how: Any) -> Lane:
         if broken[0]:
             raise error
-        return lane()
+        return lane(**how)
 
     async def main() -> None:
         bench = Bench(sometimes)
@@ -280,7 +301,7 @@ def test_a_lane_that_cannot_be_had_is_told_to_each_who_waits(lane: Callable[[], 
     play(main())
 
 
-def test_close_refuses_those_who_wait_and_lets_the_one_end(lane: Callable[[], Lane]) -> None:
+def test_close_refuses_those_who_wait_and_lets_the_one_end(lane: Callable[..., Lane]) -> None:
     """It returns when the call that has begun is over."""
 
     async def main() -> None:
@@ -300,7 +321,7 @@ def test_close_refuses_those_who_wait_and_lets_the_one_end(lane: Callable[[], La
     play(main())
 
 
-def test_close_does_not_wait_for_another_process_s_turn(lane: Callable[[], Lane]) -> None:
+def test_close_does_not_wait_for_another_process_s_turn(lane: Callable[..., Lane]) -> None:
     """Those who waited for it are refused, and nobody of ours is left to have it; afterwards it is free for others."""
 
     async def main() -> None:
@@ -319,7 +340,7 @@ def test_close_does_not_wait_for_another_process_s_turn(lane: Callable[[], Lane]
     play(main())
 
 
-def test_who_hangs_up_while_it_is_closed_disturbs_nobody(lane: Callable[[], Lane]) -> None:
+def test_who_hangs_up_while_it_is_closed_disturbs_nobody(lane: Callable[..., Lane]) -> None:
     """Its refusal is heard by nobody, and that is no error."""
 
     async def main() -> None:
@@ -336,7 +357,7 @@ def test_who_hangs_up_while_it_is_closed_disturbs_nobody(lane: Callable[[], Lane
     play(main())
 
 
-def test_close_of_a_queue_without_calls_returns(lane: Callable[[], Lane]) -> None:
+def test_close_of_a_queue_without_calls_returns(lane: Callable[..., Lane]) -> None:
     """Before the first call as after the last."""
 
     async def main() -> None:
@@ -349,7 +370,7 @@ def test_close_of_a_queue_without_calls_returns(lane: Callable[[], Lane]) -> Non
     play(main())
 
 
-def test_fifty_clients_share_fairly(lane: Callable[[], Lane]) -> None:
+def test_fifty_clients_share_fairly(lane: Callable[..., Lane]) -> None:
     """Each calls again as soon as it is answered; whenever one has its nth turn, nobody is two behind."""
 
     async def main() -> None:

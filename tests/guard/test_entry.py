@@ -14,7 +14,7 @@ from kraken.futures import User as FuturesUser
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from krakenonce.broker import KrakenBroker
+from krakenonce.brokers import KrakenBroker
 from krakenonce.errors import ConfigError
 from krakenonce.global_manager import GlobalKrakenNonceManager
 from krakenonce.guards import Turns, guard, turns

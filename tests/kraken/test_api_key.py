@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from krakenonce import errors
-from krakenonce.credentials import Account
+from krakenonce.brokers import Account
 from krakenonce.gateway.upstream import KrakenKey
 from krakenonce.kraken.api_key import LOCKOUT, ApiKey
 from krakenonce.kraken.async_transport import AsyncTransport

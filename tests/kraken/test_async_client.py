@@ -211,7 +211,7 @@ def test_a_task_cancelled_while_it_waits_leaves_nothing_behind(account: FakeAcco
         async with client(server.url, account.key, account.secret, manager=manager) as kraken:
             async with manager.lane(account.key):
                 first, second = (asyncio.create_task(kraken.private("Balance")) for _ in range(2))
-                await until(lambda: len(manager.lane(account.key)._queue._waiting) == 2)
+                await until(lambda: len(manager.lane(account.key)._queue._turn.waiting) == 2)
                 first.cancel()
             assert await second
             assert first.cancelled()

@@ -20,6 +20,8 @@ from .helpers import as_http, signed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from krakenonce.testing.request import Request
+
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.001", "price": "37500"}
 NOW = 1688669448.25
 
@@ -36,7 +38,7 @@ threading.Event().wait()
 
 @pytest.fixture
 def stock(account: FakeAccount, server: FakeKrakenServer) -> Iterator[krakenex.API]:
-    """A stock krakenex client of the account."""
+    """An unchanged krakenex client of the account."""
     client = krakenex.API(account.key, account.secret)
     client.uri = server.url
     yield client
@@ -49,7 +51,7 @@ def call(fake: FakeKraken, account: FakeAccount, method: str, nonce: int, **para
 
 
 def test_numbers_must_rise(fake: FakeKraken, account: FakeAccount) -> None:
-    """A number is accepted when it is above the last accepted one; equal and lower ones are refused."""
+    """A nonce is accepted if it is above the last accepted one; equal and lower ones are refused."""
     replies = [call(fake, account, "Balance", nonce) for nonce in (10, 10, 9, 11, 2**64 - 1)]
     refused, fine = {"error": ["EAPI:Invalid nonce"]}, {"error": [], "result": {"ZUSD": "100.0000"}}
     assert replies == [fine, refused, refused, fine, fine]
@@ -57,21 +59,21 @@ def test_numbers_must_rise(fake: FakeKraken, account: FakeAccount) -> None:
     assert [arrival.nonce for arrival in fake.invalid_nonces()] == [10, 9]
 
 
-def test_each_key_has_its_own_number(fake: FakeKraken, account: FakeAccount) -> None:
-    """A large number of one key does not refuse a small one of another."""
+def test_each_key_has_its_own_nonce(fake: FakeKraken, account: FakeAccount) -> None:
+    """A large nonce of one key does not refuse a small one of another."""
     other = fake.add_account("other")
     assert call(fake, account, "Balance", 1000)["error"] == []
     assert call(fake, other, "Balance", 1)["error"] == []
 
 
-def test_a_number_beyond_64_bits_is_invalid(fake: FakeKraken, account: FakeAccount) -> None:
-    """The largest number is 2^64 - 1."""
+def test_a_nonce_beyond_64_bits_is_invalid(fake: FakeKraken, account: FakeAccount) -> None:
+    """The largest nonce is 2^64 - 1."""
     assert call(fake, account, "Balance", 2**64) == {"error": ["EAPI:Invalid nonce"]}
     assert fake.arrivals[0].nonce is None
 
 
-def test_a_bad_signature_uses_no_number(fake: FakeKraken, account: FakeAccount) -> None:
-    """Whoever knows only the public key cannot use up its numbers."""
+def test_a_bad_signature_uses_no_nonce(fake: FakeKraken, account: FakeAccount) -> None:
+    """Whoever knows only the public key cannot use up its nonces."""
     path, headers, body = signed(account, "Balance", 10)
     forged = headers | {"API-Sign": base64.b64encode(bytes(64)).decode()}
     assert fake.answer(path, forged, body, NOW) == {"error": ["EAPI:Invalid signature"]}
@@ -94,8 +96,8 @@ def test_an_unknown_key_is_named_before_anything_else(fake: FakeKraken, account:
     assert [arrival.account for arrival in fake.arrivals] == [None, None]
 
 
-def test_a_missing_number_is_an_invalid_nonce(fake: FakeKraken, account: FakeAccount) -> None:
-    """No number at all is an invalid one, before the signature is looked at."""
+def test_a_missing_nonce_is_an_invalid_nonce(fake: FakeKraken, account: FakeAccount) -> None:
+    """A missing nonce is an invalid one, before the signature is looked at."""
     assert fake.answer("/0/private/Balance", {"API-Key": account.key}, b"", NOW) == {"error": ["EAPI:Invalid nonce"]}
 
 
@@ -126,10 +128,10 @@ def test_validate_places_nothing(fake: FakeKraken, account: FakeAccount, as_json
 
 
 @pytest.mark.parametrize("name", list(ORDER))
-def test_a_missing_argument_is_named_and_the_number_stays_used(
+def test_a_missing_argument_is_named_and_the_nonce_stays_used(
     fake: FakeKraken, account: FakeAccount, name: str
 ) -> None:
-    """Kraken names the argument; the number was accepted before and is used up."""
+    """Kraken names the argument; the nonce was accepted before and is used up."""
     order = {key: value for key, value in ORDER.items() if key != name}
     assert call(fake, account, "AddOrder", 7, **order) == {"error": [f"EGeneral:Invalid arguments:{name}"]}
     assert account.last_nonce == 7
@@ -153,8 +155,8 @@ def test_a_wrong_argument_is_named(fake: FakeKraken, account: FakeAccount, name:
     assert call(fake, account, "AddOrder", 1, **order) == {"error": [f"EGeneral:Invalid arguments:{name}"]}
 
 
-def test_key_info_names_the_last_accepted_number(fake: FakeKraken, account: FakeAccount) -> None:
-    """GetApiKeyInfo gives the number of this very call, as text."""
+def test_key_info_names_the_last_accepted_nonce(fake: FakeKraken, account: FakeAccount) -> None:
+    """GetApiKeyInfo gives the nonce of this very call, as text."""
     info = call(fake, account, "GetApiKeyInfo", 1772627060997)["result"]
     assert (info["nonce"], info["nonceWindow"], info["apiKeyName"]) == ("1772627060997", 0, "bot")
     assert info["lastUsed"] == "1688669448"
@@ -225,7 +227,7 @@ def test_the_server_verifies_the_path_as_it_was_sent(account: FakeAccount, serve
 def test_the_log_is_read_and_emptied_over_http(
     fake: FakeKraken, account: FakeAccount, stock: krakenex.API, server: FakeKrakenServer
 ) -> None:
-    """Other processes can read the log; emptying it leaves the numbers used."""
+    """Other processes can read the log; emptying it leaves the nonces used."""
     stock.query_private("Balance")
     used = account.last_nonce
     (arrival,) = urllib3.request("GET", server.url + "/fake/arrivals").json()
@@ -235,7 +237,7 @@ def test_the_log_is_read_and_emptied_over_http(
 
 
 def test_requests_in_flight_may_overtake_each_other(fake: FakeKraken, account: FakeAccount) -> None:
-    """With jitter the later of two requests can arrive first, and the earlier number is then invalid."""
+    """With jitter the later of two requests can arrive first, and the earlier nonce is then invalid."""
     # With this seed the first request takes 0.39 s and the second one 0.02 s.
     with FakeKrakenServer(fake, latency=0.2, jitter=0.2, seed=52) as server:
         address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
@@ -252,8 +254,8 @@ def test_a_request_counts_although_its_sender_is_gone(account: FakeAccount, fake
     answered = threading.Event()
 
     class Watched(FakeKraken):
-        def answer(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-            reply = super().answer(*args, **kwargs)
+        def answer_to(self, request: Request) -> dict[str, Any]:
+            reply = super().answer_to(request)
             answered.set()
             return reply
 
@@ -272,10 +274,10 @@ def test_a_killed_sender_is_gone_at_once(account: FakeAccount) -> None:
     sender = subprocess.Popen([sys.executable, "-c", SENDER], stdin=subprocess.PIPE)
 
     class Killing(FakeKraken):
-        def answer(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        def answer_to(self, request: Request) -> dict[str, Any]:
             sender.kill()
             sender.wait()
-            return super().answer(*args, **kwargs)
+            return super().answer_to(request)
 
     fake = Killing()
     fake.accounts[account.key] = account

@@ -23,8 +23,9 @@ from krakenonce.clock import SystemClock
 from krakenonce.errors import NonceStoreError
 from krakenonce.kraken.counting import LAPSE
 from krakenonce.kraken.limiter import Booking, Limiter, Place
-from krakenonce.kraken.limits import TIERS, Tier, engine_cost, pair_hash, rest_cost
+from krakenonce.kraken.limits import TIERS, Tier, engine_cost, pair_hash
 from krakenonce.kraken.limits import Order as Known
+from krakenonce.kraken.methods import METHODS
 from krakenonce.lanes.naming import fingerprint
 from krakenonce.stores import FileStore, MemoryStore
 from krakenonce.stores.counters import FileCounters
@@ -136,7 +137,7 @@ class Exchange:
         ages = {name: Known(pair_hash(its), now - since) for name, (its, since) in self.orders.items() if name == order}
         for counter, cost in engine_cost(method, {**params, "pair": pair}, ages).items():
             self.costs.setdefault(counter, []).append((now, cost))
-        self.costs.setdefault("REST", []).append((now, rest_cost(method)))
+        self.costs.setdefault("REST", []).append((now, METHODS[method].rest))
         if method == "CancelOrder":
             self.orders.pop(order, None)
         elif method == "AddOrder" or order in self.orders:

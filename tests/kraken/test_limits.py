@@ -13,22 +13,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from krakenonce.kraken.counting import Place, ask, send
-from krakenonce.kraken.limits import (
-    RESERVE,
-    TIERS,
-    Charge,
-    Order,
-    Tier,
-    engine_cost,
-    level_now,
-    order_ids,
-    pair_hash,
-    rest_cost,
-    stable_hash,
-    young_ids,
-)
+from krakenonce.kraken.counting import Place, ask, note, send
+from krakenonce.kraken.limits import RESERVE, TIERS, Charge, Order, Tier, engine_cost, level_now, pair_hash, stable_hash
 from krakenonce.kraken.limits_state import REST_AT, State
+from krakenonce.kraken.methods import METHODS
 from krakenonce.stores.memory import OwnBytes
 
 if TYPE_CHECKING:
@@ -69,7 +57,7 @@ def test_the_tiers_are_krakens() -> None:
 )
 def test_rest_costs(cost: int, methods: str) -> None:
     """Each private call costs what Kraken documents, the larger value where its sources differ."""
-    assert {rest_cost(method) for method in methods.split()} == {cost}
+    assert {METHODS[method].rest for method in methods.split()} == {cost}
 
 
 AGES = [(0, 4.99), (5, 9.99), (10, 14.99), (15, 44.99), (45, 89.99), (90, 299.99), (300, 100_000)]
@@ -163,7 +151,22 @@ def test_names_of_pairs() -> None:
 )
 def test_which_orders_a_call_names(method: str, params: dict[str, Any], old: list[str], young: list[str]) -> None:
     """Those whose age decides the cost, and those that are new or as good as new after the call."""
-    assert (order_ids(method, params), young_ids(method, params)) == (old, young)
+
+    def costs(method: str, params: dict[str, Any], state: State) -> list[float]:
+        place = Place("key", STARTER, method, params)
+        send(state, place, 1000.0)
+        return [charge.cost for charge in place.counted.values()]
+
+    def known(*ids: str) -> State:
+        state = State(OwnBytes(), b"head")
+        note(state, "XBTUSD", ids, 999.0)
+        return state
+
+    ids = ["OA", "7", "OB", "mine", "a", "b", "OA,OB"]
+    assert [each for each in ids if costs(method, params, known(each)) != costs(method, params, known())] == old
+    state = State(OwnBytes(), b"head")
+    costs(method, {"pair": "XBTUSD", **params}, state)
+    assert [each for each in ids if costs("CancelOrder", {"txid": each}, state)] == young
 
 
 def test_a_counter_falls_to_zero_and_stays_there() -> None:

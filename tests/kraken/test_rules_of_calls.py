@@ -853,3 +853,22 @@ def test_no_part_of_a_key_is_told() -> None:
     for told in (f"{caught.value}", repr(key)):
         assert KEY[:12] not in told
         assert SECRET[:12] not in told
+
+
+@pytest.mark.parametrize("serialization", ["key", "global"])
+def test_a_cancel_goes_before_reads_that_wait_for_their_turn(
+    fake: FakeKraken, server: FakeKrakenServer, account: FakeAccount, serialization: str
+) -> None:
+    """Another call has the turn; of those that wait, the cancel is sent first."""
+    manager = NonceManager("memory:")
+    options: dict[str, Any] = {"manager": manager, "serialization": serialization, "base_url": server.url}
+    with Kraken(account.key, account.secret, **options) as client:
+        lane = manager.lane() if serialization == "global" else manager.lane(account.key)
+        with held(lane) as let_go:
+            threads = [in_thread(client.balances), in_thread(client.balances)]
+            until_waiting(lane, 2)
+            threads.append(in_thread(client.cancel_all))
+            until_waiting(lane, 3)
+            let_go()
+            join(threads)
+    assert [arrival.method for arrival in fake.arrivals] == ["CancelAll", "Balance", "Balance"]

@@ -33,7 +33,7 @@ def until(condition: Callable[[], object]) -> None:
 
 def waiting(lane: Lane) -> int:
     """How many threads and tasks of this process are in the lane's line."""
-    return len(lane._queue._waiting)
+    return len(lane._queue._turn.waiting)
 
 
 def until_waiting(lane: Lane, count: int) -> None:

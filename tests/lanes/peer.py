@@ -108,7 +108,7 @@ class Peer:
             else:
                 lane.release()
             signal.setitimer(signal.ITIMER_REAL, 0)
-            if queue._owner == me:
+            if queue._turn.holder is not None and queue._turn.holder.owner == me:
                 return "interrupted, yet it holds the lane"
         with self.manager.lane("key", timeout=20):
             return "interrupted" if interruptions else "never interrupted"

@@ -103,7 +103,7 @@ def test_a_handler_of_one_in_line_does_not_line_up_behind_it(
         until_waiting(lane, 1)
         while refusal not in told:  # one may come just before the waiting, and be seen after it, or in the lane's code
             os.kill(me, signal.SIGUSR1)
-            time.sleep(0.01)
+            time.sleep(0.05)
         peer.tell("leave")
 
     before = signal.signal(signal.SIGUSR1, handler)

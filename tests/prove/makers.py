@@ -195,9 +195,9 @@ def _sync_again(fd: int, failed: list[int] | None = None) -> None:
 class OwnLanes(NonceManager):
     """The numbers are right; each process has its lanes for itself."""
 
-    def lane(self, name: str = GLOBAL, timeout: float | None = None) -> Lane:
+    def lane(self, name: str = GLOBAL, timeout: float | None = None, *, urgent: bool = False) -> Lane:
         """Return a lane that no other process knows."""
-        return find_lane(_own, name, timeout)
+        return find_lane(_own, name, timeout, urgent=urgent)
 
 
 _own = MemoryStore()

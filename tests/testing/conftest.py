@@ -35,7 +35,7 @@ def server(fake: FakeKraken) -> Iterator[FakeKrakenServer]:
 
 @pytest.fixture
 def wire(server: FakeKrakenServer, account: FakeAccount) -> Wire:
-    """A client of the account that numbers its calls itself and sends each once."""
+    """A client of the account that sends each call once, with rising nonces."""
     return Wire(server.url, account)
 
 

@@ -18,7 +18,7 @@ ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "1.25"
 
 
 class Caller:
-    """Calls the fake itself, at the time it is told, with rising numbers."""
+    """Calls the fake itself, at the time ``now``, with rising nonces."""
 
     def __init__(self, fake: FakeKraken, account: FakeAccount, now: float = NOW) -> None:
         self.fake, self.account, self.now = fake, account, now
@@ -58,11 +58,11 @@ class Caller:
 
 
 class Wire:
-    """Sends each call once over HTTP, with rising numbers."""
+    """Sends each call once over HTTP, with rising nonces."""
 
     def __init__(self, url: str, account: FakeAccount) -> None:
         self.url, self.account = url, account
-        self._numbers = itertools.count(1)
+        self._nonces = itertools.count(1)
 
     def send(self, method: str, **params: object) -> urllib3.BaseHTTPResponse:
         """Return the response, whatever it is.
@@ -70,7 +70,7 @@ class Wire:
         Raises:
             ProtocolError: The connection was cut.
         """
-        path, headers, body = signed(self.account, method, next(self._numbers), params)
+        path, headers, body = signed(self.account, method, next(self._nonces), params)
         with urllib3.PoolManager(retries=False) as pool:
             return pool.request("POST", self.url + path, headers=headers, body=body)
 

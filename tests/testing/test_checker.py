@@ -6,7 +6,7 @@ from krakenonce.testing.checker import Issue, violations
 
 
 def test_rising_numbers_are_in_order() -> None:
-    """Calls one after the other, with rising numbers, are fine."""
+    """Calls one after the other, with rising nonces, are fine."""
     assert violations([Issue(1, 2, 10), Issue(3, 4, 11), Issue(5, 6, 20)]) == []
 
 
@@ -41,7 +41,7 @@ def test_a_caller_that_falls_behind_itself_is_told_apart() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_it_says_what_comparing_every_pair_says(seed: int) -> None:
-    """The quick sweep finds exactly what a slow look at all pairs finds, in whatever order it is told of the calls."""
+    """The quick sweep finds exactly what a slow look at all pairs finds, in any order of the calls."""
     rng = random.Random(seed)
     issues = [Issue(at, at + rng.randint(1, 9), rng.randint(0, 25), rng.choice("ab")) for at in range(25)]
     late = [(a, b) for a in issues for b in issues if a.answered < b.asked and b.number < a.number]

@@ -22,7 +22,7 @@ def rich(fake: FakeKraken) -> FakeAccount:
 
 @pytest.fixture
 def ccxt_client(rich: FakeAccount, server: FakeKrakenServer) -> Iterator[Any]:
-    """A ccxt client with numbers in nanoseconds."""
+    """A ccxt client with nonces in nanoseconds."""
     ccxt = pytest.importorskip("ccxt")
     client = ccxt.kraken({"apiKey": rich.key, "secret": rich.secret, "enableRateLimit": False})
     client.urls["api"] = dict.fromkeys(client.urls["api"], server.url)

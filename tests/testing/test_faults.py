@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import re
 import socket
 import threading
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 import urllib3
 
 from krakenonce.errors import ConfigError
-from krakenonce.testing.faults import ANY, Fault, Faults
+from krakenonce.testing.faults import ANY, FAULTS, Fault, FaultName, Faults
 
 from ..kraken.helpers import as_http, signed
 from .helpers import ORDER, Caller, Wire
@@ -17,10 +19,11 @@ if TYPE_CHECKING:
     from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
 
 CUT = urllib3.exceptions.ProtocolError
+PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "test-your-bot.md"
 
 
 def nonces(fake: FakeKraken) -> list[int | None]:
-    """The numbers in the order in which they were processed."""
+    """The nonces in the order in which they were processed."""
     return [arrival.nonce for arrival in fake.arrivals]
 
 
@@ -35,6 +38,22 @@ def test_a_fault_meets_the_next_matching_calls_in_order(fake: FakeKraken, wire: 
     assert wire.send("AddOrder", **ORDER).status == 504
     assert wire.reply("AddOrder", **ORDER)["error"] == []
     assert len(fake.faults) == 0
+
+
+def test_the_page_lists_the_faults_as_they_are() -> None:
+    """The table that a reader sees has the rows of the table that is carried out, and names what a fault needs."""
+    rows = re.findall(
+        r"^\| `(\w+)` \| (.*?) ?\| (never|once|twice) \| (.+?) \| (.*?) ?\|$",
+        PAGE.read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    shown = [(name, before, executed, answer) for name, before, executed, answer, _ in rows]
+    assert shown == [
+        (name, course.before, ("never", "once", "twice")[course.executed], course.answer)
+        for name, course in FAULTS.items()
+    ]
+    assert [name for name, *_, details in rows if FAULTS[name].needs not in details] == []
+    assert tuple(FAULTS) == get_args(FaultName)
 
 
 def test_a_public_method_may_fail_too(fake: FakeKraken, server: FakeKrakenServer) -> None:
@@ -73,7 +92,7 @@ def test_an_order_may_be_placed_behind_a_page_of_html(
     assert (nonces(fake), len(account.orders)) == ([1], 1)
 
 
-def test_the_same_page_may_stand_before_nothing(fake: FakeKraken, account: FakeAccount, wire: Wire) -> None:
+def test_the_same_page_may_come_before_anything_is_executed(fake: FakeKraken, account: FakeAccount, wire: Wire) -> None:
     """The sender cannot tell it from the page behind which an order was placed."""
     fake.faults.add("AddOrder", "process_then_html")
     fake.faults.add("AddOrder", "html")
@@ -107,7 +126,7 @@ def test_a_slow_answer_comes_after_the_order_was_placed(
 
 
 def test_a_slow_request_is_executed_late(fake: FakeKraken, account: FakeAccount, server: FakeKrakenServer) -> None:
-    """A later call with a larger number is executed first, and the slow one is then refused."""
+    """A later call with a larger nonce is executed first, and the slow one is then refused."""
     fake.faults.add("AddOrder", "slow_request", seconds=0.2)
     wire = Wire(server.url, account)
     replies: list[Any] = []
@@ -157,16 +176,29 @@ def test_a_request_held_back_lets_the_next_one_pass(
     fake: FakeKraken, account: FakeAccount, server: FakeKrakenServer
 ) -> None:
     """Two requests in flight arrive in the other order."""
-    fake.faults.add("AddOrder", "hold_back")
+    fake.faults.add("AddOrder", "hold_back", seconds=1000)
     wire = Wire(server.url, account)
     replies: list[Any] = []
-    held = threading.Thread(target=lambda: replies.append(wire.reply("AddOrder", **ORDER)))
+    held = threading.Thread(target=lambda: replies.append(wire.reply("AddOrder", **ORDER)), daemon=True)
     held.start()
     wait_for_fault(fake)
     assert wire.reply("Balance")["error"] == []
-    held.join()
+    held.join(10)
     assert replies == [{"error": ["EAPI:Invalid nonce"]}]
     assert nonces(fake) == [2, 1]
+
+
+def test_requests_held_back_keep_their_order(fake: FakeKraken, account: FakeAccount, server: FakeKrakenServer) -> None:
+    """The one that came first is executed first when another one lets them go on."""
+    fake.faults.add("AddOrder", "hold_back", seconds=1000, times=2)
+    address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    with socket.create_connection(address) as first, socket.create_connection(address) as second:
+        for nonce, sender in enumerate((first, second), 1):
+            sender.sendall(as_http(*signed(account, "AddOrder", nonce, ORDER)))
+            wait_for_fault(fake, left=2 - nonce)
+        urllib3.request("GET", server.url + "/0/public/Time")
+        wait_for(fake, calls=2)
+    assert nonces(fake) == [1, 2]
 
 
 def test_a_request_held_back_goes_on_when_none_comes(fake: FakeKraken, wire: Wire) -> None:
@@ -176,7 +208,7 @@ def test_a_request_held_back_goes_on_when_none_comes(fake: FakeKraken, wire: Wir
 
 
 @pytest.mark.parametrize(
-    ("described", "told"),
+    ("described", "message"),
     [
         ({"method": "AddOrder", "fault": "guess"}, "fault is one of: drop"),
         ({"method": "AddOrder"}, "has a method and a fault"),
@@ -195,10 +227,10 @@ def test_a_request_held_back_goes_on_when_none_comes(fake: FakeKraken, wire: Wir
         ({"method": "AddOrder", "fault": "duplicate", "answer": "third"}, "answer is"),
     ],
 )
-def test_a_fault_that_cannot_be_used_is_explained(described: dict[str, Any], told: str) -> None:
+def test_a_fault_that_cannot_be_used_is_explained(described: dict[str, Any], message: str) -> None:
     """The message names the rule, and nothing is added."""
     faults = Faults()
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         faults.add_from(described)
     assert len(faults) == 0
 
@@ -228,12 +260,12 @@ def test_faults_are_scripted_over_http(fake: FakeKraken, wire: Wire) -> None:
 
 def test_a_wrong_fault_over_http_is_explained(wire: Wire) -> None:
     """Status 400 and the reason as JSON; for a path that is not there, 404 and those that are."""
-    status, told = wire.control("POST", "faults", {"method": "AddOrder", "fault": "guess"})
-    assert (status, "fault is one of" in told["error"]) == (400, True)
-    status, told = wire.control("POST", "faults", ["drop"])
-    assert (status, told) == (400, {"error": "The body is not a JSON object."})
-    status, told = wire.control("GET", "guess")
-    assert (status, "POST /fake/faults" in told["error"]) == (404, True)
+    status, answer = wire.control("POST", "faults", {"method": "AddOrder", "fault": "guess"})
+    assert (status, "fault is one of" in answer["error"]) == (400, True)
+    status, answer = wire.control("POST", "faults", ["drop"])
+    assert (status, answer) == (400, {"error": "The body is not a JSON object."})
+    status, answer = wire.control("GET", "guess")
+    assert (status, "POST /fake/faults" in answer["error"]) == (404, True)
 
 
 def wait_for(fake: FakeKraken, calls: int) -> None:
@@ -243,8 +275,8 @@ def wait_for(fake: FakeKraken, calls: int) -> None:
         tick.wait(0.001)
 
 
-def wait_for_fault(fake: FakeKraken) -> None:
-    """Return when the fault added has been met."""
+def wait_for_fault(fake: FakeKraken, left: int = 0) -> None:
+    """Return when so many requests are left that will meet a fault."""
     tick = threading.Event()
-    while len(fake.faults):
+    while len(fake.faults) > left:
         tick.wait(0.001)

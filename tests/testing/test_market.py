@@ -12,7 +12,7 @@ from .helpers import NOW, Caller
 if TYPE_CHECKING:
     from krakenonce.testing import FakeKraken
 
-# XBTUSD stands at 60000: the market maker buys 100 at 59970 and less, and sells 100 at 60030 and more.
+# XBTUSD is at 60000: the market maker buys 100 at 59970 and less, and sells 100 at 60030 and more.
 MARKET = {"ordertype": "market", "price": ""}
 
 
@@ -153,7 +153,7 @@ def test_a_trade_is_found_by_its_id(caller: Caller) -> None:
 
 
 def test_everybody_sees_trades_and_prices(fake: FakeKraken, caller: Caller) -> None:
-    """Ticker, Trades, OHLC and Spread tell of the market."""
+    """Ticker, Trades, OHLC and Spread show the market."""
     caller.place(**MARKET, volume="2")
     ticker = caller.public("Ticker", "pair=BTCUSD")["XXBTZUSD"]
     assert (ticker["c"], ticker["v"][0]) == (["60030.00000", "2.00000000"], "2.00000000")

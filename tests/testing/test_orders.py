@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from krakenonce.errors import ConfigError
+
 from ..kraken.helpers import signed
 from .helpers import NOW, ORDER, Caller
 
@@ -228,6 +230,28 @@ def test_the_dead_mans_switch_strikes(caller: Caller) -> None:
     caller.now += 100
     assert caller.look(kept)["status"] == "open"
     assert caller.error("CancelAllOrdersAfter", timeout=86400) == "EGeneral:Invalid arguments:timeout"
+
+
+def test_an_order_that_has_ended_is_not_filled(caller: Caller) -> None:
+    """The switch has cancelled it, or it has expired, although no call has come since then."""
+    txid = caller.place()
+    caller.result("CancelAllOrdersAfter", timeout=1)
+    caller.fake.set_price("XBTUSD", "30000", NOW + 2)
+    assert (caller.look(txid)["status"], caller.look(txid)["vol_exec"]) == ("canceled", "0.00000000")
+    txid = caller.place(price="10000", timeinforce="GTD", expiretm=str(int(NOW) + 30))
+    with pytest.raises(ConfigError, match="No order"):
+        caller.fake.fill(txid, now=NOW + 31)
+
+
+@pytest.mark.parametrize(("expires", "status", "ended"), [(5, "expired", 5), (30, "canceled", 10)])
+def test_an_order_ends_once(caller: Caller, expires: int, status: str, ended: int) -> None:
+    """What came first has ended it, also when both are looked at later."""
+    caller.now = int(NOW)
+    txid = caller.place(timeinforce="GTD", expiretm=str(caller.now + expires))
+    caller.result("CancelAllOrdersAfter", timeout=10)
+    caller.now += 100
+    order = caller.look(txid)
+    assert (order["status"], order["closetm"]) == (status, int(NOW) + ended)
 
 
 def test_an_order_is_amended_in_place(caller: Caller) -> None:

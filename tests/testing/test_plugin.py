@@ -86,8 +86,8 @@ def test_without_aiohttp_only_the_fixture_fails(tmp_path: Path) -> None:
     assert "1 passed, 1 error" in done.stdout
 
 
-def test_invalid_nonces_are_told_at_length(fake: FakeKraken, caller: Caller) -> None:
-    """How many of how many; for the first five the account, the method, the number and the last one accepted."""
+def test_invalid_nonces_are_shown_in_detail(fake: FakeKraken, caller: Caller) -> None:
+    """How many of how many; for the first five the account, the method, the nonce and the last one accepted."""
     fake.assert_no_invalid_nonce()
     caller.account.last_nonce = 99
     caller.result("Balance")
@@ -101,7 +101,7 @@ def test_invalid_nonces_are_told_at_length(fake: FakeKraken, caller: Caller) -> 
     assert (len(lines), lines[6]) == (8, "  and 2 more")
 
 
-def test_a_call_without_a_number_is_told_too(fake: FakeKraken, caller: Caller) -> None:
+def test_a_call_without_a_nonce_is_shown_too(fake: FakeKraken, caller: Caller) -> None:
     """It says that there was none."""
     fake.answer("/0/private/Balance", {"API-Key": caller.account.key}, b"", NOW)
     with pytest.raises(AssertionError, match="bot: Balance with no readable nonce; the last one accepted was 0"):

@@ -22,9 +22,9 @@ INVALID_NONCE = {"error": ["EAPI:Invalid nonce"]}
 FINE: dict[str, Any] = {"error": [], "result": {}}
 
 
-def try_numbers(fake: FakeKraken, account: FakeAccount, numbers: Sequence[int]) -> list[int]:
+def try_nonces(fake: FakeKraken, account: FakeAccount, nonces: Sequence[int]) -> list[int]:
     """Return those that were accepted."""
-    return [n for n in numbers if fake.answer(*signed(account, "Balance", n), NOW)["error"] == []]
+    return [n for n in nonces if fake.answer(*signed(account, "Balance", n), NOW)["error"] == []]
 
 
 def forged(account: FakeAccount, nonce: int) -> tuple[str, dict[str, str], bytes]:
@@ -34,9 +34,9 @@ def forged(account: FakeAccount, nonce: int) -> tuple[str, dict[str, str], bytes
 
 
 def test_an_account_may_have_a_past(fake: FakeKraken) -> None:
-    """Its key has accepted a number before."""
+    """Its key has accepted a nonce before."""
     account = fake.add_account("old", last_nonce=100)
-    assert try_numbers(fake, account, [99, 100, 101]) == [101]
+    assert try_nonces(fake, account, [99, 100, 101]) == [101]
 
 
 @pytest.mark.parametrize(
@@ -48,24 +48,26 @@ def test_an_account_may_have_a_past(fake: FakeKraken) -> None:
         (True, False, [100, 90, 91]),
     ],
 )
-def test_a_window_lets_lower_numbers_in(fake: FakeKraken, edge: bool, duplicates: bool, accepted: list[int]) -> None:
-    """By how much, and whether again, is what Kraken does not tell: both ways can be tried."""
+def test_a_nonce_window_accepts_lower_nonces(
+    fake: FakeKraken, edge: bool, duplicates: bool, accepted: list[int]
+) -> None:
+    """By how much, and whether again, is not documented: both ways can be tried."""
     fake.rules.change(window_includes_edge=edge, window_allows_duplicates=duplicates)
     account = fake.add_account("window", nonce_window=10)
-    assert try_numbers(fake, account, [100, 89, 90, 91, 91, 100]) == accepted
+    assert try_nonces(fake, account, [100, 89, 90, 91, 91, 100]) == accepted
     assert account.last_nonce == 100
 
 
 def test_the_nonce_may_be_compared_before_the_signature(fake: FakeKraken, account: FakeAccount) -> None:
-    """Kraken does not tell which comes first."""
-    assert try_numbers(fake, account, [10]) == [10]
+    """Kraken does not document which comes first."""
+    assert try_nonces(fake, account, [10]) == [10]
     assert fake.answer(*forged(account, 5), NOW) == {"error": ["EAPI:Invalid signature"]}
     fake.rules.sig_before_nonce = False
     assert fake.answer(*forged(account, 5), NOW) == INVALID_NONCE
     assert fake.answer(*forged(account, 15), NOW) == {"error": ["EAPI:Invalid signature"]}
 
 
-def test_a_bad_signature_may_use_the_number_up(fake: FakeKraken, account: FakeAccount) -> None:
+def test_a_bad_signature_may_use_the_nonce(fake: FakeKraken, account: FakeAccount) -> None:
     """Only with this switch."""
     fake.rules.failed_sig_consumes_nonce = True
     fake.answer(*forged(account, 50), NOW)
@@ -91,7 +93,7 @@ def test_a_bad_signature_may_use_the_number_up(fake: FakeKraken, account: FakeAc
 def test_a_key_may_do_what_it_was_given(
     fake: FakeKraken, method: str, enough: list[str], not_enough: list[str] | None
 ) -> None:
-    """A method without its permission is refused, and the number stays used."""
+    """A method without its permission is refused, and the nonce stays used."""
     caller = Caller(fake, fake.add_account("able", permissions=enough))
     assert caller.reply(method)["error"] != ["EGeneral:Permission denied"]
     if not_enough is not None:
@@ -101,7 +103,7 @@ def test_a_key_may_do_what_it_was_given(
 
 
 def test_a_permission_that_kraken_does_not_have_is_named(fake: FakeKraken) -> None:
-    """A slip in the test's own set-up is told."""
+    """The message names a slip in the set-up of the test."""
     with pytest.raises(ConfigError, match="query-funds"):
         fake.add_account("typo", permissions=["query-fund"])
 
@@ -112,6 +114,7 @@ def test_a_second_factor_is_asked_for(fake: FakeKraken) -> None:
     assert caller.error("Balance") == "EAPI:Invalid otp"
     fake.rules.otp_error = "EGeneral:Other words"
     assert caller.error("Balance", otp="wrong") == "EGeneral:Other words"
+    assert caller.error("Balance", as_json=True, otp="\ud800") == "EGeneral:Other words"
     assert caller.result("Balance", otp="secret") == {}
 
 
@@ -139,10 +142,10 @@ def test_an_error_comes_in_three_forms(fake: FakeKraken, caller: Caller, failure
         ("maintenance", "EService:Unavailable", "EService:Unavailable", "EService:Unavailable"),
     ],
 )
-def test_the_systems_mode_gates_orders(
+def test_the_mode_of_kraken_refuses_orders(
     fake: FakeKraken, caller: Caller, status: Any, taking: str | None, resting: str | None, cancelling: str | None
 ) -> None:
-    """SystemStatus tells the mode, and orders feel it."""
+    """SystemStatus shows the mode, and orders are refused by it."""
     fake.rules.status = status
     assert caller.public("SystemStatus")["status"] == status
     resting_only: dict[str, Any] = {**ORDER, "oflags": "post"}
@@ -183,7 +186,7 @@ def test_each_key_has_its_own_counter_and_some_calls_cost_two(fake: FakeKraken, 
     assert Caller(fake, fake.add_account("other")).reply("Ledgers")["error"] == []
 
 
-def test_a_refused_call_has_used_its_number(fake: FakeKraken, caller: Caller) -> None:
+def test_a_refused_call_has_used_its_nonce(fake: FakeKraken, caller: Caller) -> None:
     """The limit comes after the nonce."""
     fake.rules.tier = "starter"
     for _ in range(16):
@@ -218,7 +221,7 @@ def test_a_young_order_is_dear_to_cancel(fake: FakeKraken, caller: Caller, age: 
     """Kraken's table: with just enough left it succeeds, with less it is refused and the order stays."""
     fake.rules.tier = "starter"
     txid = caller.place()
-    counter = fake._trading_limits._counters[caller.account.key, "XXBTZUSD"]
+    counter = fake._limits._counters[caller.account.key, "XXBTZUSD"]
     caller.now += age
     if cost:
         counter.value, counter.at = 60 - cost + 1, caller.now
@@ -232,9 +235,8 @@ def test_a_young_order_is_dear_to_cancel(fake: FakeKraken, caller: Caller, age: 
 def test_krakens_own_example_costs_eight(fake: FakeKraken, caller: Caller) -> None:
     """Add (1), amend after 7 s (1 + 2), cancel 36 s later (4): within the decay, what the page says."""
     fake.rules.tier = "starter"
-    limits = fake._trading_limits
     txid = caller.place()
-    counter = limits._counters[caller.account.key, "XXBTZUSD"]
+    counter = fake._limits._counters[caller.account.key, "XXBTZUSD"]
     costs = [counter.value]
     caller.now += 7
     caller.result("AmendOrder", txid=txid, order_qty="2")
@@ -248,7 +250,7 @@ def test_krakens_own_example_costs_eight(fake: FakeKraken, caller: Caller) -> No
 def test_editing_and_batches_count(fake: FakeKraken, caller: Caller) -> None:
     """An edit costs 1 and 6 for a young order; a batch half of its lines; cancelling a batch is never refused."""
     fake.rules.tier = "starter"
-    counters = fake._trading_limits._counters
+    counters = fake._limits._counters
     txid = caller.place()
     new = caller.result("EditOrder", pair="XBTUSD", txid=txid, price="38000")["txid"]
     counter = counters[caller.account.key, "XXBTZUSD"]
@@ -300,7 +302,7 @@ def test_too_many_in_flight_are_throttled(fake: FakeKraken, account: FakeAccount
     fake.faults.add("Balance", "slow_answer", seconds=1000)
     wire = Wire(server.url, account)
     request = as_http(*signed(account, "Balance", 1))
-    next(wire._numbers)
+    next(wire._nonces)
     with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as sender:
         sender.sendall(request)
         while not fake.arrivals:
@@ -317,8 +319,8 @@ def test_rules_are_set_over_http(fake: FakeKraken, wire: Wire) -> None:
     assert wire.control("GET", "rules") == (200, rules)
     assert (fake.rules.status, fake.rules.taker_fee) == ("cancel_only", Decimal("0.001"))
     for wrong in ({"guess": 1}, {"status": "guess"}, {"tier": 1}, {"lockout_after": True}, {"taker_fee": "x"}):
-        status, told = wire.control("POST", "rules", {"max_in_flight": 5, **wrong})
-        assert (status, "error" in told) == (400, True)
+        status, answer = wire.control("POST", "rules", {"max_in_flight": 5, **wrong})
+        assert (status, "error" in answer) == (400, True)
     assert fake.rules.max_in_flight == 0
 
 

@@ -6,30 +6,26 @@ import contextlib
 import os
 import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from krakenonce.brokers.credentials import MASTER, account, full_name, load_accounts
+from krakenonce.brokers.fan_out import INTERRUPTED, Outcome, late, order_to_find, reason, verdicts
 from krakenonce.cli.options import finite, json_option, kraken_options, params_of
 from krakenonce.cli.output import complain, not_lost, to_json, write, write_table
 from krakenonce.cli.waiting import Terminated, progress, terminable
-from krakenonce.credentials import MASTER, account, load_accounts
-from krakenonce.errors import KrakenError, KrakenonceError
-from krakenonce.fan_out import late
 from krakenonce.kraken.methods import PUBLIC
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from krakenonce.broker_manager import BrokerManager
-    from krakenonce.credentials import Account
-    from krakenonce.fan_out import Outcome
+    from krakenonce.brokers.credentials import Account
+    from krakenonce.brokers.fan_out import Verdict
+    from krakenonce.brokers.manager import BrokerManager
 
 __all__ = ["call_all", "copy_order", "show_balances"]
-
-_NOT_REACHED = "it did not reach Kraken"
 
 accounts_option = click.option(
     "--accounts",
@@ -60,7 +56,7 @@ def show_balances(
             outcomes = brokers.call_all("Balance", on_outcome=told)
         for outcome in outcomes.values():
             if outcome.error is not None:
-                complain(f"{outcome.account}: {_message(outcome.error)}")
+                complain(f"{outcome.account}: {reason(outcome.error)}")
         found = {name: outcome.get() for name, outcome in outcomes.items() if outcome.ok}
     if as_json:
         write(to_json(found))
@@ -98,15 +94,11 @@ def call_all(
     with _brokers(chosen, state, base_url) as (brokers, told, heed):
         names = [each.name for each in chosen]
         outcomes, stopped = _gathered(
-            names, told, lambda note: brokers.call_all(method, params, within=within, on_outcome=note)
+            names, lambda note: brokers.call_all(method, params, within=within, on_outcome=note), told
         )
-
-        def report() -> str:
-            return to_json({name: _as_dict(outcomes[name]) for name in names})
-
-        with not_lost(report):
+        with not_lost(lambda: _json(outcomes)):
             heed()
-            write(report())
+            write(_json(outcomes))
         if stopped:
             raise stopped
     if not all(outcome.ok for outcome in outcomes.values()):
@@ -157,22 +149,25 @@ def copy_order(
     with _brokers(chosen, state, base_url) as (brokers, told, heed):
         names = [each.name for each in chosen]
         outcomes, stopped = _gathered(
-            names, told, lambda note: brokers.copy_order(order, names, scale, within=within, on_outcome=note)
+            names, lambda note: brokers.copy_order(order, names, scale, within=within, on_outcome=note), told
         )
-        with not_lost(lambda: to_json({name: _as_dict(outcomes[name]) for name in names})):
-            verdicts = {name: _verdict(outcomes[name]) for name in names}
+        with not_lost(lambda: _json(outcomes)):
+            found: dict[str, Outcome[Any]] = {}
             if stopped is None:
-                stopped = _ask_for_unknown(outcomes, verdicts)
+                unknown = [name for name in names if order_to_find(outcomes[name])]
+                for name in unknown:
+                    complain(f"{name}: no answer, asking Kraken whether the order stands")
+                found, stopped = _gathered(unknown, lambda note: brokers.reconcile(outcomes, on_outcome=note))
+            orders = verdicts(outcomes, found)
             heed()
             if as_json:
-                found = {name: {"verdict": each.word, "txids": each.txids} for name, each in verdicts.items()}
-                write(to_json({name: {**_as_dict(outcomes[name]), **found[name]} for name in names}))
+                write(_json(outcomes, orders))
             else:
-                rows = [(name, each.word, each.details) for name, each in verdicts.items()]
+                rows = [(name, each.state, each.details) for name, each in orders.items()]
                 write_table(("account", "order", "details"), rows)
         if stopped:
             raise stopped
-    if not all(each.word in ("placed", "valid") for each in verdicts.values()):
+    if not all(each.state in ("placed", "valid") for each in orders.values()):
         raise click.exceptions.Exit(1)
 
 
@@ -184,7 +179,7 @@ def _brokers(
 
     From the first Ctrl-C or SIGTERM until then another one is ignored.
     """
-    from krakenonce.broker_manager import BrokerManager
+    from krakenonce.brokers.manager import BrokerManager
     from krakenonce.global_manager import GlobalKrakenNonceManager
     from krakenonce.manager import NonceManager
 
@@ -202,20 +197,22 @@ def _brokers(
 
 def _gathered(
     names: Iterable[str],
-    told: Callable[[object], None],
-    calls: Callable[[Callable[[Outcome[Any]], None]], Mapping[str, Outcome[Any]]],
-) -> tuple[Mapping[str, Outcome[Any]], KeyboardInterrupt | None]:
+    calls: Callable[[Callable[[Outcome[Any]], None]], object],
+    told: Callable[[object], None] = lambda _: None,
+) -> tuple[dict[str, Outcome[Any]], KeyboardInterrupt | None]:
     """Make the calls; return what became of each, and what stopped them."""
     outcomes: dict[str, Outcome[Any]] = {}
+    stopped = None
 
     def note(outcome: Outcome[Any]) -> None:
         outcomes[outcome.account] = outcome
         told(outcome)
 
     try:
-        return calls(note), None
-    except KeyboardInterrupt as stopped:
-        return {name: outcomes.get(name) or late(name, why="Interrupted") for name in names}, stopped
+        calls(note)
+    except KeyboardInterrupt as interrupt:
+        stopped = interrupt
+    return {name: outcomes.get(name) or Outcome(name, error=late(why=INTERRUPTED)) for name in names}, stopped
 
 
 def _leave(number: signal.Signals) -> NoReturn:
@@ -232,87 +229,24 @@ def _chosen(there: Mapping[str, Account], names: str | None) -> list[Account]:
     return list({each.name: each for each in (account(there, name) for name in names.split(","))}.values())
 
 
-def _scale(words: tuple[str, ...], accounts: list[Account]) -> str | dict[str, str]:
-    """One factor for all, or each account's by name."""
-    common = [word for word in words if "=" not in word]
-    if len(common) > 1:
-        raise click.UsageError("Give one --scale for all accounts, and others as NAME=FACTOR")
-    scale = {each.name: common[0] if common else "1" for each in accounts}
-    names, named = {each.name: each.name for each in accounts}, set[str]()
+def _scale(words: tuple[str, ...], accounts: list[Account]) -> dict[str, str]:
+    """Each account's factor, by name."""
+    names = {each.name: each for each in accounts}
+    given: dict[str, str] = {}
     for word in words:
-        name, equals, factor = word.partition("=")
-        if equals:
-            found = account(names, name)
-            if found in named:
-                raise click.UsageError(f"Give one --scale for {found}")
-            named.add(found)
-            scale[found] = factor
-    return scale
+        name, equals, factor = word.rpartition("=")
+        who = full_name(names, name) if equals else ""
+        if who in given:
+            raise click.UsageError(f"Give one --scale for {who or 'all accounts, and others as NAME=FACTOR'}")
+        given[who] = factor
+    return {name: given.get(name, given.get("", "1")) for name in names}
 
 
-class _Verdict(NamedTuple):
-    """What became of one account's order, in a word, with details, and the ids that Kraken gave it."""
-
-    word: str
-    details: str
-    txids: Sequence[str] = ()
-
-
-def _verdict(outcome: Outcome[Any]) -> _Verdict:
-    """Say what became of one account's order, as far as that is known without asking Kraken."""
-    if outcome.error is None:
-        result = outcome.get()
-        order, txids = result["descr"]["order"], result.get("txid")
-        return _Verdict("placed", f"{', '.join(txids)} {order}", txids) if txids else _Verdict("valid", order)
-    if outcome.may_have_executed == "no":
-        return _Verdict("not placed", _message(outcome.error))
-    return _unknown(outcome.error, _message(outcome.error))
-
-
-def _ask_for_unknown(outcomes: Mapping[str, Outcome[Any]], verdicts: dict[str, _Verdict]) -> KeyboardInterrupt | None:
-    """Ask Kraken, side by side, for the orders of which nothing is known; return what stopped it, Ctrl-C say."""
-    from krakenonce.broker_manager import THREADS
-
-    unknown = {
-        name: outcome.error
-        for name, outcome in outcomes.items()
-        if verdicts[name].word == "unknown" and isinstance(outcome.error, KrakenError)
-    }
-    pool = ThreadPoolExecutor(THREADS)
-    try:
-        for name in unknown:
-            complain(f"{name}: no answer, asking Kraken whether the order stands")
-        asked = {pool.submit(_asked, error): name for name, error in unknown.items()}
-        for answered in as_completed(asked):
-            verdicts[asked[answered]] = answered.result()
-    except KeyboardInterrupt as stopped:
-        return stopped
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-    return None
-
-
-def _asked(error: KrakenError) -> _Verdict:
-    """Say what Kraken answers when it is asked for the order."""
-    try:
-        found = error.reconcile()
-    except Exception as failed:  # whatever it is, the others are to be told
-        return _unknown(error, _message(failed))
-    if found is None or found.stands is None:
-        return _unknown(error, _message(error))
-    txids = list(found.orders)
-    return _Verdict("placed", ", ".join(txids), txids) if found.stands else _Verdict("not placed", _NOT_REACHED)
-
-
-def _unknown(error: BaseException, why: str) -> _Verdict:
-    """With the ids to look for, whatever the reason is."""
-    order = getattr(error, "order", None)
-    missing = [each for each in (order.cl_ord_ids if order else ()) if each not in why]
-    return _Verdict("unknown", f"{why} (cl_ord_id {', '.join(missing)})" if missing else why)
-
-
-def _message(error: BaseException) -> str:
-    return str(error) if isinstance(error, KrakenonceError) else f"unexpected {type(error).__name__}"
+def _json(outcomes: Mapping[str, Outcome[Any]], orders: Mapping[str, Verdict] | None = None) -> str:
+    told = {name: _as_dict(outcome) for name, outcome in outcomes.items()}
+    for name, each in (orders or {}).items():
+        told[name] |= {"verdict": each.state, "txids": each.txids}
+    return to_json(told)
 
 
 def _as_dict(outcome: Outcome[Any]) -> dict[str, Any]:
@@ -321,7 +255,7 @@ def _as_dict(outcome: Outcome[Any]) -> dict[str, Any]:
     order = getattr(outcome.error, "order", None)
     return {
         "error": type(outcome.error).__name__,
-        "message": _message(outcome.error),
+        "message": reason(outcome.error),
         "may_have_executed": outcome.may_have_executed,
         **({} if order is None else {"cl_ord_ids": list(order.cl_ord_ids)}),  # by which it can be looked for
     }

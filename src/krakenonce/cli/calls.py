@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from krakenonce.brokers.credentials import MASTER, account, load_accounts
 from krakenonce.cli.accounts import show_balances
 from krakenonce.cli.options import account_option, confirm, json_option, kraken_options, params_of
 from krakenonce.cli.output import complain, not_lost, to_json, write
 from krakenonce.cli.waiting import patience, terminable
-from krakenonce.credentials import MASTER, account, load_accounts
 from krakenonce.errors import KrakenError
 from krakenonce.kraken.methods import PUBLIC
 from krakenonce.manager import NonceManager
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from krakenonce.credentials import Account
+    from krakenonce.brokers.credentials import Account
 
 __all__ = ["adopt", "balance", "call"]
 

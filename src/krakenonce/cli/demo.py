@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import signal
 import sys
 import tempfile
@@ -14,7 +13,7 @@ import click
 
 from krakenonce.cli.options import json_option
 from krakenonce.cli.output import complain, to_json, write, write_table
-from krakenonce.errors import ConfigError
+from krakenonce.extras import needed_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,9 +84,9 @@ def demo(by_gateway: bool, as_json: bool) -> None:
     on the way and started again. Takes some seconds, needs no account and leaves nothing behind. The exit code
     is 0 if krakenonce had every call accepted.
     """
-    missing = [name for name in ("aiohttp", "krakenex") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigError(f"the demo needs {' and '.join(missing)}: pip install 'krakenonce[demo]'")
+    with needed_by("the demo", "demo"):
+        import aiohttp  # noqa: F401
+        import krakenex  # noqa: F401
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by way of everything to be cleaned up
     naive = _run("each client's own clock", None)
     with tempfile.TemporaryDirectory(prefix="krakenonce-demo-") as state:

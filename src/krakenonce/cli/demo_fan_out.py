@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from krakenonce.broker_manager import BrokerManager
-from krakenonce.credentials import Account
+from krakenonce.brokers import Account, BrokerManager
 from krakenonce.global_manager import GlobalKrakenNonceManager
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeKraken, FakeKrakenServer

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import krakenex
 
-from krakenonce.broker import KrakenBroker
+from krakenonce.brokers.broker import KrakenBroker
 from krakenonce.global_manager import GlobalKrakenNonceManager
 from krakenonce.kraken.client import Kraken
 from krakenonce.manager import NonceManager

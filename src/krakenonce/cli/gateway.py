@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from krakenonce.brokers.credentials import account, load_accounts
 from krakenonce.cli.options import finite, json_option, kraken_options, state_option
 from krakenonce.cli.output import complain, not_lost, to_json, write, write_table
-from krakenonce.credentials import account, load_accounts
-from krakenonce.errors import ConfigError
+from krakenonce.extras import needed_by
 
 if TYPE_CHECKING:
     from krakenonce.gateway.local_keys import LocalKey, LocalKeys
@@ -69,7 +69,8 @@ def run(
 
     Accounts are those of the other commands; under systemd also $CREDENTIALS_DIRECTORY/krakenonce.toml.
     """
-    _needs_aiohttp()
+    with needed_by("the gateway", "gateway"):
+        import aiohttp  # noqa: F401
     from krakenonce.gateway.running import run as serve
     from krakenonce.gateway.settings import Settings
 
@@ -192,10 +193,3 @@ def _as_dict(key: LocalKey) -> dict[str, Any]:
         "strict_nonce": key.strict_nonce,
         "created": key.created,
     }
-
-
-def _needs_aiohttp() -> None:
-    import importlib.util
-
-    if importlib.util.find_spec("aiohttp") is None:
-        raise ConfigError("the gateway needs aiohttp: pip install 'krakenonce[gateway]'")

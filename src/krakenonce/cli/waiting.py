@@ -15,7 +15,7 @@ from krakenonce.errors import KrakenonceError, LaneTimeout
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from krakenonce.credentials import Account
+    from krakenonce.brokers.credentials import Account
     from krakenonce.manager import NonceManager
 
 __all__ = ["Terminated", "patience", "progress", "terminable"]

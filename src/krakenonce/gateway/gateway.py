@@ -20,7 +20,7 @@ from krakenonce.gateway.body import has_one_nonce
 from krakenonce.gateway.groups import groups_of
 from krakenonce.gateway.key_queue import Closed, Full, TooLong
 from krakenonce.gateway.replies import JSON, Reply, refusal, unknown
-from krakenonce.kraken.methods import is_urgent
+from krakenonce.kraken.methods import METHODS
 from krakenonce.kraken.wire import decode_secret, is_json, nonce_of, verify
 
 if TYPE_CHECKING:
@@ -110,8 +110,7 @@ class Gateway:
         params = _params(path, body, content_type)
         if params is None or not _goes_as_it_is(path) or not content_type.isascii():
             return local, refusal("body", "EGeneral:Invalid arguments", "the request cannot be read, so it is not sent")
-        # Named twice, a parameter may mean another thing to Kraken than to us: being there is enough.
-        needed = _NONCE if path == NONCE_PATH else groups_of(method, dict.fromkeys(params, True))
+        needed = _NONCE if path == NONCE_PATH else groups_of(method, params)
         if not needed & local.allow:
             return local, refusal(
                 "not allowed",
@@ -151,7 +150,7 @@ class Gateway:
             await key.room(place)
             if self.draining:
                 raise Closed
-            done = await key.queue.run(job, urgent=is_urgent(method))
+            done = await key.queue.run(job, urgent=METHODS[method].urgent)
         except OutcomeUnknown as error:
             waited = {"X-Krakenonce-Waited": f"{time.monotonic() - asked:.6f}"}
             return unknown(f"{error} The gateway does not repeat it.", waited)

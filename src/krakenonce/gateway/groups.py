@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from krakenonce.errors import ConfigError
-from krakenonce.kraken.methods import Kind, kind_of
+from krakenonce.kraken.methods import METHODS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable
 
 __all__ = ["GROUPS", "groups_of", "parse_groups"]
 
@@ -26,38 +26,19 @@ GROUPS = {
     "other": "methods that krakenonce does not know",
 }
 
-_TRADES = frozenset(("AddOrder", "AddOrderBatch", "AmendOrder", "EditOrder"))
-_CANCELS = frozenset(("CancelAll", "CancelAllOrdersAfter", "CancelOrder", "CancelOrderBatch"))
-_BY_METHOD = {
-    "AccountTransfer": "transfer",
-    "AddExport": "export",
-    "CreateSubaccount": "transfer",
-    "DepositAddresses": "deposit",
-    "Earn/Allocate": "earn",
-    "Earn/Deallocate": "earn",
-    "GetWebSocketsToken": "token",
-    "RemoveExport": "export",
-    "RetrieveExport": "query",
-    "WalletTransfer": "transfer",
-    "Withdraw": "withdraw",
-    "WithdrawCancel": "withdraw",
-}
 
-
-def groups_of(method: str, params: Mapping[str, object]) -> frozenset[str]:
+def groups_of(method: str, names: Container[str]) -> frozenset[str]:
     """Return the groups of which a local key needs one for this call.
 
     Args:
         method: Kraken's name for it.
-        params: Its parameters; a deposit address that is new is more than a query.
+        names: The names of its parameters. A value may mean another thing to Kraken than to us, if it is there twice:
+            being there is enough.
     """
-    if method in _TRADES:
-        return frozenset(("trade",))
-    if method in _CANCELS:
-        return frozenset(("trade", "cancel"))  # as Kraken's own right to modify orders has it
-    if method != "GetWebSocketsToken" and kind_of(method, params) is Kind.READ:
-        return frozenset(("query",))
-    return frozenset((_BY_METHOD.get(method, "other"),))
+    its = METHODS[method]
+    group = its.new if its.new and "new" in names else its.group
+    # Kraken's own right to modify orders is enough for a cancel, too.
+    return frozenset((group, "trade") if group == "cancel" else (group,))
 
 
 def parse_groups(names: Iterable[str]) -> frozenset[str]:

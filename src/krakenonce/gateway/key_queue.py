@@ -1,11 +1,13 @@
-"""Who is next on one Kraken key, within the gateway: cancels before the rest, first come first served among equals."""
+"""The calls of one Kraken key within the gateway: how many may wait, for how long, and that each comes to its end."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from krakenonce.errors import LaneTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,45 +40,38 @@ class TooLong(Exception):
         return "the turn did not come in time"
 
 
-class _Waiting(Generic[R]):
-    __slots__ = ("done", "job", "since", "started")
-
-    def __init__(self, job: Callable[[], Awaitable[R]], loop: asyncio.AbstractEventLoop) -> None:
-        self.job = job
-        self.done: asyncio.Future[R] = loop.create_future()
-        self.since = time.monotonic()
-        self.started = asyncio.Event()
-
-
 class KeyQueue:
-    """The calls of one Kraken key, one at a time, in the key's lane.
+    """The calls of one Kraken key, one at a time, in the key's lane: the urgent first.
 
     Args:
-        lane: Returns the key's lane.
+        lane: Returns the key's lane, as ``manager.lane`` does; called with ``timeout`` and ``urgent``.
         length: How many may wait.
         patience: Seconds that each waits at most.
         on_turn: Called with the seconds that a call has waited, and with those that it has held the turn.
     """
 
     def __init__(
-        self, lane: Callable[[], Lane], length: int, patience: float, on_turn: Callable[[float, float], None]
+        self, lane: Callable[..., Lane], length: int, patience: float, on_turn: Callable[[float, float], None]
     ) -> None:
         self._lane = lane
         self._length = length
         self._patience = patience
         self._on_turn = on_turn
-        self._urgent: deque[_Waiting[Any]] = deque()
-        self._others: deque[_Waiting[Any]] = deque()
-        self._worker: asyncio.Task[None] | None = None
-        self.busy = False  # whether a call has the turn
+        self._waiting: dict[asyncio.Task[Any], bool] = {}  # the calls that wait, and whether they are urgent
+        self._begun: asyncio.Task[Any] | None = None
 
     def __len__(self) -> int:
-        return len(self._urgent) + len(self._others)
+        return len(self._waiting)
 
     @property
     def urgent(self) -> int:
         """How many of those who wait are cancels."""
-        return len(self._urgent)
+        return sum(self._waiting.values())
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call has the turn."""
+        return self._begun is not None
 
     @property
     def turn(self) -> str:
@@ -97,67 +92,54 @@ class KeyQueue:
         """
         if len(self) >= self._length:
             raise Full
-        waiting: _Waiting[R] = _Waiting(job, asyncio.get_running_loop())
-        queue = self._urgent if urgent else self._others
-        queue.append(waiting)
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
+        call = asyncio.create_task(self._call(job, urgent))
+        self._waiting[call] = urgent
+        ended = asyncio.get_running_loop().create_future()
+        call.add_done_callback(partial(_end, ended))
         try:
-            async with asyncio.timeout(self._patience):
-                await waiting.started.wait()
-        except TimeoutError:
-            if not waiting.started.is_set():
-                queue.remove(waiting)
-                raise TooLong from None
+            await ended
         except asyncio.CancelledError:
-            if not waiting.started.is_set():
-                queue.remove(waiting)
+            if call in self._waiting:
+                self._leave(call)
             raise
-        return await asyncio.shield(waiting.done)
+        if call.cancelled():
+            raise Closed
+        return call.result()
 
     async def close(self) -> None:
         """Refuse those who wait, and let the one that has the turn come to its end."""
-        while len(self):
-            self._fail(self._next(), Closed())
-        if self._worker is not None:
-            if not self.busy:
-                self._worker.cancel()  # it waits for another process's turn to end
-            await asyncio.wait([self._worker])
+        for call in list(self._waiting):
+            self._leave(call)
+        if self._begun is not None:
+            await asyncio.wait([self._begun])
 
-    async def _work(self) -> None:
-        while len(self):
-            try:
-                async with self._lane():
-                    await self._turn()
-            except Exception as error:  # the lane cannot be had: the next in line has to hear of it
-                if len(self):
-                    self._fail(self._next(), error)
+    def _leave(self, call: asyncio.Task[Any]) -> None:
+        del self._waiting[call]
+        call.cancel()
 
-    async def _turn(self) -> None:
-        """Make the call of whoever is first now that the lane is ours; nobody may be left."""
-        if not len(self):
-            return
-        waiting = self._next()
-        begun = time.monotonic()
-        self.busy = True
-        waiting.started.set()
+    async def _call(self, job: Callable[[], Awaitable[R]], urgent: bool) -> R:
+        """Take the turn, and hold it until the call is over, whoever hangs up."""
+        asked = time.monotonic()
+        me: Any = asyncio.current_task()
         try:
-            result = await waiting.job()
-        except Exception as error:  # whatever it is, it belongs to the one who waits for it
-            self._fail(waiting, error)
-        else:
-            if not waiting.done.done():
-                waiting.done.set_result(result)
+            async with self._lane(timeout=self._patience, urgent=urgent):
+                del self._waiting[me]
+                begun, self._begun = time.monotonic(), me
+                try:
+                    return await job()
+                finally:
+                    self._begun = None
+                    self._on_turn(begun - asked, time.monotonic() - begun)
+        except LaneTimeout:
+            if me not in self._waiting:
+                raise  # the job's
+            raise TooLong from None
         finally:
-            self.busy = False
-            self._on_turn(begun - waiting.since, time.monotonic() - begun)
+            self._waiting.pop(me, None)
 
-    def _next(self) -> _Waiting[Any]:
-        return (self._urgent or self._others).popleft()
 
-    @staticmethod
-    def _fail(waiting: _Waiting[Any], error: BaseException) -> None:
-        waiting.started.set()
-        if not waiting.done.done():
-            waiting.done.set_exception(error)
-            waiting.done.exception()  # it may be that nobody waits for it any more
+def _end(ended: asyncio.Future[None], call: asyncio.Task[Any]) -> None:
+    if not ended.done():
+        ended.set_result(None)
+    if not call.cancelled():
+        call.exception()  # it counts as seen, for its client may have hung up

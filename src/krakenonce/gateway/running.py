@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from krakenonce.credentials import load_accounts
+from krakenonce.brokers.credentials import load_accounts
 from krakenonce.errors import ConfigError
 from krakenonce.gateway.activity import Activity
 from krakenonce.gateway.gateway import Gateway
@@ -32,7 +32,7 @@ from krakenonce.manager import NonceManager
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from krakenonce.credentials import Account
+    from krakenonce.brokers.credentials import Account
     from krakenonce.gateway.settings import Settings
 
 __all__ = ["run"]

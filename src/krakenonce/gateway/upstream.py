@@ -22,7 +22,7 @@ from krakenonce.kraken.wire import FORM, sign
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from krakenonce.credentials import Account
+    from krakenonce.brokers.credentials import Account
     from krakenonce.errors import KrakenAPIError
     from krakenonce.kraken.async_transport import AsyncTransport
     from krakenonce.kraken.exchange import Answer

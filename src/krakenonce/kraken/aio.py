@@ -216,7 +216,7 @@ class AsyncKraken:
 
     async def _exchange(self, step: Exchange, timeout: float, until: float | None) -> dict[str, Any]:
         async with contextlib.AsyncExitStack() as turn:
-            for lane in () if step.has_turn else self._session.turn(until):
+            for lane in self._session.turn(step, until):
                 await turn.enter_async_context(lane)
             left = seconds_left(until)
             request = self._session.sign(step)

@@ -77,9 +77,14 @@ class ApiKey:
             raise error
         return booking.wait
 
-    def turn(self, timeout: float | None = None) -> Lane:
-        """Return the key's lane, to be held from :meth:`nonce` to :meth:`settle`; *timeout* in seconds."""
-        return self._manager.lane(self.key, timeout)
+    def turn(self, timeout: float | None = None, *, urgent: bool = False) -> Lane:
+        """Return the key's lane, to be held from :meth:`nonce` to :meth:`settle`.
+
+        Args:
+            timeout: Seconds to wait for it; None: wait for ever.
+            urgent: Whether it goes before the others of this process that wait, as cancels do.
+        """
+        return self._manager.lane(self.key, timeout, urgent=urgent)
 
     def check_open(self) -> None:
         """Raise LockedOut if the key is locked out."""

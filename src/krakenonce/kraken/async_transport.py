@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.errors import ConfigError
+from krakenonce.extras import needed_by
 from krakenonce.kraken.exchange import Answer, host_of, no_answer, not_sent, read_answer
 
 if TYPE_CHECKING:
@@ -118,10 +118,8 @@ async def _connected(_session: object, context: SimpleNamespace, _params: object
 
 
 def _new_session() -> aiohttp.ClientSession:
-    try:
+    with needed_by("AsyncKraken", "async"):
         import aiohttp
-    except ImportError:
-        raise ConfigError("AsyncKraken needs aiohttp: pip install 'krakenonce[async]'") from None
     trace = aiohttp.TraceConfig()
     trace.on_connection_create_end.append(_connected)
     trace.on_connection_reuseconn.append(_connected)

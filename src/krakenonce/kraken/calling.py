@@ -41,7 +41,7 @@ from krakenonce.errors import (
 )
 from krakenonce.kraken.errors import Reading, advice, refusal_in, result_of, shown
 from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep, Steps, TimeLeft
-from krakenonce.kraken.methods import Kind, kind_of
+from krakenonce.kraken.methods import METHODS, Kind, ids_in, kind_of
 from krakenonce.kraken.sent import SentOrder, prepared, reconcile
 
 if TYPE_CHECKING:
@@ -300,17 +300,15 @@ class Calls:
 
     def _remember(self, exchange: Exchange, result: Any) -> None:
         """Note which orders were placed or amended when: cancelling a young one costs more."""
-        if exchange.method not in ("AddOrder", "AddOrderBatch", "AmendOrder", "EditOrder"):
+        if METHODS[exchange.method].group != "trade":
             return
-        params = exchange.params
-        ids = [str(params[name]) for name in ("txid", "cl_ord_id") if params.get(name)]
-        ids += [str(each["cl_ord_id"]) for each in params.get("orders", ()) if "cl_ord_id" in each]
+        ids = ids_in(exchange.method, exchange.params)
         lines = result.get("orders") if isinstance(result, dict) else None
         for placed in (result, *(lines if isinstance(lines, list) else ())):
             txid = placed.get("txid") if isinstance(placed, dict) else None
             ids += [txid] if isinstance(txid, str) else map(str, txid) if isinstance(txid, list) else ()
         if ids:
-            self.api_key.placed(str(params.get("pair") or ""), ids)
+            self.api_key.placed(str(exchange.params.get("pair") or ""), ids)
 
 
 def _pause(seconds: float, error: KrakenError) -> Steps[None]:

@@ -256,7 +256,7 @@ class Kraken:
 
     def _exchange(self, step: Exchange, timeout: float, until: float | None) -> dict[str, Any]:
         with contextlib.ExitStack() as turn:
-            for lane in () if step.has_turn else self._session.turn(until):
+            for lane in self._session.turn(step, until):
                 turn.enter_context(lane)
             left = seconds_left(until)
             request = self._session.sign(step)

@@ -15,15 +15,10 @@ from krakenonce.kraken.limits import (
     RESERVE,
     Charge,
     Order,
-    concerns_engine,
     engine_cost,
     level_now,
-    order_ids,
     pair_hash,
-    rest_cost,
     stable_hash,
-    waits_for_engine,
-    young_ids,
 )
 from krakenonce.kraken.limits_state import (
     COUNTER,
@@ -42,7 +37,7 @@ from krakenonce.kraken.limits_state import (
     WAITING,
     Waiting,
 )
-from krakenonce.kraken.methods import is_urgent
+from krakenonce.kraken.methods import METHODS, ids_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -125,7 +120,7 @@ def ask(state: State, place: Place, longest: float, now: float) -> Booking:
     if closed or place.tier is None:
         leave(state, place, now)
         return Booking(closed, closed)
-    how = URGENT if is_urgent(place.method) else 0
+    how = URGENT if METHODS[place.method].urgent else 0
     others, before = _line(state, place, how, now)
     ahead: dict[int, float] = {}
     for index, entry in enumerate(others):
@@ -151,8 +146,8 @@ def send(state: State, place: Place, now: float) -> float:
         place.counted, place.sent_at = _charges(state, place, now), now
         for counter, charge in place.counted.items():
             state.write(counter, COUNTER.pack(charge.level + charge.cost, now))
-        # Who cancels the order before the answer is in pays for one that has just come.
-        note(state, str(place.params.get("pair") or ""), young_ids(place.method, place.params), now + RESERVE)
+        if METHODS[place.method].renews:  # who cancels the order before the answer is in pays for a new one
+            note(state, str(place.params.get("pair") or ""), ids_in(place.method, place.params), now + RESERVE)
     leave(state, place, now)
     return closed
 
@@ -230,24 +225,23 @@ def _living(state: State, now: float) -> list[Waiting]:
 def _charges(state: State, place: Place, now: float) -> dict[int, Charge]:
     """What a call adds to each counter it concerns, by the counter's place."""
     charges: dict[int, Charge] = {}
-    method, tier = place.method, place.tier
+    its, tier = METHODS[place.method], place.tier
     if tier is None:
         return charges
-    if cost := rest_cost(method):
+    if its.rest:
         level = level_now(*state.counter(REST_AT), tier.rest_decay, now)
-        charges[REST_AT] = Charge(level, cost, tier.rest_max, tier.rest_decay)
-    if concerns_engine(method):
-        waits = waits_for_engine(method)
-        for offset, points in _engine_costs(state, method, place.params, now).items():
+        charges[REST_AT] = Charge(level, its.rest, tier.rest_max, tier.rest_decay)
+    if its.engine or its.by_age:
+        for offset, points in _engine_costs(state, place.method, place.params, now).items():
             level = level_now(*state.counter(offset), tier.engine_decay, now)
-            charges[offset] = Charge(level, points, tier.engine_max, tier.engine_decay, waits)
+            charges[offset] = Charge(level, points, tier.engine_max, tier.engine_decay, its.waits)
     return charges
 
 
 def _engine_costs(state: State, method: str, params: Mapping[str, Any], now: float) -> dict[int, float]:
     """The cost for each place in the table of pairs, where two pairs may meet."""
     orders = {}
-    for name in order_ids(method, params):
+    for name in ids_in(method, params) if METHODS[method].by_age else ():
         number = stable_hash(name)
         for noted, pair, time in ORDER.iter_unpack(state.read(_order_at(number), PLACE_SIZE)):
             if noted == number:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from krakenonce.kraken.limiter import Place
 
 __all__ = [
+    "KRAKEN",
     "Answer",
     "Exchange",
     "Key",
@@ -36,6 +37,7 @@ __all__ = [
     "read_answer",
 ]
 
+KRAKEN = "https://api.kraken.com"
 _SHOWN = 80  # characters of an answer that is not Kraken's JSON, shown in the message
 # Kraken's names, Earn/Strategies among them, and what custody calls have behind them.
 _METHOD = re.compile(r"[A-Za-z0-9]+(/[A-Za-z0-9]+)?(\?[!-~]*)?")

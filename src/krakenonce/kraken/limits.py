@@ -1,4 +1,4 @@
-"""Kraken's rate limits as arithmetic: what each call costs, and how long it has to wait. No I/O, no clock.
+"""Kraken's rate limits as arithmetic: what a call costs, and how long it has to wait. No I/O, no clock.
 
 Kraken keeps two kinds of counters, which rise by the cost of each call and fall by so much per second: the REST
 counter of each API key, and the trading engine's counter of each pair. A call that would lift one above its maximum
@@ -25,11 +25,12 @@ The engine's rules, where Kraken leaves room:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from krakenonce.kraken.methods import METHODS, orders_in
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
     "RESERVE",
@@ -37,15 +38,10 @@ __all__ = [
     "Charge",
     "Order",
     "Tier",
-    "concerns_engine",
     "engine_cost",
     "level_now",
-    "order_ids",
     "pair_hash",
-    "rest_cost",
     "stable_hash",
-    "waits_for_engine",
-    "young_ids",
 ]
 
 RESERVE = 1.0  # seconds a call may arrive after its time
@@ -93,45 +89,8 @@ class Order(NamedTuple):
     age: float
 
 
-# Kraken's page says 2 for ledger and trade history calls, its own client also for the lists of orders: the larger
-# value is counted, for what is counted too much makes a call wait, and what is counted too little has it refused.
-_REST_COSTS = {
-    "AddOrder": 0,
-    "CancelOrder": 0,
-    "ClosedOrders": 2,
-    "Ledgers": 2,
-    "OpenOrders": 2,
-    "QueryLedgers": 2,
-    "QueryTrades": 2,
-    "TradesHistory": 2,
-}
-
-_AGES = (5, 10, 15, 45, 90, 300)  # seconds; the cost of an order younger than each of these is in the same place below
-_CANCEL = (8, 6, 5, 4, 2, 1)
-_ENGINE_COSTS: dict[str, tuple[int, tuple[int, ...]]] = {  # the fixed part, and the part by age
-    "AddOrder": (1, ()),
-    "AddOrderBatch": (0, ()),  # half a point for each order
-    "AmendOrder": (1, (3, 2, 1)),
-    "CancelOrder": (0, _CANCEL),
-    "CancelOrderBatch": (0, _CANCEL),
-    "EditOrder": (1, (6, 5, 4, 2, 1)),
-}
+_AGES = (5, 10, 15, 45, 90, 300)  # seconds; what an order younger than each of these costs is in Method.by_age
 _LARGEST_BATCH = 15  # orders in one AddOrderBatch
-
-
-def rest_cost(method: str) -> int:
-    """Return what a private call of *method* adds to the key's REST counter."""
-    return _REST_COSTS.get(method, 1)
-
-
-def concerns_engine(method: str) -> bool:
-    """Return whether *method* adds to the trading engine's counter of a pair."""
-    return method in _ENGINE_COSTS
-
-
-def waits_for_engine(method: str) -> bool:
-    """Return whether the engine refuses *method* above the maximum: a batch cancel is accepted all the same."""
-    return method != "CancelOrderBatch"
 
 
 def engine_cost(method: str, params: Mapping[str, Any], orders: Mapping[str, Order]) -> dict[int, float]:
@@ -140,21 +99,18 @@ def engine_cost(method: str, params: Mapping[str, Any], orders: Mapping[str, Ord
     Args:
         method: Kraken's name for it.
         params: Its parameters.
-        orders: What is known of the orders named in *params*, by the ids of :func:`order_ids`.
+        orders: What is known of the orders named in *params*, by their ids.
 
     Returns:
         The cost for each pair, by the pair's hash; only pairs that are known, only costs above zero.
     """
-    fixed: float
-    fixed, by_age = _ENGINE_COSTS.get(method, (0, ()))
-    if method == "AddOrderBatch":
-        fixed = (len(_listed(params.get("orders"))) or _LARGEST_BATCH) / 2
+    its = METHODS[method]
     costs: dict[int, float] = {}
     for order in orders.values():
-        costs[order.pair] = costs.get(order.pair, 0) + _age_cost(by_age, order.age)
+        costs[order.pair] = costs.get(order.pair, 0) + _age_cost(its.by_age, order.age)
     pair = _pair_of(params, orders.values())
     if pair is not None:
-        costs[pair] = costs.get(pair, 0) + fixed
+        costs[pair] = costs.get(pair, 0) + its.engine * (len(orders_in(method, params)) or _LARGEST_BATCH)
     return {pair: cost for pair, cost in costs.items() if cost}
 
 
@@ -166,32 +122,6 @@ def _pair_of(params: Mapping[str, Any], orders: Iterable[Order]) -> int | None:
     """The pair named in the call, else that of its order."""
     named = params.get("pair")
     return pair_hash(str(named)) if named else next((order.pair for order in orders), None)
-
-
-def order_ids(method: str, params: Mapping[str, Any]) -> list[str]:
-    """Return the ids of the orders that a call amends, edits or cancels, as given: ``txid`` or ``cl_ord_id``."""
-    if method == "CancelOrderBatch":
-        return _ids_in([*_listed(params.get("orders")), *_listed(params.get("cl_ord_ids"))])
-    return _ids_in([params]) if method in ("AmendOrder", "CancelOrder", "EditOrder") else []
-
-
-def young_ids(method: str, params: Mapping[str, Any]) -> list[str]:
-    """Return the ids of the orders that a call places or amends, as far as they are known before it is sent."""
-    if method == "AddOrderBatch":
-        return _ids_in(_listed(params.get("orders")))
-    return _ids_in([params]) if method in ("AddOrder", "AmendOrder") else []
-
-
-def _listed(value: object) -> list[object]:
-    return list(value) if isinstance(value, list | tuple) else []
-
-
-def _ids_in(named: Iterable[object]) -> list[str]:
-    """The ids in a list of ids and of mappings that hold them."""
-    ids: list[object] = []
-    for each in named:
-        ids += [each.get("txid"), each.get("cl_ord_id")] if isinstance(each, Mapping) else [each]
-    return [str(order) for order in ids if order]
 
 
 def stable_hash(text: str) -> int:

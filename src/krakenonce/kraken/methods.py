@@ -1,57 +1,17 @@
-"""What may be done when a call to one of Kraken's private methods got no answer: may it be repeated?"""
+"""What is known of Kraken's methods: what each does, what it costs, and which permission of the gateway it needs."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
+from typing import Any, NamedTuple
 
-__all__ = ["PUBLIC", "Kind", "is_urgent", "kind_of"]
+__all__ = ["METHODS", "PUBLIC", "Kind", "Method", "ids_in", "kind_of", "orders_in"]
 
-# Methods that need no key. From Kraken's REST API specification.
-PUBLIC = frozenset(
-    ("Time", "SystemStatus", "Assets", "AssetPairs", "Ticker", "OHLC", "Depth", "GroupedBook", "Trades", "Spread")
-)
-
-_READS = frozenset(
-    (
-        "Balance",
-        "BalanceEx",
-        "ClosedOrders",
-        "CreditLines",
-        "DepositAddresses",
-        "DepositMethods",
-        "DepositStatus",
-        "Earn/AllocateStatus",
-        "Earn/Allocations",
-        "Earn/DeallocateStatus",
-        "Earn/Strategies",
-        "ExportStatus",
-        "GetApiKeyInfo",
-        "GetWebSocketsToken",  # another call gives another token
-        "Ledgers",
-        "Level3",
-        "OpenOrders",
-        "OpenPositions",
-        "OrderAmends",
-        "QueryLedgers",
-        "QueryOrders",
-        "QueryTrades",
-        "TradeBalance",
-        "TradeVolume",
-        "TradesHistory",
-        "WithdrawAddresses",
-        "WithdrawInfo",
-        "WithdrawMethods",
-        "WithdrawStatus",
-    )
-)
-_ORDERS = frozenset(("AddOrder", "AddOrderBatch"))
 # Kraken's id of an order, which no other order gets. A userref or a cl_ord_id may name another order by the time of
 # the second cancel.
 _TXID = re.compile(r"O[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{6}")
-
-_URGENT = frozenset(("CancelAll", "CancelAllOrdersAfter", "CancelOrder", "CancelOrderBatch", "GetWebSocketsToken"))
 
 
 class Kind(Enum):
@@ -63,7 +23,114 @@ class Kind(Enum):
     OTHER = "changes something, or is not known: never repeated without knowing what became of the first"
 
 
-def kind_of(method: str, params: Mapping[str, object]) -> Kind:
+class Method(NamedTuple):
+    """One of Kraken's private methods. The defaults are those of a method that is not known.
+
+    Args:
+        kind: What it does at Kraken, unless its parameters say otherwise, see :func:`kind_of`.
+        group: Which group of methods a local key of the gateway needs for it.
+        rest: What a call adds to the key's REST counter.
+        engine: What it adds to the trading engine's counter of the pair, for each order in it.
+        by_age: What it adds besides for an order younger than 5, 10, 15, 45, 90 and 300 seconds.
+        waits: Whether the engine refuses it above the maximum.
+        batch: Whether its orders are in the list ``orders``.
+        renews: Whether its orders are new afterwards, under ids that the call names.
+        urgent: Whether it protects an account, and so goes before calls that wait: cancels, the dead man's switch, and
+            WebSocket tokens, with which orders can be cancelled.
+        validate: Whether it takes ``validate``, with which it is only checked.
+        new: The group it needs instead with the parameter ``new``, with which it is no read. Empty: it takes none.
+    """
+
+    kind: Kind = Kind.OTHER
+    group: str = "other"
+    rest: int = 1
+    engine: float = 0
+    by_age: tuple[int, ...] = ()
+    waits: bool = True
+    batch: bool = False
+    renews: bool = False
+    urgent: bool = False
+    validate: bool = False
+    new: str = ""
+
+
+class _Methods(dict[str, Method]):
+    def __missing__(self, _: str) -> Method:
+        return _UNKNOWN
+
+
+_UNKNOWN = Method()
+_QUERY = Method(Kind.READ, "query")
+# Kraken's page says 2 for ledger and trade history calls, its own client also for the lists of orders: the larger
+# value is counted, for what is counted too much makes a call wait, and what is counted too little has it refused.
+_LIST = Method(Kind.READ, "query", rest=2)
+_CANCEL_BY_AGE = (8, 6, 5, 4, 2, 1)
+
+# From Kraken's REST API specification; in its order.
+METHODS = _Methods(
+    {
+        # account data
+        "Balance": _QUERY,
+        "BalanceEx": _QUERY,
+        "CreditLines": _QUERY,
+        "TradeBalance": _QUERY,
+        "OpenOrders": _LIST,
+        "ClosedOrders": _LIST,
+        "QueryOrders": _QUERY,
+        "OrderAmends": _QUERY,
+        "TradesHistory": _LIST,
+        "QueryTrades": _LIST,
+        "OpenPositions": _QUERY,
+        "Ledgers": _LIST,
+        "QueryLedgers": _LIST,
+        "TradeVolume": _QUERY,
+        "Level3": _QUERY,
+        "GetApiKeyInfo": _QUERY,
+        "AddExport": Method(group="export"),
+        "ExportStatus": _QUERY,
+        "RetrieveExport": Method(group="query"),
+        "RemoveExport": Method(group="export"),
+        # trading
+        "AddOrder": Method(Kind.ORDER, "trade", rest=0, engine=1, renews=True, validate=True),
+        "AddOrderBatch": Method(Kind.ORDER, "trade", engine=0.5, batch=True, renews=True, validate=True),
+        "AmendOrder": Method(group="trade", engine=1, by_age=(3, 2, 1), renews=True),
+        "EditOrder": Method(group="trade", engine=1, by_age=(6, 5, 4, 2, 1), validate=True),
+        "CancelOrder": Method(Kind.CANCEL, "cancel", rest=0, by_age=_CANCEL_BY_AGE, urgent=True),
+        "CancelOrderBatch": Method(Kind.CANCEL, "cancel", by_age=_CANCEL_BY_AGE, waits=False, batch=True, urgent=True),
+        "CancelAll": Method(group="cancel", urgent=True),  # a second one would cancel orders placed in between
+        "CancelAllOrdersAfter": Method(group="cancel", urgent=True),  # ... would undo a later setting of the timer
+        "GetWebSocketsToken": Method(Kind.READ, "token", urgent=True),  # another call gives another token
+        # funding
+        "DepositMethods": _QUERY,
+        "DepositAddresses": Method(Kind.READ, "query", new="deposit"),
+        "DepositStatus": _QUERY,
+        "WithdrawMethods": _QUERY,
+        "WithdrawAddresses": _QUERY,
+        "WithdrawInfo": _QUERY,
+        "Withdraw": Method(group="withdraw"),
+        "WithdrawStatus": _QUERY,
+        "WithdrawCancel": Method(group="withdraw"),
+        "WalletTransfer": Method(group="transfer"),
+        # subaccounts
+        "CreateSubaccount": Method(group="transfer"),
+        "AccountTransfer": Method(group="transfer"),
+        # earn
+        "Earn/Allocate": Method(group="earn"),
+        "Earn/Deallocate": Method(group="earn"),
+        "Earn/AllocateStatus": _QUERY,
+        "Earn/DeallocateStatus": _QUERY,
+        "Earn/Strategies": _QUERY,
+        "Earn/Allocations": _QUERY,
+    }
+)
+
+# Methods that need no key.
+PUBLIC = frozenset(
+    ("Time", "SystemStatus", "Assets", "AssetPairs", "Ticker", "OHLC", "Depth", "GroupedBook", "Trades", "Spread")
+)
+
+
+def kind_of(method: str, params: Mapping[str, Any]) -> Kind:
     """Return the kind of a private call.
 
     Args:
@@ -71,33 +138,35 @@ def kind_of(method: str, params: Mapping[str, object]) -> Kind:
         params: Its parameters: an order with ``validate`` is only checked, ``new`` makes a new deposit address, and a
             cancel may be repeated only if it names each order by its txid.
     """
-    if params.get("validate") in (True, "true", "True", "1", 1) and method in (*_ORDERS, "EditOrder"):
+    its = METHODS[method]
+    if its.validate and params.get("validate") in (True, "true", "True", "1", 1):
         return Kind.READ
-    if method == "DepositAddresses" and params.get("new"):
+    if (its.new and params.get("new")) or (its.kind is Kind.CANCEL and not _names_txids_alone(method, params)):
         return Kind.OTHER
-    if method in _READS:
-        return Kind.READ
-    if method in _ORDERS:
-        return Kind.ORDER
-    return Kind.CANCEL if _cancels_by_txid(method, params) else Kind.OTHER
+    return its.kind
 
 
-def is_urgent(method: str) -> bool:
-    """Return whether a call protects an account, and so goes before those that wait.
-
-    Cancels, the dead man's switch (CancelAllOrdersAfter) and WebSocket tokens, with which orders can be cancelled.
-    """
-    return method in _URGENT
+def orders_in(method: str, params: Mapping[str, Any]) -> Sequence[Any]:
+    """Return the orders in a call, each with its parameters or as an id; none if they are no list."""
+    return _listed(params.get("orders")) if METHODS[method].batch else (params,)
 
 
-def _cancels_by_txid(method: str, params: Mapping[str, object]) -> bool:
-    """Whether a second execution cannot cancel another order than the first.
+def ids_in(method: str, params: Mapping[str, Any]) -> list[str]:
+    """Return the ids of the orders in a call, as given: ``txid`` or ``cl_ord_id``."""
+    ids: list[Any] = []
+    for each in (*orders_in(method, params), *_listed(params.get("cl_ord_ids"))):
+        ids += [each.get("txid"), each.get("cl_ord_id")] if isinstance(each, Mapping) else [each]
+    return [str(order) for order in ids if order]
 
-    Not so CancelAll, which would cancel orders placed in between, and CancelAllOrdersAfter, which would undo a later
-    setting of the timer.
-    """
-    listed = params.get("orders") if method == "CancelOrderBatch" else (params,) if method == "CancelOrder" else None
-    if not listed or not isinstance(listed, list | tuple) or params.get("cl_ord_id") or params.get("cl_ord_ids"):
+
+def _names_txids_alone(method: str, params: Mapping[str, Any]) -> bool:
+    """Whether a second execution of a cancel cannot cancel another order than the first."""
+    orders = orders_in(method, params)
+    if not orders or params.get("cl_ord_id") or params.get("cl_ord_ids"):
         return False
-    named = [each.get("txid") if isinstance(each, Mapping) else each for each in listed]
+    named = [each.get("txid") if isinstance(each, Mapping) else each for each in orders]
     return all(isinstance(each, str) and _TXID.fullmatch(each) for each in named)
+
+
+def _listed(value: object) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from krakenonce.kraken.errors import Reading
 from krakenonce.kraken.exchange import Exchange, Sleep, Steps
-from krakenonce.kraken.methods import Kind, kind_of
+from krakenonce.kraken.methods import METHODS, Kind, kind_of, orders_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 __all__ = ["LIFETIME", "Reconciled", "SentOrder", "prepared", "reconcile"]
 
@@ -46,7 +46,7 @@ class SentOrder:
     def of(cls, exchange: Exchange) -> SentOrder:
         """Return the order in a call that was signed."""
         params = exchange.params
-        listed = _listed(exchange.method, params)
+        listed = orders_in(exchange.method, params)
         ids = tuple(str(each["cl_ord_id"]) for each in listed if each.get("cl_ord_id"))
         return cls(
             exchange.method,
@@ -87,10 +87,11 @@ def prepared(method: str, params: Mapping[str, Any]) -> Exchange:
     fields = {name: value for name, value in params.items() if value is not None}
     if kind_of(method, fields) is not Kind.ORDER:
         return Exchange(method, fields)
-    if method == "AddOrder":
-        fields = _with_id(params)
-    elif isinstance(fields.get("orders"), list | tuple):
-        fields["orders"] = [_with_id(each) for each in fields["orders"]]
+    named = [_with_id(each) for each in orders_in(method, params)]
+    if not METHODS[method].batch:
+        (fields,) = named
+    elif named:
+        fields["orders"] = named
     return Exchange(method, fields, None if "deadline" in params else LIFETIME)
 
 
@@ -189,13 +190,8 @@ def _alike(seen: Mapping[str, Any], order: SentOrder) -> bool:
         and descr.get("ordertype") == sent.get("ordertype")
         and _number(seen.get("vol")) == _number(sent.get("volume"))
         and str(seen.get("userref") or "0") == str(sent.get("userref") or "0")
-        for sent in _listed(order.method, order.params)
+        for sent in orders_in(order.method, order.params)
     )
-
-
-def _listed(method: str, params: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    listed = params.get("orders", ()) if method == "AddOrderBatch" else (params,)
-    return listed if isinstance(listed, list | tuple) else ()
 
 
 def _number(text: object) -> Decimal | None:

@@ -11,6 +11,7 @@ from krakenonce.kraken.api_key import ApiKey
 from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.exchange import Exchange, Key, Request
 from krakenonce.kraken.limits import TIERS
+from krakenonce.kraken.methods import METHODS
 from krakenonce.settings import check_manager, check_number, check_seconds, check_serialization, check_text
 
 if TYPE_CHECKING:
@@ -90,20 +91,22 @@ class Session:
             self._calls = Calls(api_key, self._max_wait)
         return self._calls
 
-    def turn(self, until: float | None) -> Iterator[Lane]:
+    def turn(self, exchange: Exchange, until: float | None) -> Iterator[Lane]:
         """Yield the lanes to hold during a call; each is to be taken before the next is asked for.
 
         Args:
+            exchange: The call. One whose caller has the turn needs none.
             until: When it is too late, on the monotonic clock; None: never.
 
         Raises:
             CallTimeout: It is too late.
         """
         self.key.secret()  # nobody should wait for a turn that cannot be used
-        if self._serialization == "global":
-            yield self.manager.lane(timeout=seconds_left(until))
-        if self._serialization != "off":
-            yield self.calls.api_key.turn(seconds_left(until))
+        urgent = METHODS[exchange.method].urgent
+        if self._serialization == "global" and not exchange.has_turn:
+            yield self.manager.lane(timeout=seconds_left(until), urgent=urgent)
+        if self._serialization != "off" and not exchange.has_turn:
+            yield self.calls.api_key.turn(seconds_left(until), urgent=urgent)
 
     def sign(self, exchange: Exchange) -> Request:
         """Return the request with the next nonce, unless the caller has taken one. To be called within the turn.

@@ -7,10 +7,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-
+from krakenonce.extras import needed_by
 from krakenonce.kraken.exchange import Answer, host_of, no_answer, not_sent, read_answer
+
+with needed_by("Kraken", "client"):
+    import urllib3
+    from urllib3.connection import HTTPConnection, HTTPSConnection
 
 if TYPE_CHECKING:
     from krakenonce.kraken.exchange import Request

@@ -25,19 +25,23 @@ _REMEMBERED = 32  # queues that are kept, and their files open, while nobody use
 class Lane:
     """A turn to take, with ``with`` or ``async with``; one call at a time holds it, in the order of asking.
 
+    Within a process an urgent call comes before all that are not urgent.
+
     Re-entrant for the thread or task that holds it. Given back when the block ends, and by the kernel when the
     process dies.
 
     Args:
         queue: The queue to stand in.
         timeout: How long to wait for the turn, in seconds; None: for ever.
+        urgent: Whether to go before those of this process that are not urgent.
     """
 
-    __slots__ = ("_queue", "_timeout")
+    __slots__ = ("_queue", "_timeout", "_urgent")
 
-    def __init__(self, queue: LaneQueue, timeout: float | None = None) -> None:
+    def __init__(self, queue: LaneQueue, timeout: float | None = None, urgent: bool = False) -> None:
         self._queue = queue
         self._timeout = timeout
+        self._urgent = urgent
 
     def __repr__(self) -> str:
         return f"Lane({self.name!r})"
@@ -59,14 +63,14 @@ class Lane:
             LaneError: Waiting here would block the event loop for a task that is before us, or this thread for itself.
             NonceStoreError: The lane's file cannot be used.
         """
-        self._queue.acquire(self._timeout)
+        self._queue.acquire(self._timeout, self._urgent)
 
     def release(self) -> None:
         """Give the turn back. Raises LaneError if the caller does not hold it."""
         self._queue.release()
 
     def __enter__(self) -> Self:
-        self._queue.acquire(self._timeout)
+        self._queue.acquire(self._timeout, self._urgent)
         return self
 
     def __exit__(
@@ -75,7 +79,7 @@ class Lane:
         self._queue.release()
 
     async def __aenter__(self) -> Self:
-        await self._queue.acquire_async(self._timeout)
+        await self._queue.acquire_async(self._timeout, self._urgent)
         return self
 
     async def __aexit__(
@@ -84,13 +88,14 @@ class Lane:
         self._queue.release()
 
 
-def find_lane(backend: Backend, name: str, timeout: float | None = None) -> Lane:
+def find_lane(backend: Backend, name: str, timeout: float | None = None, *, urgent: bool = False) -> Lane:
     """Return the lane called *name*: within a process one queue, whoever asks for it. Opens nothing yet.
 
     Args:
         backend: What keeps other processes out.
         name: An API key, usually.
         timeout: As for :class:`Lane`.
+        urgent: As for :class:`Lane`.
     """
     if not (name and str(name) == name):
         raise LaneError("a lane is named by an API key, or 'global'; this name is empty or no text: is the key set?")
@@ -106,7 +111,7 @@ def find_lane(backend: Backend, name: str, timeout: float | None = None) -> Lane
         _recent[gate] = queue
         if len(_recent) > _REMEMBERED:
             del _recent[next(iter(_recent))]
-    return Lane(queue, timeout)
+    return Lane(queue, timeout, urgent)
 
 
 def _after_fork_in_child() -> None:

@@ -6,15 +6,14 @@ the gate in the kernel: the waiting thread itself, or, for a task or a thread th
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import threading
 import weakref
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LaneError, LaneTimeout
+from .turn import Turn, Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,43 +46,23 @@ def refuse_interrupter(mutex: Any) -> None:
         )
 
 
-def _seconds(timeout: float | None) -> float | None:
-    """What the threading and asyncio modules take for *timeout*."""
-    return None if timeout is None else min(max(timeout, 0), threading.TIMEOUT_MAX)
-
-
-class _Waiter:
-    """One place in the queue."""
-
-    __slots__ = ("error", "fetches", "granted", "must_fetch", "owner", "wake")
-
-    def __init__(self, owner: object, wake: Callable[[], None], *, fetches: bool) -> None:
-        self.owner = owner
-        self.wake = wake
-        self.fetches = fetches  # it can wait for the gate itself, for it has all the time in the world
-        self.must_fetch = False
-        self.granted = False
-        self.error: BaseException | None = None
+def _seconds(timeout: float | None) -> float:
+    """What the threading and asyncio modules take for *timeout*; centuries for None."""
+    return threading.TIMEOUT_MAX if timeout is None else min(max(timeout, 0), threading.TIMEOUT_MAX)
 
 
 class LaneQueue:
-    """First come, first served; re-entrant for the thread or task that holds the turn.
+    """Carries out what the table of :class:`Turn` asks for, for threads and tasks.
 
     Args:
         name: What messages call the lane; never an API key.
         gate: What keeps other processes out.
     """
 
-    _owner: object  # the thread or task whose turn it is
-    _depth: int  # how often it has entered
-    _waiting: deque[_Waiter]
-    _fetching: bool  # whether somebody waits for the gate
-    _helper: threading.Thread | None
-
     def __init__(self, name: str, gate: Gate) -> None:
         self.name = name
         self._gate = gate
-        self._inherited: tuple[object, int] = (None, 0)
+        self._inherited: list[object] = []  # threads, once for each block that they were in when they forked
         self._reset()
         _queues.add(self)
 
@@ -91,7 +70,7 @@ class LaneQueue:
         """Return who holds the gate, in words; once it is free, who held it last."""
         return self._gate.holder()
 
-    def acquire(self, timeout: float | None) -> None:
+    def acquire(self, timeout: float | None, urgent: bool = False) -> None:
         """Wait for the turn as a thread. *timeout* in seconds; None waits for ever.
 
         Raises:
@@ -100,22 +79,27 @@ class LaneQueue:
                 handler, for itself.
         """
         refuse_interrupter(self._mutex)
-        bell = threading.Lock()
-        bell.acquire()
-        waiter = _Waiter(current_owner(), bell.release, fetches=timeout is None)
+        waiter = Waiter(current_owner(), urgent, can_fetch=timeout is None)
         try:
-            if self._enter_or_line_up(waiter, blocks_loop=True):
+            if self._ask(waiter, blocks_loop=True):
                 return
-            seconds = _seconds(timeout)
-            bell.acquire(timeout=-1 if seconds is None else seconds)
-            if waiter.must_fetch:
-                self._fetch()
+            bell = threading.Lock()
+            bell.acquire()
+
+            def ring() -> None:
+                if bell.locked():
+                    bell.release()
+
+            self._wake_by(ring, waiter)
+            while bell.acquire(timeout=_seconds(timeout)) and not self._turn.has(waiter):
+                if self._turn.fetcher is waiter:
+                    self._fetch(waiter, ring)
             self._check(waiter, timeout)
         except BaseException:
             self._give_up(waiter)
             raise
 
-    async def acquire_async(self, timeout: float | None) -> None:
+    async def acquire_async(self, timeout: float | None, urgent: bool = False) -> None:
         """Wait for the turn as a task, without blocking the loop. *timeout* in seconds; None waits for ever.
 
         Raises:
@@ -123,19 +107,31 @@ class LaneQueue:
             LaneError: This thread entered the lane before it started the event loop.
         """
         refuse_interrupter(self._mutex)
-        import asyncio
-
-        loop = asyncio.get_running_loop()
-        bell = loop.create_future()
-
-        def ring() -> None:
-            loop.call_soon_threadsafe(lambda: None if bell.done() else bell.set_result(None))
-
-        waiter = _Waiter(current_owner(), ring, fetches=False)
+        waiter = Waiter(current_owner(), urgent)
         try:
-            if self._enter_or_line_up(waiter, blocks_loop=False):
+            if self._ask(waiter, blocks_loop=False):
                 return
-            await asyncio.wait([bell], timeout=_seconds(timeout))
+            import asyncio
+
+            loop = asyncio.get_running_loop()
+            bell = loop.create_future()
+
+            def ring() -> None:
+                if not bell.done():
+                    bell.set_result(None)
+
+            def wake() -> None:
+                if _running_loop() is loop and asyncio.current_task(loop) is not None:
+                    ring()  # the loop is awake, and no signal handler has interrupted its sleep: no need to wake it
+                else:
+                    loop.call_soon_threadsafe(ring)
+
+            timer = loop.call_later(_seconds(timeout), ring)
+            try:
+                self._wake_by(wake, waiter)
+                await bell
+            finally:
+                timer.cancel()
             self._check(waiter, timeout)
         except BaseException:
             self._give_up(waiter)
@@ -150,148 +146,117 @@ class LaneQueue:
         refuse_interrupter(self._mutex)
         owner = current_owner()
         with self._mutex:
-            if self._owner == owner and owner is not None:
-                self._leave()
-                return
-            inherited, depth = self._inherited
-            if inherited == owner and depth:  # leaving a block that the parent process entered before the fork
-                self._inherited = (inherited, depth - 1)
+            try:
+                if self._turn.leave(owner):
+                    self._settle()
+                    return
+            except BaseException:  # an interrupt: the others need the turn all the same
+                self._settle()
+                raise
+            if owner in self._inherited:  # it leaves a block that the parent process entered before the fork
+                self._inherited.remove(owner)
                 return
         raise LaneError(f"lane {self.name} is not held by this thread or task, so it cannot be released by it")
 
-    def _enter_or_line_up(self, waiter: _Waiter, *, blocks_loop: bool) -> bool:
+    def _ask(self, waiter: Waiter, *, blocks_loop: bool) -> bool:
+        """Return whether *waiter* has the turn without waiting; else it is in the queue."""
         with self._mutex:
-            if self._enter(waiter):
+            turn = self._turn
+            if turn.ask(waiter) == "try" and self._gate.try_acquire():
+                self._came()
+            if turn.holder is waiter:
                 return True
-            self._refuse_deadlock(waiter.owner, blocks_loop=blocks_loop)
-            self._waiting.append(waiter)
-            self._send_for_gate()
+            self._refuse_deadlock(waiter, blocks_loop=blocks_loop)
             return False
 
-    def _enter(self, waiter: _Waiter) -> bool:
-        """Take the turn if that needs no waiting: held already, or free with nobody in line."""
-        if self._owner == waiter.owner:
-            self._depth += 1
-            waiter.granted = True
-            return True
-        if self._owner is not None or self._waiting or self._fetching or not self._gate.try_acquire():
-            return False
-        self._give_to(waiter)
-        return True
-
-    def _give_to(self, waiter: _Waiter) -> None:
-        self._owner, self._depth = waiter.owner, 1
-        waiter.granted = True
-        _held.add(self)
-
-    def _send_for_gate(self) -> None:
-        """See to it that somebody fetches the gate, if it is needed and nobody does."""
-        while self._owner is None and not self._fetching and self._waiting:
-            first = self._waiting[0]
-            if first.fetches:
-                self._fetching = first.must_fetch = True
-                first.wake()
-            else:
-                self._start_helper()
-
-    def _start_helper(self) -> None:
-        try:
-            self._fetching = True
-            self._helper = threading.Thread(target=self._fetch_for_others, name=f"lane {self.name}", daemon=True)
-            self._helper.start()
-        except RuntimeError as error:  # no more threads, or the interpreter is shutting down
-            self._fail_first(LaneError(f"nothing can wait for lane {self.name}: {error}"))
-        except BaseException:  # a signal: should the thread run all the same, it will see that it is not wanted
-            self._helper, self._fetching = None, False
-            raise
-
-    def _fetch(self) -> None:
-        """Wait for the gate, then give the turn to the first in line.
-
-        Always by way of the kernel's queue: a quick second try right after a release would overtake the processes
-        which the kernel has just woken.
-        """
-        self._gate.acquire()
+    def _wake_by(self, ring: Callable[[], object], waiter: Waiter) -> None:
+        """Have *ring* called when it is *waiter*'s turn, which may be at once."""
         with self._mutex:
-            self._fetching = False
-            self._grant()
-
-    def _fetch_for_others(self) -> None:
-        with self._mutex:
-            if self._helper is not threading.current_thread():
-                return
-        try:
-            self._fetch()
-        except BaseException as error:
-            with self._mutex:
-                self._fail_first(error)
-                self._settle()
-
-    def _fail_first(self, error: BaseException) -> None:
-        self._fetching = False
-        if self._waiting:
-            first = self._waiting.popleft()
-            first.error = error
-            with contextlib.suppress(RuntimeError):  # its event loop is closed
-                first.wake()
-
-    def _grant(self) -> None:
-        """The gate is ours: the first in line who is still there gets the turn, else the gate goes back."""
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            try:
-                waiter.wake()
-            except RuntimeError:  # its event loop is closed
-                continue
-            self._give_to(waiter)
-            return
-        self._gate.release()
-
-    def _leave(self) -> None:
-        self._depth -= 1
-        if not self._depth:
-            self._owner = None
-            _held.discard(self)
+            waiter.wake = ring
             self._settle()
 
     def _settle(self) -> None:
-        """With no owner, the gate goes back to the other processes, and somebody is sent for it if it is needed."""
-        if self._owner is None and not self._fetching:
+        """Do what is due. Harmless at any time, and done again after an interrupt."""
+        turn = self._turn
+        while due := turn.due():
+            if due == "wake":
+                self._wake(turn.holder or turn.fetcher)
+                continue
+            _held.discard(self)
             self._gate.release()
-            self._send_for_gate()
-
-    def _check(self, waiter: _Waiter, timeout: float | None) -> None:
-        """After waiting: return if the turn has come, even at the last moment, else raise."""
-        with self._mutex:
-            if waiter.granted:
+            if due == "release":
                 return
-            if waiter.error is not None:
-                raise waiter.error
-            holder = self._gate.holder()
-        raise LaneTimeout(f"lane {self.name} was not free within {timeout:g} s: {holder}")
+            try:
+                if due == "try" and self._gate.try_acquire():
+                    self._came()
+                else:
+                    self._fetch_for(turn.waiting[0])
+            except Exception as error:  # the first cannot have the turn, perhaps the next can
+                self._wake(turn.failed(error))
 
-    def _give_up(self, waiter: _Waiter) -> None:
-        """Give back the turn if it was granted, leave the line, and leave the gate to whoever comes next."""
+    def _came(self) -> None:
+        _held.add(self)
+        self._turn.came()
+
+    def _wake(self, waiter: Waiter | None) -> None:
+        if waiter is not None and waiter.wake is not None:
+            try:
+                waiter.wake()
+            except RuntimeError:  # its event loop is closed
+                self._turn.give_up(waiter)
+            waiter.wake = None
+
+    def _fetch_for(self, first: Waiter) -> None:
+        """Have the first in the queue wait for the gate in the kernel, or a thread for it."""
+        if first.can_fetch:
+            self._turn.fetch(first)
+            return
+        helper = Waiter(None)
+        thread = threading.Thread(target=self._fetch_for_others, args=(helper,), name=f"lane {self.name}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # no more threads, or the interpreter is shutting down
+            raise LaneError(f"nothing can wait for lane {self.name}: {error}") from error
+        self._turn.fetch(helper)  # after an interrupt the thread may run all the same: it is not wanted then
+
+    def _fetch(self, fetcher: Waiter, ring: Callable[[], object] | None = None) -> None:
+        """Wait for the gate, then give the turn to the first in the queue."""
+        self._gate.acquire()
         with self._mutex:
-            if waiter.granted:
-                self._leave()
-                return
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
-                if waiter.must_fetch:
-                    self._fetching = False
+            fetcher.wake = ring
+            self._came()
             self._settle()
 
-    def _refuse_deadlock(self, asking: object, *, blocks_loop: bool) -> None:
-        if any(waiter.owner == asking for waiter in self._waiting):
-            raise LaneError(f"a signal handler interrupted the wait for lane {self.name}, and would wait behind it")
-        loop = _running_loop()
-        if loop is None:
-            return
-        if self._owner == threading.get_ident():
+    def _fetch_for_others(self, helper: Waiter) -> None:
+        with self._mutex:
+            if self._turn.fetcher is not helper:
+                return
+        try:
+            self._fetch(helper)
+        except BaseException as error:
+            with self._mutex:
+                self._wake(self._turn.failed(error))
+                self._settle()
+
+    def _check(self, waiter: Waiter, timeout: float | None) -> None:
+        if not self._turn.has(waiter):  # not even at the last moment
+            raise LaneTimeout(f"lane {self.name} was not free within {timeout:g} s: {self._gate.holder()}")
+
+    def _give_up(self, waiter: Waiter) -> None:
+        with self._mutex:
+            self._turn.give_up(waiter)
+            self._settle()
+
+    def _refuse_deadlock(self, waiter: Waiter, *, blocks_loop: bool) -> None:
+        turn, loop = self._turn, _running_loop()
+        if loop is not None and turn.holder is not None and turn.holder.owner == threading.get_ident():
             raise LaneError(f"lane {self.name} is held by this thread since before it started its event loop")
-        before_us: list[Any] = [self._owner, *(waiter.owner for waiter in self._waiting)]
-        if blocks_loop and any(hasattr(owner, "get_loop") and owner.get_loop() is loop for owner in before_us):
+        if not blocks_loop:
+            return
+        if any(each.owner == waiter.owner and each is not waiter for each in turn.waiting):
+            raise LaneError(f"a signal handler interrupted the wait for lane {self.name}, and would wait behind it")
+        owners: list[Any] = [each.owner for each in turn.before(waiter)]
+        if loop is not None and any(hasattr(owner, "get_loop") and owner.get_loop() is loop for owner in owners):
             raise LaneError(
                 f"lane {self.name} is taken by a task of this event loop, which cannot go on while `with` waits here: "
                 "use `async with`"
@@ -299,18 +264,14 @@ class LaneQueue:
 
     def _reset(self) -> None:
         self._mutex = threading.RLock()
-        self._owner, self._depth = None, 0
-        self._waiting = deque()
-        self._fetching = False
-        self._helper = None
+        self._turn = Turn()
 
     def _after_fork(self) -> None:
-        """In the child: the turn and the places in line are the parent's."""
-        if self._owner is not None:
-            thread = threading.get_ident()  # also if a task held it: the child has no running event loop
-            mine = self._owner == thread or not isinstance(self._owner, int)
-            before = self._inherited[1] if self._inherited[0] == thread else 0
-            self._inherited = (thread, before + self._depth) if mine else (None, 0)
+        """In the child: the turn and the places in the queue are the parent's."""
+        holder, thread = self._turn.holder, threading.get_ident()
+        # A task that held it was run by this thread: the child has no running event loop.
+        if holder is not None and (holder.owner == thread or not isinstance(holder.owner, int)):
+            self._inherited += [thread] * holder.depth
         self._gate.abandon()
         self._reset()
 

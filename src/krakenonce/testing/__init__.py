@@ -1,6 +1,6 @@
 """A fake Kraken to test bots against, as an object and as a real HTTP server.
 
-A name is loaded when it is first asked for: the pytest plugin is in here, and pytest loads it in every run.
+Each name is imported when it is first used: pytest imports the plugin in this package in every run.
 """
 
 from __future__ import annotations

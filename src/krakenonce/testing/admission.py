@@ -1,32 +1,33 @@
-"""Who is let in: the key, its signature, its number, the lockout and what the key may do.
+"""Which requests are accepted: the lockout, the key, its nonce, its signature, its second factor, its permissions.
 
 Kraken does not document in which order it checks a request; here it is key, nonce present, signature, nonce above
-the last accepted one, second factor. A refused request leaves the number as it was; an accepted number stays used,
+the last accepted one, second factor. A refused request leaves the last nonce as it was; an accepted nonce stays used,
 whatever comes after. Switches are in :class:`~krakenonce.testing.rules.Rules`.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from krakenonce.kraken.wire import decode_secret, verify
+from krakenonce.kraken.wire import decode_secret
 from krakenonce.testing.request import Refused
 
 if TYPE_CHECKING:
     from krakenonce.testing.fake_account import FakeAccount
+    from krakenonce.testing.limits import Limits
     from krakenonce.testing.request import Request
     from krakenonce.testing.rules import Rules
 
-__all__ = ["INVALID_NONCE", "Admission", "check_otp", "check_permission"]
+__all__ = ["INVALID_NONCE", "Admission"]
 
 INVALID_NONCE = "EAPI:Invalid nonce"
-_LEAD_TO_LOCKOUT = ("EAPI:Invalid key", "EAPI:Invalid signature", INVALID_NONCE)
+_INVALID_SIGNATURE = "EAPI:Invalid signature"
+_LEAD_TO_LOCKOUT = ("EAPI:Invalid key", _INVALID_SIGNATURE, INVALID_NONCE)
 _ANY_TRADING = ({"modify-trades"}, {"close-trades"})
 
-# Any one of the sets will do. Methods that are not here need no permission.
+# The key needs all permissions of one of the sets. A method that is not listed needs none.
 _NEEDED: dict[str, tuple[set[str], ...]] = {
     "Balance": ({"query-funds"},),
     "BalanceEx": ({"query-funds"},),
@@ -62,22 +63,11 @@ _NEEDED: dict[str, tuple[set[str], ...]] = {
 }
 
 
-def check_permission(account: FakeAccount, method: str) -> None:
-    """Refuse a method that the key may not call.
-
-    Raises:
-        Refused: ``EGeneral:Permission denied``.
-    """
-    needed = _NEEDED.get(method)
-    if needed is not None and not any(each <= account.permissions for each in needed):
-        raise Refused("EGeneral:Permission denied")
-
-
 @dataclass(slots=True)
 class _Failures:
-    """The failures in a row of one key, known or not."""
+    """The consecutive failures of one key, known or unknown."""
 
-    times: deque[float] = field(default_factory=deque)
+    times: list[float] = field(default_factory=list)
     locked_until: float = 0.0
 
 
@@ -86,67 +76,78 @@ class Admission:
 
     Args:
         rules: The switches.
+        limits: The counters of the calls.
     """
 
-    def __init__(self, rules: Rules) -> None:
-        self._rules = rules
+    def __init__(self, rules: Rules, limits: Limits) -> None:
+        self._rules, self._limits = rules, limits
         self._failures: dict[str, _Failures] = {}
         self._used: dict[str, set[int]] = {}
 
-    def let_in(self, account: FakeAccount | None, request: Request) -> FakeAccount:
-        """Return whose request it is, and count its number as used.
+    def accept(self, account: FakeAccount | None, request: Request) -> FakeAccount:
+        """Return the account of an accepted request; its nonce is used from then on.
 
         Args:
-            account: Whose key it carries, ``None`` for an unknown key.
+            account: The account of its key, ``None`` for an unknown key.
             request: The request.
 
         Raises:
             Refused: With the error to answer with.
         """
-        key = request.headers.get("API-Key", "")
-        failures = self._failures.setdefault(key, _Failures())
+        failures = self._failures.setdefault(request.key, _Failures())
         if request.now < failures.locked_until:
             raise Refused("EGeneral:Temporary lockout")
         try:
-            owner = self._checked(account, request)
+            if account is None:
+                raise Refused("EAPI:Invalid key")
+            self._check(account, request)
         except Refused as refusal:
             self._note(failures, str(refusal), request.now)
             raise
         failures.times.clear()
-        return owner
-
-    def _checked(self, account: FakeAccount | None, request: Request) -> FakeAccount:
-        nonce = request.nonce
-        if account is None:
-            raise Refused("EAPI:Invalid key")
-        if nonce is None:
-            raise Refused(INVALID_NONCE)
-        if self._rules.sig_before_nonce:
-            self._check_signature(account, request, nonce)
-            self._check_nonce(account, nonce)
-        else:
-            self._check_nonce(account, nonce)
-            self._check_signature(account, request, nonce)
-        self._use(account, nonce)
         return account
 
-    def _check_signature(self, account: FakeAccount, request: Request, nonce: int) -> None:
-        signature, secret = request.headers.get("API-Sign", ""), decode_secret(account.secret)
-        if not verify(request.path_qs, request.body, request.content_type, secret, signature):
-            if self._rules.failed_sig_consumes_nonce:
-                self._use(account, nonce)
-            raise Refused("EAPI:Invalid signature")
+    def check_call(self, account: FakeAccount, request: Request) -> None:
+        """Refuse a call for what comes after the nonce: limits, second factor, permissions, and the mode of Kraken.
 
-    def _check_nonce(self, account: FakeAccount, nonce: int) -> None:
+        Raises:
+            Refused: With the error to answer with.
+        """
+        if self._rules.max_in_flight and request.in_flight > self._rules.max_in_flight:
+            raise Refused(f"EService:Throttled: {int(request.now) + 1}")
+        self._limits.count_call(account, request.method, request.now)
+        otp = str(request.params.get("otp", ""))
+        if account.otp is not None and not hmac.compare_digest(account.otp.encode(), otp.encode("utf-8", "replace")):
+            raise Refused(self._rules.otp_error)
+        needed = _NEEDED.get(request.method)
+        if needed is not None and not any(each <= account.permissions for each in needed):
+            raise Refused("EGeneral:Permission denied")
+        if self._rules.status == "maintenance":
+            raise Refused("EService:Unavailable")
+
+    def _check(self, account: FakeAccount, request: Request) -> None:
+        nonce = request.nonce
+        if nonce is None:
+            raise Refused(INVALID_NONCE)
+        checks = {
+            _INVALID_SIGNATURE: request.is_signed_with(decode_secret(account.secret)),
+            INVALID_NONCE: self._is_acceptable(account, nonce),
+        }
+        in_order = checks if self._rules.sig_before_nonce else reversed(checks)
+        error = next((error for error in in_order if not checks[error]), None)
+        if error is None or (error == _INVALID_SIGNATURE and self._rules.failed_sig_consumes_nonce):
+            self._use(account, nonce)
+        if error is not None:
+            raise Refused(error)
+
+    def _is_acceptable(self, account: FakeAccount, nonce: int) -> bool:
+        """Return whether a nonce is above the last one, or below it within the key's nonce window."""
         if nonce > account.last_nonce:
-            return
-        if account.nonce_window:
-            lowest = account.last_nonce - account.nonce_window
-            is_inside = nonce > lowest or (nonce == lowest and self._rules.window_includes_edge)
-            is_new = nonce != account.last_nonce and nonce not in self._used.get(account.key, ())
-            if is_inside and (is_new or self._rules.window_allows_duplicates):
-                return
-        raise Refused(INVALID_NONCE)
+            return True
+        lowest = account.last_nonce - account.nonce_window
+        is_inside = nonce > lowest or (nonce == lowest and self._rules.window_includes_edge)
+        is_new = nonce != account.last_nonce and nonce not in self._used.get(account.key, ())
+        return bool(account.nonce_window) and is_inside and (is_new or self._rules.window_allows_duplicates)
 
     def _use(self, account: FakeAccount, nonce: int) -> None:
         account.last_nonce = max(account.last_nonce, nonce)
@@ -158,19 +159,7 @@ class Admission:
     def _note(self, failures: _Failures, error: str, now: float) -> None:
         if not self._rules.lockout_after or error not in _LEAD_TO_LOCKOUT:
             return
-        failures.times.append(now)
-        while failures.times[0] < now - self._rules.lockout_within:
-            failures.times.popleft()
+        failures.times = [*(at for at in failures.times if at >= now - self._rules.lockout_within), now]
         if len(failures.times) >= self._rules.lockout_after:
             failures.times.clear()
             failures.locked_until = now + self._rules.lockout_seconds
-
-
-def check_otp(account: FakeAccount, given: str, error: str) -> None:
-    """Refuse a call without the account's second factor.
-
-    Raises:
-        Refused: With *error*.
-    """
-    if account.otp is not None and not hmac.compare_digest(account.otp.encode(), given.encode()):
-        raise Refused(error)

@@ -1,4 +1,4 @@
-"""Reading a call's parameters as Kraken does: what cannot be read is named."""
+"""Read the parameters of a call as Kraken does: the error names the parameter that is wrong."""
 
 from __future__ import annotations
 
@@ -10,31 +10,45 @@ from typing import TYPE_CHECKING, Any
 from krakenonce.testing.request import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["check_cl_ord_id", "invalid", "is_on", "listed", "moment", "positive", "required", "rfc3339", "whole"]
+__all__ = [
+    "cl_ord_id",
+    "invalid",
+    "is_on",
+    "listed",
+    "moment",
+    "one_of",
+    "optional",
+    "positive",
+    "required",
+    "rfc3339",
+    "whole",
+]
 
-_CL_ORD_ID = re.compile(
+_CL_ORD_ID = (
     r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}|[\x20-\x7e]{1,18}"
 )
 _INT32 = range(-(2**31), 2**31)
 
 
 def invalid(name: str) -> Refused:
-    """Return the refusal that names a parameter."""
+    """Return the error that names a parameter."""
     return Refused(f"EGeneral:Invalid arguments:{name}")
 
 
 def required(params: Mapping[str, Any], name: str) -> str:
-    """Return a text that has to be there."""
+    """Return a text that must not be missing."""
     value = params.get(name)
     if not isinstance(value, str) or not value:
         raise invalid(name)
     return value
 
 
-def positive(params: Mapping[str, Any], name: str) -> Decimal:
-    """Return a number above 0 that has to be there."""
+def positive(params: Mapping[str, Any], name: str, default: Decimal | None = None) -> Decimal:
+    """Return a number above 0; it must not be missing unless there is a default."""
+    if default is not None and not params.get(name):
+        return default
     try:
         number = Decimal(required(params, name))
     except InvalidOperation:
@@ -44,14 +58,28 @@ def positive(params: Mapping[str, Any], name: str) -> Decimal:
     return number
 
 
-def whole(params: Mapping[str, Any], name: str, default: int = 0) -> int:
-    """Return a whole number of 32 bits, or the default where it is missing."""
+def optional(params: Mapping[str, Any], name: str, pattern: str) -> str:
+    """Return a text of this pattern, or an empty text if it is missing."""
     text = params.get(name, "")
-    if text == "":
-        return default
-    if not isinstance(text, str) or not re.fullmatch(r"-?[0-9]{1,10}", text) or int(text) not in _INT32:
+    if text != "" and not (isinstance(text, str) and re.fullmatch(pattern, text)):
         raise invalid(name)
-    return int(text)
+    return str(text)
+
+
+def one_of(params: Mapping[str, Any], name: str, choices: Sequence[str]) -> str:
+    """Return one of the given texts; it must not be missing."""
+    text = required(params, name)
+    if text not in choices:
+        raise invalid(name)
+    return text
+
+
+def whole(params: Mapping[str, Any], name: str, default: int = 0) -> int:
+    """Return a whole number of 32 bits, or the default if it is missing."""
+    number = int(optional(params, name, r"-?[0-9]{1,10}") or default)
+    if number not in _INT32:
+        raise invalid(name)
+    return number
 
 
 def is_on(params: Mapping[str, Any], name: str) -> bool:
@@ -70,16 +98,14 @@ def listed(params: Mapping[str, Any], name: str) -> list[str]:
 
 
 def moment(params: Mapping[str, Any], name: str, now: float) -> float:
-    """Return a time given as seconds since 1970, or from now on as ``+n``; 0 where it is missing or 0."""
-    text = params.get(name, "")
-    if not isinstance(text, str) or not re.fullmatch(r"\+?[0-9]{0,12}(\.[0-9]{1,9})?", text):
-        raise invalid(name)
+    """Return a time given as seconds since 1970, or from now on as ``+n``; 0 if it is missing or 0."""
+    text = optional(params, name, r"\+?[0-9]{0,12}(\.[0-9]{1,9})?")
     seconds = float(text.lstrip("+") or 0)
     return now + seconds if text.startswith("+") and seconds else seconds
 
 
 def rfc3339(params: Mapping[str, Any], name: str) -> float | None:
-    """Return a time given as RFC 3339 in seconds since 1970, ``None`` where it is missing."""
+    """Return a time given as RFC 3339 in seconds since 1970, ``None`` if it is missing."""
     text = params.get(name, "")
     if text == "":
         return None
@@ -92,14 +118,9 @@ def rfc3339(params: Mapping[str, Any], name: str) -> float | None:
     return found.timestamp()
 
 
-def check_cl_ord_id(params: Mapping[str, Any]) -> str | None:
-    """Return the client's own name for an order, ``None`` where it is missing.
+def cl_ord_id(params: Mapping[str, Any]) -> str | None:
+    """Return the client order id, ``None`` if it is missing.
 
-    Kraken takes a UUID with or without its dashes, and any other printable ASCII of 18 signs at most.
+    Kraken takes a UUID with or without its dashes, and any other printable ASCII of 18 characters at most.
     """
-    text = params.get("cl_ord_id", "")
-    if text == "":
-        return None
-    if not isinstance(text, str) or not _CL_ORD_ID.fullmatch(text):
-        raise invalid("cl_ord_id")
-    return text
+    return optional(params, "cl_ord_id", _CL_ORD_ID) or None

@@ -1,4 +1,4 @@
-"""The log of private requests, and what it tells when a nonce was refused."""
+"""The log of private requests, and the message when nonces were refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Arrival", "told"]
+__all__ = ["Arrival", "explain"]
 
 _SHOWN = 5
 
@@ -18,15 +18,15 @@ class Arrival:
     """One private request, in the order of arrival.
 
     Args:
-        at: When it was looked at, in seconds since 1970.
-        account: Whose key it carried, ``None`` for an unknown key.
+        at: When it was processed, in seconds since 1970.
+        account: The name of the account, ``None`` for an unknown key.
         method: Such as ``Balance``.
-        nonce: Its number, ``None`` when missing or unreadable.
-        accepted: Whether the number was accepted, and thereby used up.
-        error: The first error string of the answer; an accepted number may still get one.
-        sender_gone: Whether the sender had closed the connection before the request was looked at.
-        is_copy: Whether the fault ``duplicate`` made it: the sender sent it once.
-        last_nonce: The last number accepted before it, ``None`` for an unknown key.
+        nonce: Its nonce, ``None`` when missing or unreadable.
+        accepted: Whether the nonce was accepted; it is used then, whatever the answer is.
+        error: The error string of the answer, ``None`` if it has none.
+        sender_gone: Whether the sender had closed the connection before the request was processed.
+        is_copy: Whether the fault ``duplicate`` made it; its sender sent one request.
+        last_nonce: The last nonce accepted before it, ``None`` for an unknown key.
     """
 
     at: float
@@ -40,18 +40,24 @@ class Arrival:
     last_nonce: int | None = None
 
 
-def told(refused: Sequence[Arrival], calls: int) -> str:
-    """Return what to say about calls whose nonce was refused.
+def explain(refused: Sequence[Arrival], calls: int) -> str:
+    """Return the message for requests whose nonce was refused.
 
     Args:
-        refused: Those calls.
-        calls: How many calls there were in all.
+        refused: These requests.
+        calls: How many private requests there were in all.
     """
-    lines = [f"{len(refused)} of {calls} private calls were answered with EAPI:Invalid nonce:"]
-    for each in refused[:_SHOWN]:
-        number = "no readable nonce" if each.nonce is None else f"nonce {each.nonce}"
-        lines.append(f"  {each.account}: {each.method} with {number}; the last one accepted was {each.last_nonce}")
+    lines = [
+        f"  {each.account}: {each.method} with {'no readable nonce' if each.nonce is None else f'nonce {each.nonce}'}; "
+        f"the last one accepted was {each.last_nonce}"
+        for each in refused[:_SHOWN]
+    ]
     if len(refused) > _SHOWN:
         lines.append(f"  and {len(refused) - _SHOWN} more")
-    lines.append("The calls of a key have to reach Kraken one after the other, each with a larger nonce.")
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            f"{len(refused)} of {calls} private calls were answered with EAPI:Invalid nonce:",
+            *lines,
+            "The calls of a key have to reach Kraken one after the other, each with a larger nonce.",
+        ]
+    )

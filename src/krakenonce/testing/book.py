@@ -1,13 +1,13 @@
 """The order book of one pair: orders of accounts, and a market maker who is always there.
 
-The market maker stands on ten price levels on each side of a reference price, with much to trade on each, and
-never runs out. It keeps out of the way of accounts' orders: where one of them offers as good a price, the maker
-has no level at that price or beyond on the other side.
+The market maker offers a large volume on ten price levels on each side of a reference price, and its volume never
+ends. It does not trade with the orders of accounts by itself: it has no level on the other side at the price of such
+an order or at a better one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from krakenonce.testing.markets import Pair
     from krakenonce.testing.order import Order, Side
 
-__all__ = ["Book", "Fill", "Level"]
+__all__ = ["Book", "Level"]
 
 _LEVELS = 10
 _STEP = Decimal("0.0005")  # between levels, and from the reference price to the first of them
@@ -24,20 +24,17 @@ DEPTH = Decimal(100)  # of the base, on each level
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Some volume at a price: an account's order, or the market maker's (``order`` is ``None``)."""
+    """Some volume at a price, or what an incoming order takes of it: a fill.
+
+    Args:
+        price: The price.
+        volume: The amount of the base asset.
+        resting: The order of an account; ``None`` for the market maker.
+    """
 
     price: Decimal
     volume: Decimal
-    order: Order | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Fill:
-    """What an incoming order takes from a level."""
-
-    price: Decimal
-    volume: Decimal
-    resting: Order | None
+    resting: Order | None = None
 
 
 class Book:
@@ -53,18 +50,18 @@ class Book:
         self._orders: dict[Side, list[Order]] = {"buy": [], "sell": []}
 
     def add(self, order: Order) -> None:
-        """Let an order rest, behind those of the same price."""
+        """Add a resting order, behind those of the same price."""
         resting = self._orders[order.side]
         resting.append(order)
         resting.sort(key=lambda each: -each.price if each.side == "buy" else each.price)  # stable: first come, first
 
     def remove(self, order: Order) -> None:
-        """Take an order out, if it is in."""
+        """Remove an order if it is in the book."""
         if order in self._orders[order.side]:
             self._orders[order.side].remove(order)
 
     def levels(self, side: Side) -> list[Level]:
-        """Return what is on offer on one side, the best price first; accounts' orders before the maker's."""
+        """Return the levels of one side, the best price first; at one price, orders of accounts come first."""
         other: Side = "sell" if side == "buy" else "buy"
         facing = self._orders[other]
         found = [Level(order.price, order.left, order) for order in self._orders[side]]
@@ -75,24 +72,23 @@ class Book:
         ]
         return sorted(found, key=lambda level: -level.price if side == "buy" else level.price)
 
-    def meet(self, order: Order) -> tuple[list[Fill], bool]:
-        """Return what an incoming order would take, and whether it would then meet one of the same account.
+    def meet(self, order: Order) -> tuple[list[Level], bool]:
+        """Return the fills of an incoming order, and whether it would then meet an order of the same account.
 
-        Nothing is changed.
+        The book is not changed.
         """
-        left, fills = order.left, list[Fill]()
+        left, fills = order.left, list[Level]()
         for level in self.levels("sell" if order.side == "buy" else "buy"):
             if not left or (order.kind == "limit" and _is_beyond(order.side, order.price, level.price)):
                 break
-            if level.order is not None and level.order.owner is order.owner:
+            if level.resting is not None and level.resting.owner is order.owner:
                 return fills, True
-            volume = min(left, level.volume)
-            fills.append(Fill(level.price, volume, level.order))
-            left -= volume
+            fills.append(replace(level, volume=min(left, level.volume)))
+            left -= fills[-1].volume
         return fills, False
 
     def passed(self) -> list[Order]:
-        """Return the resting orders that the market maker, after the reference moved, trades with."""
+        """Return the resting orders that the market maker trades with after the reference price has changed."""
         bid, ask = self._maker_prices("buy")[0], self._maker_prices("sell")[0]
         bids = [order for order in self._orders["buy"] if order.price >= ask]
         asks = [order for order in self._orders["sell"] if order.price <= bid]
@@ -105,5 +101,5 @@ class Book:
 
 
 def _is_beyond(side: Side, limit: Decimal, price: Decimal) -> bool:
-    """Return whether who buys or sells with this limit does not take this price."""
+    """Return whether an order with this limit does not trade at this price."""
     return price > limit if side == "buy" else price < limit

@@ -1,4 +1,4 @@
-"""The judge of numbers that several threads or processes were given: each once, and each above all answered before."""
+"""Check the nonces that threads or processes were given: each once, and above all that were given before it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["Issue", "Violation", "violations"]
 
 
 class Issue(NamedTuple):
-    """One number that somebody was given.
+    """One nonce that a caller was given.
 
     Args:
         asked: When it was asked for, in nanoseconds by one clock for all (``time.monotonic_ns()`` on one host).
-        answered: When it was there.
-        number: The number.
-        who: The process or thread, in any words; one name for each life of it.
+        answered: When the caller had it.
+        number: The nonce.
+        who: The process or thread, under any name; a restarted process has another name.
     """
 
     asked: int
@@ -27,14 +27,14 @@ class Issue(NamedTuple):
 
 
 class Violation(NamedTuple):
-    """What is wrong with a number.
+    """What is wrong with a nonce.
 
     Args:
         kind: ``twice``: given to two calls that overlap. ``revived``: given again after it had been given.
-            ``order``: not above a number that had been answered before this one was asked for. ``own order``: the same
+            ``order``: below a nonce that had been given before this one was asked for. ``own order``: the same
             within one caller.
-        issue: The number.
-        before: The one that it contradicts.
+        issue: The nonce.
+        before: The nonce that it contradicts.
     """
 
     kind: str
@@ -43,7 +43,7 @@ class Violation(NamedTuple):
 
 
 def violations(issues: Iterable[Issue]) -> list[Violation]:
-    """Return what is wrong with these numbers, per caller and over all; nothing if all is well."""
+    """Return what is wrong with these nonces, for each caller and over all callers; an empty list if nothing is."""
     issues = sorted(issues, key=lambda issue: issue.asked)
     return [*_repeated(issues), *_out_of_order(issues)]
 
@@ -60,7 +60,7 @@ def _repeated(issues: list[Issue]) -> list[Violation]:
 
 def _out_of_order(issues: list[Issue]) -> list[Violation]:
     wrong = []
-    largest: dict[str | None, Issue] = {}  # of all answered so far by each caller; None: by anybody
+    largest: dict[str | None, Issue] = {}  # given so far to each caller; None: to any caller
     answered = iter(sorted(issues, key=lambda issue: issue.answered))
     following = next(answered, None)
     for issue in issues:

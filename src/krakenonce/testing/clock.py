@@ -1,4 +1,4 @@
-"""A clock that goes where a test wants it to go."""
+"""A clock that a test sets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SECOND = 1_000_000_000
 
 
 class ManualClock:
-    """A wall clock, a boot clock and a boot id that stand still until told otherwise.
+    """A wall clock, a boot clock and a boot id that change only when a test changes them.
 
     Args:
         now_ns: The wall clock to begin with, in nanoseconds since 1970.
@@ -45,6 +45,6 @@ class ManualClock:
         self._wall = now_ns
 
     def reboot(self, boot_id: str = "boot 2") -> None:
-        """Begin another boot; the wall clock goes on. An empty name: the system does not tell."""
+        """Begin another boot; the wall clock goes on. An empty name: the system has no boot id."""
         self._boot = boot_id
         self._since_boot = SECOND

@@ -1,15 +1,15 @@
 """The fake Kraken's own paths, under ``/fake/``, for other processes and languages.
 
 ========  ====================  ==============================================================================
-GET       /fake/arrivals        the log, one object for each private request
-POST      /fake/reset           empties the log; numbers used stay used
+GET       /fake/arrivals        the log: one object for each private request
+POST      /fake/reset           empties the log; accepted nonces stay accepted
 POST      /fake/faults          adds a fault: ``{"method": "AddOrder", "fault": "process_then_cut", "times": 1}``
-GET       /fake/faults          the faults still to come
-DELETE    /fake/faults          forgets them
+GET       /fake/faults          the faults that no request has met yet
+DELETE    /fake/faults          removes them
 GET       /fake/rules           the switches: :class:`~krakenonce.testing.rules.Rules`
-POST      /fake/rules           sets some of them: ``{"status": "maintenance"}``
-POST      /fake/price           moves a market: ``{"pair": "XBTUSD", "price": "37000"}``
-POST      /fake/fill            has somebody trade with an open order: ``{"txid": "O...", "volume": "0.5"}``
+POST      /fake/rules           changes some of them: ``{"status": "maintenance"}``
+POST      /fake/price           sets the price of a pair: ``{"pair": "XBTUSD", "price": "37000"}``
+POST      /fake/fill            fills an open order: ``{"txid": "O...", "volume": "0.5"}``
 POST      /fake/accounts        adds an API key: ``{"name": "bot", "balances": {"ZUSD": "100"}}``; answers with
                                 its ``api_key`` and ``api_secret``
 ========  ====================  ==============================================================================
@@ -17,8 +17,8 @@ POST      /fake/accounts        adds an API key: ``{"name": "bot", "balances": {
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import ConfigError
@@ -31,23 +31,24 @@ if TYPE_CHECKING:
 __all__ = ["control"]
 
 
-def control(fake: FakeKraken, method: str, path: str, body: bytes) -> tuple[int, Any]:
+def control(fake: FakeKraken, verb: str, path: str, body: bytes) -> tuple[int, Any]:
     """Return the HTTP status and the JSON with which one of the fake's own paths answers.
 
     Args:
-        fake: What is looked at or changed.
-        method: Such as ``GET``.
+        fake: The fake Kraken that is read or changed.
+        verb: Such as ``GET``.
         path: Such as ``/fake/arrivals``.
         body: JSON, where the path takes any.
     """
-    handler = _PATHS.get((method, path.removeprefix("/fake/").rstrip("/")))
+    handler = _PATHS.get((verb, path.removeprefix("/fake/").rstrip("/")))
     if handler is None:
-        known = ", ".join(f"{verb} /fake/{name}" for verb, name in _PATHS)
-        return 404, {"error": f"There is no {method} {path} here, but there are: {known}."}
+        known = ", ".join(f"{other} /fake/{name}" for other, name in _PATHS)
+        return 404, {"error": f"There is no {verb} {path} here, but there are: {known}."}
     try:
-        return 200, handler(fake, _object(body))
+        answer = handler(fake, _object(body))
     except ConfigError as error:
         return 400, {"error": str(error)}
+    return 200, {} if answer is None else answer
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -60,30 +61,12 @@ def _object(body: bytes) -> dict[str, Any]:
     return described
 
 
-def _arrivals(fake: FakeKraken, _: dict[str, Any]) -> Any:
-    return [dataclasses.asdict(arrival) for arrival in fake.arrivals]
-
-
-def _reset(fake: FakeKraken, _: dict[str, Any]) -> Any:
-    fake.arrivals.clear()
-    return {}
-
-
-def _add_fault(fake: FakeKraken, described: dict[str, Any]) -> Any:
+def _add_fault(fake: FakeKraken, described: dict[str, Any]) -> dict[str, int]:
     fake.faults.add_from(described)
     return {"waiting": len(fake.faults)}
 
 
-def _list_faults(fake: FakeKraken, _: dict[str, Any]) -> Any:
-    return fake.faults.described()
-
-
-def _clear_faults(fake: FakeKraken, _: dict[str, Any]) -> Any:
-    fake.faults.clear()
-    return {}
-
-
-def _add_account(fake: FakeKraken, described: dict[str, Any]) -> Any:
+def _add_account(fake: FakeKraken, described: dict[str, Any]) -> dict[str, str]:
     name, balances = described.get("name"), described.get("balances", {})
     if not isinstance(name, str) or not isinstance(balances, dict):
         raise ConfigError("An account has a name, and may have balances: an object of amounts by asset.")
@@ -91,23 +74,13 @@ def _add_account(fake: FakeKraken, described: dict[str, Any]) -> Any:
     return {"name": name, "api_key": account.key, "api_secret": account.secret}
 
 
-def _list_rules(fake: FakeKraken, _: dict[str, Any]) -> Any:
-    return fake.rules.described()
-
-
-def _change_rules(fake: FakeKraken, described: dict[str, Any]) -> Any:
+def _change_rules(fake: FakeKraken, described: dict[str, Any]) -> dict[str, Any]:
     fake.rules.change(**described)
     return fake.rules.described()
 
 
-def _set_price(fake: FakeKraken, described: dict[str, Any]) -> Any:
-    fake.set_price(_text(described, "pair"), _text(described, "price"))
-    return {}
-
-
-def _fill(fake: FakeKraken, described: dict[str, Any]) -> Any:
+def _fill(fake: FakeKraken, described: dict[str, Any]) -> None:
     fake.fill(_text(described, "txid"), _text(described, "volume") if "volume" in described else None)
-    return {}
 
 
 def _text(described: dict[str, Any], name: str) -> str:
@@ -117,14 +90,14 @@ def _text(described: dict[str, Any], name: str) -> str:
 
 
 _PATHS: dict[tuple[str, str], Callable[[FakeKraken, dict[str, Any]], Any]] = {
-    ("GET", "arrivals"): _arrivals,
-    ("POST", "reset"): _reset,
+    ("GET", "arrivals"): lambda fake, _: [asdict(each) for each in fake.arrivals],
+    ("POST", "reset"): lambda fake, _: fake.arrivals.clear(),
     ("POST", "faults"): _add_fault,
-    ("GET", "faults"): _list_faults,
-    ("DELETE", "faults"): _clear_faults,
-    ("GET", "rules"): _list_rules,
+    ("GET", "faults"): lambda fake, _: [asdict(each) for each in fake.faults.waiting()],
+    ("DELETE", "faults"): lambda fake, _: fake.faults.clear(),
+    ("GET", "rules"): lambda fake, _: fake.rules.described(),
     ("POST", "rules"): _change_rules,
-    ("POST", "price"): _set_price,
+    ("POST", "price"): lambda fake, body: fake.set_price(_text(body, "pair"), _text(body, "price")),
     ("POST", "fill"): _fill,
     ("POST", "accounts"): _add_account,
 }

@@ -1,4 +1,4 @@
-"""Brings one request to the fake Kraken and its answer back, with what is to go wrong on the way."""
+"""The network between a bot and the fake Kraken: its delays and its faults."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from krakenonce.testing.faults import FAULTS
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable
 
     from krakenonce.testing.fake_kraken import FakeKraken
     from krakenonce.testing.faults import Fault
+    from krakenonce.testing.request import Request
 
 __all__ = ["Delivery", "Reply"]
 
@@ -22,92 +26,71 @@ Reply = dict[str, Any] | int | None  # an answer, the status of an HTML page, or
 
 
 class Delivery:
-    """Carries out faults for one running server. Used by its event loop alone.
+    """Brings requests to the fake Kraken, and its answers back. Used by the event loop of one server alone.
 
     Args:
-        fake: What answers.
+        fake: The fake Kraken.
+        delay: Returns the seconds that the network takes for the next request and its answer together.
     """
 
-    def __init__(self, fake: FakeKraken) -> None:
+    def __init__(self, fake: FakeKraken, delay: Callable[[], float]) -> None:
         self._fake = fake
+        self._delay = delay
         self._held: list[asyncio.Event] = []
         self._in_flight: Counter[str] = Counter()
 
-    @contextlib.contextmanager
-    def in_flight(self, headers: Mapping[str, str]) -> Iterator[None]:
-        """Count a request as one in flight of its key, from its coming in until its answer goes out."""
-        key = headers.get("API-Key", "")
-        self._in_flight[key] += 1
-        try:
-            yield
-        finally:
-            self._in_flight[key] -= 1
-
-    async def bring(
-        self,
-        fault: Fault | None,
-        path_qs: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        is_gone: Callable[[], bool],
-    ) -> Reply:
-        """Return what becomes of one request.
+    async def bring(self, request: Request, is_gone: Callable[[], bool]) -> Reply:
+        """Return what the sender of a request gets.
 
         Args:
-            fault: What goes wrong with it, ``None`` for nothing.
-            path_qs: The URL path with its query string, as received.
-            headers: As received.
-            body: As received.
-            is_gone: Tells whether the sender has closed the connection by now.
+            request: As it came in.
+            is_gone: Returns whether the sender has closed the connection.
         """
-        received = time.time()
-        if fault is not None:
-            await self._before(fault)
-        replies = []
-        for delivery in range(fault.deliveries if fault is not None else 1):
-            reply = self._fake.answer(
-                path_qs,
-                headers,
-                body,
-                time.time(),
-                received=received,
-                sender_gone=is_gone(),
-                is_copy=delivery > 0,
-                hidden_for=fault.hidden_for if fault is not None else 0.0,
-                in_flight=self._in_flight[headers.get("API-Key", "")],
-            )
-            replies.append(reply)
-        if replies:
-            self._release()
+        fault = self._fake.faults.take(request.method)
+        half = self._delay() / 2
+        self._in_flight[request.key] += 1
+        try:
+            if half > 0:
+                await asyncio.sleep(half)
+            reply = await self._reply(replace(request, received=time.time()), fault, is_gone)
+            if half > 0:
+                await asyncio.sleep(half)
+        finally:
+            self._in_flight[request.key] -= 1
+        return reply
+
+    async def _reply(self, request: Request, fault: Fault | None, is_gone: Callable[[], bool]) -> Reply:
         if fault is None:
-            return replies[0]
-        if fault.fault == "slow_answer":
+            return self._execute(request, is_gone)
+        course = FAULTS[fault.fault]
+        if course.before == "waits":
             await asyncio.sleep(fault.seconds)
-        return _reply(fault, replies)
+        elif course.before == "waits for the next request":
+            await self._hold(fault.seconds or _HOLD)
+        copies = [replace(request, hidden_for=fault.hidden_for, is_copy=n > 0) for n in range(course.executed)]
+        answers = [self._execute(each, is_gone) for each in copies]
+        match course.answer:
+            case "a cut connection":
+                return None
+            case "an HTML page":
+                return fault.status
+            case "an error":
+                return {"error": [fault.error]}
+            case "its answer, late":
+                await asyncio.sleep(fault.seconds)
+        return answers[0 if fault.answer == "first" else -1]
 
-    async def _before(self, fault: Fault) -> None:
-        if fault.fault == "slow_request":
-            await asyncio.sleep(fault.seconds)
-        elif fault.fault == "hold_back":
-            passed = asyncio.Event()
-            self._held.append(passed)
-            try:
-                await asyncio.wait_for(passed.wait(), fault.seconds or _HOLD)
-            except TimeoutError:
-                self._held.remove(passed)
+    def _execute(self, request: Request, is_gone: Callable[[], bool]) -> dict[str, Any]:
+        """Return the answer of the fake; requests that are held back follow."""
+        in_flight = self._in_flight[request.key]
+        answer = self._fake.answer_to(replace(request, now=time.time(), sender_gone=is_gone(), in_flight=in_flight))
+        while self._held:
+            self._held.pop(0).set()
+        return answer
 
-    def _release(self) -> None:
-        held, self._held = self._held, []
-        for passed in held:
-            passed.set()
-
-
-def _reply(fault: Fault, replies: list[dict[str, Any]]) -> Reply:
-    match fault.fault:
-        case "drop" | "process_then_cut":
-            return None
-        case "html" | "process_then_html":
-            return fault.status
-        case "error" | "process_then_error":
-            return {"error": [fault.error]}
-    return replies[0 if fault.answer == "first" else -1]
+    async def _hold(self, seconds: float) -> None:
+        """Wait until another request has been executed, or for so many seconds."""
+        passed = asyncio.Event()
+        self._held.append(passed)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(passed.wait(), seconds)

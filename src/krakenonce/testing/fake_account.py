@@ -1,4 +1,4 @@
-"""An API key of the fake Kraken, and all that belongs to it."""
+"""An API key of the fake Kraken, with its balances, orders and trades."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ class FakeAccount:
     """An API key of the fake Kraken; each key has balances and orders of its own.
 
     Args:
-        name: What the log calls it.
+        name: Its name in the log.
         key: The ``API-Key``.
         secret: Its secret in base64.
         balances: Asset name to amount.
-        is_counted: Whether fills change the balances; an account that was given none trades freely.
-        permissions: What the key may do, in GetApiKeyInfo's words.
-        otp: The second factor that each call has to bring, ``None`` for none.
-        nonce_window: How far below the last number one may be and still be accepted; 0 for not at all.
-        last_nonce: The largest number accepted so far.
+        is_counted: Whether fills change the balances; an account without balances needs no funds.
+        permissions: The permissions of the key, named as in GetApiKeyInfo.
+        otp: The second factor that each call needs, ``None`` for none.
+        nonce_window: Nonces above ``last_nonce`` minus this are accepted, too; 0 for none.
+        last_nonce: The largest nonce accepted so far.
         orders: The open orders, by id.
         done: The closed, cancelled and expired orders, by id.
         trades: The fills, by id.
         ledger: The changes of the balances, by id.
-        withdrawals: By reference id.
-        cancel_all_at: When CancelAllOrdersAfter cancels everything; ``None`` while off.
+        withdrawals: The withdrawals, by reference id.
+        cancel_all_at: When CancelAllOrdersAfter cancels all orders; ``None`` if it is off.
     """
 
     name: str
@@ -78,24 +78,19 @@ class FakeAccount:
 
         Args:
             asset: Such as ``ZUSD``.
-            fee: The part of the cost that buyers set aside on top.
+            fee: The fee that buyers set aside, as a part of the cost.
         """
-        total = Decimal(0)
-        for order in self.orders.values():
-            if order.side == "sell" and order.pair.base.name == asset:
-                total += order.left
-            elif order.side == "buy" and order.pair.quote.name == asset:
-                total += order.left * order.price * (1 + fee)
-        return total
+        reserved = [order.reserved(fee) for order in self.orders.values()]
+        return sum((amount for held, amount in reserved if held == asset), Decimal(0))
 
     def available(self, asset: str, fee: Decimal) -> Decimal:
-        """Return what of an asset is not set aside; arguments as for ``held``."""
+        """Return how much of an asset is not set aside; arguments as for ``held``."""
         return self.balances.get(asset, Decimal(0)) - self.held(asset, fee)
 
     def enter(self, kind: str, refid: str, asset: str, amount: Decimal, fee: Decimal, now: float) -> str | None:
         """Change a balance and write it into the ledger; return the entry's id.
 
-        An account that is not counted has no ledger: it returns ``None``.
+        Without ``is_counted`` nothing is written; it returns ``None``.
         """
         if not self.is_counted:
             return None

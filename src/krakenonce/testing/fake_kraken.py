@@ -1,8 +1,9 @@
-"""A fake Kraken without sockets: accounts, an exchange, Kraken's rules, and a log of what arrived."""
+"""A fake Kraken without a server: accounts, a matching engine, Kraken's rules, and a log of the requests."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import secrets
 import threading
 import time
@@ -11,21 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import ConfigError
 from krakenonce.kraken.wire import decode_secret
-from krakenonce.testing.admission import INVALID_NONCE, Admission, check_otp, check_permission
-from krakenonce.testing.arrivals import Arrival, told
-from krakenonce.testing.call import Call
-from krakenonce.testing.exchange import Exchange
+from krakenonce.testing.admission import INVALID_NONCE, Admission
+from krakenonce.testing.arrivals import Arrival, explain
+from krakenonce.testing.engine import MatchingEngine
 from krakenonce.testing.fake_account import PERMISSIONS, FakeAccount
 from krakenonce.testing.faults import Faults
-from krakenonce.testing.limits import RestLimits, TradingLimits
+from krakenonce.testing.limits import Limits
 from krakenonce.testing.markets import find_pair
-from krakenonce.testing.private import PRIVATE
+from krakenonce.testing.private import PRIVATE, Call
 from krakenonce.testing.public import PUBLIC
-from krakenonce.testing.request import Refused, Request
+from krakenonce.testing.request import Refused, unpack
 from krakenonce.testing.rules import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from krakenonce.testing.request import Request
 
 __all__ = ["Arrival", "FakeAccount", "FakeKraken"]
 
@@ -34,10 +36,10 @@ class FakeKraken:
     """The fake Kraken: it answers as Kraken's Spot REST API does.
 
     Args:
-        rules: How strict it is; ``None`` for the usual. They may be changed at any time.
+        rules: How strict it is; ``None`` for the defaults. They may be changed at any time.
 
-    ``faults`` is what goes wrong with the next requests that a server brings here; ``url`` is where the server
-    is, empty while there is none.
+    ``accounts`` has the accounts by key, ``arrivals`` the log of the private requests. ``faults`` are the faults that
+    the next requests over HTTP meet. ``url`` is the address of its server, empty if none runs.
     """
 
     def __init__(self, rules: Rules | None = None) -> None:
@@ -46,10 +48,10 @@ class FakeKraken:
         self.faults = Faults()
         self.rules = rules or Rules()
         self.url = ""
-        self._exchange = Exchange(self.rules)
-        self._admission = Admission(self.rules)
-        self._rest_limits, self._trading_limits = RestLimits(self.rules), TradingLimits(self.rules)
-        self._lock = threading.RLock()  # a test changes prices while the server's thread answers
+        self._engine = MatchingEngine(self.rules)
+        self._limits = Limits(self.rules)
+        self._admission = Admission(self.rules, self._limits)
+        self._lock = threading.RLock()  # a test sets prices while the thread of the server answers
 
     def add_account(
         self,
@@ -66,17 +68,18 @@ class FakeKraken:
         """Add an API key and return it.
 
         Args:
-            name: What the log calls it.
+            name: Its name in the log.
             key: The API key; ``None`` for a random one of Kraken's format.
             secret: Its secret in base64; ``None`` for a random one of Kraken's format.
-            balances: Asset name, such as ``ZUSD``, to amount. An account without any trades freely.
-            last_nonce: The largest number that was accepted already.
-            nonce_window: How far below the last number one may be and still be accepted.
-            permissions: What the key may do, in Kraken's words, such as ``query-funds``; the default is all.
-            otp: The second factor that each call has to bring; ``None`` for none.
+            balances: Asset name, such as ``ZUSD``, to amount. An account without balances needs no funds.
+            last_nonce: The largest nonce that was accepted already.
+            nonce_window: Nonces above ``last_nonce`` minus this are accepted, too; 0 for none.
+            permissions: Kraken's names, such as ``query-funds``; the default is all.
+            otp: The second factor that each call needs; ``None`` for none.
 
         Raises:
-            ConfigError: The key exists already, the secret is not base64, or an amount is not a number.
+            ConfigError: The key exists already, the secret is not base64, a permission is unknown, or an amount is not
+                a number.
         """
         key = key or base64.b64encode(secrets.token_bytes(42)).decode()
         secret = secret or base64.b64encode(secrets.token_bytes(64)).decode()
@@ -97,13 +100,12 @@ class FakeKraken:
             last_nonce=last_nonce,
         )
         with self._lock:
-            if key in self.accounts:
+            if self.accounts.setdefault(key, account) is not account:
                 raise ConfigError("The fake Kraken has an account with this key already.")
-            self.accounts[key] = account
         return account
 
     def accepted(self) -> list[Arrival]:
-        """Return the requests whose number was accepted."""
+        """Return the requests whose nonce was accepted."""
         return [arrival for arrival in self.arrivals if arrival.accepted]
 
     def invalid_nonces(self) -> list[Arrival]:
@@ -111,20 +113,20 @@ class FakeKraken:
         return [arrival for arrival in self.arrivals if arrival.error == INVALID_NONCE]
 
     def assert_no_invalid_nonce(self) -> None:
-        """Raise an AssertionError that says which calls were answered with ``EAPI:Invalid nonce``, if any were.
+        """Raise an AssertionError if any request was answered with ``EAPI:Invalid nonce``.
 
-        Copies that the fault ``duplicate`` made do not count: their sender sent them once.
+        The message shows the first of them. Copies that the fault ``duplicate`` made do not count.
         """
         refused = [arrival for arrival in self.invalid_nonces() if not arrival.is_copy]
         if refused:
-            raise AssertionError(told(refused, len(self.arrivals)))
+            raise AssertionError(explain(refused, len(self.arrivals)))
 
     def set_price(self, pair: str, price: str | Decimal, now: float | None = None) -> None:
-        """Move the market of a pair; resting orders that it passes are filled at their own price.
+        """Set the price of a pair; resting orders that it reaches are filled at their own price.
 
         Args:
             pair: Any of its names, such as ``XBTUSD``.
-            price: The market maker stands around it, 0.05 % away and further.
+            price: The market maker buys 0.05 % below it and sells 0.05 % above it.
             now: Seconds since 1970; ``None`` for the clock's time.
 
         Raises:
@@ -138,40 +140,31 @@ class FakeKraken:
             amount = _amount("price", price)
             if amount <= 0:
                 raise ConfigError("A price is above 0.")
-            self._exchange.set_price(name, amount, time.time() if now is None else now)
+            self._engine.set_price(name, amount, self._pass_time(now))
 
     def fill(self, txid: str, volume: str | Decimal | None = None, now: float | None = None) -> None:
-        """Have somebody trade with an open order, at the order's own price.
+        """Fill an open order at its own price.
 
         Args:
             txid: Its id.
-            volume: How much of it; ``None`` for all that is left.
+            volume: How much is filled; ``None`` for all that is left.
             now: Seconds since 1970; ``None`` for the clock's time.
 
         Raises:
-            ConfigError: No such order is open, or it does not have that much left.
+            ConfigError: No such order is open, or less than this volume is left.
         """
         with self._lock:
+            at = self._pass_time(now)
             order = next((each.orders[txid] for each in self.accounts.values() if txid in each.orders), None)
             if order is None:
                 raise ConfigError(f"No order {txid} is open.")
             amount = order.left if volume is None else _amount("volume", volume)
             if not 0 < amount <= order.left:
                 raise ConfigError(f"The order {txid} has {order.left:f} left, and cannot be filled with {amount:f}.")
-            self._exchange.take(order, amount, time.time() if now is None else now)
+            self._engine.take(order, amount, at)
 
     def answer(
-        self,
-        path_qs: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        now: float,
-        *,
-        received: float | None = None,
-        sender_gone: bool = False,
-        is_copy: bool = False,
-        hidden_for: float = 0.0,
-        in_flight: int = 1,
+        self, path_qs: str, headers: Mapping[str, str], body: bytes, now: float, **arrived: Any
     ) -> dict[str, Any]:
         """Return Kraken's answer to one request; a private one is logged.
 
@@ -180,98 +173,75 @@ class FakeKraken:
             headers: With ``API-Key``, ``API-Sign`` and ``Content-Type``.
             body: The body, as received.
             now: Seconds since 1970; nonces are never compared with it.
-            received: When it came in, if it had to wait; ``None`` for now.
-            sender_gone: For the log only.
-            is_copy: For the log only.
-            hidden_for: Seconds for which an order placed here is in no list.
-            in_flight: How many requests of this key are in flight, with this one.
+            **arrived: How it arrived; see :func:`~krakenonce.testing.request.unpack`.
         """
-        _, version, kind, method = (path_qs.partition("?")[0] + "///").split("/", 3)
-        method = method.rstrip("/")
-        came = now if received is None else received
-        request = Request(path_qs, method, headers, body, now, came, sender_gone, is_copy, hidden_for, in_flight)
+        return self.answer_to(unpack(path_qs, headers, body, now, **arrived))
+
+    def answer_to(self, request: Request) -> dict[str, Any]:
+        """Return Kraken's answer to an unpacked request; a private one is logged. The server calls it."""
+        answer = self._answer_private if request.kind == "private" else self._answer_public
         with self._lock:
-            self._exchange.pass_time(self.accounts.values(), now)
-            if (version, kind) == ("0", "private"):
-                return self._answer_private(request)
-            if (version, kind) == ("0", "public"):
-                return self._answer_public(request)
-        return self._failed("EGeneral:Unknown method")
+            self._pass_time(request.now)
+            try:
+                return {"error": [], "result": answer(request)}
+            except Refused as refusal:
+                forms: dict[str, dict[str, Any]] = {"result null": {"result": None}, "result {}": {"result": {}}}
+                return {"error": [str(refusal)], **forms.get(self.rules.failure, {})}
 
-    def _answer_public(self, request: Request) -> dict[str, Any]:
-        try:
-            if request.method not in PUBLIC:
-                raise Refused("EGeneral:Unknown method")
-            return {"error": [], "result": PUBLIC[request.method](self._exchange, request.params, request.now)}
-        except Refused as refusal:
-            return self._failed(str(refusal))
+    def _pass_time(self, now: float | None) -> float:
+        """Return *now*, or the time of the clock; orders that have ended by then are ended."""
+        at = time.time() if now is None else now
+        self._engine.pass_time(self.accounts.values(), at)
+        return at
 
-    def _answer_private(self, request: Request) -> dict[str, Any]:
-        account = self.accounts.get(request.headers.get("API-Key", ""))
-        before = account.last_nonce if account else None
+    def _answer_public(self, request: Request) -> Any:
+        if request.kind != "public" or request.method not in PUBLIC:
+            raise Refused("EGeneral:Unknown method")
+        return PUBLIC[request.method](self._engine, request.params, request.now)
+
+    def _answer_private(self, request: Request) -> Any:
+        account = self.accounts.get(request.key)
+        name, last_nonce = (account.name, account.last_nonce) if account else (None, None)
         accepted, error = False, None
-        reply: dict[str, Any]
         try:
-            owner = self._admission.let_in(account, request)
+            owner = self._admission.accept(account, request)
             accepted = True
-            reply = {"error": [], "result": self._result(owner, request)}
+            if request.method not in PRIVATE:
+                raise Refused("EGeneral:Unknown method")
+            self._admission.check_call(owner, request)
+            return PRIVATE[request.method](
+                Call(
+                    owner,
+                    request.params,
+                    request.now,
+                    request.received,
+                    request.hidden_for,
+                    self._engine,
+                    self._limits,
+                )
+            )
         except Refused as refusal:
             error = str(refusal)
-            reply = self._failed(error)
-        self.arrivals.append(
-            Arrival(
-                request.now,
-                account.name if account else None,
-                request.method,
-                request.nonce,
-                accepted,
-                error,
-                request.sender_gone,
-                request.is_copy,
-                before,
+            raise
+        finally:
+            self.arrivals.append(
+                Arrival(
+                    request.now,
+                    name,
+                    request.method,
+                    request.nonce,
+                    accepted,
+                    error,
+                    request.sender_gone,
+                    request.is_copy,
+                    last_nonce,
+                )
             )
-        )
-        return reply
-
-    def _result(self, account: FakeAccount, request: Request) -> Any:
-        """Return the result of a request whose number was accepted."""
-        rules, method, now = self.rules, request.method, request.now
-        handler = PRIVATE.get(method)
-        if handler is None:
-            raise Refused("EGeneral:Unknown method")
-        if rules.max_in_flight and request.in_flight > rules.max_in_flight:
-            raise Refused(f"EService:Throttled: {int(now) + 1}")
-        self._rest_limits.count(account.key, method, now)
-        check_otp(account, str(request.params.get("otp", "")), rules.otp_error)
-        check_permission(account, method)
-        if rules.status == "maintenance":
-            raise Refused("EService:Unavailable")
-        return handler(
-            Call(
-                account,
-                request.params,
-                now,
-                request.received,
-                request.hidden_for,
-                self._exchange,
-                self._trading_limits,
-            )
-        )
-
-    def _failed(self, error: str) -> dict[str, Any]:
-        match self.rules.failure:
-            case "result null":
-                return {"error": [error], "result": None}
-            case "result {}":
-                return {"error": [error], "result": {}}
-        return {"error": [error]}
 
 
 def _amount(name: str, amount: object) -> Decimal:
-    try:
+    with contextlib.suppress(InvalidOperation):
         number = Decimal(str(amount))
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite():
-        raise ConfigError(f"The amount of {name} is not a number.")
-    return number
+        if number.is_finite():
+            return number
+    raise ConfigError(f"The amount of {name} is not a number.")

@@ -1,32 +1,31 @@
-"""What may go wrong with a request, as pure descriptions: the server carries them out.
+"""What may go wrong with one request: the table of the faults, and the faults that are waiting for a request.
 
 Kraken, and the network in front of it, lose requests and answers in ways that a bot cannot tell apart. Each
-fault here is one of those ways, for one request.
+fault is one of those ways. docs/how-to/test-your-bot.md shows the same table.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from krakenonce.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ANY", "Fault", "FaultName", "Faults"]
+__all__ = ["ANY", "FAULTS", "Course", "Fault", "FaultName", "Faults"]
 
-ANY = "any"  # instead of a method: whatever is called next
+ANY = "any"  # in place of a method
 
 FaultName = Literal[
     "drop",
     "process_then_cut",
-    "process_then_html",
     "html",
-    "process_then_error",
+    "process_then_html",
     "error",
+    "process_then_error",
     "slow_answer",
     "slow_request",
     "duplicate",
@@ -34,22 +33,50 @@ FaultName = Literal[
     "hold_back",
 ]
 
-_UNPROCESSED = ("drop", "html", "error")
-_NEEDS_SECONDS = ("slow_answer", "slow_request")
+
+class Course(NamedTuple):
+    """What a fault does to a request.
+
+    Args:
+        before: What the request does before it is executed.
+        executed: How often it is executed.
+        answer: What the sender gets.
+        needs: The detail without which the fault cannot be added, if there is one.
+    """
+
+    before: Literal["", "waits", "waits for the next request"] = ""
+    executed: Literal[0, 1, 2] = 1
+    answer: Literal["a cut connection", "an HTML page", "an error", "its answer", "its answer, late"] = "its answer"
+    needs: Literal["", "seconds", "hidden_for"] = ""
+
+
+FAULTS: dict[FaultName, Course] = {
+    "drop": Course("", 0, "a cut connection"),
+    "process_then_cut": Course("", 1, "a cut connection"),
+    "html": Course("", 0, "an HTML page"),
+    "process_then_html": Course("", 1, "an HTML page"),
+    "error": Course("", 0, "an error"),
+    "process_then_error": Course("", 1, "an error"),
+    "slow_answer": Course("", 1, "its answer, late", needs="seconds"),
+    "slow_request": Course("waits", 1, "its answer", needs="seconds"),
+    "duplicate": Course("", 2, "its answer"),
+    "hidden": Course("", 1, "its answer", needs="hidden_for"),
+    "hold_back": Course("waits for the next request", 1, "its answer"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that goes wrong, for the next ``times`` requests that match.
+    """A fault that the next ``times`` requests of a method meet.
 
     Args:
-        method: Such as ``AddOrder``; ``any`` for whatever is called next, public methods included.
-        fault: Its name; see :class:`Faults`.
-        times: For how many requests.
+        method: Such as ``AddOrder``; ``any`` for any method, also a public one.
+        fault: Its name in the table ``FAULTS``.
+        times: How many requests meet it.
         seconds: How long ``slow_answer`` and ``slow_request`` take, and how long ``hold_back`` waits at most.
         status: The HTTP status of ``html`` and ``process_then_html``.
         error: The error string of ``error`` and ``process_then_error``.
-        answer: Which answer of a ``duplicate`` the sender gets: the ``second`` or the ``first``.
+        answer: Which answer the sender of a ``duplicate`` gets: the ``second`` or the ``first``.
         hidden_for: Seconds for which an order placed by the request is in no list and found by no query.
     """
 
@@ -63,14 +90,14 @@ class Fault:
     hidden_for: float = 0.0
 
     def __post_init__(self) -> None:
+        needed = FAULTS[self.fault].needs if self.fault in get_args(FaultName) else ""
         rules = {
-            f"fault is one of: {', '.join(get_args(FaultName))}": self.fault in get_args(FaultName),
+            f"fault is one of: {', '.join(FAULTS)}": self.fault in get_args(FaultName),
             "method is a name such as AddOrder, or any": _is_text(self.method),
             "times is a whole number above 0": _is_whole(self.times) and self.times > 0,
             "seconds is a number, 0 or more": _is_duration(self.seconds),
-            f"{self.fault} needs seconds above 0": self.fault not in _NEEDS_SECONDS or bool(self.seconds),
             "hidden_for is a number, 0 or more": _is_duration(self.hidden_for),
-            "hidden needs hidden_for above 0": self.fault != "hidden" or bool(self.hidden_for),
+            f"{self.fault} needs {needed} above 0": not needed or bool(getattr(self, needed)),
             "status is a whole number from 200 to 599": _is_whole(self.status) and 200 <= self.status <= 599,
             "error is a text": _is_text(self.error),
             "answer is first or second": self.answer in ("first", "second"),
@@ -79,51 +106,27 @@ class Fault:
             if not is_kept:
                 raise ConfigError(f"This fault cannot be used: {rule}.")
 
-    @property
-    def deliveries(self) -> int:
-        """How often the request is processed."""
-        if self.fault in _UNPROCESSED:
-            return 0
-        return 2 if self.fault == "duplicate" else 1
-
-    def matches(self, method: str) -> bool:
-        """Return whether a call of *method* meets this fault."""
-        return self.method in (ANY, method)
-
 
 class Faults:
-    """The faults still to come, in the order added; each request meets the first one that matches its method.
+    """The faults that no request has met yet. A request meets the first one that was added for its method.
 
-    They may be added while the server runs. The names:
-
-    - ``drop``: the connection is cut, nothing was executed.
-    - ``process_then_cut``: executed, then the connection is cut.
-    - ``process_then_html``: executed, then answered with HTML and ``status`` (502, 504, 520).
-    - ``html``: the same answer, and nothing was executed.
-    - ``process_then_error``: executed, then answered with ``error``.
-    - ``error``: the same answer, and nothing was executed; no number is used up.
-    - ``slow_answer``: executed at once, answered after ``seconds``.
-    - ``slow_request``: executed only after ``seconds``, then answered.
-    - ``duplicate``: the same bytes are executed twice; the sender gets the second answer, or the first.
-    - ``hidden``: an order placed is visible only after ``hidden_for`` seconds. All faults that execute the
-      request take ``hidden_for`` as well.
-    - ``hold_back``: executed only after the next request that arrives, or after ``seconds`` (10 if not given).
+    Faults may be added while the server runs.
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[Fault] = deque()
+        self._waiting: list[Fault] = []
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """Return how many requests are still to meet a fault."""
+        """Return how many requests will meet a fault."""
         return sum(each.times for each in self.waiting())
 
     def add(self, method: str, fault: FaultName, **details: Any) -> None:
-        """Have the next matching request meet a fault.
+        """Add a fault for the next requests of a method.
 
         Args:
-            method: Such as ``AddOrder``; ``any`` for whatever is called next.
-            fault: One of the names above.
+            method: Such as ``AddOrder``; ``any`` for any method.
+            fault: One of the names in ``FAULTS``.
             **details: ``times``, ``seconds``, ``status``, ``error``, ``answer``, ``hidden_for``: see :class:`Fault`.
 
         Raises:
@@ -132,7 +135,7 @@ class Faults:
         self.add_from({"method": method, "fault": fault, **details})
 
     def add_from(self, described: Mapping[str, Any]) -> None:
-        """Add a fault described as JSON does it: one object with the names of :class:`Fault`.
+        """Add a fault from a JSON object with the names of :class:`Fault`.
 
         Raises:
             ConfigError: As for ``add``.
@@ -146,10 +149,10 @@ class Faults:
             self._waiting.append(fault)
 
     def take(self, method: str) -> Fault | None:
-        """Return what goes wrong with this call of *method*, ``None`` for nothing; counts as met."""
+        """Return the fault that a request of *method* meets, ``None`` for none; the request counts in its ``times``."""
         with self._lock:
             for place, fault in enumerate(self._waiting):
-                if fault.matches(method):
+                if fault.method in (ANY, method):
                     if fault.times > 1:
                         self._waiting[place] = replace(fault, times=fault.times - 1)
                     else:
@@ -158,16 +161,12 @@ class Faults:
         return None
 
     def waiting(self) -> list[Fault]:
-        """Return the faults that are still to come."""
+        """Return the faults that no request has met yet."""
         with self._lock:
             return list(self._waiting)
 
-    def described(self) -> list[dict[str, Any]]:
-        """Return the faults still to come as JSON has them."""
-        return [asdict(fault) for fault in self.waiting()]
-
     def clear(self) -> None:
-        """Forget the faults still to come."""
+        """Remove all faults."""
         with self._lock:
             self._waiting.clear()
 

@@ -1,4 +1,4 @@
-"""Deposits, withdrawals and transfers, in a simple form: nothing ever comes in, and what goes out is gone."""
+"""Deposits, withdrawals and transfers, in a simple form: there are no deposits, and a withdrawal stays pending."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from krakenonce.testing.request import Refused
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from krakenonce.testing.call import Call
     from krakenonce.testing.markets import Asset
+    from krakenonce.testing.private import Call
 
 __all__ = ["FUNDING"]
 
@@ -118,9 +118,9 @@ def _method(asset: Asset) -> str:
 
 def _affordable(call: Call, asset: Asset) -> Decimal:
     amount = positive(call.params, "amount")
-    rules = call.exchange.rules
-    is_checked = call.account.is_counted if rules.check_funds is None else rules.check_funds
-    if is_checked and amount > call.account.available(asset.name, rules.taker_fee):
+    if call.engine.has_to_pay(call.account) and amount > call.account.available(
+        asset.name, call.engine.rules.taker_fee
+    ):
         raise Refused("EFunding:Invalid amount")
     return amount
 

@@ -1,13 +1,13 @@
 """Kraken's two rate limits, as its pages on REST and on trading limits describe them.
 
 Both are counters that rise with each call and fall with time. A refused call counts as well, but no counter rises
-further above its limit than by one call, so that whoever waits gets through.
+further above its limit than by one call: after a wait the next call is accepted.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from krakenonce.testing.request import Refused
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from krakenonce.testing.order import Order
     from krakenonce.testing.rules import Rules
 
-__all__ = ["Counter", "RestLimits", "TradingLimits"]
+__all__ = ["Counter", "Limits", "cost_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ _REST = {"starter": _Limit(15, 0.33), "intermediate": _Limit(20, 0.5), "pro": _L
 _TRADING = {"starter": _Limit(60, 1), "intermediate": _Limit(125, 2.34), "pro": _Limit(180, 3.75)}
 _OPEN_ORDERS = {"starter": 60, "intermediate": 80, "pro": 225}
 
-_COSTS_TWO = ("Ledgers", "QueryLedgers", "TradesHistory")
+_COSTS = {"Ledgers": 2, "QueryLedgers": 2, "TradesHistory": 2}  # in the REST counter; other calls cost 1
 _COUNTED_ELSEWHERE = (
     "AddOrder",
     "AddOrderBatch",
@@ -41,15 +41,19 @@ _COUNTED_ELSEWHERE = (
     "EditOrder",
 )
 
-# Seconds since the order was placed or amended, and what doing it before then costs.
-_AMEND = ((5, 3), (10, 2), (15, 1))
-_EDIT = ((5, 6), (10, 5), (15, 4), (45, 2), (90, 1))
-_CANCEL = ((5, 8), (10, 6), (15, 5), (45, 4), (90, 2), (300, 1))
+Change = Literal["amend", "edit", "cancel"]
+# What changing an order costs: a fixed part, and a part by the seconds since it was placed or last amended.
+# {5: 3, 10: 2} is 3 below 5 seconds, and 2 from there to 10.
+_CHANGES: dict[Change, tuple[int, dict[int, int]]] = {
+    "amend": (1, {5: 3, 10: 2, 15: 1}),
+    "edit": (1, {5: 6, 10: 5, 15: 4, 45: 2, 90: 1}),
+    "cancel": (0, {5: 8, 10: 6, 15: 5, 45: 4, 90: 2, 300: 1}),
+}
 
 
 @dataclass(slots=True)
 class Counter:
-    """Rises with calls and falls with time."""
+    """A counter that rises with calls and falls with time."""
 
     value: float = 0.0
     at: float = 0.0
@@ -71,91 +75,60 @@ class Counter:
         return is_within
 
 
-class RestLimits:
-    """The REST counter of each key."""
+class Limits:
+    """The REST counter of each key, and the trading counter of each account and pair.
+
+    Args:
+        rules: The switches: ``tier`` has the limits.
+    """
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._counters: dict[str, Counter] = {}
+        self._counters: dict[tuple[str, str], Counter] = {}  # by key and pair; for REST without a pair
 
-    def count(self, key: str, method: str, now: float) -> None:
-        """Count a call of *method*.
+    def count_call(self, account: FakeAccount, method: str, now: float) -> None:
+        """Count a call of *method* in the REST counter.
 
         Raises:
             Refused: ``EAPI:Rate limit exceeded``.
         """
         if self._rules.tier is None or method in _COUNTED_ELSEWHERE:
             return
-        cost = 2 if method in _COSTS_TWO else 1
-        if method == "ClosedOrders":
-            cost = self._rules.closed_orders_cost
-        if not self._counters.setdefault(key, Counter()).add(cost, _REST[self._rules.tier], now):
+        cost = self._rules.closed_orders_cost if method == "ClosedOrders" else _COSTS.get(method, 1)
+        if not self._counters.setdefault((account.key, ""), Counter()).add(cost, _REST[self._rules.tier], now):
             raise Refused("EAPI:Rate limit exceeded")
 
+    def count(self, account: FakeAccount, pair: str, cost: float, now: float, *, even_if_full: bool = True) -> bool:
+        """Count a transaction in the trading counter; return whether it is within the limit.
 
-class TradingLimits:
-    """The trading counter of each account and pair."""
+        Arguments as for :meth:`Counter.add`.
+        """
+        if self._rules.tier is None:
+            return True
+        counter = self._counters.setdefault((account.key, pair), Counter())
+        return counter.add(cost, _TRADING[self._rules.tier], now, even_if_full=even_if_full)
 
-    def __init__(self, rules: Rules) -> None:
-        self._rules = rules
-        self._counters: dict[tuple[str, str], Counter] = {}
-
-    def add(self, account: FakeAccount, pair: str, now: float, orders: int = 1) -> None:
-        """Count new orders: one costs 1, a batch of n costs n / 2.
+    def require(self, account: FakeAccount, pair: str, cost: float, now: float, *, even_if_full: bool = True) -> None:
+        """Count a transaction, and refuse it beyond the limit; arguments as for ``count``.
 
         Raises:
             Refused: ``EOrder:Rate limit exceeded``.
         """
-        self._count(account, pair, 1 if orders == 1 else orders / 2, now)
+        if not self.count(account, pair, cost, now, even_if_full=even_if_full):
+            raise Refused("EOrder:Rate limit exceeded")
 
     def check_open(self, account: FakeAccount, pair: str) -> None:
-        """Refuse one more open order where there are too many.
+        """Refuse one more open order if there are too many.
 
         Raises:
             Refused: ``EOrder:Orders limit exceeded``.
         """
-        if self._rules.tier is None:
-            return
         there = sum(order.pair.name == pair for order in account.orders.values())
-        if there >= _OPEN_ORDERS[self._rules.tier]:
+        if self._rules.tier is not None and there >= _OPEN_ORDERS[self._rules.tier]:
             raise Refused("EOrder:Orders limit exceeded")
 
-    def amend(self, order: Order, now: float) -> None:
-        """Count an amendment; raises as ``add`` does."""
-        self._count(order.owner, order.pair.name, 1 + _by_age(_AMEND, order, now), now)
 
-    def edit(self, order: Order, now: float) -> None:
-        """Count an edit; raises as ``add`` does."""
-        self._count(order.owner, order.pair.name, 1 + _by_age(_EDIT, order, now), now)
-
-    def cancel(self, order: Order, now: float) -> None:
-        """Count a cancellation; raises as ``add`` does, and then counts nothing."""
-        self._count(order.owner, order.pair.name, _by_age(_CANCEL, order, now), now, even_if_full=False)
-
-    def cancel_many(self, orders: list[Order], now: float) -> None:
-        """Count a batch of cancellations, which is accepted also beyond the limit."""
-        for order in orders:
-            if self._rules.tier is not None:
-                limit = _TRADING[self._rules.tier]
-                self._counter(order.owner, order.pair.name).add(_by_age(_CANCEL, order, now), limit, now)
-
-    def cancel_all(self, account: FakeAccount, pairs: set[str], now: float) -> None:
-        """Count CancelAll: 1 for each pair, accepted also beyond the limit."""
-        if self._rules.tier is not None:
-            for pair in pairs:
-                self._counter(account, pair).add(1, _TRADING[self._rules.tier], now)
-
-    def _count(self, account: FakeAccount, pair: str, cost: float, now: float, *, even_if_full: bool = True) -> None:
-        if self._rules.tier is None:
-            return
-        limit = _TRADING[self._rules.tier]
-        if not self._counter(account, pair).add(cost, limit, now, even_if_full=even_if_full):
-            raise Refused("EOrder:Rate limit exceeded")
-
-    def _counter(self, account: FakeAccount, pair: str) -> Counter:
-        return self._counters.setdefault((account.key, pair), Counter())
-
-
-def _by_age(costs: tuple[tuple[int, int], ...], order: Order, now: float) -> int:
-    age = now - order.touched
-    return next((cost for below, cost in costs if age < below), 0)
+def cost_of(change: Change, order: Order, now: float) -> int:
+    """Return what changing an order costs in the trading counter: a young order costs more."""
+    fixed, by_age = _CHANGES[change]
+    return fixed + next((cost for age, cost in by_age.items() if now - order.touched < age), 0)

@@ -1,4 +1,4 @@
-"""The assets and pairs of the fake Kraken, and the many names that Kraken takes for each."""
+"""The assets and pairs of the fake Kraken, and the names that Kraken accepts for each."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Asset:
 
     Args:
         name: Kraken's own name, such as ``XXBT``.
-        altname: The everyday one, such as ``XBT``.
+        altname: The usual name, such as ``XBT``.
         decimals: Digits after the point in balances.
-        display_decimals: Digits that a website would show.
+        display_decimals: Digits after the point on Kraken's website.
     """
 
     name: str
@@ -40,15 +40,15 @@ class Asset:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Something that can be bought with something else.
+    """A currency pair.
 
     Args:
         name: Kraken's own name, such as ``XXBTZUSD``.
-        base: What is bought and sold.
-        quote: What it costs.
+        base: The asset that is bought and sold.
+        quote: The asset that it is paid with.
         price_decimals: Digits after the point in prices.
-        minimum: The smallest order, in the base.
-        reference: The price around which the market maker stands at first.
+        minimum: The smallest volume of an order.
+        reference: The price at the start.
     """
 
     name: str
@@ -144,12 +144,11 @@ _T = TypeVar("_T")
 
 
 def _with_btc(names: dict[str, _T]) -> dict[str, _T]:
-    return names | {name.replace("XBT", "BTC"): value for name, value in names.items() if name.startswith("XBT")}
+    return names | {name.replace("XBT", "BTC"): value for name, value in names.items()}
 
 
 _ASSET_NAMES = ASSETS | _with_btc({asset.altname: asset for asset in _HELD})
 _PAIR_NAMES = PAIRS | _with_btc({name: pair for pair in _TRADED for name in (pair.altname, pair.wsname)})
-_PAIR_NAMES |= {"ETHBTC": PAIRS["XETHXXBT"], "ETH/BTC": PAIRS["XETHXXBT"]}
 
 
 def find_pair(name: str) -> Pair:
@@ -158,10 +157,9 @@ def find_pair(name: str) -> Pair:
     Raises:
         Refused: There is none.
     """
-    pair = _PAIR_NAMES.get(name.upper())
-    if pair is None:
+    if name.upper() not in _PAIR_NAMES:
         raise Refused("EQuery:Unknown asset pair")
-    return pair
+    return _PAIR_NAMES[name.upper()]
 
 
 def find_asset(name: str, error: str = "EQuery:Unknown asset") -> Asset:
@@ -169,19 +167,18 @@ def find_asset(name: str, error: str = "EQuery:Unknown asset") -> Asset:
 
     Args:
         name: One of them.
-        error: What to refuse with.
+        error: The error if there is none.
 
     Raises:
         Refused: There is none.
     """
-    asset = _ASSET_NAMES.get(name.upper())
-    if asset is None:
+    if name.upper() not in _ASSET_NAMES:
         raise Refused(error)
-    return asset
+    return _ASSET_NAMES[name.upper()]
 
 
 def amount_text(asset: str, amount: Decimal) -> str:
-    """Return an amount with as many digits as the asset has; an unknown asset's as it is."""
+    """Return an amount with as many digits as the asset has; an unknown asset keeps its digits."""
     if asset not in ASSETS:
         return format(amount, "f")
     return format(amount.quantize(Decimal(1).scaleb(-ASSETS[asset].decimals), ROUND_DOWN), "f")

@@ -1,4 +1,4 @@
-"""An order, a trade and a ledger entry, and how Kraken shows them."""
+"""Orders, trades and ledger entries, and how Kraken shows them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ __all__ = ["LedgerEntry", "Order", "Side", "Trade", "new_id"]
 
 Side = Literal["buy", "sell"]
 
-_ID_SIGNS = string.ascii_uppercase + string.digits
-
 
 def new_id(first: str) -> str:
     """Return an id of Kraken's form, such as ``OQCLML-BW3P3-BUCMWZ``; *first* is its first letter."""
-    signs = first + "".join(secrets.choice(_ID_SIGNS) for _ in range(16))
+    signs = first + "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(16))
     return f"{signs[:6]}-{signs[6:11]}-{signs[11:]}"
 
 
@@ -30,28 +28,28 @@ class Order:
     """An order, open or done.
 
     Args:
-        owner: Whose it is.
-        pair: What is traded.
+        owner: The account.
+        pair: The pair.
         side: ``buy`` or ``sell``.
         kind: ``limit`` or ``market``.
-        volume: How much of the base.
+        volume: The amount of the base asset.
         price: The limit; 0 for a market order.
         opened: When it was placed, in seconds since 1970.
         timeinforce: ``GTC``, ``IOC``, ``FOK`` or ``GTD``.
-        expires: When a ``GTD`` order ends; 0 for never.
-        flags: What ``oflags`` said.
-        userref: The client's own number for a group of orders.
-        cl_ord_id: The client's own name for this order.
-        close: What the conditional close says.
-        visible_from: When it may be seen.
+        expires: When it ends; 0 for never.
+        flags: The ``oflags``.
+        userref: The client's number for a group of orders.
+        cl_ord_id: The client order id.
+        close: The conditional close in words; empty for none.
+        visible_from: When lists and queries begin to show it.
         txid: Its id.
         status: ``open``, ``closed``, ``canceled`` or ``expired``.
         reason: Why it was cancelled.
-        filled: How much of the volume was traded.
+        filled: How much of the volume is filled.
         cost: What that cost, in the quote currency.
-        fee: What that cost on top.
+        fee: The fee for that.
         touched: When it was placed or last amended.
-        closed: When it was done; 0 while open.
+        closed: When it ended; 0 while it is open.
         trades: Ids of its trades.
     """
 
@@ -81,20 +79,38 @@ class Order:
 
     @property
     def left(self) -> Decimal:
-        """How much is still to be traded."""
+        """How much is not filled yet."""
         return self.volume - self.filled
+
+    def reserved(self, fee: Decimal) -> tuple[str, Decimal]:
+        """Return the asset and the amount that are set aside while it is open.
+
+        Args:
+            fee: The fee that buyers set aside, as a part of the cost.
+        """
+        if self.side == "sell":
+            return self.pair.base.name, self.left
+        return self.pair.quote.name, self.left * self.price * (1 + fee)
 
     @property
     def text(self) -> str:
-        """What it says in words."""
+        """The order in words."""
         limit = f" {self.pair.price_text(self.price)}" if self.kind == "limit" else ""
         return f"{self.side} {self.volume:.8f} {self.pair.altname} @ {self.kind}{limit}"
+
+    @property
+    def descr(self) -> dict[str, str]:
+        """The ``descr`` in the answer to AddOrder, AddOrderBatch and EditOrder."""
+        return {"order": self.text, **({"close": self.close} if self.close else {})}
 
     def shown(self, *, with_trades: bool = False) -> dict[str, Any]:
         """Return it as OpenOrders, ClosedOrders and QueryOrders show it."""
         average = self.cost / self.filled if self.filled else Decimal(0)
         limit = self.pair.price_text(self.price) if self.kind == "limit" else "0"
-        shown: dict[str, Any] = {
+        named = {} if self.cl_ord_id is None else {"cl_ord_id": self.cl_ord_id}
+        ended = {} if self.status == "open" else {"reason": self.reason, "closetm": round(self.closed, 4)}
+        traded = {"trades": list(self.trades)} if with_trades and self.trades else {}
+        return {
             "refid": None,
             "userref": self.userref or 0,
             "status": self.status,
@@ -120,14 +136,10 @@ class Order:
             "limitprice": "0.00000",
             "misc": "",
             "oflags": ",".join(self.flags or ("fciq",)),
+            **named,
+            **ended,
+            **traded,
         }
-        if self.cl_ord_id is not None:
-            shown["cl_ord_id"] = self.cl_ord_id
-        if self.status != "open":
-            shown |= {"reason": self.reason, "closetm": round(self.closed, 4)}
-        if with_trades and self.trades:
-            shown["trades"] = list(self.trades)
-        return shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,15 +147,15 @@ class Trade:
     """One fill of one order.
 
     Args:
-        order: Whose fill.
-        price: At which price.
-        volume: How much of the base.
-        fee: In the quote currency.
-        time: When, in seconds since 1970.
-        is_maker: Whether the order was the one that rested.
-        number: Counts the pair's trades.
+        order: The order.
+        price: The price.
+        volume: The amount of the base asset.
+        fee: The fee, in the quote currency.
+        time: When it happened, in seconds since 1970.
+        is_maker: Whether the order was the resting one.
+        number: Kraken's ``trade_id``: counts the trades of the pair.
         txid: Its id.
-        ledgers: Ids of the ledger entries it made.
+        ledgers: Ids of its ledger entries.
     """
 
     order: Order
@@ -159,7 +171,7 @@ class Trade:
     def shown(self, *, with_ledgers: bool = False) -> dict[str, Any]:
         """Return it as TradesHistory and QueryTrades show it."""
         pair = self.order.pair
-        shown: dict[str, Any] = {
+        return {
             "ordertxid": self.order.txid,
             "postxid": "TKH2SE-M7IF5-CFI7LT",
             "pair": pair.name,
@@ -175,8 +187,8 @@ class Trade:
             "misc": "",
             "trade_id": self.number,
             "maker": self.is_maker,
+            **({"ledgers": list(self.ledgers)} if with_ledgers else {}),
         }
-        return {**shown, "ledgers": list(self.ledgers)} if with_ledgers else shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,12 +197,12 @@ class LedgerEntry:
 
     Args:
         kind: ``trade``, ``withdrawal`` or ``transfer``.
-        refid: The trade's or withdrawal's id.
-        asset: Of what.
-        amount: By how much, without the fee.
-        fee: On top.
-        balance: What was there then.
-        time: When, in seconds since 1970.
+        refid: The id of the trade, withdrawal or transfer.
+        asset: The asset.
+        amount: The change, without the fee.
+        fee: The fee.
+        balance: The balance after it.
+        time: When it happened, in seconds since 1970.
     """
 
     kind: str

@@ -1,26 +1,23 @@
-"""From the parameters of AddOrder and its kin to an order, with Kraken's checks on the way."""
+"""Make an order from the parameters of AddOrder, AddOrderBatch and EditOrder, with Kraken's checks."""
 
 from __future__ import annotations
 
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.testing.arguments import check_cl_ord_id, invalid, listed, moment, positive, required, rfc3339, whole
+from krakenonce.testing.arguments import cl_ord_id, invalid, listed, moment, one_of, optional, positive, rfc3339, whole
 from krakenonce.testing.order import Order
 from krakenonce.testing.request import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from krakenonce.testing.call import Call
     from krakenonce.testing.markets import Pair
+    from krakenonce.testing.private import Call
 
-__all__ = ["check_deadline", "check_mode", "check_new", "check_price", "check_volume", "order_from"]
+__all__ = ["check_deadline", "check_mode", "check_new", "check_size", "order_from"]
 
-_SIDES = ("buy", "sell")
-_KINDS = ("market", "limit")
 _FLAGS = ("post", "fcib", "fciq", "nompp", "viqc")
-_TIMES = ("GTC", "IOC", "FOK", "GTD")
 _LOT = Decimal("0.00000001")
 
 
@@ -28,35 +25,30 @@ def order_from(call: Call, pair: Pair, params: Mapping[str, Any]) -> Order:
     """Return the order that the parameters describe; it is not placed.
 
     Args:
-        call: Whose it is, and when.
-        pair: What is traded.
-        params: Those of AddOrder, or one line of AddOrderBatch.
+        call: The call.
+        pair: The pair.
+        params: The parameters of AddOrder, or of one order of AddOrderBatch.
 
     Raises:
-        Refused: Naming the first parameter that Kraken would not take.
+        Refused: A parameter is wrong; the error names the first one.
     """
-    side, kind = required(params, "type"), required(params, "ordertype")
-    if side not in _SIDES:
-        raise invalid("type")
-    if kind not in _KINDS:
-        raise invalid("ordertype")
+    side, kind = one_of(params, "type", ("buy", "sell")), one_of(params, "ordertype", ("market", "limit"))
     _refuse_what_is_missing_here(params)
-    flags, timeinforce = _flags(params, kind), _timeinforce(params)
-    price = positive(params, "price") if kind == "limit" else Decimal(0)
+    flags, timeinforce = _flags(params, kind), optional(params, "timeinforce", "GTC|IOC|FOK|GTD") or "GTC"
     order = Order(
         owner=call.account,
         pair=pair,
         side="buy" if side == "buy" else "sell",
         kind=kind,
         volume=positive(params, "volume"),
-        price=price,
+        price=positive(params, "price") if kind == "limit" else Decimal(0),
         opened=call.now,
         touched=call.now,
         timeinforce=timeinforce,
         expires=_expires(params, timeinforce, call.now),
         flags=flags,
         userref=whole(params, "userref") or None,
-        cl_ord_id=check_cl_ord_id(params),
+        cl_ord_id=cl_ord_id(params),
         close=_close(params),
         visible_from=call.now + call.hidden_for,
     )
@@ -64,22 +56,17 @@ def order_from(call: Call, pair: Pair, params: Mapping[str, Any]) -> Order:
         raise invalid("cl_ord_id")
     if "viqc" in flags:
         order.volume = _volume_for(call, order)
-    check_price(order)
-    check_volume(order)
+    check_size(order)
     return order
 
 
-def check_price(order: Order) -> None:
-    """Refuse a price with more digits than the pair has."""
+def check_size(order: Order) -> None:
+    """Refuse a price or a volume with too many digits, and an order that is too small."""
     if order.kind == "limit" and order.price % order.pair.tick:
         pair = order.pair
         raise Refused(
             f"EOrder:Invalid price:{pair.altname} price can only be specified up to {pair.price_decimals} decimals."
         )
-
-
-def check_volume(order: Order) -> None:
-    """Refuse a volume with too many digits, and an order that is too small."""
     if order.volume % _LOT:
         raise invalid("volume")
     if order.volume < order.pair.minimum:
@@ -89,38 +76,36 @@ def check_volume(order: Order) -> None:
 
 
 def check_deadline(call: Call, params: Mapping[str, Any]) -> None:
-    """Refuse an order whose ``deadline`` has passed, or lay too near or too far ahead when it came in."""
+    """Refuse an order whose ``deadline`` has passed, or was too near or too far ahead when it came in."""
     deadline = rfc3339(params, "deadline")
     if deadline is None:
         return
     if call.now > deadline:
         raise Refused("EService:Deadline elapsed")
-    rules = call.exchange.rules
-    if not rules.min_deadline <= deadline - call.received <= rules.max_deadline:
+    if not call.engine.rules.min_deadline <= deadline - call.received <= call.engine.rules.max_deadline:
         raise invalid("deadline")
 
 
 def check_mode(call: Call, *, is_post_only: bool) -> None:
-    """Refuse orders where the exchange takes none, or only those that rest."""
-    status = call.exchange.rules.status
+    """Refuse an order in the mode ``cancel_only``, and in ``post_only`` if it does not have the flag ``post``."""
+    status = call.engine.rules.status
     if status == "cancel_only" or (status == "post_only" and not is_post_only):
         raise Refused(f"EService:Market in {status} mode")
 
 
 def check_new(call: Call, order: Order) -> None:
-    """Refuse an order in a mode that takes none, and one whose ``cl_ord_id`` an open order has."""
+    """Refuse a new order because of the mode, or because an open order has its ``cl_ord_id``."""
     check_mode(call, is_post_only="post" in order.flags)
-    names = {each.cl_ord_id for each in call.account.orders.values()} - {None}
-    if order.cl_ord_id in names:
-        raise Refused(call.exchange.rules.duplicate_cl_ord_id_error)
+    orders = call.account.orders.values()
+    if order.cl_ord_id is not None and any(each.cl_ord_id == order.cl_ord_id for each in orders):
+        raise Refused(call.engine.rules.duplicate_cl_ord_id_error)
 
 
 def _refuse_what_is_missing_here(params: Mapping[str, Any]) -> None:
-    """Margin and orders that begin later are not in the fake; to ignore them would be worse than to refuse."""
-    if params.get("leverage", "none") not in ("none", "", "0", "1"):
-        raise invalid("leverage")
-    if params.get("starttm", "0") not in ("0", ""):
-        raise invalid("starttm")
+    """Refuse margin and a start time: the fake has neither, and must not ignore them."""
+    for name, harmless in (("leverage", ("none", "", "0", "1")), ("starttm", ("0", ""))):
+        if params.get(name, "") not in harmless:
+            raise invalid(name)
 
 
 def _flags(params: Mapping[str, Any], kind: str) -> tuple[str, ...]:
@@ -129,13 +114,6 @@ def _flags(params: Mapping[str, Any], kind: str) -> tuple[str, ...]:
     if wrong_for_kind in flags or not set(flags) <= set(_FLAGS):
         raise invalid("oflags")
     return flags
-
-
-def _timeinforce(params: Mapping[str, Any]) -> str:
-    text = params.get("timeinforce") or "GTC"
-    if text not in _TIMES:
-        raise invalid("timeinforce")
-    return str(text)
 
 
 def _expires(params: Mapping[str, Any], timeinforce: str, now: float) -> float:
@@ -157,6 +135,6 @@ def _close(params: Mapping[str, Any]) -> str:
 
 
 def _volume_for(call: Call, order: Order) -> Decimal:
-    """Return what the given amount of the quote currency buys at the best price."""
-    levels = call.exchange.books[order.pair.name].levels("sell" if order.side == "buy" else "buy")
+    """Return the volume that an amount of the quote currency buys at the best price."""
+    levels = call.engine.books[order.pair.name].levels("sell" if order.side == "buy" else "buy")
     return (order.volume / levels[0].price).quantize(_LOT, ROUND_DOWN)

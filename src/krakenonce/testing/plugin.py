@@ -1,4 +1,4 @@
-"""The pytest plugin: a fixture with a fake Kraken. pytest loads it by itself where krakenonce is installed."""
+"""The pytest plugin: a fixture with a fake Kraken. pytest loads it if krakenonce is installed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["fake_kraken"]
 @pytest.fixture
 def fake_kraken() -> Iterator[FakeKraken]:
     """A fake Kraken that is served on this machine, at its ``url``, until the test ends."""
-    # Imported here: every run of pytest imports this module, and few tests ask for the fixture.
+    # Imported here: every run of pytest imports this module, and few tests use the fixture.
     from krakenonce.errors import ConfigError
     from krakenonce.testing.fake_kraken import FakeKraken
     from krakenonce.testing.server import FakeKrakenServer

@@ -1,4 +1,4 @@
-"""The methods that tell what an account has and did."""
+"""The private methods that show balances, orders, trades and the ledger."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from krakenonce.testing.request import Refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from krakenonce.testing.call import Call
+    from krakenonce.testing.private import Call
 
 __all__ = ["QUERIES"]
 
@@ -26,7 +26,7 @@ def _balance(call: Call) -> dict[str, Any]:
 
 
 def _balance_ex(call: Call) -> dict[str, Any]:
-    fee = call.exchange.rules.taker_fee
+    fee = call.engine.rules.taker_fee
     return {
         asset: {
             "balance": amount_text(asset, amount),
@@ -53,10 +53,10 @@ def _trade_balance(call: Call) -> dict[str, Any]:
 
 
 def _in_dollars(call: Call, asset: str) -> Decimal:
-    """Return what one of an asset is worth: by its pair with the dollar, for the euro by way of bitcoin."""
+    """Return the price of an asset in dollars: of its pair with the dollar; for the euro, by the two bitcoin pairs."""
     if asset == "ZUSD":
         return Decimal(1)
-    books = call.exchange.books
+    books = call.engine.books
     if asset == "ZEUR":
         return books["XXBTZUSD"].reference / books["XXBTZEUR"].reference
     with_dollar = [pair for pair in PAIRS.values() if pair.base.name == asset and pair.quote.name == "ZUSD"]
@@ -65,7 +65,7 @@ def _in_dollars(call: Call, asset: str) -> Decimal:
 
 def _trade_volume(call: Call) -> dict[str, Any]:
     pairs = [find_pair(name).name for name in listed(call.params, "pair")]
-    rules = call.exchange.rules
+    rules = call.engine.rules
 
     def shown(fee: Decimal) -> dict[str, Any]:
         percent = f"{fee * 100:.4f}"
@@ -80,41 +80,37 @@ def _trade_volume(call: Call) -> dict[str, Any]:
 
 def _open_orders(call: Call) -> dict[str, Any]:
     with_trades = is_on(call.params, "trades")
-    found = _visible(call, call.account.orders.values())
-    return {"open": {order.txid: order.shown(with_trades=with_trades) for order in found}}
+    orders = _visible(call, call.account.orders.values())
+    return {"open": {order.txid: order.shown(with_trades=with_trades) for order in orders}}
 
 
 def _closed_orders(call: Call) -> dict[str, Any]:
     by_opening = call.params.get("closetime") == "open"
-    found = _visible(call, call.account.done.values())
-    times = {order.txid: order.opened if by_opening else order.closed for order in found}
-    chosen = _between(call, times)
+    orders = _visible(call, call.account.done.values())
+    times = {order.txid: order.opened if by_opening else order.closed for order in orders}
     with_trades = is_on(call.params, "trades")
-    shown = {txid: call.account.done[txid].shown(with_trades=with_trades) for txid in _page(call, chosen)}
-    return {"closed": shown} if is_on(call.params, "without_count") else {"closed": shown, "count": len(chosen)}
+    return _history(call, "closed", times, lambda txid: call.account.done[txid].shown(with_trades=with_trades))
 
 
 def _query_orders(call: Call) -> dict[str, Any]:
-    wanted = _asked_ids(call, "txid")
-    orders = [order for order in map(call.account.find, wanted) if order is not None]
+    orders = [order for order in map(call.account.find, _asked_ids(call, "txid")) if order is not None]
     found = _visible(call, orders, names=("userref",))
     if not found:
-        raise Refused(call.exchange.rules.unknown_order_error)
+        raise Refused(call.engine.rules.unknown_order_error)
     with_trades = is_on(call.params, "trades")
     return {order.txid: order.shown(with_trades=with_trades) for order in found}
 
 
 def _trades_history(call: Call) -> dict[str, Any]:
     trades = call.account.trades
-    chosen = _between(call, {txid: trade.time for txid, trade in trades.items()})
+    times = {txid: trade.time for txid, trade in trades.items()}
     with_ledgers = is_on(call.params, "ledgers")
-    shown = {txid: trades[txid].shown(with_ledgers=with_ledgers) for txid in _page(call, chosen)}
-    return {"trades": shown} if is_on(call.params, "without_count") else {"trades": shown, "count": len(chosen)}
+    return _history(call, "trades", times, lambda txid: trades[txid].shown(with_ledgers=with_ledgers))
 
 
 def _query_trades(call: Call) -> dict[str, Any]:
     found = _all_of(call.account.trades, _asked_ids(call, "txid"), "EQuery:Unknown trade")
-    return {trade.txid: trade.shown() for trade in found}
+    return {txid: trade.shown() for txid, trade in found.items()}
 
 
 def _open_positions(call: Call) -> dict[str, Any]:  # noqa: ARG001 - there is no margin here
@@ -124,29 +120,27 @@ def _open_positions(call: Call) -> dict[str, Any]:  # noqa: ARG001 - there is no
 def _ledgers(call: Call) -> dict[str, Any]:
     assets = {find_asset(name).name for name in listed(call.params, "asset") if name != "all"}
     kind = call.params.get("type") or "all"
-    entries = {
-        txid: entry
-        for txid, entry in call.account.ledger.items()
+    entries = call.account.ledger
+    times = {
+        txid: entry.time
+        for txid, entry in entries.items()
         if (not assets or entry.asset in assets) and kind in ("all", entry.kind)
     }
-    chosen = _between(call, {txid: entry.time for txid, entry in entries.items()})
-    shown = {txid: entries[txid].shown() for txid in _page(call, chosen)}
-    return {"ledger": shown} if is_on(call.params, "without_count") else {"ledger": shown, "count": len(chosen)}
+    return _history(call, "ledger", times, lambda txid: entries[txid].shown())
 
 
 def _query_ledgers(call: Call) -> dict[str, Any]:
-    wanted = _asked_ids(call, "id")
-    found = _all_of(call.account.ledger, wanted, "EQuery:Unknown ledger")
-    return {txid: entry.shown() for txid, entry in zip(wanted, found, strict=True)}
+    found = _all_of(call.account.ledger, _asked_ids(call, "id"), "EQuery:Unknown ledger")
+    return {txid: entry.shown() for txid, entry in found.items()}
 
 
 _T = TypeVar("_T", Trade, LedgerEntry)
 
 
-def _all_of(there: dict[str, _T], wanted: list[str], error: str) -> list[_T]:
+def _all_of(there: dict[str, _T], wanted: list[str], error: str) -> dict[str, _T]:
     if not set(wanted) <= set(there):
         raise Refused(error)
-    return [there[txid] for txid in wanted]
+    return {txid: there[txid] for txid in wanted}
 
 
 def _asked_ids(call: Call, name: str) -> list[str]:
@@ -157,7 +151,7 @@ def _asked_ids(call: Call, name: str) -> list[str]:
 
 
 def _visible(call: Call, orders: Iterable[Order], names: tuple[str, ...] = ("cl_ord_id", "userref")) -> list[Order]:
-    """Return those that may be seen by now and have the ``cl_ord_id`` or ``userref`` asked for."""
+    """Return the orders that are not hidden and that have the ``cl_ord_id`` and ``userref`` of the call, if given."""
     wanted = {name: call.params[name] for name in names if call.params.get(name)}
     return [
         order
@@ -166,28 +160,30 @@ def _visible(call: Call, orders: Iterable[Order], names: tuple[str, ...] = ("cl_
     ]
 
 
-def _between(call: Call, times: dict[str, float]) -> list[str]:
-    """Return the ids from after ``start`` until ``end``, each a time or one of the ids, the newest first."""
+def _history(call: Call, name: str, times: dict[str, float], shown: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    """Return one page of a history, the newest entry first, from after ``start`` until ``end``.
 
-    def bound(name: str, default: float) -> float:
-        text = required(call.params, name) if call.params.get(name) else ""
-        if text in times:
-            return times[text]
-        try:
-            return float(text) if text else default
-        except ValueError:
-            raise invalid(name) from None
-
-    start, end = bound("start", float("-inf")), bound("end", float("inf"))
-    newest_first = sorted(times, key=lambda txid: times[txid])[::-1]
-    return [txid for txid in newest_first if start < times[txid] <= end]
-
-
-def _page(call: Call, ids: list[str]) -> list[str]:
+    Args:
+        call: Its parameters are ``start`` and ``end``, each a time or an id, ``ofs``, and ``without_count``.
+        name: Kraken's name for the entries.
+        times: The times of all entries, by id.
+        shown: Returns the entry with an id as Kraken shows it.
+    """
+    start, end = _bound(call, "start", times, float("-inf")), _bound(call, "end", times, float("inf"))
+    chosen = [txid for txid in sorted(times, key=times.__getitem__)[::-1] if start < times[txid] <= end]
     offset = whole(call.params, "ofs")
     if offset < 0:
         raise invalid("ofs")
-    return ids[offset : offset + _PAGE]
+    page = {txid: shown(txid) for txid in chosen[offset : offset + _PAGE]}
+    return {name: page} if is_on(call.params, "without_count") else {name: page, "count": len(chosen)}
+
+
+def _bound(call: Call, name: str, times: dict[str, float], default: float) -> float:
+    text = required(call.params, name) if call.params.get(name) else ""
+    try:
+        return times[text] if text in times else float(text or default)
+    except ValueError:
+        raise invalid(name) from None
 
 
 QUERIES: dict[str, Callable[[Call], Any]] = {

@@ -1,48 +1,60 @@
-"""One request as the fake Kraken sees it."""
+"""One request to the fake Kraken, unpacked once: no other module reads its path, headers or body."""
 
 from __future__ import annotations
 
+import hmac
 import json
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from krakenonce.kraken.wire import is_json, nonce_of
+from krakenonce.kraken.wire import is_json, nonce_of, sign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Refused", "Request"]
+__all__ = ["Refused", "Request", "unpack"]
 
 _LARGEST_NONCE = 2**64 - 1  # Kraken's guides call the nonce an unsigned 64-bit integer
 
 
 class Refused(Exception):
-    """An answer that consists of an error string."""
+    """Kraken's answer is this error."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Request:
-    """One request.
+    """One request: what was sent, and how it arrived.
 
     Args:
         path_qs: The URL path with its query string, as received.
+        headers: As received.
+        body: As received.
+        kind: ``private`` or ``public``; any other text for a path that Kraken's API does not have.
         method: Such as ``Balance``.
-        headers: With ``API-Key``, ``API-Sign`` and ``Content-Type``.
-        body: The body, as received.
+        params: The parameters: texts, and in JSON also lists and objects of texts.
+        key: The ``API-Key`` header.
+        signature: The ``API-Sign`` header.
+        nonce: The nonce, ``None`` when missing, unreadable or above 2^64 - 1.
+        nonce_text: The nonce as it is written in the body; empty when missing or unreadable.
         now: When it is processed, in seconds since 1970.
-        received: When it came in; earlier than *now* if it had to wait.
-        sender_gone: Whether its sender has closed the connection.
+        received: When it came in; before *now* if it had to wait.
+        sender_gone: Whether its sender has closed the connection by then.
         is_copy: Whether the fault ``duplicate`` made it.
         hidden_for: Seconds for which an order placed by it is in no list.
         in_flight: How many requests of its key are in flight, with this one.
     """
 
     path_qs: str
+    headers: Mapping[str, str]
+    body: bytes
+    kind: str
     method: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    params: Mapping[str, Any]
+    key: str
+    signature: str
+    nonce: int | None
+    nonce_text: str
     now: float
     received: float
     sender_gone: bool = False
@@ -50,32 +62,47 @@ class Request:
     hidden_for: float = 0.0
     in_flight: int = 1
 
-    @property
-    def content_type(self) -> str:
-        """The ``Content-Type`` header."""
-        return self.headers.get("Content-Type", "")
+    def is_signed_with(self, secret: bytes) -> bool:
+        """Return whether its signature was made with this secret; only for a request with a nonce."""
+        expected = sign(self.path_qs, self.nonce_text, self.body, secret)
+        return hmac.compare_digest(expected.encode("ascii"), self.signature.encode("utf-8", "backslashreplace"))
 
-    @cached_property
-    def nonce(self) -> int | None:
-        """Its number, ``None`` when missing, unreadable or above 2^64 - 1."""
-        text = nonce_of(self.body, self.content_type)
-        number = None if text is None else int(text)
-        return number if number is not None and number <= _LARGEST_NONCE else None
 
-    @cached_property
-    def params(self) -> dict[str, Any]:
-        """Its parameters: texts, and for JSON bodies also lists and objects of texts."""
-        if is_json(self.content_type):
-            return _read_json(self.body)
-        query = self.path_qs.partition("?")[2]
-        text = self.body.decode("utf-8", "replace") if self.body else query
-        return _unfolded(dict(parse_qsl(text, keep_blank_values=True)))
+def unpack(path_qs: str, headers: Mapping[str, str], body: bytes, now: float, **arrived: Any) -> Request:
+    """Return the unpacked request; never raises, whatever the bytes are.
+
+    Args:
+        path_qs: The URL path with its query string, as received: the signature covers it.
+        headers: With ``API-Key``, ``API-Sign`` and ``Content-Type``.
+        body: The body, as received: the signature covers it.
+        now: When it is processed, in seconds since 1970.
+        **arrived: ``received`` (*now* if not given), ``sender_gone``, ``is_copy``, ``hidden_for``, ``in_flight``:
+            see :class:`Request`.
+    """
+    path, _, query = path_qs.partition("?")
+    _, version, kind, method = (path + "///").split("/", 3)
+    content_type = headers.get("Content-Type", "")
+    nonce_text = nonce_of(body, content_type) or ""
+    return Request(
+        path_qs=path_qs,
+        headers=headers,
+        body=body,
+        kind=kind if version == "0" else "",
+        method=method.rstrip("/"),
+        params=_read_json(body) if is_json(content_type) else _read_form(body.decode("utf-8", "replace") or query),
+        key=headers.get("API-Key", ""),
+        signature=headers.get("API-Sign", ""),
+        nonce=int(nonce_text) if nonce_text and int(nonce_text) <= _LARGEST_NONCE else None,
+        nonce_text=nonce_text,
+        now=now,
+        **{"received": now, **arrived},
+    )
 
 
 def _read_json(body: bytes) -> dict[str, Any]:
     try:
         fields = _texts(json.loads(body, parse_int=str, parse_float=str))
-    except (ValueError, RecursionError):  # only of a public method: a private one had a readable nonce
+    except (ValueError, RecursionError):
         return {}
     return fields if isinstance(fields, dict) else {}
 
@@ -91,13 +118,13 @@ def _texts(value: Any) -> Any:
     return value
 
 
-def _unfolded(fields: dict[str, str]) -> dict[str, Any]:
-    """Read ``close[ordertype]=limit`` as an object, as Kraken's forms have it."""
-    unfolded: dict[str, Any] = {}
-    for name, value in fields.items():
+def _read_form(text: str) -> dict[str, Any]:
+    """Return the fields of a form; ``close[ordertype]=limit`` is a field of the object ``close``."""
+    fields: dict[str, Any] = {}
+    for name, value in dict(parse_qsl(text, keep_blank_values=True)).items():
         outer, bracket, inner = name.removesuffix("]").partition("[")
-        if bracket and inner and isinstance(unfolded.setdefault(outer, {}), dict):
-            unfolded[outer][inner] = value
+        if bracket and inner and isinstance(fields.setdefault(outer, {}), dict):
+            fields[outer][inner] = value
         else:
-            unfolded[name] = value
-    return unfolded
+            fields[name] = value
+    return fields

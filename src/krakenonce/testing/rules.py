@@ -1,4 +1,4 @@
-"""How strict the fake Kraken is, and what it says where Kraken's documents leave the choice open."""
+"""How strict the fake Kraken is, and how it answers where Kraken's documentation does not say it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ __all__ = ["Rules", "Status", "Tier"]
 Status = Literal["online", "maintenance", "cancel_only", "post_only"]
 Tier = Literal["starter", "intermediate", "pro"]
 _Failure = Literal["error only", "result null", "result {}"]
+_CHOICES: dict[str, tuple[object, ...]] = {
+    "status": get_args(Status),
+    "tier": (*get_args(Tier), None),
+    "failure": get_args(_Failure),
+    "check_funds": (True, False, None),
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -20,26 +26,26 @@ class Rules:
     """Switches; each may be set at any time, also while the server runs.
 
     Args:
-        status: The mode that SystemStatus tells and that gates orders.
-        tier: Whose rate limits hold; ``None`` for no limits.
+        status: The answer of SystemStatus, and the mode in which orders are refused.
+        tier: The tier whose rate limits are kept; ``None`` for no limits.
         closed_orders_cost: What ClosedOrders costs in the REST counter: 1 or 2.
-        max_in_flight: How many requests of a key may be in flight at once; 0 for any number.
-        lockout_after: After how many invalid keys, signatures or nonces in a row a key is locked out; 0 for never.
-        lockout_within: Seconds within which they have to come.
+        max_in_flight: How many requests of a key may be in flight at once; 0 for no limit.
+        lockout_after: How many consecutive invalid keys, signatures or nonces lock a key out; 0 for never.
+        lockout_within: Seconds within which they come.
         lockout_seconds: How long the lockout lasts.
         sig_before_nonce: Whether the signature is checked before the nonce is compared.
         failed_sig_consumes_nonce: Whether a request with a bad signature uses up its nonce.
-        window_includes_edge: Whether a window of N lets in the nonce that is exactly N below the last one.
-        window_allows_duplicates: Whether a window lets in a nonce that was accepted before.
-        check_funds: Whether orders have to be paid for; ``None``: only by accounts that were given balances.
-        taker_fee: Part of the cost that the incoming order pays.
-        maker_fee: Part of the cost that the resting order pays.
-        min_deadline: Seconds that a deadline has to lie ahead when the order comes in, at least.
-        max_deadline: The same, at most.
+        window_includes_edge: Whether a nonce window of N accepts the nonce that is exactly N below the last one.
+        window_allows_duplicates: Whether a nonce window accepts a nonce that was accepted before.
+        check_funds: Whether orders need funds; ``None``: only those of accounts with balances.
+        taker_fee: The fee of the incoming order, as a part of the cost.
+        maker_fee: The fee of the resting order, as a part of the cost.
+        min_deadline: The least seconds from the arrival of an order to its deadline.
+        max_deadline: The most seconds from the arrival of an order to its deadline.
         failure: The form of an answer that is an error.
-        otp_error: What a missing or wrong ``otp`` is answered with.
-        duplicate_cl_ord_id_error: What a ``cl_ord_id`` that is in use is answered with.
-        unknown_order_error: What an order that is not there is answered with.
+        otp_error: The error for a missing or wrong ``otp``.
+        duplicate_cl_ord_id_error: The error for the ``cl_ord_id`` of an open order.
+        unknown_order_error: The error for an order that does not exist.
     """
 
     status: Status = "online"
@@ -64,17 +70,13 @@ class Rules:
     unknown_order_error: str = "EOrder:Unknown order"
 
     def change(self, /, **wanted: Any) -> None:
-        """Set some of the rules, all or none of them.
+        """Change some of the rules; if one cannot be changed, none is.
 
         Raises:
             ConfigError: There is no such rule, or it cannot have this value.
         """
-        names = [each.name for each in fields(self)]
-        for name, value in wanted.items():
-            if name not in names:
-                raise ConfigError(f"There is no rule {name!r}; there are: {', '.join(names)}.")
-            wanted[name] = self._checked(name, value)
-        for name, value in wanted.items():
+        checked = {name: self._checked(name, value) for name, value in wanted.items()}
+        for name, value in checked.items():
             setattr(self, name, value)
 
     def described(self) -> dict[str, Any]:
@@ -83,31 +85,24 @@ class Rules:
         return {name: str(value) if isinstance(value, Decimal) else value for name, value in values.items()}
 
     def _checked(self, name: str, value: Any) -> Any:
-        choices = {
-            "status": get_args(Status),
-            "tier": (*get_args(Tier), None),
-            "failure": get_args(_Failure),
-            "check_funds": (True, False, None),
-        }
-        if name in choices:
-            if value not in choices[name]:
-                raise ConfigError(f"The rule {name!r} is one of {', '.join(map(repr, choices[name]))}.")
-            return value
-        return _like(name, getattr(self, name), value)
+        names = [each.name for each in fields(self)]
+        if name not in names:
+            raise ConfigError(f"There is no rule {name!r}; there are: {', '.join(names)}.")
+        if name not in _CHOICES:
+            return _like(name, getattr(self, name), value)
+        if value not in _CHOICES[name]:
+            raise ConfigError(f"The rule {name!r} is one of {', '.join(map(repr, _CHOICES[name]))}.")
+        return value
 
 
 def _like(name: str, present: object, value: Any) -> Any:
     """Return *value* in the type that the rule has now."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
     match present:
-        case bool() if isinstance(value, bool):
-            return value
-        case int() if not isinstance(present, bool) and is_number and isinstance(value, int):
+        case bool() | int() | str() if type(value) is type(present) and (is_number or type(value) is not int):
             return value
         case float() if is_number:
             return float(value)
-        case str() if isinstance(value, str):
-            return value
         case Decimal():
             try:
                 if 0 <= Decimal(str(value)) < 1:

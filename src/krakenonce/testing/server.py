@@ -1,7 +1,7 @@
 """The fake Kraken as a real HTTP server on loopback, in a thread of its own.
 
 Requests on different connections may overtake each other when there is jitter, as on a real network. A
-request whose sender has gone away is processed all the same.
+request is processed although its sender has gone away.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ import asyncio
 import random
 import socket
 import threading
+import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Self
 
-from krakenonce.errors import ConfigError
+from krakenonce.extras import needed_by
 from krakenonce.testing.control import control
 from krakenonce.testing.delivery import Delivery
+from krakenonce.testing.request import unpack
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from aiohttp import web
 
-    from krakenonce.testing.delivery import Reply
     from krakenonce.testing.fake_kraken import FakeKraken
 
 __all__ = ["FakeKrakenServer"]
@@ -35,15 +37,15 @@ class FakeKrakenServer:
     """Serves a :class:`FakeKraken` over HTTP, between ``start()`` and ``stop()`` or in a ``with`` block.
 
     Besides Kraken's paths there are those of :mod:`krakenonce.testing.control`, such as ``GET /fake/arrivals``
-    (the log as JSON). While it is served, the fake knows its ``url``.
+    (the log as JSON). While it runs, the address is also the ``url`` of the fake.
 
     Args:
-        fake: What answers.
+        fake: The fake Kraken.
         host: The address to listen on.
         port: The port; 0 for any free one.
-        latency: Seconds each request takes, half of it on its way here and half on its way back.
-        jitter: Seconds by which that varies in either direction; it never falls below 0.
-        seed: Makes the variation repeatable; ``None`` for a different one each time.
+        latency: Seconds that each request takes, half of them before and half after it is processed.
+        jitter: The latency varies by up to so many seconds in either direction; it is never below 0.
+        seed: Makes the variation repeatable; ``None`` for another one each time.
     """
 
     def __init__(
@@ -58,12 +60,10 @@ class FakeKrakenServer:
     ) -> None:
         self.fake = fake
         self._host, self._port = host, port
-        self._latency, self._jitter = latency, jitter
-        self._delivery = Delivery(fake)
-        self._random = random.Random(seed)  # noqa: S311 - delays need no cryptography
+        least, most, chance = latency - jitter, latency + jitter, random.Random(seed)  # noqa: S311 - delays need no cryptography
+        self._delivery = Delivery(fake, lambda: max(0.0, chance.uniform(least, most)))
         self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None
+        self._end: Callable[[], object] = lambda: None
 
     @property
     def url(self) -> str:
@@ -86,10 +86,8 @@ class FakeKrakenServer:
             ConfigError: aiohttp is not installed.
             OSError: The address cannot be listened on.
         """
-        try:
-            import aiohttp  # noqa: F401 - asked for early, so that the message comes early
-        except ImportError:
-            raise ConfigError("The fake Kraken needs aiohttp: pip install 'krakenonce[testing]'") from None
+        with needed_by("The fake Kraken", "testing"):
+            import aiohttp  # noqa: F401 - looked for early, so that the message comes early
         if self._thread is not None:
             return
         listening: Future[int] = Future()
@@ -109,9 +107,9 @@ class FakeKrakenServer:
         Requests in flight are answered if that takes no longer than a second or two.
         """
         thread, self._thread = self._thread, None
-        if thread is None or self._loop is None or self._stopping is None:
+        if thread is None:
             return
-        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._end()
         thread.join()
         self.fake.url = ""
 
@@ -126,17 +124,17 @@ class FakeKrakenServer:
     async def _serve(self, listening: Future[int]) -> None:
         from aiohttp import web
 
-        self._loop = asyncio.get_running_loop()
-        self._stopping = asyncio.Event()
+        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+        self._end = lambda: loop.call_soon_threadsafe(stopping.set)
         runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=_GRACE)
         await runner.setup()
         try:
             site = web.TCPSite(runner, self._host, self._port)
             await site.start()
             listening.set_result(runner.addresses[0][1])
-            await self._stopping.wait()
+            await stopping.wait()
             await site.stop()
-            for _ in range(3):  # what was accepted at the last moment becomes known to the runner, which closes it
+            for _ in range(3):  # the runner hears of connections accepted at the last moment, and closes them
                 await asyncio.sleep(0)
         finally:
             await runner.cleanup()
@@ -144,9 +142,9 @@ class FakeKrakenServer:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         from aiohttp import web
 
-        is_public = request.path.startswith("/0/public/")
         is_control = request.path.startswith("/fake/")
-        if not (request.method == "POST" or is_control or (request.method == "GET" and is_public)):
+        is_query = request.method == "GET" and request.path.startswith("/0/public/")
+        if not (request.method == "POST" or is_control or is_query):
             return web.Response(status=405, text="Private methods are called with POST.")
         try:
             body = await request.read()
@@ -155,33 +153,18 @@ class FakeKrakenServer:
         if is_control:
             status, answer = control(self.fake, request.method, request.path, body)
             return web.json_response(answer, status=status)
-        with self._delivery.in_flight(request.headers):
-            reply = await self._reply(request, body)
+        # The raw path: the signature covers the bytes that were sent.
+        unpacked = unpack(request.raw_path, request.headers, body, time.time())
+        reply = await self._delivery.bring(unpacked, lambda: _is_gone(request.transport))
         if reply is None and request.transport is not None:
             request.transport.abort()
         if isinstance(reply, dict):
             return web.json_response(reply)
         return web.Response(status=reply or 502, text=_PAGE.format(reply), content_type="text/html")
 
-    async def _reply(self, request: web.BaseRequest, body: bytes) -> Reply:
-        fault = self.fake.faults.take(request.path.rstrip("/").rpartition("/")[2])
-        half = self._delay() / 2
-        if half > 0:
-            await asyncio.sleep(half)
-        # The raw path: the signature covers the bytes that were sent.
-        reply = await self._delivery.bring(
-            fault, request.raw_path, request.headers, body, lambda: _is_gone(request.transport)
-        )
-        if half > 0:
-            await asyncio.sleep(half)
-        return reply
-
-    def _delay(self) -> float:
-        return max(0.0, self._random.uniform(self._latency - self._jitter, self._latency + self._jitter))
-
 
 def _is_gone(transport: asyncio.Transport | None) -> bool:
-    """Return whether the other end has closed the connection, also when the event loop has yet to hear of it."""
+    """Return whether the other end has closed the connection, also if the event loop does not know it yet."""
     if transport is None or transport.is_closing():
         return True
     held = transport.get_extra_info("socket")

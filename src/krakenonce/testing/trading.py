@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import secrets
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.testing.arguments import invalid, is_on, listed, positive, required, whole
+from krakenonce.testing.limits import cost_of
 from krakenonce.testing.markets import find_pair
-from krakenonce.testing.order import Order, new_id
+from krakenonce.testing.order import new_id
 from krakenonce.testing.placing import (
     check_deadline,
     check_mode,
     check_new,
-    check_price,
-    check_volume,
+    check_size,
     order_from,
 )
 from krakenonce.testing.request import Refused
@@ -23,7 +23,8 @@ from krakenonce.testing.request import Refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from krakenonce.testing.call import Call
+    from krakenonce.testing.order import Order
+    from krakenonce.testing.private import Call
 
 __all__ = ["TRADING"]
 
@@ -34,15 +35,10 @@ _DAY = 86400
 
 def _add_order(call: Call) -> dict[str, Any]:
     pair = find_pair(required(call.params, "pair"))
-    call.limits.add(call.account, pair.name, call.now)
+    call.limits.require(call.account, pair.name, 1, call.now)
     order = order_from(call, pair, call.params)
     check_deadline(call, call.params)
-    check_new(call, order)
-    descr = {"order": order.text, **({"close": order.close} if order.close else {})}
-    if is_on(call.params, "validate"):
-        return {"descr": descr}
-    _place(call, order)
-    return {"descr": descr, "txid": [order.txid]}
+    return {"descr": order.descr, "txid": [order.txid]} if _place(call, order) else {"descr": order.descr}
 
 
 def _add_order_batch(call: Call) -> dict[str, Any]:
@@ -50,61 +46,58 @@ def _add_order_batch(call: Call) -> dict[str, Any]:
     lines = call.params.get("orders")
     if not isinstance(lines, list) or len(lines) not in _BATCH or not all(isinstance(line, dict) for line in lines):
         raise invalid("orders")
-    call.limits.add(call.account, pair.name, call.now, orders=len(lines))
+    call.limits.require(call.account, pair.name, len(lines) / 2, call.now)
     check_deadline(call, call.params)
     orders = [order_from(call, pair, line) for line in lines]
-    is_real = not is_on(call.params, "validate")
-    return {"orders": [_batch_line(call, order, is_real=is_real) for order in orders]}
+    return {"orders": [_batch_line(call, order) for order in orders]}
 
 
-def _batch_line(call: Call, order: Order, *, is_real: bool) -> dict[str, Any]:
-    descr = {"order": order.text, **({"close": order.close} if order.close else {})}
+def _batch_line(call: Call, order: Order) -> dict[str, Any]:
     try:
-        check_new(call, order)
-        if not is_real:
-            return {"descr": descr}
-        _place(call, order)
+        return {"descr": order.descr, "txid": order.txid} if _place(call, order) else {"descr": order.descr}
     except Refused as refusal:
         return {"error": str(refusal)}
-    return {"txid": order.txid, "descr": descr}
 
 
-def _place(call: Call, order: Order) -> None:
+def _place(call: Call, order: Order) -> bool:
+    """Place a new order, or only check it if the call has ``validate``; return whether it was placed."""
+    check_new(call, order)
+    if is_on(call.params, "validate"):
+        return False
     call.limits.check_open(call.account, order.pair.name)
-    call.exchange.check_funds(order)
-    call.exchange.place(order, call.now)
+    call.engine.check_funds(order)
+    call.engine.place(order, call.now)
+    return True
 
 
 def _amend_order(call: Call) -> dict[str, Any]:
-    order = _one_open(call, call.params)
-    call.limits.amend(order, call.now)
+    order = _open(call, call.params)[0]
+    call.limits.require(call.account, order.pair.name, cost_of("amend", order, call.now), call.now)
     check_deadline(call, call.params)
-    wanted = copy.copy(order)
-    if call.params.get("order_qty"):
-        wanted.volume = positive(call.params, "order_qty")
-    if call.params.get("limit_price"):
-        wanted.price = positive(call.params, "limit_price")
-    if is_on(call.params, "post_only"):
-        wanted.flags = (*order.flags, "post")
+    wanted = replace(
+        order,
+        volume=positive(call.params, "order_qty", order.volume),
+        price=positive(call.params, "limit_price", order.price),
+        flags=(*order.flags, "post") if is_on(call.params, "post_only") else order.flags,
+    )
     check_mode(call, is_post_only="post" in wanted.flags)
-    check_price(wanted)
-    check_volume(wanted)
+    check_size(wanted)
     if wanted.left <= 0:
         raise invalid("order_qty")
-    if "post" in wanted.flags and call.exchange.books[order.pair.name].meet(wanted) != ([], False):
+    if "post" in wanted.flags and call.engine.books[order.pair.name].meet(wanted) != ([], False):
         raise Refused("EOrder:Post only order")
-    call.exchange.check_funds(wanted, instead_of=order)
+    call.engine.check_funds(wanted, instead_of=order)
     order.volume, order.price, order.touched = wanted.volume, wanted.price, call.now
-    call.exchange.replace(order, call.now)
+    call.engine.replace(order, call.now)
     return {"amend_id": new_id("T")}
 
 
 def _edit_order(call: Call) -> dict[str, Any]:
     pair = find_pair(required(call.params, "pair"))
-    order = _one_open(call, {"txid": required(call.params, "txid")})
+    order = _open(call, {"txid": required(call.params, "txid")})[0]
     if order.pair is not pair:
         raise invalid("pair")
-    call.limits.edit(order, call.now)
+    call.limits.require(call.account, pair.name, cost_of("edit", order, call.now), call.now)
     as_it_was = {
         "type": order.side,
         "ordertype": order.kind,
@@ -118,21 +111,20 @@ def _edit_order(call: Call) -> dict[str, Any]:
     new = order_from(call, pair, as_it_was | {k: v for k, v in call.params.items() if v != "" and k in _EDITABLE})
     check_deadline(call, call.params)
     check_mode(call, is_post_only="post" in new.flags)
-    call.exchange.check_funds(new, instead_of=order)
-    answer = {
+    call.engine.check_funds(new, instead_of=order)
+    if is_on(call.params, "validate"):
+        return {"status": "ok", "descr": new.descr}
+    call.engine.finish(order, "canceled", call.now, "Order replaced")
+    call.engine.place(new, call.now)
+    return {
         "status": "ok",
         "txid": new.txid,
         "originaltxid": order.txid,
         "volume": f"{new.volume:.8f}",
         "price": pair.price_text(new.price),
         "orders_cancelled": 1,
-        "descr": {"order": new.text},
+        "descr": new.descr,
     }
-    if is_on(call.params, "validate"):
-        return {"status": "ok", "descr": answer["descr"]}
-    call.exchange.finish(order, "canceled", call.now, "Order replaced")
-    call.exchange.place(new, call.now)
-    return answer
 
 
 _EDITABLE = ("volume", "price", "oflags", "userref")
@@ -141,8 +133,9 @@ _EDITABLE = ("volume", "price", "oflags", "userref")
 def _cancel_order(call: Call) -> dict[str, Any]:
     orders = _open(call, call.params)
     for order in orders:
-        call.limits.cancel(order, call.now)
-        call.exchange.finish(order, "canceled", call.now, "User requested")
+        cost = cost_of("cancel", order, call.now)
+        call.limits.require(call.account, order.pair.name, cost, call.now, even_if_full=False)
+        call.engine.finish(order, "canceled", call.now, "User requested")
     return {"count": len(orders)}
 
 
@@ -154,28 +147,26 @@ def _cancel_order_batch(call: Call) -> dict[str, Any]:
     wanted += [{"cl_ord_id": name} for name in listed(call.params, "cl_ord_ids")]
     if not 1 <= len(wanted) <= _MOST_CANCELLED:
         raise invalid("orders")
-    found: list[Order] = []
-    for line in wanted:
-        found += [order for order in _matching(call, line) if order not in found]
+    found = list(dict.fromkeys(order for line in wanted for order in _matching(call, line)))
     if not found:
-        raise Refused(call.exchange.rules.unknown_order_error)
-    call.limits.cancel_many(found, call.now)
+        raise Refused(call.engine.rules.unknown_order_error)
     for order in found:
-        call.exchange.finish(order, "canceled", call.now, "User requested")
+        call.limits.count(call.account, order.pair.name, cost_of("cancel", order, call.now), call.now)
+        call.engine.finish(order, "canceled", call.now, "User requested")
     return {"count": len(found)}
 
 
 def _cancel_all(call: Call) -> dict[str, Any]:
     orders = list(call.account.orders.values())
-    call.limits.cancel_all(call.account, {order.pair.name for order in orders}, call.now)
+    for pair in {order.pair.name for order in orders}:
+        call.limits.count(call.account, pair, 1, call.now)
     for order in orders:
-        call.exchange.finish(order, "canceled", call.now, "User requested")
+        call.engine.finish(order, "canceled", call.now, "User requested")
     return {"count": len(orders)}
 
 
 def _cancel_all_orders_after(call: Call) -> dict[str, Any]:
-    required(call.params, "timeout")
-    timeout = whole(call.params, "timeout")
+    timeout = whole(call.params, "timeout", -1)
     if not 0 <= timeout < _DAY:
         raise invalid("timeout")
     call.account.cancel_all_at = call.now + timeout if timeout else None
@@ -193,22 +184,18 @@ def _rfc3339(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _one_open(call: Call, params: Mapping[str, Any]) -> Order:
-    return _open(call, params)[0]
-
-
 def _open(call: Call, params: Mapping[str, Any]) -> list[Order]:
-    """Return the open orders that ``txid`` (also a userref) or ``cl_ord_id`` names, one at least."""
+    """Return the open orders with a ``txid`` (or userref) or ``cl_ord_id``; there is at least one."""
     if not params.get("txid") and not params.get("cl_ord_id"):
         raise invalid("txid")
     orders = _matching(call, params)
     if not orders:
-        raise Refused(call.exchange.rules.unknown_order_error)
+        raise Refused(call.engine.rules.unknown_order_error)
     return orders
 
 
 def _matching(call: Call, params: Mapping[str, Any]) -> list[Order]:
-    """Return the open orders with this ``txid``, with this userref in place of it, or with this ``cl_ord_id``."""
+    """Return the open orders with the ``txid``, the userref in its place, or the ``cl_ord_id`` of the parameters."""
     orders = call.account.orders
     if cl_ord_id := params.get("cl_ord_id"):
         return [order for order in orders.values() if order.cl_ord_id == cl_ord_id]

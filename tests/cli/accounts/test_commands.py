@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from krakenonce import NonceManager
-from krakenonce.cli import accounts, waiting
-from krakenonce.credentials import Account
-from krakenonce.errors import DuplicateOrder, KrakenError, OutcomeUnknown, RequestNotSent
-from krakenonce.fan_out import Outcome
-from krakenonce.kraken.sent import Reconciled
+from krakenonce.brokers import Account
+from krakenonce.cli import waiting
 
 from ..conftest import one_line
 from .conftest import NAMES, ORDER, placed
@@ -200,46 +197,6 @@ def test_without_users_there_is_nobody_to_copy_to(trader: Shell, url: str, fake:
     trader.env = {name: value for name, value in trader.env.items() if not name.startswith("KRAKEN_USER")}
     assert "--accounts MASTER" in trader.fails(2, "copy-order", *ORDER, "--base-url", url)
     assert fake.arrivals == []
-
-
-@pytest.mark.parametrize(
-    ("error", "found", "verdict"),
-    [
-        (OutcomeUnknown("no answer"), Reconciled(True, {"O1": {}}), ("placed", "O1")),
-        (OutcomeUnknown("no answer"), Reconciled(False, {}), ("not placed", "it did not reach Kraken")),
-        (OutcomeUnknown("no answer"), Reconciled(None, {"O1": {}}), ("unknown", "no answer")),
-        (OutcomeUnknown("no answer"), RequestNotSent("no connection"), ("unknown", "no connection")),
-        (OutcomeUnknown("no answer"), RuntimeError("who knows"), ("unknown", "unexpected RuntimeError")),
-        (DuplicateOrder("it is there"), Reconciled(True, {"O1": {}}), ("placed", "O1")),
-        (RequestNotSent("no connection"), None, ("not placed", "no connection")),
-        (RuntimeError("with who knows what in it"), None, ("unknown", "unexpected RuntimeError")),
-    ],
-    ids=[
-        "stands",
-        "does not stand",
-        "not to be told",
-        "cannot be asked",
-        "a bug in asking",
-        "there already",
-        "not sent",
-        "a bug",
-    ],
-)
-def test_the_verdict_on_a_copy_is_never_a_guess(error: Exception, found: Any, verdict: tuple[str, str]) -> None:
-    """Only what Kraken's own words prove is placed or not placed; what is known already is not asked for."""
-
-    def look() -> Reconciled:
-        if isinstance(found, Reconciled):
-            return found
-        assert found is not None, "not to be asked"
-        raise found
-
-    if isinstance(error, KrakenError):
-        error._look = look
-    outcome: Outcome[Any] = Outcome("USER:alice", error=error)
-    verdicts = {outcome.account: accounts._verdict(outcome)}
-    assert accounts._ask_for_unknown({outcome.account: outcome}, verdicts) is None
-    assert verdicts[outcome.account][:2] == verdict
 
 
 def test_whoever_is_told_what_it_waits_for_loses_no_turn(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,17 +11,18 @@ import re
 import shlex
 import stat
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from krakenonce.errors import ConfigError
-from krakenonce.lanes.naming import fingerprint
+from ..errors import ConfigError
+from ..lanes.naming import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Account", "account", "load_accounts"]
+__all__ = ["MASTER", "Account", "account", "checked", "full_name", "load_accounts"]
 
 A = TypeVar("A")
 
@@ -57,6 +58,27 @@ class Account:
         return f"<Account {self.name} key {fingerprint(self.key)}>"
 
 
+class FromAccounts:
+    """The base of what is made from accounts: those given, in the environment or in a file."""
+
+    def __init__(self, accounts: Iterable[Account] | None = None, **options: Any) -> None:
+        raise NotImplementedError
+
+    @classmethod
+    def from_env(cls, **options: Any) -> Self:
+        """Take the accounts in the environment; *options* as for the class.
+
+        Raises:
+            ConfigError: There are none, or one cannot be used.
+        """
+        return cls(load_accounts(os.environ).values() or [account({}, MASTER)], **options)
+
+    @classmethod
+    def from_toml(cls, path: str | os.PathLike[str], **options: Any) -> Self:
+        """Take the accounts in a TOML file, see :func:`load_accounts`; else as :meth:`from_env`."""
+        return cls(load_accounts({}, Path(path)).values() or [account({}, MASTER)], **options)
+
+
 def load_accounts(environ: Mapping[str, str], path: Path | None = None) -> dict[str, Account]:
     """Return all accounts by name: ``MASTER`` first, then the users in order.
 
@@ -72,20 +94,38 @@ def load_accounts(environ: Mapping[str, str], path: Path | None = None) -> dict[
     """
     if path is None and environ.get("KRAKENONCE_CREDENTIALS", "").strip():
         path = Path(environ["KRAKENONCE_CREDENTIALS"].strip())
-    found = _from_file(_at_home(path)) if path is not None else {}
+    # os.path leaves a ~ as it is that is nobody's home; Path raises.
+    found = _from_file(Path(os.path.expanduser(path))) if path is not None else {}
     found |= _from_environment(environ)
     return {name: found[name] for name in sorted(found, key=lambda name: (name != MASTER, name))}
 
 
-def _at_home(path: Path) -> Path:
-    try:
-        return path.expanduser()
-    except RuntimeError:  # nobody of that name
-        return path
+def checked(accounts: Iterable[Account] | None) -> list[Account]:
+    """Return the accounts, None being those in the environment.
+
+    Raises:
+        ConfigError: One is something else, or two have one name, or one key.
+    """
+    given: object = load_accounts(os.environ).values() if accounts is None else accounts
+    found: dict[str, Account] = {}
+    keys: dict[str, str] = {}
+    for each in given if isinstance(given, Iterable) else [None]:
+        if not isinstance(each, Account):
+            raise ConfigError("accounts is a list of Account, such as load_accounts(os.environ).values()")
+        if found.setdefault(each.name, each) is not each:
+            raise ConfigError(f"two accounts are called {each.name}: give each a name of its own")
+        if keys.setdefault(each.key, each.name) != each.name:
+            raise ConfigError(f"{keys[each.key]} and {each.name} have one API key, and would have each order twice")
+    return list(found.values())
 
 
 def account(accounts: Mapping[str, A], name: str) -> A:
-    """Return the account called *name*, from what `load_accounts` returned say.
+    """Return the account called *name*, from what `load_accounts` returned say; *name* and errors as `full_name`."""
+    return accounts[full_name(accounts, name)]
+
+
+def full_name(accounts: Mapping[str, object], name: str) -> str:
+    """Return the name in full of one of the accounts.
 
     Args:
         accounts: Accounts, or what belongs to each, by name.
@@ -96,9 +136,9 @@ def account(accounts: Mapping[str, A], name: str) -> A:
     """
     wanted = name.strip().lower()
     user = wanted.removeprefix(USER.lower())
-    found = accounts.get(name, accounts.get(MASTER if wanted == MASTER.lower() else USER + user))
-    if found is not None:
-        return found
+    for full in (name, MASTER if wanted == MASTER.lower() else USER + user):
+        if full in accounts:
+            return full
     if not accounts:
         raise ConfigError(_NONE_GIVEN)
     shown = f"account {name.strip()!r}" if _USER_NAME.fullmatch(user) else "such account"
@@ -115,11 +155,8 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Account]:
         name = _user(user, "the <NAME> of KRAKEN_USER_<NAME>_API_KEY") if user else MASTER
         if prefixes.setdefault(name, prefix) != prefix:
             raise ConfigError(f"{prefixes[name]}... and {prefix}... are the same account {name}: keep one of them")
-    found = {}
-    for name, prefix in prefixes.items():
-        key, secret, tier = (f"{prefix}{what}" for what in ("KEY", "SECRET", "TIER"))
-        found[name] = _account(name, key, environ.get(key), secret, environ.get(secret), tier, environ.get(tier))
-    return found
+    parts = {name: [f"{prefix}{part}" for part in ("KEY", "SECRET", "TIER")] for name, prefix in prefixes.items()}
+    return {name: _account(name, variables, map(environ.get, variables)) for name, variables in parts.items()}
 
 
 def _from_file(path: Path) -> dict[str, Account]:
@@ -149,8 +186,7 @@ def _from_table(name: str, table: object, place: str) -> Account:
         raise ConfigError(
             f'{place} must be api_key = "..." and api_secret = "...", perhaps tier = "pro", and nothing else'
         )
-    key, secret, tier = map(table.get, known)
-    return _account(name, f"api_key of {place}", key, f"api_secret of {place}", secret, f"tier of {place}", tier)
+    return _account(name, [f"{entry} of {place}" for entry in known], map(table.get, known))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -172,20 +208,19 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f'{path} is not TOML: write each value in quotes, as in api_key = "..."') from None
 
 
-def _account(
-    name: str, key_is: str, key: str | None, secret_is: str, secret: str | None, tier_is: str, tier: str | None
-) -> Account:
-    """Return the account; *key_is*, *secret_is* and *tier_is* say in messages where the three come from."""
-    key, secret, tier = (key or "").strip(), (secret or "").strip(), (tier or "").strip().lower()
+def _account(name: str, places: Iterable[str], texts: Iterable[str | None]) -> Account:
+    """Return the account of a key, a secret and a tier; *places* says in messages where the three come from."""
+    key_is, secret_is, tier_is = places
+    key, secret, tier = ((text or "").strip() for text in texts)
     if not key or not secret:
         raise ConfigError(f"{secret_is if key else key_is} is missing: give both the key and its secret")
     if not re.fullmatch(r"[!-~]+", key):
         raise ConfigError(f"{key_is} is not an API key: copy it from Kraken again, without spaces")
     if not _is_base64(secret):
         raise ConfigError(f"{secret_is} is not base64: copy the whole private key from Kraken again")
-    if tier and tier not in _TIERS:
+    if tier and tier.lower() not in _TIERS:
         raise ConfigError(f"{tier_is} is not one of {', '.join(_TIERS)}: see your account's settings at Kraken")
-    return Account(name, key, secret, tier or "starter")
+    return Account(name, key, secret, tier.lower() or "starter")
 
 
 def _is_base64(text: str) -> bool:

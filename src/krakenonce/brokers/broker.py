@@ -1,4 +1,4 @@
-"""A broker for one account: each private call under the API lock, in its key's lane, with the global number."""
+"""A broker for one account: each private call under the API lock, in its key's turn, with the global nonce."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ import threading
 import time
 import warnings
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from ..errors import ConfigError
+from ..global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
+from ..guards import guard, krakenex
+from ..kraken import orders
+from ..kraken.api_key import ApiKey
+from ..kraken.client import Kraken
+from ..kraken.errors import refusal_in, result_of
+from ..kraken.exchange import KRAKEN, host_of
+from ..kraken.transport import Transport
+from ..settings import check_nonces, check_serialization, check_text
 from .credentials import Account, account, load_accounts
-from .errors import ConfigError
-from .fan_out import exact
-from .global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
-from .kraken.client import Kraken
-from .kraken.errors import result_of
-from .kraken.exchange import host_of
-from .kraken.transport import Transport
-from .settings import check_nonces, check_serialization, check_text
+from .procedures import exact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from ..kraken.sent import Reconciled, SentOrder
 
-__all__ = ["KRAKEN", "KrakenAPI", "KrakenBroker", "KrakenNonce"]
+__all__ = ["KrakenAPI", "KrakenBroker", "KrakenNonce"]
 
 logger = logging.getLogger("krakenonce")
-
-KRAKEN = "https://api.kraken.com"
-_TIMEOUT = 30.0  # seconds
 
 
 class KrakenAPI(Protocol):
@@ -54,7 +55,7 @@ class KrakenNonce:
         self._last = 0
 
     def next(self) -> int:
-        """Return the next number, in nanoseconds like the global one."""
+        """Return the next nonce, in nanoseconds like the global one."""
         with self._lock:
             self._last = max(self._last + 1, time.time_ns())
             return self._last
@@ -72,7 +73,7 @@ class KrakenBroker:
         use_global_nonce: False falls back to the deprecated per-user counter, with a warning; turns are taken as ever.
         base_url: Where Kraken is, for a client made here.
         serialization: ``"global"``: one call at a time over all accounts, by the API lock; ``"key"``: over this
-            account's key; ``"off"``: no turns, for tests.
+            account's key; ``"off"``: no turns, for tests (a krakenex API takes those of its key all the same).
         transport: Connections to share with other brokers, for a client made here.
     """
 
@@ -103,16 +104,15 @@ class KrakenBroker:
         self._credentials = credentials
         self._base_url = base_url
         self._nonces = nonces or get_global_nonce_manager()
-        self._use_global_nonce = use_global_nonce
-        self._kraken_nonce: KrakenNonce | None = None
-        _hooked(kraken_api, self._nonces)  # also for calls that do not go through this broker
         if use_global_nonce:
             logger.info("✅ Using GLOBAL Kraken Nonce Manager for %s (nanosecond precision)", account_identifier)
         else:
             logger.warning(
                 "⚠️  Global nonce manager not available, falling back to per-user KrakenNonce (%s)", account_identifier
             )
-            self._kraken_nonce = KrakenNonce()
+        self._kraken_nonce = None if use_global_nonce else KrakenNonce()
+        self._guarded: Any = None
+        self._guard(kraken_api)
 
     def __repr__(self) -> str:
         return f"KrakenBroker({self.account_identifier!r})"
@@ -125,8 +125,7 @@ class KrakenBroker:
             KrakenError: Kraken refused the call, or could not be reached. (A krakenex API that cannot reach Kraken
                 raises the errors of requests instead, here and below.)
         """
-        if self.kraken_api is None:
-            self.kraken_api = self._client()
+        self._client()
         result_of(self._kraken_private_call("Balance"))
         logger.info("✅ Kraken connected (%s)", self.account_identifier)
         return True
@@ -165,11 +164,26 @@ class KrakenBroker:
             KrakenError: Kraken refused the call, could not be reached, or gave no answer.
             LaneTimeout: The turn did not come in time; nothing was sent.
         """
-        if self.kraken_api is None:
-            self.kraken_api = self._client()
-        if isinstance(self.kraken_api, Kraken) and self._kraken_nonce is None:
-            return self.kraken_api.run(self.kraken_api.calls.private(method, params or {}), within=within)
+        api = self._client()
+        if isinstance(api, Kraken) and self._kraken_nonce is None:  # it takes the turn itself, after its limits
+            return api.run(api.calls.private(method, params or {}), within=within)
         return result_of(self._kraken_private_call(method, params))
+
+    def reconcile(self, order: SentOrder, within: float | None = None) -> Reconciled:
+        """Find out what became of an order of this account: ``error.order`` of an error.
+
+        Args:
+            order: What to look for.
+            within: Seconds that it may take; None: until the order is found or its deadline has passed.
+
+        Raises:
+            ConfigError: The broker's client is not a :class:`~krakenonce.kraken.Kraken`.
+            OutcomeUnknown: Kraken could not be asked; the order may have been placed.
+        """
+        api = self._client()
+        if isinstance(api, Kraken) and self._kraken_nonce is None:
+            return api.run(orders.reconcile(api.calls, order), within=within)
+        raise ConfigError("Only krakenonce's own client can look for an order: ask Kraken for it by its cl_ord_id.")
 
     def _kraken_private_call(self, method: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Make one private call and return Kraken's answer as it is: ``{"error": [...], "result": ...}``.
@@ -180,98 +194,57 @@ class KrakenBroker:
 
         Raises:
             ConfigError: Not connected.
-            NonceError: No number to be had; nothing was sent.
+            LockedOut: Kraken has locked the key out; nothing was sent.
+            NonceError: There is no nonce; nothing was sent.
             KrakenError: Kraken could not be reached, or gave no answer. What it answers is returned, never raised.
         """
-        api = self.kraken_api
+        api: Any = self.kraken_api
         if api is None:
             raise ConfigError(f"{self.account_identifier} is not connected: call connect() first")
-        with self._turn(api):
-            nonce = self._number(api) if self._kraken_nonce is None else self._kraken_nonce.next()
-            hook = _hooked(api, self._nonces)
-            with _giving(nonce, hook):
-                fields = {**(params or {}), "nonce": nonce}
-                # krakenex waits for ever otherwise, and all others with it.
-                patience = {} if hook is None else {"timeout": _TIMEOUT}
-                query: Any = api.query_private
-                reply: dict[str, Any] = query(method, fields, **patience)
-        for error in _errors_in(reply):
-            logger.error("❌ Kraken API error: %s", error)
-        return reply
-
-    def _client(self) -> Kraken:
-        found = self._credentials or account(load_accounts(os.environ), self.account_identifier)
-        return Kraken(
-            found.key,
-            found.secret,
-            manager=self._nonces.manager,
-            tier=found.tier,
-            serialization=self._serialization,
-            base_url=self._base_url,
-            transport=self._transport,
-        )
-
-    def _number(self, api: KrakenAPI) -> int:
-        manager = self._nonces.manager
-        scope = manager.scope_of(self._lane_name(api))
-        return self._nonces.get_nonce() if scope == "global" else manager.next(scope)  # a key that was adopted
-
-    def _lane_name(self, api: KrakenAPI) -> str:
         key = getattr(api, "key", None)
-        return key if isinstance(key, str) and key else self.account_identifier
+        api_key = ApiKey(self._nonces.manager, key if isinstance(key, str) and key else self.account_identifier)
+        place, fields = api_key.place(method, params or {}), dict(params or {})
+        with self._turn(api_key):
+            if not self._guard(api):
+                fields["nonce"] = api_key.nonce(place) if self._kraken_nonce is None else self._kraken_nonce.next()
+            reply: Any = api.query_private(method, fields)
+            refusal = refusal_in(reply) if isinstance(reply, dict) else None
+            if refusal is not None:
+                api_key.settle(place, refusal)
+        for error in refusal.errors if refusal else ():
+            logger.error("❌ Kraken API error: %s", error)
+        return cast("dict[str, Any]", reply)  # whatever a client of another kind gives back
+
+    def _client(self) -> KrakenAPI:
+        """Return the client, made now if there is none."""
+        if self.kraken_api is None:
+            found = self._credentials or account(load_accounts(os.environ), self.account_identifier)
+            self.kraken_api = Kraken(
+                found.key,
+                found.secret,
+                manager=self._nonces.manager,
+                tier=found.tier,
+                serialization=self._serialization,
+                base_url=self._base_url,
+                transport=self._transport,
+            )
+        return self.kraken_api
+
+    def _guard(self, api: object) -> bool:
+        """Have a krakenex API take its turn and its nonce here, also in calls of others; return whether it is one."""
+        is_krakenex = krakenex.knows(type(api))  # the class: a mock has every method that it is asked for
+        if is_krakenex and api is not self._guarded:
+            self._guarded = guard(api, self._nonces.manager)
+            if self._kraken_nonce is not None:
+                self._guarded._nonce = self._kraken_nonce.next
+        return is_krakenex
 
     @contextlib.contextmanager
-    def _turn(self, api: KrakenAPI) -> Iterator[None]:
-        """The API lock over all accounts, and in it the key's lane, which is ours even with the lock disabled."""
+    def _turn(self, api_key: ApiKey) -> Iterator[None]:
+        """The API lock over all accounts, and in it the key's turn, which is ours even with the lock disabled."""
         with contextlib.ExitStack() as held:
             if self._serialization == "global":
                 held.enter_context(self._nonces.get_api_call_lock())
             if self._serialization != "off":
-                held.enter_context(self._nonces.manager.lane(self._lane_name(api)))
+                held.enter_context(api_key.turn())
             yield
-
-
-class _NonceHook(threading.local):
-    """Stands in for a krakenex API's ``_nonce`` method.
-
-    Gives the number that this thread's broker call has taken; without one, a fresh number to whoever calls the API
-    directly.
-    """
-
-    given: int | None = None
-
-    def __init__(self, nonces: GlobalKrakenNonceManager) -> None:
-        self.nonces = nonces
-
-    def __call__(self) -> int:
-        given, self.given = self.given, None
-        return self.nonces.get_nonce() if given is None else given
-
-
-def _hooked(api: Any, nonces: GlobalKrakenNonceManager) -> _NonceHook | None:
-    """Put our numbers into krakenex, which writes its own ``_nonce()`` over ``params["nonce"]``. None: not krakenex."""
-    if not hasattr(api, "_nonce"):
-        return None
-    if not isinstance(api._nonce, _NonceHook) or api._nonce.nonces is not nonces:
-        api._nonce = _NonceHook(nonces)
-    hook: _NonceHook = api._nonce
-    return hook
-
-
-@contextlib.contextmanager
-def _giving(nonce: int, hook: _NonceHook | None) -> Iterator[None]:
-    """Let the *hook*, if there is one, give *nonce* to the call made within."""
-    if hook is None:
-        yield
-        return
-    hook.given = nonce
-    try:
-        yield
-    finally:
-        hook.given = None  # a call that failed before it asked must not leave an old number to the next one
-
-
-def _errors_in(reply: object) -> list[str]:
-    """Kraken's error strings; none if the client gives back something else than Kraken's answer."""
-    listed = reply.get("error") if isinstance(reply, dict) else None
-    return [str(error) for error in listed] if isinstance(listed, list | tuple) else []

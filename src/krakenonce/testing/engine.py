@@ -1,13 +1,14 @@
-"""The exchange: books, fills and what they do to accounts. Time comes in with every call."""
+"""The matching engine: it fills orders and changes balances. Every call gives it the time."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
+from math import inf
 from typing import TYPE_CHECKING
 
-from krakenonce.testing.book import Book, Fill
+from krakenonce.testing.book import Book, Level
 from krakenonce.testing.markets import PAIRS
 from krakenonce.testing.order import Trade, new_id
 from krakenonce.testing.request import Refused
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
     from krakenonce.testing.order import Order
     from krakenonce.testing.rules import Rules
 
-__all__ = ["Exchange", "PublicTrade"]
+__all__ = ["MatchingEngine", "PublicTrade"]
 
 
 @dataclass(frozen=True, slots=True)
 class PublicTrade:
-    """A trade as everybody sees it."""
+    """A trade as the public method Trades shows it."""
 
     price: Decimal
     volume: Decimal
@@ -34,8 +35,8 @@ class PublicTrade:
     number: int
 
 
-class Exchange:
-    """Where orders meet.
+class MatchingEngine:
+    """Matches orders.
 
     Args:
         rules: The switches.
@@ -47,45 +48,44 @@ class Exchange:
         self.trades: defaultdict[str, list[PublicTrade]] = defaultdict(list)
 
     def pass_time(self, accounts: Iterable[FakeAccount], now: float) -> None:
-        """Do what the clock does: orders expire, and CancelAllOrdersAfter strikes."""
+        """End the orders that have expired by now or that CancelAllOrdersAfter has cancelled, whichever came first."""
         for account in accounts:
+            cancelled = inf if account.cancel_all_at is None else account.cancel_all_at
             for order in list(account.orders.values()):
-                if 0 < order.expires <= now:
+                if 0 < order.expires <= min(now, cancelled):
                     self.finish(order, "expired", order.expires, "Expired")
-            if account.cancel_all_at is not None and account.cancel_all_at <= now:
-                for order in list(account.orders.values()):
-                    self.finish(order, "canceled", account.cancel_all_at, "User requested")
+                elif cancelled <= now:
+                    self.finish(order, "canceled", cancelled, "User requested")
+            if cancelled <= now:
                 account.cancel_all_at = None
 
     def check_funds(self, order: Order, *, instead_of: Order | None = None) -> None:
         """Refuse an order that the account cannot pay for.
 
         Args:
-            order: Not placed yet.
-            instead_of: The order that it takes the place of, whose funds come free.
+            order: An order that is not placed yet.
+            instead_of: The order that it replaces: its funds are available, too.
 
         Raises:
             Refused: ``EOrder:Insufficient funds``.
         """
-        owner, pair = order.owner, order.pair
-        if not (owner.is_counted if self.rules.check_funds is None else self.rules.check_funds):
+        if not self.has_to_pay(order.owner):
             return
         fee = self.rules.taker_fee
-        free = Decimal(0)
-        if order.side == "sell":
-            asset, needed = pair.base.name, order.left
-            free = instead_of.left if instead_of else free
-        else:
-            fills, _ = self.books[pair.name].meet(order)
-            taken = sum((fill.volume for fill in fills), Decimal(0))
-            cost = sum((fill.volume * fill.price for fill in fills), Decimal(0))
-            asset, needed = pair.quote.name, (cost + (order.left - taken) * order.price) * (1 + fee)
-            free = instead_of.left * instead_of.price * (1 + fee) if instead_of else free
-        if needed > owner.available(asset, fee) + free:
+        asset, needed = order.reserved(fee)
+        if order.side == "buy":  # what it takes at once may cost less than its limit
+            fills, _ = self.books[order.pair.name].meet(order)
+            needed -= sum((order.price - fill.price) * fill.volume for fill in fills) * (1 + fee)
+        free = instead_of.reserved(fee)[1] if instead_of else Decimal(0)
+        if needed > order.owner.available(asset, fee) + free:
             raise Refused("EOrder:Insufficient funds")
 
+    def has_to_pay(self, account: FakeAccount) -> bool:
+        """Return whether an account needs funds for its orders."""
+        return account.is_counted if self.rules.check_funds is None else self.rules.check_funds
+
     def place(self, order: Order, now: float) -> None:
-        """Match an order; what is left of it rests, or is cancelled where it may not rest."""
+        """Match an order; the rest of it stays in the book, or is cancelled if it must not."""
         book = self.books[order.pair.name]
         order.owner.orders[order.txid] = order
         fills, meets_own = book.meet(order)
@@ -96,7 +96,9 @@ class Exchange:
             self.finish(order, "canceled", now, "Order could not be filled at once")
             return
         for fill in fills:
-            self._trade(order, fill, now)
+            self._settle(order, fill, now, is_maker=False)
+            if fill.resting is not None:
+                self._take(fill.resting, fill, now)
         if not order.left:
             self.finish(order, "closed", now)
         elif meets_own:
@@ -107,7 +109,7 @@ class Exchange:
             book.add(order)
 
     def replace(self, order: Order, now: float) -> None:
-        """Put an open order whose limit or volume has changed in its new place, where it may match."""
+        """Match an open order again after its limit or volume has changed."""
         self.books[order.pair.name].remove(order)
         self.place(order, now)
 
@@ -118,26 +120,22 @@ class Exchange:
         order.owner.done[order.txid] = order.owner.orders.pop(order.txid)
 
     def set_price(self, pair: str, price: Decimal, now: float) -> None:
-        """Move the market maker; resting orders that it passes are filled at their own price."""
+        """Set the reference price; the market maker fills the resting orders that it reaches, at their own price."""
         book = self.books[pair]
         book.reference = price
         for order in book.passed():
             self.take(order, order.left, now)
 
     def take(self, order: Order, volume: Decimal, now: float) -> None:
-        """Have the market maker take some of a resting order, at the order's price."""
-        self._settle(order, Fill(order.price, volume, None), now, is_maker=True)
+        """Fill some of a resting order at its own price, by the market maker."""
+        self._take(order, Level(order.price, volume), now)
+
+    def _take(self, order: Order, fill: Level, now: float) -> None:
+        self._settle(order, fill, now, is_maker=True)
         if not order.left:
             self.finish(order, "closed", now)
 
-    def _trade(self, order: Order, fill: Fill, now: float) -> None:
-        self._settle(order, fill, now, is_maker=False)
-        if fill.resting is not None:
-            self._settle(fill.resting, fill, now, is_maker=True)
-            if not fill.resting.left:
-                self.finish(fill.resting, "closed", now)
-
-    def _settle(self, order: Order, fill: Fill, now: float, *, is_maker: bool) -> None:
+    def _settle(self, order: Order, fill: Level, now: float, *, is_maker: bool) -> None:
         """Book one side of a fill."""
         pair, owner = order.pair, order.owner
         public = self.trades[pair.name]

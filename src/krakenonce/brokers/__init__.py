@@ -1,0 +1,45 @@
+"""MASTER and users: their accounts, a broker for each, and one call or one order to many of them.
+
+A name is loaded when it is first asked for: whoever reads credentials should not wait for an HTTP library.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .async_manager import AsyncBrokerManager
+    from .broker import KrakenBroker, KrakenNonce
+    from .credentials import Account, load_accounts
+    from .fan_out import Outcome, Verdict
+    from .manager import BrokerManager
+
+__all__ = [
+    "Account",
+    "AsyncBrokerManager",
+    "BrokerManager",
+    "KrakenBroker",
+    "KrakenNonce",
+    "Outcome",
+    "Verdict",
+    "load_accounts",
+]
+
+_HOMES = {
+    "AsyncBrokerManager": ".async_manager",
+    "BrokerManager": ".manager",
+    "KrakenBroker": ".broker",
+    "KrakenNonce": ".broker",
+    "Outcome": ".fan_out",
+    "Verdict": ".fan_out",
+    "Account": ".credentials",
+    "load_accounts": ".credentials",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name], __name__), name)

@@ -1,0 +1,120 @@
+"""MASTER and users together, for asyncio: the twin of :class:`krakenonce.brokers.BrokerManager`."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import TYPE_CHECKING, Any, Concatenate, Self
+
+from ..global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
+from ..kraken.aio import AsyncKraken
+from ..kraken.async_transport import AsyncTransport
+from ..kraken.exchange import KRAKEN
+from ..settings import check_nonces
+from . import procedures
+from .credentials import Account, FromAccounts, checked
+from .fan_out import GRACE, INTERRUPTED, Outcome, P, R, T
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from types import TracebackType
+
+    from .fan_out import FanOut
+
+__all__ = ["AsyncBrokerManager"]
+
+TASKS = 128  # accounts that are called at the same time: each needs a connection and two lane files meanwhile
+
+
+def _by_tasks(
+    procedure: Callable[Concatenate[Mapping[str, Any], P], FanOut[R, T]],
+) -> Callable[Concatenate[AsyncBrokerManager, P], Coroutine[Any, Any, T]]:
+    """Make a method of a procedure."""
+
+    async def method(self: AsyncBrokerManager, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._run(procedure(self.clients, *args, **kwargs))
+
+    functools.update_wrapper(method, procedure)
+    return method
+
+
+class AsyncBrokerManager(FromAccounts):
+    """MASTER and any number of users, for asyncio: ``pip install 'krakenonce[async]'``.
+
+    As :class:`BrokerManager`, with ``await``; it holds an :class:`~krakenonce.kraken.AsyncKraken` for each account.
+
+    Args:
+        accounts: Whom to make clients for; None: those in the environment.
+        nonces: The manager they share; None: this process's global one.
+        base_url: Where Kraken is.
+        serialization: As for :class:`BrokerManager`.
+    """
+
+    def __init__(
+        self,
+        accounts: Iterable[Account] | None = None,
+        *,
+        nonces: GlobalKrakenNonceManager | None = None,
+        base_url: str = KRAKEN,
+        serialization: str = "key",
+    ) -> None:
+        check_nonces(nonces)
+        self._transport = AsyncTransport(base_url)
+        manager = (nonces or get_global_nonce_manager()).manager
+        self.clients: dict[str, AsyncKraken] = {
+            each.name: AsyncKraken(
+                each.key,
+                each.secret,
+                manager=manager,
+                tier=each.tier,
+                serialization=serialization,
+                transport=self._transport,
+            )
+            for each in checked(accounts)
+        }
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        await self._transport.close()
+
+    connect_all = _by_tasks(procedures.connect_all)
+    balances = _by_tasks(procedures.balances)
+    call_all = _by_tasks(procedures.call_all)
+    copy_order = _by_tasks(procedures.copy_order)
+    reconcile = _by_tasks(procedures.reconcile)
+
+    async def _run(self, fan: FanOut[R, T]) -> T:
+        """Make the calls; when cancelled, tell what became of each."""
+        room = asyncio.Semaphore(TASKS)
+
+        async def one(name: str) -> None:
+            async with room:
+                fan.note(await self._call(fan, name))
+
+        try:
+            await asyncio.gather(*map(one, fan.names))
+        finally:
+            fan.end({}, INTERRUPTED)
+        return fan.result()
+
+    async def _call(self, fan: FanOut[R, T], name: str) -> Outcome[R]:
+        try:
+            call, left = fan.begin(name)
+            client = self.clients[name]
+            steps = (
+                client.calls.private(call.method, call.params) if call.method else client.calls.reconcile(call.order)
+            )
+            async with asyncio.timeout(fan.left(GRACE)):
+                return Outcome(name, fan.read(await client.run(steps, within=left)))
+        except TimeoutError as error:
+            return fan.give_up(name) if type(error) is TimeoutError else Outcome(name, error=error)
+        except Exception as error:  # whatever it is, it must not stop the others
+            return Outcome(name, error=error)

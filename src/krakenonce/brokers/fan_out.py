@@ -1,0 +1,263 @@
+"""One call to many accounts: what may still be sent, and what became of each account's call and order. No I/O."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, ParamSpec, TypeAlias, TypeVar
+
+from ..errors import CallTimeout, KrakenonceError, OutcomeUnknown
+from ..kraken.exchange import Exchange
+from ..kraken.sent import SentOrder, prepared
+from ..settings import check_number, check_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from ..kraken.sent import Reconciled
+
+__all__ = [
+    "GRACE",
+    "INTERRUPTED",
+    "OVER",
+    "Call",
+    "FanOut",
+    "OnOutcome",
+    "Outcome",
+    "Verdict",
+    "late",
+    "not_sent",
+    "order_to_find",
+    "reason",
+    "verdicts",
+]
+
+logger = logging.getLogger("krakenonce")
+
+P = ParamSpec("P")  # the arguments of a procedure
+R = TypeVar("R")  # the result of one account's call
+T = TypeVar("T")  # what the caller gets for all
+
+GRACE = 1.0  # seconds after the deadline for calls that are just coming back
+OVER = "The time given for all calls ran out"
+INTERRUPTED = "Interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[R]):
+    """What became of one account's call.
+
+    Args:
+        account: Whose call it was.
+        result: Its result, if it has one.
+        error: Why it has none.
+    """
+
+    account: str
+    result: R | None = None
+    error: Exception | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a result."""
+        return self.error is None
+
+    @property
+    def may_have_executed(self) -> str:
+        """``"yes"``, ``"no"`` or ``"unknown"``, as errors say it; ``"unknown"`` for an error that does not."""
+        return "yes" if self.error is None else getattr(self.error, "may_have_executed", "unknown")
+
+    def get(self) -> R:
+        """Return the result, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.result  # type: ignore[return-value] # None is a result where R has it
+
+
+OnOutcome: TypeAlias = "Callable[[Outcome[Any]], object] | None"
+
+
+class Call(NamedTuple):
+    """What one account is to be asked.
+
+    Args:
+        method: Kraken's name for a private method; empty: the question what became of *order*.
+        params: Its parameters.
+        order: The :class:`SentOrder` that it places or asks for, if there is one.
+    """
+
+    method: str
+    params: Mapping[str, Any]
+    order: Any = None
+
+    @classmethod
+    def of(cls, method: str, params: Mapping[str, Any]) -> Call:
+        """Return a call whose order has its ``cl_ord_id`` already: somebody may stop waiting for its answer."""
+        if method != "AddOrder":
+            return cls(method, params)
+        name = prepared(method, params).params.get("cl_ord_id")
+        fields = {**params, "cl_ord_id": name} if name else params
+        return cls(method, fields, SentOrder.of(Exchange(method, fields)))
+
+
+def _as_it_is(it: Any) -> Any:
+    return it
+
+
+class FanOut(Generic[R, T]):
+    """The calls of many accounts.
+
+    Args:
+        names: Which accounts.
+        ask: Returns an account's call, when it is about to be made.
+        within: Seconds that all may take; None: as long as each call may. Below 0 there is no time for anything.
+        on_outcome: Called with each outcome as it comes. What it raises is logged, so that no outcome is lost.
+        read: Returns the result in what Kraken has answered.
+        result: Returns what the caller gets for all outcomes.
+
+    Raises:
+        ConfigError: *within* is not a number of seconds.
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        ask: Callable[[str], Call],
+        within: float | None,
+        on_outcome: OnOutcome,
+        *,
+        read: Callable[[Any], R] = _as_it_is,
+        result: Callable[[dict[str, Outcome[R]]], T] = _as_it_is,
+    ) -> None:
+        if within is not None:
+            check_seconds("within", max(check_number("within", within), 0), zero=True)
+        self.names = list(names)
+        self.outcomes: dict[str, Outcome[R]] = {}
+        self.read = read
+        self._ask = ask
+        self._result = result
+        self._until = None if within is None else time.monotonic() + within
+        self._on_outcome = on_outcome
+        self._begun: dict[str, Call | None] = {}  # None: given up before it was begun
+
+    def left(self, grace: float = 0.0) -> float | None:
+        """Return the seconds until *grace* seconds after the deadline; None: there is none."""
+        return None if self._until is None else self._until + grace - time.monotonic()
+
+    def begin(self, name: str) -> tuple[Call, float | None]:
+        """Return the call to make for an account now, and the seconds that it may take.
+
+        Raises:
+            CallTimeout: The time is over, or the call was given up; it must not be sent.
+            ConfigError: This account's call cannot be sent.
+        """
+        left = self.left()
+        call = None if left is not None and left <= 0 else self._ask(name)
+        if call is None or self._begun.setdefault(name, call) is not call:
+            raise not_sent()
+        return call, left
+
+    def give_up(self, name: str, why: str = OVER) -> Outcome[R]:
+        """Return the outcome of a call whose answer is not waited for; if it is not begun, it never will be."""
+        call = self._begun.setdefault(name, None)
+        return Outcome(name, error=not_sent(why) if call is None else late(call.order, why))
+
+    def note(self, outcome: Outcome[R]) -> None:
+        """Take down an outcome, and tell it to whoever wants to know."""
+        if self._on_outcome is not None:
+            try:
+                self._on_outcome(outcome)
+            except Exception:
+                logger.exception("what was called with the outcome of %s failed", outcome.account)
+        self.outcomes[outcome.account] = outcome  # last: whoever interrupts this loses no outcome
+
+    def end(self, came: Mapping[str, Outcome[R]], why: str = OVER) -> None:
+        """Give up what has no outcome.
+
+        Args:
+            came: Outcomes that have come but are not taken down.
+            why: Why nobody waits for the others.
+        """
+        for name in self.names:
+            if name not in self.outcomes:
+                self.note(came.get(name) or self.give_up(name, why))
+
+    def result(self) -> T:
+        """Return what the caller gets, in the order of the accounts."""
+        return self._result({name: self.outcomes[name] for name in self.names})
+
+
+class Verdict(NamedTuple):
+    """What became of one account's order.
+
+    Args:
+        state: ``"placed"``; ``"valid"``: Kraken has only checked it; ``"not placed"``: it cannot be placed any more,
+            either; ``"unknown"``: it may have been placed, so look for it before you send it again.
+        details: Kraken's words for the order, or the reason; if nothing is known, with the ids to look for.
+        txids: Kraken's ids of the order, if it was placed.
+    """
+
+    state: Literal["placed", "valid", "not placed", "unknown"]
+    details: str
+    txids: tuple[str, ...] = ()
+
+
+def not_sent(why: str = OVER) -> CallTimeout:
+    """Return the error of a call that there was no time for."""
+    return CallTimeout(f"{why} before this call was sent.")
+
+
+def late(order: SentOrder | None = None, why: str = OVER) -> OutcomeUnknown:
+    """Return the error of a call that was not answered in time, and may have placed *order*."""
+    ids = ", ".join(order.cl_ord_ids) if order else ""
+    todo = f"look for its cl_ord_id {ids} at Kraken" if ids else "ask Kraken before you repeat it"
+    error = OutcomeUnknown(f"{why} while this call was under way. It may have been executed: {todo}.")
+    error.order = order
+    return error
+
+
+def order_to_find(outcome: Outcome[Any]) -> SentOrder | None:
+    """Return the order that Kraken can be asked for to know what became of it; None: that would not help.
+
+    It does not help while the order may still be on its way, as it may after :func:`late`.
+    """
+    order = getattr(outcome.error, "order", None)
+    known = outcome.may_have_executed != "unknown"
+    return order if isinstance(order, SentOrder) and order.sent_at and not known else None
+
+
+def verdicts(
+    outcomes: Mapping[str, Outcome[Any]], found: Mapping[str, Outcome[Reconciled]] | None = None
+) -> dict[str, Verdict]:
+    """Return what became of each order of AddOrder.
+
+    Args:
+        outcomes: The calls', by account.
+        found: What Kraken has answered where it was asked for an order.
+    """
+    return {name: _verdict(outcome, (found or {}).get(name)) for name, outcome in outcomes.items()}
+
+
+def _verdict(outcome: Outcome[Any], asked: Outcome[Reconciled] | None) -> Verdict:
+    if outcome.error is None:
+        result = outcome.get()
+        words, txids = result["descr"]["order"], tuple(result.get("txid") or ())
+        return Verdict("placed", f"{', '.join(txids)} {words}", txids) if txids else Verdict("valid", words)
+    why = reason(outcome.error)
+    if outcome.may_have_executed == "no":
+        return Verdict("not placed", why)
+    if asked and asked.error:
+        why = "there was no time to ask Kraken" if isinstance(asked.error, CallTimeout) else reason(asked.error)
+    elif asked and (found := asked.get()).stands is not None:
+        txids = tuple(found.orders)
+        not_placed = Verdict("not placed", "it did not reach Kraken")
+        return Verdict("placed", ", ".join(txids), txids) if found.stands else not_placed
+    order: SentOrder | None = getattr(outcome.error, "order", None)
+    missing = [each for each in (order.cl_ord_ids if order else ()) if each not in why]
+    return Verdict("unknown", f"{why} (cl_ord_id {', '.join(missing)})" if missing else why)
+
+
+def reason(error: BaseException) -> str:
+    """Return what an error says; of one that is not ours, which may hold a secret, only its kind."""
+    return str(error) if isinstance(error, KrakenonceError) else f"unexpected {type(error).__name__}"

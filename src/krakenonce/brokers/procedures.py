@@ -1,0 +1,228 @@
+"""What both managers of many accounts do: each is written once, and carried out by threads or by tasks. No I/O."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from decimal import ROUND_DOWN, Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..errors import ConfigError
+from ..kraken.errors import Reading
+from .credentials import MASTER, full_name
+from .fan_out import Call, FanOut, OnOutcome, Outcome, R, Verdict, order_to_find, verdicts
+
+if TYPE_CHECKING:
+    from ..kraken.sent import Reconciled
+
+__all__ = [
+    "Scale",
+    "balances",
+    "call_all",
+    "connect_all",
+    "copy_order",
+    "exact",
+    "reconcile",
+    "scaled",
+]
+
+logger = logging.getLogger("krakenonce")
+
+Number: TypeAlias = Decimal | int | str
+Scale: TypeAlias = "Number | Mapping[str, Number]"
+There: TypeAlias = Mapping[str, Any]
+Outcomes: TypeAlias = dict[str, Outcome[R]]
+
+_LOT = Decimal("0.00000001")  # the finest volume that Kraken takes
+
+
+def connect_all(
+    there: There, /, accounts: Iterable[str] | None = None, *, within: float | None = None
+) -> FanOut[bool, Outcomes[bool]]:
+    """Prove accounts with one Balance call each; those that cannot connect are logged, and do not stop the others.
+
+    Args:
+        there: All accounts; a manager's method has them.
+        accounts: Which, by name; None: all.
+        within: Seconds that the whole may take; None: as long as each call may.
+    """
+
+    def log(outcome: Outcome[bool]) -> None:
+        if outcome.ok:
+            logger.info("✅ Kraken connected (%s)", outcome.account)
+        else:
+            logger.error("❌ Kraken not connected (%s): %s", outcome.account, outcome.error)
+
+    return FanOut(_chosen(there, accounts), lambda _: Call.of("Balance", {}), within, log, read=lambda _: True)
+
+
+def balances(
+    there: There,
+    /,
+    accounts: Iterable[str] | None = None,
+    *,
+    within: float | None = None,
+    on_outcome: OnOutcome = None,
+) -> FanOut[dict[str, Decimal], Outcomes[dict[str, Decimal]]]:
+    """Return what each account has of each asset; arguments as for ``call_all``."""
+    return FanOut(_chosen(there, accounts), lambda _: Call.of("Balance", {}), within, on_outcome, read=exact)
+
+
+def call_all(
+    there: There,
+    /,
+    method: str,
+    params: Mapping[str, Any] | None = None,
+    accounts: Iterable[str] | None = None,
+    *,
+    within: float | None = None,
+    on_outcome: OnOutcome = None,
+) -> FanOut[Any, Outcomes[Any]]:
+    """Make one private call for many accounts at the same time.
+
+    Args:
+        there: All accounts; a manager's method has them.
+        method: Kraken's name for it.
+        params: Its parameters, the same for all.
+        accounts: Which, by name; None: all.
+        within: Seconds that the whole may take; what has not been sent by then is not sent.
+        on_outcome: Called with each outcome as it comes; after Ctrl-C with those that are missing, too.
+
+    Returns:
+        By account: its result, or its error. One account's error does not stop the others.
+
+    Raises:
+        ConfigError: There is no such account, or *within* is not a number of seconds; nothing was sent.
+    """
+    return FanOut(_chosen(there, accounts), lambda _: Call.of(method, params or {}), within, on_outcome)
+
+
+def copy_order(
+    there: There,
+    /,
+    order: Mapping[str, Any],
+    accounts: Iterable[str] | None = None,
+    scale: Scale = 1,
+    *,
+    within: float | None = None,
+    on_outcome: OnOutcome = None,
+) -> FanOut[Any, Outcomes[Any]]:
+    """Place one order for many accounts at the same time; no order is placed twice.
+
+    Args:
+        there: All accounts; a manager's method has them.
+        order: Kraken's parameters of AddOrder. Each copy gets a ``cl_ord_id`` of its own.
+        accounts: Which, by name; None: all users, but not MASTER, whose order it usually is.
+        scale: What the volume is multiplied by: one factor for all, or one for each account by name; rounded
+            down to 8 decimals.
+        within: Seconds that the whole may take; what has not been sent by then is not sent.
+        on_outcome: Called with each outcome as it comes; after Ctrl-C with those that are missing, too.
+
+    Returns:
+        By account: Kraken's result, or its error. ``reconcile`` finds out what became of the orders where that is
+        unknown.
+
+    Raises:
+        ConfigError: There is no such account, or a factor is not an exact number above 0; nothing was sent.
+    """
+    factors = _by_name(scale, there)
+    if accounts is None:
+        accounts = [name for name in there if name != MASTER]
+    return FanOut(
+        _chosen(there, accounts),
+        lambda name: Call.of("AddOrder", scaled(order, factors, name)),
+        within,
+        on_outcome,
+    )
+
+
+def reconcile(
+    there: There,
+    /,
+    outcomes: Mapping[str, Outcome[Any]],
+    *,
+    within: float | None = None,
+    on_outcome: OnOutcome = None,
+) -> FanOut[Reconciled, dict[str, Verdict]]:
+    """Find out what became of each account's order: Kraken is asked for those of which nothing is known.
+
+    Args:
+        there: All accounts; a manager's method has them.
+        outcomes: What ``copy_order`` has returned, or ``call_all("AddOrder", ...)``.
+        within: Seconds that the whole may take; None: until each order is found or its deadline has passed.
+        on_outcome: Called with what Kraken has answered for an order, an Outcome of a
+            :class:`~krakenonce.kraken.sent.Reconciled`, as it comes.
+
+    Returns:
+        By account: its Verdict.
+
+    Raises:
+        ConfigError: There is no such account.
+    """
+    orders = {name: order for name, outcome in outcomes.items() if (order := order_to_find(outcome))}
+    return FanOut(
+        _chosen(there, orders),
+        lambda name: Call("", {}, orders[name]),
+        within,
+        on_outcome,
+        result=lambda found: verdicts(outcomes, found),
+    )
+
+
+def exact(balance: Mapping[str, Any]) -> dict[str, Decimal]:
+    """Return Kraken's balance with exact numbers."""
+    with Reading("Balance"):
+        return {asset: Decimal(str(amount)) for asset, amount in balance.items()}
+
+
+def scaled(order: Mapping[str, Any], scale: Scale, name: str) -> dict[str, Any]:
+    """Return the order that one account is sent: its volume times its scale, rounded down to 8 decimals.
+
+    Args:
+        order: Kraken's parameters of AddOrder.
+        scale: A factor for all accounts, or one for each by name; an account that is not named has 1.
+        name: Whose order it is.
+
+    Raises:
+        ConfigError: Volume or scale is not an exact number above 0, or too little is left.
+    """
+    factor = scale if isinstance(scale, Decimal | int | str | float) else scale.get(name, 1)
+    volume = _exact("volume", order.get("volume")) * _exact("scale", factor)
+    rounded = volume.quantize(_LOT, ROUND_DOWN)
+    if rounded <= 0:
+        raise ConfigError(f"the volume of {name}'s order is {volume:f}, which is less than Kraken takes")
+    return {**order, "volume": format(rounded.normalize(), "f")}
+
+
+def _chosen(there: There, wanted: Iterable[str] | None) -> list[str]:
+    """Return the names of those accounts that are wanted, each once; None: all.
+
+    Raises:
+        ConfigError: There is no such account; the message lists those there are.
+    """
+    if wanted is None:
+        return list(there)
+    if isinstance(wanted, str):
+        raise ConfigError(f"give a list of accounts, such as [{wanted!r}]")
+    return list(dict.fromkeys(full_name(there, name) for name in wanted))
+
+
+def _by_name(scale: Scale, there: There) -> Scale:
+    """Return *scale* with the accounts' full names.
+
+    Raises:
+        ConfigError: One is not there, or a factor is not an exact number above 0.
+    """
+    if isinstance(scale, Decimal | int | str | float):
+        return _exact("scale", scale)
+    return {full_name(there, name): _exact("scale", factor) for name, factor in scale.items()}
+
+
+def _exact(what: str, value: object) -> Decimal:
+    try:
+        number = Decimal(value) if isinstance(value, Decimal | int | str) else None
+    except InvalidOperation:
+        number = None
+    if number is None or not number.is_finite() or number <= 0:
+        raise ConfigError(f"the {what} must be a number above 0, as a Decimal, text or whole number")
+    return number

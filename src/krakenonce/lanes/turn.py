@@ -1,0 +1,142 @@
+"""Whose turn it is, as a table of events and states. No I/O, no threads, no clock.
+
+Who has the turn has the gate, too, which keeps the other processes out. To fetch the gate is to wait for it.
+
+=======  =========================  ===========================  ==================================================
+event    free                       fetching                     held
+=======  =========================  ===========================  ==================================================
+ask      waits; the gate is tried   waits                        the owner: held once more; all others: wait
+fetch    fetching                   -                            -
+came     the first: held            the first: held, else free   -
+failed   an error for the first     an error for the first;      -
+                                    free
+leave    refused                    refused                      the owner: held once less, at last free; all
+                                                                 others: refused
+give_up  waits no longer            waits no longer; if it       the holder: as leave; all others: wait no longer
+                                    fetches: free
+=======  =========================  ===========================  ==================================================
+
+When the turn is free, the gate goes back; if somebody waits, it is fetched again.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from operator import attrgetter
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Do", "Turn", "Waiter"]
+
+Do = Literal[
+    "try",  # take the gate if it is free
+    "wake",  # the holder, or else the fetcher
+    "fetch",  # give the gate back; the first who waits can fetch it
+    "release",  # give the gate back
+]
+
+
+class Waiter:
+    """A call that waits for the turn, and later has it.
+
+    Args:
+        owner: The thread or task that asks.
+        urgent: Whether it goes before those that are not urgent.
+        can_fetch: Whether it can fetch the gate itself, as a thread without a timeout can.
+    """
+
+    __slots__ = ("can_fetch", "depth", "error", "outer", "owner", "rank", "wake")
+
+    def __init__(self, owner: object, urgent: bool = False, can_fetch: bool = False) -> None:
+        self.owner = owner
+        self.rank = 0 if urgent else 1
+        self.can_fetch = can_fetch
+        self.wake: Callable[[], object] | None = None  # None: it does not sleep, or has been woken
+        self.outer: Waiter | None = None  # with which the owner has taken the turn before
+        self.depth = 1  # how often the owner has taken the turn
+        self.error: BaseException | None = None  # why it cannot have the turn
+
+
+class Turn:
+    """Who has the turn, who fetches the gate, and who waits: the urgent first, in the order of asking.
+
+    No signal can interrupt a change half-way. What it has kept from being done, :meth:`due` says again.
+    """
+
+    __slots__ = ("fetcher", "holder", "waiting")
+
+    def __init__(self) -> None:
+        self.holder: Waiter | None = None
+        self.fetcher: Waiter | None = None
+        self.waiting: list[Waiter] = []
+
+    def due(self) -> Do | None:
+        """Return what has to be done now."""
+        served = self.holder or self.fetcher
+        if served is not None:
+            return "wake" if served.wake is not None else None
+        if not self.waiting:
+            return "release"
+        return "fetch" if self.waiting[0].can_fetch else "try"
+
+    def has(self, waiter: Waiter) -> bool:
+        """Return whether *waiter* has the turn. Raises its error, if it cannot have it."""
+        if waiter.error is not None:
+            raise waiter.error
+        return self.holder is waiter
+
+    def before(self, waiter: Waiter) -> list[Waiter]:
+        """Return the holder, and those who get the turn before *waiter*."""
+        before = self.waiting[: self.waiting.index(waiter)]
+        return [self.holder, *before] if self.holder else before
+
+    def ask(self, waiter: Waiter) -> Do | None:
+        """Take the turn once more, or wait for it; return what is to be done at once."""
+        holder = self.holder
+        if holder is not None and holder.owner == waiter.owner:
+            waiter.outer, waiter.depth = holder, holder.depth + 1
+            self.holder = waiter
+            return None
+        insort(self.waiting, waiter, key=_RANK)
+        return "try" if holder is None and self.fetcher is None else None
+
+    def fetch(self, fetcher: Waiter) -> None:
+        """*fetcher* fetches the gate from now on: the first who waits, or another one for it."""
+        self.fetcher = fetcher
+
+    def came(self) -> None:
+        """The gate is ours."""
+        self.fetcher = None
+        if self.waiting:
+            self.holder, self.waiting = self.waiting[0], self.waiting[1:]
+
+    def failed(self, error: BaseException) -> Waiter | None:
+        """The gate cannot be had. Return the first who waited, if anybody did: it waits no longer."""
+        self.fetcher = None
+        if not self.waiting:
+            return None
+        first, self.waiting = self.waiting[0], self.waiting[1:]
+        first.error = error
+        return first
+
+    def leave(self, owner: object) -> bool:
+        """Return False if *owner* does not have the turn."""
+        holder = self.holder
+        if holder is None or holder.owner != owner:
+            return False
+        self.holder = holder.outer
+        return True
+
+    def give_up(self, waiter: Waiter) -> None:
+        """*waiter* neither wants the turn nor has it any longer. Harmless if it never did."""
+        if self.holder is waiter:
+            self.holder = waiter.outer
+        elif waiter in self.waiting:
+            self.waiting.remove(waiter)
+        if self.fetcher is waiter:
+            self.fetcher = None
+
+
+_RANK = attrgetter("rank")
