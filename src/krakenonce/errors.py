@@ -9,6 +9,7 @@
     │   └── NonceStoreError          the store cannot keep its promise: disk, rights, file system, damage
     ├── LaneError                  misuse of a lane                            (also RuntimeError)
     │   └── LaneTimeout              the turn did not come in time               (also TimeoutError)
+    ├── RecordChanged              somebody else has written the record that was to be written
     ├── ConfigError                settings or credentials that cannot be used (also ValueError)
     └── KrakenError                a call to Kraken gave no result
         ├── RequestNotSent           no connection: Kraken never saw the call
@@ -89,6 +90,7 @@ __all__ = [
     "PoisonedKey",
     "PositionRefused",
     "RateLimited",
+    "RecordChanged",
     "RequestNotSent",
     "ServiceUnavailable",
     "Throttled",
@@ -127,6 +129,10 @@ class NonceExhausted(NonceError):
 
 class NonceStoreError(NonceError):
     """The store cannot hand out a number that would survive a crash."""
+
+
+class RecordChanged(KrakenonceError):
+    """Somebody else has written the record since it was read; nothing was written."""
 
 
 class LaneError(KrakenonceError, RuntimeError):

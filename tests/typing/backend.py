@@ -4,7 +4,7 @@ from pathlib import Path
 
 from krakenonce import NonceManager
 from krakenonce.stores import Backend, FileStore, MemoryStore, ScopeStats, Shared
-from krakenonce.stores.protocol import Counters, Gate
+from krakenonce.stores.protocol import Gate, RateLimits, Records
 
 
 class Counter:
@@ -15,7 +15,8 @@ class Counter:
     def __init__(self) -> None:
         self._last: dict[str, int] = {}
         self._others = MemoryStore()
-        self.counters: Counters = self._others.counters
+        self.rate_limits: RateLimits = self._others.rate_limits
+        self.records: Records = self._others.records
 
     def advance(self, scope: str) -> int:
         """Issue the next nonce."""
