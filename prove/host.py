@@ -72,7 +72,7 @@ class Host:
     def next(self, process: FileStore) -> int:
         """Take a number, and hold it against invariants 1, 2 and 4."""
         with self.disk.mounted():
-            number = process.advance(SCOPE, self.clock.now_ns())
+            number = process.advance(SCOPE)
         self._note(number, "a process")
         self._check_slots(number)
         return number

@@ -9,9 +9,8 @@ import pytest
 
 from krakenonce.kraken import limits_state
 from krakenonce.kraken.limiter import Limiter
-from krakenonce.lanes import file as lane_file
 from krakenonce.manager import NonceManager
-from krakenonce.stores import filesystem, look, scope_files
+from krakenonce.stores import filesystem, gate, look, scope_files
 
 from .lanes.helpers import open_files
 
@@ -42,7 +41,7 @@ def book_a_call(state: Path) -> None:
     [
         (scope_files, take_a_number),
         (look, look_at_the_last),
-        (lane_file, take_a_turn),
+        (gate, take_a_turn),
         (limits_state, book_a_call),
     ],
 )

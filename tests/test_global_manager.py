@@ -68,7 +68,7 @@ def said(caplog: pytest.LogCaptureFixture) -> Callable[[int], list[str]]:
     caplog.set_level(logging.INFO, "krakenonce")
 
     def at(level: int) -> list[str]:
-        return [record.message for record in caplog.records if record.levelno == level]
+        return [each.message for each in caplog.records if each.name == "krakenonce" and each.levelno == level]
 
     return at
 

@@ -1,7 +1,9 @@
 import copy
 import gc
+import logging
 import pickle
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -92,6 +94,96 @@ def test_a_manager_is_a_context_manager(tmp_path: Path) -> None:
     with pytest.raises(NonceStoreError, match="closed"):
         manager.next()
     manager.close()
+
+
+CALLS = {
+    "next": lambda manager: manager.next(),
+    "raise_floor": lambda manager: manager.raise_floor(5),
+    "peek": lambda manager: manager.peek(),
+    "stats": lambda manager: manager.stats(),
+    "lane": lambda manager: manager.lane("key"),
+    "scope_of": lambda manager: manager.scope_of("key"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("used", [True, False])
+def test_a_closed_manager_answers_nothing(tmp_path: Path, call: str, used: bool) -> None:
+    """After close() every call raises the same error, also if the manager was not used before; nothing is written."""
+    manager = NonceManager(tmp_path / "state")
+    if used:
+        manager.next()
+        manager.lane("key")
+    manager.close()
+    manager.close()
+    with pytest.raises(NonceStoreError, match=r"^this nonce manager is closed: make another one$"):
+        CALLS[call](manager)
+    assert used or not (tmp_path / "state").exists()
+
+
+class Half:
+    """A backend that is not ready yet."""
+
+    shared = "host"
+
+    def advance(self, scope: str) -> int:
+        """A number."""
+        return len(scope)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (Half(), "Half has no lanes_dir, peek, raise_floor, gate, scopes, stats, close$"),
+        (5, "int has no shared, .*advance, peek"),
+        (b"/state", "bytes has no"),
+        (MemoryStore, r"MemoryStore is a class, and not an object: write MemoryStore\(\.\.\.\)"),
+    ],
+)
+def test_what_is_no_backend_is_refused_by_what_it_lacks(given: object, message: str) -> None:
+    """At once, and not when it is first used."""
+    with pytest.raises(ConfigError, match=message):
+        NonceManager(given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("asked", [None, "process", "host", "hosts"])
+@pytest.mark.parametrize("url", ["memory:", "file:state"])
+def test_a_backend_that_is_shared_by_fewer_than_is_asked_for_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, asked: Literal["process", "host", "hosts"] | None
+) -> None:
+    """Numbers in memory are this process's, files are this host's; with nothing asked for, anything will do."""
+    monkeypatch.chdir(tmp_path)
+    served = {"memory:": (None, "process"), "file:state": (None, "process", "host")}[url]
+    if asked in served:
+        assert f"shared={served[-1]!r}" in repr(NonceManager(url, shared=asked))
+    else:
+        with pytest.raises(
+            ConfigError, match=rf"^shared='{asked}' needs a store for .*; .*Store\(.*\) is for .* only$"
+        ):
+            NonceManager(url, shared=asked)
+
+
+def test_how_widely_a_backend_is_shared_is_one_of_three_words(tmp_path: Path) -> None:
+    """Anything else is refused, be it asked for or said by a backend of one's own."""
+    with pytest.raises(ConfigError, match="shared is 'process', 'host' or 'hosts', not 'world'"):
+        NonceManager(tmp_path, shared="world")  # type: ignore[arg-type]
+    store = MemoryStore()
+    store.shared = "galaxy"  # type: ignore[assignment]
+    with pytest.raises(ConfigError, match="shared is 'process', 'host' or 'hosts', not 'galaxy'"):
+        NonceManager(store)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_the_first_use_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture, call: str) -> None:
+    """Where the state is, and who shares it; not when the manager is made."""
+    caplog.set_level(logging.INFO, "krakenonce")
+    manager = NonceManager(tmp_path)
+    assert not caplog.messages
+    for _ in range(2):
+        CALLS[call](manager)
+    manager.next()
+    (message,) = caplog.messages
+    assert message == f"nonces, turns and rate limits are kept in {manager.store!r}, for the processes of one host"
 
 
 @pytest.mark.parametrize("name", ["", None, 5])

@@ -6,7 +6,7 @@ from .bug import Planted
 
 __all__ = ["LANES"]
 
-_GATE = "src/krakenonce/lanes/file.py"
+_GATE = "src/krakenonce/stores/gate.py"
 _QUEUE = "src/krakenonce/lanes/queue.py"
 _BROKER = "src/krakenonce/brokers/broker.py"
 _KRAKENEX = "src/krakenonce/guards/krakenex.py"
@@ -20,6 +20,14 @@ LANES = (
         was="from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock\n",
         becomes="from fcntl import LOCK_NB, LOCK_UN, flock\nfrom fcntl import LOCK_SH as LOCK_EX\n",
         test="tests/test_global_manager.py::test_the_lock_excludes_other_processes",
+    ),
+    Planted(
+        "each manager has a lane of its own",
+        10,
+        "src/krakenonce/lanes/lane.py",
+        was="        queue = _recent.pop(gate, None) or _queues.get(gate)\n",
+        becomes="        queue = None\n",
+        test="tests/lanes/test_backends.py::test_two_managers_over_one_state_share_a_key_s_lane",
     ),
     Planted(
         "the lane is not locked at all",

@@ -68,19 +68,21 @@ RULE = (
         test="tests/stores/test_clock_steps.py::test_a_jump_between_two_short_processes_is_noticed_too",
     ),
     Planted(
-        "a long wait for the lock is a step of the clock",
+        "the clock is read before the lock is waited for",
         5,
-        _STATE,
-        was="boot_ns = max(seen_ns - waited, 0) if",
-        becomes="boot_ns = max(seen_ns, 0) if",
+        _STEP,
+        was="            _lock(mark_fd)\n            text = os.pread(text_fd, READ, 0)\n"
+        "            now_ns = self._now_ns()\n",
+        becomes="            now_ns = self._now_ns()\n            _lock(mark_fd)\n"
+        "            text = os.pread(text_fd, READ, 0)\n",
         test="tests/stores/test_clock_steps.py::test_a_wait_for_the_lock_is_no_step_of_the_clock",
     ),
     Planted(
-        "a step while the lock is waited for has lasted as long as the wait",
+        "a new step has lasted since the look before",
         5,
-        _STATE,
-        was="._replace(step_since=seen_ns)\n",
-        becomes="\n",
+        _RULE,
+        was="        since, ahead = boot_ns, step\n",
+        becomes="        since, ahead = anchor.boot_ns, step\n",
         test="tests/stores/test_clock_steps.py::test_a_step_while_the_lock_is_waited_for_has_not_lasted_since",
     ),
     Planted(

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import time
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self, cast
 
-from .clock import Clock, SystemClock
-from .errors import ConfigError, NonceStoreError
-from .lanes import GLOBAL, Lane, Lanes, fingerprint
-from .stores import NonceStore, default_directory, open_store
+from .clock import SystemClock
+from .errors import NonceStoreError
+from .lanes import GLOBAL, Lane, find_lane, fingerprint
+from .stores import SERVED, find_backend
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
     from types import TracebackType
 
+    from .clock import Clock
+    from .stores import Backend, Shared
+
 __all__ = ["ManagerStats", "NonceManager"]
+
+logger = logging.getLogger("krakenonce.manager")
 
 _BELIEVED = 1.0  # seconds; a look costs as much as a nonce
 
@@ -40,34 +46,36 @@ class ManagerStats(NamedTuple):
 
 
 class NonceManager:
-    """Hands out numbers that only rise, and turns to send them in order.
+    """Hands out nonces that only rise, and turns to send them in order.
 
     Safe for threads, asyncio tasks, forked and spawned processes, and any number of managers on one directory.
     Nothing is opened before the first number or the first turn.
 
     Args:
-        store: A store, a URL (``file:PATH``, ``memory:``) or the path of a directory. None: the directory in
+        store: A backend, a URL (``file:PATH``, ``memory:``) or the path of a directory. None: the directory in
             ``$KRAKENONCE_STATE_DIR``, else the platform's state directory of this user.
-        clock: For tests; the machine's own otherwise.
+        shared: Who has to share the state at least: ``"process"``, ``"host"`` or ``"hosts"``. None: those whom the
+            backend serves.
+        clock: For tests; the machine's own otherwise. A store that is given has a clock of its own.
 
     Raises:
-        ConfigError: The URL names no known store, or it is neither a URL nor a path nor a store.
+        ConfigError: *store* is none of these, a method of it is missing, or it serves fewer than it has to.
     """
 
-    def __init__(self, store: NonceStore | str | os.PathLike[str] | None = None, *, clock: Clock | None = None) -> None:
-        if store is None:
-            store = default_directory()
-        if not isinstance(store, (str, os.PathLike)) and not callable(getattr(store, "advance", None)):
-            raise ConfigError(f"a store is a path, file:PATH, memory: or a store of your own, not {store!r}")
+    def __init__(
+        self,
+        store: Backend | str | os.PathLike[str] | None = None,
+        *,
+        shared: Shared | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.store = find_backend(store, shared=shared, clock=clock)
         self.clock: Clock = clock or SystemClock()
-        self.store: NonceStore = open_store(store, clock=clock) if isinstance(store, (str, os.PathLike)) else store
-        self._lanes = Lanes(self.store.lanes_dir)
-        self._now_ns = self.clock.now_ns
-        self._advance: Callable[[str, int], int] = self.store.advance
+        self._backend = cast("Backend", _Unused(self._begin))
         self._counters: dict[str, tuple[str, float]] = {}  # which one a key uses, and until when that is believed
 
     def __repr__(self) -> str:
-        return f"NonceManager({self.store!r})"
+        return f"NonceManager({self.store!r}, shared={self.store.shared!r})"
 
     def next(self, scope: str = "global") -> int:
         """Return the next number: nanoseconds since 1970, 19 digits, larger than every number before it.
@@ -81,7 +89,7 @@ class NonceManager:
             NonceExhausted: The scope has reached 2^63 - 1.
             InvalidScope: The name is not 1 to 64 letters, digits, ``-`` or ``_``.
         """
-        return self._advance(scope, self._now_ns())
+        return self._backend.advance(scope)
 
     def next_for(self, key: str) -> int:
         """Return the next nonce for an API key, from the counter that :meth:`scope_of` finds.
@@ -100,7 +108,7 @@ class NonceManager:
         if now >= until:
             scope = self.scope_of(key)
             self._counters[key] = (scope, now + _BELIEVED)
-        return self._advance(scope, self._now_ns())
+        return self._backend.advance(scope)
 
     def look_up_counter(self, key: str) -> None:
         """Have the next nonce of *key* come from the counter it has by then: Kraken has refused a nonce of it."""
@@ -114,7 +122,7 @@ class NonceManager:
             timeout: How long to wait for the turn, in seconds; None: for ever.
             urgent: Whether to go before the calls of this process that wait and are not urgent: for a cancel.
         """
-        return self._lanes.lane(name, timeout, urgent=urgent)
+        return find_lane(self._backend, name, timeout, urgent=urgent)
 
     def own_scope(self, key: str) -> str:
         """Return the name of the counter that an API key has once it needs one of its own."""
@@ -126,14 +134,14 @@ class NonceManager:
         A key needs its own when Kraken remembers a number for it that is far ahead of the clock: ``krakenonce adopt``.
         """
         own = self.own_scope(key)
-        return "global" if self.store.peek(own) is None else own
+        return "global" if self._backend.peek(own) is None else own
 
     def peek(self, scope: str = "global") -> int | None:
         """Return the last number issued by anybody, or the floor set since; None if there is none. Writes nothing.
 
         After a reboot it is the mark, which is above the last number, until the next one is issued.
         """
-        return self.store.peek(scope)
+        return self._backend.peek(scope)
 
     def raise_floor(self, floor: int, scope: str = "global") -> None:
         """Make the next number larger than *floor*, for good; a lower floor changes nothing.
@@ -142,21 +150,25 @@ class NonceManager:
             InvalidFloor: *floor* is not a whole number from 0 to 2^63 - 2.
             NonceStoreError: It could not be made durable.
         """
-        if self._advance is _closed:
-            _closed(scope, floor)
         self._counters.clear()
-        self.store.raise_floor(scope, floor)
+        self._backend.raise_floor(scope, floor)
 
     def stats(self, scope: str = "global") -> ManagerStats:
         """Return what is known of *scope*. Writes nothing."""
-        seen = self.store.stats(scope)
-        lead = None if seen.last is None else seen.last - self._now_ns()
+        seen = self._backend.stats(scope)
+        lead = None if seen.last is None else seen.last - self.clock.now_ns()
         return ManagerStats(*seen, lead_ns=lead)
 
     def close(self) -> None:
-        """Close the store; a number or a floor afterwards is an error. May be called again."""
-        self._advance = _closed
+        """Close the store; whatever is asked afterwards is an error. May be called again."""
+        self._backend = cast("Backend", _Closed())
         self.store.close()
+
+    def _begin(self) -> Backend:
+        if self._backend is not self.store:
+            self._backend = self.store
+            logger.info("nonces, turns and rate limits are kept in %r, for %s", self.store, SERVED[self.store.shared])
+        return self.store
 
     def __copy__(self) -> Self:
         return self  # two objects over one set of open files would close them under each other
@@ -173,5 +185,18 @@ class NonceManager:
         self.close()
 
 
-def _closed(_scope: str, _now_ns: int) -> int:
-    raise NonceStoreError("this nonce manager is closed")
+class _Unused:
+    """The backend of a manager before its first use."""
+
+    def __init__(self, begin: Callable[[], Backend]) -> None:
+        self._begin = begin
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._begin(), name)
+
+
+class _Closed:
+    """The backend of a manager that is closed."""
+
+    def __getattr__(self, _name: str) -> NoReturn:
+        raise NonceStoreError("this nonce manager is closed: make another one")

@@ -126,14 +126,14 @@ def test_stats_of_all_scopes(shell: Shell, tmp_path: Path) -> None:
     shell.works("raise-floor", "4000000000000000000", "--scope", "far")
     (tmp_path / "state" / "kraken_not ours_nonce.txt").write_text("1")
     found = json.loads(shell.works("stats", "--json"))
-    assert found["directory"] == str(tmp_path / "state")
+    assert (found["directory"], found["shared"]) == (str(tmp_path / "state"), "host")
     far, ours = found["scopes"]
     assert (far["scope"], far["last"], far["lead_ns"] > 0) == ("far", 4 * 10**18, True)
     assert (ours["scope"], ours["last"], ours["mark"] > last, ours["lead_ns"] < 0) == ("global", last, True, True)
     header, first, second, where = shell.works("stats").splitlines()
     assert header.split() == ["scope", "last", "lead", "over", "the", "clock", "(s)", "mark"]
     assert (first.split()[0], second.split()[:2]) == ("far", ["global", str(last)])
-    assert where == f"state in {tmp_path / 'state'}"
+    assert where == f"state in {tmp_path / 'state'}, for the processes of one host"
 
 
 def test_stats_of_one_scope(shell: Shell) -> None:
@@ -146,7 +146,7 @@ def test_stats_of_one_scope(shell: Shell) -> None:
 
 def test_stats_before_the_first_number(shell: Shell, tmp_path: Path) -> None:
     """An empty state is said to be empty."""
-    assert shell.works("stats") == f"no numbers yet in {tmp_path / 'state'}\n"
+    assert shell.works("stats") == f"no numbers yet in {tmp_path / 'state'}, for the processes of one host\n"
 
 
 def test_a_file_in_place_of_the_state_directory(shell: Shell, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 from krakenonce.errors import NonceStoreError
-from krakenonce.lanes import GLOBAL, Lane, Lanes
+from krakenonce.lanes import GLOBAL, Lane, find_lane
 from krakenonce.manager import NonceManager
 from krakenonce.stores import MemoryStore, mark_file
 from krakenonce.stores.filesystem import sync
@@ -197,7 +197,7 @@ class OwnLanes(NonceManager):
 
     def lane(self, name: str = GLOBAL, timeout: float | None = None, *, urgent: bool = False) -> Lane:
         """Return a lane that no other process knows."""
-        return _own_lanes.lane(name, timeout, urgent=urgent)
+        return find_lane(_own, name, timeout, urgent=urgent)
 
 
-_own_lanes = Lanes(None)
+_own = MemoryStore()

@@ -41,7 +41,7 @@ def take(state: Path, clock: ManualClock, count: int = 1) -> list[int]:
     """Numbers from a store that has just been opened, as after a restart."""
     store = FileStore(state, clock=clock)
     try:
-        return [store.advance("global", clock.now_ns()) for _ in range(count)]
+        return [store.advance("global") for _ in range(count)]
     finally:
         store.close()
 

@@ -57,9 +57,9 @@ def test_a_broken_text_is_passed_by_going_above_the_mark(
 def test_a_text_broken_under_a_running_process_is_noticed_at_once(state: Path, clock: ManualClock, name: str) -> None:
     """A running process does not go on from a damaged text either."""
     store = FileStore(state, clock=clock)
-    numbers = [store.advance("global", clock.now_ns()) for _ in range(3)]
+    numbers = [store.advance("global") for _ in range(3)]
     text_path(state).write_bytes(BROKEN_TEXTS[name])
-    numbers += [store.advance("global", clock.now_ns()) for _ in range(3)]
+    numbers += [store.advance("global") for _ in range(3)]
     assert rising(numbers)
     assert numbers[3] <= numbers[2] + 2 * WINDOW
     assert store.stats("global").recovered == 1
@@ -75,12 +75,12 @@ def test_a_text_with_a_line_break_is_a_number(state: Path, clock: ManualClock, u
 def test_a_text_restored_from_a_backup_is_noticed(state: Path, clock: ManualClock) -> None:
     """An old copy of the text put back under a running process brings no number back."""
     store = FileStore(state, clock=clock)
-    first = store.advance("global", clock.now_ns())
+    first = store.advance("global")
     clock.pass_time(1)
-    second = store.advance("global", clock.now_ns())
+    second = store.advance("global")
     text_path(state).write_text(str(first))
     clock.step(-100)
-    assert store.advance("global", clock.now_ns()) > second
+    assert store.advance("global") > second
 
 
 @pytest.mark.parametrize("slot", [0, 1])
@@ -182,14 +182,14 @@ def test_files_deleted_under_a_running_process_are_made_anew(
 ) -> None:
     """The next number is in a new file, is larger, and a second process goes on from there."""
     store = FileStore(state, clock=clock)
-    numbers = [store.advance("global", clock.now_ns()) for _ in range(3)]
+    numbers = [store.advance("global") for _ in range(3)]
     for victim in victims:
         (text_path(state) if victim == "text" else mark_path(state)).unlink()
     clock.step(-3600)
-    numbers += [store.advance("global", clock.now_ns()) for _ in range(3)]
+    numbers += [store.advance("global") for _ in range(3)]
     assert text_path(state).read_text() == str(numbers[-1])
     numbers += take(state, clock, 2)
-    numbers += [store.advance("global", clock.now_ns())]
+    numbers += [store.advance("global")]
     assert rising(numbers)
 
 
@@ -197,36 +197,36 @@ def test_files_deleted_under_a_running_process_are_made_anew(
 def test_a_new_file_has_a_mark_of_its_own(state: Path, clock: ManualClock, victims: tuple[str, ...]) -> None:
     """Also where a new file gets the inode of the deleted one: no number without a mark in it (invariant 1)."""
     store = FileStore(state, clock=clock)
-    store.advance("global", clock.now_ns())
+    store.advance("global")
     for victim in victims:
         (text_path(state) if victim == "text" else mark_path(state)).unlink()
-    number = store.advance("global", clock.now_ns())
+    number = store.advance("global")
     assert all(slot is not None and slot.mark >= number for slot in read_slots(state))
 
 
 def test_a_copy_in_the_mark_file_s_place_is_not_believed(state: Path, clock: ManualClock) -> None:
     """It says the same, but nobody has synced it: the next number is issued under a mark that was put there anew."""
     store = FileStore(state, clock=clock)
-    store.advance("global", clock.now_ns())
+    store.advance("global")
     copy = state / "copy"
     copy.write_bytes(mark_path(state).read_bytes())
     copy.replace(mark_path(state))
     before = read_slots(state)
-    store.advance("global", clock.now_ns())
+    store.advance("global")
     assert all(new and old and new.sequence > old.sequence for new, old in zip(read_slots(state), before, strict=True))
 
 
 def test_a_new_mark_file_is_not_taken_for_the_deleted_one(state: Path, clock: ManualClock) -> None:
     """Not by a process that had closed its files either, and that finds a higher mark in the place of its own."""
     store, other = FileStore(state, clock=clock), FileStore(state, clock=clock)
-    first = store.advance("global", clock.now_ns())
+    first = store.advance("global")
     store.close()
     mark_path(state).unlink()
     other.raise_floor("global", first + 5 * SECOND)
     own = store._states["global"].own
     own.file = (mark_path(state).stat().st_ino, own.file[1])  # it may get the inode of the old one
     before = read_slots(state)
-    assert store.advance("global", clock.now_ns()) == first + 5 * SECOND + 1
+    assert store.advance("global") == first + 5 * SECOND + 1
     assert all(new and old and new.sequence > old.sequence for new, old in zip(read_slots(state), before, strict=True))
     assert store.stats("global").issued == 2
 
@@ -237,9 +237,9 @@ def test_a_process_with_a_deleted_mark_writes_no_number_that_it_does_not_give(
     """Others go on with the text under a new mark; it sees that before it writes, and not only after."""
     stale, other = FileStore(state, clock=clock), FileStore(state, clock=clock)
     for store in (stale, other):
-        store.advance("global", clock.now_ns())
+        store.advance("global")
     mark_path(state).unlink()
-    others = [other.advance("global", clock.now_ns()) for _ in range(3)]
+    others = [other.advance("global") for _ in range(3)]
     written: list[bytes] = []
     real = os.pwrite
 
@@ -248,7 +248,7 @@ def test_a_process_with_a_deleted_mark_writes_no_number_that_it_does_not_give(
         return real(fd, data, offset)
 
     monkeypatch.setattr(os, "pwrite", spy)
-    number = stale.advance("global", clock.now_ns())
+    number = stale.advance("global")
     assert number > others[-1]
     assert {data for data in written if len(data) == 19} == {b"%d" % number}
 
@@ -256,12 +256,12 @@ def test_a_process_with_a_deleted_mark_writes_no_number_that_it_does_not_give(
 def test_a_directory_deleted_under_a_running_process_is_made_anew(state: Path, clock: ManualClock) -> None:
     """`rm -r` of the whole state directory does not bring a number back."""
     store = FileStore(state, clock=clock)
-    first = store.advance("global", clock.now_ns())
+    first = store.advance("global")
     for path in (text_path(state), mark_path(state)):
         path.unlink()
     state.rmdir()
     clock.step(-3600)
-    second = store.advance("global", clock.now_ns())
+    second = store.advance("global")
     assert second > first
     assert text_path(state).read_text() == str(second)
 
@@ -269,11 +269,11 @@ def test_a_directory_deleted_under_a_running_process_is_made_anew(state: Path, c
 def test_a_text_renamed_away_under_a_running_process_is_noticed(state: Path, clock: ManualClock) -> None:
     """A moved or replaced text is not written to any more: another process would not see it."""
     store = FileStore(state, clock=clock)
-    first = store.advance("global", clock.now_ns())
+    first = store.advance("global")
     text_path(state).rename(state / "backup.txt")
     other = take(state, clock)[0]
     assert other > first
-    assert store.advance("global", clock.now_ns()) > other
+    assert store.advance("global") > other
     assert (state / "backup.txt").read_text() != text_path(state).read_text()
 
 
@@ -282,9 +282,9 @@ def test_a_floor_set_after_the_text_was_deleted_holds_for_others(state: Path, cl
     first, second = FileStore(state, clock=clock), FileStore(state, clock=clock)
     second.raise_floor("global", clock.now_ns())
     text_path(state).unlink()
-    floor = first.advance("global", clock.now_ns()) + 1
+    floor = first.advance("global") + 1
     second.raise_floor("global", floor)
-    assert first.advance("global", clock.now_ns()) > floor
+    assert first.advance("global") > floor
 
 
 def test_a_floor_below_the_mark_holds_when_the_files_are_deleted(state: Path, clock: ManualClock) -> None:
@@ -295,18 +295,18 @@ def test_a_floor_below_the_mark_holds_when_the_files_are_deleted(state: Path, cl
     store.raise_floor("global", floor)
     mark_path(state).unlink()
     text_path(state).unlink()
-    assert store.advance("global", clock.now_ns()) > floor
+    assert store.advance("global") > floor
 
 
 def test_a_directory_renamed_under_a_running_process_is_noticed(state: Path, clock: ManualClock) -> None:
     """`mv data data.old`: the next number is in a new directory, where other processes look for it."""
     store = FileStore(state, clock=clock)
-    first = store.advance("global", clock.now_ns())
+    first = store.advance("global")
     second = first
     while time.time_ns() - state.stat().st_ctime_ns < 50_000_000:  # until the directory's time stamp is trusted
-        second = store.advance("global", clock.now_ns())
+        second = store.advance("global")
     state.rename(state.with_name("old"))
-    third = store.advance("global", clock.now_ns())
+    third = store.advance("global")
     assert first < second < third
     assert text_path(state).read_text() == str(third)
     assert text_path(state.with_name("old")).read_text() != str(third)
@@ -345,7 +345,7 @@ def test_files_that_vanish_as_fast_as_they_are_made_are_told(
     store = FileStore(state, clock=clock)
     said = f"^the files in {state} vanish as fast as they are made; stop what deletes them$"
     with pytest.raises(NonceStoreError, match=said):
-        store.advance("global", clock.now_ns())
+        store.advance("global")
     with pytest.raises(NonceStoreError, match=said):
         store.raise_floor("global", clock.now_ns() + SECOND)
 
@@ -356,7 +356,7 @@ def test_the_state_directory_is_a_file(state: Path, clock: ManualClock) -> None:
     store = FileStore(state, clock=clock)
     advice = "Not a directory; a state directory must be a directory, not a file$"
     with pytest.raises(NonceStoreError, match=f"^cannot make the state directory {state}: {advice}"):
-        store.advance("global", clock.now_ns())
+        store.advance("global")
     with pytest.raises(NonceStoreError, match=f"^cannot read the state directory {state}: {advice}"):
         store.scopes()
     with pytest.raises(NonceStoreError, match=f"^cannot read {text_path(state)}: {advice}"):
@@ -390,12 +390,12 @@ def test_a_process_with_a_deleted_mark_lowers_no_text(
 ) -> None:
     """It writes nothing into the text that others use by now, also when its disk fails right afterwards."""
     stale, other = FileStore(state, clock=clock), FileStore(state, clock=clock)
-    stale.advance("global", clock.now_ns())
+    stale.advance("global")
     mark_path(state).unlink()
     clock.step(-3600)
-    other.advance("global", clock.now_ns())
+    other.advance("global")
     other.raise_floor("global", clock.now_ns() + 7200 * SECOND)
-    highest = other.advance("global", clock.now_ns())
+    highest = other.advance("global")
 
     def failing(_: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
@@ -403,9 +403,9 @@ def test_a_process_with_a_deleted_mark_lowers_no_text(
     with monkeypatch.context() as broken:
         broken.setattr(mark_file, "sync", failing)
         with pytest.raises(NonceStoreError):
-            stale.advance("global", clock.now_ns())
+            stale.advance("global")
     assert text_path(state).read_text() == str(highest)
-    assert stale.advance("global", clock.now_ns()) == highest + 1
+    assert stale.advance("global") == highest + 1
 
 
 @pytest.mark.parametrize("path", [text_path, mark_path], ids=["text", "mark"])

@@ -16,10 +16,10 @@ from .helpers import mark_path, read_slots, take, text_path
 def test_blanks_that_an_editor_has_left_are_tidied(state: Path, clock: ManualClock) -> None:
     """The number is the same; what is written next takes the place of all of it."""
     store = FileStore(state, clock=clock)
-    first = store.advance("global", clock.now_ns())
+    first = store.advance("global")
     for number in (first + 1, first + 2):
         text_path(state).write_text(f"  {number - 1}\n")
-        assert store.advance("global", clock.now_ns()) == number
+        assert store.advance("global") == number
         assert text_path(state).read_text() == str(number)
 
 
@@ -29,13 +29,13 @@ def test_a_text_put_back_is_passed_by_going_above_what_others_issued(
     """One process sees that the text is older than its own last number; others may have issued up to the mark."""
     store, other = FileStore(state, clock=clock), FileStore(state, clock=clock)
     for count in (1, 2):
-        other.advance("global", clock.now_ns())
-        first, _ = (store.advance("global", clock.now_ns()) for _ in range(2))
-        highest = [other.advance("global", clock.now_ns()) for _ in range(3)][-1]
+        other.advance("global")
+        first, _ = (store.advance("global") for _ in range(2))
+        highest = [other.advance("global") for _ in range(3)][-1]
         text_path(state).write_text(str(first))
         mark = max(slot.mark for slot in read_slots(state) if slot)
         caplog.clear()
-        assert store.advance("global", clock.now_ns()) == mark + 1 > highest
+        assert store.advance("global") == mark + 1 > highest
         assert caplog.messages == [
             f"{text_path(state)}: the state is older than what was issued; going on with {mark + 1}"
         ]
@@ -66,13 +66,13 @@ def test_a_restart_of_the_machine_is_no_warning(
 def test_a_floor_below_the_mark_is_seen_by_others_and_moves_no_mark(state: Path, clock: ManualClock) -> None:
     """The mark of the process covers it; the text has it at once."""
     store, other = FileStore(state, clock=clock), FileStore(state, clock=clock)
-    floor = store.advance("global", clock.now_ns()) + 5
+    floor = store.advance("global") + 5
     before = read_slots(state)
     store.raise_floor("global", floor)
     assert read_slots(state) == before
     assert text_path(state).read_text() == str(floor)
     assert other.peek("global") == floor
-    assert other.advance("global", clock.now_ns()) == floor + 1
+    assert other.advance("global") == floor + 1
 
 
 def test_a_mark_file_keeps_its_own_number(state: Path, clock: ManualClock) -> None:
@@ -80,7 +80,7 @@ def test_a_mark_file_keeps_its_own_number(state: Path, clock: ManualClock) -> No
     store = FileStore(state, clock=clock)
     names = set()
     for _ in range(3):
-        store.advance("global", clock.now_ns())
+        store.advance("global")
         names |= {slot and slot.file_id for slot in read_slots(state)}
         clock.pass_time(11)
     assert len(names) == 1
@@ -100,14 +100,14 @@ def test_a_mark_overwritten_under_a_running_process_is_written_anew(
     """The file is the same, but what this process had put there is gone: it does not go by its memory of it."""
     store, first = FileStore(state, clock=clock), clock.now_ns()
     if begin == "a number":
-        store.advance("global", first)
+        store.advance("global")
     else:
         store.raise_floor("global", first)
     with mark_path(state).open("r+b") as file:
         file.write(bytes(FILE_SIZE))
     store.raise_floor("global", first + 5)
     last = first + 2 * WINDOW
-    assert store.advance("global", clock.now_ns()) == last + 1
+    assert store.advance("global") == last + 1
     assert all(slot and slot.mark > last for slot in read_slots(state))
     assert caplog.messages == [
         f"{text_path(state)}: the mark is empty or broken in both slots; going on with {last}",
@@ -121,7 +121,7 @@ def test_a_look_at_a_broken_mark_says_from_where_numbers_go_on(state: Path, cloc
     mark_path(state).write_bytes(damage)
     store = FileStore(state, clock=clock)
     assert (store.peek("global"), store.stats("global").mark) == (last, None)
-    assert store.advance("global", clock.now_ns()) == last + 1
+    assert store.advance("global") == last + 1
 
 
 def test_a_look_at_a_text_that_never_had_a_mark_takes_it_as_it_is(state: Path, clock: ManualClock) -> None:
@@ -130,4 +130,4 @@ def test_a_look_at_a_text_that_never_had_a_mark_takes_it_as_it_is(state: Path, c
     text_path(state).write_text(str(clock.now_ns() + 5))
     store = FileStore(state, clock=clock)
     assert store.peek("global") == clock.now_ns() + 5
-    assert store.advance("global", clock.now_ns()) == clock.now_ns() + 6
+    assert store.advance("global") == clock.now_ns() + 6

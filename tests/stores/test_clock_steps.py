@@ -9,7 +9,9 @@ import pytest
 
 from krakenonce.errors import ClockError, NonceStoreError
 from krakenonce.rule import WINDOW
-from krakenonce.stores import FileStore
+from krakenonce.stores import FileStore, scope_files
+from krakenonce.stores.mark_file import MarkFile
+from krakenonce.stores.recovery import Records
 from krakenonce.testing.clock import ManualClock
 
 from .helpers import SECOND, mark_path, rising, take, text_path
@@ -38,10 +40,10 @@ def test_an_hour_back_is_gone_on_from_at_once_and_counted(
 ) -> None:
     """A step back costs nothing: no waiting, no gap, one warning."""
     store = FileStore(state, clock=clock)
-    first = store.advance("global", clock.now_ns())
+    first = store.advance("global")
     clock.step(-3600)
     with caplog.at_level(logging.WARNING, "krakenonce"):
-        numbers = [store.advance("global", clock.now_ns()) for _ in range(3)]
+        numbers = [store.advance("global") for _ in range(3)]
     assert numbers == [first + 1, first + 2, first + 3]
     assert store.stats("global").clock_back == 1
     assert caplog.text.count("stepped back") == 1
@@ -50,38 +52,38 @@ def test_an_hour_back_is_gone_on_from_at_once_and_counted(
 def test_an_hour_forward_is_not_written_down_until_it_lasts(state: Path, clock: ManualClock) -> None:
     """A jump forward is clamped to the time that has really passed, and accepted after a minute."""
     store = FileStore(state, clock=clock)
-    first = store.advance("global", clock.now_ns())
+    first = store.advance("global")
     clock.step(3600)
     clock.pass_time(20)
-    clamped = store.advance("global", clock.now_ns())
+    clamped = store.advance("global")
     assert clamped == first + 20 * SECOND
     assert store.stats("global").clock_forward == 1
     clock.pass_time(61)
-    assert store.advance("global", clock.now_ns()) == clock.now_ns()
+    assert store.advance("global") == clock.now_ns()
 
 
 def test_a_jump_that_is_taken_back_leaves_no_trace(state: Path, clock: ManualClock) -> None:
     """An hour forward and an hour back again: numbers are where they would have been."""
     store = FileStore(state, clock=clock)
-    store.advance("global", clock.now_ns())
+    store.advance("global")
     clock.step(3600)
     for _ in range(30):
         clock.pass_time(1)
-        store.advance("global", clock.now_ns())
+        store.advance("global")
     clock.step(-3600)
     clock.pass_time(1)
-    assert store.advance("global", clock.now_ns()) == clock.now_ns()
+    assert store.advance("global") == clock.now_ns()
 
 
 def test_after_a_step_back_a_jump_is_measured_from_the_clock_then(state: Path, clock: ManualClock) -> None:
     """Time is projected from the clock that was believed last, not from the one that was ahead before."""
     store = FileStore(state, clock=clock)
-    first = store.advance("global", clock.now_ns())
+    first = store.advance("global")
     clock.step(-288)
-    assert store.advance("global", clock.now_ns()) == first + 1
+    assert store.advance("global") == first + 1
     clock.pass_time(300)
     clock.step(3600)
-    assert store.advance("global", clock.now_ns()) == first + 12 * SECOND
+    assert store.advance("global") == first + 12 * SECOND
 
 
 def test_a_step_back_after_a_number_that_failed_is_noticed(
@@ -92,13 +94,13 @@ def test_a_step_back_after_a_number_that_failed_is_noticed(
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", FullAfter(4))  # both slots and the text are written, the number is not
         with pytest.raises(NonceStoreError):
-            store.advance("global", first)
+            store.advance("global")
     assert store.stats("global").mark == first + WINDOW
     clock.step(-288)
-    store.advance("global", clock.now_ns())
+    store.advance("global")
     clock.pass_time(300)
     clock.step(3600)
-    assert store.advance("global", clock.now_ns()) == first + 12 * SECOND
+    assert store.advance("global") == first + 12 * SECOND
 
 
 def test_a_jump_is_measured_from_the_clock_at_which_a_floor_was_set(state: Path, clock: ManualClock) -> None:
@@ -106,71 +108,94 @@ def test_a_jump_is_measured_from_the_clock_at_which_a_floor_was_set(state: Path,
     store, right = FileStore(state, clock=clock), clock.now_ns()
     clock.set_wall(0)
     with pytest.raises(ClockError):
-        store.advance("global", clock.now_ns())
+        store.advance("global")
     clock.set_wall(right)
     store.raise_floor("global", right + SECOND)
     clock.step(3600)
-    assert store.advance("global", clock.now_ns()) == right + SECOND + 1
+    assert store.advance("global") == right + SECOND + 1
 
 
-def test_a_wait_for_the_lock_is_no_step_of_the_clock(state: Path, clock: ManualClock) -> None:
-    """The wall clock is read before it, the time since boot after it: by somebody whose disk hangs, long after it."""
-    store = FileStore(state, clock=clock)
-    for seconds in (100, 5):
-        asked = clock.now_ns()
+def test_a_wait_for_the_lock_is_no_step_of_the_clock(
+    state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits long, as somebody else's disk hangs, gets the number of the moment in which the wait was over."""
+    stores = [FileStore(state, clock=clock), FileStore(state, clock=clock)]
+    for store, seconds in ((stores[0], 100), (stores[0], 5), (stores[1], 100)):
+        with monkeypatch.context() as patch:
+            patch.setattr(scope_files, "_lock", lambda _fd, seconds=seconds: clock.pass_time(seconds))
+            assert store.advance("global") == clock.now_ns()
+        assert stores[0].advance("global") == clock.now_ns() + 1
+    assert [each.stats("global")[6:8] for each in stores] == [(0, 0)] * 2
+
+
+@pytest.mark.parametrize("seconds", [30, 7000])
+def test_a_disk_that_hangs_in_the_step_is_no_step_of_the_clock(
+    state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    """Both clocks are read at one moment, after the mark was."""
+    store, read = FileStore(state, clock=clock), MarkFile.read
+    store.advance("global")
+
+    def hang(file: MarkFile) -> Records:
         clock.pass_time(seconds)
-        store.advance("global", asked)
-        store.advance("global", clock.now_ns())
-    other = FileStore(state, clock=clock)
-    asked = clock.now_ns()
-    clock.pass_time(100)
-    other.advance("global", asked)
-    assert store.advance("global", clock.now_ns()) == clock.now_ns()
-    assert [each.stats("global")[6:8] for each in (store, other)] == [(0, 0)] * 2
+        return read(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MarkFile, "read", hang)
+        for _ in range(2):
+            clock.pass_time(11)
+            assert store.advance("global") == clock.now_ns()
+    assert store.stats("global")[6:8] == (0, 0)
 
 
-def test_a_step_while_the_lock_is_waited_for_has_not_lasted_since(state: Path, clock: ManualClock) -> None:
-    """It looks like a long wait, but it is a minute old a minute later, and not when the wait would have begun."""
+def test_a_step_while_the_lock_is_waited_for_has_not_lasted_since(
+    state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a minute old a minute later, however long ago the clock was looked at before."""
     store = FileStore(state, clock=clock)
-    store.advance("global", clock.now_ns())
+    store.advance("global")
     clock.pass_time(900)
-    asked, right = clock.now_ns(), 1
-    clock.pass_time(1)
-    clock.step(600)
-    numbers = [store.advance("global", asked)]
+
+    def wait(_fd: int) -> None:
+        clock.pass_time(1)
+        clock.step(600)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scope_files, "_lock", wait)
+        numbers = [store.advance("global")]
+    assert numbers == [clock.now_ns() - 600 * SECOND]
     for _ in range(5):
         clock.pass_time(11)
-        right = clock.now_ns() - 600 * SECOND
-        numbers.append(store.advance("global", clock.now_ns()))
+        numbers.append(store.advance("global"))
     assert rising(numbers)
-    assert numbers[-1] == right
+    assert numbers[-1] == clock.now_ns() - 600 * SECOND
     clock.pass_time(11)
-    assert store.advance("global", clock.now_ns()) == clock.now_ns()
+    assert store.advance("global") == clock.now_ns()
 
 
 def test_a_step_back_to_1970_leaves_the_guard_against_jumps(state: Path, clock: ManualClock) -> None:
     """What is absurd is not what time is projected from."""
     store = FileStore(state, clock=clock)
-    first = store.advance("global", clock.now_ns())
+    first = store.advance("global")
     clock.set_wall(0)
-    store.advance("global", clock.now_ns())
+    store.advance("global")
     clock.pass_time(20)
     clock.set_wall(first + 3600 * SECOND)
-    assert store.advance("global", clock.now_ns()) == first + 20 * SECOND
+    assert store.advance("global") == first + 20 * SECOND
 
 
 def test_a_jump_that_comes_and_goes_has_not_lasted(state: Path, clock: ManualClock) -> None:
     """The clock is an hour ahead for a moment every eight seconds: it is right in between, so it is never believed."""
     store = FileStore(state, clock=clock)
-    store.advance("global", clock.now_ns())
+    store.advance("global")
     for _ in range(15):
         clock.pass_time(7)
         clock.step(3600)
-        number = store.advance("global", clock.now_ns())
+        number = store.advance("global")
         clock.step(-3600)
         assert number <= clock.now_ns()
         clock.pass_time(1)
-        assert store.advance("global", clock.now_ns()) == clock.now_ns()
+        assert store.advance("global") == clock.now_ns()
 
 
 def test_a_jump_between_two_short_processes_is_noticed_too(state: Path, clock: ManualClock) -> None:
@@ -189,10 +214,10 @@ def test_a_flood_of_calls_during_a_jump_logs_once(
 ) -> None:
     """The warning does not come with every number."""
     store = FileStore(state, clock=clock)
-    store.advance("global", clock.now_ns())
+    store.advance("global")
     clock.step(3600)
     with caplog.at_level(logging.WARNING, "krakenonce"):
-        numbers = [store.advance("global", clock.now_ns()) for _ in range(200)]
+        numbers = [store.advance("global") for _ in range(200)]
     assert rising(numbers)
     assert caplog.text.count("not believed") == 1
 
@@ -201,10 +226,10 @@ def test_a_flood_of_calls_during_a_jump_logs_once(
 def test_an_absurd_clock_is_passed_over(state: Path, clock: ManualClock, wall: int) -> None:
     """At 1970 or in 2500 numbers go on from the last one, over a restart too, and nothing absurd is stored."""
     store = FileStore(state, clock=clock)
-    numbers = [store.advance("global", clock.now_ns())]
+    numbers = [store.advance("global")]
     right = clock.now_ns()
     clock.set_wall(wall)
-    numbers += [store.advance("global", clock.now_ns()) for _ in range(3)]
+    numbers += [store.advance("global") for _ in range(3)]
     numbers += take(state, clock, 3)
     clock.reboot()
     numbers += take(state, clock, 3)
@@ -237,7 +262,7 @@ def test_a_strobing_clock_never_lowers_a_number_nor_runs_away(state: Path, clock
         clock.pass_time(0.5)
         numbers += take(state, clock) if i % 7 == 0 else []
         store = FileStore(state, clock=clock)
-        numbers.append(store.advance("global", clock.now_ns()))
+        numbers.append(store.advance("global"))
         store.close()
         clock.step(-step)
     assert rising(numbers)

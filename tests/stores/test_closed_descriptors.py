@@ -232,3 +232,16 @@ def test_what_was_interrupted_before_it_began_goes_quietly() -> None:
     made: object = object.__new__(Held)
     del made  # an exception in its __del__ would be a warning, which is an error here
     gc.collect()
+
+
+def test_the_end_of_a_process_is_quiet(tmp_path: Path) -> None:
+    """What is still open when Python takes its modules apart, in whatever order, is left to the kernel."""
+    code = (
+        "import sys\n"
+        "from krakenonce import NonceManager\n"
+        "from krakenonce.lanes import lane\n"
+        "from krakenonce.stores import descriptors\n"
+        "sys.kept = [descriptors, lane]\n"
+        "with NonceManager(sys.argv[1]).lane('key'): print('held')\n"
+    )
+    assert finish(start_python(code, tmp_path)) == "held\n"

@@ -12,102 +12,105 @@ import pytest
 
 from krakenonce.errors import InvalidFloor, InvalidScope, NonceExhausted
 from krakenonce.rule import NONCE_MAX
-from krakenonce.stores import FileStore, MemoryStore, NonceStore, memory
+from krakenonce.stores import Backend, FileStore, MemoryStore, memory
 from krakenonce.testing.clock import ManualClock
 
 from ..lanes.helpers import in_child, in_thread, join, until
-from .helpers import SECOND, rising
+from .helpers import rising
 
 NOW = ManualClock().now_ns()
 
 
 @pytest.fixture(params=["file", "memory"])
-def store(request: pytest.FixtureRequest, state: Path, clock: ManualClock) -> Iterator[NonceStore]:
+def store(request: pytest.FixtureRequest, state: Path, clock: ManualClock) -> Iterator[Backend]:
     """Each kind of store, new and empty."""
-    store: NonceStore = FileStore(state, clock=clock) if request.param == "file" else MemoryStore()
+    store: Backend = FileStore(state, clock=clock) if request.param == "file" else MemoryStore(clock=clock)
     yield store
     store.close()
 
 
-def test_a_store_is_not_pickled(store: NonceStore) -> None:
+def test_a_store_is_not_pickled(store: Backend) -> None:
     """Another process would count with a copy; what a worker is given is the state directory."""
-    store.advance("global", NOW)
+    store.advance("global")
     with pytest.raises(TypeError, match="pickle"):
         pickle.dumps(store)
 
 
-def test_numbers_follow_the_clock(store: NonceStore) -> None:
+def test_numbers_follow_the_clock(store: Backend, clock: ManualClock) -> None:
     """With time between the calls, the number is the time."""
-    assert [store.advance("global", NOW + i) for i in (0, 7, 5000)] == [NOW, NOW + 7, NOW + 5000]
+    for time in (NOW, NOW + 7, NOW + 5000):
+        clock.set_wall(time)
+        assert store.advance("global") == time
 
 
-def test_numbers_rise_by_one_while_the_clock_stands_still(store: NonceStore) -> None:
+def test_numbers_rise_by_one_while_the_clock_stands_still(store: Backend) -> None:
     """A frozen clock gives consecutive numbers."""
-    assert [store.advance("global", NOW) for _ in range(4)] == [NOW, NOW + 1, NOW + 2, NOW + 3]
+    assert [store.advance("global") for _ in range(4)] == [NOW, NOW + 1, NOW + 2, NOW + 3]
 
 
-def test_numbers_rise_while_the_clock_falls(store: NonceStore) -> None:
+def test_numbers_rise_while_the_clock_falls(store: Backend, clock: ManualClock) -> None:
     """An hour back makes no number smaller."""
-    first = store.advance("global", NOW)
-    assert [store.advance("global", NOW - 3600 * SECOND) for _ in range(3)] == [first + 1, first + 2, first + 3]
+    first = store.advance("global")
+    clock.step(-3600)
+    assert [store.advance("global") for _ in range(3)] == [first + 1, first + 2, first + 3]
 
 
-def test_scopes_are_counters_of_their_own(store: NonceStore) -> None:
+def test_scopes_are_counters_of_their_own(store: Backend) -> None:
     """One scope's numbers do not touch another's."""
     store.raise_floor("far-ahead", 2 * NOW)
-    assert store.advance("far-ahead", NOW) == 2 * NOW + 1
-    assert store.advance("global", NOW) == NOW
+    assert store.advance("far-ahead") == 2 * NOW + 1
+    assert store.advance("global") == NOW
     assert store.scopes() == ["far-ahead", "global"]
 
 
-def test_peek_tells_the_last_number_and_changes_nothing(store: NonceStore) -> None:
+def test_peek_tells_the_last_number_and_changes_nothing(store: Backend) -> None:
     """Peeking is free: None before the first number, then the last one."""
     assert store.peek("global") is None
     assert store.scopes() == []
     assert store.stats("global")[:4] == ("global", None, None, 0)
-    number = store.advance("global", NOW)
+    number = store.advance("global")
     assert [store.peek("global"), store.peek("global")] == [number, number]
-    assert store.advance("global", NOW) == number + 1
+    assert store.advance("global") == number + 1
 
 
-def test_a_floor_is_passed_by_the_next_number(store: NonceStore) -> None:
+def test_a_floor_is_passed_by_the_next_number(store: Backend) -> None:
     """After raise_floor(F) the next number is F + 1 if the clock is not further."""
     store.raise_floor("global", NOW + 500)
     assert store.peek("global") == NOW + 500
-    assert store.advance("global", NOW) == NOW + 501
+    assert store.advance("global") == NOW + 501
 
 
 @pytest.mark.parametrize("floor", [0, 5, NOW - 1, NOW])
-def test_a_lower_floor_changes_nothing(store: NonceStore, floor: int) -> None:
+def test_a_lower_floor_changes_nothing(store: Backend, floor: int) -> None:
     """A floor never lowers the number."""
-    first = store.advance("global", NOW)
+    first = store.advance("global")
     store.raise_floor("global", floor)
-    assert store.advance("global", NOW) == first + 1
+    assert store.advance("global") == first + 1
 
 
 @pytest.mark.parametrize("floor", [-1, NONCE_MAX, 2**64, True, 1.0])
-def test_a_floor_out_of_range_is_refused_and_changes_nothing(store: NonceStore, floor: int) -> None:
+def test_a_floor_out_of_range_is_refused_and_changes_nothing(store: Backend, floor: int) -> None:
     """Negative floors, and those that leave no number, are errors."""
     with pytest.raises(InvalidFloor):
         store.raise_floor("global", floor)
-    assert store.advance("global", NOW) == NOW
+    assert store.advance("global") == NOW
 
 
-def test_the_end_is_refused_before_anything_is_written(store: NonceStore) -> None:
+def test_the_end_is_refused_before_anything_is_written(store: Backend) -> None:
     """At 2^63 - 1 the scope ends, and stays at its end."""
     store.raise_floor("global", NONCE_MAX - 1)
-    assert store.advance("global", NOW) == NONCE_MAX
+    assert store.advance("global") == NONCE_MAX
     for _ in range(2):
         with pytest.raises(NonceExhausted):
-            store.advance("global", NOW)
+            store.advance("global")
     assert store.peek("global") == NONCE_MAX
 
 
 @pytest.mark.parametrize("scope", ["", "a/b", "..", "é", "x" * 300])
-def test_a_bad_scope_is_refused_everywhere(store: NonceStore, scope: str) -> None:
+def test_a_bad_scope_is_refused_everywhere(store: Backend, scope: str) -> None:
     """No method takes a name that cannot be a file's."""
     for call in (
-        lambda: store.advance(scope, NOW),
+        lambda: store.advance(scope),
         lambda: store.peek(scope),
         lambda: store.raise_floor(scope, 1),
         lambda: store.stats(scope),
@@ -125,12 +128,12 @@ def restless() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-def test_no_number_is_given_twice_to_threads(store: NonceStore, restless: None) -> None:
+def test_no_number_is_given_twice_to_threads(store: Backend, restless: None) -> None:
     """More threads than there are places at the files, one counter: all numbers differ and each thread's rise."""
     taken: list[list[int]] = [[] for _ in range(12)]
 
     def run(mine: list[int]) -> None:
-        mine.extend(store.advance("global", NOW) for _ in range(300))
+        mine.extend(store.advance("global") for _ in range(300))
 
     threads = [threading.Thread(target=run, args=(mine,)) for mine in taken]
     for thread in threads:
@@ -142,16 +145,19 @@ def test_no_number_is_given_twice_to_threads(store: NonceStore, restless: None) 
     assert store.stats("global").issued == 3600
 
 
-class SlowTime(int):
-    """A time that keeps whoever compares it waiting, and says so."""
+class SlowClock(ManualClock):
+    """A clock that keeps whoever asks it first waiting, and says so."""
 
-    inside: threading.Event
-    go_on: threading.Event
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside, self.go_on = threading.Event(), threading.Event()
 
-    def __ge__(self, other: int) -> bool:
-        self.inside.set()
-        self.go_on.wait()
-        return int(self) >= other
+    def now_ns(self) -> int:
+        """The wall clock, at last."""
+        if not self.inside.is_set():
+            self.inside.set()
+            self.go_on.wait()
+        return super().now_ns()
 
 
 class TellingLock:
@@ -175,14 +181,13 @@ class TellingLock:
 
 def test_a_thread_waits_while_another_is_inside_the_memory_store(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped in the middle of the step, a thread keeps the others out, and they get larger numbers."""
-    store, slow = MemoryStore(), SlowTime(NOW)
-    lock = TellingLock()
+    slow = SlowClock()
+    store, lock = MemoryStore(clock=slow), TellingLock()
     monkeypatch.setattr(memory, "_lock", lock)
-    slow.inside, slow.go_on = threading.Event(), threading.Event()
     taken: list[int] = []
-    first = in_thread(lambda: taken.append(store.advance("global", slow)))
+    first = in_thread(lambda: taken.append(store.advance("global")))
     slow.inside.wait()
-    second = in_thread(lambda: taken.append(store.advance("global", NOW)))
+    second = in_thread(lambda: taken.append(store.advance("global")))
     until(lambda: lock.found_taken.is_set() or not second.is_alive())
     waited = second.is_alive()
     slow.go_on.set()
@@ -193,14 +198,14 @@ def test_a_thread_waits_while_another_is_inside_the_memory_store(monkeypatch: py
 
 def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent() -> None:
     """One that was inside the memory store when it forked is not there to leave it."""
-    store, slow = MemoryStore(), SlowTime(NOW)
-    slow.inside, slow.go_on = threading.Event(), threading.Event()
-    inside = in_thread(lambda: store.advance("global", slow))
+    slow = SlowClock()
+    store = MemoryStore(clock=slow)
+    inside = in_thread(store.advance, "global")
     slow.inside.wait()
 
     def take() -> int:
         signal.alarm(10)  # kills the child
-        return store.advance("global", NOW)
+        return store.advance("global")
 
     told = in_child(take)
     slow.go_on.set()
@@ -208,13 +213,13 @@ def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent() -> None:
     assert told == str(NOW)
 
 
-def test_a_floor_holds_while_threads_take_numbers(store: NonceStore, restless: None) -> None:
+def test_a_floor_holds_while_threads_take_numbers(store: Backend, restless: None) -> None:
     """Whoever asks after raise_floor has returned gets a number above it, whatever others were about to write."""
     enough = threading.Event()
 
     def run() -> None:
         while not enough.is_set():
-            store.advance("global", NOW)
+            store.advance("global")
 
     threads = [threading.Thread(target=run) for _ in range(9)]
     for thread in threads:
@@ -223,25 +228,25 @@ def test_a_floor_holds_while_threads_take_numbers(store: NonceStore, restless: N
     numbers = []
     for floor in floors:
         store.raise_floor("global", floor)
-        numbers.append(store.advance("global", NOW))
+        numbers.append(store.advance("global"))
     enough.set()
     for thread in threads:
         thread.join()
     assert all(number > floor for number, floor in zip(numbers, floors, strict=True))
 
 
-def test_closing_may_be_repeated(store: NonceStore) -> None:
+def test_closing_may_be_repeated(store: Backend) -> None:
     """Closing twice is closing once."""
-    store.advance("global", NOW)
+    store.advance("global")
     store.close()
     store.close()
 
 
-def test_a_closed_store_opens_again(store: NonceStore) -> None:
+def test_a_closed_store_opens_again(store: Backend) -> None:
     """Closing gives back what was opened; a later call goes on."""
     before = len(os.listdir("/dev/fd"))
     store.raise_floor("global", NOW)
-    first = store.advance("global", NOW)
+    first = store.advance("global")
     store.close()
     assert len(os.listdir("/dev/fd")) == before
-    assert store.advance("global", NOW) == first + 1
+    assert store.advance("global") == first + 1

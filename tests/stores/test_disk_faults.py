@@ -51,19 +51,19 @@ def test_a_failed_sync_is_loud_and_hands_out_nothing(
 ) -> None:
     """Whichever slot's sync fails: an error that names the file, and no number above the old mark (invariant 6)."""
     store = FileStore(state, clock=clock)
-    first = store.advance("global", clock.now_ns())
+    first = store.advance("global")
     covered = store.stats("global").mark
     clock.pass_time(3600)
     syncs = len(disk.seen)
     disk.failing = failing
     for _ in range(failing):
         with pytest.raises(NonceStoreError, match=r"make durable .*mark.*Input/output error"):
-            store.advance("global", clock.now_ns())
+            store.advance("global")
     assert len(disk.seen) == syncs + failing
     assert text_path(state).read_text() == str(first)
     clock.step(-3600)
     assert covered is not None
-    assert first < store.advance("global", clock.now_ns()) <= covered
+    assert first < store.advance("global") <= covered
 
 
 @pytest.mark.parametrize("extensions", [1, 2])
@@ -159,32 +159,32 @@ def test_a_floor_that_was_written_in_part_is_refused(
 ) -> None:
     """Loud, with the lock free for others, and good for a second try."""
     store = FileStore(state, clock=clock)
-    first = store.advance("global", clock.now_ns())
+    first = store.advance("global")
     said = f"^cannot write {text_path(state)}: No space left on device; free some space on this disk$"
     with monkeypatch.context() as disk:
         disk.setattr(os, "pwrite", lambda *_: 0)
         with pytest.raises(NonceStoreError, match=said):
             store.raise_floor("global", first + 5)
     other = FileStore(state, clock=clock)
-    assert other.advance("global", clock.now_ns()) == first + 1
+    assert other.advance("global") == first + 1
     store.raise_floor("global", first + 5)
-    assert other.advance("global", clock.now_ns()) == first + 6
+    assert other.advance("global") == first + 6
 
 
 def test_without_a_free_descriptor_the_message_says_so(state: Path, clock: ManualClock) -> None:
     """Of whatever else the process has open too much."""
     store = FileStore(state, clock=clock)
-    first = store.advance("global", clock.now_ns())
+    first = store.advance("global")
     store.close()
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
     try:
         said = f"^cannot open {mark_path(state)}: Too many open files; this process has too many open files; raise"
         with pytest.raises(NonceStoreError, match=said):
-            store.advance("global", clock.now_ns())
+            store.advance("global")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    assert store.advance("global", clock.now_ns()) == first + 1
+    assert store.advance("global") == first + 1
 
 
 @pytest.mark.parametrize("passing", [0, 1])
@@ -206,7 +206,7 @@ def test_a_process_that_could_write_no_number_yet_does_not_take_a_missing_text_f
 ) -> None:
     """Its mark is on the disk, its first number is not; then the text is deleted: it goes on above the mark."""
     other, store = FileStore(state, clock=clock), FileStore(state, clock=clock)
-    issued = [other.advance("global", clock.now_ns()) for _ in range(3)]
+    issued = [other.advance("global") for _ in range(3)]
 
     written: list[bytes] = []
     real = os.pwrite
@@ -218,22 +218,22 @@ def test_a_process_that_could_write_no_number_yet_does_not_take_a_missing_text_f
     with monkeypatch.context() as disk:
         disk.setattr(os, "pwrite", full)
         with pytest.raises(NonceStoreError):
-            store.advance("global", clock.now_ns())
+            store.advance("global")
     text_path(state).unlink()
-    assert store.advance("global", clock.now_ns()) > max(issued)
+    assert store.advance("global") > max(issued)
 
 
 def test_a_floor_that_failed_carries_no_number_away(state: Path, clock: ManualClock, disk: FailingSync) -> None:
     """Half of it may be on the disk: the mark stays that high, and the numbers go on from the last one."""
     store = FileStore(state, clock=clock)
-    first = store.advance("global", clock.now_ns())
+    first = store.advance("global")
     disk.passing, disk.failing = 1, 1  # one slot has it
     with pytest.raises(NonceStoreError):
         store.raise_floor("global", first + 10**15)
     numbers = []
     for _ in range(4):
         clock.pass_time(11)
-        numbers += [store.advance("global", clock.now_ns()), *take(state, clock)]
+        numbers += [store.advance("global"), *take(state, clock)]
         assert store.peek("global") == numbers[-1]
     assert rising(numbers)
     assert numbers[-1] <= clock.now_ns() + 1
@@ -242,18 +242,18 @@ def test_a_floor_that_failed_carries_no_number_away(state: Path, clock: ManualCl
 def test_a_floor_that_failed_leaves_the_guard_against_jumps(state: Path, clock: ManualClock, disk: FailingSync) -> None:
     """The mark is far above the numbers, but no number jumps there with the clock."""
     store = FileStore(state, clock=clock)
-    first = store.advance("global", clock.now_ns())
+    first = store.advance("global")
     disk.passing, disk.failing = 1, 1
     with pytest.raises(NonceStoreError):
         store.raise_floor("global", first + 10**15)
     for _ in range(2):
         clock.pass_time(11)
-        store.advance("global", clock.now_ns())
+        store.advance("global")
     right = clock.now_ns()
     clock.step(7 * 86400)
-    assert store.advance("global", clock.now_ns()) == right + 1
+    assert store.advance("global") == right + 1
     clock.step(-7 * 86400)
-    assert store.advance("global", clock.now_ns()) == right + 2
+    assert store.advance("global") == right + 2
     assert store.stats("global").clock_forward == 1
 
 
@@ -271,7 +271,7 @@ def test_a_directory_whose_sync_fails_moves_no_mark_up(
         store = FileStore(state, clock=clock)
         for _ in range(5):
             with pytest.raises(NonceStoreError, match="Input/output error"):
-                store.advance("global", clock.now_ns())
+                store.advance("global")
     assert take(state, clock) == [first + 1]
 
 
@@ -281,14 +281,14 @@ def test_after_a_failed_sync_no_thread_syncs_what_was_open_before(
     """One that was waiting for the lock meanwhile has to open the files anew."""
     store = FileStore(state, clock=clock)
     for _ in range(2):
-        store.advance("global", clock.now_ns())
+        store.advance("global")
         waiting = store._free[-1]["global"]
         store._free.rotate()
         clock.pass_time(11)
         disk.failing = 1
         with pytest.raises(NonceStoreError):
-            store.advance("global", clock.now_ns())
-        assert waiting.advance(clock.now_ns()) is None
+            store.advance("global")
+        assert waiting.advance() is None
         assert waiting.raise_floor(1) is None
 
 
@@ -297,9 +297,9 @@ def test_a_text_that_can_be_put_back_only_in_part_is_no_number(
 ) -> None:
     """The first half of the old number and the second of the new one could be below the last, and fit the mark."""
     store = FileStore(state, clock=clock)
-    store.advance("global", clock.now_ns())
+    store.advance("global")
     clock.pass_time(9.999999991)
-    last = store.advance("global", clock.now_ns())
+    last = store.advance("global")
     clock.pass_time(0.5)
     disk.passing, disk.failing = 1, 1
     real, texts = os.pwrite, list[bytes]()
@@ -311,7 +311,7 @@ def test_a_text_that_can_be_put_back_only_in_part_is_no_number(
     with monkeypatch.context() as broken:
         broken.setattr(os, "pwrite", in_part)
         with pytest.raises(NonceStoreError, match="Input/output error"):
-            store.advance("global", clock.now_ns())
+            store.advance("global")
     assert texts[-1] == b"%d" % last
     clock.step(-3600)
     assert take(state, clock)[0] > last
@@ -321,7 +321,7 @@ def test_a_store_that_was_refused_has_no_file_open(state: Path, clock: ManualClo
     """A disk that has failed can be unmounted while its processes go on."""
     store = FileStore(state, clock=clock)
     for ask in (
-        lambda: store.advance("global", clock.now_ns()),
+        lambda: store.advance("global"),
         lambda: store.raise_floor("global", clock.now_ns() + 1),
     ):
         ask()

@@ -19,11 +19,11 @@ from .helpers import rising, take
 def test_a_full_disk_does_not_stop_a_scope_that_exists(small_disk: Path, clock: ManualClock) -> None:
     """All writes are over blocks that are there already."""
     store = FileStore(small_disk, clock=clock)
-    numbers = [store.advance("global", clock.now_ns())]
+    numbers = [store.advance("global")]
     fill(small_disk)
     for _ in range(5):
         clock.pass_time(30)
-        numbers.append(store.advance("global", clock.now_ns()))
+        numbers.append(store.advance("global"))
     assert rising(numbers)
 
 
@@ -32,9 +32,9 @@ def test_a_full_disk_refuses_a_new_scope_and_works_once_there_is_room(small_disk
     store = FileStore(small_disk, clock=clock)
     fill(small_disk)
     with pytest.raises(NonceStoreError, match="No space left on device; free some space"):
-        store.advance("global", clock.now_ns())
+        store.advance("global")
     (small_disk / "filler").unlink()
-    assert store.advance("global", clock.now_ns()) == clock.now_ns()
+    assert store.advance("global") == clock.now_ns()
 
 
 def test_a_read_only_file_system_is_loud(small_disk: Path, clock: ManualClock) -> None:
@@ -87,7 +87,7 @@ def test_a_memory_file_system_is_used_with_a_warning(
     """On tmpfs it works, and says once that the number will not outlive the machine."""
     store = FileStore(small_disk, clock=clock)
     for _ in range(3):
-        store.advance("global", clock.now_ns())
+        store.advance("global")
     assert caplog.text.count("is on tmpfs") == 1
 
 
@@ -134,7 +134,7 @@ def test_a_network_file_system_is_refused_unless_accepted(
     monkeypatch.setattr("krakenonce.stores.filesystem._mounts", lambda: line)
     with pytest.raises(NonceStoreError, match="allow_network=yes"):
         take(state, clock)
-    assert FileStore(state, clock=clock, allow_network=True).advance("global", clock.now_ns()) == clock.now_ns()
+    assert FileStore(state, clock=clock, allow_network=True).advance("global") == clock.now_ns()
 
 
 def test_the_file_system_is_looked_at_once(
@@ -145,5 +145,5 @@ def test_the_file_system_is_looked_at_once(
     monkeypatch.setattr("krakenonce.stores.filesystem._mounts", lambda: line)
     store = FileStore(state, clock=clock)
     for scope in ("one", "two", "three"):
-        store.advance(scope, clock.now_ns())
+        store.advance(scope)
     assert caplog.text.count("is on tmpfs") == 1

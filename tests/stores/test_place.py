@@ -29,10 +29,10 @@ def test_where_times_are_coarse_each_path_is_looked_at(
 
     monkeypatch.setattr(place, "fstat", coarse)
     monkeypatch.setattr(place, "time", SimpleNamespace(time_ns=lambda: now + later))
-    store.advance("global", clock.now_ns())
+    store.advance("global")
     text_path(state).unlink()
-    highest = other.advance("global", clock.now_ns())
-    assert store.advance("global", clock.now_ns()) > highest
+    highest = other.advance("global")
+    assert store.advance("global") > highest
 
 
 @pytest.mark.parametrize(
@@ -77,10 +77,10 @@ def test_a_directory_above_that_is_moved_is_noticed(
     home = state / "a" / "b"
     store = FileStore(home, clock=clock)
     store.raise_floor("global", clock.now_ns() + ahead * SECOND)
-    store.advance("global", clock.now_ns())
+    store.advance("global")
     (state / "a").rename(state / "old")
     clock.pass_time(11)
-    number = store.advance("global", clock.now_ns())
+    number = store.advance("global")
     assert text_path(home).read_text() == str(number)
 
 
@@ -99,7 +99,7 @@ def test_a_link_to_itself_is_an_error(tmp_path: Path) -> None:
     """One of ours, when the store is made or when it is first used."""
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(NonceStoreError, match="loop"):
-        FileStore(tmp_path / "loop").advance("global", time.time_ns())
+        FileStore(tmp_path / "loop").advance("global")
 
 
 def test_a_link_on_the_way_is_followed_once(state: Path, clock: ManualClock) -> None:
@@ -110,6 +110,6 @@ def test_a_link_on_the_way_is_followed_once(state: Path, clock: ManualClock) -> 
     store = FileStore(state / "current" / "data", clock=clock)
     (state / "current").unlink()
     (state / "current").symlink_to("two")
-    number = store.advance("global", clock.now_ns())
+    number = store.advance("global")
     assert text_path(state / "one" / "data").read_text() == str(number)
     assert store.lanes_dir == state / "one" / "data" / "lanes"

@@ -48,7 +48,7 @@ def test_the_number_is_in_the_file_before_it_is_returned(state: Path, clock: Man
     """The text file holds each number, 19 digits, when the caller gets it."""
     store = FileStore(state, clock=clock)
     for _ in range(50):
-        number = store.advance("global", clock.now_ns())
+        number = store.advance("global")
         assert text_path(state).read_bytes() == str(number).encode()
         clock.pass_time(0.7)
 
@@ -93,7 +93,7 @@ def test_an_unknown_boot_counts_as_another_one_but_only_at_the_start(state: Path
     """Without a boot id each process starts above the mark once, and does not climb a window per number."""
     clock.reboot("")
     first, second = FileStore(state, clock=clock), FileStore(state, clock=clock)
-    numbers = [store.advance("global", clock.now_ns()) for _ in range(10) for store in (first, second)]
+    numbers = [store.advance("global") for _ in range(10) for store in (first, second)]
     assert rising(numbers)
     assert numbers[-1] - numbers[0] < 3 * WINDOW
 
@@ -106,7 +106,7 @@ def test_a_power_cut_never_brings_a_number_back(
     issued = []
     store = FileStore(state, clock=clock)
     for _ in range(100):
-        issued.append(store.advance("global", clock.now_ns()))
+        issued.append(store.advance("global"))
         clock.pass_time(0.7)
     store.close()
     cut_power(state, clock, durable, text=text)
@@ -120,7 +120,7 @@ def test_each_number_is_below_a_mark_that_was_synced_before(
     """Durable before visible: the disk's mark covers the number at the moment it is returned (invariant 1)."""
     store = FileStore(state, clock=clock)
     for _ in range(60):
-        number = store.advance("global", clock.now_ns())
+        number = store.advance("global")
         slots = unpack_file(durable[mark_path(state).stat().st_ino])
         assert all(slot is not None and slot.mark >= number for slot in slots)
         clock.pass_time(0.9)
@@ -155,7 +155,7 @@ def test_one_slot_after_the_other_is_written_and_synced_the_sure_one_last(
     monkeypatch.setattr(os, "pwrite", spy)
     store = FileStore(state, clock=clock)
     for first, second in ((4096, 0), (0, 4096), (4096, 0)):
-        store.advance("global", clock.now_ns())
+        store.advance("global")
         clock.pass_time(11)
         assert done == [f"512 at {first}", "sync", f"512 at {second}", "sync"]
         done.clear()
@@ -165,11 +165,11 @@ def test_the_mark_is_synced_once_per_window_and_not_per_number(state: Path, cloc
     """A thousand numbers in ten seconds cost one extension, in a hundred seconds about ten."""
     store = FileStore(state, clock=clock)
     for _ in range(1000):
-        store.advance("global", clock.now_ns())
+        store.advance("global")
         clock.pass_time(0.0099)
     assert store.stats("global").extended == 1
     for _ in range(1000):
-        store.advance("global", clock.now_ns())
+        store.advance("global")
         clock.pass_time(0.1)
     assert store.stats("global").extended in (10, 11)
 
@@ -189,7 +189,7 @@ def test_the_time_that_extensions_take_is_counted(
     monkeypatch.setattr(mark_file, "sync", timed)
     store = FileStore(state, clock=clock)
     for count in (1, 2, 3):
-        store.advance("global", clock.now_ns())
+        store.advance("global")
         assert store.stats("global").extended == count
         assert time.monotonic_ns() - start >= store.stats("global").extending_ns >= sum(spent) > 0
         clock.pass_time(11)
@@ -243,7 +243,7 @@ def test_the_names_are_made_durable_before_the_first_number(
 
     monkeypatch.setattr(os, "fsync", spy)
     store = FileStore(state / "a" / "b", clock=clock)
-    store.advance("global", clock.now_ns())
+    store.advance("global")
     places = [state.parent.parent, state.parent, state, state / "a", state / "a" / "b"]
     assert synced == [place.stat().st_ino for place in places]
     synced.clear()
@@ -252,7 +252,7 @@ def test_the_names_are_made_durable_before_the_first_number(
     synced.clear()
     shutil.rmtree(state / "a" / "b")
     (state / "a" / "b").mkdir()  # by somebody who may have been killed before a sync
-    store.advance("global", clock.now_ns())
+    store.advance("global")
     assert synced == [place.stat().st_ino for place in places[-2:]]
 
 

@@ -1,23 +1,31 @@
 """A backend of one's own is what the manager takes, without a base class."""
 
+import time
 from pathlib import Path
 
 from krakenonce import NonceManager
-from krakenonce.stores import FileStore, MemoryStore, NonceStore, ScopeStats
+from krakenonce.stores import Backend, FileStore, MemoryStore, ScopeStats
+from krakenonce.stores.protocol import Gate, Shared
 
 
 class Counter:
     """A user's backend."""
 
+    shared: Shared = "process"
     lanes_dir: Path | None = None
 
     def __init__(self) -> None:
         self._last: dict[str, int] = {}
+        self._others = MemoryStore()
 
-    def advance(self, scope: str, now_ns: int) -> int:
+    def advance(self, scope: str) -> int:
         """Issue the next nonce."""
-        self._last[scope] = nonce = max(self._last.get(scope, 0) + 1, now_ns)
+        self._last[scope] = nonce = max(self._last.get(scope, 0) + 1, time.time_ns())
         return nonce
+
+    def gate(self, name: str) -> Gate:
+        """Return what keeps the others out: nobody else is there."""
+        return self._others.gate(name)
 
     def peek(self, scope: str) -> int | None:
         """Return the last nonce."""
@@ -41,7 +49,7 @@ class Counter:
 
 def taken(directory: Path) -> None:
     """Ours and the user's are backends."""
-    backends: list[NonceStore] = [Counter(), MemoryStore(), FileStore(directory)]
+    backends: list[Backend] = [Counter(), MemoryStore(), FileStore(directory)]
     for backend in backends:
         NonceManager(backend)
     NonceManager(Counter())

@@ -12,6 +12,7 @@ from krakenonce.cli.output import to_json, write, write_table
 from krakenonce.errors import InvalidScope, NonceError
 from krakenonce.manager import ManagerStats, NonceManager
 from krakenonce.rule import NONCE_MAX
+from krakenonce.stores import SERVED
 
 __all__ = ["next_", "peek", "raise_floor", "stats"]
 
@@ -55,11 +56,12 @@ def stats(scope: str | None, as_json: bool, state: str | None) -> None:
         if as_json:
             fields = ("scope", "last", "mark", "lead_ns")
             scopes = [{field: getattr(each, field) for field in fields} for each in found]
-            write(to_json({"directory": _place(manager), "scopes": scopes}))
+            write(to_json({"directory": _place(manager), "shared": manager.store.shared, "scopes": scopes}))
             return
         if found:
             write_table(("scope", "last", "lead over the clock (s)", "mark"), map(_row, found))
-        write(f"{'state' if found else 'no numbers yet'} in {_place(manager)}")
+        served = SERVED[manager.store.shared]
+        write(f"{'state' if found else 'no numbers yet'} in {_place(manager)}, for {served}")
 
 
 @click.command("raise-floor", context_settings={"ignore_unknown_options": True})  # -5 is a number, not an option

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 import weakref
 from typing import TYPE_CHECKING, Self
 
 from ..errors import LaneError
-from .file import KEPT_OPEN, FileGate
-from .gate import OwnGate
 from .naming import GLOBAL, fingerprint
 from .queue import LaneQueue, refuse_interrupter
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
 
-__all__ = ["Lane", "Lanes"]
+    from ..stores import Backend
+    from ..stores.protocol import Gate
+
+__all__ = ["Lane", "find_lane"]
+
+_REMEMBERED = 32  # queues that are kept, and their files open, while nobody uses them
 
 
 class Lane:
@@ -87,36 +88,30 @@ class Lane:
         self._queue.release()
 
 
-class Lanes:
-    """The lanes of one state directory: within a process, one queue per lane, whoever asks for it.
+def find_lane(backend: Backend, name: str, timeout: float | None = None, *, urgent: bool = False) -> Lane:
+    """Return the lane called *name*: within a process one queue, whoever asks for it. Opens nothing yet.
 
     Args:
-        directory: Where the lane files are; None for lanes that only this object's users share.
+        backend: What keeps other processes out.
+        name: An API key, usually.
+        timeout: As for :class:`Lane`.
+        urgent: As for :class:`Lane`.
     """
-
-    def __init__(self, directory: Path | None) -> None:
-        self._directory = directory
-        self._place = str(self._directory or f"memory {next(_counter)}")
-
-    def lane(self, name: str, timeout: float | None = None, *, urgent: bool = False) -> Lane:
-        """Return the lane called *name*, usually an API key. Opens nothing yet."""
-        if not (name and str(name) == name):
-            raise LaneError(
-                "a lane is named by an API key, or 'global'; this name is empty or no text: is the key set?"
-            )
-        label = name if name == GLOBAL else fingerprint(name)
-        address = (self._place, label)
-        refuse_interrupter(_registry)
-        with _registry:
-            queue = _queues.get(address)
-            if queue is None:
-                gate = FileGate(self._directory / f"{label}.lock") if self._directory else OwnGate()
-                queue = _queues[address] = LaneQueue(label, gate)
-            _recent.pop(address, None)
-            _recent[address] = queue
-            if len(_recent) > KEPT_OPEN:
-                del _recent[next(iter(_recent))]
-        return Lane(queue, timeout, urgent)
+    if not (name and str(name) == name):
+        raise LaneError("a lane is named by an API key, or 'global'; this name is empty or no text: is the key set?")
+    label = name if name == GLOBAL else fingerprint(name)
+    refuse_interrupter(_registry)
+    with _registry:
+        gate = backend.gate(label)
+        queue = _recent.pop(gate, None) or _queues.get(gate)
+        if queue is None:
+            if backend.gate(label) is not gate:
+                raise LaneError(f"{type(backend).__name__}.gate() must return the same object for the same name")
+            queue = _queues[gate] = LaneQueue(label, gate)
+        _recent[gate] = queue
+        if len(_recent) > _REMEMBERED:
+            del _recent[next(iter(_recent))]
+    return Lane(queue, timeout, urgent)
 
 
 def _after_fork_in_child() -> None:
@@ -124,8 +119,7 @@ def _after_fork_in_child() -> None:
     _registry = threading.RLock()
 
 
-_counter = itertools.count()
 _registry = threading.RLock()
-_queues: weakref.WeakValueDictionary[tuple[str, str], LaneQueue] = weakref.WeakValueDictionary()
-_recent: dict[tuple[str, str], LaneQueue] = {}  # keeps the queues used last, and with them their open files
+_queues: weakref.WeakValueDictionary[Gate, LaneQueue] = weakref.WeakValueDictionary()
+_recent: dict[Gate, LaneQueue] = {}  # keeps the queues used last, and with them their open files
 os.register_at_fork(after_in_child=_after_fork_in_child)

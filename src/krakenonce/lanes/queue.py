@@ -18,7 +18,7 @@ from .turn import Turn, Waiter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .gate import Gate
+    from ..stores.protocol import Gate
 
 __all__ = ["LaneQueue", "current_owner", "refuse_interrupter"]
 

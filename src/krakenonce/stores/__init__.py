@@ -2,7 +2,16 @@
 
 from .file import FileStore
 from .memory import MemoryStore
-from .opening import default_directory, open_store
-from .protocol import NonceStore, ScopeStats
+from .opening import find_backend, open_store
+from .protocol import SERVED, Backend, ScopeStats, Shared
 
-__all__ = ["FileStore", "MemoryStore", "NonceStore", "ScopeStats", "default_directory", "open_store"]
+__all__ = [
+    "SERVED",
+    "Backend",
+    "FileStore",
+    "MemoryStore",
+    "ScopeStats",
+    "Shared",
+    "find_backend",
+    "open_store",
+]

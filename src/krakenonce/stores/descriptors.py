@@ -33,7 +33,8 @@ class Held:
         self._known: dict[int, tuple[int, int]] = {}
 
     def __del__(self) -> None:
-        if hasattr(self, "_known"):  # an interrupt may come before there is anything to close
+        # An interrupt may come before there is anything to close; at the end of the process the kernel closes all.
+        if hasattr(self, "_known") and _owners is not None:
             self.close()
 
     def __reduce__(self) -> NoReturn:

@@ -17,6 +17,7 @@ from ..errors import NonceStoreError
 from ..rule import check_floor, check_scope
 from .descriptors import when_lost
 from .filesystem import check_filesystem, make_directory, opening, store_error
+from .gate import FileGate, gate_at
 from .look import look
 from .scope_files import ScopeFiles
 from .scope_state import ScopeState
@@ -24,7 +25,7 @@ from .scope_state import ScopeState
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .protocol import ScopeStats
+    from .protocol import ScopeStats, Shared
 
 __all__ = ["FileStore"]
 
@@ -43,12 +44,14 @@ class FileStore:
 
     Args:
         directory: The state directory; made (0700) when a number is first asked for.
-        clock: Where boot time and boot id come from.
+        clock: For tests; the machine's own otherwise.
         allow_network: Use the directory even on NFS, CIFS or FUSE, where locks and syncs may be a pretence.
 
     Raises:
         NonceStoreError: The path is relative to a directory that is gone.
     """
+
+    shared: Shared = "host"
 
     def __init__(
         self, directory: str | os.PathLike[str], *, clock: Clock | None = None, allow_network: bool = False
@@ -59,6 +62,7 @@ class FileStore:
             raise store_error("find the state directory", Path(directory), error) from error
         except RuntimeError as error:
             raise NonceStoreError(f"the state directory {directory} is a symbolic link to itself") from error
+        self._lanes = f"{self.directory}/lanes"
         self._clock: Clock = clock or SystemClock()
         self._allow_network = allow_network
         self._checked = (0, 0)  # the directory that is known to be sound
@@ -80,7 +84,7 @@ class FileStore:
         """Where the lane files of everybody who shares this store are."""
         return self.directory / "lanes"
 
-    def advance(self, scope: str, now_ns: int) -> int:
+    def advance(self, scope: str) -> int:
         """Issue the next number of *scope*.
 
         Raises:
@@ -97,15 +101,15 @@ class FileStore:
             desk = free.pop()
         except IndexError:
             with self._crowded:
-                return self._ask(self._desks[-1], scope, lambda files: files.advance(now_ns))
+                return self._ask(self._desks[-1], scope, ScopeFiles.advance)
         else:
             try:
                 files = desk.get(scope)
                 if files is not None and files.generation == files.state.generation:
-                    nonce = files.advance(now_ns)
+                    nonce = files.advance()
                     if nonce is not None:
                         return nonce
-                return self._ask(desk, scope, lambda files: files.advance(now_ns))
+                return self._ask(desk, scope, ScopeFiles.advance)
             except NonceStoreError:
                 _close_desk(desk)  # a disk that has failed could not be unmounted
                 raise
@@ -124,6 +128,10 @@ class FileStore:
         floor = check_floor(floor)
         with self._inside_once(), self._crowded:
             self._ask(self._desks[-1], scope, lambda files: files.raise_floor(floor))
+
+    def gate(self, name: str) -> FileGate:
+        """What lets one process at a time have the turn called *name*; it is opened when first used."""
+        return gate_at(f"{self._lanes}/{name}.lock")
 
     def scopes(self) -> list[str]:
         """The scopes whose files are in the directory, sorted."""

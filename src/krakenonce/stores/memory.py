@@ -7,6 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, NoReturn
 
+from ..clock import SystemClock
 from ..errors import NonceStoreError
 from ..rule import check_floor, check_scope, next_nonce
 from .protocol import ScopeStats
@@ -14,17 +15,28 @@ from .protocol import ScopeStats
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ..clock import Clock
+    from .protocol import Shared
+
 __all__ = ["MemoryStore"]
 
 logger = logging.getLogger("krakenonce")
 
 
 class MemoryStore:
-    """Numbers kept in this process only; gone when it ends, and unknown to every other process."""
+    """Numbers kept in this process only; gone when it ends, and unknown to every other process.
 
-    def __init__(self) -> None:
+    Args:
+        clock: For tests; the machine's own otherwise.
+    """
+
+    shared: Shared = "process"
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        self._now_ns = (clock or SystemClock()).now_ns
         self._last: dict[str, int] = {}
         self._issued: dict[str, int] = {}
+        self._gates: dict[str, OwnGate] = {}
         logger.warning("the nonce is kept in memory only: it is lost when this process ends")
 
     def __repr__(self) -> str:
@@ -38,12 +50,12 @@ class MemoryStore:
         """None: nobody else shares this store."""
         return None
 
-    def advance(self, scope: str, now_ns: int) -> int:
+    def advance(self, scope: str) -> int:
         """Issue the next number of *scope*; errors as for every store."""
         check_scope(scope)
         _refuse_interrupter()
         with _lock:
-            nonce = self._last[scope] = next_nonce(self._last.get(scope), now_ns)
+            nonce = self._last[scope] = next_nonce(self._last.get(scope), self._now_ns())
             self._issued[scope] = self._issued.get(scope, 0) + 1
             return nonce
 
@@ -59,6 +71,10 @@ class MemoryStore:
         with _lock:
             self._last[scope] = max(self._last.get(scope, 0), check_floor(floor))
 
+    def gate(self, name: str) -> OwnGate:
+        """What lets one process at a time have the turn called *name*: there is but this one."""
+        return self._gates.setdefault(name, OwnGate())
+
     def scopes(self) -> list[str]:
         """The scopes that have a number, sorted."""
         return sorted(self._last)
@@ -69,6 +85,31 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing to give back."""
+
+
+class OwnGate:
+    """The gate of a turn that no other process knows: always free."""
+
+    _since = 0
+
+    def try_acquire(self) -> bool:
+        """Always."""
+        self._since = SystemClock.boot_ns()
+        return True
+
+    def acquire(self) -> None:
+        """At once."""
+        self.try_acquire()
+
+    def release(self) -> None:
+        """Nothing to do."""
+
+    def holder(self) -> str:
+        """This process, since."""
+        return f"process {os.getpid()} has held it for {(SystemClock.boot_ns() - self._since) / 1e9:.1f} s"
+
+    def abandon(self) -> None:
+        """Nothing to do."""
 
 
 def _refuse_interrupter() -> None:

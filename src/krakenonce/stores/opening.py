@@ -1,4 +1,4 @@
-"""From a URL or a path to a store."""
+"""From a URL, a path or an object to a backend."""
 
 from __future__ import annotations
 
@@ -10,17 +10,50 @@ from typing import TYPE_CHECKING
 from ..errors import ConfigError
 from .file import FileStore
 from .memory import MemoryStore
+from .protocol import SERVED, Backend
 
 if TYPE_CHECKING:
     from ..clock import Clock
-    from .protocol import NonceStore
 
-__all__ = ["default_directory", "open_store"]
+__all__ = ["default_directory", "find_backend", "open_store"]
 
 _KNOWN = "file:PATH and memory:"
 
 
-def open_store(url: str | os.PathLike[str], *, clock: Clock | None = None) -> NonceStore:
+def find_backend(
+    store: Backend | str | os.PathLike[str] | None, *, shared: str | None = None, clock: Clock | None = None
+) -> Backend:
+    """Return the backend that is meant by *store*; None: the default directory.
+
+    Args:
+        store: A backend, or what :func:`open_store` takes.
+        shared: Who it must serve at least; None: anybody.
+        clock: For tests; the machine's own otherwise. A backend that is given has a clock of its own.
+
+    Raises:
+        ConfigError: There is no such backend, it is not complete, or it serves fewer than it must.
+    """
+    if store is None:
+        store = default_directory()
+    backend = open_store(store, clock=clock) if isinstance(store, (str, os.PathLike)) else store
+    if isinstance(backend, type):
+        raise ConfigError(f"{backend.__name__} is a class, and not an object: write {backend.__name__}(...)")
+    if missing := [name for name in vars(Backend) if name[0] != "_" and not hasattr(backend, name)]:
+        raise ConfigError(
+            f"a store is a path, file:PATH, memory: or a backend; {type(backend).__name__} has no {', '.join(missing)}"
+        )
+    asked, levels = shared or backend.shared, list(SERVED)
+    for each in (asked, backend.shared):
+        if each not in levels:
+            raise ConfigError(f"shared is 'process', 'host' or 'hosts', not {each!r}")
+    if levels.index(backend.shared) < levels.index(asked):
+        raise ConfigError(
+            f"shared={asked!r} needs a store for {SERVED[asked]}; {backend!r} is for {SERVED[backend.shared]} only"
+        )
+    return backend
+
+
+def open_store(url: str | os.PathLike[str], *, clock: Clock | None = None) -> Backend:
     """Return the store that *url* names. Nothing is opened before the first call on it.
 
     Args:
@@ -36,7 +69,7 @@ def open_store(url: str | os.PathLike[str], *, clock: Clock | None = None) -> No
     if not colon or not scheme.isalnum():
         rest, scheme = url, "file"
     if scheme == "memory":
-        return MemoryStore()
+        return MemoryStore(clock=clock)
     if scheme != "file":
         raise ConfigError(f"unknown store {scheme + ':'!r}; known are {_KNOWN}")
     from urllib.parse import parse_qsl

@@ -1,13 +1,16 @@
-"""The seam between the manager and the place where the number lives."""
+"""The seam between krakenonce and the place where nonces and turns are kept."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["NonceStore", "ScopeStats"]
+__all__ = ["SERVED", "Backend", "Gate", "ScopeStats", "Shared"]
+
+Shared: TypeAlias = Literal["process", "host", "hosts"]
+SERVED = {"process": "one process", "host": "the processes of one host", "hosts": "many hosts"}  # from few to many
 
 
 class ScopeStats(NamedTuple):
@@ -36,19 +39,51 @@ class ScopeStats(NamedTuple):
     extending_ns: int = 0
 
 
-class NonceStore(Protocol):
-    """Hands out numbers that only rise. A store knows nothing of HTTP, accounts or asyncio.
+class Gate(Protocol):
+    """What lets one process at a time have the turn. One thread at a time uses it, but for :meth:`holder`."""
+
+    def try_acquire(self) -> bool:
+        """Take the gate if it is free."""
+        ...
+
+    def acquire(self) -> None:
+        """Wait until the gate is ours."""
+        ...
+
+    def release(self) -> None:
+        """Let the next process in. Harmless if it is not held."""
+        ...
+
+    def holder(self) -> str:
+        """Who holds it and since when, in words."""
+        ...
+
+    def abandon(self) -> None:
+        """Forget about it in a forked child, leaving the parent's hold alone."""
+        ...
+
+
+class Backend(Protocol):
+    """Where nonces and turns are kept. A backend knows nothing of HTTP, accounts or asyncio.
 
     All methods may be called from any thread. ``scope`` is 1 to 64 letters, digits, ``-`` or ``_``.
     """
+
+    @property
+    def shared(self) -> Shared:
+        """Who may use the same state at the same time: one process, the processes of one host, or many hosts."""
+        ...
 
     @property
     def lanes_dir(self) -> Path | None:
         """Directory for the lanes of those who share this store; None if it is not shared."""
         ...
 
-    def advance(self, scope: str, now_ns: int) -> int:
-        """Issue ``max(last + 1, now_ns)``, atomically. Every later number, after any crash, is larger."""
+    def advance(self, scope: str) -> int:
+        """Issue ``max(last + 1, now)``, atomically. Every later number, after any crash, is larger.
+
+        The time is the store's to read, where it keeps everybody else out: one that was read before may be old by then.
+        """
         ...
 
     def peek(self, scope: str) -> int | None:
@@ -60,6 +95,10 @@ class NonceStore(Protocol):
 
     def raise_floor(self, scope: str, floor: int) -> None:
         """Make the next number larger than *floor*; a lower floor changes nothing."""
+        ...
+
+    def gate(self, name: str) -> Gate:
+        """Return what lets one process at a time have the turn called *name*: the same object each time."""
         ...
 
     def scopes(self) -> list[str]:

@@ -54,6 +54,7 @@ class ScopeFiles:
         "_mark_file",
         "_mark_is_new",
         "_notes",
+        "_now_ns",
         "_own",
         "_place",
         "_text_fd",
@@ -64,6 +65,7 @@ class ScopeFiles:
     def __init__(self, state: ScopeState, clock: Clock) -> None:
         self.state = state
         self._clock = clock
+        self._now_ns = clock.now_ns
         self.generation = state.generation
         self._mark_fd = self._text_fd = -1
         self._held = Held()
@@ -84,26 +86,28 @@ class ScopeFiles:
                 raise store_error("open", state.mark_path, error) from error
             raise
 
-    def advance(self, now_ns: int) -> int | None:  # noqa: C901 - the whole step, to be read in one go
+    def advance(self) -> int | None:  # noqa: C901 - the whole step, to be read in one go
         """Issue the next number. None: the files were deleted, or closed under us; open them anew, and ask again."""
         state, mark_fd, text_fd = self.state, self._mark_fd, self._text_fd
         try:
             _lock(mark_fd)
             text = os.pread(text_fd, READ, 0)
+            now_ns = self._now_ns()
             last = int(text) if len(text) == _DIGITS and text.isdigit() else _NO_NUMBER
             nonce = now_ns if now_ns > last else last + 1
             # The clock and the place are looked at each window, also where a mark that is far ahead need not move.
             if last < state.last or nonce > self._own.mark or now_ns - state.anchor.wall_ns > WINDOW:
-                nonce = self._advance_slowly(text, now_ns)
+                nonce = self._advance_slowly(text)
             elif last != state.last and not self._place.is_held():  # others go on with it, maybe by another mark
                 raise _NotInPlace
             elif now_ns < state.now - SECOND:
-                self._judge(now_ns, (None, None))
+                self._judge((None, None))
+            else:
+                state.now = now_ns
             if os.pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if nonce > state.last:  # another thread may know more, in files that are new
                 state.last = nonce
-            state.now = now_ns
             state.issued += 1
         except _NotInPlace:
             mark_fd = self._still_locked(mark_fd)
@@ -135,7 +139,7 @@ class ScopeFiles:
             last = floor if found.last is None else max(floor, found.last)
             # Also where it is there already: that was only read, or remembered (invariant 3).
             if floor > self._own.mark:
-                self._judge(self._clock.now_ns(), records)
+                self._judge(records)
                 self._extend(records, last, found.last)
             elif text != b"%d" % last:
                 self._write_text(b"%d" % last)
@@ -181,11 +185,11 @@ class ScopeFiles:
                 flock(mark_fd, LOCK_UN)
         return -1
 
-    def _advance_slowly(self, text: bytes, now_ns: int) -> int:
+    def _advance_slowly(self, text: bytes) -> int:
         """Take the next number when the text is not plainly the last one, or when the mark has to move."""
         records = self._read_mark()
         found = self._find(text, records)
-        nonce = next_nonce(found.last, self._judge(now_ns, records))
+        nonce = next_nonce(found.last, self._judge(records))
         self._note_doubt(found, nonce)
         if nonce > self._own.mark:
             self._extend(records, nonce, found.last)
@@ -225,11 +229,11 @@ class ScopeFiles:
         # The files went back under a running process: deleted, or restored from a backup.
         return Found(max(known, record.mark if record else 0), "the state is older than what was issued", damaged=True)
 
-    def _judge(self, now_ns: int, records: Records) -> int:
+    def _judge(self, records: Records) -> int:
         """Return what to take for now, held against the last readings of this boot, by whichever process."""
         record = newest(records)
         theirs = record.anchor if of_this_boot(record, self._clock) and record else None
-        believed, note = self.state.judge(self._clock, now_ns, theirs)
+        believed, note = self.state.judge(self._clock, theirs)
         if note:
             self._notes.append((logging.WARNING, note))
         return believed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..rule import SECOND, Anchor, in_range, judge_clock
+from ..rule import Anchor, in_range, judge_clock
 from .protocol import ScopeStats
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["OwnMark", "ScopeState"]
 
-_LONGEST_WAIT = 3600 * SECOND  # for the lock; what seems to be more is a clock that has stepped
 _NEWS = {
     "back": "the clock stepped back; numbers go on from the last one",
     "forward": "the clock jumped to {} ns; not believed until it lasts",
@@ -66,24 +65,20 @@ class ScopeState:
         self.generation = 0  # goes up when a write has failed: descriptors from before are not used again
         self.issued = self.extended = self.recovered = self.clock_back = self.clock_forward = self.extending_ns = 0
 
-    def judge(self, clock: Clock, now_ns: int, theirs: Anchor | None) -> tuple[int, str]:
+    def judge(self, clock: Clock, theirs: Anchor | None) -> tuple[int, str]:
         """Return what to take for now (invariant 5), and what to say of it; remember both clocks.
 
         Args:
-            clock: Tells the time since boot.
-            now_ns: The wall clock, read before the lock was waited for.
+            clock: Read anew, the wall clock and the time since boot at one moment: what came before may have hung.
             theirs: The last readings in this boot by any process, if they are known.
         """
-        seen_ns, waited = clock.boot_ns(), clock.now_ns() - now_ns
-        boot_ns = max(seen_ns - waited, 0) if 0 < waited < _LONGEST_WAIT else seen_ns
+        now_ns, boot_ns = clock.now_ns(), clock.boot_ns()
         last = self.anchor
         if theirs and in_range(theirs.wall_ns) and not (in_range(last.wall_ns) and last.boot_ns >= theirs.boot_ns):
             last = theirs
         verdict = judge_clock(last, now_ns, boot_ns)
         is_news = verdict.event in ("back", "accepted") or verdict.event != self.clock_event
         self.clock_event, self.anchor, self.now = verdict.event, verdict.anchor, now_ns
-        if verdict.anchor.step_since == boot_ns:  # a step that is new may be what seemed to be the wait
-            self.anchor = verdict.anchor._replace(step_since=seen_ns)
         if not is_news or verdict.event == "steady":
             return verdict.now_ns, ""
         self.clock_back += verdict.event == "back"

@@ -6,18 +6,15 @@ import contextlib
 import os
 import weakref
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from ..clock import SystemClock
-from ..stores.descriptors import Held
-from ..stores.filesystem import make_directory, open_regular, opening, store_error
+from .descriptors import Held
+from .filesystem import make_directory, open_regular, opening, store_error
 
-if TYPE_CHECKING:
-    from pathlib import Path
+__all__ = ["FileGate", "gate_at"]
 
-__all__ = ["KEPT_OPEN", "FileGate"]
-
-KEPT_OPEN = 32  # lanes whose files stay open while nobody holds them
+_KEPT_OPEN = 32  # lanes whose files stay open while nobody holds them
 
 
 class FileGate:
@@ -50,7 +47,7 @@ class FileGate:
         """Let the next process in. The file stays open for the next turn, unless many are open."""
         if self._held.is_ours(self._fd):  # else the kernel has freed it already
             flock(self._fd, LOCK_UN)
-            if len(_open) > KEPT_OPEN:
+            if len(_open) > _KEPT_OPEN:
                 self.abandon()
 
     def holder(self) -> str:
@@ -111,8 +108,17 @@ class FileGate:
             return False
 
 
+def gate_at(path: str) -> FileGate:
+    """Return the gate whose file is at *path*: one object for all of this process."""
+    gate = _gates.get(path)
+    if gate is None:
+        gate = _gates[path] = FileGate(Path(path))
+    return gate
+
+
 def _identity(file: os.stat_result) -> tuple[int, int]:
     return file.st_dev, file.st_ino
 
 
+_gates: weakref.WeakValueDictionary[str, FileGate] = weakref.WeakValueDictionary()
 _open: weakref.WeakSet[FileGate] = weakref.WeakSet()  # those that have their files open
