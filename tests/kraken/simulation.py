@@ -8,9 +8,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from krakenonce.errors import OutcomeUnknown, RequestNotSent
-from krakenonce.kraken.api_key import ApiKey, limiter_of
+from krakenonce.kraken.api_key import ApiKey
 from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.exchange import Exchange, Key, PublicExchange, Request, Sleep, TimeLeft
+from krakenonce.kraken.limiter import Limiter
 from krakenonce.manager import NonceManager
 from krakenonce.stores import MemoryStore
 from krakenonce.testing import FakeKraken
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-_STORE = MemoryStore()  # one for all, for each warns that it forgets; each world has a key of its own
 FAULTS = ("not sent", "lost", "cut", "html", "late", "twice", "busy", "fine")
 
 
@@ -48,8 +48,8 @@ class World:
         self._until: float | None = None
         self._late: list[Request] = []
         self._born: dict[str, float] = {}
-        self.manager = NonceManager(_STORE, clock=self.clock)
-        self.limiter = limiter_of(self.manager)
+        self.manager = NonceManager(MemoryStore(clock=self.clock), clock=self.clock)
+        self.limiter = Limiter(self.manager.store.counters, clock=self.clock)
         self.calls = Calls(ApiKey(self.manager, self.account.key, tier), max_wait, now=self.now)
 
     def now(self) -> float:

@@ -18,6 +18,7 @@ from krakenonce.kraken.errors import _KNOWN, refusal_in
 from krakenonce.kraken.exchange import Answer, Exchange
 from krakenonce.kraken.limits import TIERS
 from krakenonce.manager import NonceManager
+from krakenonce.stores import FileStore, MemoryStore
 from krakenonce.testing.clock import ManualClock
 
 if TYPE_CHECKING:
@@ -122,3 +123,16 @@ def test_which_counter_a_key_uses_is_looked_up_again(
         key = ApiKey(manager, ACCOUNT.key)
         key.settle(key.place("Balance", {}), errors.InvalidNonce("no", ("EAPI:Invalid nonce",)))
     assert manager.next_for(ACCOUNT.key) == 2**62 + 1
+
+
+@pytest.mark.parametrize("kind", ["one memory store", "one file store", "two file stores"])
+def test_two_managers_over_one_state_share_a_key_s_limits(tmp_path: Path, kind: str) -> None:
+    """A lockout that one is told closes the key for the other, and what one has sent counts for both."""
+    store = MemoryStore() if kind == "one memory store" else FileStore(tmp_path)
+    other = FileStore(tmp_path) if kind == "two file stores" else store
+    ours, theirs = (ApiKey(NonceManager(each), ACCOUNT.key, STARTER) for each in (store, other))
+    assert theirs.levels().rest == theirs.locked_out() == 0.0
+    ours.count(ours.place("Ledgers", {}))
+    assert 1.0 < theirs.levels().rest <= 2.0
+    ours.settle(ours.place("Balance", {}), errors.LockedOut("no", ("EGeneral:Temporary lockout",)))
+    assert LOCKOUT - 10 < theirs.locked_out() <= LOCKOUT

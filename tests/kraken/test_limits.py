@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from krakenonce.kraken.counting import Place, ask, note, send
 from krakenonce.kraken.limits import RESERVE, TIERS, Charge, Order, Tier, engine_cost, level_now, pair_hash, stable_hash
-from krakenonce.kraken.limits_state import REST_AT, MemoryState
+from krakenonce.kraken.limits_state import REST_AT, State
 from krakenonce.kraken.methods import METHODS
+from krakenonce.stores.memory import OwnBytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -151,19 +152,19 @@ def test_names_of_pairs() -> None:
 def test_which_orders_a_call_names(method: str, params: dict[str, Any], old: list[str], young: list[str]) -> None:
     """Those whose age decides the cost, and those that are new or as good as new after the call."""
 
-    def costs(method: str, params: dict[str, Any], state: MemoryState) -> list[float]:
+    def costs(method: str, params: dict[str, Any], state: State) -> list[float]:
         place = Place("key", STARTER, method, params)
         send(state, place, 1000.0)
         return [charge.cost for charge in place.counted.values()]
 
-    def known(*ids: str) -> MemoryState:
-        state = MemoryState()
+    def known(*ids: str) -> State:
+        state = State(OwnBytes())
         note(state, "XBTUSD", ids, 999.0)
         return state
 
     ids = ["OA", "7", "OB", "mine", "a", "b", "OA,OB"]
     assert [each for each in ids if costs(method, params, known(each)) != costs(method, params, known())] == old
-    state = MemoryState()
+    state = State(OwnBytes())
     costs(method, {"pair": "XBTUSD", **params}, state)
     assert [each for each in ids if costs("CancelOrder", {"txid": each}, state)] == young
 
@@ -225,7 +226,7 @@ def test_krakens_counters_never_exceed_their_maxima(
     tier: Tier, bursts: list[tuple[int, float, str, float, float, float]]
 ) -> None:
     """Whatever is asked for, waits, is given up or goes before others: no counter of Kraken goes over its maximum."""
-    state = MemoryState()
+    counters = OwnBytes()
     arrivals: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
     events: list[tuple[float, int, Callable[[float], object]]] = []
     order = itertools.count()
@@ -235,14 +236,14 @@ def test_krakens_counters_never_exceed_their_maxima(
         heapq.heappush(events, (time, next(order), action))
 
     def ask_again(place: Place, late: float, turn: float, until: float, now: float) -> None:
-        wait = ask(state, place, until - now, now).wait
+        wait = ask(State(counters, b"head"), place, until - now, now).wait
         if wait > until - now:
             return
         after = partial(ask_again, place, late, turn, until) if wait else partial(go, place, late)
         do(now + (min(wait, 1.0) or turn), after)
 
     def go(place: Place, late: float, now: float) -> None:
-        assert send(state, place, now) == 0
+        assert send(State(counters, b"head"), place, now) == 0
         for counter, charged in place.counted.items():
             arrivals[counter].append((now + late, charged.cost))
 
@@ -254,7 +255,7 @@ def test_krakens_counters_never_exceed_their_maxima(
     while events:
         now, _, action = heapq.heappop(events)
         action(now)
-    assert state.waiting() == []
+    assert State(counters, b"head").waiting() == []
     for counter, sent in arrivals.items():
         maximum, decay = (
             (tier.rest_max, tier.rest_decay) if counter == REST_AT else (tier.engine_max, tier.engine_decay)

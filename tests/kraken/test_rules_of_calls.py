@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
-import signal
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -18,7 +16,7 @@ import urllib3
 
 from krakenonce import errors
 from krakenonce.errors import InvalidNonce, LockedOut, OutcomeUnknown, PoisonedKey, RateLimited
-from krakenonce.kraken import AsyncKraken, Kraken, api_key, orders, queries
+from krakenonce.kraken import AsyncKraken, Kraken, orders, queries
 from krakenonce.kraken.api_key import LOCKOUT
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.calling import PAUSES, REFUSALS
@@ -720,17 +718,6 @@ def test_who_stands_in_line_when_the_lockout_comes_is_not_sent(
         join(threads)
     assert sorted(told) == ["Kraken said so", *["not sent"] * 3]
     assert fake.arrivals == []
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_child_forked_while_limits_are_shared_out_does_not_hang() -> None:
-    """The lock that a thread of the parent held is not held in the child."""
-    with api_key._sharing:
-        if (child := os.fork()) == 0:
-            signal.alarm(20)
-            api_key.limiter_of(NonceManager("memory:"))
-            os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a_manager_made_by_the_client_is_closed_with_it(

@@ -91,16 +91,18 @@ LIMITS = """
 import os, pathlib, sys
 from krakenonce.kraken.limiter import Limiter, Place
 from krakenonce.kraken.limits import TIERS
+from krakenonce.stores import FileStore
 
 state = pathlib.Path(sys.argv[1])
-limiter = Limiter(state)
+store = FileStore(state)
+limiter = Limiter(store.counters)
 waits = [limiter.book(Place("key", TIERS["starter"], "Ledgers", {}), 60.0).wait for _ in range(8)]
 os.closerange(3, 4096)
 with (state / "stranger").open("w+") as stranger:  # it gets the lowest number that is free: that of the limits
     stranger.write("mine")
     stranger.flush()
     waits.append(limiter.book(Place("key", TIERS["starter"], "Ledgers", {}), 60.0).wait)
-    limiter.close()
+    store.close()
     stranger.seek(0)
     print(*waits)
     print(stranger.read())

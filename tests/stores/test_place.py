@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from krakenonce.errors import NonceStoreError
+from krakenonce.manager import NonceManager
 from krakenonce.stores import FileStore, place
 from krakenonce.stores.place import Place
 from krakenonce.testing.clock import ManualClock
@@ -112,4 +113,5 @@ def test_a_link_on_the_way_is_followed_once(state: Path, clock: ManualClock) -> 
     (state / "current").symlink_to("two")
     number = store.advance("global")
     assert text_path(state / "one" / "data").read_text() == str(number)
-    assert store.lanes_dir == state / "one" / "data" / "lanes"
+    with NonceManager(store).lane("key"):
+        assert (state / "one" / "data" / "lanes").exists()

@@ -12,11 +12,11 @@ class Counter:
     """A user's backend."""
 
     shared: Shared = "process"
-    lanes_dir: Path | None = None
 
     def __init__(self) -> None:
         self._last: dict[str, int] = {}
         self._others = MemoryStore()
+        self.counters = self._others.counters
 
     def advance(self, scope: str) -> int:
         """Issue the next nonce."""

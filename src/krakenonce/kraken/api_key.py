@@ -13,9 +13,6 @@ The clients, the gateway, guarded clients and the broker all make a call in thes
 
 from __future__ import annotations
 
-import os
-import threading
-import weakref
 from typing import TYPE_CHECKING
 
 from krakenonce.errors import InvalidNonce, LockedOut, RateLimited, Throttled
@@ -31,7 +28,7 @@ if TYPE_CHECKING:
     from krakenonce.lanes import Lane
     from krakenonce.manager import NonceManager
 
-__all__ = ["LOCKOUT", "ApiKey", "limiter_of"]
+__all__ = ["LOCKOUT", "ApiKey"]
 
 LOCKOUT = 900.0  # seconds; Kraken's support page says about 15 minutes, its API pages a few
 
@@ -51,7 +48,7 @@ class ApiKey:
         self.tier = tier
         self._manager = manager
         self._scope = scope
-        self._limiter = limiter_of(manager)
+        self._limiter = Limiter(manager.store.counters, clock=manager.clock)
 
     def place(self, method: str, params: Mapping[str, object]) -> Place:
         """Return a call's place in Kraken's limits; nothing is kept for it yet."""
@@ -157,27 +154,8 @@ class ApiKey:
         return Levels(0.0, 0.0) if self.tier is None else self._limiter.levels(self.key, self.tier)
 
 
-def limiter_of(manager: NonceManager) -> Limiter:
-    """Return the limiter that all keys of a manager share."""
-    with _sharing:
-        limiter = _limiters.get(manager)
-        if limiter is None:
-            limiter = _limiters[manager] = Limiter(manager.store.lanes_dir, clock=manager.clock)
-        return limiter
-
-
 def _refuse_if(locked_out: float) -> None:
     if locked_out > 0:
         error = LockedOut(f"Not sent: this key is closed for another {locked_out:.0f} s. {advice(LockedOut)}")
         error.retry_after = locked_out
         raise error
-
-
-def _after_fork_in_child() -> None:
-    global _sharing
-    _sharing = threading.Lock()  # a thread of the parent may have held it
-
-
-_sharing = threading.Lock()
-_limiters: weakref.WeakKeyDictionary[NonceManager, Limiter] = weakref.WeakKeyDictionary()
-os.register_at_fork(after_in_child=_after_fork_in_child)

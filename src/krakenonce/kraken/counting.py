@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from krakenonce.kraken.limits import Tier
-    from krakenonce.kraken.limits_state import MemoryState
+    from krakenonce.kraken.limits_state import State
 
 __all__ = [
     "A_FEW_SECONDS",
@@ -114,7 +114,7 @@ class Levels(NamedTuple):
     engine: float
 
 
-def ask(state: MemoryState, place: Place, longest: float, now: float) -> Booking:
+def ask(state: State, place: Place, longest: float, now: float) -> Booking:
     """Tell how long the call has to wait, and keep its place meanwhile; if that is longer than *longest*, keep none."""
     closed = locked_out(state, now)
     if closed or place.tier is None:
@@ -139,7 +139,7 @@ def ask(state: MemoryState, place: Place, longest: float, now: float) -> Booking
     return Booking(wait, 0.0)
 
 
-def send(state: MemoryState, place: Place, now: float) -> float:
+def send(state: State, place: Place, now: float) -> float:
     """Count a call that is sent now, whether it has a place or not; return seconds of a lockout, which it must not."""
     closed = locked_out(state, now)
     if not closed and place.tier is not None:
@@ -152,14 +152,14 @@ def send(state: MemoryState, place: Place, now: float) -> float:
     return closed
 
 
-def leave(state: MemoryState, place: Place, now: float) -> None:
+def leave(state: State, place: Place, now: float) -> None:
     """Give a place back to those behind it."""
     if place.number:
         state.keep_waiting([entry for entry in _living(state, now) if entry.number != place.number])
         place.number = 0
 
 
-def not_sent(state: MemoryState, place: Place, now: float) -> None:
+def not_sent(state: State, place: Place, now: float) -> None:
     """Take back what :func:`send` has counted, less what the counters may have forgotten of it since."""
     for counter, charge in place.counted.items():
         level = level_now(*state.counter(counter), charge.decay, now)
@@ -168,7 +168,7 @@ def not_sent(state: MemoryState, place: Place, now: float) -> None:
     place.counted = {}
 
 
-def refused(state: MemoryState, place: Place, now: float) -> float:
+def refused(state: State, place: Place, now: float) -> float:
     """Fill the counters that the call concerns; return the seconds until they have room for it."""
     full = {at: charge.full() for at, charge in _charges(state, place, now).items() if charge.waits}
     for counter, charge in full.items():
@@ -176,26 +176,26 @@ def refused(state: MemoryState, place: Place, now: float) -> float:
     return max((charge.wait() for charge in full.values()), default=A_FEW_SECONDS)
 
 
-def locked_out(state: MemoryState, now: float) -> float:
+def locked_out(state: State, now: float) -> float:
     """Return the seconds until the lockout ends; 0.0: there is none."""
     left = state.until() - now
     return left if 0.0 < left < _LONGEST_LOCKOUT + 1.0 else 0.0
 
 
-def lock_out(state: MemoryState, seconds: float, now: float) -> None:
+def lock_out(state: State, seconds: float, now: float) -> None:
     """Close the key, at most for a day; a lockout that lasts longer already is not shortened."""
     seconds = min(seconds, _LONGEST_LOCKOUT)
     if seconds > locked_out(state, now):
         state.write(UNTIL_AT, UNTIL.pack(now + seconds))
 
 
-def levels(state: MemoryState, tier: Tier, now: float) -> Levels:
+def levels(state: State, tier: Tier, now: float) -> Levels:
     """Return how high the counters are, of calls that were sent."""
     engine = [level_now(level, at, tier.engine_decay, now) for level, at in state.pairs()]
     return Levels(level_now(*state.counter(REST_AT), tier.rest_decay, now), max(engine, default=0.0))
 
 
-def note(state: MemoryState, pair: str, ids: Iterable[str], time: float) -> None:
+def note(state: State, pair: str, ids: Iterable[str], time: float) -> None:
     """Note that orders were placed or amended at *time*; with an empty *pair* of the pair noted before, if any."""
     for order in ids:
         number = stable_hash(order)
@@ -207,7 +207,7 @@ def note(state: MemoryState, pair: str, ids: Iterable[str], time: float) -> None
             state.write(offset, b"".join(ORDER.pack(*slot) for slot in [*kept, (number, known, time)]))
 
 
-def _line(state: MemoryState, place: Place, how: int, now: float) -> tuple[list[Waiting], int]:
+def _line(state: State, place: Place, how: int, now: float) -> tuple[list[Waiting], int]:
     """Return the other calls that wait, and how many of them are before this one: urgent ones first."""
     line = _living(state, now)
     others = [entry for entry in line if entry.number != place.number]
@@ -217,12 +217,12 @@ def _line(state: MemoryState, place: Place, how: int, now: float) -> tuple[list[
     return others, urgent if how else len(others)
 
 
-def _living(state: MemoryState, now: float) -> list[Waiting]:
+def _living(state: State, now: float) -> list[Waiting]:
     waiting = state.waiting()
     return [each for each in waiting if -1.0 < now - each.seen < LAPSE and 0.0 < each.cost < _HIGHEST_COST]
 
 
-def _charges(state: MemoryState, place: Place, now: float) -> dict[int, Charge]:
+def _charges(state: State, place: Place, now: float) -> dict[int, Charge]:
     """What a call adds to each counter it concerns, by the counter's place."""
     charges: dict[int, Charge] = {}
     its, tier = METHODS[place.method], place.tier
@@ -238,7 +238,7 @@ def _charges(state: MemoryState, place: Place, now: float) -> dict[int, Charge]:
     return charges
 
 
-def _engine_costs(state: MemoryState, method: str, params: Mapping[str, Any], now: float) -> dict[int, float]:
+def _engine_costs(state: State, method: str, params: Mapping[str, Any], now: float) -> dict[int, float]:
     """The cost for each place in the table of pairs, where two pairs may meet."""
     orders = {}
     for name in ids_in(method, params) if METHODS[method].by_age else ():

@@ -1,22 +1,19 @@
-"""The counters of Kraken's rate limits, shared by all threads, tasks and processes of a host.
+"""The counters of Kraken's rate limits, shared by all who share a backend.
 
-One state per API key, see :mod:`krakenonce.kraken.limits_state`; here it is found and locked, and what is done with it
-is in :mod:`krakenonce.kraken.counting`.
+One state per API key, see :mod:`krakenonce.kraken.limits_state`; here it is found, and what is done with it is in
+:mod:`krakenonce.kraken.counting`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import threading
-import weakref
-from pathlib import Path
-from threading import get_ident
+import functools
 from typing import TYPE_CHECKING, TypeVar
 
 from krakenonce.clock import SystemClock
 from krakenonce.errors import NonceStoreError
 from krakenonce.kraken.counting import (
+    A_FEW_SECONDS,
     Booking,
     Levels,
     Place,
@@ -31,20 +28,17 @@ from krakenonce.kraken.counting import (
     send,
 )
 from krakenonce.kraken.limits import stable_hash
-from krakenonce.kraken.limits_state import HEAD, MAGIC, FileState, MemoryState
+from krakenonce.kraken.limits_state import HEAD, MAGIC, State
 from krakenonce.lanes.naming import fingerprint
-from krakenonce.stores.filesystem import make_directory, opening, store_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from krakenonce.clock import Clock
     from krakenonce.kraken.limits import Tier
+    from krakenonce.stores.protocol import Counters
 
 __all__ = ["Booking", "Levels", "Limiter", "Place"]
-
-_KEPT_OPEN = 64  # keys whose files stay open
-_REOPENINGS = 100  # files deleted this often within one call are somebody's doing, not an accident
 
 _T = TypeVar("_T")
 
@@ -52,26 +46,18 @@ _T = TypeVar("_T")
 class Limiter:
     """Counts calls in Kraken's counters, and keeps the order of those that wait. Never sleeps.
 
-    Safe for threads, tasks, forks and any number of processes and limiters on one directory. Nothing is opened
-    before the first call. A lockout does not outlive a reboot.
+    Safe for threads, tasks, forks and any number of processes and limiters over one state. Nothing is opened before the
+    first call. A lockout does not outlive a reboot.
 
     Args:
-        directory: The state directory; made (0700) when first needed. None: the counters are kept in memory, for
-            the users of this object in this process.
+        counters: Those of a backend.
         clock: Where the time since boot and the boot id come from.
     """
 
-    def __init__(self, directory: Path | None, *, clock: Clock | None = None) -> None:
-        self._directory = directory
+    def __init__(self, counters: Counters, *, clock: Clock | None = None) -> None:
+        self._counters = counters
         self._clock: Clock = clock or SystemClock()
-        self._paths: dict[str, Path] = {}
-        self._places: dict[str, MemoryState] = {}  # the least recently used first
-        self._mutex = threading.Lock()
-        self._inside: set[int] = set()  # the threads that hold it or wait for it
-        _limiters.add(self)
-
-    def __repr__(self) -> str:
-        return f"Limiter({str(self._directory) if self._directory else None!r})"
+        self._names: dict[str, str] = {}  # what stands for each key
 
     def book(self, place: Place, longest: float) -> Booking:
         """Tell when a call may be sent, and keep its place until then.
@@ -131,7 +117,7 @@ class Limiter:
             NonceStoreError: The state cannot be read or written.
         """
         if place.tier is None:
-            return refused(MemoryState(), place, 0.0)
+            return A_FEW_SECONDS
         return self._inside_of(place.key, lambda state: refused(state, place, self._now()))
 
     def locked_out(self, key: str) -> float:
@@ -181,83 +167,21 @@ class Limiter:
             return Levels(0.0, 0.0)  # nothing has been counted, and nothing is made by looking
         return self._inside_of(key, lambda state: levels(state, tier, self._now()))
 
-    def close(self) -> None:
-        """Close the files. A later call opens them again. What is kept in memory stays."""
-        with self._mutex:
-            self._close_files()
-
     def _now(self) -> float:
         return self._clock.boot_ns() / 1e9
 
-    def _inside_of(self, key: str, step: Callable[[MemoryState], _T]) -> _T:
+    def _inside_of(self, key: str, step: Callable[[State], _T]) -> _T:
         """Take *step* with the key's state locked."""
-        thread = get_ident()
-        if thread in self._inside:
-            raise NonceStoreError(
-                "the rate limits were asked for by a signal handler that interrupted the same in its thread; "
-                "let the handler set a flag instead"
-            )
-        try:
-            self._inside.add(thread)  # in here, for an interrupt may come right after it
-            with self._mutex:
-                return self._step_at(key, step)
-        finally:
-            self._inside.discard(thread)
-
-    def _step_at(self, key: str, step: Callable[[MemoryState], _T]) -> _T:
-        try:
-            return step(self._locked_place(key))
-        except OSError as error:
-            if place := self._places.pop(key, None):
-                place.close()  # which unlocks it, too
-            raise store_error("keep the rate limits in", self._path(key), error) from error
-        finally:
-            if place := self._places.get(key):
-                place.unlock()
-
-    def _locked_place(self, key: str) -> MemoryState:
-        for _ in range(_REOPENINGS):
-            with opening:
-                place = self._places.pop(key, None) or self._new_place(key)
-                self._places[key] = place
-            if place.lock():
-                return place
-            self._places.pop(key).close()  # the file was deleted
-        raise NonceStoreError(f"{self._path(key)} vanishes as fast as it is made; stop what deletes it")
-
-    def _new_place(self, key: str) -> MemoryState:
-        if self._directory is None:
-            return MemoryState()
-        if len(self._places) >= _KEPT_OPEN:
-            self._places.pop(next(iter(self._places))).close()
-        make_directory(self._directory)
-        return FileState(self._path(key), HEAD.pack(MAGIC, stable_hash(self._clock.boot_id())))
-
-    def _path(self, key: str) -> Path:
-        path = self._paths.get(key)
-        if path is None:
-            path = self._paths[key] = Path(self._directory or "memory") / f"kraken_limits_{fingerprint(key)}.bin"
-        return path
+        name, head = self._names.get(key) or self._name(key), _head(self._clock.boot_id())
+        return self._counters.step(name, lambda counters: step(State(counters, head)))
 
     def _has_state(self, key: str) -> bool:
-        return key in self._places or (self._directory is not None and os.path.exists(self._path(key)))
+        return self._counters.exist(self._names.get(key) or self._name(key))
 
-    def _close_files(self) -> None:
-        if self._directory is not None:
-            while self._places:
-                self._places.popitem()[1].close()
-
-    def _after_fork(self) -> None:
-        """In the child: close the parent's descriptors without unlocking them."""
-        self._mutex = threading.Lock()
-        self._inside = set()
-        self._close_files()
+    def _name(self, key: str) -> str:
+        return self._names.setdefault(key, fingerprint(key))
 
 
-def _after_fork_in_child() -> None:
-    for limiter in list(_limiters):
-        limiter._after_fork()
-
-
-_limiters: weakref.WeakSet[Limiter] = weakref.WeakSet()
-os.register_at_fork(after_in_child=_after_fork_in_child)
+@functools.cache
+def _head(boot_id: str) -> bytes:
+    return HEAD.pack(MAGIC, stable_hash(boot_id))

@@ -1,4 +1,4 @@
-"""Where the counters of one API key are: in memory, or in a file that processes share under the kernel's lock.
+"""The counters of one API key as bytes, which a backend keeps and locks while they are used.
 
 What a state holds, in this order: its kind and the boot, the end of the key's lockout, the REST counter, the calls
 that wait to be sent, a table of pairs' counters and a table of orders. Nothing is synced: after a power cut Kraken's
@@ -7,19 +7,13 @@ counters have come down as well.
 
 from __future__ import annotations
 
-import errno
-import os
 import struct
-from fcntl import LOCK_EX, LOCK_UN, flock
-from os import fstat, pread
 from typing import TYPE_CHECKING, NamedTuple
-
-from krakenonce.stores.descriptors import Held
-from krakenonce.stores.filesystem import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from krakenonce.stores.protocol import CounterBytes
 
 __all__ = [
     "COUNTER",
@@ -38,8 +32,7 @@ __all__ = [
     "UNTIL_AT",
     "URGENT",
     "WAITING",
-    "FileState",
-    "MemoryState",
+    "State",
     "Waiting",
 ]
 
@@ -88,92 +81,34 @@ URGENT = 1  # it goes before those that are not
 DUE = 2  # it was told to go, and waits for its turn at most
 
 
-class MemoryState:
-    """The state of one key, in this process. Needs no lock but the limiter's."""
+class State:
+    """The state of one key, while it is locked.
 
-    def __init__(self) -> None:
-        self._slots: dict[int, bytes] = {}
-        self._waiting: list[Waiting] = []
+    Args:
+        counters: Where it is kept.
+        head: What it has to begin with; else it is new, damaged, or of another boot, and begins anew.
+    """
 
-    def lock(self) -> bool:
-        """Nothing to wait for: always True."""
-        return True
+    __slots__ = ("_counters", "_start", "write")
 
-    def unlock(self) -> None:
-        """Nothing to do."""
-
-    def close(self) -> None:
-        """Nothing to do."""
+    def __init__(self, counters: CounterBytes, head: bytes) -> None:
+        self._counters = counters
+        self.write = counters.write
+        self._start = counters.read(0, _START)
+        if not self._start.startswith(head):
+            counters.write(0, bytes(SIZE))  # takes its space on the disk now, so that a full disk does no harm later
+            counters.write(0, head)
+            self._start = counters.read(0, _START)
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return what is there; zeros where nothing was written."""
-        return self._slots.get(offset) or bytes(size)
-
-    def write(self, offset: int, data: bytes) -> None:
-        """Put *data* there; it is read again with the same offset."""
-        self._slots[offset] = data
+        """Return what is there."""
+        data = self._start[offset : offset + size] if offset + size <= _START else self._counters.read(offset, size)
+        return data if len(data) == size else bytes(size)  # cut short: as if nothing had been noted
 
     def counter(self, offset: int) -> tuple[float, float]:
         """Return the level and the time of a counter."""
         level, at = COUNTER.unpack(self.read(offset, COUNTER.size))
         return level, at
-
-    def pairs(self) -> Iterator[tuple[float, float]]:
-        """Return the counters of the pairs; which pair each is of is not known."""
-        for offset in self._slots:
-            if PAIRS_AT <= offset < ORDERS_AT:
-                yield self.counter(offset)
-
-    def waiting(self) -> list[Waiting]:
-        """Return the calls that wait, in the order in which they asked."""
-        return self._waiting
-
-    def keep_waiting(self, entries: list[Waiting]) -> None:
-        """Put other calls in the place of those that wait."""
-        self._waiting = entries
-
-    def until(self) -> float:
-        """Return the end of the lockout, in seconds since boot."""
-        (until,) = UNTIL.unpack(self.read(UNTIL_AT, UNTIL.size))
-        return float(until)
-
-
-class FileState(MemoryState):
-    """The state of one key, in its file, with the kernel's lock."""
-
-    def __init__(self, path: Path, head: bytes) -> None:
-        self._held = Held()
-        self._fd = self._held.keep(open_regular(path, os.O_RDWR | os.O_CREAT))
-        self._head = head
-        self._start = b""  # what is before the tables, as read with the lock
-
-    def lock(self) -> bool:
-        """Wait for the lock, a few microseconds. False: the file was deleted meanwhile, or closed under us."""
-        if not self._held.are_ours():
-            return False
-        flock(self._fd, LOCK_EX)
-        if not fstat(self._fd).st_nlink:
-            return False
-        self._start = pread(self._fd, _START, 0)
-        if not self._start.startswith(self._head):  # new, damaged, or of another boot
-            self.write(0, bytes(SIZE))  # takes its space on the disk now, so that a full disk does no harm later
-            self.write(0, self._head)
-            self._start = pread(self._fd, _START, 0)
-        return True
-
-    def unlock(self) -> None:
-        """Let the next one in."""
-        if self._held.are_ours():
-            flock(self._fd, LOCK_UN)
-
-    def close(self) -> None:
-        """Close the descriptor. Never unlocks: after a fork the lock may be the parent's."""
-        self._held.close()
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Return what is there."""
-        data = self._start[offset : offset + size] if offset + size <= _START else pread(self._fd, size, offset)
-        return data if len(data) == size else bytes(size)  # cut short: as if nothing had been noted
 
     def pairs(self) -> Iterator[tuple[float, float]]:
         """Return the counters of the pairs; which pair each is of is not known."""
@@ -189,7 +124,7 @@ class FileState(MemoryState):
         """Put other calls in the place of those that wait. Raises OSError if they do not all go."""
         self.write(_COUNT_AT, _COUNT.pack(len(entries)) + b"".join(_ENTRY.pack(*entry) for entry in entries))
 
-    def write(self, offset: int, data: bytes) -> None:
-        """Put *data* there. Raises OSError if it does not all go."""
-        if os.pwrite(self._fd, data, offset) != len(data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def until(self) -> float:
+        """Return the end of the lockout, in seconds since boot."""
+        (until,) = UNTIL.unpack(self.read(UNTIL_AT, UNTIL.size))
+        return float(until)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from ..clock import Clock, SystemClock
 from ..errors import NonceStoreError
 from ..rule import check_floor, check_scope
+from .counters import FileCounters
 from .descriptors import when_lost
 from .filesystem import check_filesystem, make_directory, opening, store_error
 from .gate import FileGate, gate_at
@@ -63,6 +64,7 @@ class FileStore:
         except RuntimeError as error:
             raise NonceStoreError(f"the state directory {directory} is a symbolic link to itself") from error
         self._lanes = f"{self.directory}/lanes"
+        self.counters = FileCounters(self._lanes)
         self._clock: Clock = clock or SystemClock()
         self._allow_network = allow_network
         self._checked = (0, 0)  # the directory that is known to be sound
@@ -78,11 +80,6 @@ class FileStore:
 
     def __deepcopy__(self, _: object) -> Self:
         return self
-
-    @property
-    def lanes_dir(self) -> Path | None:
-        """Where the lane files of everybody who shares this store are."""
-        return self.directory / "lanes"
 
     def advance(self, scope: str) -> int:
         """Issue the next number of *scope*.
@@ -156,6 +153,7 @@ class FileStore:
 
     def close(self) -> None:
         """Close what no other thread is using just now. A later call opens it again."""
+        self.counters.close()
         idle = []
         with contextlib.suppress(IndexError):
             while True:

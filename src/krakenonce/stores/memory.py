@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from ..clock import SystemClock
 from ..errors import NonceStoreError
@@ -13,13 +13,14 @@ from ..rule import check_floor, check_scope, next_nonce
 from .protocol import ScopeStats
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from ..clock import Clock
     from .protocol import Shared
 
 __all__ = ["MemoryStore"]
 
+_T = TypeVar("_T")
 logger = logging.getLogger("krakenonce")
 
 
@@ -37,7 +38,7 @@ class MemoryStore:
         self._last: dict[str, int] = {}
         self._issued: dict[str, int] = {}
         self._gates: dict[str, OwnGate] = {}
-        logger.warning("the nonce is kept in memory only: it is lost when this process ends")
+        self.counters = OwnCounters()
 
     def __repr__(self) -> str:
         return "MemoryStore()"
@@ -45,15 +46,12 @@ class MemoryStore:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a memory store cannot be pickled or copied: the copy would give the same numbers")
 
-    @property
-    def lanes_dir(self) -> Path | None:
-        """None: nobody else shares this store."""
-        return None
-
     def advance(self, scope: str) -> int:
         """Issue the next number of *scope*; errors as for every store."""
         check_scope(scope)
         _refuse_interrupter()
+        if not self._issued:
+            logger.warning("the nonce is kept in memory only: it is lost when this process ends")
         with _lock:
             nonce = self._last[scope] = next_nonce(self._last.get(scope), self._now_ns())
             self._issued[scope] = self._issued.get(scope, 0) + 1
@@ -110,6 +108,38 @@ class OwnGate:
 
     def abandon(self) -> None:
         """Nothing to do."""
+
+
+class OwnCounters:
+    """The rate-limit counters of all API keys, in this process."""
+
+    def __init__(self) -> None:
+        self._bytes: dict[str, OwnBytes] = {}
+
+    def exist(self, name: str) -> bool:
+        """Whether a step was ever taken at those called *name*."""
+        return name in self._bytes
+
+    def step(self, name: str, step: Callable[[OwnBytes], _T]) -> _T:
+        """Take *step* at those called *name* while nobody else does, and return what it returns."""
+        _refuse_interrupter()
+        with _lock:
+            return step(self._bytes.setdefault(name, OwnBytes()))
+
+
+class OwnBytes:
+    """The bytes of one key's counters."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return what is there; less where nothing was written."""
+        return bytes(self._data[offset : offset + size])
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Put *data* there."""
+        self._data[offset : offset + len(data)] = data
 
 
 def _refuse_interrupter() -> None:

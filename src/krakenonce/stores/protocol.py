@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
-__all__ = ["SERVED", "Backend", "Gate", "ScopeStats", "Shared"]
+__all__ = ["SERVED", "Backend", "CounterBytes", "Counters", "Gate", "ScopeStats", "Shared"]
+
+_T = TypeVar("_T")
 
 Shared: TypeAlias = Literal["process", "host", "hosts"]
 SERVED = {"process": "one process", "host": "the processes of one host", "hosts": "many hosts"}  # from few to many
@@ -63,8 +65,36 @@ class Gate(Protocol):
         ...
 
 
+class CounterBytes(Protocol):
+    """The bytes in which the rate-limit counters of one API key are kept: none at first, and any after a reboot."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return what is there; less where nothing was written."""
+        ...
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Put *data* there."""
+        ...
+
+
+class Counters(Protocol):
+    """The rate-limit counters of all API keys."""
+
+    def exist(self, name: str) -> bool:
+        """Whether a step was ever taken at those called *name*. Never writes."""
+        ...
+
+    def step(self, name: str, step: Callable[[CounterBytes], _T]) -> _T:
+        """Take *step* at those called *name* while nobody else does, and return what it returns.
+
+        Raises:
+            NonceStoreError: They cannot be read or written.
+        """
+        ...
+
+
 class Backend(Protocol):
-    """Where nonces and turns are kept. A backend knows nothing of HTTP, accounts or asyncio.
+    """Where nonces, turns and rate limits are kept. A backend knows nothing of HTTP, accounts or asyncio.
 
     All methods may be called from any thread. ``scope`` is 1 to 64 letters, digits, ``-`` or ``_``.
     """
@@ -75,8 +105,8 @@ class Backend(Protocol):
         ...
 
     @property
-    def lanes_dir(self) -> Path | None:
-        """Directory for the lanes of those who share this store; None if it is not shared."""
+    def counters(self) -> Counters:
+        """Kraken's rate-limit counters."""
         ...
 
     def advance(self, scope: str) -> int:

@@ -1,0 +1,146 @@
+"""Kraken's rate-limit counters in the state directory: a file for each API key, locked while it is used.
+
+Nothing is synced: after a power cut Kraken's counters have come down as well.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from fcntl import LOCK_EX, LOCK_UN, flock
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from ..errors import NonceStoreError
+from .descriptors import Held
+from .filesystem import make_directory, open_regular, opening, store_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["FileCounters"]
+
+_KEPT_OPEN = 64  # keys whose files stay open
+_REOPENINGS = 100  # files deleted this often within one step are somebody's doing, not an accident
+
+_T = TypeVar("_T")
+
+
+class FileCounters:
+    """The counters of all API keys in one directory. Nothing is opened before the first step.
+
+    Args:
+        directory: Made (0700) when first needed.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._files: OrderedDict[str, CounterFile] = OrderedDict()  # the least recently used first
+        _all.add(self)
+
+    def exist(self, name: str) -> bool:
+        """Whether there is anything called *name*; makes nothing."""
+        return name in self._files or os.path.exists(self._path(name))
+
+    def step(self, name: str, step: Callable[[CounterFile], _T]) -> _T:
+        """Take *step* with the file locked, and return what it returns.
+
+        Raises:
+            NonceStoreError: The file cannot be read or written, or the caller has interrupted such a step.
+        """
+        if _mutex._is_owned():  # type: ignore[attr-defined] # as threading.Condition asks
+            raise NonceStoreError(
+                "the rate limits were asked for by a signal handler that interrupted the same in its thread; "
+                "let the handler set a flag instead"
+            )
+        with _mutex:
+            try:
+                return step(self._locked(name))
+            except OSError as error:
+                if file := self._files.pop(name, None):
+                    file.close()  # which unlocks it, too
+                raise store_error("keep the rate limits in", Path(self._path(name)), error) from error
+            finally:
+                if file := self._files.get(name):
+                    file.unlock()
+
+    def close(self) -> None:
+        """Close the files, unless a step is being taken. A later step opens them again."""
+        if not _mutex._is_owned() and _mutex.acquire(blocking=False):  # type: ignore[attr-defined]
+            try:
+                self._close_files()
+            finally:
+                _mutex.release()
+
+    def _locked(self, name: str) -> CounterFile:
+        for _ in range(_REOPENINGS):
+            file = self._files.get(name)
+            if file is None:
+                with opening:
+                    file = self._files[name] = self._open(name)
+            self._files.move_to_end(name)
+            if file.lock():
+                return file
+            self._files.pop(name).close()  # the file was deleted
+        raise NonceStoreError(f"{self._path(name)} vanishes as fast as it is made; stop what deletes it")
+
+    def _open(self, name: str) -> CounterFile:
+        if len(self._files) >= _KEPT_OPEN:
+            self._files.popitem(last=False)[1].close()
+        make_directory(Path(self._directory))
+        return CounterFile(Path(self._path(name)))
+
+    def _path(self, name: str) -> str:
+        return f"{self._directory}/kraken_limits_{name}.bin"
+
+    def _close_files(self) -> None:
+        while self._files:
+            self._files.popitem()[1].close()
+
+
+class CounterFile:
+    """One file, open."""
+
+    def __init__(self, path: Path) -> None:
+        self._held = Held()
+        self._fd = self._held.keep(open_regular(path, os.O_RDWR | os.O_CREAT))
+
+    def lock(self) -> bool:
+        """Wait for the lock, a few microseconds. False: the file was deleted meanwhile, or closed under us."""
+        if not self._held.is_ours(self._fd):
+            return False
+        flock(self._fd, LOCK_EX)
+        return os.fstat(self._fd).st_nlink > 0
+
+    def unlock(self) -> None:
+        """Let the next one in."""
+        if self._held.is_ours(self._fd):
+            flock(self._fd, LOCK_UN)
+
+    def close(self) -> None:
+        """Close the descriptor. Never unlocks: after a fork the lock may be the parent's."""
+        self._held.close()
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return what is there."""
+        return os.pread(self._fd, size, offset)
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Put *data* there. Raises OSError if it does not all go."""
+        if os.pwrite(self._fd, data, offset) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _after_fork_in_child() -> None:
+    global _mutex
+    _mutex = threading.RLock()
+    for counters in list(_all):
+        counters._close_files()  # the parent's, without unlocking them
+
+
+_all: weakref.WeakSet[FileCounters] = weakref.WeakSet()
+_mutex = threading.RLock()  # one for all directories, as two of these may have one
+os.register_at_fork(after_in_child=_after_fork_in_child)
