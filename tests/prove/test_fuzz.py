@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from krakenonce.errors import ConfigError, RequestNotSent
-from krakenonce.gateway import body
+from krakenonce.gateway import client_call
 from krakenonce.kraken import errors, exchange, wire
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.transport import Transport
@@ -77,15 +76,26 @@ def _verified_anyway(path: str, text: bytes, kind: str, secret: bytes, _: str) -
     return verify(path[:-1], text, kind, secret, sign(path[:-1], nonce_of(text, kind) or "", text, secret))
 
 
-def _written_again(text: bytes, kind: str, nonce: int) -> bytes:
-    changed = with_nonce(text, kind, nonce)
-    return json.dumps(json.loads(changed)).encode() if wire.is_json(kind) else changed
+def _without_blanks(path: str, text: bytes, kind: str) -> Any:
+    call = read_call(path, text, kind)
+    return call and call._replace(before=call.before.lstrip() if wire.is_json(kind) else call.before)
 
 
-def _first_only(text: bytes, kind: str, nonce: int) -> bytes:
+def _of_another_nonce(path: str, text: bytes, kind: str) -> Any:
+    call = read_call(path, text, kind)
+    return call and call._replace(nonce=call.nonce[:-1] or "1")
+
+
+def _without_params(path: str, text: bytes, kind: str) -> Any:
+    call = read_call(path, text, kind)
+    return call and call._replace(params={})
+
+
+def _first_only(path: str, text: bytes, kind: str) -> Any:
     """Takes a form with two nonces."""
     one, both, rest = text.partition(b"&nonce=1")
-    return with_nonce(one, kind, nonce) + both + rest
+    call = read_call(path, one, kind)
+    return call and call._replace(after=call.after + both + rest)
 
 
 def _of_any_status(request: Any, host: str, received: exchange.Answer) -> Any:
@@ -124,7 +134,7 @@ def _no_shape(*_: object) -> Any:
 
 encode_form, encode_json = wire.encode_form, wire.encode_json
 sign, verify, nonce_of, decode_secret = wire.sign, wire.verify, wire.nonce_of, wire.decode_secret
-with_nonce = body.with_nonce
+read_call = client_call.read_call
 read_answer, error_from = exchange.read_answer, errors.error_from
 BREAKS: list[tuple[str, object, str, Callable[..., Any]]] = [
     ("forms", wire, "encode_form", lambda params: encode_form({name.strip(): each for name, each in params.items()})),
@@ -137,9 +147,11 @@ BREAKS: list[tuple[str, object, str, Callable[..., Any]]] = [
     ("signatures", wire, "verify", _verified_anyway),
     ("nonces", wire, "nonce_of", lambda text, _: "12" if b"12" in text else None),
     ("nonces", wire, "nonce_of", lambda *_: None),
-    ("other nonces", body, "with_nonce", _written_again),
-    ("other nonces in damaged bodies", body, "with_nonce", _first_only),
-    ("other nonces in damaged bodies", body, "with_nonce", _refused),
+    ("other nonces", client_call, "read_call", _without_blanks),
+    ("other nonces in damaged bodies", client_call, "read_call", _of_another_nonce),
+    ("other nonces in damaged bodies", client_call, "read_call", _without_params),
+    ("other nonces in damaged bodies", client_call, "read_call", _first_only),
+    ("other nonces in damaged bodies", client_call, "read_call", lambda *_: None),
     ("answers", exchange, "read_answer", _of_any_status),
     ("answers", errors, "error_from", _first_error),
     ("answers", errors, "error_from", _sure),

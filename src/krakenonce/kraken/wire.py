@@ -19,12 +19,14 @@ from urllib.parse import parse_qsl, urlencode
 from krakenonce.errors import ConfigError
 
 __all__ = [
+    "DIGITS",
     "FORM",
     "JSON",
     "decode_secret",
     "encode_form",
     "encode_json",
     "is_json",
+    "is_signed",
     "nonce_of",
     "sign",
     "verify",
@@ -33,7 +35,7 @@ __all__ = [
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 
-_DIGITS = re.compile(r"[0-9]{1,20}")  # 2^64 - 1 has 20 digits
+DIGITS = re.compile(r"[0-9]{1,20}")  # of a nonce; 2^64 - 1 has 20
 
 
 def encode_form(params: Mapping[str, object]) -> str:
@@ -142,8 +144,11 @@ def verify(path: str, body: bytes, content_type: str, secret: bytes, signature: 
         signature: The ``API-Sign`` header.
     """
     nonce = nonce_of(body, content_type)
-    if nonce is None:
-        return False
+    return nonce is not None and is_signed(path, nonce, body, secret, signature)
+
+
+def is_signed(path: str, nonce: str, body: bytes, secret: bytes, signature: str) -> bool:
+    """Return the same for a body whose nonce has been read, as it is written there."""
     expected = sign(path, nonce, body, secret)
     return hmac.compare_digest(expected.encode("ascii"), signature.encode("utf-8", "backslashreplace"))
 
@@ -164,7 +169,7 @@ def nonce_of(body: bytes, content_type: str) -> str | None:
         fields = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
         found = [value for name, value in fields if name == "nonce"]
         nonce = found[0] if len(found) == 1 else None
-    return nonce if isinstance(nonce, str) and _DIGITS.fullmatch(nonce) else None
+    return nonce if isinstance(nonce, str) and DIGITS.fullmatch(nonce) else None
 
 
 def _json_nonce(body: bytes) -> object:
