@@ -158,13 +158,13 @@ def test_which_orders_a_call_names(method: str, params: dict[str, Any], old: lis
         return [charge.cost for charge in place.counted.values()]
 
     def known(*ids: str) -> State:
-        state = State(OwnBytes())
+        state = State(OwnBytes(), b"head")
         note(state, "XBTUSD", ids, 999.0)
         return state
 
     ids = ["OA", "7", "OB", "mine", "a", "b", "OA,OB"]
     assert [each for each in ids if costs(method, params, known(each)) != costs(method, params, known())] == old
-    state = State(OwnBytes())
+    state = State(OwnBytes(), b"head")
     costs(method, {"pair": "XBTUSD", **params}, state)
     assert [each for each in ids if costs("CancelOrder", {"txid": each}, state)] == young
 
