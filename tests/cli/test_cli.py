@@ -116,8 +116,8 @@ def test_a_wrong_floor_is_wrong_usage(shell: Shell, tmp_path: Path, floor: str) 
 @pytest.mark.parametrize("words", [["next"], ["peek"], ["stats"], ["raise-floor", "5"]], ids=lambda words: words[0])
 @pytest.mark.parametrize("scope", ["", "a b", "../up", "x" * 65])
 def test_a_wrong_scope_is_wrong_usage(shell: Shell, words: list[str], scope: str) -> None:
-    """Every command that takes a scope refuses a name that cannot name a file."""
-    assert "a scope is named by" in shell.fails(2, *words, "--scope", scope)
+    """Every command that takes a counter's name refuses one that is not allowed."""
+    assert "the name of a counter has" in shell.fails(2, *words, "--scope", scope)
 
 
 def test_stats_of_all_scopes(shell: Shell, tmp_path: Path) -> None:
