@@ -166,8 +166,8 @@ CLIENTS = (
         "an error string that is not known passes as a result",
         11,
         "src/krakenonce/kraken/errors.py",
-        was='if any(not string.startswith("W") for string in told) else None',
-        becomes="if any(_kind_of(string) is not errors.UnknownKrakenError for string in told) else None",
+        was='if any(not string.startswith("W") for string in strings) else None',
+        becomes="if any(_kind_of(string) is not errors.UnknownKrakenError for string in strings) else None",
         test="tests/kraken/test_calling.py::test_an_unknown_string_is_never_a_result",
     ),
     Planted(

@@ -147,7 +147,7 @@ def test_two_in_a_row_are_a_poisoned_key() -> None:
     with pytest.raises(PoisonedKey) as caught:
         world.run(queries.balances(world.calls))
     assert world.sent == ["Balance"] * 2
-    for word in ("adopt", "microseconds", "(16)", "(19)", "new key"):
+    for word in ("adopt", "microseconds", "(16)", "(19)", "new API key"):
         assert word in str(caught.value)
     assert caught.value.may_have_executed == "no"
 
@@ -324,7 +324,7 @@ def test_an_order_s_own_id_and_deadline_are_kept() -> None:
 def test_a_float_is_no_amount() -> None:
     """Volumes and prices that are not exact are refused before anything is sent."""
     world = World()
-    with pytest.raises(errors.ConfigError, match="volume is a float"):
+    with pytest.raises(errors.ConfigError, match="volume must be a Decimal or text"):
         world.run(orders.add_order(world.calls, "XBTUSD", "buy", 0.1, "1"))  # type: ignore[arg-type]
     assert world.sent == []
 
@@ -428,7 +428,7 @@ def test_an_answer_of_another_shape_is_an_unknown_outcome(name: str, result: obj
     """What cannot be read as this call's answer is one error that names the call, never a KeyError."""
     world = World()
     world._answer = lambda _: {"error": [], "result": result}  # type: ignore[method-assign, assignment]
-    with pytest.raises(OutcomeUnknown, match="not in the form"):
+    with pytest.raises(OutcomeUnknown, match="not the expected form"):
         world.run(READ[name](world.calls))
 
 

@@ -1,4 +1,4 @@
-"""Sends a request and reads the answer, with aiohttp: once, and it tells whether anything was sent."""
+"""Sends a request once, with aiohttp, reads the answer, and reports whether anything was sent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class AsyncTransport:
     """Connections to one address, for any number of clients and tasks of one event loop.
 
     Args:
-        base_url: Where Kraken is: scheme, host and port.
+        base_url: Kraken's address: scheme, host and port.
 
     Raises:
         ConfigError: *base_url* is not an http or https address.
@@ -45,12 +45,12 @@ class AsyncTransport:
         Raises:
             ConfigError: aiohttp is not installed.
             RequestNotSent: No connection.
-            OutcomeUnknown: No answer, or none that Kraken's API gives.
+            OutcomeUnknown: No answer, or none in the form of Kraken's API.
         """
         return read_answer(request, self.host, await self.fetch(request, timeout))
 
     async def fetch(self, request: Request, timeout: float) -> Answer:
-        """Send *request* once and return what came back, whatever it is; else as :meth:`send`."""
+        """Send *request* once and return any answer unchanged; else as :meth:`send`."""
         session = await self._ready_session()
         import aiohttp
         from yarl import URL
@@ -72,7 +72,7 @@ class AsyncTransport:
             if not progress.sent:
                 reason = getattr(error, "strerror", None) or type(error).__name__
                 raise not_sent(request.call, self.host, reason) from error
-            # This one's repr holds the request with its headers, the key among them.
+            # This error's repr contains the request with its headers, and so the API key.
             cause = None if isinstance(error, aiohttp.ClientResponseError) else error
             raise no_answer(request.call, self.host) from cause
 
@@ -93,13 +93,13 @@ class AsyncTransport:
 
 
 async def _leave(session: aiohttp.ClientSession | None, owner: tuple[int, asyncio.AbstractEventLoop] | None) -> None:
-    """Close a session, as far as that may be done from here."""
+    """Close a session, as far as this process and event loop may."""
     if session is None or owner is None:
         return
     pid, loop = owner
     if pid != os.getpid():
-        # The parent's. To close its connections, as the garbage collector would, takes them out of the selector
-        # that both processes share, and the parent would wait for its answers for ever.
+        # The parent's. Closing its connections, as the garbage collector would, removes them from the selector that
+        # both processes share, and the parent would wait for its answers for ever.
         if session.connector is not None:
             session.connector._closed = True
     elif loop.is_closed() or loop is asyncio.get_running_loop():
