@@ -74,6 +74,8 @@ def test_a_json_body_s_nonce_is_replaced(body: bytes, changed: bytes) -> None:
         (b'{"a":2"nonce":1}', JSON),
         (b'{"nonce":1', JSON),
         (b'{"nonce"', JSON),
+        (b'{"nonce"1}', JSON),
+        (b'{"nonce":1}}', JSON),
         (b"\xff\xfe", JSON),
         ('{"nonce":1}'.encode("utf-16"), JSON),
         (b'{"a":' + b"[" * 100_000 + b"1" + b"]" * 100_000 + b',"nonce":1}', JSON),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from krakenonce.errors import (
     ConfigError,
@@ -22,7 +22,7 @@ from krakenonce.kraken.methods import METHODS
 from krakenonce.kraken.wire import decode_secret, is_signed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
     from krakenonce.gateway.activity import Activity
     from krakenonce.gateway.client_call import ClientCall
@@ -33,7 +33,6 @@ __all__ = ["NONCE_PATH", "Gateway"]
 
 NONCE_PATH = "/v1/nonce"
 _NONCE = frozenset(("nonce",))
-_Answer: TypeAlias = "Callable[[LocalKey, KrakenKey, ClientCall], Awaitable[Reply]]"
 
 
 class Refused(Exception):
@@ -41,7 +40,7 @@ class Refused(Exception):
 
 
 class Gateway:
-    """Answers private calls of local clients.
+    """Answers the signed calls of local clients.
 
     Args:
         keys: The Kraken keys, by account.
@@ -61,27 +60,17 @@ class Gateway:
         self._activity = activity
         self._last_local: dict[str, int] = {}
 
-    async def private(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Answer one private call; never raises because of what a client sends.
+    async def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Answer one signed call; never raises because of what a client sends.
+
+        ``POST /v1/nonce`` is answered with the next nonce of the local key's account. The caller then has to keep its
+        calls in order.
 
         Args:
             path: The path with its query string, as received.
             headers: With ``API-Key``, ``API-Sign`` and ``Content-Type``.
             body: The body, as received.
         """
-        return await self._answered(method_in(path), path, headers, body, self._called)
-
-    async def nonce(self, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Answer ``POST /v1/nonce``, signed like a private call: the next nonce of the local key's account.
-
-        The caller then has to keep its calls in order.
-        """
-        return await self._answered("nonce", NONCE_PATH, headers, body, self._issued)
-
-    async def _answered(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes, answer: _Answer
-    ) -> Reply:
-        """Return what *answer* makes of a call that its local key may make, or why it was not sent."""
         local = None
         try:
             local = self._local_key(headers)
@@ -89,12 +78,13 @@ class Gateway:
             key = self.keys.get(local.account)
             if key is None:
                 raise Refused("no account", "EService:Unavailable", f"there are no credentials for {local.account} now")
-            reply = await answer(local, key, call)
+            reply = _issued(key) if path == NONCE_PATH else await self._called(local, key, call)
         except Refused as error:
             reply = refusal(*error.args)
         except (KrakenonceError, Closed, Full, TooLong) as error:
             reason, string = next((reason, string) for kind, reason, string in _NOT_SENT if isinstance(error, kind))
             reply = refusal(reason, string, str(error))
+        method = "nonce" if path == NONCE_PATH else method_in(path)
         # What a stranger writes there is nobody's business.
         self._activity.reply(local.name if local else "", method if local else "", reply)
         return reply
@@ -113,8 +103,7 @@ class Gateway:
         call = read_call(path, body, headers.get("Content-Type", ""))
         if call is None:
             raise Refused("no nonce", "EAPI:Invalid nonce", "the body must have exactly one nonce, of digits")
-        secret, signature = decode_secret(local.secret), headers.get("API-Sign", "")
-        if not is_signed(path, call.nonce, body, secret, signature):
+        if not is_signed(path, call.nonce, body, decode_secret(local.secret), headers.get("API-Sign", "")):
             raise Refused("invalid signature", "EAPI:Invalid signature", "signed with another secret")
         if not call.goes_as_it_is():
             raise ConfigError("the request cannot be passed on as it is, so it is not sent")
@@ -132,11 +121,6 @@ class Gateway:
                 )
             self._last_local[local.key] = int(call.nonce)
         return call
-
-    async def _issued(self, _local: LocalKey, key: KrakenKey, _call: ClientCall) -> Reply:
-        # As text, as Kraken itself tells a nonce: many JSON readers round a number this large.
-        result = {"nonce": str(key.api_key.next())}
-        return Reply(200, JSON, json.dumps({"error": [], "result": result}).encode(), {})
 
     async def _called(self, local: LocalKey, key: KrakenKey, call: ClientCall) -> Reply:
         asked = time.monotonic()
@@ -165,6 +149,11 @@ class Gateway:
             "X-Krakenonce-Upstream": f"{done.seconds:.6f}",
         }
         return Reply(done.answer.status, done.answer.content_type, done.answer.data, headers)
+
+
+def _issued(key: KrakenKey) -> Reply:
+    # As text, as Kraken itself writes a nonce: many JSON readers round a number this large.
+    return Reply(200, JSON, json.dumps({"error": [], "result": {"nonce": str(key.api_key.next())}}).encode(), {})
 
 
 # Why nothing was sent -> a word for metrics, and Kraken's string for it; the first that fits.

@@ -307,8 +307,7 @@ class Calls:
         for placed in (result, *(lines if isinstance(lines, list) else ())):
             txid = placed.get("txid") if isinstance(placed, dict) else None
             ids += [txid] if isinstance(txid, str) else map(str, txid) if isinstance(txid, list) else ()
-        if ids:
-            self.api_key.placed(str(exchange.params.get("pair") or ""), ids)
+        self.api_key.placed(str(exchange.params.get("pair") or ""), ids)
 
 
 def _pause(seconds: float, error: KrakenError) -> Steps[None]:

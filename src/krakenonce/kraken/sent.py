@@ -88,10 +88,8 @@ def prepared(method: str, params: Mapping[str, Any]) -> Exchange:
     if kind_of(method, fields) is not Kind.ORDER:
         return Exchange(method, fields)
     named = [_with_id(each) for each in orders_in(method, params)]
-    if not METHODS[method].batch:
-        (fields,) = named
-    elif named:
-        fields["orders"] = named
+    if named:
+        fields = {**fields, "orders": named} if METHODS[method].batch else named[0]
     return Exchange(method, fields, None if "deadline" in params else LIFETIME)
 
 
