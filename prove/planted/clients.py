@@ -190,8 +190,8 @@ CLIENTS = (
         "parent and child of a fork read each other's answers",
         11,
         _SYNC,
-        was="        if self._pool_owner != os.getpid():\n",
-        becomes="        if self._pool_owner is None:\n",
+        was="        self._after_fork(self._renew)\n",
+        becomes="",
         test="tests/kraken/test_client.py::test_a_forked_child_opens_its_own_connection",
     ),
 )

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
+import signal
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -718,6 +720,32 @@ def test_who_stands_in_line_when_the_lockout_comes_is_not_sent(
         join(threads)
     assert sorted(told) == ["Kraken said so", *["not sent"] * 3]
     assert fake.arrivals == []
+
+
+def test_a_child_forked_while_a_client_makes_its_manager_does_not_hang(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nor does a signal handler that comes in the middle of it."""
+    monkeypatch.setenv("KRAKENONCE_STATE_DIR", str(tmp_path / "state"))
+    making, forked = threading.Event(), threading.Event()
+    client, parent = Kraken(KEY, SECRET), os.getpid()
+
+    def slowly() -> NonceManager:
+        if os.getpid() == parent:
+            making.set()
+            forked.wait()
+        return NonceManager()
+
+    monkeypatch.setattr("krakenonce.manager.NonceManager", slowly)
+    thread = in_thread(lambda: client._session.manager)
+    making.wait()
+    if (child := os.fork()) == 0:
+        signal.alarm(20)
+        os._exit(client._session.manager is not client._session.manager)
+    forked.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    client.close()
 
 
 def test_a_manager_made_by_the_client_is_closed_with_it(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.extras import needed_by
 from krakenonce.kraken.exchange import Answer, host_of, no_answer, not_sent, read_answer
+from krakenonce.process import call_in_children
 
 if TYPE_CHECKING:
     from types import SimpleNamespace
@@ -33,7 +33,8 @@ class AsyncTransport:
         self.host = host_of(base_url)
         self.base_url = base_url.rstrip("/")
         self._session: aiohttp.ClientSession | None = None
-        self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        call_in_children(self)
 
     async def send(self, request: Request, timeout: float) -> dict[str, Any]:
         """Send *request* once and return Kraken's answer as it is.
@@ -79,30 +80,27 @@ class AsyncTransport:
     async def close(self) -> None:
         """Close the connections; a later call opens new ones."""
         session, self._session = self._session, None
-        await _leave(session, self._owner)
+        await _leave(session, self._loop)
 
     async def _ready_session(self) -> aiohttp.ClientSession:
-        owner = (os.getpid(), asyncio.get_running_loop())
-        session = self._session
-        if session is None or self._owner != owner:  # connections belong to the event loop that opened them
-            old, was = session, self._owner
+        loop, session = asyncio.get_running_loop(), self._session
+        if session is None or session.closed or self._loop is not loop:  # connections belong to their event loop
+            old, was = session, self._loop
             session = self._session = _new_session()
-            self._owner = owner
+            self._loop = loop
             await _leave(old, was)
         return session
 
+    def _after_fork(self) -> None:
+        # To close the parent's connections, as the garbage collector would, takes them out of the selector that both
+        # processes share, and the parent would wait for its answers for ever.
+        if self._session is not None and self._session.connector is not None:
+            self._session.connector._closed = True
 
-async def _leave(session: aiohttp.ClientSession | None, owner: tuple[int, asyncio.AbstractEventLoop] | None) -> None:
-    """Close a session, as far as this process and event loop may."""
-    if session is None or owner is None:
-        return
-    pid, loop = owner
-    if pid != os.getpid():
-        # The parent's. Closing its connections, as the garbage collector would, removes them from the selector that
-        # both processes share, and the parent would wait for its answers for ever.
-        if session.connector is not None:
-            session.connector._closed = True
-    elif loop.is_closed() or loop is asyncio.get_running_loop():
+
+async def _leave(session: aiohttp.ClientSession | None, loop: asyncio.AbstractEventLoop | None) -> None:
+    """Close a session, as far as that may be done from here."""
+    if session is not None and loop is not None and (loop.is_closed() or loop is asyncio.get_running_loop()):
         await session.close()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -64,8 +63,7 @@ class Session:
         check_serialization(serialization)
         self.key = Key(key, secret)
         self._manager = manager
-        self._made: NonceManager | None = None
-        self._making = threading.Lock()
+        self._made: dict[str, NonceManager] = {}
         self._scope = scope
         self._tier = TIERS.get(tier)
         self._max_wait = max_wait
@@ -75,13 +73,12 @@ class Session:
     @property
     def manager(self) -> NonceManager:
         """The manager, made now if there is none."""
-        if self._manager is None:
-            with self._making:
-                if self._manager is None:
-                    from krakenonce.manager import NonceManager
+        if self._manager is not None:
+            return self._manager
+        from krakenonce.manager import NonceManager
 
-                    self._manager = self._made = NonceManager()
-        return self._manager
+        # setdefault is one step for all threads, and a manager made in vain has opened nothing.
+        return self._made.get("manager") or self._made.setdefault("manager", NonceManager())
 
     @property
     def calls(self) -> Calls:
@@ -131,10 +128,9 @@ class Session:
 
     def close(self) -> None:
         """Close the manager if it was made here."""
-        with self._making:
-            if self._made is not None:
-                self._made.close()
-                self._manager = self._made = self._calls = None
+        if (made := self._made.pop("manager", None)) is not None:
+            made.close()
+            self._calls = None
 
 
 def until_after(within: float | None) -> float | None:

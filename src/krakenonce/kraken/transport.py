@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.extras import needed_by
 from krakenonce.kraken.exchange import Answer, host_of, no_answer, not_sent, read_answer
+from krakenonce.process import ForkCheck
 
 with needed_by("Kraken", "client"):
     import urllib3
@@ -35,7 +35,8 @@ class Transport:
     def __init__(self, base_url: str = "https://api.kraken.com") -> None:
         self.host = host_of(base_url)
         self.base_url = base_url.rstrip("/")
-        self._pool, self._pool_owner = _new_pool(), os.getpid()
+        self._after_fork = ForkCheck()
+        self._renew()
 
     def send(self, request: Request, timeout: float) -> dict[str, Any]:
         """Send *request* once and return Kraken's answer as it is.
@@ -75,9 +76,11 @@ class Transport:
 
     def _own_pool(self) -> urllib3.PoolManager:
         # Parent and child would read each other's answers from connections opened before a fork.
-        if self._pool_owner != os.getpid():
-            self._pool, self._pool_owner = _new_pool(), os.getpid()
+        self._after_fork(self._renew)
         return self._pool
+
+    def _renew(self) -> None:
+        self._pool = _new_pool()
 
 
 def _reason(error: BaseException) -> str:
