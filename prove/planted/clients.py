@@ -9,7 +9,7 @@ __all__ = ["CLIENTS"]
 _RULES = "src/krakenonce/kraken/calling.py"
 _SENT = "src/krakenonce/kraken/sent.py"
 _SESSION = "src/krakenonce/kraken/session.py"
-_EXCHANGE = "src/krakenonce/kraken/exchange.py"
+_EXCHANGE = "src/krakenonce/kraken/request.py"
 _SYNC = "src/krakenonce/kraken/transport.py"
 _ASYNC = "src/krakenonce/kraken/async_transport.py"
 
@@ -20,7 +20,7 @@ CLIENTS = (
         _SESSION,
         was="            nonce = api_key.nonce(place)\n",
         becomes="""\
-            if exchange.signed_at is None:
+            if call.signed_at is None:
                 self._nonce = api_key.nonce(place)
             nonce = self._nonce
 """,

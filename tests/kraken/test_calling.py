@@ -13,8 +13,8 @@ from krakenonce.errors import InvalidNonce, KrakenError, LockedOut, OutcomeUnkno
 from krakenonce.kraken import orders, queries
 from krakenonce.kraken.api_key import LOCKOUT
 from krakenonce.kraken.calling import PAUSES
-from krakenonce.kraken.exchange import Exchange, TimeLeft
 from krakenonce.kraken.limits import TIERS
+from krakenonce.kraken.request import PrivateCall, TimeLeft
 from krakenonce.kraken.sent import LIFETIME, MARGIN, SentOrder
 
 from .simulation import FAULTS, World
@@ -22,7 +22,7 @@ from .simulation import FAULTS, World
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from krakenonce.kraken.exchange import Steps
+    from krakenonce.kraken.request import Steps
 
 LIMIT = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.5", "price": "30000"}
 
@@ -329,11 +329,11 @@ def test_a_float_is_no_amount() -> None:
     assert world.sent == []
 
 
-def first_request(steps: Steps[Any]) -> Exchange:
+def first_request(steps: Steps[Any]) -> PrivateCall:
     """Let a procedure go on until it asks for its first request."""
     assert isinstance(next(steps), TimeLeft)
     request = steps.send(None)
-    assert isinstance(request, Exchange)
+    assert isinstance(request, PrivateCall)
     return request
 
 

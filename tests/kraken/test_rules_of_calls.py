@@ -23,9 +23,9 @@ from krakenonce.kraken.api_key import LOCKOUT
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.calling import PAUSES, REFUSALS
 from krakenonce.kraken.errors import error_from
-from krakenonce.kraken.exchange import Answer, Exchange, Key, Sleep, TimeLeft, read_answer
 from krakenonce.kraken.limits import TIERS
 from krakenonce.kraken.methods import Kind, kind_of
+from krakenonce.kraken.request import Answer, Key, PrivateCall, Sleep, TimeLeft, read_answer
 from krakenonce.kraken.sent import LIFETIME, WITHOUT_DEADLINE, SentOrder
 from krakenonce.kraken.transport import Transport
 from krakenonce.manager import NonceManager
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from krakenonce.kraken.exchange import Request, Steps
+    from krakenonce.kraken.request import Request, Steps
     from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
 
 
@@ -875,7 +875,7 @@ def test_one_thread_s_failure_to_connect_says_nothing_of_another_s_call() -> Non
 def test_no_part_of_a_key_is_told() -> None:
     """Neither by its repr, nor where an error page that quotes it is cut short in its middle."""
     key = Key(KEY, SECRET)
-    request = Exchange("Balance", {}).request(key, 1, 1_800_000_000)
+    request = PrivateCall("Balance", {}).request(key, 1, 1_800_000_000)
     with pytest.raises(OutcomeUnknown) as caught:
         read_answer(request, "host", Answer(403, "text/html", f"{'x' * 60} {KEY}".encode()))
     for told in (f"{caught.value}", repr(key)):

@@ -8,7 +8,8 @@ import pytest
 
 from krakenonce.errors import ConfigError, RequestNotSent
 from krakenonce.gateway import client_call
-from krakenonce.kraken import errors, exchange, wire
+from krakenonce.kraken import errors, wire
+from krakenonce.kraken import request as requests
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.transport import Transport
 from krakenonce.testing.delivery import Delivery
@@ -98,7 +99,7 @@ def _first_only(path: str, text: bytes, kind: str) -> Any:
     return call and call._replace(after=call.after + both + rest)
 
 
-def _of_any_status(request: Any, host: str, received: exchange.Answer) -> Any:
+def _of_any_status(request: Any, host: str, received: requests.Answer) -> Any:
     return read_answer(request, host, received._replace(status=200))
 
 
@@ -135,14 +136,14 @@ def _no_shape(*_: object) -> Any:
 encode_form, encode_json = wire.encode_form, wire.encode_json
 sign, verify, nonce_of, decode_secret = wire.sign, wire.verify, wire.nonce_of, wire.decode_secret
 read_call = client_call.read_call
-read_answer, error_from = exchange.read_answer, errors.error_from
+read_answer, error_from = requests.read_answer, errors.error_from
 BREAKS: list[tuple[str, object, str, Callable[..., Any]]] = [
     ("forms", wire, "encode_form", lambda params: encode_form({name.strip(): each for name, each in params.items()})),
     ("JSON bodies", wire, "encode_json", lambda params: encode_json(dict(sorted(params.items())))),
     ("secrets", wire, "decode_secret", lambda text: text.encode()),
     ("secrets", wire, "decode_secret", _quoting),
-    ("requests", exchange, "sign", _without_path),
-    ("requests", exchange.Exchange, "request", _refused),
+    ("requests", requests, "sign", _without_path),
+    ("requests", requests.PrivateCall, "request", _refused),
     ("signatures", wire, "sign", _without_path),
     ("signatures", wire, "verify", _verified_anyway),
     ("nonces", wire, "nonce_of", lambda text, _: "12" if b"12" in text else None),
@@ -152,7 +153,7 @@ BREAKS: list[tuple[str, object, str, Callable[..., Any]]] = [
     ("other nonces in damaged bodies", client_call, "read_call", _without_params),
     ("other nonces in damaged bodies", client_call, "read_call", _first_only),
     ("other nonces in damaged bodies", client_call, "read_call", lambda *_: None),
-    ("answers", exchange, "read_answer", _of_any_status),
+    ("answers", requests, "read_answer", _of_any_status),
     ("answers", errors, "error_from", _first_error),
     ("answers", errors, "error_from", _sure),
     ("calls", errors, "error_from", _sure),

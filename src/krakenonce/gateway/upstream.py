@@ -14,8 +14,8 @@ from krakenonce.gateway.key_queue import KeyQueue
 from krakenonce.kraken.api_key import ApiKey
 from krakenonce.kraken.calling import LOOK
 from krakenonce.kraken.errors import refusal_in
-from krakenonce.kraken.exchange import Key, Request
 from krakenonce.kraken.limits import TIERS
+from krakenonce.kraken.request import Key, Request
 from krakenonce.kraken.wire import FORM, sign
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from krakenonce.errors import KrakenAPIError
     from krakenonce.gateway.client_call import ClientCall
     from krakenonce.kraken.async_transport import AsyncTransport
-    from krakenonce.kraken.exchange import Answer
     from krakenonce.kraken.limiter import Place
+    from krakenonce.kraken.request import Answer
     from krakenonce.manager import NonceManager
 
 __all__ = ["Forwarded", "KrakenKey"]

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.extras import needed_by
-from krakenonce.kraken.exchange import Answer, host_of, no_answer, not_sent, read_answer
+from krakenonce.kraken.request import Answer, host_of, no_answer, not_sent, read_answer
 from krakenonce.process import call_in_children
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from krakenonce.kraken.exchange import Request
+    from krakenonce.kraken.request import Request
 
 __all__ = ["AsyncTransport"]
 

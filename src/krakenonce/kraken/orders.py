@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from krakenonce.kraken.calling import Calls
-    from krakenonce.kraken.exchange import Steps
+    from krakenonce.kraken.request import Steps
 
 __all__ = [
     "Placed",

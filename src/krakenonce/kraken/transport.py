@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.extras import needed_by
-from krakenonce.kraken.exchange import Answer, host_of, no_answer, not_sent, read_answer
+from krakenonce.kraken.request import Answer, host_of, no_answer, not_sent, read_answer
 from krakenonce.process import ForkCheck
 
 with needed_by("Kraken", "client"):
@@ -15,7 +15,7 @@ with needed_by("Kraken", "client"):
     from urllib3.connection import HTTPConnection, HTTPSConnection
 
 if TYPE_CHECKING:
-    from krakenonce.kraken.exchange import Request
+    from krakenonce.kraken.request import Request
 
 __all__ = ["Transport"]
 
