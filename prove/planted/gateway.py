@@ -97,7 +97,7 @@ GATEWAY = (
         "who hangs up while waiting costs a number",
         10,
         _QUEUE,
-        was="            if call in self._waiting:\n                self._leave(call)\n",
+        was="            if self._waiting.pop(call, None) is not None:\n                call.cancel()\n",
         becomes="",
         test="tests/gateway/test_queue.py::test_who_is_cancelled_while_waiting_leaves_the_queue",
     ),

@@ -176,8 +176,8 @@ LANES = (
         "an urgent call waits like any other",
         10,
         _TURN,
-        was="        self.rank = 0 if urgent else 1\n",
-        becomes="        self.rank = 1\n",
+        was="        self.urgent = urgent\n",
+        becomes="        self.urgent = False\n",
         test="tests/lanes/test_urgent.py::test_urgent_threads_go_first",
     ),
     Planted(

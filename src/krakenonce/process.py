@@ -44,7 +44,7 @@ class Section:
     def __init__(self, error: type[Exception], what: str) -> None:
         self._error = error
         self._what = what
-        self._after_fork()
+        self.lock = threading.RLock()
         call_in_children(self)
 
     def refuse_interrupter(self) -> None:

@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LaneError, LaneTimeout
-from ..process import Section, call_in_children
+from ..process import Section
 from .turn import Turn, Waiter
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def _seconds(timeout: float | None) -> float:
     return threading.TIMEOUT_MAX if timeout is None else min(max(timeout, 0), threading.TIMEOUT_MAX)
 
 
-class LaneQueue:
+class LaneQueue(Section):
     """Carries out what the table of :class:`Turn` asks for, for threads and tasks.
 
     Args:
@@ -53,9 +53,8 @@ class LaneQueue:
         self.name = name
         self._gate = gate
         self._turn = Turn()
-        self._steps = Section(LaneError, "a lane was asked for")
         self._inherited: list[object] = []  # threads, once for each block that they were in when they forked
-        call_in_children(self)
+        super().__init__(LaneError, "a lane was asked for")
 
     def holder(self) -> str:
         """Return who holds the gate, in words; once it is free, who held it last."""
@@ -69,7 +68,7 @@ class LaneQueue:
             LaneError: Waiting here would block the event loop for a task that is before us, or this thread, in a signal
                 handler, for itself.
         """
-        self._steps.refuse_interrupter()
+        self.refuse_interrupter()
         waiter = Waiter(current_owner(), urgent, can_fetch=timeout is None)
         try:
             if self._ask(waiter, blocks_loop=True):
@@ -97,7 +96,7 @@ class LaneQueue:
             LaneTimeout: The turn did not come in time.
             LaneError: This thread entered the lane before it started the event loop.
         """
-        self._steps.refuse_interrupter()
+        self.refuse_interrupter()
         waiter = Waiter(current_owner(), urgent)
         try:
             if self._ask(waiter, blocks_loop=False):
@@ -129,9 +128,9 @@ class LaneQueue:
         Raises:
             LaneError: The caller does not hold it.
         """
-        self._steps.refuse_interrupter()
+        self.refuse_interrupter()
         owner = current_owner()
-        with self._steps.lock:
+        with self.lock:
             try:
                 if self._turn.leave(owner):
                     self._settle()
@@ -146,7 +145,7 @@ class LaneQueue:
 
     def _ask(self, waiter: Waiter, *, blocks_loop: bool) -> bool:
         """Return whether *waiter* has the turn without waiting; else it is in the queue."""
-        with self._steps.lock:
+        with self.lock:
             turn = self._turn
             if turn.ask(waiter) == "try" and self._gate.try_acquire():
                 self._came()
@@ -157,7 +156,7 @@ class LaneQueue:
 
     def _wake_by(self, ring: Callable[[], object], waiter: Waiter) -> None:
         """Have *ring* called when it is *waiter*'s turn, which may be at once."""
-        with self._steps.lock:
+        with self.lock:
             waiter.wake = ring
             self._settle()
 
@@ -208,19 +207,19 @@ class LaneQueue:
     def _fetch(self, fetcher: Waiter, ring: Callable[[], object] | None = None) -> None:
         """Wait for the gate, then give the turn to the first in the queue."""
         self._gate.acquire()
-        with self._steps.lock:
+        with self.lock:
             fetcher.wake = ring
             self._came()
             self._settle()
 
     def _fetch_for_others(self, helper: Waiter) -> None:
-        with self._steps.lock:
+        with self.lock:
             if self._turn.fetcher is not helper:
                 return
         try:
             self._fetch(helper)
         except BaseException as error:
-            with self._steps.lock:
+            with self.lock:
                 self._wake(self._turn.failed(error))
                 self._settle()
 
@@ -229,7 +228,7 @@ class LaneQueue:
             raise LaneTimeout(f"lane {self.name} was not free within {timeout:g} s: {self._gate.holder()}")
 
     def _give_up(self, waiter: Waiter) -> None:
-        with self._steps.lock:
+        with self.lock:
             self._turn.give_up(waiter)
             self._settle()
 
@@ -250,6 +249,7 @@ class LaneQueue:
 
     def _after_fork(self) -> None:
         """In the child: the turn and the places in the queue are the parent's."""
+        super()._after_fork()
         holder, thread = self._turn.holder, threading.get_ident()
         # A task that held it was run by this thread: the child has no running event loop.
         if holder is not None and (holder.owner == thread or not isinstance(holder.owner, int)):
