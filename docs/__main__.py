@@ -21,7 +21,8 @@ def main() -> int:
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if built.returncode:
-        print(re.sub(r"\x1b\[[\d;]*m", "", built.stdout + built.stderr))
+        said, _, trace = re.sub(r"\x1b\[[\d;]*m", "", built.stdout + built.stderr).partition("Traceback ")
+        print(said, *trace.splitlines()[-1:])
         return 1
     found = problems(SITE)
     if found:
