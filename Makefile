@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove lint format bench clean stale
+.PHONY: help demo test prove lint format docs bench clean stale
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -34,12 +34,15 @@ format: .venv/.ready  ## put the code into the project's format
 	@.venv/bin/ruff check --fix-only --quiet
 	@.venv/bin/ruff format
 
+docs: .venv/.ready  ## build the documentation into site/, with all links checked
+	@.venv/bin/python -m docs
+
 bench: .venv/.ready  ## measure speed on this machine
 	@.venv/bin/python -m bench $(ARGS)
 
 # Not data/: it may hold counters, and a lost counter is a nonce handed out twice.
 clean:  ## remove .venv, caches and build results
-	@rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist mutants
+	@rm -rf .venv .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist mutants site
 	@find . -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # .venv/.ready is written last and says which Python made .venv, and where. When that is no longer so (Python was
@@ -74,7 +77,7 @@ endif
 	test "$(SOUND)" || why=`$(PYTHON) -m venv --clear .venv 2>&1` || \
 	    fail "could not make .venv: `echo "$$why" | tail -n 1`"; \
 	{ .venv/bin/python -m pip install -c constraints.txt --upgrade pip && \
-	  .venv/bin/python -m pip install -c constraints.txt -e '.[async,demo,gateway]' --group dev; \
+	  .venv/bin/python -m pip install -c constraints.txt -e '.[async,demo,gateway]' --group dev --group docs; \
 	} >.venv/install.log 2>&1 || \
 	    fail "could not install the packages: is the package index reachable? details in .venv/install.log"; \
 	mkdir -p .venv/node && cp tests/gateway/node/package.json .venv/node/; \

@@ -13,7 +13,7 @@ from typing import Any
 
 from krakenonce.stores.filesystem import _mounts, filesystem_of
 
-from . import calls, footprint, gateway, numbers, turns
+from . import calls, footprint, gateway, nonces, turns
 from .workers import run_processes
 
 RESULTS = Path(__file__).parent / "results"
@@ -45,33 +45,33 @@ def machine(directory: Path) -> dict[str, Any]:
 
 def measure(directory: Path) -> dict[str, Any]:
     """Every benchmark, one after the other, with a line of progress for each."""
-    say("one number, seven ways")
-    cost = numbers.cost_of_one_number(directory)
+    say("one nonce, seven ways")
+    cost = nonces.cost_of_one_nonce(directory)
     say("200,000 single calls")
-    percentiles = numbers.tail(directory)
+    percentiles = nonces.tail(directory)
     say("duplicates")
-    duplicates = numbers.duplicates(directory)
+    duplicates = nonces.duplicates(directory)
     say("4 processes x 4 threads")
     crowds = [run_processes(directory, "krakenonce", processes=4, threads=4, count=20_000) for _ in range(5)]
     checked = run_processes(directory, "krakenonce", processes=4, threads=4, count=5_000, timed=True)
-    say("lane hand-over")
+    say("passing the lane between processes")
     lanes = {"uncontended_us": turns.uncontended(directory), **turns.hand_over(directory)}
-    say("what is added to a call")
+    say("time added to a call")
     added = calls.added_to_a_call(directory)
-    say("one call to 1, 10, 100 and 1,000 accounts")
+    say("one call for 1, 10, 100 and 1,000 accounts")
     fan_out = calls.fan_out(directory)
     say("the gateway, 100,000 calls")
     forwarded = gateway.measure(directory)
     say("import")
     imports = footprint.import_time()
-    say("1,000,000 numbers")
+    say("1,000,000 nonces")
     return {
-        "one number": cost,
-        "one number, percentiles (us)": percentiles,
+        "one nonce": cost,
+        "one nonce, percentiles (us)": percentiles,
         "duplicates per 200,000": duplicates,
         "4 x 4": {
-            "numbers_per_second": sorted(round(len(run.taken) / run.seconds) for run in crowds),
-            "duplicates": sum(len(run.numbers) - len(set(run.numbers)) for run in (*crowds, checked)),
+            "nonces_per_second": sorted(round(len(run.taken) / run.seconds) for run in crowds),
+            "duplicates": sum(len(run.nonces) - len(set(run.nonces)) for run in (*crowds, checked)),
             "out_of_order": checked.out_of_order,
         },
         "lane": lanes,
@@ -84,36 +84,40 @@ def measure(directory: Path) -> dict[str, Any]:
 
 
 def say(what: str) -> None:
-    """One line of progress."""
+    """Print one line of progress."""
     print(f"measuring: {what} ...", file=sys.stderr, flush=True)
 
 
 def render(measured: dict[str, Any]) -> str:
     """The report, in Markdown."""
-    cost, lane, crowd = measured["one number"], measured["lane"], measured["4 x 4"]
+    cost, lane, crowd = measured["one nonce"], measured["lane"], measured["4 x 4"]
     added, fan_out = measured["added to a call"], measured["fan-out"]
-    percentiles = measured["one number, percentiles (us)"]
+    percentiles = measured["one nonce, percentiles (us)"]
     twice = measured["duplicates per 200,000"]
     machine_line = ", ".join(f"{name}: {value}" for name, value in measured["machine"].items())
-    per_second = crowd["numbers_per_second"]
+    per_second = crowd["nonces_per_second"]
     rows = [
-        ("one number: cheaper than open, write, close", f"{cost['times_cheaper_than_open_write_close']:.0f} x", "40 x"),
-        ("one number: times the bare steps", f"{cost['times_the_bare_steps']:.2f} x", "at most 3 x"),
-        ("one number: cheaper than SQLite WAL, FULL", f"{cost['times_cheaper_than_sqlite']:.0f} x", ""),
-        ("one number: p50 / p99 / p99.9 / worst", " / ".join(f"{us:.1f} us" for us in percentiles.values()), ""),
+        ("one nonce: cheaper than open, write, close", f"{cost['times_cheaper_than_open_write_close']:.0f} x", "40 x"),
+        ("one nonce: times the bare steps", f"{cost['times_the_bare_steps']:.2f} x", "at most 3 x"),
+        ("one nonce: cheaper than SQLite WAL, FULL", f"{cost['times_cheaper_than_sqlite']:.0f} x", ""),
+        ("one nonce: p50 / p99 / p99.9 / worst", " / ".join(f"{us:.1f} us" for us in percentiles.values()), ""),
         (
-            "4 processes x 4 threads: numbers per second, median (least to most)",
+            "4 processes x 4 threads: nonces per second, median (least to most)",
             f"{per_second[len(per_second) // 2]:,} ({per_second[0]:,} to {per_second[-1]:,})",
             "100,000",
         ),
-        ("4 x 4: twice / out of order", f"{crowd['duplicates']} / {crowd['out_of_order']}", "0 / 0"),
+        ("4 x 4: issued twice / out of order", f"{crowd['duplicates']} / {crowd['out_of_order']}", "0 / 0"),
         ("lane, 8 processes: farthest from the mean share", f"{lane['farthest_from_mean_percent']:.1f} %", "25 %"),
         ("lane, 8 processes: worst wait", f"{lane['worst_wait_ms']:.0f} ms", "100 ms"),
-        ("lane nobody else wants", f"{lane['uncontended_us']:.1f} us", ""),
-        ("our client: added to a call of bare urllib3, p50", f"{added['client']['added_us']:.0f} us", "150 us"),
-        ("guard(krakenex.API): added to a call, p50", f"{added['guard']['added_us']:.0f} us", "100 us"),
+        ("lane without other callers", f"{lane['uncontended_us']:.1f} us", ""),
         (
-            "one call to 100 accounts, 50 ms away: faster than one global lock",
+            "our client: time added to a call with urllib3 alone, p50",
+            f"{added['client']['added_us']:.0f} us",
+            "150 us",
+        ),
+        ("guard(krakenex.API): time added to a call, p50", f"{added['guard']['added_us']:.0f} us", "100 us"),
+        (
+            "one call for 100 accounts, 50 ms away: faster than one global lock",
             f"{fan_out['times_faster_than_global_lock']:.1f} x",
             "15 x",
         ),
@@ -124,33 +128,33 @@ def render(measured: dict[str, Any]) -> str:
         ),
         *gateway_rows(measured["gateway"]),
         ("`import krakenonce` adds", f"{measured['import']['ms']['import krakenonce']:.1f} ms", "20 ms"),
-        ("import and first number add", f"{measured['import']['ms']['import and first number']:.1f} ms", ""),
+        ("import and first nonce add", f"{measured['import']['ms']['import and first nonce']:.1f} ms", ""),
         (
             "left open by the import: threads / descriptors",
             f"{measured['import']['threads']} / {measured['import']['descriptors']}",
             "0 / 0",
         ),
-        ("1,000,000 numbers: growth of memory", f"{measured['memory']['growth_kib']} KiB", "0"),
+        ("1,000,000 nonces: growth of memory", f"{measured['memory']['growth_kib']} KiB", "0"),
     ]
     lines = [f"Measured in one run. {machine_line}.", "", "| what | measured | aim |", "| --- | --- | --- |"]
     lines += [f"| {what} | {figure} | {aim} |" for what, figure, aim in rows]
-    lines += ["", "| one number by | us | shared between processes | survives a power cut | twice per 200,000 |"]
+    lines += ["", "| one nonce by | us | shared between processes | survives a power cut | twice per 200,000 |"]
     lines += ["| --- | --- | --- | --- | --- |"]
     safe = {"krakenonce": ("yes", "yes"), "SQLite WAL, FULL": ("yes", "yes"), "bare steps": ("yes", "no")}
-    for name, us in cost["us_per_number"].items():
-        told = twice.get(name)
-        doubles = f"{told['one thread']:,} in one thread, {told['4 processes']:,} in 4 processes" if told else ""
+    for name, us in cost["us_per_nonce"].items():
+        counts = twice.get(name)
+        doubles = f"{counts['one thread']:,} in one thread, {counts['4 processes']:,} in 4 processes" if counts else ""
         shared, survives = safe.get(name, ("no", "no"))
         lines.append(f"| {name} | {us:.2f} | {shared} | {survives} | {doubles} |")
     lines += [
         "",
-        "| one call to so many accounts, 50 ms away | side by side | one global lock |",
+        "| one call for so many accounts, 50 ms away | all at the same time | one global lock |",
         "| --- | --- | --- |",
     ]
     for count, row in fan_out["accounts"].items():
         locked = row["global_lock_seconds"]
-        told = f"{locked:.2f} s" if locked is not None else "not measured"
-        lines.append(f"| {count:,} | {row['seconds']:.3f} s | {told} |")
+        one_lock = f"{locked:.2f} s" if locked is not None else "not measured"
+        lines.append(f"| {count:,} | {row['seconds']:.3f} s | {one_lock} |")
     return "\n".join(lines) + "\n"
 
 
@@ -159,7 +163,7 @@ def gateway_rows(measured: dict[str, Any]) -> list[tuple[str, str, str]]:
     added, memory = measured["added_ms"], measured["memory_mib"]
     return [
         (
-            "gateway: added to a direct call, 100 a second, p50 / p99",
+            "gateway: time added to a direct call, 100 a second, p50 / p99",
             f"{added['p50']:.2f} / {added['p99']:.2f} ms",
             "1 / 5 ms",
         ),

@@ -1,4 +1,4 @@
-"""What krakenonce adds to a call, and how long one call to many accounts takes."""
+"""How much time krakenonce adds to a call, and how long one call for many accounts takes."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _WIDE = "bench"
 
 
 def added_to_a_call(directory: Path) -> dict[str, Any]:
-    """Microseconds per call, the bare library beside ours, in turns against a server that answers at once."""
-    TIERS[_WIDE] = Tier(_WIDE, 1e5, 1e4, 1e5, 1e4)  # the limiter does all its work, and never waits
+    """Microseconds per call, with the library alone and with ours by turns, at a server that answers at once."""
+    TIERS[_WIDE] = Tier(_WIDE, 1e5, 1e4, 1e5, 1e4)  # the limiter does all its work and never waits
     with plain_server() as url, NonceManager(directory / "calls") as manager:
         pool = urllib3.PoolManager()
         body = encode_form({"nonce": time.time_ns()}).encode()
@@ -47,19 +47,21 @@ def added_to_a_call(directory: Path) -> dict[str, Any]:
             return pool.request("POST", f"{url}/0/private/Balance", body=body, headers=headers, retries=False).data
 
         ours = Kraken("key", SECRET, manager=manager, tier=_WIDE, base_url=url)
-        stock, guarded = krakenex.API("key", SECRET), guard(krakenex.API("key", SECRET), manager)
-        stock.uri = guarded.uri = url
+        unmodified, guarded = krakenex.API("key", SECRET), guard(krakenex.API("key", SECRET), manager)
+        unmodified.uri = guarded.uri = url
         figures = {
-            "client": _in_turns(bare, lambda: ours.private("Balance")),
-            "guard": _in_turns(lambda: stock.query_private("Balance"), lambda: guarded.query_private("Balance")),
+            "client": _alternately(bare, lambda: ours.private("Balance")),
+            "guard": _alternately(
+                lambda: unmodified.query_private("Balance"), lambda: guarded.query_private("Balance")
+            ),
         }
-        for client in (ours, stock, guarded):
+        for client in (ours, unmodified, guarded):
             client.close()
         pool.clear()
     return figures
 
 
-def _in_turns(bare: Callable[[], object], with_ours: Callable[[], object]) -> dict[str, float]:
+def _alternately(bare: Callable[[], object], with_ours: Callable[[], object]) -> dict[str, float]:
     took: tuple[list[int], list[int]] = [], []
     for _ in range(_ROUNDS):
         for call, times in zip((bare, with_ours), took, strict=True):
@@ -71,14 +73,14 @@ def _in_turns(bare: Callable[[], object], with_ours: Callable[[], object]) -> di
 
 
 def fan_out(directory: Path) -> dict[str, Any]:
-    """Seconds for one Balance call to each of many accounts, 50 ms away: side by side, and one at a time."""
+    """Seconds for one Balance call to each of many accounts, 50 ms away: all at the same time, and one at a time."""
     with _fake_kraken() as (url, keys):
         accounts = [Account(f"USER:u{i}", key, secret, "none") for i, (key, secret) in enumerate(keys)]
         table = {}
         for count in ACCOUNTS:
-            side_by_side = min(_timed(directory, accounts[:count], url, "key") for _ in range(3))
+            at_once = min(_timed(directory, accounts[:count], url, "key") for _ in range(3))
             one_by_one = _timed(directory, accounts[:count], url, "global") if count <= 100 else None
-            table[count] = {"seconds": side_by_side, "global_lock_seconds": one_by_one}
+            table[count] = {"seconds": at_once, "global_lock_seconds": one_by_one}
     with _fake_kraken(latency=0.0) as (url, keys):
         bare = min(asyncio.run(_bare(url, keys[:100])) for _ in range(3))
     hundred = table[100]
@@ -137,7 +139,7 @@ def _serve_fake(pipe: Connection, latency: float) -> None:
 
 @contextlib.contextmanager
 def plain_server() -> Iterator[str]:
-    """A server that answers every request alike, without looking at it: what is measured is the client."""
+    """A server that gives every request the same answer without reading it: the client is measured."""
     with _process(_serve_plain, 0.0) as pipe:
         yield f"http://127.0.0.1:{pipe.recv()}"
 

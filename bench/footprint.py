@@ -1,4 +1,4 @@
-"""What importing costs, and whether a million numbers leave anything behind."""
+"""How long the import takes, and whether memory grows over a million nonces."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ print(threading.active_count() - 1, len(after - before))
 
 def import_time() -> dict[str, Any]:
     """Milliseconds that imports add to a bare interpreter (medians of paired runs), and what the import leaves open."""
-    added: dict[str, list[float]] = {"import krakenonce": [], "import and first number": []}
+    added: dict[str, list[float]] = {"import krakenonce": [], "import and first nonce": []}
     first = "import tempfile; d = tempfile.mkdtemp(); from krakenonce import NonceManager; NonceManager(d).next()"
     bare_first = "import tempfile; d = tempfile.mkdtemp()"
     for _ in range(_ROUNDS):
         added["import krakenonce"].append(_run("import krakenonce") - _run("pass"))
-        added["import and first number"].append(_run(first) - _run(bare_first))
+        added["import and first nonce"].append(_run(first) - _run(bare_first))
     watched = subprocess.run([sys.executable, "-c", _WATCH], capture_output=True, text=True, check=True)
     threads, descriptors = map(int, watched.stdout.split())
     return {
@@ -42,14 +42,14 @@ def import_time() -> dict[str, Any]:
 
 
 def memory(directory: Path, count: int = 1_000_000) -> dict[str, int]:
-    """Growth of the resident memory's peak, in KiB, over a million numbers after the first ten thousand."""
+    """Growth of the resident memory's peak, in KiB, over a million nonces after the first ten thousand."""
     manager = NonceManager(directory / "memory")
     for _ in range(10_000):
         manager.next()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for _ in range(count):
         manager.next()
-    return {"numbers": count, "growth_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before}
+    return {"nonces": count, "growth_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before}
 
 
 def _run(code: str) -> float:

@@ -1,4 +1,4 @@
-"""What the gateway adds to a call, how many it forwards, and how fair it is to many clients of one key."""
+"""How much time the gateway adds to a call, how many calls it forwards, and how fairly it serves clients of one key."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FAIR_SECONDS = 5.0
 
 
 def measure(directory: Path) -> dict[str, Any]:
-    """Everything, with a server behind it that answers at once."""
+    """Measure everything, with a server that answers at once in Kraken's place."""
     with plain_server() as kraken, _gateway(directory, kraken) as (url, pid, pairs):
         direct = asyncio.run(_single_calls(kraken, pairs[0]))
         through = asyncio.run(_single_calls(url, pairs[0]))
@@ -64,7 +64,7 @@ def _gateway(directory: Path, kraken: str) -> Iterator[tuple[str, int, list[Loca
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         try:
-            yield process.stdout.readline().split()[2].rstrip(","), process.pid, pairs
+            yield process.stdout.readline().split()[3].rstrip(";"), process.pid, pairs
         finally:
             process.terminate()
 
@@ -103,9 +103,9 @@ async def _many_calls(url: str, pid: int, pairs: list[LocalKey]) -> tuple[float,
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
 
         async def work() -> None:
-            for number in left:
-                await _call(session, url, requests[number % KEYS])
-                if number == CALLS // 10:
+            for index in left:
+                await _call(session, url, requests[index % KEYS])
+                if index == CALLS // 10:
                     memory["after a tenth"] = _memory_mib(pid)
 
         began = time.perf_counter()
@@ -131,10 +131,10 @@ async def _shares(url: str, pair: LocalKey) -> list[int]:
 
 
 def _memory_mib(pid: int) -> float:
-    told = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], check=True, capture_output=True, text=True)  # noqa: S607
-    return int(told.stdout) / 1024
+    listed = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], check=True, capture_output=True, text=True)  # noqa: S607
+    return int(listed.stdout) / 1024
 
 
 def _cpu_seconds(pid: int) -> float:
-    told = subprocess.run(["ps", "-o", "cputimes=", "-p", str(pid)], check=True, capture_output=True, text=True)  # noqa: S607
-    return float(told.stdout)
+    listed = subprocess.run(["ps", "-o", "cputimes=", "-p", str(pid)], check=True, capture_output=True, text=True)  # noqa: S607
+    return float(listed.stdout)

@@ -1,4 +1,4 @@
-"""Other ways to get a number, each as a function that returns the next one. Formulas as their projects have them."""
+"""Other ways to make a nonce, each as a function that returns the next one. The formulas are those of the projects."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Next = Callable[[], int]
 
 
 def seed(directory: Path) -> Next:
-    """A lock, the rule, and open, write, close for each number; nothing is synced, nobody else is kept out."""
+    """A lock, the rule, and open, write, close for each nonce; nothing is synced, no other process is excluded."""
     lock = threading.RLock()
     path = directory / "seed.txt"
     last = 0
 
-    def next_number() -> int:
+    def next_nonce() -> int:
         nonlocal last
         with lock:
             last = max(last + 1, time.time_ns())
@@ -30,39 +30,39 @@ def seed(directory: Path) -> Next:
                 file.write(str(last))
             return last
 
-    return next_number
+    return next_nonce
 
 
 def bare_steps(directory: Path) -> Next:
-    """The system calls a shared number cannot do without: lock, read, write, unlock. No mark, no checks."""
+    """The system calls that a shared nonce needs: lock, read, write, unlock. No mark, no checks."""
     lock = os.open(directory / "bare.lock", os.O_RDWR | os.O_CREAT)
     text = os.open(directory / "bare.txt", os.O_RDWR | os.O_CREAT)
     os.pwrite(text, b"%d" % time.time_ns(), 0)
 
-    def next_number() -> int:
+    def next_nonce() -> int:
         flock(lock, LOCK_EX)
-        number = max(int(os.pread(text, 64, 0)) + 1, time.time_ns())
-        os.pwrite(text, b"%d" % number, 0)
+        nonce = max(int(os.pread(text, 64, 0)) + 1, time.time_ns())
+        os.pwrite(text, b"%d" % nonce, 0)
         flock(lock, LOCK_UN)
-        return number
+        return nonce
 
-    return next_number
+    return next_nonce
 
 
 def sqlite_wal(directory: Path) -> Next:
     """One row in SQLite, write-ahead log, synchronous=FULL: shared and safe against a power cut."""
-    connection = sqlite3.connect(directory / "numbers.sqlite", isolation_level=None, timeout=30)
+    connection = sqlite3.connect(directory / "nonces.sqlite", isolation_level=None, timeout=30)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("CREATE TABLE IF NOT EXISTS number (id INTEGER PRIMARY KEY, last INTEGER)")
-    connection.execute("INSERT OR IGNORE INTO number VALUES (1, 0)")
-    step = "UPDATE number SET last = max(last + 1, ?) WHERE id = 1 RETURNING last"
+    connection.execute("CREATE TABLE IF NOT EXISTS nonce (id INTEGER PRIMARY KEY, last INTEGER)")
+    connection.execute("INSERT OR IGNORE INTO nonce VALUES (1, 0)")
+    step = "UPDATE nonce SET last = max(last + 1, ?) WHERE id = 1 RETURNING last"
 
-    def next_number() -> int:
-        ((number,),) = connection.execute(step, (time.time_ns(),)).fetchall()
-        return int(number)
+    def next_nonce() -> int:
+        ((nonce,),) = connection.execute(step, (time.time_ns(),)).fetchall()
+        return int(nonce)
 
-    return next_number
+    return next_nonce
 
 
 def krakenex(_: Path) -> Next:
@@ -79,13 +79,13 @@ def ccxt(_: Path) -> Next:
     """The formula of ccxt 4.5 (Python): the clock in milliseconds, one more if it has not moved; no lock."""
     last = 0
 
-    def next_number() -> int:
+    def next_nonce() -> int:
         nonlocal last
         now = int(time.time() * 1000)
         last = last + 1 if now <= last else now
         return last
 
-    return next_number
+    return next_nonce
 
 
 def ours(directory: Path) -> Next:

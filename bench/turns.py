@@ -1,4 +1,4 @@
-"""How fairly and how fast a lane goes from process to process."""
+"""How fairly and how fast a lane passes from process to process."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def hand_over(directory: Path) -> dict[str, Any]:
     workers = [context.Process(target=_hold, args=(directory, barrier, answers)) for _ in range(_PROCESSES)]
     for worker in workers:
         worker.start()
-    told = [answers.get() for _ in workers]
+    results = [answers.get() for _ in workers]
     for worker in workers:
         worker.join()
-    turns = sorted(turns for turns, _ in told)
+    turns = sorted(turns for turns, _ in results)
     mean = statistics.mean(turns)
     return {
         "turns": turns,
         "farthest_from_mean_percent": max(abs(each - mean) for each in turns) / mean * 100,
-        "worst_wait_ms": max(wait for _, wait in told) * 1000,
+        "worst_wait_ms": max(wait for _, wait in results) * 1000,
         "turns_per_second": sum(turns) / _SECONDS,
     }
 
 
 def uncontended(directory: Path, count: int = 20_000) -> float:
-    """Microseconds to take and give back a lane that nobody else wants."""
+    """Microseconds to enter and leave a lane without other callers."""
     manager = NonceManager(directory / "turns")
     lane = manager.lane("key")
     began = time.perf_counter()

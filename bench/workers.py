@@ -1,4 +1,4 @@
-"""Many threads in many processes taking numbers at once."""
+"""Many threads in many processes that take nonces at once."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
     from pathlib import Path
 
-Taken = list[tuple[int, int, int]]  # asked at, answered at, number
+Taken = list[tuple[int, int, int]]  # asked at, returned at, nonce
 
 
 class Run(NamedTuple):
-    """What the workers took: numbers, and how long it took from the first to the last."""
+    """The nonces that the workers took, and the seconds from the first to the last."""
 
     taken: Taken
     seconds: float
 
     @property
-    def numbers(self) -> list[int]:
-        """The numbers alone."""
-        return [number for _, _, number in self.taken]
+    def nonces(self) -> list[int]:
+        """The nonces alone."""
+        return [nonce for _, _, nonce in self.taken]
 
     @property
     def out_of_order(self) -> int:
-        """How many were asked for after a larger one had been answered."""
-        wrong = violations(Issue(asked, answered, number) for asked, answered, number in self.taken)
+        """How many were asked for after a larger one had been returned."""
+        wrong = violations(Issue(asked, returned, nonce) for asked, returned, nonce in self.taken)
         return sum("order" in each.kind for each in wrong)
 
 
 def run_processes(directory: Path, peer: str, *, processes: int, threads: int, count: int, timed: bool = False) -> Run:
-    """Let each thread take *count* numbers; *timed* adds the moments of asking and answering to each."""
+    """Let each thread take *count* nonces; *timed* adds to each when it was asked for and when it was returned."""
     context = multiprocessing.get_context("spawn")
     answers: Queue[tuple[float, float, Taken]] = context.Queue()
     barrier = context.Barrier(processes)
@@ -46,11 +46,11 @@ def run_processes(directory: Path, peer: str, *, processes: int, threads: int, c
     workers = [context.Process(target=_work, args=arguments) for _ in range(processes)]
     for worker in workers:
         worker.start()
-    told = [answers.get() for _ in workers]
+    results = [answers.get() for _ in workers]
     for worker in workers:
         worker.join()
-    seconds = max(ended for _, ended, _ in told) - min(began for began, _, _ in told)
-    return Run([one for _, _, taken in told for one in taken], seconds)
+    seconds = max(ended for _, ended, _ in results) - min(began for began, _, _ in results)
+    return Run([one for _, _, taken in results for one in taken], seconds)
 
 
 def _work(
@@ -78,13 +78,13 @@ def _work(
 
 
 def _plain(subject: Next, count: int, mine: Taken) -> None:
-    numbers = [subject() for _ in range(count)]
-    mine.extend((0, 0, number) for number in numbers)
+    nonces = [subject() for _ in range(count)]
+    mine.extend((0, 0, nonce) for nonce in nonces)
 
 
 def _timed(subject: Next, count: int, mine: Taken) -> None:
     now = time.monotonic_ns
     for _ in range(count):
         asked = now()
-        number = subject()
-        mine.append((asked, now(), number))
+        nonce = subject()
+        mine.append((asked, now(), nonce))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from krakenonce import global_manager
-from krakenonce.errors import LaneError, NonceStoreError
+from krakenonce.errors import LaneError, NonceError, NonceStoreError
 from krakenonce.global_manager import (
     ApiCallLock,
     GlobalKrakenNonceManager,
@@ -346,12 +346,27 @@ def test_processes_take_numbers_in_order(how: str) -> None:
 
 def test_a_fork_while_the_manager_is_made_does_not_block_the_child() -> None:
     """A child forked while another thread makes the manager makes its own."""
-    with global_manager._making:
+    with global_manager._making.lock:
         child = multiprocessing.get_context("fork").Process(target=take, args=(1,), daemon=True)
         child.start()
         child.join(timeout=10)
         assert child.exitcode == 0
         child.close()
+
+
+def test_a_signal_handler_in_the_middle_of_the_making_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not wait for its own thread."""
+    real = global_manager.GlobalKrakenNonceManager
+    refusal = "the global nonce manager was asked for by a signal handler that interrupted one in the same thread"
+
+    def interrupted() -> GlobalKrakenNonceManager:
+        with pytest.raises(NonceError, match=refusal):
+            get_global_kraken_nonce()
+        return real()
+
+    monkeypatch.setattr(global_manager, "GlobalKrakenNonceManager", interrupted)
+    assert get_global_nonce_manager() is get_global_nonce_manager()
+    assert get_global_kraken_nonce() > 0
 
 
 # Statistics

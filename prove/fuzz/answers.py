@@ -13,7 +13,7 @@ from krakenonce import errors
 from krakenonce.errors import KrakenAPIError, KrakenonceError, OutcomeUnknown
 from krakenonce.kraken import calling, orders, queries
 from krakenonce.kraken import errors as reading
-from krakenonce.kraken import exchange as wire
+from krakenonce.kraken import request as wire
 from krakenonce.kraken.api_key import ApiKey
 from krakenonce.kraken.limits import TIERS
 from krakenonce.manager import NonceManager
@@ -24,7 +24,7 @@ from .targets import pure, require
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from krakenonce.kraken.exchange import Steps
+    from krakenonce.kraken.request import Steps
 
 __all__ = ["ANSWERS", "TARGETS", "Reply", "check_error"]
 
@@ -179,15 +179,15 @@ def check_call(given: tuple[str, list[Reply]]) -> None:
 def _run(steps: Steps[Any], replies: list[Reply]) -> None:
     """Answer every step with the next of the replies, and then with the last again and again."""
     try:
-        step, exchanges = next(steps), 0
+        step, requests = next(steps), 0
         for _ in range(MOST_STEPS):
             if isinstance(step, wire.Sleep | wire.TimeLeft):
                 step = steps.send(None)
                 continue
-            if isinstance(step, wire.Exchange):
+            if isinstance(step, wire.PrivateCall):
                 step.request(_SIGNER, 1, NOW)
-            reply = replies[min(exchanges, len(replies) - 1)]
-            exchanges += 1
+            reply = replies[min(requests, len(replies) - 1)]
+            requests += 1
             try:
                 answer = wire.read_answer(REQUEST, "fake", wire.Answer(reply.status, reply.content_type, reply.data))
             except KrakenonceError as error:

@@ -1,15 +1,15 @@
-"""The gateway's other nonce in a body: the nonce is changed, and no other byte."""
+"""A client's call as the gateway reads it: its nonce is found and changed, and no other byte."""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from urllib.parse import parse_qsl
 
 from hypothesis import strategies as st
 
-from krakenonce.errors import ConfigError
-from krakenonce.gateway import body as gateway_body
+from krakenonce.gateway import client_call
 from krakenonce.kraken import wire
 from prove.campaign import Broken
 
@@ -85,7 +85,12 @@ def _doubled(draw: st.DrawFn) -> tuple[bytes, str]:
 def check_exact(given: tuple[tuple[bytes, bytes, bytes, str], int]) -> None:
     """Before and after the nonce every byte stays; text stays text, and it is the nonce that is then signed."""
     (before, old, after, kind), nonce = given
-    changed = gateway_body.with_nonce(before + old + after, kind, nonce)
+    body = before + old + after
+    call = client_call.read_call("/0/private/Balance", body, kind)
+    if call is None:
+        raise Broken(f"a body with one nonce was refused: {body!r}")
+    require(call.nonce == wire.nonce_of(body, kind), "another nonce is read", body, call)
+    changed = call.with_nonce(nonce)
     new = b'"%d"' % nonce if old.startswith(b'"') else b"%d" % nonce
     if not wire.is_json(kind):
         new = b"nonce=" + new
@@ -96,34 +101,45 @@ def check_exact(given: tuple[tuple[bytes, bytes, bytes, str], int]) -> None:
 def check_any(given: tuple[tuple[bytes, str], int]) -> None:
     """A body of any kind is refused, or a strict reader finds the same in it but for one other nonce."""
     (body, kind), nonce = given
-    try:
-        changed = gateway_body.with_nonce(body, kind, nonce)
-    except ConfigError:
+    call = client_call.read_call("/0/private/Balance", body, kind)
+    if call is None:
         require(not _has_one_nonce(body, kind), "a body with one nonce was refused", body)
         return
+    changed = call.with_nonce(nonce)
+    require(call.nonce == wire.nonce_of(body, kind), "another nonce is read", body, call)
     require(wire.nonce_of(changed, kind) == str(nonce), "another nonce would be signed", body, changed)
     was, now = _read(body, kind), _read(changed, kind)
     require(len(was) == len(now), "there are more or fewer fields", body, changed)
     differ = [(old, new) for old, new in zip(was, now, strict=True) if old != new]
     nonces = [name for name, _ in now if name == "nonce"]
+    require({name for name, _ in was if name.isascii()} <= {*call.params, ""}, "a parameter is missed", body, call)
     require(len(nonces) == 1 and all(old[0] == new[0] == "nonce" for old, new in differ), "more changed", body, changed)
 
 
 def _has_one_nonce(body: bytes, kind: str) -> bool:
+    """Whether a strict reader finds one nonce, which is a number."""
     try:
-        return [name for name, _ in _read(body, kind)].count("nonce") == 1
+        found = [value for name, value in _read(body, kind) if name == "nonce"]
     except (ValueError, RecursionError, Broken):  # no JSON, or no object
         return False
+    text = found[0][-1] if found and isinstance(found[0], tuple) else found[0] if found else None
+    return len(found) == 1 and isinstance(text, str) and bool(re.fullmatch("[0-9]{1,20}", text))
 
 
 def _read(body: bytes, kind: str) -> list[tuple[str, Any]]:
     """Return the outermost names and values, in order and with doubles."""
     if not wire.is_json(kind):
         return parse_qsl(body.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
-    # Whole numbers and fractions as the text they are.
-    read = json.loads(body.decode(), object_pairs_hook=tuple, parse_int=repr, parse_float=repr, parse_constant=repr)
+    # Whole numbers and fractions as the text they are, but not the same as text.
+    read = json.loads(
+        body.decode(), object_pairs_hook=tuple, parse_int=_number, parse_float=_number, parse_constant=_number
+    )
     require(isinstance(read, tuple), "a body that is no object was changed", body)
     return list(read)
+
+
+def _number(text: str) -> tuple[str, str]:
+    return "a number", text
 
 
 TARGETS = [

@@ -14,7 +14,8 @@ from urllib.parse import parse_qsl
 from hypothesis import strategies as st
 
 from krakenonce.errors import ConfigError
-from krakenonce.kraken import exchange, wire
+from krakenonce.kraken import request as requests
+from krakenonce.kraken import wire
 from prove.campaign import Broken
 
 from .targets import pure, require
@@ -97,9 +98,9 @@ def _refusal_of_nothing() -> str:
 def check_request(given: tuple[dict[str, Any], int, bytes, str]) -> None:
     """A signed request has the signature that is independently made of its bytes, and is verified."""
     params, nonce, secret, method = given
-    key = exchange.Key("key", base64.b64encode(secret).decode())
+    key = requests.Key("key", base64.b64encode(secret).decode())
     try:
-        request = exchange.Exchange(method, params).request(key, nonce, 1_700_000_000.0)
+        request = requests.PrivateCall(method, params).request(key, nonce, 1_700_000_000.0)
     except ConfigError:
         plain = all(_has_utf8(each) for each in (*params, *params.values())) and _is_short(params)
         require(not plain or "nonce" in params, "a request was refused", params)

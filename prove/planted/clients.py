@@ -9,7 +9,7 @@ __all__ = ["CLIENTS"]
 _RULES = "src/krakenonce/kraken/calling.py"
 _SENT = "src/krakenonce/kraken/sent.py"
 _SESSION = "src/krakenonce/kraken/session.py"
-_EXCHANGE = "src/krakenonce/kraken/exchange.py"
+_EXCHANGE = "src/krakenonce/kraken/request.py"
 _SYNC = "src/krakenonce/kraken/transport.py"
 _ASYNC = "src/krakenonce/kraken/async_transport.py"
 
@@ -20,7 +20,7 @@ CLIENTS = (
         _SESSION,
         was="            nonce = api_key.nonce(place)\n",
         becomes="""\
-            if exchange.signed_at is None:
+            if call.signed_at is None:
                 self._nonce = api_key.nonce(place)
             nonce = self._nonce
 """,
@@ -166,8 +166,8 @@ CLIENTS = (
         "an error string that is not known passes as a result",
         11,
         "src/krakenonce/kraken/errors.py",
-        was='if any(not string.startswith("W") for string in told) else None',
-        becomes="if any(_kind_of(string) is not errors.UnknownKrakenError for string in told) else None",
+        was='if any(not string.startswith("W") for string in strings) else None',
+        becomes="if any(_kind_of(string) is not errors.UnknownKrakenError for string in strings) else None",
         test="tests/kraken/test_calling.py::test_an_unknown_string_is_never_a_result",
     ),
     Planted(
@@ -190,8 +190,8 @@ CLIENTS = (
         "parent and child of a fork read each other's answers",
         11,
         _SYNC,
-        was="        if self._pool_owner != os.getpid():\n",
-        becomes="        if self._pool_owner is None:\n",
+        was="        self._after_fork(self._renew)\n",
+        becomes="",
         test="tests/kraken/test_client.py::test_a_forked_child_opens_its_own_connection",
     ),
 )

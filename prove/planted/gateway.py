@@ -9,15 +9,15 @@ __all__ = ["GATEWAY"]
 _GATEWAY = "src/krakenonce/gateway/gateway.py"
 _QUEUE = "src/krakenonce/gateway/key_queue.py"
 _KEYS = "src/krakenonce/gateway/local_keys.py"
-_BODY = "src/krakenonce/gateway/body.py"
+_CALL = "src/krakenonce/gateway/client_call.py"
 
 GATEWAY = (
     Planted(
         "the gateway does not compare the signature",
         "security",
         _GATEWAY,
-        was="        if not verify(path, body, content_type,",
-        becomes='        if not headers.get("API-Sign") and not verify(path, body, content_type,',
+        was="        if not is_signed(path, call.nonce,",
+        becomes='        if not headers.get("API-Sign") and not is_signed(path, call.nonce,',
         test="tests/gateway/test_calls.py::test_a_wrong_signature_is_refused",
     ),
     Planted(
@@ -40,8 +40,8 @@ GATEWAY = (
         "a strict local key lets a replay in",
         "security",
         _GATEWAY,
-        was="        if nonce <= self._last_local.get(local.key, -1):\n",
-        becomes="        if nonce < self._last_local.get(local.key, -1):\n",
+        was="int(call.nonce) <= self._last_local.get(local.key, -1):\n",
+        becomes="int(call.nonce) < self._last_local.get(local.key, -1):\n",
         test="tests/gateway/test_calls.py::test_only_a_strict_local_key_refuses_a_replay",
     ),
     Planted(
@@ -71,17 +71,17 @@ GATEWAY = (
     Planted(
         "a body with two nonces is sent",
         9,
-        _BODY,
-        was="    if len(found) != 1:\n",
-        becomes="    if not found:\n",
+        _CALL,
+        was='    if names.count("nonce") != 1:\n',
+        becomes='    if "nonce" not in names:\n',
         test="tests/gateway/test_body.py::test_a_body_without_exactly_one_nonce_is_refused",
     ),
     Planted(
         "more than the nonce is changed",
         9,
-        _BODY,
-        was='    return b"&".join(fields)\n',
-        becomes='    return b"&".join(filter(None, fields)).replace(b"%20", b"+")\n',
+        _CALL,
+        was='b"&".join([b"", *fields[at + 1 :]])\n',
+        becomes='b"&".join([b"", *filter(None, fields[at + 1 :])]).replace(b"%20", b"+")\n',
         test="tests/gateway/test_body.py::test_a_form_s_nonce_is_replaced",
     ),
     Planted(
@@ -97,7 +97,7 @@ GATEWAY = (
         "who hangs up while waiting costs a number",
         10,
         _QUEUE,
-        was="            if call in self._waiting:\n                self._leave(call)\n",
+        was="            if self._waiting.pop(call, None) is not None:\n                call.cancel()\n",
         becomes="",
         test="tests/gateway/test_queue.py::test_who_is_cancelled_while_waiting_leaves_the_queue",
     ),

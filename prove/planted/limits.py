@@ -14,14 +14,14 @@ LIMITS = (
         12,
         _RULES,
         was="""\
-                yield from self._room(exchange, tries)
+                yield from self._room(call, tries)
                 try:
-                    result = self._result(exchange, (yield from self._sent(exchange)))
+                    result = self._result(call, (yield from self._sent(call)))
 """,
         becomes="""\
                 try:
-                    result = self._result(exchange, (yield from self._sent(exchange)))
-                    yield from self._room(exchange, tries)
+                    result = self._result(call, (yield from self._sent(call)))
+                    yield from self._room(call, tries)
 """,
         test="tests/kraken/test_calling.py::test_without_patience_there_is_an_error_instead_of_a_wait",
     ),
@@ -103,7 +103,7 @@ LIMITS = (
         "a call that found no connection stays counted",
         12,
         _RULES,
-        was="            self.api_key.not_sent(self.place(exchange))\n            raise\n        return reply\n",
+        was="            self.api_key.not_sent(self.place(call))\n            raise\n        return reply\n",
         becomes="            raise\n        return reply\n",
         test="tests/kraken/test_rules_of_calls.py::test_what_was_not_sent_is_not_counted[not sent]",
     ),

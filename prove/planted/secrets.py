@@ -6,7 +6,7 @@ from .bug import Planted
 
 __all__ = ["SECRETS"]
 
-_EXCHANGE = "src/krakenonce/kraken/exchange.py"
+_EXCHANGE = "src/krakenonce/kraken/request.py"
 _WIRE = "src/krakenonce/kraken/wire.py"
 
 SECRETS = (

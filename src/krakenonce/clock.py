@@ -10,12 +10,12 @@ from typing import Protocol
 
 __all__ = ["Clock", "SystemClock"]
 
-# Both go on while the machine sleeps, so a sleep does not look like a step of the wall clock.
+# Both continue while the machine sleeps, so a sleep does not look like a step of the wall clock.
 _SINCE_BOOT = time.CLOCK_BOOTTIME if sys.platform == "linux" else time.CLOCK_MONOTONIC
 
 
 class Clock(Protocol):
-    """The three readings that the number depends on. Tests bring their own."""
+    """The three readings that nonces depend on. Tests pass their own."""
 
     def now_ns(self) -> int:
         """Nanoseconds since 1970 UTC by the wall clock; may step in both directions."""
@@ -26,7 +26,7 @@ class Clock(Protocol):
         ...
 
     def boot_id(self) -> str:
-        """Name of this run of the machine; empty if the system does not tell."""
+        """Name of this run of the machine; empty if the system has none."""
         ...
 
 

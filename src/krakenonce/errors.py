@@ -1,26 +1,26 @@
 """Every error krakenonce raises, in one tree.
 
     KrakenonceError
-    ├── NonceError                 no number was handed out
-    │   ├── InvalidScope             a scope name that cannot name a file        (also ValueError)
+    ├── NonceError                 no nonce was issued
+    │   ├── InvalidScope             a counter's name that is not allowed        (also ValueError)
     │   ├── InvalidFloor             a floor outside 0 .. 2^63 - 2               (also ValueError)
-    │   ├── ClockError               the clock is absurd and there is no earlier number to go on from
-    │   ├── NonceExhausted           the scope has reached 2^63 - 1
-    │   └── NonceStoreError          the store cannot keep its promise: disk, rights, file system, damage
+    │   ├── ClockError               the clock is before 2020 or after 2200, and there is no earlier nonce
+    │   ├── NonceExhausted           the counter has reached 2^63 - 1
+    │   └── NonceStoreError          the backend cannot store the nonce: disk, permissions, file system, damage
     ├── LaneError                  misuse of a lane                            (also RuntimeError)
     │   └── LaneTimeout              the turn did not come in time               (also TimeoutError)
     ├── RecordChanged              somebody else has written the record that was to be written
-    ├── ConfigError                settings or credentials that cannot be used (also ValueError)
+    ├── ConfigError                arguments or credentials that cannot be used (also ValueError)
     └── KrakenError                a call to Kraken gave no result
-        ├── RequestNotSent           no connection: Kraken never saw the call
-        ├── CallTimeout              the time given ran out before it was sent   (also TimeoutError)
-        ├── OutcomeUnknown           sent, but not answered in a way that says what became of it
-        └── KrakenAPIError           Kraken refused the call
+        ├── RequestNotSent           no connection: nothing was sent
+        ├── CallTimeout              the time limit passed before it was sent    (also TimeoutError)
+        ├── OutcomeUnknown           sent, and no answer says whether it was executed
+        └── KrakenAPIError           Kraken answered with an error
             ├── InvalidNonce           EAPI:Invalid nonce
-            │   └── PoisonedKey          twice in a row: Kraken remembers a larger number than ours
+            │   └── PoisonedKey          twice in a row: Kraken has accepted a larger nonce than ours
             ├── InvalidKey             EAPI:Invalid key
             ├── InvalidSignature       EAPI:Invalid signature
-            ├── InvalidToken           a WebSocket token or session that is over
+            ├── InvalidToken           an expired WebSocket token or session
             ├── PermissionDenied       the key may not do this
             ├── AccountRefused         the account is locked, disabled or not confirmed
             ├── InvalidArguments       parameters that Kraken does not understand
@@ -30,9 +30,9 @@
             │   └── Throttled            too many calls at the same time
             ├── LockedOut              EGeneral:Temporary lockout
             ├── ServiceUnavailable     a fault at Kraken, or its engine is down
-            ├── MarketRestricted       the market takes cancels only, or no takers
+            ├── MarketRestricted       the market accepts cancels only, or post-only orders only
             ├── DeadlineElapsed        the order reached the engine after its deadline
-            ├── OrderRefused           the order was not taken
+            ├── OrderRefused           Kraken refused the order
             │   ├── InsufficientFunds    not enough funds or margin
             │   ├── InvalidOrder         a volume or price that the pair does not allow
             │   ├── OrderLimitExceeded   too many orders or positions
@@ -41,11 +41,11 @@
             │   └── DuplicateOrder       an order with this cl_ord_id is open already
             ├── FundingRefused         deposits, withdrawals and transfers
             ├── EarnRefused            EEarnings
-            └── UnknownKrakenError     a string that krakenonce does not know
+            └── UnknownKrakenError     an error string that krakenonce does not know
 
 Each error has ``may_have_executed``: ``"yes"``, ``"no"`` or ``"unknown"``, for the call during which it was raised.
-What Kraken's errors mean and what to do is the text of their class, and part of their message.
-No message holds a secret or a whole API key.
+The docstring of a KrakenAPIError says what it means and what to do. It is part of the message.
+No message contains a secret or a whole API key.
 """
 
 from __future__ import annotations
@@ -102,33 +102,33 @@ __all__ = [
 
 
 class KrakenonceError(Exception):
-    """The root: catch it to catch whatever krakenonce raises."""
+    """The base class of all errors that krakenonce raises."""
 
     may_have_executed: Literal["yes", "no", "unknown"] = "no"
 
 
 class NonceError(KrakenonceError):
-    """No number was handed out; nothing was sent."""
+    """No nonce was issued, and nothing was sent."""
 
 
 class InvalidScope(NonceError, ValueError):
-    """A scope name that cannot name a counter."""
+    """The name of a counter is not allowed."""
 
 
 class InvalidFloor(NonceError, ValueError):
-    """A floor that is not a whole number from 0 to 2^63 - 2."""
+    """A floor must be an integer from 0 to 2^63 - 2."""
 
 
 class ClockError(NonceError):
-    """The clock is before 2020 or after 2200 and the scope has no earlier number to go on from."""
+    """The clock is before 2020 or after 2200, and the counter has no earlier nonce. Set the clock."""
 
 
 class NonceExhausted(NonceError):
-    """The scope has reached 2^63 - 1, the largest number Kraken's schema allows."""
+    """The counter has reached 2^63 - 1, the largest nonce that Kraken's schema allows. Use a new key and counter."""
 
 
 class NonceStoreError(NonceError):
-    """The store cannot hand out a number that would survive a crash."""
+    """The backend cannot store a nonce so that it survives a crash. No nonce was issued."""
 
 
 class RecordChanged(KrakenonceError):
@@ -140,36 +140,36 @@ class LaneError(KrakenonceError, RuntimeError):
 
 
 class LaneTimeout(LaneError, TimeoutError):
-    """The turn did not come within the timeout; nothing is held."""
+    """The turn did not come within the timeout. The lane is not held, and nothing was sent."""
 
 
 class ConfigError(KrakenonceError, ValueError):
-    """Settings or credentials that cannot be used."""
+    """Arguments or credentials that cannot be used."""
 
 
 class KrakenError(KrakenonceError):
     """A call to Kraken gave no result.
 
     Attributes:
-        order: After an order sent by a client of ours, the :class:`~krakenonce.kraken.sent.SentOrder` to look for.
+        order: If one of our clients sent an order, the :class:`~krakenonce.kraken.sent.SentOrder` to look for.
     """
 
     order: Any = None
     _look: Callable[[], Any] | None = None
 
     def reconcile(self) -> Any:
-        """Find out whether the order stands; after an async client's call, await what this returns.
+        """Ask Kraken whether the order was placed; with an async client, await the returned object.
 
         Returns:
             What the client's ``reconcile(error.order)`` returns.
 
         Raises:
-            ConfigError: The call was no order of a client of ours, or the error comes from another process.
+            ConfigError: The call was not an order of one of our clients, or another process sent it.
         """
         if self._look is None:
             raise ConfigError(
-                "only an order sent by krakenonce's own client can be looked for, in the process that sent it; "
-                "elsewhere call reconcile(error.order) of a client"
+                "error.reconcile() works only for an order of krakenonce's own client, in the process that sent it; "
+                "otherwise call reconcile(error.order) of a client"
             )
         return self._look()
 
@@ -179,25 +179,28 @@ class KrakenError(KrakenonceError):
 
 
 class RequestNotSent(KrakenError):
-    """No connection to Kraken: the call never left this machine and may be repeated with a new nonce."""
+    """There was no connection to Kraken. Nothing was sent. You may repeat the call, with a new nonce."""
 
 
 class CallTimeout(KrakenError, TimeoutError):
-    """The time given for the call ran out before it was sent."""
+    """The time limit of the call passed before it was sent. Nothing was sent."""
 
 
 class OutcomeUnknown(KrakenError):
-    """The call was sent and not answered: it may have been executed. Ask Kraken before repeating an order."""
+    """The call was sent, and no answer says whether it was executed.
+
+    Ask Kraken before you repeat it. After an order, call ``reconcile()``.
+    """
 
     may_have_executed = "unknown"
 
 
 class KrakenAPIError(KrakenError):
-    """Kraken refused the call.
+    """Kraken answered with an error. krakenonce also raises RateLimited and LockedOut before a call is sent.
 
     Args:
         message: What happened and what to do.
-        errors: Kraken's own strings, such as ``EGeneral:Permission denied``; none if it was not Kraken who refused.
+        errors: Kraken's error strings, such as ``EGeneral:Permission denied``; empty if the call was not sent.
     """
 
     def __init__(self, message: str, errors: tuple[str, ...] = ()) -> None:
@@ -206,50 +209,50 @@ class KrakenAPIError(KrakenError):
 
 
 class InvalidNonce(KrakenAPIError):
-    """Kraken has already accepted a number at least as large from this key.
+    """Kraken has already accepted this nonce or a larger one from this key.
 
-    Another program uses the key, or used it with larger numbers: give every program its own key, or let all of them
-    take their numbers here.
+    Another program uses this key, or has used it with larger nonces. Give every program its own key, or let all of them
+    use krakenonce with the same state directory.
     """
 
 
 class PoisonedKey(InvalidNonce):
-    """Kraken remembers a larger number for this key than ours, and refuses ours until they are larger.
+    """Another program has used this key with larger nonces than ours, so Kraken refuses all our calls with it.
 
-    Somebody used the key with larger numbers. Tools count in seconds (10 digits), milliseconds (13), microseconds (16),
-    tens of nanoseconds (18) or nanoseconds (19); ours have 19. Stop every other program on this key; then make a new
-    key, which starts afresh, or run `krakenonce adopt --account NAME`, which puts this key's numbers above the largest.
+    Programs count in seconds (10 digits), milliseconds (13), microseconds (16), tens of nanoseconds (18) or, as
+    krakenonce does, nanoseconds (19). Stop every other program that uses this key. Then make a new API key, or run
+    `krakenonce adopt --account NAME`.
     """
 
 
 class InvalidKey(KrakenAPIError):
-    """Kraken does not know this API key: it was mistyped, deleted or has expired.
+    """Kraken refused the call: it does not know this API key, which was mistyped or deleted, or has expired.
 
-    Do not repeat the call, too many of these lock the account out for a while.
+    Do not repeat the call: after too many of these, Kraken locks the account out.
     """
 
 
 class InvalidSignature(KrakenAPIError):
-    """The API secret does not belong to this API key, or the request was changed on its way.
+    """Kraken refused the call: the API secret does not belong to this API key, or the request was changed on its way.
 
-    Do not repeat the call, check the secret.
+    Do not repeat the call; check the secret.
     """
 
 
 class InvalidToken(KrakenAPIError):
-    """The WebSocket token or session is over: get a new token."""
+    """Kraken refused the call: the WebSocket token or session has expired. Get a new token."""
 
 
 class PermissionDenied(KrakenAPIError):
-    """The API key lacks the permission for this call: change its settings at Kraken."""
+    """Kraken refused the call: the API key has no permission for it. Change the key's settings at Kraken."""
 
 
 class AccountRefused(KrakenAPIError):
-    """Kraken refuses the account itself (locked, disabled, not confirmed): log in at Kraken or ask its support."""
+    """Kraken refuses the account itself (locked, disabled or not confirmed). Log in at Kraken, or ask its support."""
 
 
 class InvalidArguments(KrakenAPIError):
-    """Kraken does not understand the parameters: check their names and values."""
+    """Kraken refused the call: it does not understand the parameters. Check their names and values."""
 
 
 class UnknownMethod(KrakenAPIError):
@@ -257,41 +260,46 @@ class UnknownMethod(KrakenAPIError):
 
 
 class UnknownAsset(KrakenAPIError):
-    """Kraken has no such pair or asset: AssetPairs and Assets list those there are."""
+    """Kraken has no such pair or asset: see AssetPairs and Assets."""
 
 
 class RateLimited(KrakenAPIError):
-    """Too many calls in a short time: wait a few seconds and call less often.
+    """Kraken refuses calls above its rate limit: wait a few seconds and call less often.
 
     Attributes:
-        retry_after: Seconds after which there is room again, None if not known.
+        retry_after: Seconds after which the rate limit allows the call; None if not known.
     """
 
     retry_after: float | None = None
 
 
 class Throttled(RateLimited):
-    """Too many calls at the same time: wait and send fewer at once."""
+    """Kraken refuses too many calls at the same time: wait, and send fewer at once."""
 
 
 class LockedOut(KrakenAPIError):
-    """Kraken has locked this account or address out after too many failed calls: stop all calls for 15 minutes.
+    """Kraken has locked out this account or IP address after too many failed calls.
+
+    Make no calls for 15 minutes; krakenonce sends none with this key until then.
 
     Attributes:
-        retry_after: Seconds until calls are let through again here.
+        retry_after: Seconds until krakenonce sends calls with this key again.
     """
 
     retry_after: float | None = None
 
 
 class ServiceUnavailable(KrakenAPIError):
-    """A fault at Kraken, or its engine is down; a call that changes something may have been executed."""
+    """A fault at Kraken, or its engine is down. The call may have been executed: ask Kraken before you repeat it."""
 
     may_have_executed = "unknown"
 
 
 class MarketRestricted(KrakenAPIError):
-    """The market takes cancels only, or no orders that fill at once: wait until SystemStatus says online."""
+    """Kraken refused the call: the market accepts cancels only, or post-only orders only.
+
+    Wait until SystemStatus says online.
+    """
 
 
 class DeadlineElapsed(KrakenAPIError):
@@ -302,46 +310,49 @@ class DeadlineElapsed(KrakenAPIError):
 
 
 class OrderRefused(KrakenAPIError):
-    """Kraken did not take the order."""
+    """Kraken refused the order."""
 
 
 class InsufficientFunds(OrderRefused):
-    """The account does not have the funds or the margin for this order."""
+    """Kraken refused the order: the account does not have the funds or the margin for it."""
 
 
 class InvalidOrder(OrderRefused):
-    """The pair does not allow this volume or price: AssetPairs has its minimum, its decimals and its tick size."""
+    """Kraken refused the order: the pair does not allow this volume or price.
+
+    AssetPairs shows the pair's minimum, decimals and tick size.
+    """
 
 
 class OrderLimitExceeded(OrderRefused):
-    """There are too many open orders or positions: cancel or close some."""
+    """Kraken refused the order: there are too many open orders or positions. Cancel or close some."""
 
 
 class PositionRefused(OrderRefused):
-    """The order does not fit the account's positions."""
+    """Kraken refused the order: it does not fit the account's positions."""
 
 
 class UnknownOrder(OrderRefused):
-    """Kraken has no such open order: it is filled, cancelled, expired, or never was. QueryOrders tells."""
+    """Kraken has no such open order: it was filled or cancelled, has expired, or never existed. See QueryOrders."""
 
 
 class DuplicateOrder(OrderRefused):
-    """An order with this cl_ord_id is open already: this very one, sent before, or another. `reconcile()` tells."""
+    """An order with this cl_ord_id is already open: this order, sent before, or another one. Call `reconcile()`."""
 
     may_have_executed = "unknown"
 
 
 class FundingRefused(KrakenAPIError):
-    """Kraken refused the deposit, withdrawal or transfer."""
+    """Kraken refused the deposit, withdrawal or transfer: check its amount, key and reference id."""
 
 
 class EarnRefused(KrakenAPIError):
-    """Kraken refused the Earn call; ask for its status before repeating it."""
+    """The Earn call gave an error. It may have been executed: ask for its status before you repeat it."""
 
     may_have_executed = "unknown"
 
 
 class UnknownKrakenError(KrakenAPIError):
-    """This error is not known to krakenonce, so nothing is known of the call: ask Kraken before repeating an order."""
+    """krakenonce does not know this error, so the call may have been executed. Ask Kraken before you repeat it."""
 
     may_have_executed = "unknown"

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
-import weakref
 from typing import TYPE_CHECKING, TypedDict
 
-from .errors import LaneError, LaneTimeout
+from .errors import LaneError, LaneTimeout, NonceError
 from .lanes.queue import current_owner
 from .manager import NonceManager
+from .process import Section, call_in_children
 from .settings import check_manager
 
 if TYPE_CHECKING:
@@ -128,7 +127,7 @@ class GlobalKrakenNonceManager:
         check_manager(manager)
         self.manager = manager or NonceManager(None if os.environ.get("KRAKENONCE_STATE_DIR") else "data")
         self._api_call_lock = ApiCallLock(self.manager)
-        self._start_the_clock()
+        self._after_fork()
         now = time.time_ns()
         persisted = self.manager.peek()
         self._first = now if persisted is None else max(persisted + 1, now)
@@ -140,7 +139,7 @@ class GlobalKrakenNonceManager:
             "Global Kraken Nonce Manager initialized (persisted nonce: %d, API serialization: ENABLED)",
             self._first,
         )
-        _managers.add(self)
+        call_in_children(self)
 
     def get_nonce(self) -> int:
         """Return the next number: ``max(last + 1, now in ns)``, 19 digits, on file before it is returned.
@@ -177,8 +176,8 @@ class GlobalKrakenNonceManager:
             "api_serialization_enabled": self._api_call_lock.enabled,
         }
 
-    def _start_the_clock(self) -> None:
-        """Begin this process's statistics: at construction, and in a forked child."""
+    def _after_fork(self) -> None:
+        """Begin this process's statistics, as at construction."""
         self._initialized_at = time.time()
         self._started = time.monotonic()
 
@@ -186,10 +185,12 @@ class GlobalKrakenNonceManager:
 def get_global_nonce_manager() -> GlobalKrakenNonceManager:
     """Return this process's one manager, made on the first call by whichever thread comes first."""
     global _manager
-    with _making:
-        if _manager is None:
-            _manager = GlobalKrakenNonceManager()
-        return _manager
+    if _manager is None:
+        _making.refuse_interrupter()
+        with _making.lock:
+            if _manager is None:
+                _manager = GlobalKrakenNonceManager()
+    return _manager
 
 
 def get_global_kraken_nonce() -> int:
@@ -207,14 +208,5 @@ def get_global_nonce_stats() -> GlobalNonceStats:
     return get_global_nonce_manager().get_stats()
 
 
-def _after_fork_in_child() -> None:
-    global _making
-    _making = threading.Lock()  # a thread of the parent may have held it
-    for manager in list(_managers):
-        manager._start_the_clock()
-
-
 _manager: GlobalKrakenNonceManager | None = None
-_making = threading.Lock()
-_managers: weakref.WeakSet[GlobalKrakenNonceManager] = weakref.WeakSet()
-os.register_at_fork(after_in_child=_after_fork_in_child)
+_making = Section(NonceError, "the global nonce manager was asked for")

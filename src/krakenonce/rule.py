@@ -1,6 +1,6 @@
-"""The arithmetic of the number: which one is next, and which clock to believe. No I/O; all state is passed in.
+"""The arithmetic of nonces: which one is next, and which clock to trust. No I/O; all state is passed in.
 
-All times and numbers are nanoseconds since 1970 UTC.
+All times and nonces are nanoseconds since 1970 UTC.
 """
 
 from __future__ import annotations
@@ -29,42 +29,42 @@ __all__ = [
 
 SECOND = 1_000_000_000
 NONCE_MAX = 2**63 - 1  # invariant 8: Kraken's guide says unsigned 64 bit, its schema says int64
-WINDOW = 10 * SECOND  # how far the durable mark runs ahead of the number that crossed it
+WINDOW = 10 * SECOND  # the ten-second step: how far the mark is raised above the nonce that needed it
 EARLIEST = 1_577_836_800 * SECOND  # 2020-01-01
 LATEST = 7_258_118_400 * SECOND  # 2200-01-01
-STEP_LIMIT = 60 * SECOND  # a forward step of the wall clock beyond this is not believed at once
-STEP_LASTS = 60 * SECOND  # it is believed when it has lasted this long
+STEP_LIMIT = 60 * SECOND  # a larger step forward of the wall clock is not trusted at once
+STEP_LASTS = 60 * SECOND  # it is trusted once it has lasted this long
 
 _NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 _NAME_MAX = 64
 
 
 def next_nonce(last: int | None, now_ns: int) -> int:
-    """Return the next number: ``max(last + 1, now)``.
+    """Return the next nonce: ``max(last + 1, now)``.
 
     Args:
-        last: The last number issued; None if there was none.
-        now_ns: The wall clock. It may have stepped back; it only ever raises the number (invariant 5).
+        last: The last nonce issued; None if there was none.
+        now_ns: The wall clock. It may have stepped back; it can only raise the nonce (invariant 5).
 
     Raises:
-        NonceExhausted: The number would pass 2^63 - 1. Nothing was issued.
-        ClockError: There is no earlier number, and the clock is before 2020 or after 2200.
+        NonceExhausted: The nonce would be above 2^63 - 1.
+        ClockError: There is no earlier nonce, and the clock is before 2020 or after 2200.
     """
     if not in_range(now_ns):
         if last is None or last < EARLIEST:
             raise ClockError(
-                f"the system clock says {now_ns / SECOND:.0f} s since 1970, which is not between 2020 and 2200, "
-                "and there is no earlier number to go on from: set the clock and try again"
+                f"the system clock is at {now_ns / SECOND:.0f} s since 1970, which is not between 2020 and 2200, "
+                "and there is no earlier nonce; no nonce was issued; set the clock"
             )
         now_ns = 0
     nonce = now_ns if last is None else max(last + 1, now_ns)
     if nonce > NONCE_MAX:
-        raise NonceExhausted("the scope has reached 2^63 - 1, the largest nonce there is: use a new API key and scope")
+        raise NonceExhausted("the counter has reached 2^63 - 1, the largest nonce; use a new API key and counter")
     return nonce
 
 
 def in_range(now_ns: int) -> bool:
-    """Whether a clock reading may be written down at all."""
+    """Whether a clock reading is between 2020 and 2200, so that it may be stored."""
     return EARLIEST <= now_ns < LATEST
 
 
@@ -74,27 +74,27 @@ def mark_for(nonce: int) -> int:
 
 
 def check_floor(floor: object) -> int:
-    """Return *floor* if it is a whole number from 0 to 2^63 - 2, else raise InvalidFloor."""
+    """Return *floor* if it is an integer from 0 to 2^63 - 2, else raise InvalidFloor."""
     if isinstance(floor, bool) or not isinstance(floor, int):
-        raise InvalidFloor(f"a floor is a whole number from 0 to 2^63 - 2, not {type(floor).__name__}")
+        raise InvalidFloor(f"a floor must be an integer from 0 to 2^63 - 2, not of type {type(floor).__name__}")
     if not 0 <= floor < NONCE_MAX:
-        raise InvalidFloor(f"a floor is a whole number from 0 to 2^63 - 2; {floor} is not")
+        raise InvalidFloor(f"a floor must be an integer from 0 to 2^63 - 2, not {floor}")
     return floor
 
 
 def check_scope(scope: object) -> None:
     """Raise InvalidScope unless *scope* is 1 to 64 letters, digits, ``-`` or ``_``."""
-    check_name("a scope", scope, InvalidScope)
+    check_name("counter", scope, InvalidScope)
 
 
 def check_name(what: str, name: object, error: type[KrakenonceError]) -> None:
     """Raise *error* unless *name* is 1 to 64 letters, digits, ``-`` or ``_``.
 
-    The name is not repeated in the message: somebody may have passed an API key.
+    The message does not show the name: the caller may have passed an API key.
     """
-    rule = f"{what} is named by 1 to 64 letters, digits, '-' or '_'"
+    rule = f"the name of a {what} has 1 to 64 letters, digits, '-' or '_'"
     if not isinstance(name, str):
-        raise error(f"{rule}, not by {type(name).__name__}")
+        raise error(f"{rule}; it must be text, not of type {type(name).__name__}")
     if not 1 <= len(name) <= _NAME_MAX:
         raise error(f"{rule}; this name has {len(name)} characters")
     wrong = next((i for i, letter in enumerate(name) if letter not in _NAME_LETTERS), None)
@@ -103,7 +103,7 @@ def check_name(what: str, name: object, error: type[KrakenonceError]) -> None:
 
 
 class Anchor(NamedTuple):
-    """Two clocks read at one moment, as far as they were believed then.
+    """Two clocks read at one moment, as far as they were trusted then.
 
     Args:
         wall_ns: The wall clock, or what it was taken to be.
@@ -119,7 +119,7 @@ class Anchor(NamedTuple):
 
 
 class ClockVerdict(NamedTuple):
-    """What to take for now, and the anchor for the next time.
+    """The time to use now, and the anchor for the next time.
 
     Args:
         now_ns: The time to use.
@@ -133,10 +133,10 @@ class ClockVerdict(NamedTuple):
 
 
 def judge_clock(anchor: Anchor | None, wall_ns: int, boot_ns: int) -> ClockVerdict:
-    """Hold the progress of the wall clock against the time since boot.
+    """Compare the progress of the wall clock with that of the time since boot.
 
-    A step forward of more than a minute is not believed until it has lasted a minute: until then the time is
-    projected from the anchor. A step back is believed, for it cannot lower a number (invariant 5).
+    A step forward of more than a minute is not trusted until it has lasted a minute: until then the time is
+    projected from the anchor. A step back is trusted, because it cannot lower a nonce (invariant 5).
 
     Args:
         anchor: The last two readings of this boot; None if there are none.

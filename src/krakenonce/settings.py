@@ -1,4 +1,4 @@
-"""What settings have to be: a wrong one is a ConfigError where it is given, not a TypeError where it is used."""
+"""Checks of arguments: a wrong one raises ConfigError where it is passed, not a TypeError where it is used."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def check_seconds(name: str, value: object, *, zero: bool = False, endless: bool
     """Raise ConfigError unless *value* is a number of seconds.
 
     Args:
-        name: What it is called where it is given.
-        value: What was given.
-        zero: Whether 0 may be given.
-        endless: Whether any length may be given.
+        name: The argument's name.
+        value: Its value.
+        zero: Whether it may be 0.
+        endless: Whether it may be of any length.
     """
     number = check_number(name, value)
     if number < 0 or (number == 0 and not zero) or (number > _YEARS and not endless):
@@ -29,38 +29,40 @@ def check_seconds(name: str, value: object, *, zero: bool = False, endless: bool
 def check_number(name: str, value: object) -> float:
     """Return *value*. Raises ConfigError unless it is a number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # NaN
-        raise ConfigError(f"{name} is a number of seconds, such as 30.0, and not {_kind(value)}")
+        raise ConfigError(f"{name} must be a number of seconds, such as 30.0, not {_kind(value)}")
     return value
 
 
 def check_text(name: str, value: object) -> None:
-    """Raise ConfigError unless *value* is text; the message does not hold it, for it may be a secret."""
+    """Raise ConfigError unless *value* is text. The message does not show it, because it may be a secret."""
     if not isinstance(value, str):
         hint = ": is the environment variable set?" if value is None else ""
-        raise ConfigError(f"{name} is text, and not {_kind(value)}{hint}")
+        raise ConfigError(f"{name} must be text, not {_kind(value)}{hint}")
 
 
 def check_serialization(value: object) -> None:
-    """Raise ConfigError unless *value* says whose calls wait for each other."""
+    """Raise ConfigError unless *value* says which calls wait for each other."""
     if value not in ("key", "global", "off"):
-        raise ConfigError(f"there is no serialization {value!r}: use key, global or off")
+        raise ConfigError(f"serialization must be key, global or off, not {value!r}")
 
 
 def check_manager(value: object) -> None:
     """Raise ConfigError unless *value* is a NonceManager, or None."""
     if value is not None and not _has(value, "next", "lane", "next_for"):
         also = (
-            "; of a GlobalKrakenNonceManager give its manager" if _has(getattr(value, "manager", None), "next") else ""
+            "; from a GlobalKrakenNonceManager pass its .manager"
+            if _has(getattr(value, "manager", None), "next")
+            else ""
         )
-        raise ConfigError(f"manager is a NonceManager, such as NonceManager('/path'), and not {_kind(value)}{also}")
+        raise ConfigError(f"manager must be a NonceManager, such as NonceManager('/path'), not {_kind(value)}{also}")
 
 
 def check_nonces(value: Any) -> None:
     """Raise ConfigError unless *value* is a GlobalKrakenNonceManager, or None."""
     if value is not None and not _has(getattr(value, "manager", None), "next", "lane", "next_for"):
         raise ConfigError(
-            f"nonces is a GlobalKrakenNonceManager, such as GlobalKrakenNonceManager(NonceManager('/path')), "
-            f"and not {_kind(value)}"
+            f"nonces must be a GlobalKrakenNonceManager, such as GlobalKrakenNonceManager(NonceManager('/path')), "
+            f"not {_kind(value)}"
         )
 
 

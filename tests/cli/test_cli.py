@@ -37,59 +37,59 @@ sys.exit(main(["next"]))
 """
 
 
-def test_numbers_rise_from_process_to_process(shell: Shell) -> None:
-    """Each number is 19 digits on a line of its own, larger than those of every process before."""
+def test_nonces_rise_from_process_to_process(shell: Shell) -> None:
+    """Each nonce is 19 digits on a line of its own, larger than those of every process before."""
     lines = [*shell.works("next", "--count", "3").splitlines(), *shell.works("next").splitlines()]
     assert lines == sorted(set(lines))
     assert [len(line) for line in lines] == [19] * 4
 
 
-def test_peek_shows_the_last_number_and_uses_none(shell: Shell) -> None:
-    """Peek repeats the last number as often as it is asked."""
+def test_peek_shows_the_last_nonce_and_uses_none(shell: Shell) -> None:
+    """Peek repeats the last nonce as often as it is asked."""
     last = shell.works("next")
     assert [shell.works("peek"), shell.works("peek")] == [last, last]
 
 
-def test_peek_before_the_first_number(shell: Shell, tmp_path: Path) -> None:
+def test_peek_before_the_first_nonce(shell: Shell, tmp_path: Path) -> None:
     """With nothing issued peek fails with one line, and makes no directory."""
-    assert "no number of global in" in shell.fails(1, "peek")
+    assert shell.fails(1, "peek").startswith(f"counter global in {tmp_path / 'state'} has issued no nonce yet; ")
     assert not (tmp_path / "state").exists()
 
 
 def test_scopes_are_separate(shell: Shell) -> None:
-    """A number of one counter is unknown to the other."""
+    """A nonce of one counter is unknown to the other."""
     shell.works("next", "--scope", "one")
     shell.fails(1, "peek", "--scope", "two")
 
 
 def test_state_may_be_named_on_the_command_line(shell: Shell, tmp_path: Path) -> None:
     """--state goes before the environment, as a path or as a URL."""
-    number = shell.works("next", "--state", f"file:{tmp_path / 'other'}")
-    assert shell.works("peek", "--state", str(tmp_path / "other")) == number
+    nonce = shell.works("next", "--state", f"file:{tmp_path / 'other'}")
+    assert shell.works("peek", "--state", str(tmp_path / "other")) == nonce
     assert not (tmp_path / "state").exists()
 
 
 def test_a_floor_is_kept(shell: Shell) -> None:
-    """After raise-floor the next number is larger; a lower floor changes nothing and says what holds."""
+    """After raise-floor the next nonce is larger; a lower floor changes nothing, and the command says so."""
     floor = time.time_ns() + 10**18
-    said = f"the next number of global will be larger than {floor}\n"
+    said = f"the next nonce of counter global will be larger than {floor}\n"
     assert shell.works("raise-floor", str(floor), "--yes") == said
-    assert shell.works("raise-floor", "5") == said.rstrip() + "; 5 is below that, so nothing has changed\n"
+    assert shell.works("raise-floor", "5") == said.rstrip() + "; 5 is not larger, so nothing was changed\n"
     assert shell.works("next") == f"{floor + 1}\n"
 
 
-def test_the_counter_of_all_keys_goes_nowhere_without_a_question(shell: Shell, tmp_path: Path) -> None:
-    """A floor far ahead of the clock is for good: with nobody to answer it is not set, but for a scope of its own."""
+def test_the_counter_of_all_keys_is_not_raised_far_without_a_question(shell: Shell, tmp_path: Path) -> None:
+    """A floor far ahead of the clock cannot be undone: without an answer it is set only for another counter."""
     far = str(time.time_ns() + 10**17)
     done = shell.run("raise-floor", far)
     assert (done.code, done.out) == (1, "")
-    assert done.err.endswith("krakenonce: nothing was done; --yes answers the question beforehand\n")
+    assert done.err.endswith("krakenonce: nothing was changed; use --yes to skip this question\n")
     assert not (tmp_path / "state").exists()
     assert far in shell.works("raise-floor", far, "--scope", "its-own")
 
 
 def test_ctrl_c_at_a_question_is_an_interrupt(shell: Shell, tmp_path: Path) -> None:
-    """And no answer."""
+    """It is not taken for an answer."""
     reader, writer = os.pipe()
     with open(reader) as nothing_yet, open(writer, "w"):
         process = shell.python("-m", "krakenonce", "raise-floor", str(time.time_ns() + 10**17), stdin=nothing_yet)
@@ -102,13 +102,13 @@ def test_ctrl_c_at_a_question_is_an_interrupt(shell: Shell, tmp_path: Path) -> N
                 process.wait(1)
         done = shell.end(process)
     assert done.code == 130
-    assert "nothing was done" not in done.err
+    assert "nothing was changed" not in done.err
     assert not (tmp_path / "state").exists()
 
 
 @pytest.mark.parametrize("floor", ["-1", "many", "1.5", "", str(2**63 - 1), str(2**63), "9" * 5000])
 def test_a_wrong_floor_is_wrong_usage(shell: Shell, tmp_path: Path, floor: str) -> None:
-    """What is not a whole number from 0 to 2^63 - 2 is refused, and nothing is written."""
+    """What is not an integer from 0 to 2^63 - 2 is refused, and nothing is written."""
     shell.fails(2, "raise-floor", floor)
     assert not (tmp_path / "state").exists()
 
@@ -116,12 +116,12 @@ def test_a_wrong_floor_is_wrong_usage(shell: Shell, tmp_path: Path, floor: str) 
 @pytest.mark.parametrize("words", [["next"], ["peek"], ["stats"], ["raise-floor", "5"]], ids=lambda words: words[0])
 @pytest.mark.parametrize("scope", ["", "a b", "../up", "x" * 65])
 def test_a_wrong_scope_is_wrong_usage(shell: Shell, words: list[str], scope: str) -> None:
-    """Every command that takes a scope refuses a name that cannot name a file."""
-    assert "a scope is named by" in shell.fails(2, *words, "--scope", scope)
+    """Every command that takes a counter's name refuses one that is not allowed."""
+    assert "the name of a counter has" in shell.fails(2, *words, "--scope", scope)
 
 
 def test_stats_of_all_scopes(shell: Shell, tmp_path: Path) -> None:
-    """Stats shows each counter's last number, mark and lead, and where they are kept."""
+    """Stats shows each counter's last nonce, mark and lead, and where they are kept."""
     last = int(shell.works("next"))
     shell.works("raise-floor", "4000000000000000000", "--scope", "far")
     (tmp_path / "state" / "kraken_not ours_nonce.txt").write_text("1")
@@ -131,22 +131,22 @@ def test_stats_of_all_scopes(shell: Shell, tmp_path: Path) -> None:
     assert (far["scope"], far["last"], far["lead_ns"] > 0) == ("far", 4 * 10**18, True)
     assert (ours["scope"], ours["last"], ours["mark"] > last, ours["lead_ns"] < 0) == ("global", last, True, True)
     header, first, second, where = shell.works("stats").splitlines()
-    assert header.split() == ["scope", "last", "lead", "over", "the", "clock", "(s)", "mark"]
+    assert header.split() == ["counter", "last", "nonce", "lead", "over", "the", "clock", "(s)", "high-water", "mark"]
     assert (first.split()[0], second.split()[:2]) == ("far", ["global", str(last)])
-    assert where == f"state in {tmp_path / 'state'}, for the processes of one host"
+    assert where == f"nonces kept in {tmp_path / 'state'}, for the processes of one host"
 
 
 def test_stats_of_one_scope(shell: Shell) -> None:
-    """With --scope only that counter is shown, also when it has no number yet."""
+    """With --scope only that counter is shown, also if it has issued no nonce yet."""
     assert json.loads(shell.works("stats", "--scope", "new", "--json"))["scopes"] == [
         {"scope": "new", "last": None, "mark": None, "lead_ns": None}
     ]
     assert shell.works("stats", "--scope", "new").splitlines()[1].split() == ["new", "-", "-", "-"]
 
 
-def test_stats_before_the_first_number(shell: Shell, tmp_path: Path) -> None:
-    """An empty state is said to be empty."""
-    assert shell.works("stats") == f"no numbers yet in {tmp_path / 'state'}, for the processes of one host\n"
+def test_stats_before_the_first_nonce(shell: Shell, tmp_path: Path) -> None:
+    """Stats says so if no nonce was issued yet."""
+    assert shell.works("stats") == f"no nonces issued yet in {tmp_path / 'state'}, for the processes of one host\n"
 
 
 def test_a_file_in_place_of_the_state_directory(shell: Shell, tmp_path: Path) -> None:
@@ -156,12 +156,12 @@ def test_a_file_in_place_of_the_state_directory(shell: Shell, tmp_path: Path) ->
 
 
 def test_an_unknown_store(shell: Shell) -> None:
-    """A store URL that nobody knows is a failure that names those known."""
+    """The URL of an unknown backend is a failure that names the known ones."""
     assert "known are file:PATH and memory:" in shell.fails(1, "next", "--state", "stone:tablet")
 
 
 def test_warnings_are_lines_on_stderr(shell: Shell) -> None:
-    """What the library warns of is shown as one line, beside the number."""
+    """A warning of the library is shown as one line, beside the nonce."""
     done = shell.run("next", "--state", "memory:")
     assert one_line(done.err).startswith("warning: the nonce is kept in memory only")
     assert (done.code, len(done.out)) == (0, 20)
@@ -196,10 +196,11 @@ def test_wrong_usage_is_one_line(shell: Shell, words: list[str]) -> None:
 
 
 def test_an_unexpected_error_names_its_type_only(shell: Shell) -> None:
-    """The text of an error that nobody thought of stays hidden, as it may hold anything."""
+    """The text of an unexpected error stays hidden, because it may contain a secret."""
     done = shell.end(shell.python("-c", BROKEN.format("RuntimeError('hidden')")))
     assert done.code == 1
-    assert one_line(done.err) == "unexpected RuntimeError: set KRAKENONCE_DEBUG=1 to see where it happened"
+    said = "unexpected error RuntimeError; KRAKENONCE_DEBUG=1 shows the traceback of such errors"
+    assert one_line(done.err) == said
 
 
 def test_an_unexpected_error_is_traced_on_request(shell: Shell) -> None:
@@ -211,13 +212,13 @@ def test_an_unexpected_error_is_traced_on_request(shell: Shell) -> None:
 
 
 def test_an_interrupt_is_quiet(shell: Shell) -> None:
-    """Ctrl-C ends with 130 and no words."""
+    """Ctrl-C ends with 130 and without a message."""
     done = shell.end(shell.python("-c", BROKEN.format("KeyboardInterrupt")))
     assert (done.code, done.out, done.err.strip()) == (130, "", "")
 
 
 def test_a_reader_that_has_seen_enough(shell: Shell) -> None:
-    """A closed pipe ends the command without a word."""
+    """A closed pipe ends the command without a message."""
     process = shell.start("next", "--count", "100000")
     assert process.stdout is not None
     assert process.stderr is not None
@@ -230,7 +231,7 @@ def test_a_reader_that_has_seen_enough(shell: Shell) -> None:
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_an_output_that_cannot_be_written(shell: Shell) -> None:
-    """A number that could not be written is a failure with one line."""
+    """A nonce that could not be written is a failure with one line."""
     with open("/dev/full", "w") as full:
         done = shell.end(shell.start("next", stdout=full))
     assert (done.code, one_line(done.err)) == (1, "cannot write the output: No space left on device")
@@ -266,7 +267,7 @@ def test_everything_has_help(shell: Shell, name: str | None) -> None:
 
 
 def test_json_has_every_digit() -> None:
-    """A decimal is written as the number it is, never by way of a float; text and nesting are kept."""
+    """A Decimal is written with every digit, never by way of a float; text and nesting are kept."""
     value = {"a": [Decimal("0.00000001"), Decimal("1.50"), 2**63], "b": {}, "c": [], "d": ["é", None, True]}
     written = to_json(value)
     assert json.loads(written, parse_float=Decimal) == value

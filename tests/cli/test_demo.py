@@ -33,17 +33,17 @@ def scratch(shell: Shell, tmp_path: Path) -> Path:
 
 
 def test_the_demo_shows_the_difference(shell: Shell, scratch: Path) -> None:
-    """With their own clocks calls are rejected; through krakenonce, one process killed, all are accepted."""
+    """With their own clocks calls are refused; through krakenonce, one process killed, all are accepted."""
     done = shell.run("demo", "--json")
     assert done.code == 0, done.err
     figures = json.loads(done.out)
     naive, ours = figures["naive"], figures["krakenonce"]
-    assert naive["rejected"] > 0
-    assert naive["accepted"] + naive["rejected"] == naive["calls"]
-    assert (ours["rejected"], ours["failed"]) == (0, {})
+    assert naive["refused"] > 0
+    assert naive["accepted"] + naive["refused"] == naive["calls"]
+    assert (ours["refused"], ours["failed"]) == (0, {})
     assert ours["accepted"] == ours["calls"] >= ours["planned"] == naive["planned"]
     assert (naive["killed"], ours["killed"]) == (1, 1)
-    assert ours["in_flight_refused"] <= ours["in_flight"] <= 4
+    assert ours["in_progress_refused"] <= ours["in_progress"] <= 4
     assert list(scratch.iterdir()) == []
     copied = figures["fan_out"]
     assert (copied["placed"], copied["invalid_nonces"]) == (2 * copied["accounts"], 0)
@@ -55,9 +55,9 @@ def test_the_demo_shows_the_gateway(shell: Shell, scratch: Path) -> None:
     done = shell.run("demo", "--gateway", "--json")
     assert done.code == 0, done.err
     figures = json.loads(done.out)
-    assert figures["naive"]["rejected"] > 0
+    assert figures["naive"]["refused"] > 0
     ours = figures["krakenonce"]
-    assert (ours["rejected"], ours["failed"], ours["killed"]) == (0, {}, 1)
+    assert (ours["refused"], ours["failed"], ours["killed"]) == (0, {}, 1)
     assert ours["accepted"] == ours["calls"] >= ours["planned"]
     assert list(scratch.iterdir()) == []
 

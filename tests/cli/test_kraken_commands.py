@@ -89,7 +89,7 @@ def test_calls_for_an_account(trader: Shell, fake: Fake) -> None:
 
 
 def test_public_calls_need_no_account(shell: Shell, fake: Fake, tmp_path: Path) -> None:
-    """A public method is called without credentials and uses no number."""
+    """A public method is called without credentials and uses no nonce."""
     assert json.loads(shell.works("call", "Time", "--base-url", fake.url))["unixtime"] > 1_600_000_000
     assert not (tmp_path / "state").exists()
 
@@ -103,12 +103,12 @@ def test_public_calls_need_no_account(shell: Shell, fake: Fake, tmp_path: Path) 
     ids=" ".join,
 )
 def test_what_kraken_refuses_is_one_line(trader: Shell, fake: Fake, words: list[str], said: str) -> None:
-    """Kraken's error is told with what to do about it, for private and for public calls."""
+    """Kraken's error is printed with what to do about it, for private and for public calls."""
     assert trader.fails(1, "call", *words, "--base-url", fake.url).startswith(said)
 
 
 def test_no_connection(trader: Shell) -> None:
-    """When nobody answers, the message says that nothing was sent."""
+    """Without a connection, the message says that nothing was sent."""
     with socket.create_server(("127.0.0.1", 0)) as unused:
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
     assert "nothing was sent" in trader.fails(1, "balance", "--base-url", url)
@@ -146,7 +146,7 @@ def test_the_fake_kraken_is_ready_to_paste(shell: Shell, number: signal.Signals)
     done = shell.end(process)
     assert (done.code, done.err) == (0, "")
     assert list(json.loads(found)) == ["MASTER", "USER:alice", "USER:bob"]
-    assert done.out == "3 private calls, 3 accepted, 0 with an invalid nonce\n"
+    assert done.out == "3 private calls: 3 accepted, 0 refused with EAPI:Invalid nonce\n"
 
 
 def test_the_fake_kraken_for_programs(shell: Shell) -> None:

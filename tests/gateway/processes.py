@@ -57,7 +57,7 @@ class Processes:
         """Start a gateway and return it with its address once it accepts connections."""
         process = self.start(listen, *words, **more)
         assert process.stdout is not None
-        found = re.match(r"gateway at (\S+),", process.stdout.readline())
+        found = re.match(r"gateway listening at (\S+);", process.stdout.readline())
         assert found, self.end(process)
         return process, found[1]
 

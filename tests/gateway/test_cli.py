@@ -37,7 +37,7 @@ def test_a_pair_is_printed_once(shell: Shell, tmp_path: Path) -> None:
     done = shell.run("gateway", "add-key", "--name", "bot-a", "--allow", "query,trade")
     (made,) = keys(tmp_path).all()
     assert (done.code, done.out) == (0, f"API key:    {made.key}\nAPI secret: {made.secret}\n")
-    assert one_line(done.err) == "these are for bot-a and MASTER; the secret is not shown again"
+    assert one_line(done.err) == "local key bot-a for account MASTER; the secret is not shown again"
     listed = shell.works("gateway", "list-keys")
     assert listed.splitlines()[1].split()[:3] == ["bot-a", "MASTER", "query,trade"]
     assert made.secret not in listed
@@ -61,7 +61,7 @@ def test_keys_are_rotated_and_revoked(shell: Shell, tmp_path: Path) -> None:
     (before,) = keys(tmp_path).all()
     told = json.loads(shell.works("gateway", "rotate-key", "--name", "bot", "--json"))
     assert told["api_secret"] != before.secret
-    assert shell.works("gateway", "revoke-key", "--name", "bot") == "bot is refused from now on\n"
+    assert shell.works("gateway", "revoke-key", "--name", "bot") == "local key bot is revoked\n"
     assert keys(tmp_path).all() == []
 
 
@@ -84,7 +84,7 @@ def test_wrong_words_are_one_line(shell: Shell, tmp_path: Path, words: list[str]
 def test_a_key_for_tokens_comes_with_a_warning(shell: Shell) -> None:
     """A WebSocket token is more than any list allows."""
     done = shell.run("gateway", "add-key", "--name", "a", "--allow", "token")
-    assert "past --allow" in done.err.splitlines()[0]
+    assert "despite --allow" in done.err.splitlines()[0]
 
 
 def test_a_key_that_is_not_there(shell: Shell) -> None:

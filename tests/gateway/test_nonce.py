@@ -47,7 +47,7 @@ def ask(
         on_turn=lambda _waited, _held: None,
     )
     gateway = Gateway({"MASTER": key}, local_keys, Activity())
-    return asyncio.run(gateway.nonce(*signed(local, path)))
+    return asyncio.run(gateway.answer(NONCE_PATH, *signed(local, path)))
 
 
 def signed(local: LocalKey, path: str) -> tuple[dict[str, str], bytes]:

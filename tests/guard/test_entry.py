@@ -67,7 +67,7 @@ def test_an_unknown_client_is_told_what_to_do(client: object) -> None:
         "adapter=f",
         "turns.lane(key)",
         "turns.next(key)",
-        "docs/how-to/guard.md",
+        "docs/how-to/write-an-adapter.md",
     ):
         assert said in str(caught.value)
 

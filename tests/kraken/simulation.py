@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from krakenonce.errors import OutcomeUnknown, RequestNotSent
 from krakenonce.kraken.api_key import ApiKey
 from krakenonce.kraken.calling import Calls
-from krakenonce.kraken.exchange import Exchange, Key, PublicExchange, Request, Sleep, TimeLeft
 from krakenonce.kraken.limiter import Limiter
+from krakenonce.kraken.request import Key, PrivateCall, PublicCall, Request, Sleep, TimeLeft
 from krakenonce.manager import NonceManager
 from krakenonce.stores import MemoryStore
 from krakenonce.testing import FakeKraken
 from krakenonce.testing.clock import ManualClock
 
 if TYPE_CHECKING:
-    from krakenonce.kraken.exchange import Step, Steps
     from krakenonce.kraken.limits import Tier
+    from krakenonce.kraken.request import Step, Steps
 
 R = TypeVar("R")
 
@@ -84,12 +84,12 @@ class World:
             self.clock.pass_time(step.seconds)
             self._deliver_late()
             return None
-        request = step.request() if isinstance(step, PublicExchange) else self._signed(step)
+        request = step.request() if isinstance(step, PublicCall) else self._signed(step)
         self.clock.pass_time(0.01)
         reply = self._send(step.method, request)
-        return reply if isinstance(step, PublicExchange) else self.calls.settle(step, reply)
+        return reply if isinstance(step, PublicCall) else self.calls.settle(step, reply)
 
-    def _signed(self, step: Exchange) -> Request:
+    def _signed(self, step: PrivateCall) -> Request:
         self.calls.api_key.count(self.calls.place(step))
         step.refusal = None
         self._last = max(self._last + 1, self.clock.now_ns() - self.ahead)

@@ -1,4 +1,4 @@
-"""Taking over a key for which Kraken remembers a larger number than ours, over HTTP and over processes."""
+"""Adopting a key from which Kraken has accepted a larger nonce than ours, over HTTP and over processes."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_key_without_room_is_given_up(
 ) -> None:
     """After the third refusal only a new key helps, and the message says so; other keys are not concerned."""
     account, other = fake.add_account("bot", last_nonce=last), fake.add_account("other")
-    with pytest.raises(PoisonedKey, match="new key"):
+    with pytest.raises(PoisonedKey, match="new API key"):
         take_over(account, server, manager)
     assert len(fake.invalid_nonces()) == 3
     with client(other, server, manager) as kraken:

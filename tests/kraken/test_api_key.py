@@ -15,8 +15,8 @@ from krakenonce.kraken.api_key import LOCKOUT, ApiKey
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.errors import _KNOWN, refusal_in
-from krakenonce.kraken.exchange import Answer, Exchange
 from krakenonce.kraken.limits import TIERS
+from krakenonce.kraken.request import Answer, PrivateCall
 from krakenonce.manager import NonceManager
 from krakenonce.stores import FileStore, MemoryStore
 from krakenonce.testing.clock import ManualClock
@@ -33,9 +33,9 @@ Heard = tuple[type[errors.KrakenAPIError] | None, float, float]
 def by_a_client(manager: NonceManager, reply: dict[str, Any]) -> errors.KrakenAPIError | None:
     """Hand an answer to the clients' rules."""
     calls = Calls(ApiKey(manager, ACCOUNT.key, STARTER), 60.0)
-    exchange = Exchange("Balance", {})
-    calls.settle(exchange, reply)
-    return exchange.refusal
+    call = PrivateCall("Balance", {})
+    calls.settle(call, reply)
+    return call.refusal
 
 
 def by_the_gateway(manager: NonceManager, reply: dict[str, Any]) -> errors.KrakenAPIError | None:

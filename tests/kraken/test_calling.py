@@ -13,8 +13,8 @@ from krakenonce.errors import InvalidNonce, KrakenError, LockedOut, OutcomeUnkno
 from krakenonce.kraken import orders, queries
 from krakenonce.kraken.api_key import LOCKOUT
 from krakenonce.kraken.calling import PAUSES
-from krakenonce.kraken.exchange import Exchange, TimeLeft
 from krakenonce.kraken.limits import TIERS
+from krakenonce.kraken.request import PrivateCall, TimeLeft
 from krakenonce.kraken.sent import LIFETIME, MARGIN, SentOrder
 
 from .simulation import FAULTS, World
@@ -22,7 +22,7 @@ from .simulation import FAULTS, World
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from krakenonce.kraken.exchange import Steps
+    from krakenonce.kraken.request import Steps
 
 LIMIT = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.5", "price": "30000"}
 
@@ -147,7 +147,7 @@ def test_two_in_a_row_are_a_poisoned_key() -> None:
     with pytest.raises(PoisonedKey) as caught:
         world.run(queries.balances(world.calls))
     assert world.sent == ["Balance"] * 2
-    for word in ("adopt", "microseconds", "(16)", "(19)", "new key"):
+    for word in ("adopt", "microseconds", "(16)", "(19)", "new API key"):
         assert word in str(caught.value)
     assert caught.value.may_have_executed == "no"
 
@@ -324,16 +324,16 @@ def test_an_order_s_own_id_and_deadline_are_kept() -> None:
 def test_a_float_is_no_amount() -> None:
     """Volumes and prices that are not exact are refused before anything is sent."""
     world = World()
-    with pytest.raises(errors.ConfigError, match="volume is a float"):
+    with pytest.raises(errors.ConfigError, match="volume must be a Decimal or text"):
         world.run(orders.add_order(world.calls, "XBTUSD", "buy", 0.1, "1"))  # type: ignore[arg-type]
     assert world.sent == []
 
 
-def first_request(steps: Steps[Any]) -> Exchange:
+def first_request(steps: Steps[Any]) -> PrivateCall:
     """Let a procedure go on until it asks for its first request."""
     assert isinstance(next(steps), TimeLeft)
     request = steps.send(None)
-    assert isinstance(request, Exchange)
+    assert isinstance(request, PrivateCall)
     return request
 
 
@@ -428,7 +428,7 @@ def test_an_answer_of_another_shape_is_an_unknown_outcome(name: str, result: obj
     """What cannot be read as this call's answer is one error that names the call, never a KeyError."""
     world = World()
     world._answer = lambda _: {"error": [], "result": result}  # type: ignore[method-assign, assignment]
-    with pytest.raises(OutcomeUnknown, match="not in the form"):
+    with pytest.raises(OutcomeUnknown, match="not the expected form"):
         world.run(READ[name](world.calls))
 
 

@@ -8,7 +8,7 @@ import pytest
 from krakenonce import errors
 from krakenonce.errors import InvalidNonce, KrakenAPIError, OutcomeUnknown
 from krakenonce.kraken.errors import error_from, result_of
-from krakenonce.kraken.exchange import Answer, Request, read_answer
+from krakenonce.kraken.request import Answer, Request, read_answer
 
 # Kraken's strings, with the class that each has, and whether the call may have been executed.
 STRINGS = """

@@ -19,7 +19,7 @@ import pytest
 
 from krakenonce.errors import KrakenError, OutcomeUnknown
 from krakenonce.kraken import AsyncKraken, Kraken, orders, sent
-from krakenonce.kraken.exchange import Exchange, Key, Request
+from krakenonce.kraken.request import Key, PrivateCall, Request
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeKraken, FakeKrakenServer
 
@@ -220,7 +220,7 @@ class ClockAhead(World):
         super().__init__()
         self.calls._now = lambda: self.now() + self.AHEAD
 
-    def _signed(self, step: Exchange) -> Request:
+    def _signed(self, step: PrivateCall) -> Request:
         self._last += 1
         return step.request(Key(self.account.key, self.account.secret), self._last, self.now() + self.AHEAD)
 

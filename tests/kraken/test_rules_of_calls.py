@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
+import signal
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -21,9 +23,9 @@ from krakenonce.kraken.api_key import LOCKOUT
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.calling import PAUSES, REFUSALS
 from krakenonce.kraken.errors import error_from
-from krakenonce.kraken.exchange import Answer, Exchange, Key, Sleep, TimeLeft, read_answer
 from krakenonce.kraken.limits import TIERS
 from krakenonce.kraken.methods import Kind, kind_of
+from krakenonce.kraken.request import Answer, Key, PrivateCall, Sleep, TimeLeft, read_answer
 from krakenonce.kraken.sent import LIFETIME, WITHOUT_DEADLINE, SentOrder
 from krakenonce.kraken.transport import Transport
 from krakenonce.manager import NonceManager
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from krakenonce.kraken.exchange import Request, Steps
+    from krakenonce.kraken.request import Request, Steps
     from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
 
 
@@ -720,6 +722,32 @@ def test_who_stands_in_line_when_the_lockout_comes_is_not_sent(
     assert fake.arrivals == []
 
 
+def test_a_child_forked_while_a_client_makes_its_manager_does_not_hang(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nor does a signal handler that comes in the middle of it."""
+    monkeypatch.setenv("KRAKENONCE_STATE_DIR", str(tmp_path / "state"))
+    making, forked = threading.Event(), threading.Event()
+    client, parent = Kraken(KEY, SECRET), os.getpid()
+
+    def slowly() -> NonceManager:
+        if os.getpid() == parent:
+            making.set()
+            forked.wait()
+        return NonceManager()
+
+    monkeypatch.setattr("krakenonce.manager.NonceManager", slowly)
+    thread = in_thread(lambda: client._session.manager)
+    making.wait()
+    if (child := os.fork()) == 0:
+        signal.alarm(20)
+        os._exit(client._session.manager is not client._session.manager)
+    forked.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    client.close()
+
+
 def test_a_manager_made_by_the_client_is_closed_with_it(
     kind: str, server: FakeKrakenServer, account: FakeAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -847,7 +875,7 @@ def test_one_thread_s_failure_to_connect_says_nothing_of_another_s_call() -> Non
 def test_no_part_of_a_key_is_told() -> None:
     """Neither by its repr, nor where an error page that quotes it is cut short in its middle."""
     key = Key(KEY, SECRET)
-    request = Exchange("Balance", {}).request(key, 1, 1_800_000_000)
+    request = PrivateCall("Balance", {}).request(key, 1, 1_800_000_000)
     with pytest.raises(OutcomeUnknown) as caught:
         read_answer(request, "host", Answer(403, "text/html", f"{'x' * 60} {KEY}".encode()))
     for told in (f"{caught.value}", repr(key)):

@@ -14,9 +14,9 @@ import pytest
 
 from krakenonce.errors import CallTimeout, LaneTimeout, OutcomeUnknown, RequestNotSent
 from krakenonce.kraken import AsyncKraken, queries
-from krakenonce.kraken.exchange import Exchange
 from krakenonce.kraken.limiter import Limiter, Place
 from krakenonce.kraken.limits import TIERS
+from krakenonce.kraken.request import PrivateCall
 from krakenonce.manager import NonceManager
 
 from .helpers import OK, SILENCE, ScriptedServer, Twin, held
@@ -25,7 +25,7 @@ from .test_client import KEY, SECRET
 if TYPE_CHECKING:
     from krakenonce.testing import FakeKraken, FakeKrakenServer
 
-BALANCE = Exchange("Balance", {})
+BALANCE = PrivateCall("Balance", {})
 
 
 @pytest.fixture(params=["sync", "async"])

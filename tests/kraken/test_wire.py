@@ -125,7 +125,7 @@ def test_encode_form_refuses_what_a_form_cannot_hold(value: object) -> None:
 )
 def test_encode_form_refuses_what_has_no_bytes(params: dict[str, object]) -> None:
     """Half a surrogate pair and a number too long for Python are refused, and not quoted."""
-    said = "^The parameters cannot be written as a form: use text and numbers that can be sent.$"
+    said = r"^The parameters cannot be written as a form body: use text, integers, Decimals and finite floats\.$"
     with pytest.raises(ConfigError, match=said) as caught:
         encode_form(params)
     assert caught.value.__cause__ is None
@@ -140,7 +140,7 @@ def test_encode_json_keeps_every_digit() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), Decimal("NaN"), object(), {1, 2}])
 def test_encode_json_refuses_what_json_does_not_have(value: object) -> None:
     """Non-finite numbers and foreign types are refused."""
-    with pytest.raises(ConfigError, match=r"^The parameters cannot be written as JSON: use text, .* lists, dicts\.$"):
+    with pytest.raises(ConfigError, match=r"^The parameters cannot be written as JSON: use text, .* lists or dicts\.$"):
         encode_json({"volume": value})
 
 

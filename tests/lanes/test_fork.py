@@ -192,7 +192,7 @@ def test_a_fork_in_the_middle_of_anothers_step(manager: NonceManager, where: str
     """A fork while another thread is inside the lane's own code leaves the child nothing locked."""
     lane = manager.lane("key")
     assert refusal(lane) == "taken"
-    mutex = lane._queue._mutex if where == "line" else lane_module._registry
+    mutex = lane._queue.lock if where == "line" else lane_module._registry.lock
     inside, forked = threading.Event(), threading.Event()
 
     def step() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from krakenonce import lanes
+import krakenonce
 from krakenonce.errors import LaneError
 
 from .helpers import in_thread, join, refusal, until_waiting, waiting
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from krakenonce.lanes import Lane
     from krakenonce.manager import NonceManager
 
-LANES = str(Path(lanes.__file__).parent)
+PACKAGE = str(Path(krakenonce.__file__).parent)
 LOOKS = ("RESUME", "CALL", "JUMP_BACKWARD", "POP_JUMP_BACKWARD")  # after these, Python looks for signals
 
 
 class Interrupt:
-    """Raises KeyboardInterrupt at the nth place within the lanes where a signal handler might.
+    """Raises KeyboardInterrupt at the nth place within the package where a signal handler might.
 
     Not at the nth line: at the one that leaves ``with mutex:`` no signal comes, and the mutex would stay locked. Nor
     where a function written in Python has just returned.
@@ -44,7 +44,7 @@ class Interrupt:
         """The trace function."""
         if event == "call":
             self._last[id(frame)] = self._last[id(frame.f_back)] = ""
-        if not frame.f_code.co_filename.startswith(LANES):
+        if not frame.f_code.co_filename.startswith(PACKAGE):
             return None
         frame.f_trace_opcodes = True
         if event == "opcode":

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from krakenonce.errors import ConfigError, RequestNotSent
-from krakenonce.gateway import body
-from krakenonce.kraken import errors, exchange, wire
+from krakenonce.gateway import client_call
+from krakenonce.kraken import errors, wire
+from krakenonce.kraken import request as requests
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.transport import Transport
 from krakenonce.testing.delivery import Delivery
@@ -77,18 +77,29 @@ def _verified_anyway(path: str, text: bytes, kind: str, secret: bytes, _: str) -
     return verify(path[:-1], text, kind, secret, sign(path[:-1], nonce_of(text, kind) or "", text, secret))
 
 
-def _written_again(text: bytes, kind: str, nonce: int) -> bytes:
-    changed = with_nonce(text, kind, nonce)
-    return json.dumps(json.loads(changed)).encode() if wire.is_json(kind) else changed
+def _without_blanks(path: str, text: bytes, kind: str) -> Any:
+    call = read_call(path, text, kind)
+    return call and call._replace(before=call.before.lstrip() if wire.is_json(kind) else call.before)
 
 
-def _first_only(text: bytes, kind: str, nonce: int) -> bytes:
+def _of_another_nonce(path: str, text: bytes, kind: str) -> Any:
+    call = read_call(path, text, kind)
+    return call and call._replace(nonce=call.nonce[:-1] or "1")
+
+
+def _without_params(path: str, text: bytes, kind: str) -> Any:
+    call = read_call(path, text, kind)
+    return call and call._replace(params={})
+
+
+def _first_only(path: str, text: bytes, kind: str) -> Any:
     """Takes a form with two nonces."""
     one, both, rest = text.partition(b"&nonce=1")
-    return with_nonce(one, kind, nonce) + both + rest
+    call = read_call(path, one, kind)
+    return call and call._replace(after=call.after + both + rest)
 
 
-def _of_any_status(request: Any, host: str, received: exchange.Answer) -> Any:
+def _of_any_status(request: Any, host: str, received: requests.Answer) -> Any:
     return read_answer(request, host, received._replace(status=200))
 
 
@@ -124,23 +135,25 @@ def _no_shape(*_: object) -> Any:
 
 encode_form, encode_json = wire.encode_form, wire.encode_json
 sign, verify, nonce_of, decode_secret = wire.sign, wire.verify, wire.nonce_of, wire.decode_secret
-with_nonce = body.with_nonce
-read_answer, error_from = exchange.read_answer, errors.error_from
+read_call = client_call.read_call
+read_answer, error_from = requests.read_answer, errors.error_from
 BREAKS: list[tuple[str, object, str, Callable[..., Any]]] = [
     ("forms", wire, "encode_form", lambda params: encode_form({name.strip(): each for name, each in params.items()})),
     ("JSON bodies", wire, "encode_json", lambda params: encode_json(dict(sorted(params.items())))),
     ("secrets", wire, "decode_secret", lambda text: text.encode()),
     ("secrets", wire, "decode_secret", _quoting),
-    ("requests", exchange, "sign", _without_path),
-    ("requests", exchange.Exchange, "request", _refused),
+    ("requests", requests, "sign", _without_path),
+    ("requests", requests.PrivateCall, "request", _refused),
     ("signatures", wire, "sign", _without_path),
     ("signatures", wire, "verify", _verified_anyway),
     ("nonces", wire, "nonce_of", lambda text, _: "12" if b"12" in text else None),
     ("nonces", wire, "nonce_of", lambda *_: None),
-    ("other nonces", body, "with_nonce", _written_again),
-    ("other nonces in damaged bodies", body, "with_nonce", _first_only),
-    ("other nonces in damaged bodies", body, "with_nonce", _refused),
-    ("answers", exchange, "read_answer", _of_any_status),
+    ("other nonces", client_call, "read_call", _without_blanks),
+    ("other nonces in damaged bodies", client_call, "read_call", _of_another_nonce),
+    ("other nonces in damaged bodies", client_call, "read_call", _without_params),
+    ("other nonces in damaged bodies", client_call, "read_call", _first_only),
+    ("other nonces in damaged bodies", client_call, "read_call", lambda *_: None),
+    ("answers", requests, "read_answer", _of_any_status),
     ("answers", errors, "error_from", _first_error),
     ("answers", errors, "error_from", _sure),
     ("calls", errors, "error_from", _sure),

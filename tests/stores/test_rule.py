@@ -39,7 +39,7 @@ def test_no_clock_however_absurd_lowers_the_number(last: int, now: int) -> None:
 def test_an_absurd_clock_is_never_the_number(now: int) -> None:
     """A clock before 2020 or after 2200 is passed over, or refused when there is nothing else to go by."""
     assert next_nonce(NOW, now) == NOW + 1
-    said = rf"^the system clock says {now / SECOND:.0f} s since 1970, .* and there is .*: set the clock and try again$"
+    said = rf"^the system clock is at {now / SECOND:.0f} s since 1970, .* no earlier nonce; .*; set the clock$"
     with pytest.raises(ClockError, match=said):
         next_nonce(None, now)
 
@@ -47,7 +47,7 @@ def test_an_absurd_clock_is_never_the_number(now: int) -> None:
 def test_the_last_number_there_is_can_be_issued_and_no_other_after_it() -> None:
     """2^63 - 1 is issued, and then nothing more."""
     assert next_nonce(NONCE_MAX - 1, NOW) == NONCE_MAX
-    with pytest.raises(NonceExhausted, match=r"^the scope has reached 2\^63 - 1, .*: use a new API key and scope$"):
+    with pytest.raises(NonceExhausted, match=r"^the counter has reached 2\^63 - 1, .*; use a new API key and counter$"):
         next_nonce(NONCE_MAX, NOW)
 
 
@@ -64,16 +64,16 @@ def test_the_mark_runs_one_window_ahead_but_not_past_the_end() -> None:
 
 @pytest.mark.parametrize("floor", [-1, NONCE_MAX, 2**64, 1.5, "7", None, True])
 def test_a_floor_that_is_no_number_in_range_is_refused(floor: object) -> None:
-    """A floor is a whole number from 0 to 2^63 - 2."""
+    """A floor must be an integer from 0 to 2^63 - 2."""
     what = str(floor) if type(floor) is int else type(floor).__name__
-    with pytest.raises(InvalidFloor, match=rf"^a floor is a whole number from 0 to 2\^63 - 2[,;].*{what}"):
+    with pytest.raises(InvalidFloor, match=rf"^a floor must be an integer from 0 to 2\^63 - 2, not .*{what}$"):
         check_floor(floor)
 
 
 @pytest.mark.parametrize("scope", ["", "a/b", "..", "a.b", "ключ", "x" * 65, "x" * 300, "a b", "a\0", None, 7])
 def test_a_scope_that_cannot_name_a_file_is_refused(scope: object) -> None:
-    """A scope is named by 1 to 64 letters, digits, - or _."""
-    with pytest.raises(InvalidScope, match=r"^a scope is named by 1 to 64 letters, digits, '-' or '_'[,;] "):
+    """The name of a counter has 1 to 64 letters, digits, - or _."""
+    with pytest.raises(InvalidScope, match=r"^the name of a counter has 1 to 64 letters, digits, '-' or '_'; "):
         check_scope(scope)
 
 
@@ -84,13 +84,13 @@ def test_a_scope_of_one_letter_and_of_sixty_four_is_fine(scope: str) -> None:
 
 
 def test_a_key_passed_as_scope_is_not_repeated_in_the_message() -> None:
-    """The message tells the wrong letter and its place, not the name."""
+    """The message shows the wrong letter and its position, not the name."""
     key = "4/SDrDBcOOPnm3nPlNfEMMJDeRcIVqPz+QhRxIodyZbI9po/aVRiHsgX"
     with pytest.raises(InvalidScope) as caught:
         check_scope(key)
     assert key[2:12] not in str(caught.value)
     assert str(caught.value).endswith("; this name has '/' at position 2")
-    with pytest.raises(InvalidScope, match=r", not by int$"):
+    with pytest.raises(InvalidScope, match=r", not of type int$"):
         check_scope(7)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Self
 from ..global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
 from ..kraken.aio import AsyncKraken
 from ..kraken.async_transport import AsyncTransport
-from ..kraken.exchange import KRAKEN
+from ..kraken.request import KRAKEN
 from ..settings import check_nonces
 from . import procedures
 from .credentials import Account, FromAccounts, checked

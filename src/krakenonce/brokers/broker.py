@@ -18,7 +18,7 @@ from ..kraken import orders
 from ..kraken.api_key import ApiKey
 from ..kraken.client import Kraken
 from ..kraken.errors import refusal_in, result_of
-from ..kraken.exchange import KRAKEN, host_of
+from ..kraken.request import KRAKEN, host_of
 from ..kraken.transport import Transport
 from ..settings import check_nonces, check_serialization, check_text
 from .credentials import Account, account, load_accounts

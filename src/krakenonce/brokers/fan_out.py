@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from ..errors import CallTimeout, KrakenonceError, OutcomeUnknown
-from ..kraken.exchange import Exchange
+from ..kraken.request import PrivateCall
 from ..kraken.sent import SentOrder, prepared
 from ..settings import check_number, check_seconds
 
@@ -98,7 +98,7 @@ class Call(NamedTuple):
             return cls(method, params)
         name = prepared(method, params).params.get("cl_ord_id")
         fields = {**params, "cl_ord_id": name} if name else params
-        return cls(method, fields, SentOrder.of(Exchange(method, fields)))
+        return cls(method, fields, SentOrder.of(PrivateCall(method, fields)))
 
 
 def _as_it_is(it: Any) -> Any:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Concatenate, Self
 
 from ..errors import ConfigError
-from ..kraken.exchange import KRAKEN
+from ..kraken.request import KRAKEN
 from ..kraken.transport import Transport
 from . import procedures
 from .broker import KrakenBroker

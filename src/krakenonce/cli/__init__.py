@@ -1,6 +1,7 @@
 """The command line: ``krakenonce COMMAND``.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated. Every failure is one line on stderr.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C, 143 stopped by SIGTERM. Each failure is one line on
+stderr.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from krakenonce.cli.calls import adopt, balance, call
 from krakenonce.cli.demo import demo
 from krakenonce.cli.fake import fake_kraken
 from krakenonce.cli.gateway import gateway
-from krakenonce.cli.numbers import next_, peek, raise_floor, stats
+from krakenonce.cli.nonces import next_, peek, raise_floor, stats
 from krakenonce.cli.output import complain
 from krakenonce.cli.waiting import Terminated
 from krakenonce.errors import InvalidFloor, InvalidScope, KrakenonceError
@@ -37,17 +38,17 @@ FAILED, WRONG_USAGE, INTERRUPTED, TERMINATED = 1, 2, 128 + signal.SIGINT, 128 + 
 @click.group(
     no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage. Each failure is one line on stderr; "
-    "KRAKENONCE_DEBUG=1 adds a traceback to unexpected ones.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C, 143 stopped by SIGTERM. Each failure "
+    "is one line on stderr. KRAKENONCE_DEBUG=1 adds a traceback to unexpected errors.",
 )
 @click.version_option(__version__, prog_name="krakenonce", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Nonces that Kraken accepts: one rising number and one turn per API key."""
+    """Issue nonces for Kraken's private REST API, and let one call per API key through at a time."""
 
 
-_NUMBERS = (next_, peek, stats, raise_floor)
+_NONCES = (next_, peek, stats, raise_floor)
 _CALLS = (adopt, balance, call, call_all, copy_order)
-for _command in (*_NUMBERS, *_CALLS, gateway, fake_kraken, demo):
+for _command in (*_NONCES, *_CALLS, gateway, fake_kraken, demo):
     cli.add_command(_command)
 
 
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
     Args:
-        argv: The words after ``krakenonce``; None: those this process was started with.
+        argv: The arguments after ``krakenonce``; None: those of this process.
     """
     _show_warnings()
     try:
@@ -70,11 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _explain(error: BaseException) -> int:
-    """Say in one line what went wrong and return the exit code."""
+    """Print one line about the error and return the exit code."""
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else FAILED
     if isinstance(error, BrokenPipeError):
-        return FAILED  # whoever read our output has seen enough
+        return FAILED  # the reader of our output has closed it
     if isinstance(error, KeyboardInterrupt):
         return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
     if isinstance(error, click.UsageError):
@@ -87,16 +88,16 @@ def _explain(error: BaseException) -> int:
     if isinstance(error, KrakenonceError):
         complain(str(error))
         return WRONG_USAGE if isinstance(error, InvalidFloor | InvalidScope) else FAILED
-    # Not its text: whatever it is about may be in there.
+    # Without its text, which may contain a secret.
     reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
     if os.environ.get("KRAKENONCE_DEBUG") == "1":
         traceback.print_exception(error)
-    complain(f"unexpected {type(error).__name__}{reason}: set KRAKENONCE_DEBUG=1 to see where it happened")
+    complain(f"unexpected error {type(error).__name__}{reason}; KRAKENONCE_DEBUG=1 shows the traceback of such errors")
     return FAILED
 
 
 def _stopped(code: int) -> int:
-    """Leave nothing for the interpreter to write at exit, where a closed pipe would make it complain."""
+    """Flush or discard all output now: at exit, the interpreter would print an error for a closed pipe."""
     try:
         sys.stdout.flush()
     except (OSError, AttributeError, ValueError):

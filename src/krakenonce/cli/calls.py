@@ -12,7 +12,7 @@ from krakenonce.brokers.credentials import MASTER, account, load_accounts
 from krakenonce.cli.accounts import show_balances
 from krakenonce.cli.options import account_option, confirm, json_option, kraken_options, params_of
 from krakenonce.cli.output import complain, not_lost, to_json, write
-from krakenonce.cli.waiting import patience, terminable
+from krakenonce.cli.waiting import report_long_wait, terminable
 from krakenonce.errors import KrakenError
 from krakenonce.kraken.methods import PUBLIC
 from krakenonce.manager import NonceManager
@@ -35,16 +35,16 @@ _METHOD = re.compile(r"[A-Za-z]+(/[A-Za-z]+)?")
 
 @click.command()
 @account_option
-@click.option("--all", "every", is_flag=True, help="Every account there are credentials for.")
+@click.option("--all", "every", is_flag=True, help="Show all accounts that have credentials.")
 @json_option
 @kraken_options
 def balance(
     account_name: str | None, every: bool, as_json: bool, state: str | None, base_url: str, credentials: Path | None
 ) -> None:
-    """Show what an account holds.
+    """Show the balance of an account.
 
-    With --all all are asked at the same time. An account that fails is named on stderr, the others are shown, and the
-    exit code is 1.
+    With --all, all accounts are asked at the same time. If an account fails, its error is printed on stderr, the
+    others are shown, and the exit code is 1.
     """
     if every and account_name is not None:
         raise click.UsageError("Give --account or --all, not both")
@@ -73,12 +73,12 @@ def call(
 ) -> None:
     """Make one call to Kraken and print its result as JSON.
 
-    METHOD is Kraken's name for it: a public one such as Time needs no account, any other is a private call
-    with the account's key, in the key's turn. Nothing is asked first: AddOrder places an order. It gets a cl_ord_id
-    and a deadline ten seconds ahead, unless you give them.
+    METHOD is Kraken's name of the method. A public method such as Time needs no account. All others are private
+    calls with the account's key. There is no confirmation: AddOrder places an order. The order gets a cl_ord_id, and a
+    deadline in ten seconds, unless you give them.
     """
     if not _METHOD.fullmatch(method):
-        raise click.UsageError("METHOD is one of Kraken's names, such as Balance: letters only")
+        raise click.UsageError("METHOD is a name such as Balance; it has letters only")
     params = params_of(parameters)
     if method in PUBLIC:
         from krakenonce.kraken.client import Kraken
@@ -87,32 +87,36 @@ def call(
             write(to_json(kraken.public(method, **params)))
         return
     chosen = _named(load_accounts(os.environ, credentials), account_name)
-    with terminable() as heed:
+    with terminable() as handle_signals:
         result = to_json(_call(chosen, method, params, state, base_url))
         with not_lost(lambda: result):
-            heed()
+            handle_signals()
             write(result)
 
 
 @click.command()
 @account_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @kraken_options
 def adopt(account_name: str | None, yes: bool, state: str | None, base_url: str, credentials: Path | None) -> None:
-    """Take over a key that answers Invalid nonce to everything.
+    """Adopt an API key that gets Invalid nonce for every call.
 
-    Kraken remembers a larger number for it than ours, from another tool. Numbers far above are tried, three at most;
-    each one that is refused is an Invalid nonce in Kraken's books, and too many of those lock an account out for a
-    while. The one that is accepted goes into a counter of the key's own, which every krakenonce process on this state
-    directory uses from then on. There is no way back: every other tool that uses this key with smaller numbers is
-    locked out for good. A new key at Kraken is the alternative.
+    Another tool has used larger nonces with this key, and Kraken remembers the largest. adopt tries up to three
+    nonces, each far above the one before. Kraken counts each refused one as an Invalid nonce, and after too many it
+    locks the account out for some minutes.
+
+    The accepted nonce starts a counter for this key alone, which all krakenonce processes with this state directory
+    use from then on. This cannot be undone: Kraken refuses all other tools that use this key with smaller nonces. The
+    alternative is a new API key.
     """
-    from krakenonce.kraken.adopt import adopt as take_over
+    from krakenonce.kraken.adopt import adopt as adopt_key
     from krakenonce.kraken.client import Kraken
 
     chosen = _named(load_accounts(os.environ, credentials), account_name)
     if not yes:
-        confirm(f"Every other tool that uses the key of {chosen.name} will be locked out for good. Go on?")
+        confirm(
+            f"Kraken will refuse every other tool that uses the key of {chosen.name}. This cannot be undone. Continue?"
+        )
     with (
         NonceManager(state) as manager,
         Kraken(
@@ -123,15 +127,15 @@ def adopt(account_name: str | None, yes: bool, state: str | None, base_url: str,
             tier=chosen.tier,
             base_url=base_url,
         ) as kraken,
-        patience(chosen, manager),
+        report_long_wait(chosen, manager),
     ):
-        taken = take_over(kraken, manager, refused=lambda number: complain(f"Kraken refused {number}, going higher"))
-    write(f"{chosen.name} takes its numbers from the counter {taken.scope} now; the last one accepted is {taken.nonce}")
-    complain(f"warning: every other tool that uses the key of {chosen.name} is locked out from now on: stop it")
+        adopted = adopt_key(kraken, manager, refused=lambda nonce: complain(f"Kraken refused nonce {nonce}"))
+    write(f"{chosen.name} now uses the counter {adopted.scope}; Kraken has accepted nonce {adopted.nonce}")
+    complain(f"warning: Kraken now refuses every other tool that uses the key of {chosen.name}; stop those tools")
 
 
 def _named(accounts: Mapping[str, Account], name: str | None) -> Account:
-    """The account that --account names: an empty name, of a variable that is not set, is not MASTER's."""
+    """Return the account that --account names. An empty name (from an unset variable) is an error, not MASTER."""
     return account(accounts, MASTER if name is None else name)
 
 
@@ -142,7 +146,7 @@ def _call(who: Account, method: str, params: dict[str, str], state: str | None, 
     with (
         NonceManager(state) as manager,
         Kraken(who.key, who.secret, manager=manager, tier=who.tier, base_url=base_url) as kraken,
-        patience(who, manager),
+        report_long_wait(who, manager),
     ):
         try:
             return kraken.private(method, **params)

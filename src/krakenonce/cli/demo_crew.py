@@ -1,4 +1,4 @@
-"""The demo's worker processes: started, followed, one of them killed and started again, and none left behind."""
+"""The demo's worker processes: starts them, reads their reports, kills one and starts it again, and ends them all."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Crew"]
 
-_PATIENCE = 20.0  # seconds without a word from any worker after which the demo gives up
+_TIMEOUT = 20.0  # seconds without a report from any worker after which the demo stops
 
 
 class _Worker:
     """One process and what it has reported."""
 
     def __init__(self, job: Mapping[str, Any]) -> None:
-        # The call goes to this machine, whatever proxy there is for others.
+        # The calls stay on this machine, even if a proxy is configured.
         environment = os.environ | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
         self.job = job
         self.done = 0
@@ -48,10 +48,10 @@ class _Worker:
         try:
             self.process.stdin.write(f"{line}\n".encode())
             self.process.stdin.flush()
-        except BrokenPipeError:  # it has ended, which its other pipe tells as well
+        except BrokenPipeError:  # it has ended, which its other pipe shows as well
             return
 
-    def heard(self) -> list[str] | None:
+    def read(self) -> list[str] | None:
         """Return the lines that have come; None when there will be no more."""
         if self.process.stdout is None:
             return None
@@ -78,7 +78,7 @@ class Crew:
     """Worker processes that share the calls of one job; the last of them is killed when half of its calls are done.
 
     Args:
-        job: What each worker is told; ``calls`` is its own number of calls.
+        job: What each worker gets as its job; ``calls`` is how many calls it makes.
         size: How many processes.
         advance: Called with the number of calls that were finished since the last time.
     """
@@ -90,7 +90,7 @@ class Crew:
         self._job, self._size, self._advance = job, size, advance
         self._selector = selectors.DefaultSelector()
         self._workers: list[_Worker] = []
-        self._started = 0.0  # when the first calls were let go
+        self._started = 0.0  # when the workers began to call
 
     def __enter__(self) -> Self:
         return self
@@ -105,44 +105,46 @@ class Crew:
         self._selector.close()
 
     def run(self) -> None:
-        """Do all calls, with one kill on the way.
+        """Make all calls, and kill one worker in the middle.
 
         Raises:
-            KrakenonceError: A worker ended before its work was done, or none has said anything for long.
+            KrakenonceError: A worker ended before its work was done, or none has reported anything for long.
         """
         for _ in range(self._size):
-            self._hire(self._job)
+            self._start(self._job)
         victim = self._workers[-1]
         while self._workers:
-            events = self._selector.select(_PATIENCE)
+            events = self._selector.select(_TIMEOUT)
             if not events:
-                raise KrakenonceError(f"the workers have not reported anything for {_PATIENCE:g} s: run it again")
+                raise KrakenonceError(
+                    f"the demo's workers have not reported anything for {_TIMEOUT:g} s; run the demo again"
+                )
             for key, _ in events:
-                self._listen(key.data)
+                self._read(key.data)
             if not self.killed and victim.done >= self._job["calls"] // 2:
                 self._replace(victim)
 
-    def _hire(self, job: Mapping[str, Any]) -> None:
+    def _start(self, job: Mapping[str, Any]) -> None:
         worker = _Worker(job)
         self._workers.append(worker)
         self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)  # type: ignore[arg-type]
 
-    def _listen(self, worker: _Worker) -> None:
-        lines = worker.heard()
+    def _read(self, worker: _Worker) -> None:
+        lines = worker.read()
         if lines is None:
-            self._dismiss(worker)
+            self._ended(worker)
             return
         if "ready" in lines:
             lines.remove("ready")
             worker.ready = True
-            self._let_go(worker)
+            self._let_call(worker)
         worker.done += len(lines)
         self.reported.update(lines)
         self._advance(len(lines))
         self.seconds = time.monotonic() - self._started
 
-    def _let_go(self, worker: _Worker) -> None:
-        """Let all begin at once when the last of them is ready; later ones at once."""
+    def _let_call(self, worker: _Worker) -> None:
+        """Let all workers begin together when the last one is ready; a later worker begins at once."""
         if self._started:
             worker.say("go")
         elif all(each.ready for each in self._workers):
@@ -151,17 +153,17 @@ class Crew:
                 each.say("go")
 
     def _replace(self, victim: _Worker) -> None:
-        """Kill it in the middle of its calls, and have another do those that it has not reported."""
+        """Kill it in the middle of its calls, and let a new worker make the calls that it has not reported."""
         victim.kill()
         self.killed += 1
         while victim in self._workers:
-            self._listen(victim)
-        self._hire({**self._job, "calls": self._job["calls"] - victim.done})
+            self._read(victim)
+        self._start({**self._job, "calls": self._job["calls"] - victim.done})
 
-    def _dismiss(self, worker: _Worker) -> None:
-        """It has closed its pipe: see that it has done all it was told, unless it was killed."""
+    def _ended(self, worker: _Worker) -> None:
+        """It has closed its pipe: check that it has made all its calls, unless it was killed."""
         self._selector.unregister(worker.process.stdout)  # type: ignore[arg-type]
         code = worker.end()
         self._workers.remove(worker)
         if code and not worker.killed:
-            raise KrakenonceError(f"a worker process ended with exit code {code}: run the demo again")
+            raise KrakenonceError(f"a worker process ended with exit code {code}; run the demo again")

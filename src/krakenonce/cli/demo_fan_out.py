@@ -1,4 +1,4 @@
-"""The demo's second part: one order to many accounts, under one lock for all of them and side by side."""
+"""The demo's second part: one order for many accounts, under one lock for all of them, and all at the same time."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.01"
 
 @dataclass(frozen=True)
 class FanOut:
-    """How long one order to many accounts took.
+    """How long one order for many accounts took.
 
     Args:
-        accounts: To how many.
-        placed: How many orders the fake Kraken has, of both ways.
-        invalid_nonces: How many calls it refused for their number.
+        accounts: How many accounts.
+        placed: How many orders were placed at the fake Kraken, both times together.
+        invalid_nonces: How many calls it refused for their nonce.
         one_lock_seconds: With one call at a time over all accounts.
         side_by_side_seconds: With one call at a time for each key.
     """
@@ -37,22 +37,22 @@ class FanOut:
 
     @property
     def perfect(self) -> bool:
-        """Whether every account got its order, each time, and none twice."""
+        """Whether each account's order was placed exactly once, each time."""
         return self.placed == 2 * self.accounts and not self.invalid_nonces
 
 
 def fan_out(state: str) -> FanOut:
     """Place one order for all accounts, both ways; *state* is an empty directory."""
     fake = FakeKraken()
-    keys = [fake.add_account(f"USER:u{number}") for number in range(ACCOUNTS)]
-    accounts = [Account(each.name, each.key, each.secret, tier="none") for each in keys]
-    took = []
+    made = [fake.add_account(f"USER:u{index}") for index in range(ACCOUNTS)]
+    accounts = [Account(each.name, each.key, each.secret, tier="none") for each in made]
+    seconds = []
     with FakeKrakenServer(fake, latency=ROUND_TRIP) as server, NonceManager(state) as manager:
         for serialization in ("global", "key"):
             nonces = GlobalKrakenNonceManager(manager)
             with BrokerManager(accounts, nonces=nonces, base_url=server.url, serialization=serialization) as brokers:
                 began = time.monotonic()
                 brokers.copy_order(ORDER)
-                took.append(time.monotonic() - began)
+                seconds.append(time.monotonic() - began)
     placed = sum(each.method == "AddOrder" and each.error is None for each in fake.arrivals)
-    return FanOut(ACCOUNTS, placed, len(fake.invalid_nonces()), *(round(seconds, 3) for seconds in took))
+    return FanOut(ACCOUNTS, placed, len(fake.invalid_nonces()), *(round(each, 3) for each in seconds))

@@ -23,15 +23,15 @@ __all__ = ["gateway_for"]
 def gateway_for(
     accounts: list[tuple[str, str, str]], kraken: str, state: str
 ) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
-    """Run a gateway; give its address, and the accounts with their local pairs instead of Kraken's.
+    """Run a gateway. Yields its address, and the accounts with their local keys instead of Kraken's.
 
     Args:
         accounts: Name, key and secret of each.
-        kraken: Where Kraken is.
+        kraken: Kraken's address.
         state: An empty directory.
 
     Raises:
-        KrakenonceError: It does not start.
+        KrakenonceError: The gateway does not start.
     """
     credentials = Path(state) / "accounts.toml"
     tables = [
@@ -58,7 +58,7 @@ def gateway_for(
         try:
             line = process.stdout.readline() if process.stdout is not None else ""
             if not line:
-                raise KrakenonceError(f"the gateway ended with exit code {process.wait()}: run the demo again")
-            yield line.split()[2].rstrip(","), [(name, pair.key, pair.secret) for name, pair in pairs]
+                raise KrakenonceError(f"the gateway ended with exit code {process.wait()}; run the demo again")
+            yield line.split()[3].rstrip(";"), [(name, pair.key, pair.secret) for name, pair in pairs]
         finally:
             process.terminate()

@@ -1,7 +1,7 @@
 """One worker process of the demo: ``python -m krakenonce.cli.demo_worker``.
 
-Its job comes as a line of JSON over stdin, as it holds keys. It says ``ready``, waits for a second line, and then
-reports each call on a line of its own over stdout: ``accepted``, ``refused``, or ``failed`` and why.
+Its job comes as a line of JSON over stdin, because it contains keys. It prints ``ready``, waits for a second line, and
+then reports each call on a line of its own over stdout: ``accepted``, ``refused``, or ``failed`` and why.
 """
 
 from __future__ import annotations
@@ -48,38 +48,38 @@ def main() -> None:
 
 
 def _shares(job: Mapping[str, Any]) -> list[tuple[int, int]]:
-    """Return for each thread its number and how many calls it makes."""
+    """Return the index of each thread and how many calls it makes."""
     each, more = divmod(job["calls"], job["threads"])
     return [(index, each + (index < more)) for index in range(job["threads"])]
 
 
 def _work(calls: list[Call], index: int, share: int) -> None:
-    """Make *share* calls, going through the accounts in turn."""
+    """Make *share* calls, for one account after the other."""
     for turn in range(index, index + share):
         method, params = CALLS[turn % len(CALLS)]
         try:
             reply = calls[turn % len(calls)](method, dict(params))
             _report("refused" if reply.get("error") else "accepted")
-        except Exception as error:  # whatever it is, the demo has to hear of it
+        except Exception as error:  # any error: the demo has to report it
             _report(f"failed {type(error).__name__}")
 
 
 def _calls(job: Mapping[str, Any], index: int) -> list[Call]:
-    """Return what makes a call, for each account: every second thread has the stock client."""
-    stock, accounts, url, state = index % 2 == 0, job["accounts"], job["url"], job["state"]
+    """Return a function for each account that makes a call: every second thread uses krakenex."""
+    is_krakenex, accounts, url, state = index % 2 == 0, job["accounts"], job["url"], job["state"]
     if state is None:
-        return _naive_stock(accounts, url) if stock else _naive(accounts, url)
+        return _unmodified_krakenex(accounts, url) if is_krakenex else _client_with_own_clock(accounts, url)
     manager = NonceManager(state)
-    return _broker(accounts, url, manager) if stock else _client(accounts, url, manager)
+    return _broker(accounts, url, manager) if is_krakenex else _client(accounts, url, manager)
 
 
-def _naive_stock(accounts: Accounts, url: str) -> list[Call]:
-    """Stock krakenex with its own clock in milliseconds."""
-    return [_stock(key, secret, url).query_private for _, key, secret in accounts]
+def _unmodified_krakenex(accounts: Accounts, url: str) -> list[Call]:
+    """Unmodified krakenex, with its own clock in milliseconds."""
+    return [_krakenex(key, secret, url).query_private for _, key, secret in accounts]
 
 
-def _naive(accounts: Accounts, url: str) -> list[Call]:
-    """Our client, given the same clock and no lane."""
+def _client_with_own_clock(accounts: Accounts, url: str) -> list[Call]:
+    """Our client, with the same clock and without a lane."""
 
     def clocked(kraken: Kraken) -> Call:
         return lambda method, params: kraken.query_private(method, {"nonce": int(time.time() * 1000), **params})
@@ -88,20 +88,20 @@ def _naive(accounts: Accounts, url: str) -> list[Call]:
 
 
 def _broker(accounts: Accounts, url: str, manager: NonceManager) -> list[Call]:
-    """Stock krakenex inside a broker."""
+    """Unmodified krakenex inside a broker."""
     nonces = GlobalKrakenNonceManager(manager)
-    brokers = [KrakenBroker(name, _stock(key, secret, url), nonces=nonces) for name, key, secret in accounts]
+    brokers = [KrakenBroker(name, _krakenex(key, secret, url), nonces=nonces) for name, key, secret in accounts]
     return [broker._kraken_private_call for broker in brokers]
 
 
 def _client(accounts: Accounts, url: str, manager: NonceManager) -> list[Call]:
-    """Our client as it is."""
+    """Our client."""
     return [
         Kraken(key, secret, manager=manager, tier="none", base_url=url).query_private for _, key, secret in accounts
     ]
 
 
-def _stock(key: str, secret: str, url: str) -> Any:
+def _krakenex(key: str, secret: str, url: str) -> Any:
     api = krakenex.API(key, secret)
     api.uri = url
     return api
@@ -111,7 +111,7 @@ def _report(what: str) -> None:
     """Write one line; a small write to a pipe is never cut or mixed with another thread's."""
     try:
         os.write(1, f"{what}\n".encode())
-    except OSError:  # the demo is gone
+    except OSError:  # the demo has ended
         os._exit(1)
 
 

@@ -1,4 +1,4 @@
-"""The command fake-kraken: a Kraken to try bots on."""
+"""The command fake-kraken: a fake Kraken to test bots with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fake_kraken"]
 
-_HELD = {
+_BALANCES = {
     "MASTER": {"ZUSD": "10000.0000", "XXBT": "0.5000000000"},
     "USER:alice": {"ZUSD": "100000.0000"},
     "USER:bob": {"USDT": "250.50000000", "XETH": "2.0000000000"},
@@ -27,14 +27,14 @@ _HELD = {
 
 @click.command("fake-kraken")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on. Default: any free one.")
-@click.option("--latency", type=click.FloatRange(min=0), default=0.0, metavar="MS", help="What each call takes, in ms.")
+@click.option("--latency", type=click.FloatRange(min=0), default=0.0, metavar="MS", help="Latency of each call, in ms.")
 @click.option(
-    "--jitter", type=click.FloatRange(min=0), default=0.0, metavar="MS", help="By how much that varies, in ms."
+    "--jitter", type=click.FloatRange(min=0), default=0.0, metavar="MS", help="Random variation of the latency, in ms."
 )
 @click.option(
     "--tier",
     type=click.Choice(["starter", "intermediate", "pro"]),
-    help="Whose rate limits hold. Default: no limits.",
+    help="Tier whose rate limits are applied. Default: no limits.",
 )
 @click.option(
     "--lockout",
@@ -52,16 +52,16 @@ def fake_kraken(
     lockout: int,
     as_json: bool,
 ) -> None:
-    """Serve a fake Kraken on this machine, until Ctrl-C.
+    """Run a fake Kraken on this machine until Ctrl-C.
 
     It prints throw-away keys for MASTER and two users, checks signatures and nonces as Kraken does, and matches
-    orders against a market of its own. Nothing is kept when it ends.
+    orders against a market of its own. All its data is lost when it ends.
     """
     from krakenonce.testing import FakeKraken, FakeKrakenServer, Rules
 
     fake = FakeKraken(Rules(tier=tier, lockout_after=lockout))
-    for name, held in _HELD.items():
-        fake.add_account(name, balances=held)
+    for name, balances in _BALANCES.items():
+        fake.add_account(name, balances=balances)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -69,7 +69,7 @@ def fake_kraken(
     try:
         server.start()
     except OSError as error:
-        raise ConfigError(f"cannot listen on port {port} ({error.strerror}): choose another --port") from error
+        raise ConfigError(f"cannot listen on port {port} ({error.strerror}); choose another --port") from error
     with server:
         _introduce(fake, server.url, as_json)
         stop.wait()
@@ -81,17 +81,21 @@ def fake_kraken(
     if as_json:
         write(" ".join(to_json(counts).split()))
     else:
-        write("{calls} private calls, {accepted} accepted, {invalid_nonce} with an invalid nonce".format(**counts))
+        write(
+            "{calls} private calls: {accepted} accepted, {invalid_nonce} refused with EAPI:Invalid nonce".format(
+                **counts
+            )
+        )
 
 
 def _introduce(fake: FakeKraken, url: str, as_json: bool) -> None:
-    """Print where it is, and the keys, which open nothing else; clients need not keep limits that it has not."""
+    """Print its address and its throw-away keys, with a tier that matches its rate limits."""
     accounts, tier = fake.accounts.values(), fake.rules.tier or "none"
     if as_json:
         keys = {each.name: {"api_key": each.key, "api_secret": each.secret, "api_tier": tier} for each in accounts}
         write(" ".join(to_json({"url": url, "accounts": keys}).split()))
         return
-    write(f"fake Kraken at {url}, until Ctrl-C")
+    write(f"fake Kraken at {url}; stop it with Ctrl-C")
     for each in accounts:
         variable = f"KRAKEN_{each.name.replace(':', '_').upper()}_API"
         write(f"export {variable}_KEY={each.key}")

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["gateway"]
 
 
-name_option = click.option("--name", required=True, metavar="NAME", help="What the local key is called.")
+name_option = click.option("--name", required=True, metavar="NAME", help="Name of the local key.")
 
 
 @click.group(no_args_is_help=False)
 def gateway() -> None:
-    """Let bots in any language share Kraken keys, each with a key pair of its own.
+    """Let bots in any language share Kraken keys.
 
-    A bot keeps its stock client and changes the base URL and the key pair. The gateway takes the turn and the number,
-    signs with the real secret, and passes Kraken's answer on as it came.
+    Each bot has a local key of its own. It keeps its unmodified client and changes the base URL and the key pair. The
+    gateway waits for the turn, takes a nonce, signs with the real secret, and returns Kraken's answer unchanged.
     """
 
 
@@ -38,12 +38,19 @@ def gateway() -> None:
     default="127.0.0.1:8686",
     show_default=True,
     metavar="HOST:PORT|unix:PATH",
-    help="Where to listen. Anything but loopback and Unix sockets needs --tls-cert and --tls-key.",
+    help="Address to listen on. All addresses except loopback and Unix sockets need --tls-cert and --tls-key.",
 )
 @click.option("--tls-cert", type=click.Path(path_type=Path), metavar="FILE", help="PEM file with the certificate.")
-@click.option("--tls-key", type=click.Path(path_type=Path), metavar="FILE", help="PEM file with its private key.")
 @click.option(
-    "--queue", "length", type=click.IntRange(1), default=100, show_default=True, help="Calls that may wait for one key."
+    "--tls-key", type=click.Path(path_type=Path), metavar="FILE", help="PEM file with the certificate's private key."
+)
+@click.option(
+    "--queue",
+    "length",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="How many calls may wait for one Kraken key.",
 )
 @click.option(
     "--patience",
@@ -52,7 +59,7 @@ def gateway() -> None:
     show_default=True,
     callback=finite,
     metavar="SECONDS",
-    help="How long a call may wait for its turn.",
+    help="How long a call may wait for the rate limit and for its turn.",
 )
 @kraken_options
 def run(
@@ -65,9 +72,10 @@ def run(
     base_url: str,
     credentials: Path | None,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C; SIGHUP reads the accounts again.
+    """Run the gateway until SIGTERM or Ctrl-C. SIGHUP makes it read the accounts again.
 
-    Accounts are those of the other commands; under systemd also $CREDENTIALS_DIRECTORY/krakenonce.toml.
+    The accounts come from the environment or --credentials, as for the other commands; under systemd also from
+    $CREDENTIALS_DIRECTORY/krakenonce.toml.
     """
     with needed_by("the gateway", "gateway"):
         import aiohttp  # noqa: F401
@@ -75,7 +83,7 @@ def run(
     from krakenonce.gateway.settings import Settings
 
     if os.geteuid() == 0:
-        complain("warning: the gateway runs as root, which it does not need")
+        complain("warning: the gateway runs as root; run it as another user")
     settings = Settings(
         state=state,
         credentials=credentials,
@@ -86,23 +94,32 @@ def run(
         queue_length=length,
         patience=patience,
     )
-    serve(settings, ready=lambda url: write(f"gateway at {url}, until Ctrl-C"))
+    serve(settings, ready=lambda url: write(f"gateway listening at {url}; stop it with Ctrl-C"))
 
 
 @gateway.command("add-key")
 @name_option
 @click.option(
-    "--account", "account_name", default="MASTER", show_default=True, metavar="NAME", help="Whose Kraken key."
+    "--account",
+    "account_name",
+    default="MASTER",
+    show_default=True,
+    metavar="NAME",
+    help="Account whose Kraken key the bot uses.",
 )
 @click.option(
     "--allow",
     default="query",
     show_default=True,
     metavar="GROUP,...",
-    help="What it may call: query, trade, cancel, token, deposit, withdraw, transfer, earn, export, nonce, other.",
+    help="Groups of methods that the bot may call: query, trade, cancel, token, deposit, withdraw, transfer, earn, "
+    "export, nonce, other.",
 )
 @click.option(
-    "--strict-nonce", is_flag=True, help="Refuse a local nonce that does not rise, so nothing is played back."
+    "--strict-nonce",
+    is_flag=True,
+    help="Refuse a request whose own nonce is not larger than the last one, so that a recorded request cannot be sent "
+    "again.",
 )
 @json_option
 @click.option("--credentials", type=click.Path(path_type=Path), metavar="FILE", help="TOML file with the accounts.")
@@ -116,7 +133,7 @@ def add_key(
     credentials: Path | None,
     state: str | None,
 ) -> None:
-    """Make a key pair for a bot, and print it, once."""
+    """Make a local key for a bot and print it. The secret is shown only once."""
     from krakenonce.gateway.groups import parse_groups
     from krakenonce.gateway.settings import credentials_path
 
@@ -125,7 +142,7 @@ def add_key(
     groups = parse_groups(allow.split(","))
     made = _local_keys(state).add(name, account(names, account_name), groups, strict_nonce=strict_nonce)
     if "token" in groups:
-        complain("warning: with a WebSocket token a bot can do everything that the Kraken key may, past --allow")
+        complain("warning: with a WebSocket token the bot can do all that the Kraken key may do, despite --allow")
     _show_pair(made, as_json)
 
 
@@ -147,7 +164,7 @@ def list_keys(as_json: bool, state: str | None) -> None:
         )
         for each in found
     ]
-    write_table(("name", "account", "may", "made (UTC)"), rows)
+    write_table(("name", "account", "allowed groups", "created (UTC)"), rows)
 
 
 @gateway.command("rotate-key")
@@ -155,7 +172,7 @@ def list_keys(as_json: bool, state: str | None) -> None:
 @json_option
 @state_option
 def rotate_key(name: str, as_json: bool, state: str | None) -> None:
-    """Give a bot a new pair, and print it, once; the old one is refused at once."""
+    """Replace a bot's local key by a new one and print it. The old one is refused at once."""
     _show_pair(_local_keys(state).rotate(name), as_json)
 
 
@@ -163,9 +180,9 @@ def rotate_key(name: str, as_json: bool, state: str | None) -> None:
 @name_option
 @state_option
 def revoke_key(name: str, state: str | None) -> None:
-    """Take a bot's key away, at once."""
+    """Revoke a bot's local key. It is refused at once."""
     _local_keys(state).revoke(name)
-    write(f"{name} is refused from now on")
+    write(f"local key {name} is revoked")
 
 
 def _local_keys(state: str | None) -> LocalKeys:
@@ -176,13 +193,13 @@ def _local_keys(state: str | None) -> LocalKeys:
 
 
 def _show_pair(made: LocalKey, as_json: bool) -> None:
-    with not_lost(lambda: f"the key pair of {made.name}, which is good now: gateway rotate-key makes another"):
+    with not_lost(lambda: f"the local key of {made.name} is valid now; `krakenonce gateway rotate-key` replaces it"):
         if as_json:
             write(to_json({**_as_dict(made), "api_key": made.key, "api_secret": made.secret}))
             return
         write(f"API key:    {made.key}")
         write(f"API secret: {made.secret}")
-    complain(f"these are for {made.name} and {made.account}; the secret is not shown again")
+    complain(f"local key {made.name} for account {made.account}; the secret is not shown again")
 
 
 def _as_dict(key: LocalKey) -> dict[str, Any]:

@@ -28,29 +28,33 @@ __all__ = [
 state_option = click.option(
     "--state",
     metavar="DIR",
-    help="State directory or store URL. Default: $KRAKENONCE_STATE_DIR, else this user's state directory.",
+    help="State directory, or URL of a backend. Default: $KRAKENONCE_STATE_DIR, else this user's state directory.",
 )
 scope_option = click.option(
-    "--scope", default="global", show_default=True, metavar="NAME", help="Which counter. One serves all accounts."
+    "--scope",
+    default="global",
+    show_default=True,
+    metavar="NAME",
+    help="Name of the counter. All accounts normally use one counter.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 account_option = click.option(
     "--account",
     "account_name",
     metavar="NAME",
-    help="MASTER, USER:alice or just alice. Default: MASTER.",
+    help="Account: MASTER, USER:alice or just alice. Default: MASTER.",
 )
 
 
 def finite(_context: click.Context, _option: click.Parameter, value: float | None) -> float | None:
-    """Refuse ``nan`` and ``inf``, which click takes for numbers."""
+    """Refuse ``nan`` and ``inf``, which click accepts."""
     if value is not None and not math.isfinite(value):
-        raise click.BadParameter(f"{value} is no number of seconds.")
+        raise click.BadParameter(f"{value} is not a number of seconds.")
     return value
 
 
 def confirm(question: str) -> None:
-    """Ask on stderr; a no, or nobody to answer, is a failure."""
+    """Ask on stderr. Raises KrakenonceError if the answer is no, or if there is no answer."""
     try:
         agreed = click.confirm(question, err=True)
     except click.Abort as stopped:
@@ -58,25 +62,26 @@ def confirm(question: str) -> None:
             raise
         agreed = False
     if not agreed:
-        raise KrakenonceError("nothing was done; --yes answers the question beforehand")
+        raise KrakenonceError("nothing was changed; use --yes to skip this question")
 
 
 def kraken_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what a command needs that talks to Kraken."""
+    """Add the options of commands that call Kraken."""
     for option in (
         click.option(
             "--credentials",
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="TOML file with [MASTER] and [USER.<name>], each with api_key, api_secret and perhaps tier. Default: "
-            "$KRAKENONCE_CREDENTIALS. KRAKEN_MASTER_API_KEY, KRAKEN_MASTER_API_SECRET and so on go before it.",
+            help="TOML file with the tables [MASTER] and [USER.<name>], each with api_key, api_secret and optionally "
+            "tier. Default: $KRAKENONCE_CREDENTIALS. Accounts in the environment (KRAKEN_MASTER_API_KEY, "
+            "KRAKEN_MASTER_API_SECRET, ...) override the file.",
         ),
         click.option(
             "--base-url",
             default="https://api.kraken.com",
             show_default=True,
             metavar="URL",
-            help="Where Kraken is; a fake Kraken, say.",
+            help="Kraken's address, or that of a fake Kraken.",
         ),
         state_option,
     ):
@@ -85,14 +90,14 @@ def kraken_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def params_of(words: tuple[str, ...]) -> dict[str, str]:
-    """Return the parameters of a call that were written KEY=VALUE. Raises click.UsageError."""
+    """Return the parameters of a call, written as KEY=VALUE. Raises click.UsageError."""
     params: dict[str, str] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not name or not equals:
-            raise click.UsageError("A parameter is written KEY=VALUE, such as pair=XBTUSD")
+            raise click.UsageError("Write each parameter as KEY=VALUE, such as pair=XBTUSD")
         if name == "nonce":
-            raise click.UsageError("The nonce is chosen here: leave it out")
+            raise click.UsageError("Leave out nonce: krakenonce adds it")
         if name in params:
             raise click.UsageError(f"The parameter {name} is given twice")
         params[name] = value

@@ -1,4 +1,4 @@
-"""What commands write: tables, JSON with every digit, and one-line complaints."""
+"""What commands write: tables, JSON with every digit, and one-line messages on stderr."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["complain", "not_lost", "to_json", "write", "write_table"]
 
-_PLAIN = 64  # digits behind the point up to which a decimal is written without an exponent
+_PLAIN = 64  # decimal places up to which a Decimal is written without an exponent
 
 
 def complain(message: str) -> None:
     """Write *message* as one line to stderr."""
-    with contextlib.suppress(OSError):  # nobody is listening
+    with contextlib.suppress(OSError):  # stderr is closed
         print(f"krakenonce: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
@@ -28,8 +28,8 @@ def write(line: str = "") -> None:
     """Write *line* to stdout at once.
 
     Raises:
-        BrokenPipeError: Whoever read it has gone.
-        KrakenonceError: It cannot be written, to a full disk for example.
+        BrokenPipeError: The reader has closed it.
+        KrakenonceError: It cannot be written, for example to a full disk.
     """
     if sys.stdout is None:
         raise KrakenonceError("cannot write the output: there is no standard output")
@@ -43,11 +43,11 @@ def write(line: str = "") -> None:
 
 @contextlib.contextmanager
 def not_lost(text: Callable[[], str]) -> Iterator[None]:
-    """Complain with *text* if the block cannot write what has been done and cannot be had again."""
+    """Write *text* to stderr if the block cannot write a result that exists only here."""
     try:
         yield
-    except BaseException:  # Ctrl-C too: whoever reads it may not go on reading
-        complain(f"the output was not written; it is {text()}")
+    except BaseException:  # Ctrl-C, too: the reader may have stopped reading
+        complain(f"the output could not be written to stdout: {text()}")
         raise
 
 
@@ -66,7 +66,7 @@ def to_json(value: object, margin: str = "\n") -> str:
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table to stdout: with lines on a terminal, else with blanks. The first column is aligned left."""
+    """Write a table to stdout: with lines on a terminal, else with spaces. The first column is aligned left."""
     if sys.stdout is not None and sys.stdout.isatty():
         _write_rich(columns, rows)
         return

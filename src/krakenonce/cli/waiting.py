@@ -1,4 +1,4 @@
-"""What is told while a command takes long: who has the turn, or how far it has come."""
+"""What is printed while a command takes long: who holds the turn, or a progress bar."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from krakenonce.brokers.credentials import Account
     from krakenonce.manager import NonceManager
 
-__all__ = ["Terminated", "patience", "progress", "terminable"]
+__all__ = ["Terminated", "progress", "report_long_wait", "terminable"]
 
 _SILENCE = 2.0  # seconds
 
@@ -29,34 +29,34 @@ class Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def terminable() -> Iterator[Callable[[], None]]:
-    """Let SIGTERM, as `timeout` sends it, end the block as Ctrl-C does: what is under way must be told.
+    """Let SIGTERM, as `timeout` sends it, end the block as Ctrl-C does, so that the outcomes are still printed.
 
-    The first one is enough; what comes next is ignored until the block has ended, or has called what it gets.
+    After the first signal, others are ignored until the block has ended, or has called the function that it gets.
     """
     here = threading.current_thread() is threading.main_thread()  # others have no signals
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if here}
-    heeded = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    handled = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
 
     def end(number: int, _: object) -> None:
-        for each in heeded:
+        for each in handled:
             signal.signal(each, signal.SIG_IGN)
         raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
-    def heed() -> None:
-        for number in heeded:
+    def handle_signals() -> None:
+        for number in handled:
             signal.signal(number, end)
 
     try:
-        heed()
-        yield heed
+        handle_signals()
+        yield handle_signals
     finally:
-        for number, handler in heeded.items():
+        for number, handler in handled.items():
             signal.signal(number, handler)
 
 
 @contextlib.contextmanager
-def patience(who: Account, manager: NonceManager) -> Iterator[None]:
-    """Say on stderr what *who* is waiting for, if the block takes more than two seconds."""
+def report_long_wait(who: Account, manager: NonceManager) -> Iterator[None]:
+    """Print on stderr what *who* is waiting for, if the block takes more than two seconds."""
     timer = threading.Timer(_SILENCE, _explain, (who, manager))
     timer.daemon = True
     timer.start()
@@ -72,18 +72,18 @@ def _explain(who: Account, manager: NonceManager) -> None:
         lane.acquire()
     except LaneTimeout as error:
         if f"process {os.getpid()} " in str(error):
-            complain(f"{who.name} is still waiting for an answer; Ctrl-C gives up")
+            complain(f"{who.name} is still waiting for Kraken's answer; press Ctrl-C to stop waiting")
         else:
-            complain(f"{who.name} is still waiting for its turn: {lane.holder()}; Ctrl-C gives up")
+            complain(f"{who.name} is still waiting for its turn: {lane.holder()}; press Ctrl-C to stop waiting")
     except KrakenonceError:
-        return  # the command will say it
+        return  # the command itself gets this error, too
     else:
         lane.release()
 
 
 @contextlib.contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[[object], None]]:
-    """A progress bar on stderr if that is a terminal, else nothing; what it gives is called once for each step."""
+    """Show a progress bar on stderr, if that is a terminal. Yields a function to call once for each step."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

@@ -95,12 +95,12 @@ class KeyQueue:
         call = asyncio.create_task(self._call(job, urgent))
         self._waiting[call] = urgent
         ended = asyncio.get_running_loop().create_future()
-        call.add_done_callback(partial(_end, ended))
+        call.add_done_callback(partial(self._end, ended))
         try:
             await ended
         except asyncio.CancelledError:
-            if call in self._waiting:
-                self._leave(call)
+            if self._waiting.pop(call, None) is not None:
+                call.cancel()
             raise
         if call.cancelled():
             raise Closed
@@ -108,14 +108,10 @@ class KeyQueue:
 
     async def close(self) -> None:
         """Refuse those who wait, and let the one that has the turn come to its end."""
-        for call in list(self._waiting):
-            self._leave(call)
+        for call in self._waiting:
+            call.cancel()
         if self._begun is not None:
             await asyncio.wait([self._begun])
-
-    def _leave(self, call: asyncio.Task[Any]) -> None:
-        del self._waiting[call]
-        call.cancel()
 
     async def _call(self, job: Callable[[], Awaitable[R]], urgent: bool) -> R:
         """Take the turn, and hold it until the call is over, whoever hangs up."""
@@ -134,12 +130,10 @@ class KeyQueue:
             if me not in self._waiting:
                 raise  # the job's
             raise TooLong from None
-        finally:
-            self._waiting.pop(me, None)
 
-
-def _end(ended: asyncio.Future[None], call: asyncio.Task[Any]) -> None:
-    if not ended.done():
-        ended.set_result(None)
-    if not call.cancelled():
-        call.exception()  # it counts as seen, for its client may have hung up
+    def _end(self, ended: asyncio.Future[None], call: asyncio.Task[Any]) -> None:
+        self._waiting.pop(call, None)
+        if not ended.done():
+            ended.set_result(None)
+        if not call.cancelled():
+            call.exception()  # it counts as seen, for its client may have hung up

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from krakenonce.errors import OutcomeUnknown, RequestNotSent
 from krakenonce.gateway.replies import Reply, refusal, unknown
-from krakenonce.kraken.exchange import Request
+from krakenonce.kraken.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable

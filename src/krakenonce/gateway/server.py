@@ -174,9 +174,7 @@ class GatewayServer:
         try:
             if public:
                 return await self._public.answer(request.method, path, body, request.headers.get("Content-Type", ""))
-            if path == NONCE_PATH:
-                return await self._gateway.nonce(request.headers, body)
-            return await self._gateway.private(path, request.headers, body)
+            return await self._gateway.answer(path, request.headers, body)
         finally:
             self._busy[transport] -= 1
             if not self._busy[transport]:

@@ -10,13 +10,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from krakenonce.errors import InvalidNonce, KrakenonceError, LockedOut, OutcomeUnknown, RateLimited
-from krakenonce.gateway.body import with_nonce
 from krakenonce.gateway.key_queue import KeyQueue
 from krakenonce.kraken.api_key import ApiKey
 from krakenonce.kraken.calling import LOOK
 from krakenonce.kraken.errors import refusal_in
-from krakenonce.kraken.exchange import Key, Request
 from krakenonce.kraken.limits import TIERS
+from krakenonce.kraken.request import Key, Request
 from krakenonce.kraken.wire import FORM, sign
 
 if TYPE_CHECKING:
@@ -24,9 +23,10 @@ if TYPE_CHECKING:
 
     from krakenonce.brokers.credentials import Account
     from krakenonce.errors import KrakenAPIError
+    from krakenonce.gateway.client_call import ClientCall
     from krakenonce.kraken.async_transport import AsyncTransport
-    from krakenonce.kraken.exchange import Answer
     from krakenonce.kraken.limiter import Place
+    from krakenonce.kraken.request import Answer
     from krakenonce.manager import NonceManager
 
 __all__ = ["Forwarded", "KrakenKey"]
@@ -40,13 +40,15 @@ class Forwarded(NamedTuple):
 
     Args:
         answer: As it came.
-        nonce: The number it was sent with.
+        nonce: The nonce it was sent with.
         seconds: From sending to the end of the answer.
+        refusal: What the answer says, if it is a refusal.
     """
 
     answer: Answer
     nonce: int
     seconds: float
+    refusal: KrakenAPIError | None
 
 
 class KrakenKey:
@@ -114,45 +116,44 @@ class KrakenKey:
         self._closed.set()
         await self.queue.close()
 
-    async def forward(self, place: Place, path: str, body: bytes, content_type: str) -> Forwarded:
-        """Send a call with the next nonce, once. To be called in the turn.
+    async def forward(self, place: Place, call: ClientCall) -> Forwarded:
+        """Send a call with the next nonce, once, and act on Kraken's answer. To be called in the turn.
 
         Args:
             place: Its place in Kraken's limits.
-            path: The path with its query string, as the client sent it.
-            body: The client's body, which has one nonce; it is replaced, and nothing else.
-            content_type: The client's header.
+            call: What the client has sent. Its nonce is replaced, and nothing else.
 
         Raises:
             LockedOut: The key has been closed meanwhile; nothing was sent.
-            NonceError: No number to be had; nothing was sent.
+            NonceError: There is no nonce to be had; nothing was sent.
             RequestNotSent: No connection; nothing was sent.
             OutcomeUnknown: Sent, but no answer came.
         """
         nonce = self.api_key.nonce(place)
         try:
-            sent = with_nonce(body, content_type, nonce)
+            body = call.with_nonce(nonce)
             headers = {
                 "API-Key": self.account.key,
-                "API-Sign": sign(path, nonce, sent, self._key.secret()),
-                "Content-Type": content_type or FORM,
+                "API-Sign": sign(call.path, nonce, body, self._key.secret()),
+                "Content-Type": call.content_type or FORM,
                 "User-Agent": "krakenonce-gateway",
             }
             begun = time.monotonic()
-            answer = await self._transport.fetch(Request("POST", path, headers, sent), self._timeout)
+            answer = await self._transport.fetch(Request("POST", call.path, headers, body), self._timeout)
         except OutcomeUnknown:
             raise
         except KrakenonceError:
             self.api_key.not_sent(place)
             raise
-        return Forwarded(answer, nonce, time.monotonic() - begun)
+        return Forwarded(answer, nonce, time.monotonic() - begun, self.settle(answer, place))
 
     def settle(self, answer: Answer, place: Place) -> KrakenAPIError | None:
         """Act on a refusal of Kraken's, for all callers of this key, and return it; None: it is none."""
         refusal = _refusal_in(answer)
         if refusal is not None:
             self.refused[next(reason for kind, reason in _REASONS if isinstance(refusal, kind))] += 1
-            self.api_key.settle(place, refusal)
+            with contextlib.suppress(KrakenonceError):  # Kraken has answered, whatever becomes of our counters
+                self.api_key.settle(place, refusal)
         return refusal
 
 

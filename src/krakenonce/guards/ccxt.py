@@ -82,8 +82,7 @@ def _fetch(
     headers: Any = None,
     body: Any = None,
 ) -> Any:
-    if turns.forked():
-        client.session.close()
+    turns.after_fork(client.session.close)
     if not isinstance(headers, _Signed):
         return send(url, method, headers, body)
     with headers.lane:

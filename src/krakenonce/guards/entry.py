@@ -54,7 +54,7 @@ def guard(
     check_seconds("timeout", timeout)  # a call that hangs keeps all others waiting
     check_manager(manager)
     if adapter is not None and not callable(adapter):
-        raise ConfigError("adapter is a function of a client and its turns: see docs/how-to/guard.md")
+        raise ConfigError("adapter is a function of a client and its turns: see docs/how-to/write-an-adapter.md")
     turns = getattr(client, _MARK, None)
     if isinstance(turns, Turns):
         turns.become(manager, timeout, heed_lockout=heed_lockout)
@@ -72,5 +72,6 @@ def _unknown(kind: type) -> str:
     return (
         f"guard() does not know {kind.__module__}.{kind.__qualname__}: it knows krakenex.API, ccxt.kraken and the Spot "
         "clients of python-kraken-sdk. For another one write guard(client, adapter=f), where f(client, turns) makes "
-        "its private calls under turns.lane(key) with the nonce turns.next(key): ten lines, see docs/how-to/guard.md"
+        "its private calls under turns.lane(key) with the nonce turns.next(key): ten lines, see "
+        "docs/how-to/write-an-adapter.md"
     )

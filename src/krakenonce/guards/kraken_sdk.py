@@ -42,8 +42,7 @@ def _request(
     *more: Any,
     **how: Any,
 ) -> Any:
-    if turns.forked():
-        client._SpotClient__session.close()
+    turns.after_fork(client._SpotClient__session.close)
     if not how.get("auth", True):
         return send(method, uri, params, *more, **how)
     with turns.lane(client._key):

@@ -52,8 +52,7 @@ def _query(
     headers: Any = None,
     timeout: float | None = None,
 ) -> Any:
-    if turns.forked():
-        client.session.close()
+    turns.after_fork(client.session.close)
     if timeout is None and "/private/" in urlpath:
         timeout = turns.timeout
     return send(urlpath, data, headers, timeout=timeout)

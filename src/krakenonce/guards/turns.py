@@ -22,13 +22,13 @@ process.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import ConfigError
 from ..manager import NonceManager
+from ..process import ForkCheck
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -53,7 +53,7 @@ class Turns:
         self.timeout = timeout
         self._heed_lockout = heed_lockout
         self._manager = manager
-        self._process = os.getpid()
+        self.after_fork = ForkCheck()  # called with what closes the parent's connections
 
     @property
     def manager(self) -> NonceManager:
@@ -110,11 +110,6 @@ class Turns:
         if not key:
             raise ConfigError("A private call needs an API key: give the client its key and secret first.")
         return ApiKey(self.manager, key)
-
-    def forked(self) -> bool:
-        """Return whether this is the first call after a fork: open connections belong to the parent process."""
-        before, self._process = self._process, os.getpid()
-        return before != self._process
 
 
 class Turn:

@@ -1,4 +1,4 @@
-"""Taking over a key for which Kraken remembers a larger number than ours."""
+"""Adopting a key from which Kraken has accepted a larger nonce than ours."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Adopted", "adopt", "floors"]
 
-ROOM = 2**53  # numbers left above the highest jump, for calls to come
+RESERVE = 2**53  # nonces left above the highest try, for later calls
 
 
 class Adopted(NamedTuple):
-    """A key that takes its numbers from a counter of its own from now on.
+    """An adopted key: it uses a counter of its own from now on.
 
     Args:
-        scope: The counter.
-        nonce: The number that Kraken has accepted last.
-        refused: How many numbers Kraken refused on the way.
+        scope: The name of the counter.
+        nonce: The last nonce that Kraken has accepted.
+        refused: How many nonces Kraken refused before.
     """
 
     scope: str
@@ -34,36 +34,36 @@ class Adopted(NamedTuple):
 
 
 def floors(last: int | None, now_ns: int) -> tuple[int, int, int]:
-    """Return the floors to try, one after the other: each is above all numbers of a way of counting.
+    """Return the floors to try, one after the other: each is above all nonces of one way of counting.
 
     Args:
-        last: The largest number handed out here so far.
+        last: The last nonce issued for this key; None if there was none.
         now_ns: The wall clock, in nanoseconds since 1970.
 
     Returns:
-        Nanoseconds; microseconds times 1024, which some bots use; and nearly the largest number there is. (Seconds,
+        Nanoseconds; microseconds times 1024, which some bots use; and nearly the largest nonce. (Seconds,
         milliseconds, microseconds and tens of nanoseconds are below the first.)
     """
     ours = max(last or 0, now_ns)
-    return ours, max(ours, now_ns // 1000 * 1024), 2**63 - ROOM
+    return ours, max(ours, now_ns // 1000 * 1024), 2**63 - RESERVE
 
 
 def adopt(kraken: Kraken, manager: NonceManager, refused: Callable[[int], None] = lambda _: None) -> Adopted:
-    """Put a key's numbers above the one that Kraken remembers, for good.
+    """Give a key a counter above the nonce that Kraken remembers. This cannot be undone.
 
-    GetApiKeyInfo is checked for its nonce like any private call, so it cannot tell a client whose numbers are too
-    low. So up to three numbers are tried, each far above the one before; each that is refused is an Invalid nonce in
-    Kraken's books. The one that is accepted goes into a counter of the key's own. There is no way back: whoever
-    uses smaller numbers on this key is refused from now on.
+    Kraken checks the nonce of GetApiKeyInfo like that of any private call, so a client whose nonces are too small
+    cannot ask for the largest one. So up to three nonces are tried, each far above the one before. Kraken counts each
+    refused one as an Invalid nonce. The accepted one goes into the key's own counter. From then on Kraken refuses
+    every program that uses smaller nonces with this key.
 
     Args:
-        kraken: A client of the key, which takes its numbers from ``manager.own_scope(key)``.
-        manager: The manager to keep the counter in.
-        refused: Called with each number that Kraken has refused.
+        kraken: A client of the key, which uses the counter ``manager.own_scope(key)``.
+        manager: The manager that keeps the counter.
+        refused: Called with each nonce that Kraken has refused.
 
     Raises:
-        PoisonedKey: The third was refused too: only a new key helps.
-        KrakenError: Kraken answered something else, or not at all.
+        PoisonedKey: Kraken refused the third one, too: only a new key helps.
+        KrakenError: Another error, or no answer.
     """
     scope = manager.own_scope(kraken.key)
     tried = floors(manager.peek(manager.scope_of(kraken.key)), time.time_ns())
@@ -77,7 +77,7 @@ def adopt(kraken: Kraken, manager: NonceManager, refused: Callable[[int], None] 
         manager.raise_floor(int(info["nonce"]), scope)
         return Adopted(scope, int(info["nonce"]), count)
     raise PoisonedKey(
-        "Kraken refused numbers up to nearly the largest there is: this key cannot be used any more. Make a new key "
-        "at Kraken, which starts afresh.",
+        "Kraken refused even nearly the largest nonce, so this API key cannot be used any more. "
+        "Make a new API key at Kraken.",
         ("EAPI:Invalid nonce",),
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 from krakenonce.errors import ConfigError, KrakenError, KrakenonceError
 from krakenonce.kraken import orders, queries
 from krakenonce.kraken.async_transport import AsyncTransport
-from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep, TimeLeft
+from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, TimeLeft
 from krakenonce.kraken.session import Session, seconds_left, until_after
 from krakenonce.settings import check_seconds
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from krakenonce.kraken.calling import Calls
-    from krakenonce.kraken.exchange import Step, Steps
+    from krakenonce.kraken.request import Step, Steps
     from krakenonce.manager import NonceManager
 
 __all__ = ["AsyncKraken"]
@@ -153,7 +153,7 @@ class AsyncKraken:
         """Call a public method once; see :meth:`krakenonce.kraken.Kraken.query_public`."""
         patience = self._timeout if timeout is None else timeout
         check_seconds("timeout", patience)
-        request = PublicExchange(method, dict(data or {})).request()
+        request = PublicCall(method, dict(data or {})).request()
         return await self._transport.send(request, patience)
 
     balances = _awaited(queries.balances)
@@ -210,11 +210,11 @@ class AsyncKraken:
             await asyncio.sleep(step.seconds)
             return None
         left = seconds_left(until)
-        if isinstance(step, PublicExchange):
+        if isinstance(step, PublicCall):
             return await self._transport.send(step.request(), timeout if left is None else min(timeout, left))
-        return await self._exchange(step, timeout, until)
+        return await self._send(step, timeout, until)
 
-    async def _exchange(self, step: Exchange, timeout: float, until: float | None) -> dict[str, Any]:
+    async def _send(self, step: PrivateCall, timeout: float, until: float | None) -> dict[str, Any]:
         async with contextlib.AsyncExitStack() as turn:
             for lane in self._session.turn(step, until):
                 await turn.enter_async_context(lane)

@@ -1,20 +1,20 @@
-"""Sends a request and reads the answer, with aiohttp: once, and it tells whether anything was sent."""
+"""Sends a request once, with aiohttp, reads the answer, and reports whether anything was sent."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.extras import needed_by
-from krakenonce.kraken.exchange import Answer, host_of, no_answer, not_sent, read_answer
+from krakenonce.kraken.request import Answer, host_of, no_answer, not_sent, read_answer
+from krakenonce.process import call_in_children
 
 if TYPE_CHECKING:
     from types import SimpleNamespace
 
     import aiohttp
 
-    from krakenonce.kraken.exchange import Request
+    from krakenonce.kraken.request import Request
 
 __all__ = ["AsyncTransport"]
 
@@ -23,7 +23,7 @@ class AsyncTransport:
     """Connections to one address, for any number of clients and tasks of one event loop.
 
     Args:
-        base_url: Where Kraken is: scheme, host and port.
+        base_url: Kraken's address: scheme, host and port.
 
     Raises:
         ConfigError: *base_url* is not an http or https address.
@@ -33,7 +33,8 @@ class AsyncTransport:
         self.host = host_of(base_url)
         self.base_url = base_url.rstrip("/")
         self._session: aiohttp.ClientSession | None = None
-        self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        call_in_children(self)
 
     async def send(self, request: Request, timeout: float) -> dict[str, Any]:
         """Send *request* once and return Kraken's answer as it is.
@@ -45,12 +46,12 @@ class AsyncTransport:
         Raises:
             ConfigError: aiohttp is not installed.
             RequestNotSent: No connection.
-            OutcomeUnknown: No answer, or none that Kraken's API gives.
+            OutcomeUnknown: No answer, or none in the form of Kraken's API.
         """
         return read_answer(request, self.host, await self.fetch(request, timeout))
 
     async def fetch(self, request: Request, timeout: float) -> Answer:
-        """Send *request* once and return what came back, whatever it is; else as :meth:`send`."""
+        """Send *request* once and return any answer unchanged; else as :meth:`send`."""
         session = await self._ready_session()
         import aiohttp
         from yarl import URL
@@ -72,37 +73,34 @@ class AsyncTransport:
             if not progress.sent:
                 reason = getattr(error, "strerror", None) or type(error).__name__
                 raise not_sent(request.call, self.host, reason) from error
-            # This one's repr holds the request with its headers, the key among them.
+            # This error's repr contains the request with its headers, and so the API key.
             cause = None if isinstance(error, aiohttp.ClientResponseError) else error
             raise no_answer(request.call, self.host) from cause
 
     async def close(self) -> None:
         """Close the connections; a later call opens new ones."""
         session, self._session = self._session, None
-        await _leave(session, self._owner)
+        await _leave(session, self._loop)
 
     async def _ready_session(self) -> aiohttp.ClientSession:
-        owner = (os.getpid(), asyncio.get_running_loop())
-        session = self._session
-        if session is None or self._owner != owner:  # connections belong to the event loop that opened them
-            old, was = session, self._owner
+        loop, session = asyncio.get_running_loop(), self._session
+        if session is None or session.closed or self._loop is not loop:  # connections belong to their event loop
+            old, was = session, self._loop
             session = self._session = _new_session()
-            self._owner = owner
+            self._loop = loop
             await _leave(old, was)
         return session
 
+    def _after_fork(self) -> None:
+        # To close the parent's connections, as the garbage collector would, takes them out of the selector that both
+        # processes share, and the parent would wait for its answers for ever.
+        if self._session is not None and self._session.connector is not None:
+            self._session.connector._closed = True
 
-async def _leave(session: aiohttp.ClientSession | None, owner: tuple[int, asyncio.AbstractEventLoop] | None) -> None:
+
+async def _leave(session: aiohttp.ClientSession | None, loop: asyncio.AbstractEventLoop | None) -> None:
     """Close a session, as far as that may be done from here."""
-    if session is None or owner is None:
-        return
-    pid, loop = owner
-    if pid != os.getpid():
-        # The parent's. To close its connections, as the garbage collector would, takes them out of the selector
-        # that both processes share, and the parent would wait for its answers for ever.
-        if session.connector is not None:
-            session.connector._closed = True
-    elif loop.is_closed() or loop is asyncio.get_running_loop():
+    if session is not None and loop is not None and (loop.is_closed() or loop is asyncio.get_running_loop()):
         await session.close()
 
 

@@ -1,6 +1,6 @@
 """How one private call is made: limits, the one number after another, and what to do with each answer. No I/O.
 
-Each procedure here is a generator that asks for one step after the other (see :mod:`krakenonce.kraken.exchange`); the
+Each procedure here is a generator that asks for one step after the other (see :mod:`krakenonce.kraken.request`); the
 sync and the async client only differ in how they carry the steps out.
 
 ==================================  ==========  ========================================================================
@@ -40,8 +40,8 @@ from krakenonce.errors import (
     ServiceUnavailable,
 )
 from krakenonce.kraken.errors import Reading, advice, refusal_in, result_of, shown
-from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep, Steps, TimeLeft
 from krakenonce.kraken.methods import METHODS, Kind, ids_in, kind_of
+from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, Steps, TimeLeft
 from krakenonce.kraken.sent import SentOrder, prepared, reconcile
 
 if TYPE_CHECKING:
@@ -97,13 +97,13 @@ class Calls:
 
     def public(self, method: str, params: Params) -> Steps[Any]:
         """Make a public call and return its result; repeated if it got no answer or too many were made."""
-        exchange = PublicExchange(method, {name: value for name, value in params.items() if value is not None})
+        call = PublicCall(method, {name: value for name, value in params.items() if value is not None})
         for pause in PAUSES:
             try:
-                return result_of((yield exchange), self._now())
+                return result_of((yield call), self._now())
             except (RequestNotSent, OutcomeUnknown, ServiceUnavailable, RateLimited) as error:
                 yield from _pause(pause, error)
-        return result_of((yield exchange), self._now())
+        return result_of((yield call), self._now())
 
     def private(self, method: str, params: Params) -> Steps[Any]:
         """Make a private call after the table above and return its result.
@@ -115,47 +115,47 @@ class Calls:
             raise ConfigError("The nonce is taken here, in the key's turn: leave it out.")
         return (yield from self.make(prepared(method, params)))
 
-    def make(self, exchange: Exchange) -> Steps[Any]:
+    def make(self, call: PrivateCall) -> Steps[Any]:
         """Make a call that :func:`krakenonce.kraken.sent.prepared` has prepared; else as :meth:`private`."""
-        kind = kind_of(exchange.method, exchange.params)
+        kind = kind_of(call.method, call.params)
         tries = _Tries()
         try:
             while True:
-                yield from self._room(exchange, tries)
+                yield from self._room(call, tries)
                 try:
-                    result = self._result(exchange, (yield from self._sent(exchange)))
+                    result = self._result(call, (yield from self._sent(call)))
                 except KrakenError as error:
-                    placed = yield from self._again(error, exchange, kind, tries)
+                    placed = yield from self._again(error, call, kind, tries)
                     if placed is not None:
                         return placed
                 else:
-                    self._remember(exchange, result)
+                    self._remember(call, result)
                     return result
         except GeneratorExit:  # interrupted or cancelled, perhaps between sending and the answer
-            if kind is Kind.ORDER and exchange.signed_at is not None:
-                ids = ", ".join(SentOrder.of(exchange).cl_ord_ids) or "none"
+            if kind is Kind.ORDER and call.signed_at is not None:
+                ids = ", ".join(SentOrder.of(call).cl_ord_ids) or "none"
                 logger.warning("interrupted: an order may stand at Kraken, look for it (its cl_ord_id: %s)", ids)
             raise
         except KrakenonceError as error:
             if kind is Kind.CANCEL and tries.unanswered and error.may_have_executed == "no":
                 error.may_have_executed = "unknown"  # an earlier try may have been
             if kind is Kind.ORDER and isinstance(error, KrakenError) and error.may_have_executed != "no":
-                error.order = SentOrder.of(exchange)
+                error.order = SentOrder.of(call)
             raise
         finally:
-            self._leave(exchange)
+            self._leave(call)
 
     def once(self, method: str, params: Params) -> Steps[dict[str, Any]]:
         """Make a private call once, within the limits, and return Kraken's answer as it is, errors included."""
-        exchange = Exchange(method, params, has_turn="nonce" in params)
+        call = PrivateCall(method, params, has_turn="nonce" in params)
         try:
-            if not exchange.has_turn:  # else it must not be made to wait
-                yield from self._room(exchange, _Tries())
-            reply = yield from self._sent(exchange)
+            if not call.has_turn:  # else it must not be made to wait
+                yield from self._room(call, _Tries())
+            reply = yield from self._sent(call)
         finally:
-            self._leave(exchange)
+            self._leave(call)
         with contextlib.suppress(KrakenError):  # the caller sees it in the answer
-            self._remember(exchange, self._result(exchange, reply))
+            self._remember(call, self._result(call, reply))
         return reply
 
     def reconcile(self, order: SentOrder) -> Steps[Any]:
@@ -171,39 +171,39 @@ class Calls:
             error.order = order
             raise error from failed
 
-    def place(self, exchange: Exchange) -> Place:
+    def place(self, call: PrivateCall) -> Place:
         """Return the call's place in Kraken's limits."""
-        if exchange.place is None:
-            exchange.place = self.api_key.place(exchange.method, exchange.params)
-        return exchange.place
+        if call.place is None:
+            call.place = self.api_key.place(call.method, call.params)
+        return call.place
 
-    def settle(self, exchange: Exchange, reply: dict[str, Any]) -> dict[str, Any]:
+    def settle(self, call: PrivateCall, reply: dict[str, Any]) -> dict[str, Any]:
         """Act on Kraken's answer if it is a refusal; return *reply*. To be called in the turn."""
-        exchange.refusal = refusal_in(reply, self._now())
-        if exchange.refusal is not None:
-            self.api_key.settle(self.place(exchange), exchange.refusal)
+        call.refusal = refusal_in(reply, self._now())
+        if call.refusal is not None:
+            self.api_key.settle(self.place(call), call.refusal)
         return reply
 
-    def _result(self, exchange: Exchange, reply: dict[str, Any]) -> Any:
-        if exchange.refusal is not None:
-            raise exchange.refusal
+    def _result(self, call: PrivateCall, reply: dict[str, Any]) -> Any:
+        if call.refusal is not None:
+            raise call.refusal
         return result_of(reply, self._now())
 
-    def _leave(self, exchange: Exchange) -> None:
-        if exchange.place is not None:
-            self.api_key.leave(exchange.place)
+    def _leave(self, call: PrivateCall) -> None:
+        if call.place is not None:
+            self.api_key.leave(call.place)
 
-    def _sent(self, exchange: Exchange) -> Steps[dict[str, Any]]:
+    def _sent(self, call: PrivateCall) -> Steps[dict[str, Any]]:
         try:
-            reply: dict[str, Any] = yield exchange
+            reply: dict[str, Any] = yield call
         except RequestNotSent:
-            self.api_key.not_sent(self.place(exchange))
+            self.api_key.not_sent(self.place(call))
             raise
         return reply
 
-    def _room(self, exchange: Exchange, tries: _Tries) -> Steps[None]:
+    def _room(self, call: PrivateCall, tries: _Tries) -> Steps[None]:
         """Wait until the limits have room, before a nonce is taken; keep no place longer than the caller waits."""
-        place = self.place(exchange)
+        place = self.place(call)
         while True:
             left = yield TimeLeft()
             longest = self._max_wait - tries.waited
@@ -220,33 +220,33 @@ class Calls:
             if wait <= 0:
                 return
             if is_new and wait > _WORTH_A_WORD:
-                self._log_wait(exchange, wait)
+                self._log_wait(call, wait)
             pause = min(wait, LOOK)
             tries.waited += pause
             yield Sleep(pause)
 
-    def _log_wait(self, exchange: Exchange, wait: float) -> None:
+    def _log_wait(self, call: PrivateCall, wait: float) -> None:
         # A warning once; a bot that is paced by the limits would fill its log with them.
         logger.log(
             logging.INFO if self._told else logging.WARNING,
             "%s waits %.0f s for Kraken's rate limit of tier %s",
-            exchange.method,
+            call.method,
             wait,
             self.api_key.tier.name if self.api_key.tier else "none",
         )
         self._told = True
 
-    def _again(self, error: KrakenError, exchange: Exchange, kind: Kind, tries: _Tries) -> Steps[Any]:
+    def _again(self, error: KrakenError, call: PrivateCall, kind: Kind, tries: _Tries) -> Steps[Any]:
         """Return when the call is to be made again, or with the result of an order that stands; else raise *error*."""
         if isinstance(error, RequestNotSent):
             tries.not_sent += 1
             yield from _pause_or_raise(tries.not_sent, error)
         elif isinstance(error, InvalidNonce):
-            return (yield from self._after_invalid_nonce(error, exchange, kind, tries))
+            return (yield from self._after_invalid_nonce(error, call, kind, tries))
         elif isinstance(error, LockedOut):
             raise error
         elif isinstance(error, RateLimited):
-            yield from self._after_refusal(error, exchange, tries)
+            yield from self._after_refusal(error, call, tries)
         elif error.may_have_executed == "unknown" and kind in (Kind.READ, Kind.CANCEL):
             tries.unanswered += 1
             yield from _pause_or_raise(tries.unanswered, error)
@@ -255,7 +255,7 @@ class Calls:
         return None
 
     def _after_invalid_nonce(
-        self, error: InvalidNonce, exchange: Exchange, kind: Kind, tries: _Tries
+        self, error: InvalidNonce, call: PrivateCall, kind: Kind, tries: _Tries
     ) -> Steps[dict[str, Any] | None]:
         if kind in (Kind.ORDER, Kind.OTHER):
             error.may_have_executed = "unknown"  # something on the way may have sent it twice
@@ -266,7 +266,7 @@ class Calls:
             raise error
         if kind is not Kind.ORDER:
             return None
-        order = SentOrder.of(exchange)
+        order = SentOrder.of(call)
         if not order.cl_ord_ids:
             raise error
         logger.warning(
@@ -288,27 +288,26 @@ class Calls:
         with Reading("OpenOrders"):
             return {"descr": {"order": placed["descr"]["order"]}, "txid": [txid]}
 
-    def _after_refusal(self, error: RateLimited, exchange: Exchange, tries: _Tries) -> Steps[None]:
+    def _after_refusal(self, error: RateLimited, call: PrivateCall, tries: _Tries) -> Steps[None]:
         tries.refused += 1
         wait = error.retry_after or 0.0
         if tries.refused > REFUSALS or tries.waited + wait > self._max_wait:
             raise error
         tries.waited += wait
         if wait > _WORTH_A_WORD:
-            logger.warning("%s: %s; again in %.0f s", exchange.method, shown(error.errors), wait)
+            logger.warning("%s: %s; again in %.0f s", call.method, shown(error.errors), wait)
         yield from _pause(wait, error)
 
-    def _remember(self, exchange: Exchange, result: Any) -> None:
+    def _remember(self, call: PrivateCall, result: Any) -> None:
         """Note which orders were placed or amended when: cancelling a young one costs more."""
-        if METHODS[exchange.method].group != "trade":
+        if METHODS[call.method].group != "trade":
             return
-        ids = ids_in(exchange.method, exchange.params)
+        ids = ids_in(call.method, call.params)
         lines = result.get("orders") if isinstance(result, dict) else None
         for placed in (result, *(lines if isinstance(lines, list) else ())):
             txid = placed.get("txid") if isinstance(placed, dict) else None
             ids += [txid] if isinstance(txid, str) else map(str, txid) if isinstance(txid, list) else ()
-        if ids:
-            self.api_key.placed(str(exchange.params.get("pair") or ""), ids)
+        self.api_key.placed(str(call.params.get("pair") or ""), ids)
 
 
 def _pause(seconds: float, error: KrakenError) -> Steps[None]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from krakenonce.errors import ConfigError, KrakenError, KrakenonceError
 from krakenonce.kraken import orders, queries
-from krakenonce.kraken.exchange import Exchange, PublicExchange, Sleep, TimeLeft
+from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, TimeLeft
 from krakenonce.kraken.session import Session, seconds_left, until_after
 from krakenonce.kraken.transport import Transport
 from krakenonce.settings import check_seconds
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from krakenonce.kraken.calling import Calls
-    from krakenonce.kraken.exchange import Step, Steps
+    from krakenonce.kraken.request import Step, Steps
     from krakenonce.manager import NonceManager
 
 __all__ = ["Kraken"]
@@ -185,7 +185,7 @@ class Kraken:
         """Call a public method once, as krakenex does; else as :meth:`query_private`."""
         patience = self._timeout if timeout is None else timeout
         check_seconds("timeout", patience)
-        request = PublicExchange(method, dict(data or {})).request()
+        request = PublicCall(method, dict(data or {})).request()
         return self._transport.send(request, patience)
 
     # What a bot does daily. The arguments, results and errors are described where they are written.
@@ -250,11 +250,11 @@ class Kraken:
             time.sleep(step.seconds)
             return None
         left = seconds_left(until)
-        if isinstance(step, PublicExchange):
+        if isinstance(step, PublicCall):
             return self._transport.send(step.request(), timeout if left is None else min(timeout, left))
-        return self._exchange(step, timeout, until)
+        return self._send(step, timeout, until)
 
-    def _exchange(self, step: Exchange, timeout: float, until: float | None) -> dict[str, Any]:
+    def _send(self, step: PrivateCall, timeout: float, until: float | None) -> dict[str, Any]:
         with contextlib.ExitStack() as turn:
             for lane in self._session.turn(step, until):
                 turn.enter_context(lane)

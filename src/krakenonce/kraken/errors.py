@@ -1,4 +1,4 @@
-"""From Kraken's error strings to exceptions that say what happened and what to do."""
+"""Turns Kraken's error strings into exceptions that say what happened and what to do."""
 
 from __future__ import annotations
 
@@ -110,34 +110,34 @@ def error_from(strings: Sequence[str], now: float | None = None) -> errors.Krake
 
     Args:
         strings: The ``error`` list of an answer, such as ``["EGeneral:Permission denied"]``.
-        now: Seconds since 1970, to tell how long ``EService:Throttled`` lasts; None: it is not told.
+        now: Seconds since 1970, to compute how long ``EService:Throttled`` lasts; None: not computed.
 
     Returns:
-        An instance of the first known string's class, Invalid nonce going first; :class:`UnknownKrakenError` if none
-        is known. ``may_have_executed`` is the least certain of all the strings.
+        An instance of the first known string's class, but of InvalidNonce if that is among them, and of
+        UnknownKrakenError if none is known. ``may_have_executed`` is ``"unknown"`` if it is so for any of the strings.
     """
-    told = tuple(strings)
-    kinds = [_kind_of(string) for string in told if not string.startswith("W")] or [errors.UnknownKrakenError]
+    strings = tuple(strings)
+    kinds = [_kind_of(string) for string in strings if not string.startswith("W")] or [errors.UnknownKrakenError]
     known = [kind for kind in kinds if kind is not errors.UnknownKrakenError]
     kind = errors.InvalidNonce if errors.InvalidNonce in known else (known or kinds)[0]
-    error = kind(f"Kraken answered: {shown(told) or 'an error without a text'}. {advice(kind)}".strip(), told)
+    error = kind(f"Kraken answered: {shown(strings) or 'an error without text'}. {advice(kind)}".strip(), strings)
     if any(each.may_have_executed == "unknown" for each in kinds):
         error.may_have_executed = "unknown"
-    until = _THROTTLED_UNTIL.match(told[0]) if told else None
+    until = _THROTTLED_UNTIL.match(strings[0]) if strings else None
     if isinstance(error, errors.Throttled) and until and now is not None:
         error.retry_after = max(0.0, int(until[1]) - now)
     return error
 
 
-def shown(told: tuple[str, ...]) -> str:
-    """Return Kraken's strings for a message, which goes into logs and terminals: one line, and no book."""
-    text = ", ".join(told)
+def shown(strings: tuple[str, ...]) -> str:
+    """Return Kraken's strings for a message: one short line that is safe in logs and terminals."""
+    text = ", ".join(strings)
     short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-    return "".join(sign if sign.isprintable() else "?" for sign in short)
+    return "".join(letter if letter.isprintable() else "?" for letter in short)
 
 
 def advice(kind: type[errors.KrakenError]) -> str:
-    """Return what the class says on its meaning, as one line; nothing if docstrings are switched off."""
+    """Return the class's docstring as one line; empty if docstrings are switched off."""
     text = inspect.cleandoc(kind.__doc__ or "").partition("\n\nAttributes:")[0]
     return " ".join(text.split())
 
@@ -149,14 +149,14 @@ def _kind_of(string: str) -> type[errors.KrakenAPIError]:
 
 
 def refusal_in(reply: Mapping[str, Any], now: float | None = None) -> errors.KrakenAPIError | None:
-    """Return what Kraken refused a call with; None if it did not. Warnings (``W...``) are no refusals.
+    """Return the error that Kraken answered with; None if there is none. Warnings (``W...``) are not errors.
 
     Args:
         reply: The decoded answer, with ``error`` and ``result``.
         now: As for :func:`error_from`.
     """
-    told = _strings(reply.get("error"))
-    return error_from(told, now) if any(not string.startswith("W") for string in told) else None
+    strings = _strings(reply.get("error"))
+    return error_from(strings, now) if any(not string.startswith("W") for string in strings) else None
 
 
 def _strings(listed: Any) -> list[str]:
@@ -164,32 +164,34 @@ def _strings(listed: Any) -> list[str]:
 
 
 def result_of(reply: Mapping[str, Any], now: float | None = None) -> Any:
-    """Return the ``result`` of an answer that Kraken gave.
+    """Return the ``result`` of Kraken's answer.
 
     Args:
-        reply: The decoded answer, with ``error`` and ``result``. Warnings (``W...``) are not failures.
+        reply: The decoded answer, with ``error`` and ``result``. Warnings (``W...``) are not errors.
         now: As for :func:`error_from`.
 
     Raises:
-        KrakenAPIError: ``error`` holds at least one string that is no warning.
-        OutcomeUnknown: Neither an error nor a result.
+        KrakenAPIError: ``error`` has at least one string that is not a warning.
+        OutcomeUnknown: There is neither an error nor a result.
     """
     refusal = refusal_in(reply, now)
     if refusal is not None:
         raise refusal
     result = reply.get("result")
-    # Without an error list it is not Kraken who answers.
+    # Without a list of errors it is not an answer of Kraken's.
     if result is None or not isinstance(reply.get("error"), list | tuple):
-        raise errors.OutcomeUnknown("Kraken answered with neither a result nor an error.")
+        raise errors.OutcomeUnknown(
+            "The answer has neither a result nor an error. The call may have been executed: ask Kraken."
+        )
     return result
 
 
 class Reading:
-    """A block that reads a result: one of another shape than Kraken's becomes OutcomeUnknown, for the call was made.
+    """A block that reads a result. A result of an unexpected form raises OutcomeUnknown, because the call was made.
 
     Args:
-        method: Kraken's name for the call.
-        order: What may stand, if the call placed any.
+        method: Kraken's name of the method.
+        order: The order that may have been placed, if any.
     """
 
     def __init__(self, method: str, order: object = None) -> None:
@@ -203,8 +205,8 @@ class Reading:
     ) -> None:
         if isinstance(error, _UNREADABLE) and not isinstance(error, errors.KrakenonceError):
             odd = errors.OutcomeUnknown(
-                f"Kraken answered to {self._method} without an error, but not in the form of such an answer. "
-                "Ask Kraken what became of the call."
+                f"Kraken's answer to {self._method} has no error, but not the expected form. "
+                "The call was probably executed: ask Kraken."
             )
             odd.order = self._order
             raise odd from error

@@ -161,11 +161,9 @@ def ids_in(method: str, params: Mapping[str, Any]) -> list[str]:
 
 def _names_txids_alone(method: str, params: Mapping[str, Any]) -> bool:
     """Whether a second execution of a cancel cannot cancel another order than the first."""
-    orders = orders_in(method, params)
-    if not orders or params.get("cl_ord_id") or params.get("cl_ord_ids"):
-        return False
-    named = [each.get("txid") if isinstance(each, Mapping) else each for each in orders]
-    return all(isinstance(each, str) and _TXID.fullmatch(each) for each in named)
+    named = [each.get("txid") if isinstance(each, Mapping) else each for each in orders_in(method, params)]
+    by_another_id = params.get("cl_ord_id") or params.get("cl_ord_ids")
+    return bool(named) and not by_another_id and all(isinstance(each, str) and _TXID.fullmatch(each) for each in named)
 
 
 def _listed(value: object) -> Sequence[Any]:

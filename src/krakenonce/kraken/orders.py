@@ -1,4 +1,4 @@
-"""Placing, amending and cancelling orders. Each is a procedure that both clients run."""
+"""Placing, amending and cancelling orders. Both clients run these procedures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from krakenonce.kraken.calling import Calls
-    from krakenonce.kraken.exchange import Steps
+    from krakenonce.kraken.request import Steps
 
 __all__ = [
     "Placed",
@@ -31,12 +31,12 @@ Amount: TypeAlias = Decimal | str | int
 
 
 class Placed(NamedTuple):
-    """An order that Kraken has taken.
+    """An order that was placed, or only checked (``validate``).
 
     Args:
-        txid: Kraken's id; None if the order was only checked (``validate``).
-        cl_ord_id: The id it was sent with, if it was.
-        description: Kraken's words for it, such as ``buy 1.25 XBTUSD @ limit 37500``.
+        txid: Kraken's id; None if the order was only checked.
+        cl_ord_id: The id that the order was sent with; None if it had none.
+        description: Kraken's description, such as ``buy 1.25 XBTUSD @ limit 37500``.
     """
 
     txid: str | None
@@ -49,19 +49,19 @@ def add_order(
 ) -> Steps[Placed]:
     """Place one order (AddOrder): a limit order with a price, a market order without.
 
-    It gets a ``cl_ord_id`` and a ``deadline`` ten seconds ahead, unless *more* has them; None switches one off.
+    It gets a ``cl_ord_id``, and a ``deadline`` in ten seconds, unless *more* has them. Pass None to leave one out.
 
     Args:
         calls: The key's calls; a client's method has them.
         pair: Such as ``XBTUSD``.
         side: ``buy`` or ``sell``.
-        volume: In units of the base asset; a Decimal or text, as a float is not exact.
+        volume: In units of the base asset; a Decimal or text, because a float is not exact.
         price: In units of the quote asset.
         more: Any other parameter of Kraken's, such as ``ordertype``, ``timeinforce`` or ``validate=True``.
 
     Raises:
-        OrderRefused: One of its subclasses says why.
-        OutcomeUnknown: It may have been placed: ``reconcile()`` finds out.
+        OrderRefused: Kraken refused the order. The subclass says why.
+        OutcomeUnknown: The order may have been placed: ``reconcile()`` asks Kraken.
     """
     order = {"pair": pair, **_order(side, volume, price), **more}
     exchange = prepared("AddOrder", order)
@@ -80,15 +80,16 @@ def add_orders(
     Args:
         calls: The key's calls; a client's method has them.
         pair: Such as ``XBTUSD``.
-        orders: Kraken's parameters of each, such as
+        orders: Kraken's parameters of each order, such as
             ``{"type": "buy", "ordertype": "limit", "price": "1", "volume": "2"}``.
-        more: Parameters of the whole, such as ``deadline`` or ``validate=True``.
+        more: Parameters of the whole batch, such as ``deadline`` or ``validate=True``.
 
     Returns:
-        For each order, in the same order, what was placed, or the error why it was not. The others stand.
+        One item for each order, in the same sequence: the placed order, or the error with which Kraken refused it. An
+        error of one order does not affect the others.
 
     Raises:
-        OutcomeUnknown: They may have been placed: ``reconcile()`` finds out.
+        OutcomeUnknown: The orders may have been placed: ``reconcile()`` asks Kraken.
     """
     for order in orders:
         _exact(order)
@@ -110,9 +111,9 @@ def amend_order(
 
     Args:
         calls: The key's calls; a client's method has them.
-        txid: Which order, by Kraken's id,
-        cl_ord_id: or by its own.
-        changes: Such as ``order_qty`` or ``limit_price``; a Decimal or text, as a float is not exact.
+        txid: The order, by Kraken's id,
+        cl_ord_id: or by the id that it was sent with.
+        changes: Such as ``order_qty`` or ``limit_price``; a Decimal or text, because a float is not exact.
     """
     _exact(changes)
     answer = yield from calls.private("AmendOrder", {**_one_of(txid, cl_ord_id), **changes})
@@ -123,12 +124,12 @@ def amend_order(
 def cancel_order(calls: Calls, /, txid: str | None = None, *, cl_ord_id: str | None = None) -> Steps[int]:
     """Cancel an open order (CancelOrder); return how many were cancelled.
 
-    After a lost answer only a cancel by txid is repeated: a userref or a cl_ord_id may name a younger order by then.
+    After a lost answer, only a cancel by txid is repeated: by then, a userref or a cl_ord_id may name a younger order.
 
     Args:
         calls: The key's calls; a client's method has them.
-        txid: Which order, by Kraken's id (a ``userref`` as text cancels its whole group),
-        cl_ord_id: or by its own.
+        txid: The order, by Kraken's id (a ``userref`` as text cancels its whole group),
+        cl_ord_id: or by the id that it was sent with.
 
     Raises:
         UnknownOrder: It is not open. If ``may_have_executed`` is ``"unknown"``, an earlier try may have cancelled it.
@@ -147,17 +148,17 @@ def cancel_orders(calls: Calls, /, txids: Iterable[str] = (), *, cl_ord_ids: Ite
 
 
 def cancel_all(calls: Calls, /) -> Steps[int]:
-    """Cancel all open orders (CancelAll); return how many were cancelled. Not repeated: it would hit later ones."""
+    """Cancel all open orders (CancelAll); return how many were cancelled. Not repeated: it could cancel later ones."""
     answer = yield from calls.private("CancelAll", {})
     with Reading("CancelAll"):
         return int(answer["count"])
 
 
 def cancel_all_after(calls: Calls, /, seconds: int) -> Steps[dict[str, Any]]:
-    """Have Kraken cancel all orders unless this is called again in time (CancelAllOrdersAfter); 0 switches it off.
+    """Set Kraken's dead man's switch (CancelAllOrdersAfter); 0 switches it off.
 
-    Kraken recommends 60 seconds, renewed every 15 to 30. A call without an answer is not repeated, for the repetition
-    could undo a later setting.
+    Kraken cancels all orders unless this is called again within *seconds*. Kraken recommends 60 seconds, and a call
+    every 15 to 30. A call without an answer is not repeated, because the repetition could undo a later setting.
     """
     answer = yield from calls.private("CancelAllOrdersAfter", {"timeout": seconds})
     with Reading("CancelAllOrdersAfter"):
@@ -165,12 +166,12 @@ def cancel_all_after(calls: Calls, /, seconds: int) -> Steps[dict[str, Any]]:
 
 
 def reconcile(calls: Calls, /, order: SentOrder) -> Steps[Reconciled]:
-    """Find out what became of an order that may have been placed: ``error.order`` of an error.
+    """Ask Kraken what became of an order that may have been placed: ``error.order`` of an error.
 
     Asks until the order is found, or its deadline has passed on Kraken's clock.
 
     Raises:
-        OutcomeUnknown: Kraken could not be asked; the order may stand.
+        OutcomeUnknown: Kraken could not be asked; the order may have been placed.
     """
     found: Reconciled = yield from calls.reconcile(order)
     return found
@@ -185,10 +186,10 @@ def _order(side: str, volume: Amount, price: Amount | None) -> dict[str, Any]:
 def _exact(fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         if isinstance(value, float):
-            raise ConfigError(f"The {name} is a float, which is not exact: give a Decimal or text.")
+            raise ConfigError(f"{name} must be a Decimal or text, not a float, which is not exact.")
 
 
 def _one_of(txid: str | None, cl_ord_id: str | None) -> dict[str, Any]:
     if (txid is None) == (cl_ord_id is None):
-        raise ConfigError("Name the order by its txid or by its cl_ord_id.")
+        raise ConfigError("Give the order's txid or its cl_ord_id, and not both.")
     return {"txid": txid} if cl_ord_id is None else {"cl_ord_id": cl_ord_id}

@@ -1,4 +1,4 @@
-"""What a bot asks Kraken every day, in Python's types. Each is a procedure that both clients run."""
+"""The queries that bots make most, with results in Python's types. Both clients run these procedures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from krakenonce.kraken.calling import Calls
-    from krakenonce.kraken.exchange import Steps
+    from krakenonce.kraken.request import Steps
 
 __all__ = [
     "ApiKeyInfo",
@@ -59,7 +59,7 @@ class AssetBalance(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WebSocketToken:
-    """A token for Kraken's WebSocket API; use it within *expires* seconds. Its repr does not tell it."""
+    """A token for Kraken's WebSocket API; use it within *expires* seconds. The repr does not show it."""
 
     token: str = field(repr=False)
     expires: int
@@ -67,14 +67,14 @@ class WebSocketToken:
 
 @dataclass(frozen=True, slots=True)
 class ApiKeyInfo:
-    """What Kraken knows of the API key that asked.
+    """What Kraken knows about the API key that made the call.
 
     Args:
-        name: As given at Kraken.
-        nonce: The last number accepted: that of this very call.
-        nonce_window: How far below it Kraken still accepts; 0 is right.
+        name: The key's name at Kraken.
+        nonce: The largest nonce accepted, which is that of this call.
+        nonce_window: How far below it Kraken still accepts a nonce; leave it at 0.
         permissions: Such as ``query-funds``.
-        raw: All that Kraken told.
+        raw: Kraken's whole answer.
     """
 
     name: str
@@ -188,7 +188,7 @@ def websocket_token(calls: Calls, /) -> Steps[WebSocketToken]:
 
 
 def api_key_info(calls: Calls, /) -> Steps[ApiKeyInfo]:
-    """Return what Kraken knows of this key (GetApiKeyInfo). Like any private call it needs a number high enough."""
+    """Return what Kraken knows about this key (GetApiKeyInfo). Like any private call it needs a large enough nonce."""
     raw = yield from calls.private("GetApiKeyInfo", {})
     with Reading("GetApiKeyInfo"):
         window = raw.get("nonceWindow", raw.get("nonce_window", 0))

@@ -9,8 +9,8 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from krakenonce.kraken.errors import Reading
-from krakenonce.kraken.exchange import Exchange, Sleep, Steps
 from krakenonce.kraken.methods import METHODS, Kind, kind_of, orders_in
+from krakenonce.kraken.request import PrivateCall, Sleep, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,17 +43,17 @@ class SentOrder:
     sent_at: datetime | None
 
     @classmethod
-    def of(cls, exchange: Exchange) -> SentOrder:
+    def of(cls, call: PrivateCall) -> SentOrder:
         """Return the order in a call that was signed."""
-        params = exchange.params
-        listed = orders_in(exchange.method, params)
+        params = call.params
+        listed = orders_in(call.method, params)
         ids = tuple(str(each["cl_ord_id"]) for each in listed if each.get("cl_ord_id"))
         return cls(
-            exchange.method,
+            call.method,
             params,
             ids if len(ids) == len(listed) else (),
-            exchange.deadline or _moment(params.get("deadline")),
-            exchange.signed_at,
+            call.deadline or _moment(params.get("deadline")),
+            call.signed_at,
         )
 
 
@@ -76,7 +76,7 @@ class _Calls(Protocol):
     def private(self, method: str, params: Mapping[str, Any]) -> Steps[Any]: ...
 
 
-def prepared(method: str, params: Mapping[str, Any]) -> Exchange:
+def prepared(method: str, params: Mapping[str, Any]) -> PrivateCall:
     """Return the call to make: an order gets a ``cl_ord_id`` and a ``deadline`` of its own if it has none.
 
     Args:
@@ -86,13 +86,11 @@ def prepared(method: str, params: Mapping[str, Any]) -> Exchange:
     """
     fields = {name: value for name, value in params.items() if value is not None}
     if kind_of(method, fields) is not Kind.ORDER:
-        return Exchange(method, fields)
+        return PrivateCall(method, fields)
     named = [_with_id(each) for each in orders_in(method, params)]
-    if not METHODS[method].batch:
-        (fields,) = named
-    elif named:
-        fields["orders"] = named
-    return Exchange(method, fields, None if "deadline" in params else LIFETIME)
+    if named:
+        fields = {**fields, "orders": named} if METHODS[method].batch else named[0]
+    return PrivateCall(method, fields, None if "deadline" in params else LIFETIME)
 
 
 def _with_id(order: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING
 
 from krakenonce.errors import CallTimeout, ConfigError
 from krakenonce.kraken.api_key import ApiKey
 from krakenonce.kraken.calling import Calls
-from krakenonce.kraken.exchange import Exchange, Key, Request
 from krakenonce.kraken.limits import TIERS
 from krakenonce.kraken.methods import METHODS
+from krakenonce.kraken.request import Key, PrivateCall, Request
 from krakenonce.settings import check_manager, check_number, check_seconds, check_serialization, check_text
 
 if TYPE_CHECKING:
@@ -64,8 +63,7 @@ class Session:
         check_serialization(serialization)
         self.key = Key(key, secret)
         self._manager = manager
-        self._made: NonceManager | None = None
-        self._making = threading.Lock()
+        self._made: dict[str, NonceManager] = {}
         self._scope = scope
         self._tier = TIERS.get(tier)
         self._max_wait = max_wait
@@ -75,13 +73,12 @@ class Session:
     @property
     def manager(self) -> NonceManager:
         """The manager, made now if there is none."""
-        if self._manager is None:
-            with self._making:
-                if self._manager is None:
-                    from krakenonce.manager import NonceManager
+        if self._manager is not None:
+            return self._manager
+        from krakenonce.manager import NonceManager
 
-                    self._manager = self._made = NonceManager()
-        return self._manager
+        # setdefault is one step for all threads, and a manager made in vain has opened nothing.
+        return self._made.get("manager") or self._made.setdefault("manager", NonceManager())
 
     @property
     def calls(self) -> Calls:
@@ -91,50 +88,49 @@ class Session:
             self._calls = Calls(api_key, self._max_wait)
         return self._calls
 
-    def turn(self, exchange: Exchange, until: float | None) -> Iterator[Lane]:
+    def turn(self, call: PrivateCall, until: float | None) -> Iterator[Lane]:
         """Yield the lanes to hold during a call; each is to be taken before the next is asked for.
 
         Args:
-            exchange: The call. One whose caller has the turn needs none.
+            call: The call. One whose caller has the turn needs none.
             until: When it is too late, on the monotonic clock; None: never.
 
         Raises:
             CallTimeout: It is too late.
         """
         self.key.secret()  # nobody should wait for a turn that cannot be used
-        urgent = METHODS[exchange.method].urgent
-        if self._serialization == "global" and not exchange.has_turn:
+        urgent = METHODS[call.method].urgent
+        if self._serialization == "global" and not call.has_turn:
             yield self.manager.lane(timeout=seconds_left(until), urgent=urgent)
-        if self._serialization != "off" and not exchange.has_turn:
+        if self._serialization != "off" and not call.has_turn:
             yield self.calls.api_key.turn(seconds_left(until), urgent=urgent)
 
-    def sign(self, exchange: Exchange) -> Request:
+    def sign(self, call: PrivateCall) -> Request:
         """Return the request with the next nonce, unless the caller has taken one. To be called within the turn.
 
         Raises:
             LockedOut: The key was locked out meanwhile; no nonce was taken.
             NonceError: No nonce to be had.
         """
-        place = self.calls.place(exchange)
+        place = self.calls.place(call)
         api_key = self.calls.api_key
-        exchange.refusal = None
-        if exchange.has_turn:
+        call.refusal = None
+        if call.has_turn:
             api_key.count(place)
             nonce = None
         else:
             nonce = api_key.nonce(place)
         try:
-            return exchange.request(self.key, nonce, time.time())
+            return call.request(self.key, nonce, time.time())
         except BaseException:
             api_key.not_sent(place)
             raise
 
     def close(self) -> None:
         """Close the manager if it was made here."""
-        with self._making:
-            if self._made is not None:
-                self._made.close()
-                self._manager = self._made = self._calls = None
+        if (made := self._made.pop("manager", None)) is not None:
+            made.close()
+            self._calls = None
 
 
 def until_after(within: float | None) -> float | None:

@@ -1,21 +1,21 @@
-"""Sends a request and reads the answer, with urllib3: once, and it tells whether anything was sent."""
+"""Sends a request once, with urllib3, reads the answer, and reports whether anything was sent."""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.extras import needed_by
-from krakenonce.kraken.exchange import Answer, host_of, no_answer, not_sent, read_answer
+from krakenonce.kraken.request import Answer, host_of, no_answer, not_sent, read_answer
+from krakenonce.process import ForkCheck
 
 with needed_by("Kraken", "client"):
     import urllib3
     from urllib3.connection import HTTPConnection, HTTPSConnection
 
 if TYPE_CHECKING:
-    from krakenonce.kraken.exchange import Request
+    from krakenonce.kraken.request import Request
 
 __all__ = ["Transport"]
 
@@ -23,10 +23,10 @@ _KEPT = 64  # idle connections that stay open
 
 
 class Transport:
-    """Connections to one address, for any number of clients and threads; made anew after a fork.
+    """Connections to one address, for any number of clients and threads. After a fork, the child makes its own.
 
     Args:
-        base_url: Where Kraken is: scheme, host and port.
+        base_url: Kraken's address: scheme, host and port.
 
     Raises:
         ConfigError: *base_url* is not an http or https address.
@@ -35,7 +35,8 @@ class Transport:
     def __init__(self, base_url: str = "https://api.kraken.com") -> None:
         self.host = host_of(base_url)
         self.base_url = base_url.rstrip("/")
-        self._pool, self._pool_owner = _new_pool(), os.getpid()
+        self._after_fork = ForkCheck()
+        self._renew()
 
     def send(self, request: Request, timeout: float) -> dict[str, Any]:
         """Send *request* once and return Kraken's answer as it is.
@@ -46,7 +47,7 @@ class Transport:
 
         Raises:
             RequestNotSent: No connection.
-            OutcomeUnknown: No answer, or none that Kraken's API gives.
+            OutcomeUnknown: No answer, or none in the form of Kraken's API.
         """
         _progress.sent, _progress.until = False, time.monotonic() + timeout
         try:
@@ -75,13 +76,15 @@ class Transport:
 
     def _own_pool(self) -> urllib3.PoolManager:
         # Parent and child would read each other's answers from connections opened before a fork.
-        if self._pool_owner != os.getpid():
-            self._pool, self._pool_owner = _new_pool(), os.getpid()
+        self._after_fork(self._renew)
         return self._pool
+
+    def _renew(self) -> None:
+        self._pool = _new_pool()
 
 
 def _reason(error: BaseException) -> str:
-    """What the system said, without anything of the request."""
+    """Return the operating system's reason, without any part of the request."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
@@ -92,19 +95,19 @@ def _reason(error: BaseException) -> str:
 
 class _Progress(threading.local):
     sent = False  # whether the call that this thread makes may have left this machine
-    until = 0.0  # when, on the monotonic clock, it is too late to begin
+    until = 0.0  # on the monotonic clock; after that nothing is sent any more
 
 
 _progress = _Progress()
 
 
 class _Connection(HTTPConnection):
-    """Notes that sending begins, after the connection (and for https its handshake) is there."""
+    """Notes that sending begins, once the connection is made (for https including the handshake)."""
 
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
-        # To look a name up, and to try one address after the other, may have taken longer than a timeout says.
+        # Looking up the host name and trying one address after the other may have taken longer than the timeout.
         if not _progress.sent and time.monotonic() > _progress.until:
             raise urllib3.exceptions.ConnectTimeoutError("the connection came too late")
         _progress.sent = True

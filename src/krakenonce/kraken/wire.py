@@ -1,6 +1,6 @@
-"""What goes over the wire: request bodies, signatures and the nonce inside a body.
+"""What is sent to Kraken: request bodies, signatures and the nonce inside a body.
 
-Pure functions after Kraken's REST authentication page. The signature covers the exact bytes of the body, so
+Pure functions that follow Kraken's REST authentication page. The signature covers the exact bytes of the body, so
 encode once, sign that text and send that text.
 """
 
@@ -19,12 +19,14 @@ from urllib.parse import parse_qsl, urlencode
 from krakenonce.errors import ConfigError
 
 __all__ = [
+    "DIGITS",
     "FORM",
     "JSON",
     "decode_secret",
     "encode_form",
     "encode_json",
     "is_json",
+    "is_signed",
     "nonce_of",
     "sign",
     "verify",
@@ -33,7 +35,7 @@ __all__ = [
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 
-_DIGITS = re.compile(r"[0-9]{1,20}")  # 2^64 - 1 has 20 digits
+DIGITS = re.compile(r"[0-9]{1,20}")  # of a nonce; 2^64 - 1 has 20
 
 
 def encode_form(params: Mapping[str, object]) -> str:
@@ -43,14 +45,14 @@ def encode_form(params: Mapping[str, object]) -> str:
         params: Names and plain values. ``True`` becomes ``true``; numbers never look like ``1e-05``.
 
     Raises:
-        ConfigError: A value is nested, ``None``, NaN or infinite: Kraken would misread it; or it has no bytes.
+        ConfigError: A value is nested, ``None``, NaN or infinite, which Kraken would misread, or it cannot be encoded.
     """
     fields = [(name, _form_value(name, value)) for name, value in params.items()]
     try:
         return urlencode(fields)
-    except ValueError:  # half a surrogate pair, or a number with more digits than Python writes
+    except ValueError:  # half a surrogate pair, or an integer with more digits than Python writes
         raise ConfigError(
-            "The parameters cannot be written as a form: use text and numbers that can be sent."
+            "The parameters cannot be written as a form body: use text, integers, Decimals and finite floats."
         ) from None
 
 
@@ -62,9 +64,9 @@ def _form_value(name: str, value: object) -> object:
             raise ConfigError(f"The parameter {name!r} is not a finite number.")
         return _plain(value)
     if isinstance(value, Mapping | list | tuple | set | frozenset):
-        raise ConfigError(f"The parameter {name!r} is nested: a form body cannot hold it, send the call as JSON.")
+        raise ConfigError(f"The parameter {name!r} is nested: a form body cannot contain it; send the call as JSON.")
     if value is None:
-        raise ConfigError(f"The parameter {name!r} is None: leave it out instead.")
+        raise ConfigError(f"The parameter {name!r} is None: leave it out.")
     return value
 
 
@@ -77,7 +79,7 @@ def encode_json(params: Mapping[str, object]) -> str:
     """Return *params* as a compact JSON body, in the order given.
 
     Args:
-        params: Names and values. Decimals become strings with every digit; whole numbers stay whole, because
+        params: Names and values. Decimals become strings with every digit. Integers are written as integers, because
             a nonce that has passed through a float has lost its last digits.
 
     Raises:
@@ -86,7 +88,9 @@ def encode_json(params: Mapping[str, object]) -> str:
     try:
         return json.dumps(params, separators=(",", ":"), allow_nan=False, default=_json_value)
     except (TypeError, ValueError, RecursionError):
-        raise ConfigError("The parameters cannot be written as JSON: use text, finite numbers, lists, dicts.") from None
+        raise ConfigError(
+            "The parameters cannot be written as JSON: use text, finite numbers, lists or dicts."
+        ) from None
 
 
 def _json_value(value: object) -> str:
@@ -102,7 +106,7 @@ def decode_secret(secret: str) -> bytes:
         secret: The base64 text that Kraken showed when the key was created.
 
     Raises:
-        ConfigError: It is empty or not base64. The message does not hold it.
+        ConfigError: It is empty or not base64. The message does not show it.
     """
     try:
         decoded = base64.b64decode(secret, validate=True)
@@ -110,17 +114,17 @@ def decode_secret(secret: str) -> bytes:
         decoded = b""
     if not decoded or len(secret) % 4:  # the decoder lets a surplus = pass
         raise ConfigError(
-            "The API secret is not base64 text: copy it again from Kraken, without blanks or line breaks."
+            "The API secret is not base64 text: copy it again from Kraken, without spaces or line breaks."
         )
     return decoded
 
 
 def sign(path: str, nonce: int | str, body: str | bytes, secret: bytes) -> str:
-    """Return the ``API-Sign`` header, after Kraken's REST authentication page.
+    """Return the ``API-Sign`` header, as Kraken's REST authentication page describes it.
 
     Args:
         path: The URL path with its query string, from ``/0/private`` on.
-        nonce: The number that is also inside *body*.
+        nonce: The nonce that is also inside *body*.
         body: Exactly what will be sent.
         secret: What :func:`decode_secret` returned.
     """
@@ -132,7 +136,7 @@ def sign(path: str, nonce: int | str, body: str | bytes, secret: bytes) -> str:
 
 
 def verify(path: str, body: bytes, content_type: str, secret: bytes, signature: str) -> bool:
-    """Return whether *signature* is right for these bytes; a wrong one takes as long as the right one.
+    """Return whether *signature* is right for these bytes. The time it takes does not depend on the answer.
 
     Args:
         path: The URL path with its query string, as received.
@@ -142,14 +146,17 @@ def verify(path: str, body: bytes, content_type: str, secret: bytes, signature: 
         signature: The ``API-Sign`` header.
     """
     nonce = nonce_of(body, content_type)
-    if nonce is None:
-        return False
+    return nonce is not None and is_signed(path, nonce, body, secret, signature)
+
+
+def is_signed(path: str, nonce: str, body: bytes, secret: bytes, signature: str) -> bool:
+    """Return the same for a body whose nonce has been read, as it is written there."""
     expected = sign(path, nonce, body, secret)
     return hmac.compare_digest(expected.encode("ascii"), signature.encode("utf-8", "backslashreplace"))
 
 
 def nonce_of(body: bytes, content_type: str) -> str | None:
-    """Return the nonce inside a body as it is written there; never raises.
+    """Return the nonce inside a body, as it is written there. Never raises.
 
     Args:
         body: A form or JSON body, or any other bytes.
@@ -164,12 +171,12 @@ def nonce_of(body: bytes, content_type: str) -> str | None:
         fields = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
         found = [value for name, value in fields if name == "nonce"]
         nonce = found[0] if len(found) == 1 else None
-    return nonce if isinstance(nonce, str) and _DIGITS.fullmatch(nonce) else None
+    return nonce if isinstance(nonce, str) and DIGITS.fullmatch(nonce) else None
 
 
 def _json_nonce(body: bytes) -> object:
     try:
-        # Numbers stay the text they are: signing needs every digit as sent.
+        # Integers stay text: signing needs every digit as sent.
         fields = json.loads(body, parse_int=str)
     except (ValueError, RecursionError):
         return None

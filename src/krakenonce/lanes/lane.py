@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import weakref
 from typing import TYPE_CHECKING, Self
 
 from ..errors import LaneError
+from ..process import Section
 from .naming import GLOBAL, fingerprint
-from .queue import LaneQueue, refuse_interrupter
+from .queue import LaneQueue
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -100,8 +99,8 @@ def find_lane(backend: Backend, name: str, timeout: float | None = None, *, urge
     if not (name and str(name) == name):
         raise LaneError("a lane is named by an API key, or 'global'; this name is empty or no text: is the key set?")
     label = name if name == GLOBAL else fingerprint(name)
-    refuse_interrupter(_registry)
-    with _registry:
+    _registry.refuse_interrupter()
+    with _registry.lock:
         gate = backend.gate(label)
         queue = _recent.pop(gate, None) or _queues.get(gate)
         if queue is None:
@@ -114,12 +113,6 @@ def find_lane(backend: Backend, name: str, timeout: float | None = None, *, urge
     return Lane(queue, timeout, urgent)
 
 
-def _after_fork_in_child() -> None:
-    global _registry
-    _registry = threading.RLock()
-
-
-_registry = threading.RLock()
+_registry = Section(LaneError, "a lane was asked for")
 _queues: weakref.WeakValueDictionary[Gate, LaneQueue] = weakref.WeakValueDictionary()
 _recent: dict[Gate, LaneQueue] = {}  # keeps the queues used last, and with them their open files
-os.register_at_fork(after_in_child=_after_fork_in_child)

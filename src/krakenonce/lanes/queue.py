@@ -6,13 +6,12 @@ the gate in the kernel: the waiting thread itself, or, for a task or a thread th
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
-import weakref
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LaneError, LaneTimeout
+from ..process import Section
 from .turn import Turn, Waiter
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..stores.protocol import Gate
 
-__all__ = ["LaneQueue", "current_owner", "refuse_interrupter"]
+__all__ = ["LaneQueue", "current_owner"]
 
 
 def current_owner() -> object:
@@ -37,21 +36,12 @@ def _running_loop() -> Any:
     return ask() if ask else None
 
 
-def refuse_interrupter(mutex: Any) -> None:
-    """Raise LaneError for a signal handler whose thread has this RLock: it came in the middle, and must not go on."""
-    if mutex._is_owned():
-        raise LaneError(
-            "a lane was asked for by a signal handler that interrupted one in the same thread; "
-            "let the handler set a flag instead"
-        )
-
-
 def _seconds(timeout: float | None) -> float:
     """What the threading and asyncio modules take for *timeout*; centuries for None."""
     return threading.TIMEOUT_MAX if timeout is None else min(max(timeout, 0), threading.TIMEOUT_MAX)
 
 
-class LaneQueue:
+class LaneQueue(Section):
     """Carries out what the table of :class:`Turn` asks for, for threads and tasks.
 
     Args:
@@ -62,9 +52,9 @@ class LaneQueue:
     def __init__(self, name: str, gate: Gate) -> None:
         self.name = name
         self._gate = gate
+        self._turn = Turn()
         self._inherited: list[object] = []  # threads, once for each block that they were in when they forked
-        self._reset()
-        _queues.add(self)
+        super().__init__(LaneError, "a lane was asked for")
 
     def holder(self) -> str:
         """Return who holds the gate, in words; once it is free, who held it last."""
@@ -78,7 +68,7 @@ class LaneQueue:
             LaneError: Waiting here would block the event loop for a task that is before us, or this thread, in a signal
                 handler, for itself.
         """
-        refuse_interrupter(self._mutex)
+        self.refuse_interrupter()
         waiter = Waiter(current_owner(), urgent, can_fetch=timeout is None)
         try:
             if self._ask(waiter, blocks_loop=True):
@@ -106,30 +96,25 @@ class LaneQueue:
             LaneTimeout: The turn did not come in time.
             LaneError: This thread entered the lane before it started the event loop.
         """
-        refuse_interrupter(self._mutex)
+        self.refuse_interrupter()
         waiter = Waiter(current_owner(), urgent)
         try:
             if self._ask(waiter, blocks_loop=False):
                 return
             import asyncio
 
-            loop = asyncio.get_running_loop()
-            bell = loop.create_future()
+            loop, bell = asyncio.get_running_loop(), asyncio.Event()
 
             def ring() -> None:
-                if not bell.done():
-                    bell.set_result(None)
-
-            def wake() -> None:
                 if _running_loop() is loop and asyncio.current_task(loop) is not None:
-                    ring()  # the loop is awake, and no signal handler has interrupted its sleep: no need to wake it
+                    bell.set()  # the loop is awake, and no signal handler has interrupted its sleep
                 else:
-                    loop.call_soon_threadsafe(ring)
+                    loop.call_soon_threadsafe(bell.set)
 
-            timer = loop.call_later(_seconds(timeout), ring)
+            timer = loop.call_later(_seconds(timeout), bell.set)
             try:
-                self._wake_by(wake, waiter)
-                await bell
+                self._wake_by(ring, waiter)
+                await bell.wait()
             finally:
                 timer.cancel()
             self._check(waiter, timeout)
@@ -143,9 +128,9 @@ class LaneQueue:
         Raises:
             LaneError: The caller does not hold it.
         """
-        refuse_interrupter(self._mutex)
+        self.refuse_interrupter()
         owner = current_owner()
-        with self._mutex:
+        with self.lock:
             try:
                 if self._turn.leave(owner):
                     self._settle()
@@ -160,7 +145,7 @@ class LaneQueue:
 
     def _ask(self, waiter: Waiter, *, blocks_loop: bool) -> bool:
         """Return whether *waiter* has the turn without waiting; else it is in the queue."""
-        with self._mutex:
+        with self.lock:
             turn = self._turn
             if turn.ask(waiter) == "try" and self._gate.try_acquire():
                 self._came()
@@ -171,7 +156,7 @@ class LaneQueue:
 
     def _wake_by(self, ring: Callable[[], object], waiter: Waiter) -> None:
         """Have *ring* called when it is *waiter*'s turn, which may be at once."""
-        with self._mutex:
+        with self.lock:
             waiter.wake = ring
             self._settle()
 
@@ -194,10 +179,6 @@ class LaneQueue:
             except Exception as error:  # the first cannot have the turn, perhaps the next can
                 self._wake(turn.failed(error))
 
-    def _came(self) -> None:
-        _held.add(self)
-        self._turn.came()
-
     def _wake(self, waiter: Waiter | None) -> None:
         if waiter is not None and waiter.wake is not None:
             try:
@@ -205,6 +186,10 @@ class LaneQueue:
             except RuntimeError:  # its event loop is closed
                 self._turn.give_up(waiter)
             waiter.wake = None
+
+    def _came(self) -> None:
+        _held.add(self)
+        self._turn.came()
 
     def _fetch_for(self, first: Waiter) -> None:
         """Have the first in the queue wait for the gate in the kernel, or a thread for it."""
@@ -222,19 +207,19 @@ class LaneQueue:
     def _fetch(self, fetcher: Waiter, ring: Callable[[], object] | None = None) -> None:
         """Wait for the gate, then give the turn to the first in the queue."""
         self._gate.acquire()
-        with self._mutex:
+        with self.lock:
             fetcher.wake = ring
             self._came()
             self._settle()
 
     def _fetch_for_others(self, helper: Waiter) -> None:
-        with self._mutex:
+        with self.lock:
             if self._turn.fetcher is not helper:
                 return
         try:
             self._fetch(helper)
         except BaseException as error:
-            with self._mutex:
+            with self.lock:
                 self._wake(self._turn.failed(error))
                 self._settle()
 
@@ -243,7 +228,7 @@ class LaneQueue:
             raise LaneTimeout(f"lane {self.name} was not free within {timeout:g} s: {self._gate.holder()}")
 
     def _give_up(self, waiter: Waiter) -> None:
-        with self._mutex:
+        with self.lock:
             self._turn.give_up(waiter)
             self._settle()
 
@@ -262,26 +247,16 @@ class LaneQueue:
                 "use `async with`"
             )
 
-    def _reset(self) -> None:
-        self._mutex = threading.RLock()
-        self._turn = Turn()
-
     def _after_fork(self) -> None:
         """In the child: the turn and the places in the queue are the parent's."""
+        super()._after_fork()
         holder, thread = self._turn.holder, threading.get_ident()
         # A task that held it was run by this thread: the child has no running event loop.
         if holder is not None and (holder.owner == thread or not isinstance(holder.owner, int)):
             self._inherited += [thread] * holder.depth
+        _held.discard(self)
         self._gate.abandon()
-        self._reset()
-
-
-def _after_fork_in_child() -> None:
-    _held.clear()
-    for queue in list(_queues):
-        queue._after_fork()
+        self._turn = Turn()
 
 
 _held: set[LaneQueue] = set()  # keeps a queue while its turn is taken, also if nobody else remembers it
-_queues: weakref.WeakSet[LaneQueue] = weakref.WeakSet()
-os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -21,8 +21,6 @@ When the turn is free, the gate goes back; if somebody waits, it is fetched agai
 
 from __future__ import annotations
 
-from bisect import insort
-from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -47,11 +45,11 @@ class Waiter:
         can_fetch: Whether it can fetch the gate itself, as a thread without a timeout can.
     """
 
-    __slots__ = ("can_fetch", "depth", "error", "outer", "owner", "rank", "wake")
+    __slots__ = ("can_fetch", "depth", "error", "outer", "owner", "urgent", "wake")
 
     def __init__(self, owner: object, urgent: bool = False, can_fetch: bool = False) -> None:
         self.owner = owner
-        self.rank = 0 if urgent else 1
+        self.urgent = urgent
         self.can_fetch = can_fetch
         self.wake: Callable[[], object] | None = None  # None: it does not sleep, or has been woken
         self.outer: Waiter | None = None  # with which the owner has taken the turn before
@@ -99,7 +97,8 @@ class Turn:
             waiter.outer, waiter.depth = holder, holder.depth + 1
             self.holder = waiter
             return None
-        insort(self.waiting, waiter, key=_RANK)
+        place = sum(each.urgent for each in self.waiting) if waiter.urgent else len(self.waiting)
+        self.waiting.insert(place, waiter)
         return "try" if holder is None and self.fetcher is None else None
 
     def fetch(self, fetcher: Waiter) -> None:
@@ -137,6 +136,3 @@ class Turn:
             self.waiting.remove(waiter)
         if self.fetcher is waiter:
             self.fetcher = None
-
-
-_RANK = attrgetter("rank")

@@ -108,7 +108,7 @@ def test_a_copy_that_is_refused_is_a_failure(trader: Shell, url: str, fake: Fake
         (["--scale", "zoe=2"], 1, "there is no account 'zoe'"),
         (["--scale", "bob=1", "--scale", "USER:BOB=2"], 2, "Give one --scale for USER:bob"),
         (["--within", "0"], 2, "0"),
-        (["--within", "inf"], 2, "inf is no number of seconds"),
+        (["--within", "inf"], 2, "inf is not a number of seconds"),
         (["--within", "1e10"], 1, "within cannot be 10000000000.0 seconds: give at most 1e+09"),
     ],
     ids=["two scales", "a scale for nobody", "two scales for one", "no time", "endless", "hundreds of years"],
@@ -137,7 +137,7 @@ def test_nobody_s_account_is_not_master_s(trader: Shell, url: str, fake: FakeKra
 
 
 def test_an_order_without_an_answer_names_its_id(trader: Shell, url: str, fake: FakeKraken) -> None:
-    """`call AddOrder` tells by which cl_ord_id the order can be found."""
+    """`call AddOrder` prints the cl_ord_id by which the order can be found."""
     fake.faults.add("AddOrder", "process_then_cut")
     done = trader.run("call", "AddOrder", *ORDER, "--base-url", url)
     first, second = done.err.splitlines()
@@ -148,16 +148,15 @@ def test_an_order_without_an_answer_names_its_id(trader: Shell, url: str, fake: 
 
 
 def test_a_poisoned_key_is_adopted(trader: Shell, url: str, fake: FakeKraken) -> None:
-    """The command tells each refusal and warns; afterwards the key works, and others stay near the clock."""
+    """The command prints each refusal and warns; afterwards the key works, and others stay near the clock."""
     master = next(each for each in fake.accounts.values() if each.name == "MASTER")
     master.last_nonce = 2**62
     assert "krakenonce adopt" in trader.fails(1, "balance", "--base-url", url)
     done = trader.run("adopt", "--yes", "--base-url", url)
-    refused, higher, warning = done.err.splitlines()
+    *refusals, warning = done.err.splitlines()
     assert done.code == 0
-    assert "going higher" in refused
-    assert "going higher" in higher
-    assert "warning: every other tool that uses the key of MASTER is locked out" in warning
+    assert ["Kraken refused nonce " in line for line in refusals] == [True, True]
+    assert "warning: Kraken now refuses every other tool that uses the key of MASTER; stop those tools" in warning
     assert str(master.last_nonce) in done.out
     assert "ZUSD" in trader.works("balance", "--base-url", url)
     assert NonceManager(trader.env["KRAKENONCE_STATE_DIR"]).scope_of(master.key) in done.out
@@ -167,11 +166,11 @@ def test_a_poisoned_key_is_adopted(trader: Shell, url: str, fake: FakeKraken) ->
 
 
 def test_adopting_asks_first(trader: Shell, url: str, fake: FakeKraken) -> None:
-    """Without --yes and without somebody to answer, nothing is done, and that is said."""
+    """Without --yes and without an answer, nothing is changed, and the command says so."""
     done = trader.run("adopt", "--base-url", url)
     assert (done.code, done.out) == (1, "")
-    assert "locked out for good" in done.err
-    assert done.err.endswith("krakenonce: nothing was done; --yes answers the question beforehand\n")
+    assert "Kraken will refuse every other tool that uses the key of MASTER. This cannot be undone." in done.err
+    assert done.err.endswith("krakenonce: nothing was changed; use --yes to skip this question\n")
     assert fake.arrivals == []
 
 
@@ -212,7 +211,8 @@ def test_whoever_is_told_what_it_waits_for_loses_no_turn(capsys: pytest.CaptureF
     explain()
     with manager.lane(who.key, timeout=0):
         explain()
-    assert capsys.readouterr().err.endswith("MASTER is still waiting for an answer; Ctrl-C gives up\n")
+    said = "MASTER is still waiting for Kraken's answer; press Ctrl-C to stop waiting\n"
+    assert capsys.readouterr().err.endswith(said)
 
 
 def test_one_account_s_key_is_adopted_and_no_other(trader: Shell, url: str, fake: FakeKraken) -> None:

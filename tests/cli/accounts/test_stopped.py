@@ -36,7 +36,7 @@ def test_an_order_is_told_also_where_output_cannot_be_written(
     assert done.code == 1
     txids = [txid for each in fake.accounts.values() for txid in each.orders]
     assert txids
-    assert "the output was not written; it is" in done.err
+    assert "the output could not be written to stdout: " in done.err
     assert all(str(txid) in done.err for txid in txids)
 
 

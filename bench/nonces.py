@@ -1,4 +1,4 @@
-"""What one number costs, and how many come twice."""
+"""How long one nonce takes, and how many are issued twice."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _ROUNDS = 15
 _SLICE = 0.08  # seconds that each subject runs per round
 
 
-def cost_of_one_number(directory: Path) -> dict[str, Any]:
-    """Time every peer in turn, round after round; return medians in microseconds, and our ratios to two of them."""
+def cost_of_one_nonce(directory: Path) -> dict[str, Any]:
+    """Time all peers in rounds; return medians in microseconds, and our ratios to three of them."""
     subjects = {name: make(directory) for name, make in PEERS.items()}
     costs: dict[str, list[float]] = {name: [] for name in subjects}
     for name, subject in subjects.items():
@@ -30,7 +30,7 @@ def cost_of_one_number(directory: Path) -> dict[str, Any]:
         for other in costs
     }
     return {
-        "us_per_number": {name: statistics.median(each) for name, each in costs.items()},
+        "us_per_nonce": {name: statistics.median(each) for name, each in costs.items()},
         "times_cheaper_than_open_write_close": ratio["open, write, close"],
         "times_the_bare_steps": 1 / ratio["bare steps"],
         "times_cheaper_than_sqlite": ratio["SQLite WAL, FULL"],
@@ -51,12 +51,12 @@ def tail(directory: Path, count: int = 200_000) -> dict[str, float]:
 
 
 def duplicates(directory: Path, count: int = 200_000) -> dict[str, dict[str, int]]:
-    """Numbers that came more than once per 200,000 calls: in one thread, and in 4 processes at once."""
+    """Return how many of 200,000 nonces were issued before: in one thread, and in 4 processes at once."""
     result = {}
     for name in ("krakenonce", "krakenex formula", "python-kraken-sdk formula", "ccxt formula"):
         subject = PEERS[name](directory)
         alone = [subject() for _ in range(count)]
-        together = run_processes(directory, name, processes=4, threads=1, count=count // 4).numbers
+        together = run_processes(directory, name, processes=4, threads=1, count=count // 4).nonces
         result[name] = {"one thread": count - len(set(alone)), "4 processes": len(together) - len(set(together))}
     return result
 

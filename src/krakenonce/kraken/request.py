@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 __all__ = [
     "KRAKEN",
     "Answer",
-    "Exchange",
     "Key",
-    "PublicExchange",
+    "PrivateCall",
+    "PublicCall",
     "Request",
     "Sleep",
     "Step",
@@ -98,7 +98,7 @@ class Key:
 
 
 @dataclass(slots=True)
-class Exchange:
+class PrivateCall:
     """One private call to make: the key's turn, a number, a signature, one request, one answer.
 
     Args:
@@ -153,7 +153,7 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
-class PublicExchange:
+class PublicCall:
     """One public call to make."""
 
     method: str
@@ -177,7 +177,7 @@ class TimeLeft:
     """The question how many seconds the caller has left; the answer None means that there is no limit."""
 
 
-Step: TypeAlias = Exchange | PublicExchange | Sleep | TimeLeft
+Step: TypeAlias = PrivateCall | PublicCall | Sleep | TimeLeft
 R = TypeVar("R")
 # A procedure that asks whoever runs it for one step after the other, and is sent Kraken's answer to each.
 Steps: TypeAlias = Generator[Step, Any, R]

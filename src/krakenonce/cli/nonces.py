@@ -1,4 +1,4 @@
-"""Commands for the number: next, peek, stats, raise-floor."""
+"""Commands for nonces: next, peek, stats, raise-floor."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _DAY = 86_400 * 10**9  # nanoseconds
 
 @click.command("next")
 @scope_option
-@click.option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="How many numbers.")
+@click.option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="How many nonces to issue.")
 @state_option
 def next_(scope: str, count: int, state: str | None) -> None:
-    """Print the next number, larger than every number before it.
+    """Print the next nonce. It is larger than all nonces before it.
 
-    A number printed is used up, whether or not it is sent to Kraken.
+    A printed nonce is used up, even if it is never sent to Kraken.
     """
     with NonceManager(state) as manager:
         for _ in range(count):
@@ -37,20 +37,22 @@ def next_(scope: str, count: int, state: str | None) -> None:
 @scope_option
 @state_option
 def peek(scope: str, state: str | None) -> None:
-    """Print the last number issued by anybody. Changes nothing."""
+    """Print the last nonce issued by any process. Changes nothing."""
     with NonceManager(state) as manager:
         last = manager.peek(scope)
         if last is None:
-            raise NonceError(f"no number of {scope} in {_place(manager)} yet: krakenonce next issues one")
+            raise NonceError(
+                f"counter {scope} in {_place(manager)} has issued no nonce yet; `krakenonce next` issues one"
+            )
         write(str(last))
 
 
 @click.command()
-@click.option("--scope", metavar="NAME", help="Only this counter. Default: all that the directory has.")
+@click.option("--scope", metavar="NAME", help="Show only this counter. Default: all counters in the directory.")
 @json_option
 @state_option
 def stats(scope: str | None, as_json: bool, state: str | None) -> None:
-    """Show the last numbers and their lead over the clock. Changes nothing."""
+    """Show each counter's last nonce, lead and high-water mark. Changes nothing."""
     with NonceManager(state) as manager:
         found = _stats_of_all(manager) if scope is None else [manager.stats(scope)]
         if as_json:
@@ -59,45 +61,52 @@ def stats(scope: str | None, as_json: bool, state: str | None) -> None:
             write(to_json({"directory": _place(manager), "shared": manager.store.shared, "scopes": scopes}))
             return
         if found:
-            write_table(("scope", "last", "lead over the clock (s)", "mark"), map(_row, found))
+            write_table(("counter", "last nonce", "lead over the clock (s)", "high-water mark"), map(_row, found))
         served = SERVED[manager.store.shared]
-        write(f"{'state' if found else 'no numbers yet'} in {_place(manager)}, for {served}")
+        write(f"{'nonces kept' if found else 'no nonces issued yet'} in {_place(manager)}, for {served}")
 
 
 @click.command("raise-floor", context_settings={"ignore_unknown_options": True})  # -5 is a number, not an option
 @click.argument("floor", metavar="N", type=click.INT)
 @scope_option
-@click.option("--yes", is_flag=True, help="Do not ask before the counter of all keys goes far ahead of the clock.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Do not ask before raising the counter global more than a day ahead of the clock.",
+)
 @state_option
 def raise_floor(floor: int, scope: str, yes: bool, state: str | None) -> None:
-    """Make the next number larger than N, for good.
+    """Make all later nonces larger than N. This cannot be undone.
 
-    For a key that Kraken has seen with larger numbers. A floor below the last number changes nothing, and
-    no floor can be taken back.
+    Use it for an API key from which Kraken has accepted larger nonces. A floor below the last nonce changes nothing.
+    A floor cannot be lowered.
     """
     if scope == "global" and not yes and time.time_ns() + _DAY < floor < NONCE_MAX:
-        confirm(f"{floor} is far ahead of the clock, and all keys without a --scope of their own go there. Go on?")
+        confirm(
+            f"{floor} is more than a day ahead of the clock, and all keys that use the counter global will use nonces "
+            "above it. This cannot be undone. Continue?"
+        )
     with NonceManager(state) as manager:
         manager.raise_floor(floor, scope)
         last = manager.peek(scope)
-        unchanged = f"; {floor} is below that, so nothing has changed" if last is not None and last > floor else ""
-        write(f"the next number of {scope} will be larger than {last}{unchanged}")
+        unchanged = f"; {floor} is not larger, so nothing was changed" if last is not None and last > floor else ""
+        write(f"the next nonce of counter {scope} will be larger than {last}{unchanged}")
 
 
 def _stats_of_all(manager: NonceManager) -> list[ManagerStats]:
     found = []
     for scope in manager.store.scopes():
-        with contextlib.suppress(InvalidScope):  # somebody else's file, named almost like ours
+        with contextlib.suppress(InvalidScope):  # not a counter's file, but named almost like one
             found.append(manager.stats(scope))
     return found
 
 
 def _row(seen: ManagerStats) -> tuple[str, ...]:
     lead = "-" if seen.lead_ns is None else f"{seen.lead_ns / 1e9:.3f}"
-    last, mark = ("-" if number is None else str(number) for number in (seen.last, seen.mark))
+    last, mark = ("-" if nonce is None else str(nonce) for nonce in (seen.last, seen.mark))
     return seen.scope, last, lead, mark
 
 
 def _place(manager: NonceManager) -> str:
-    """Return the state directory, or what the store calls itself."""
+    """Return the state directory, or the backend's repr."""
     return str(getattr(manager.store, "directory", manager.store))
