@@ -92,14 +92,15 @@ def check_name(what: str, name: object, error: type[KrakenonceError]) -> None:
 
     The message does not show the name: the caller may have passed an API key.
     """
+    if isinstance(name, str) and 1 <= len(name) <= _NAME_MAX and _NAME_LETTERS.issuperset(name):
+        return
     rule = f"the name of a {what} has 1 to 64 letters, digits, '-' or '_'"
     if not isinstance(name, str):
         raise error(f"{rule}; it must be text, not of type {type(name).__name__}")
     if not 1 <= len(name) <= _NAME_MAX:
         raise error(f"{rule}; this name has {len(name)} characters")
-    wrong = next((i for i, letter in enumerate(name) if letter not in _NAME_LETTERS), None)
-    if wrong is not None:
-        raise error(f"{rule}; this name has {name[wrong]!r} at position {wrong + 1}")
+    wrong = next(i for i, letter in enumerate(name) if letter not in _NAME_LETTERS)
+    raise error(f"{rule}; this name has {name[wrong]!r} at position {wrong + 1}")
 
 
 class Anchor(NamedTuple):
