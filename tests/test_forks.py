@@ -9,7 +9,7 @@ import pytest
 
 from krakenonce.kraken.limiter import Limiter
 from krakenonce.manager import NonceManager
-from krakenonce.stores import FileStore, counters, filesystem, gate, look, scope_files
+from krakenonce.stores import FileStore, filesystem, gate, locked_files, look, scope_files
 
 from .lanes.helpers import open_files
 
@@ -31,7 +31,7 @@ def take_a_turn(state: Path) -> None:
 
 def book_a_call(state: Path) -> None:
     """Open the file of a key's limits for the first time."""
-    Limiter(FileStore(state).counters).lock_out("key", 60)
+    Limiter(FileStore(state).rate_limits).lock_out("key", 60)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def book_a_call(state: Path) -> None:
         (scope_files, take_a_number),
         (look, look_at_the_last),
         (gate, take_a_turn),
-        (counters, book_a_call),
+        (locked_files, book_a_call),
     ],
 )
 def test_a_child_keeps_nothing_that_a_thread_was_just_opening(

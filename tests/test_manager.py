@@ -137,8 +137,8 @@ class Half:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (Half(), "Half has no counters, peek, raise_floor, gate, scopes, stats, close$"),
-        (5, "int has no shared, counters, advance, peek"),
+        (Half(), "Half has no rate_limits, records, peek, raise_floor, gate, scopes, stats, close$"),
+        (5, "int has no shared, rate_limits, records, advance, peek"),
         (b"/state", "bytes has no"),
         (MemoryStore, r"MemoryStore is a class, and not an object: write MemoryStore\(\.\.\.\)"),
     ],

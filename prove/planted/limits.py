@@ -29,8 +29,8 @@ LIMITS = (
         "a lockout is this process's own",
         12,
         "src/krakenonce/kraken/api_key.py",
-        was="Limiter(manager.store.counters, ",
-        becomes="Limiter(type(manager)('memory:').store.counters, ",
+        was="Limiter(manager.store.rate_limits, ",
+        becomes="Limiter(type(manager)('memory:').store.rate_limits, ",
         test="tests/kraken/test_shared_limits.py::test_a_lockout_told_to_one_process_closes_the_key_for_all",
     ),
     Planted(
@@ -54,7 +54,7 @@ LIMITS = (
     Planted(
         "the limits' lock is shared",
         12,
-        "src/krakenonce/stores/counters.py",
+        "src/krakenonce/stores/locked_files.py",
         was="from fcntl import LOCK_EX, LOCK_UN, flock\n",
         becomes="from fcntl import LOCK_SH as LOCK_EX\nfrom fcntl import LOCK_UN, flock\n",
         test="tests/kraken/test_limiter.py::test_who_books_waits_while_another_process_is_inside",

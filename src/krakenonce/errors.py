@@ -9,6 +9,7 @@
     │   └── NonceStoreError          the backend cannot store the nonce: disk, permissions, file system, damage
     ├── LaneError                  misuse of a lane                            (also RuntimeError)
     │   └── LaneTimeout              the turn did not come in time               (also TimeoutError)
+    ├── RecordChanged              the record was changed by another writer
     ├── ConfigError                arguments or credentials that cannot be used (also ValueError)
     └── KrakenError                a call to Kraken gave no result
         ├── RequestNotSent           no connection: nothing was sent
@@ -89,6 +90,7 @@ __all__ = [
     "PoisonedKey",
     "PositionRefused",
     "RateLimited",
+    "RecordChanged",
     "RequestNotSent",
     "ServiceUnavailable",
     "Throttled",
@@ -127,6 +129,10 @@ class NonceExhausted(NonceError):
 
 class NonceStoreError(NonceError):
     """The backend cannot store a nonce so that it survives a crash. No nonce was issued."""
+
+
+class RecordChanged(KrakenonceError):
+    """Another writer has changed the record since it was read. Nothing was written: read it again."""
 
 
 class LaneError(KrakenonceError, RuntimeError):

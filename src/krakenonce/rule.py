@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from .errors import ClockError, InvalidFloor, InvalidScope, NonceExhausted
+from .errors import ClockError, InvalidFloor, InvalidScope, KrakenonceError, NonceExhausted
 
 __all__ = [
     "EARLIEST",
@@ -19,6 +19,7 @@ __all__ = [
     "Anchor",
     "ClockVerdict",
     "check_floor",
+    "check_name",
     "check_scope",
     "in_range",
     "judge_clock",
@@ -34,8 +35,8 @@ LATEST = 7_258_118_400 * SECOND  # 2200-01-01
 STEP_LIMIT = 60 * SECOND  # a larger step forward of the wall clock is not trusted at once
 STEP_LASTS = 60 * SECOND  # it is trusted once it has lasted this long
 
-_SCOPE_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
-_SCOPE_MAX = 64
+_NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+_NAME_MAX = 64
 
 
 def next_nonce(last: int | None, now_ns: int) -> int:
@@ -82,18 +83,23 @@ def check_floor(floor: object) -> int:
 
 
 def check_scope(scope: object) -> None:
-    """Raise InvalidScope unless *scope* is 1 to 64 letters, digits, ``-`` or ``_``.
+    """Raise InvalidScope unless *scope* is 1 to 64 letters, digits, ``-`` or ``_``."""
+    check_name("a counter", scope, InvalidScope)
+
+
+def check_name(what: str, name: object, error: type[KrakenonceError]) -> None:
+    """Raise *error* unless *name* is 1 to 64 letters, digits, ``-`` or ``_``.
 
     The message does not show the name: the caller may have passed an API key.
     """
-    rule = "the name of a counter has 1 to 64 letters, digits, '-' or '_'"
-    if not isinstance(scope, str):
-        raise InvalidScope(f"{rule}; it must be text, not of type {type(scope).__name__}")
-    if not 1 <= len(scope) <= _SCOPE_MAX:
-        raise InvalidScope(f"{rule}; this name has {len(scope)} characters")
-    wrong = next((i for i, letter in enumerate(scope) if letter not in _SCOPE_LETTERS), None)
+    rule = f"the name of {what} has 1 to 64 letters, digits, '-' or '_'"
+    if not isinstance(name, str):
+        raise error(f"{rule}; it must be text, not of type {type(name).__name__}")
+    if not 1 <= len(name) <= _NAME_MAX:
+        raise error(f"{rule}; this name has {len(name)} characters")
+    wrong = next((i for i, letter in enumerate(name) if letter not in _NAME_LETTERS), None)
     if wrong is not None:
-        raise InvalidScope(f"{rule}; this name has {scope[wrong]!r} at position {wrong + 1}")
+        raise error(f"{rule}; this name has {name[wrong]!r} at position {wrong + 1}")
 
 
 class Anchor(NamedTuple):

@@ -49,7 +49,7 @@ class World:
         self._late: list[Request] = []
         self._born: dict[str, float] = {}
         self.manager = NonceManager(MemoryStore(clock=self.clock), clock=self.clock)
-        self.limiter = Limiter(self.manager.store.counters, clock=self.clock)
+        self.limiter = Limiter(self.manager.store.rate_limits, clock=self.clock)
         self.calls = Calls(ApiKey(self.manager, self.account.key, tier), max_wait, now=self.now)
 
     def now(self) -> float:

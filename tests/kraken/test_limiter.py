@@ -28,7 +28,7 @@ from krakenonce.kraken.limits import Order as Known
 from krakenonce.kraken.methods import METHODS
 from krakenonce.lanes.naming import fingerprint
 from krakenonce.stores import FileStore, MemoryStore
-from krakenonce.stores.counters import FileCounters
+from krakenonce.stores.locked_files import LockedFiles
 from krakenonce.testing.clock import ManualClock
 
 from ..lanes.helpers import in_child, in_thread, is_waiting, start_child, until
@@ -53,7 +53,7 @@ def clock() -> ManualClock:
 def limiter(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[Limiter]:
     """A limiter of each kind."""
     store = FileStore(tmp_path / "state") if request.param == "file" else MemoryStore()
-    yield Limiter(store.counters, clock=clock)
+    yield Limiter(store.rate_limits, clock=clock)
     store.close()
 
 
@@ -119,7 +119,7 @@ def test_the_levels_are_those_of_what_was_booked(limiter: Limiter, clock: Manual
 
 def test_looking_at_the_levels_makes_no_file(tmp_path: Path) -> None:
     """A page that only shows changes nothing."""
-    limiter = Limiter(FileStore(tmp_path / "state").counters)
+    limiter = Limiter(FileStore(tmp_path / "state").rate_limits)
     assert limiter.levels(KEY, STARTER) == (0.0, 0.0)
     assert not (tmp_path / "state").exists()
 
@@ -158,7 +158,7 @@ class Bot:
     def __init__(self, tier: Tier, seed: int) -> None:
         self.exchange = Exchange(tier)
         self.clock = ManualClock()
-        self.limiter = Limiter(MemoryStore().counters, clock=self.clock)
+        self.limiter = Limiter(MemoryStore().rate_limits, clock=self.clock)
         self._random = random.Random(seed)
         self._events: list[tuple[float, int, Any]] = []
         self._ids = itertools.count()
@@ -283,7 +283,7 @@ def test_a_call_with_two_counters_waits_for_both(limiter: Limiter, clock: Manual
 
 def test_nothing_is_booked_when_the_wait_is_too_long(tmp_path: Path, clock: ManualClock) -> None:
     """A call that is not going to be sent leaves no trace, in the counters or among the orders."""
-    limiter = Limiter(FileStore(tmp_path).counters, clock=clock)
+    limiter = Limiter(FileStore(tmp_path).rate_limits, clock=clock)
     while not book(limiter, STARTER, "Balance", {}, 3).wait > 3:
         pass
     before = path_in(tmp_path).read_bytes()
@@ -316,7 +316,7 @@ def test_a_call_that_may_go_keeps_its_place_until_it_is_sent(limiter: Limiter) -
 
 def test_the_places_of_a_process_that_is_gone_fade(tmp_path: Path, clock: ManualClock) -> None:
     """Whoever has not asked again for some seconds does not come any more."""
-    gone, here = Limiter(FileStore(tmp_path).counters, clock=clock), Limiter(FileStore(tmp_path).counters, clock=clock)
+    gone, here = (Limiter(FileStore(tmp_path).rate_limits, clock=clock) for _ in range(2))
     for _ in range(40):
         Placed(gone)
     mine = Placed(here)
@@ -387,10 +387,7 @@ def test_krakens_worked_example(limiter: Limiter, clock: ManualClock) -> None:
 
 def test_the_age_of_an_order_is_known_to_everybody(tmp_path: Path, clock: ManualClock) -> None:
     """What one process has placed costs another the age's points to cancel, and nothing after 300 seconds."""
-    ours, theirs = (
-        Limiter(FileStore(tmp_path).counters, clock=clock),
-        Limiter(FileStore(tmp_path).counters, clock=clock),
-    )
+    ours, theirs = (Limiter(FileStore(tmp_path).rate_limits, clock=clock) for _ in range(2))
     ours.placed(KEY, "XBTUSD", ["OA"])
     assert at_once(theirs, STARTER, "CancelOrder", txid="OA") == 59 // 8
     clock.pass_time(300)
@@ -432,10 +429,7 @@ def test_an_amend_that_waits_makes_its_order_new_when_it_is_sent(limiter: Limite
 
 def test_a_refusal_makes_everybody_wait(tmp_path: Path, clock: ManualClock) -> None:
     """Kraken's word counts: all who share the counter wait until it has come down from its maximum."""
-    ours, theirs = (
-        Limiter(FileStore(tmp_path).counters, clock=clock),
-        Limiter(FileStore(tmp_path).counters, clock=clock),
-    )
+    ours, theirs = (Limiter(FileStore(tmp_path).rate_limits, clock=clock) for _ in range(2))
     assert ours.refused(Place(KEY, STARTER, "Balance", {})) == pytest.approx(1 / 0.33 + 1)
     assert book(theirs, STARTER, "Balance", {}, 0).wait == pytest.approx(1 / 0.33 + 1)
     assert book(theirs, STARTER, "AddOrder", ORDER, 0) == NOW
@@ -461,10 +455,7 @@ def test_a_refusal_at_a_counter_that_is_not_known(limiter: Limiter, tier: Tier |
 
 def test_a_lockout_closes_the_key_for_everybody(tmp_path: Path, clock: ManualClock) -> None:
     """With limits or without, through every limiter, until it ends; other keys go on. Nothing is booked meanwhile."""
-    ours, theirs = (
-        Limiter(FileStore(tmp_path).counters, clock=clock),
-        Limiter(FileStore(tmp_path).counters, clock=clock),
-    )
+    ours, theirs = (Limiter(FileStore(tmp_path).rate_limits, clock=clock) for _ in range(2))
     book(ours, STARTER, "Balance", {}, 0)
     ours.lock_out(KEY, 900)
     before = path_in(tmp_path).read_bytes()
@@ -487,14 +478,14 @@ def test_a_lockout_is_not_shortened(limiter: Limiter) -> None:
 
 def test_a_key_without_limits_needs_no_file(tmp_path: Path) -> None:
     """Nothing is opened or made for a key whose tier is not given, nor by making a limiter."""
-    limiter = Limiter(FileStore(tmp_path / "state").counters)
+    limiter = Limiter(FileStore(tmp_path / "state").rate_limits)
     assert book(limiter, None, "Balance", {}, 0) == NOW
     assert not (tmp_path / "state").exists()
 
 
 def test_the_file_takes_its_space_at_once(tmp_path: Path) -> None:
     """It is private, is named without the key, and does not grow later."""
-    limiter = Limiter(FileStore(tmp_path / "state").counters)
+    limiter = Limiter(FileStore(tmp_path / "state").rate_limits)
     book(limiter, STARTER, "Balance", {}, 0)
     [file] = (tmp_path / "state" / "lanes").iterdir()
     size = file.stat().st_size
@@ -518,7 +509,7 @@ def open_here(path: Path) -> int:
 def test_few_files_stay_open(tmp_path: Path, clock: ManualClock) -> None:
     """A thousand accounts do not need a thousand descriptors, and none of them is forgotten."""
     store = FileStore(tmp_path)
-    limiter = Limiter(store.counters, clock=clock)
+    limiter = Limiter(store.rate_limits, clock=clock)
     before = len(os.listdir("/dev/fd"))
     for _ in range(2):
         for number in range(200):
@@ -556,7 +547,7 @@ UNTIL, REST = 16, 24  # where the file has the end of the lockout and the REST c
 )
 def test_a_damaged_file_counts_as_empty(tmp_path: Path, damage: tuple[int, bytes]) -> None:
     """Whatever it holds, calls go on and are counted."""
-    limiter = Limiter(FileStore(tmp_path).counters)
+    limiter = Limiter(FileStore(tmp_path).rate_limits)
     limiter.lock_out(KEY, 0.000_001)
     with path_in(tmp_path).open("r+b") as file:
         file.seek(damage[0])
@@ -569,7 +560,7 @@ def test_a_damaged_file_counts_as_empty(tmp_path: Path, damage: tuple[int, bytes
 @pytest.mark.parametrize("size", [0, 10, 16, 30, 40, 60, 1000])
 def test_a_file_cut_short_counts_as_empty(tmp_path: Path, size: int, clock: ManualClock) -> None:
     """What is missing was never booked; what comes is counted."""
-    limiter = Limiter(FileStore(tmp_path).counters, clock=clock)
+    limiter = Limiter(FileStore(tmp_path).rate_limits, clock=clock)
     book(limiter, STARTER, "AddOrder", ORDER, 0)
     os.truncate(path_in(tmp_path), size)
     assert at_once(limiter) == 14
@@ -578,12 +569,12 @@ def test_a_file_cut_short_counts_as_empty(tmp_path: Path, size: int, clock: Manu
 
 def test_a_deleted_file_is_made_anew(tmp_path: Path, clock: ManualClock) -> None:
     """A running limiter notices, and shares the new file with those that come later."""
-    limiter = Limiter(FileStore(tmp_path).counters, clock=clock)
+    limiter = Limiter(FileStore(tmp_path).rate_limits, clock=clock)
     assert at_once(limiter) == 14
     path_in(tmp_path).unlink()
     for _ in range(7):
         assert book(limiter, STARTER, "Balance", {}, 0) == NOW
-    assert at_once(Limiter(FileStore(tmp_path).counters, clock=clock)) == 7
+    assert at_once(Limiter(FileStore(tmp_path).rate_limits, clock=clock)) == 7
 
 
 @pytest.mark.parametrize("boots", [("boot 1", "boot 2"), ("", "")], ids=["told", "not told"])
@@ -591,19 +582,19 @@ def test_a_reboot_empties_the_counters(tmp_path: Path, clock: ManualClock, boots
     """Times of another boot mean nothing: also if the system does not tell which boot it is."""
     clock.reboot(boots[0])
     clock.pass_time(1_000_000)
-    limiter = Limiter(FileStore(tmp_path).counters, clock=clock)
+    limiter = Limiter(FileStore(tmp_path).rate_limits, clock=clock)
     assert at_once(limiter) == 14
     limiter.lock_out(KEY, 900)
     clock.reboot(boots[1])
-    assert at_once(Limiter(FileStore(tmp_path).counters, clock=clock)) == 14
+    assert at_once(Limiter(FileStore(tmp_path).rate_limits, clock=clock)) == 14
 
 
 def test_a_reboot_ends_a_lockout(tmp_path: Path, clock: ManualClock) -> None:
     """Within one boot a restarted program is still locked out; the next boot begins anew."""
-    Limiter(FileStore(tmp_path).counters, clock=clock).lock_out(KEY, 900)
-    assert book(Limiter(FileStore(tmp_path).counters, clock=clock), STARTER, "Balance", {}, 0).locked_out
+    Limiter(FileStore(tmp_path).rate_limits, clock=clock).lock_out(KEY, 900)
+    assert book(Limiter(FileStore(tmp_path).rate_limits, clock=clock), STARTER, "Balance", {}, 0).locked_out
     clock.reboot()
-    assert book(Limiter(FileStore(tmp_path).counters, clock=clock), STARTER, "Balance", {}, 0) == NOW
+    assert book(Limiter(FileStore(tmp_path).rate_limits, clock=clock), STARTER, "Balance", {}, 0) == NOW
 
 
 @pytest.mark.parametrize("what", ["link", "directory", "parent"])
@@ -619,13 +610,13 @@ def test_a_path_that_cannot_be_used(tmp_path: Path, what: str) -> None:
         path.parent.rmdir()
         path.parent.write_text("a file")
     with pytest.raises(NonceStoreError) as refusal:
-        book(Limiter(FileStore(tmp_path / "state").counters), STARTER, "Balance", {}, 0)
+        book(Limiter(FileStore(tmp_path / "state").rate_limits), STARTER, "Balance", {}, 0)
     assert KEY not in str(refusal.value)
 
 
 def test_a_failing_disk_is_told_and_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says so, nothing stays locked, and the next call opens the file anew."""
-    limiter = Limiter(FileStore(tmp_path).counters)
+    limiter = Limiter(FileStore(tmp_path).rate_limits)
     book(limiter, STARTER, "Balance", {}, 0)
 
     def fail(fd: int, data: bytes, offset: int) -> int:
@@ -643,7 +634,7 @@ def test_a_failing_disk_is_told_and_left_behind(tmp_path: Path, monkeypatch: pyt
 def test_a_disk_that_is_full_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that did not get all its space is not used; it is made anew when there is space."""
     write = os.pwrite
-    limiter = Limiter(FileStore(tmp_path).counters)
+    limiter = Limiter(FileStore(tmp_path).rate_limits)
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", lambda fd, data, offset: write(fd, data[:4096], offset))
         for _ in range(2):
@@ -680,7 +671,7 @@ class Stopping(SystemClock):
 def stopped(tmp_path: Path) -> Iterator[tuple[Limiter, Stopping]]:
     """A limiter that another thread is in the middle of, and the clock that lets it go on."""
     clock = Stopping()
-    limiter = Limiter(FileStore(tmp_path).counters, clock=clock)
+    limiter = Limiter(FileStore(tmp_path).rate_limits, clock=clock)
     thread = threading.Thread(target=book, args=(limiter, STARTER, "Balance", {}, 0))
     thread.start()
     clock.reached.wait()
@@ -701,14 +692,14 @@ def test_a_child_does_not_unlock_its_parents_step(stopped: tuple[Limiter, Stoppi
     """A child that comes and goes leaves the lock of the parent's thread alone."""
     limiter, _ = stopped
     assert is_locked(path_in(tmp_path))
-    assert isinstance(limiter._counters, FileCounters)
-    assert in_child(limiter._counters.close) == "None"
+    assert isinstance(limiter._rate_limits, LockedFiles)
+    assert in_child(limiter._rate_limits.close) == "None"
     assert is_locked(path_in(tmp_path))
 
 
 def test_parent_and_child_share_the_counters(tmp_path: Path) -> None:
     """What the child books counts for the parent, and the lock between them is the kernel's."""
-    limiter = Limiter(FileStore(tmp_path).counters)
+    limiter = Limiter(FileStore(tmp_path).rate_limits)
     book(limiter, STARTER, "Balance", {}, 0)
     assert open_here(path_in(tmp_path)) == 1
     assert in_child(lambda: open_here(path_in(tmp_path))) == "0"
@@ -718,7 +709,7 @@ def test_parent_and_child_share_the_counters(tmp_path: Path) -> None:
 
 def test_a_child_keeps_what_is_in_memory_to_itself() -> None:
     """Without a directory, parent and child count on their own from the fork on."""
-    limiter = Limiter(MemoryStore().counters)
+    limiter = Limiter(MemoryStore().rate_limits)
     book(limiter, STARTER, "Balance", {}, 0)
     assert in_child(lambda: at_once(limiter)) == "13"
     assert at_once(limiter) == 13
@@ -729,7 +720,7 @@ def test_a_signal_handler_inside_the_step_is_told(tmp_path: Path, monkeypatch: p
     """A call from a handler that interrupted the same in its thread is refused, for it would wait for itself."""
     store = MemoryStore() if kind == "memory" else FileStore(tmp_path)
     others = FileStore(tmp_path) if kind == "another store" else store
-    limiter, other = Limiter(store.counters), Limiter(others.counters)
+    limiter, other = Limiter(store.rate_limits), Limiter(others.rate_limits)
 
     def interrupt() -> float:
         with pytest.raises(NonceStoreError, match="signal handler"):
@@ -778,7 +769,7 @@ def check_times(times: list[tuple[float, float]]) -> None:
 def test_threads_share_the_counters(tmp_path: Path) -> None:
     """Threads with one limiter or another, on one directory: all that they send together fits."""
     clock = Remembering()
-    limiters = [Limiter(FileStore(tmp_path).counters, clock=clock), Limiter(FileStore(tmp_path).counters, clock=clock)]
+    limiters = [Limiter(FileStore(tmp_path).rate_limits, clock=clock) for _ in range(2)]
     times: list[tuple[float, float]] = []
     threads = [
         threading.Thread(target=lambda limiter=limiter: times.extend(book_many(limiter, clock, 50)))
@@ -798,7 +789,7 @@ from krakenonce.kraken.limiter import Limiter
 from krakenonce.stores import FileStore
 from tests.kraken.test_limiter import KEY, Remembering, book_many
 clock = Remembering()
-limiter = Limiter(FileStore(sys.argv[1]).counters, clock=clock)
+limiter = Limiter(FileStore(sys.argv[1]).rate_limits, clock=clock)
 print("ready", flush=True)
 if sys.stdin.readline() == "book\\n":
     print(book_many(limiter, clock, 100))
@@ -865,9 +856,9 @@ class Halting(SystemClock):
 def test_who_books_waits_while_another_process_is_inside(tmp_path: Path) -> None:
     """The kernel's lock keeps them apart."""
     clock = Halting()
-    first = start_child(lambda: book(Limiter(FileStore(tmp_path).counters, clock=clock), STARTER, "Balance", {}, 0))
+    first = start_child(lambda: book(Limiter(FileStore(tmp_path).rate_limits, clock=clock), STARTER, "Balance", {}, 0))
     clock.until_asked()
-    second = in_thread(book, Limiter(FileStore(tmp_path).counters), STARTER, "Balance", {}, 0)
+    second = in_thread(book, Limiter(FileStore(tmp_path).rate_limits), STARTER, "Balance", {}, 0)
     until(lambda: is_waiting(os.getpid()) or not second.is_alive())
     waited = second.is_alive()
     clock.go_on()
@@ -878,7 +869,7 @@ def test_who_books_waits_while_another_process_is_inside(tmp_path: Path) -> None
 
 def test_a_lockout_is_seen_by_other_processes(programs: list[subprocess.Popen[str]], tmp_path: Path) -> None:
     """One process is locked out, and all are."""
-    limiter = Limiter(FileStore(tmp_path).counters)
+    limiter = Limiter(FileStore(tmp_path).rate_limits)
     assert book(limiter, STARTER, "Balance", {}, 0) == NOW
     programs[0].communicate("lock out\n")
     assert 800 < book(limiter, STARTER, "Balance", {}, 0).locked_out <= 900

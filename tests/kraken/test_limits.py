@@ -17,7 +17,7 @@ from krakenonce.kraken.counting import Place, ask, note, send
 from krakenonce.kraken.limits import RESERVE, TIERS, Charge, Order, Tier, engine_cost, level_now, pair_hash, stable_hash
 from krakenonce.kraken.limits_state import REST_AT, State
 from krakenonce.kraken.methods import METHODS
-from krakenonce.stores.memory import OwnBytes
+from krakenonce.stores.memory import OwnRateCounters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -158,13 +158,13 @@ def test_which_orders_a_call_names(method: str, params: dict[str, Any], old: lis
         return [charge.cost for charge in place.counted.values()]
 
     def known(*ids: str) -> State:
-        state = State(OwnBytes(), b"head")
+        state = State(OwnRateCounters(), b"head")
         note(state, "XBTUSD", ids, 999.0)
         return state
 
     ids = ["OA", "7", "OB", "mine", "a", "b", "OA,OB"]
     assert [each for each in ids if costs(method, params, known(each)) != costs(method, params, known())] == old
-    state = State(OwnBytes(), b"head")
+    state = State(OwnRateCounters(), b"head")
     costs(method, {"pair": "XBTUSD", **params}, state)
     assert [each for each in ids if costs("CancelOrder", {"txid": each}, state)] == young
 
@@ -226,7 +226,7 @@ def test_krakens_counters_never_exceed_their_maxima(
     tier: Tier, bursts: list[tuple[int, float, str, float, float, float]]
 ) -> None:
     """Whatever is asked for, waits, is given up or goes before others: no counter of Kraken goes over its maximum."""
-    counters = OwnBytes()
+    counters = OwnRateCounters()
     arrivals: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
     events: list[tuple[float, int, Callable[[float], object]]] = []
     order = itertools.count()

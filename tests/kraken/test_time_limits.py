@@ -100,7 +100,7 @@ def test_a_wait_for_the_limits_that_is_too_long_is_not_begun(kind: str) -> None:
 
 def limits_are_untouched(manager: NonceManager) -> bool:
     """Whether nothing is counted for the key, and no call keeps a place."""
-    limiter, tier = Limiter(manager.store.counters), TIERS["starter"]
+    limiter, tier = Limiter(manager.store.rate_limits), TIERS["starter"]
     places = [Place(KEY, tier, "Balance", {}) for _ in range(15)]
     waits = [limiter.book(place, 60).wait for place in places]
     for place in places:
@@ -147,10 +147,10 @@ def test_a_task_that_is_cancelled_leaves_its_place_in_the_limits(waits_for: str)
     else:
         places = [Place(KEY, TIERS["starter"], "Balance", {}) for _ in range(14)]
         for place in places:
-            Limiter(manager.store.counters).book(place, 0)
+            Limiter(manager.store.rate_limits).book(place, 0)
         asyncio.run(main())
         for place in places:
-            Limiter(manager.store.counters).leave(place)
+            Limiter(manager.store.rate_limits).leave(place)
     assert limits_are_untouched(manager)
 
 
@@ -158,7 +158,7 @@ def test_ctrl_c_during_a_wait_leaves_the_place_in_the_limits() -> None:
     """The main thread waits for room when SIGINT comes."""
     manager = NonceManager("memory:")
     for _ in range(14):
-        Limiter(manager.store.counters).send(Place(KEY, TIERS["starter"], "Balance", {}))
+        Limiter(manager.store.rate_limits).send(Place(KEY, TIERS["starter"], "Balance", {}))
     with made("sync", "http://127.0.0.1:1", manager=manager, tier="starter") as twin:
         before = signal.signal(signal.SIGALRM, signal.default_int_handler)
         signal.setitimer(signal.ITIMER_REAL, 0.1)
@@ -167,7 +167,7 @@ def test_ctrl_c_during_a_wait_leaves_the_place_in_the_limits() -> None:
                 run(twin, 20, "Balance")
         finally:
             signal.signal(signal.SIGALRM, before)
-    assert Limiter(manager.store.counters).book(Place(KEY, TIERS["starter"], "Balance", {}), 60).wait < 1.2
+    assert Limiter(manager.store.rate_limits).book(Place(KEY, TIERS["starter"], "Balance", {}), 60).wait < 1.2
 
 
 def test_an_answer_that_does_not_come_in_time_is_an_unknown_outcome(kind: str) -> None:

@@ -95,7 +95,7 @@ from krakenonce.stores import FileStore
 
 state = pathlib.Path(sys.argv[1])
 store = FileStore(state)
-limiter = Limiter(store.counters)
+limiter = Limiter(store.rate_limits)
 waits = [limiter.book(Place("key", TIERS["starter"], "Ledgers", {}), 60.0).wait for _ in range(8)]
 os.closerange(3, 4096)
 with (state / "stranger").open("w+") as stranger:  # it gets the lowest number that is free: that of the limits

@@ -247,6 +247,8 @@ def test_a_closed_store_opens_again(store: Backend) -> None:
     before = len(os.listdir("/dev/fd"))
     store.raise_floor("global", NOW)
     first = store.advance("global")
+    store.rate_limits.step("key", lambda counters: counters.write(0, b"some"))
+    store.records.write("name", b"data", None)
     store.close()
     assert len(os.listdir("/dev/fd")) == before
     assert store.advance("global") == first + 1

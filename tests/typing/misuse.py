@@ -9,9 +9,9 @@ from krakenonce.kraken import AsyncKraken, Kraken
 class HalfABackend:
     """A backend without most methods."""
 
-    def advance(self, scope: str, now_ns: int) -> int:
+    def advance(self, scope: str) -> int:
         """Issue the next nonce."""
-        return len(scope) + now_ns
+        return len(scope)
 
 
 def adapter(client: object) -> None:
@@ -21,6 +21,7 @@ def adapter(client: object) -> None:
 def refused(manager: NonceManager, kraken: Kraken, turns: Turns, brokers: BrokerManager) -> None:
     """One wrong use a line."""
     NonceManager(HalfABackend())  # type: ignore[arg-type] # a backend has all methods
+    NonceManager(".", shared="world")  # type: ignore[arg-type] # one of three words
     NonceManager(5)  # type: ignore[arg-type] # a store is no number
     manager.next(5)  # type: ignore[arg-type] # a counter has a name
     manager.lane("key", "10")  # type: ignore[arg-type] # seconds are a number

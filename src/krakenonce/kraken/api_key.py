@@ -48,7 +48,7 @@ class ApiKey:
         self.tier = tier
         self._manager = manager
         self._scope = scope
-        self._limiter = Limiter(manager.store.counters, clock=manager.clock)
+        self._limiter = Limiter(manager.store.rate_limits, clock=manager.clock)
 
     def place(self, method: str, params: Mapping[str, object]) -> Place:
         """Return a call's place in Kraken's limits; nothing is kept for it yet."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from krakenonce.clock import Clock
     from krakenonce.kraken.limits import Tier
-    from krakenonce.stores.protocol import Counters
+    from krakenonce.stores.protocol import RateLimits
 
 __all__ = ["Booking", "Levels", "Limiter", "Place"]
 
@@ -50,12 +50,12 @@ class Limiter:
     first call. A lockout does not outlive a reboot.
 
     Args:
-        counters: Those of a backend.
+        rate_limits: A backend's.
         clock: Where the time since boot and the boot id come from.
     """
 
-    def __init__(self, counters: Counters, *, clock: Clock | None = None) -> None:
-        self._counters = counters
+    def __init__(self, rate_limits: RateLimits, *, clock: Clock | None = None) -> None:
+        self._rate_limits = rate_limits
         self._clock: Clock = clock or SystemClock()
         self._names: dict[str, str] = {}  # what stands for each key
 
@@ -173,10 +173,10 @@ class Limiter:
     def _inside_of(self, key: str, step: Callable[[State], _T]) -> _T:
         """Take *step* with the key's state locked."""
         name, head = self._names.get(key) or self._name(key), _head(self._clock.boot_id())
-        return self._counters.step(name, lambda counters: step(State(counters, head)))
+        return self._rate_limits.step(name, lambda counters: step(State(counters, head)))
 
     def _has_state(self, key: str) -> bool:
-        return self._counters.exist(self._names.get(key) or self._name(key))
+        return self._rate_limits.exist(self._names.get(key) or self._name(key))
 
     def _name(self, key: str) -> str:
         return self._names.setdefault(key, fingerprint(key))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from krakenonce.stores.protocol import CounterBytes
+    from krakenonce.stores.protocol import RateCounters
 
 __all__ = [
     "COUNTER",
@@ -91,7 +91,7 @@ class State:
 
     __slots__ = ("_counters", "_start", "write")
 
-    def __init__(self, counters: CounterBytes, head: bytes) -> None:
+    def __init__(self, counters: RateCounters, head: bytes) -> None:
         self._counters = counters
         self.write = counters.write
         self._start = counters.read(0, _START)

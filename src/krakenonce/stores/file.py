@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Self
 from ..clock import Clock, SystemClock
 from ..errors import NonceStoreError
 from ..rule import check_floor, check_scope
-from .counters import FileCounters
 from .descriptors import when_lost
 from .filesystem import check_filesystem, make_directory, opening, store_error
 from .gate import FileGate, gate_at
+from .locked_files import LockedFiles
 from .look import look
+from .records import FileRecords
 from .scope_files import ScopeFiles
 from .scope_state import ScopeState
 
@@ -64,7 +65,8 @@ class FileStore:
         except RuntimeError as error:
             raise NonceStoreError(f"the state directory {directory} is a symbolic link to itself") from error
         self._lanes = f"{self.directory}/lanes"
-        self.counters = FileCounters(self._lanes)
+        self.rate_limits = LockedFiles(self._lanes, "kraken_limits_{}.bin", "keep the rate limits in")
+        self.records = FileRecords(f"{self.directory}/records")
         self._clock: Clock = clock or SystemClock()
         self._allow_network = allow_network
         self._checked = (0, 0)  # the directory that is known to be sound
@@ -153,7 +155,8 @@ class FileStore:
 
     def close(self) -> None:
         """Close what no other thread is using just now. A later call opens it again."""
-        self.counters.close()
+        self.rate_limits.close()
+        self.records.close()
         idle = []
         with contextlib.suppress(IndexError):
             while True:

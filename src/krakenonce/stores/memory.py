@@ -11,12 +11,13 @@ from ..clock import SystemClock
 from ..errors import NonceStoreError
 from ..rule import check_floor, check_scope, next_nonce
 from .protocol import ScopeStats
+from .records import check_record_name, check_unchanged, new_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..clock import Clock
-    from .protocol import Shared
+    from .protocol import Record, Shared
 
 __all__ = ["MemoryStore"]
 
@@ -38,7 +39,8 @@ class MemoryStore:
         self._last: dict[str, int] = {}
         self._issued: dict[str, int] = {}
         self._gates: dict[str, OwnGate] = {}
-        self.counters = OwnCounters()
+        self.rate_limits = OwnRateLimits()
+        self.records = OwnRecords()
 
     def __repr__(self) -> str:
         return "MemoryStore()"
@@ -110,25 +112,25 @@ class OwnGate:
         """Nothing to do."""
 
 
-class OwnCounters:
-    """The rate-limit counters of all API keys, in this process."""
+class OwnRateLimits:
+    """The rate counters of all API keys, in this process."""
 
     def __init__(self) -> None:
-        self._bytes: dict[str, OwnBytes] = {}
+        self._bytes: dict[str, OwnRateCounters] = {}
 
     def exist(self, name: str) -> bool:
         """Whether a step was ever taken at those called *name*."""
         return name in self._bytes
 
-    def step(self, name: str, step: Callable[[OwnBytes], _T]) -> _T:
+    def step(self, name: str, step: Callable[[OwnRateCounters], _T]) -> _T:
         """Take *step* at those called *name* while nobody else does, and return what it returns."""
         _refuse_interrupter()
         with _lock:
-            return step(self._bytes.setdefault(name, OwnBytes()))
+            return step(self._bytes.setdefault(name, OwnRateCounters()))
 
 
-class OwnBytes:
-    """The bytes of one key's counters."""
+class OwnRateCounters:
+    """The rate counters of one API key."""
 
     def __init__(self) -> None:
         self._data = bytearray()
@@ -140,6 +142,27 @@ class OwnBytes:
     def write(self, offset: int, data: bytes) -> None:
         """Put *data* there."""
         self._data[offset : offset + len(data)] = data
+
+
+class OwnRecords:
+    """The records of this process."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, Record] = {}
+
+    def read(self, name: str) -> Record | None:
+        """Return the record called *name*, None if there is none."""
+        check_record_name(name)
+        return self._records.get(name)
+
+    def write(self, name: str, data: bytes, version: str | None) -> str:
+        """Write the record called *name* unless it is of another *version*; return its new one."""
+        record = new_record(data)
+        _refuse_interrupter()
+        with _lock:
+            check_unchanged(name, self.read(name), version)
+            self._records[name] = record
+            return record.version
 
 
 def _refuse_interrupter() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, Type
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SERVED", "Backend", "CounterBytes", "Counters", "Gate", "ScopeStats", "Shared"]
+__all__ = ["SERVED", "Backend", "Gate", "RateCounters", "RateLimits", "Record", "Records", "ScopeStats", "Shared"]
 
 _T = TypeVar("_T")
 
@@ -46,55 +46,78 @@ class Gate(Protocol):
 
     def try_acquire(self) -> bool:
         """Take the gate if it is free."""
-        ...
 
     def acquire(self) -> None:
         """Wait until the gate is ours."""
-        ...
 
     def release(self) -> None:
         """Let the next process in. Harmless if it is not held."""
-        ...
 
     def holder(self) -> str:
         """Who holds it and since when, in words."""
-        ...
 
     def abandon(self) -> None:
         """Forget about it in a forked child, leaving the parent's hold alone."""
-        ...
 
 
-class CounterBytes(Protocol):
-    """The bytes in which the rate-limit counters of one API key are kept: none at first, and any after a reboot."""
+class RateCounters(Protocol):
+    """The bytes in which the rate counters of one API key are kept: none at first, and any after a reboot."""
 
     def read(self, offset: int, size: int) -> bytes:
         """Return what is there; less where nothing was written."""
-        ...
 
     def write(self, offset: int, data: bytes) -> None:
         """Put *data* there."""
-        ...
 
 
-class Counters(Protocol):
-    """The rate-limit counters of all API keys."""
+class RateLimits(Protocol):
+    """The rate counters of all API keys."""
 
     def exist(self, name: str) -> bool:
         """Whether a step was ever taken at those called *name*. Never writes."""
-        ...
 
-    def step(self, name: str, step: Callable[[CounterBytes], _T]) -> _T:
+    def step(self, name: str, step: Callable[[RateCounters], _T]) -> _T:
         """Take *step* at those called *name* while nobody else does, and return what it returns.
 
         Raises:
             NonceStoreError: They cannot be read or written.
         """
-        ...
+
+
+class Record(NamedTuple):
+    """A small named record.
+
+    Args:
+        data: What was written last.
+        version: What tells it from other data. It is to be compared and handed back, and means nothing else.
+    """
+
+    data: bytes
+    version: str
+
+
+class Records(Protocol):
+    """Small named records, at most 64 KiB each, that are read and written as a whole."""
+
+    def read(self, name: str) -> Record | None:
+        """Return the record called *name*, None if there is none. Raises NonceStoreError."""
+
+    def write(self, name: str, data: bytes, version: str | None) -> str:
+        """Write the record called *name*, all or nothing and as durably as nonces; return its new version.
+
+        Args:
+            name: 1 to 64 letters, digits, ``-`` or ``_``.
+            data: What it is from now on.
+            version: That of the record as it was read; None: there was none.
+
+        Raises:
+            RecordChanged: Somebody else has changed it since; nothing was written.
+            NonceStoreError: It could not be written; it is what it was.
+        """
 
 
 class Backend(Protocol):
-    """Where nonces, turns and rate limits are kept. A backend knows nothing of HTTP, accounts or asyncio.
+    """Where nonces, turns, rate limits and records are kept. A backend knows nothing of HTTP, accounts or asyncio.
 
     All methods may be called from any thread. ``scope`` is 1 to 64 letters, digits, ``-`` or ``_``.
     """
@@ -102,43 +125,38 @@ class Backend(Protocol):
     @property
     def shared(self) -> Shared:
         """Who may use the same state at the same time: one process, the processes of one host, or many hosts."""
-        ...
 
     @property
-    def counters(self) -> Counters:
-        """Kraken's rate-limit counters."""
-        ...
+    def rate_limits(self) -> RateLimits:
+        """Kraken's rate counters, as they are counted here."""
+
+    @property
+    def records(self) -> Records:
+        """Small named records of whatever else has to be shared."""
 
     def advance(self, scope: str) -> int:
         """Issue ``max(last + 1, now)``, atomically. Every later number, after any crash, is larger.
 
         The time is the store's to read, where it keeps everybody else out: one that was read before may be old by then.
         """
-        ...
 
     def peek(self, scope: str) -> int | None:
         """What the next number is larger than; None if there is none. Never writes.
 
         That is the last number issued, or the floor set since; after a reboot the mark, as the last one is not known.
         """
-        ...
 
     def raise_floor(self, scope: str, floor: int) -> None:
         """Make the next number larger than *floor*; a lower floor changes nothing."""
-        ...
 
     def gate(self, name: str) -> Gate:
         """Return what lets one process at a time have the turn called *name*: the same object each time."""
-        ...
 
     def scopes(self) -> list[str]:
         """The scopes that have been asked for a number, sorted."""
-        ...
 
     def stats(self, scope: str) -> ScopeStats:
         """What has been seen of *scope*. Never writes."""
-        ...
 
     def close(self) -> None:
         """Give back what is open. May be called again; a later call on the store opens it again or fails."""
-        ...

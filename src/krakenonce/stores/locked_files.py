@@ -1,7 +1,4 @@
-"""Kraken's rate-limit counters in the state directory: a file for each API key, locked while it is used.
-
-Nothing is synced: after a power cut Kraken's counters have come down as well.
-"""
+"""Files that are locked while they are used: one for the rate limits of each API key, one beside each record."""
 
 from __future__ import annotations
 
@@ -21,31 +18,35 @@ from .filesystem import make_directory, open_regular, opening, store_error
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FileCounters"]
+__all__ = ["LockedFile", "LockedFiles"]
 
-_KEPT_OPEN = 64  # keys whose files stay open
+_KEPT_OPEN = 64
 _REOPENINGS = 100  # files deleted this often within one step are somebody's doing, not an accident
 
 _T = TypeVar("_T")
 
 
-class FileCounters:
-    """The counters of all API keys in one directory. Nothing is opened before the first step.
+class LockedFiles:
+    """Files of one kind in one directory. Nothing is opened before the first step, and nothing is synced.
 
     Args:
         directory: Made (0700) when first needed.
+        pattern: Their names, with ``{}`` for what they are called here.
+        use: What is done with them, for messages.
     """
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, pattern: str, use: str) -> None:
         self._directory = directory
-        self._files: OrderedDict[str, CounterFile] = OrderedDict()  # the least recently used first
+        self._pattern = pattern
+        self._use = use
+        self._files: OrderedDict[str, LockedFile] = OrderedDict()  # the least recently used first
         _all.add(self)
 
     def exist(self, name: str) -> bool:
         """Whether there is anything called *name*; makes nothing."""
         return name in self._files or os.path.exists(self._path(name))
 
-    def step(self, name: str, step: Callable[[CounterFile], _T]) -> _T:
+    def step(self, name: str, step: Callable[[LockedFile], _T]) -> _T:
         """Take *step* with the file locked, and return what it returns.
 
         Raises:
@@ -53,7 +54,7 @@ class FileCounters:
         """
         if _mutex._is_owned():  # type: ignore[attr-defined] # as threading.Condition asks
             raise NonceStoreError(
-                "the rate limits were asked for by a signal handler that interrupted the same in its thread; "
+                "rate limits or records were asked for by a signal handler that interrupted the same in its thread; "
                 "let the handler set a flag instead"
             )
         with _mutex:
@@ -62,7 +63,7 @@ class FileCounters:
             except OSError as error:
                 if file := self._files.pop(name, None):
                     file.close()  # which unlocks it, too
-                raise store_error("keep the rate limits in", Path(self._path(name)), error) from error
+                raise store_error(self._use, Path(self._path(name)), error) from error
             finally:
                 if file := self._files.get(name):
                     file.unlock()
@@ -75,7 +76,7 @@ class FileCounters:
             finally:
                 _mutex.release()
 
-    def _locked(self, name: str) -> CounterFile:
+    def _locked(self, name: str) -> LockedFile:
         for _ in range(_REOPENINGS):
             file = self._files.get(name)
             if file is None:
@@ -87,21 +88,21 @@ class FileCounters:
             self._files.pop(name).close()  # the file was deleted
         raise NonceStoreError(f"{self._path(name)} vanishes as fast as it is made; stop what deletes it")
 
-    def _open(self, name: str) -> CounterFile:
+    def _open(self, name: str) -> LockedFile:
         if len(self._files) >= _KEPT_OPEN:
             self._files.popitem(last=False)[1].close()
         make_directory(Path(self._directory))
-        return CounterFile(Path(self._path(name)))
+        return LockedFile(Path(self._path(name)))
 
     def _path(self, name: str) -> str:
-        return f"{self._directory}/kraken_limits_{name}.bin"
+        return f"{self._directory}/{self._pattern.format(name)}"
 
     def _close_files(self) -> None:
         while self._files:
             self._files.popitem()[1].close()
 
 
-class CounterFile:
+class LockedFile:
     """One file, open."""
 
     def __init__(self, path: Path) -> None:
@@ -137,10 +138,10 @@ class CounterFile:
 def _after_fork_in_child() -> None:
     global _mutex
     _mutex = threading.RLock()
-    for counters in list(_all):
-        counters._close_files()  # the parent's, without unlocking them
+    for files in list(_all):
+        files._close_files()  # the parent's, without unlocking them
 
 
-_all: weakref.WeakSet[FileCounters] = weakref.WeakSet()
+_all: weakref.WeakSet[LockedFiles] = weakref.WeakSet()
 _mutex = threading.RLock()  # one for all directories, as two of these may have one
 os.register_at_fork(after_in_child=_after_fork_in_child)
