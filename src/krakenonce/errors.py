@@ -9,7 +9,7 @@
     │   └── NonceStoreError          the backend cannot store the nonce: disk, permissions, file system, damage
     ├── LaneError                  misuse of a lane                            (also RuntimeError)
     │   └── LaneTimeout              the turn did not come in time               (also TimeoutError)
-    ├── RecordChanged              somebody else has written the record that was to be written
+    ├── RecordChanged              the record was changed by another writer
     ├── ConfigError                arguments or credentials that cannot be used (also ValueError)
     └── KrakenError                a call to Kraken gave no result
         ├── RequestNotSent           no connection: nothing was sent
@@ -132,7 +132,7 @@ class NonceStoreError(NonceError):
 
 
 class RecordChanged(KrakenonceError):
-    """Somebody else has written the record since it was read; nothing was written."""
+    """Another writer has changed the record since it was read. Nothing was written: read it again."""
 
 
 class LaneError(KrakenonceError, RuntimeError):

@@ -84,7 +84,7 @@ def check_floor(floor: object) -> int:
 
 def check_scope(scope: object) -> None:
     """Raise InvalidScope unless *scope* is 1 to 64 letters, digits, ``-`` or ``_``."""
-    check_name("counter", scope, InvalidScope)
+    check_name("a counter", scope, InvalidScope)
 
 
 def check_name(what: str, name: object, error: type[KrakenonceError]) -> None:
@@ -94,7 +94,7 @@ def check_name(what: str, name: object, error: type[KrakenonceError]) -> None:
     """
     if isinstance(name, str) and 1 <= len(name) <= _NAME_MAX and _NAME_LETTERS.issuperset(name):
         return
-    rule = f"the name of a {what} has 1 to 64 letters, digits, '-' or '_'"
+    rule = f"the name of {what} has 1 to 64 letters, digits, '-' or '_'"
     if not isinstance(name, str):
         raise error(f"{rule}; it must be text, not of type {type(name).__name__}")
     if not 1 <= len(name) <= _NAME_MAX:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from krakenonce import NonceManager
 from krakenonce.stores import Backend, FileStore, MemoryStore, ScopeStats, Shared
-from krakenonce.stores.protocol import Gate
+from krakenonce.stores.protocol import Gate, RateLimits, Records
 
 
 class Counter:
@@ -16,17 +16,13 @@ class Counter:
     def __init__(self) -> None:
         self._last: dict[str, int] = {}
         self._others = MemoryStore()
-        self.rate_limits = self._others.rate_limits
-        self.records = self._others.records
+        self.rate_limits: RateLimits = self._others.rate_limits
+        self.records: Records = self._others.records
 
     def advance(self, scope: str) -> int:
         """Issue the next nonce."""
         self._last[scope] = nonce = max(self._last.get(scope, 0) + 1, time.time_ns())
         return nonce
-
-    def gate(self, name: str) -> Gate:
-        """Return what keeps the others out: nobody else is there."""
-        return self._others.gate(name)
 
     def peek(self, scope: str) -> int | None:
         """Return the last nonce."""
@@ -35,6 +31,10 @@ class Counter:
     def raise_floor(self, scope: str, floor: int) -> None:
         """Set a floor."""
         self._last[scope] = max(self._last.get(scope, 0), floor)
+
+    def gate(self, name: str) -> Gate:
+        """Return what lets one process at a time have a turn."""
+        return self._others.gate(name)
 
     def scopes(self) -> list[str]:
         """Return the names of the counters."""
