@@ -49,7 +49,7 @@ def test_what_somebody_else_has_written_is_not_overwritten(kept: Records) -> Non
 def test_a_name_that_cannot_be_a_file_s_is_refused(kept: Records, name: str) -> None:
     """As for a counter."""
     for call in (lambda: kept.read(name), lambda: kept.write(name, b"", None)):
-        with pytest.raises(ConfigError, match="a record is named by 1 to 64 letters"):
+        with pytest.raises(ConfigError, match="the name of a record has 1 to 64 letters"):
             call()
 
 
