@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from krakenonce.errors import ConfigError, NonceStoreError, RecordChanged
-from krakenonce.stores import FileStore, MemoryStore, records
+from krakenonce.stores import FileStore, MemoryStore, file_records, records
 from krakenonce.stores.protocol import Record, Records
 
 from ..lanes.helpers import in_thread, join
@@ -110,8 +110,8 @@ def test_a_record_is_on_the_disk_before_it_has_its_name(state: Path, monkeypatch
     def sync_directory(_path: Path) -> None:
         done.append(f"name while it says {path.read_text()}")
 
-    monkeypatch.setattr(records, "sync", sync)
-    monkeypatch.setattr(records, "sync_directory", sync_directory)
+    monkeypatch.setattr(file_records, "sync", sync)
+    monkeypatch.setattr(file_records, "sync_directory", sync_directory)
     kept.write("keys", b"two", version)
     assert done == ["data while it says one", "name while it says two"]
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
@@ -130,9 +130,9 @@ def test_a_record_that_cannot_be_written_is_what_it_was(
 
     with monkeypatch.context() as patch:
         if call == "write":
-            patch.setattr(records, "write_whole", fail)
+            patch.setattr(file_records, "write_whole", fail)
         elif call == "fdatasync":
-            patch.setattr(records, "sync", fail)
+            patch.setattr(file_records, "sync", fail)
         else:
             patch.setattr(os, "replace", fail)
         with pytest.raises(NonceStoreError, match=r"cannot write the record .*/keys: No space.*free some space"):
@@ -160,7 +160,7 @@ def test_a_handler_that_interrupts_a_write_is_refused(kept: Records, monkeypatch
         real(name, found, version)
 
     real = records.check_unchanged
-    for name in ("records", "memory"):
+    for name in ("file_records", "memory"):
         monkeypatch.setattr(sys.modules[f"krakenonce.stores.{name}"], "check_unchanged", interrupt)
     kept.write("keys", b"one", None)
     assert len(told) == 1
