@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from krakenonce.stores.filesystem import _mounts, filesystem_of
+from krakenonce.backends.file.filesystem import _mounts, filesystem_of
 
 from . import calls, footprint, gateway, nonces, turns
 from .workers import run_processes

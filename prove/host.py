@@ -6,9 +6,9 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
+from krakenonce.backends import FileStore
+from krakenonce.backends.file.mark import unpack_file
 from krakenonce.errors import KrakenonceError
-from krakenonce.stores import FileStore
-from krakenonce.stores.mark import unpack_file
 from krakenonce.testing.checker import Issue
 from krakenonce.testing.clock import ManualClock
 

@@ -16,7 +16,7 @@ import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
-from krakenonce.stores import filesystem, place, scope_files
+from krakenonce.backends.file import filesystem, place, scope_files
 
 from .disk_file import DiskFile, with_torn
 

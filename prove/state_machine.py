@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import random
     from pathlib import Path
 
-    from krakenonce.stores import FileStore
+    from krakenonce.backends import FileStore
 
     from .campaign import Figures, Trial
     from .simulated_disk import Fault

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from krakenonce.backends import FileStore
+from krakenonce.backends.file import filesystem, gate, locked_files, look, scope_files
 from krakenonce.kraken.limiter import Limiter
 from krakenonce.manager import NonceManager
-from krakenonce.stores import FileStore, filesystem, gate, locked_files, look, scope_files
 
 from .lanes.helpers import open_files
 

@@ -8,8 +8,8 @@ from typing import Literal
 import pytest
 
 from krakenonce import NonceManager, errors, open_store
+from krakenonce.backends import FileStore, MemoryStore
 from krakenonce.errors import ConfigError, KrakenonceError, LaneError, NonceStoreError
-from krakenonce.stores import FileStore, MemoryStore
 from krakenonce.testing.clock import ManualClock
 
 

@@ -6,7 +6,7 @@ from .bug import Planted
 
 __all__ = ["LANES"]
 
-_GATE = "src/krakenonce/stores/gate.py"
+_GATE = "src/krakenonce/backends/file/gate.py"
 _QUEUE = "src/krakenonce/lanes/queue.py"
 _BROKER = "src/krakenonce/brokers/broker.py"
 _KRAKENEX = "src/krakenonce/guards/krakenex.py"

@@ -54,7 +54,7 @@ LIMITS = (
     Planted(
         "the limits' lock is shared",
         12,
-        "src/krakenonce/stores/locked_files.py",
+        "src/krakenonce/backends/file/locked_files.py",
         was="from fcntl import LOCK_EX, LOCK_UN, flock\n",
         becomes="from fcntl import LOCK_SH as LOCK_EX\nfrom fcntl import LOCK_UN, flock\n",
         test="tests/kraken/test_limiter.py::test_who_books_waits_while_another_process_is_inside",

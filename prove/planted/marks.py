@@ -6,13 +6,13 @@ from .bug import Planted
 
 __all__ = ["MARKS"]
 
-_STEP = "src/krakenonce/stores/scope_files.py"
-_MARK = "src/krakenonce/stores/mark.py"
-_MARK_FILE = "src/krakenonce/stores/mark_file.py"
-_RECOVERY = "src/krakenonce/stores/recovery.py"
-_RESTART = "tests/stores/test_restart.py"
-_FAULTS = "tests/stores/test_disk_faults.py"
-_BROKEN = "tests/stores/test_broken_state.py"
+_STEP = "src/krakenonce/backends/file/scope_files.py"
+_MARK = "src/krakenonce/backends/file/mark.py"
+_MARK_FILE = "src/krakenonce/backends/file/mark_file.py"
+_RECOVERY = "src/krakenonce/backends/file/recovery.py"
+_RESTART = "tests/backends/test_restart.py"
+_FAULTS = "tests/backends/test_disk_faults.py"
+_BROKEN = "tests/backends/test_broken_state.py"
 
 MARKS = (
     Planted(
@@ -42,7 +42,7 @@ MARKS = (
     Planted(
         "the name of a new state directory is not synced",
         1,
-        "src/krakenonce/stores/filesystem.py",
+        "src/krakenonce/backends/file/filesystem.py",
         was="        sync_directory(directory.parent)\n",
         becomes="",
         test=f"{_RESTART}::test_the_names_are_made_durable_before_the_first_number",
@@ -50,7 +50,7 @@ MARKS = (
     Planted(
         "a directory that was made anew is taken for the one that was synced",
         1,
-        "src/krakenonce/stores/file.py",
+        "src/krakenonce/backends/file/store.py",
         was="            if self._checked == _identity(self.directory):\n",
         becomes="            if any(self._checked) and _identity(self.directory):\n",
         test=f"{_RESTART}::test_the_names_are_made_durable_before_the_first_number",
@@ -93,7 +93,7 @@ MARKS = (
         _MARK,
         was="(False, record.sequence, record.which)",
         becomes="(False, -record.sequence, record.which)",
-        test="tests/stores/test_mark.py::test_the_slot_that_is_surely_on_the_disk_is_written_last",
+        test="tests/backends/test_mark.py::test_the_slot_that_is_surely_on_the_disk_is_written_last",
     ),
     Planted(
         "which slot was written first is forgotten",
@@ -109,7 +109,7 @@ MARKS = (
         _MARK,
         was="    if check != _CHECK.pack(zlib.crc32(body)):\n",
         becomes="    if len(check) != len(_CHECK.pack(zlib.crc32(body))):\n",
-        test="tests/stores/test_mark.py::test_one_flipped_bit_makes_a_slot_invalid",
+        test="tests/backends/test_mark.py::test_one_flipped_bit_makes_a_slot_invalid",
     ),
     Planted(
         "a floor is not made durable",

@@ -9,10 +9,10 @@ from ._version import __version__
 
 TYPE_CHECKING = False  # as in typing, which would take longer to import than all the rest here
 if TYPE_CHECKING:
+    from .backends import open_store
     from .errors import KrakenonceError
     from .guards import guard
     from .manager import NonceManager
-    from .stores import open_store
 else:
 
     def __getattr__(name: str) -> object:
@@ -20,7 +20,7 @@ else:
             "KrakenonceError": ".errors",
             "NonceManager": ".manager",
             "guard": ".guards",
-            "open_store": ".stores",
+            "open_store": ".backends",
         }.get(name)
         if home is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,18 +6,18 @@ import logging
 import time
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self, cast
 
+from .backends import SERVED, find_backend
 from .clock import SystemClock
 from .errors import NonceStoreError
 from .lanes import GLOBAL, Lane, find_lane, fingerprint
-from .stores import SERVED, find_backend
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
     from types import TracebackType
 
+    from .backends import Backend, Shared
     from .clock import Clock
-    from .stores import Backend, Shared
 
 __all__ = ["ManagerStats", "NonceManager"]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from krakenonce.backends.file import mark_file
+from krakenonce.backends.file.filesystem import sync
 from krakenonce.brokers import Account
 from krakenonce.rule import STEP_LIMIT
-from krakenonce.stores import mark_file
-from krakenonce.stores.filesystem import sync
 from krakenonce.testing.clock import ManualClock
 from prove.mounting import fill
 

@@ -7,13 +7,13 @@ from collections import defaultdict, deque
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from krakenonce.backends import MemoryStore
 from krakenonce.errors import OutcomeUnknown, RequestNotSent
 from krakenonce.kraken.api_key import ApiKey
 from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.limiter import Limiter
 from krakenonce.kraken.request import Key, PrivateCall, PublicCall, Request, Sleep, TimeLeft
 from krakenonce.manager import NonceManager
-from krakenonce.stores import MemoryStore
 from krakenonce.testing import FakeKraken
 from krakenonce.testing.clock import ManualClock
 

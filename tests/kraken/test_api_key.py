@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from krakenonce import errors
+from krakenonce.backends import FileStore, MemoryStore
 from krakenonce.brokers import Account
 from krakenonce.gateway.upstream import KrakenKey
 from krakenonce.kraken.api_key import LOCKOUT, ApiKey
@@ -18,7 +19,6 @@ from krakenonce.kraken.errors import _KNOWN, refusal_in
 from krakenonce.kraken.limits import TIERS
 from krakenonce.kraken.request import Answer, PrivateCall
 from krakenonce.manager import NonceManager
-from krakenonce.stores import FileStore, MemoryStore
 from krakenonce.testing.clock import ManualClock
 
 if TYPE_CHECKING:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from krakenonce.backends import FileStore, MemoryStore
+from krakenonce.backends.file.locked_files import LockedFiles
 from krakenonce.clock import SystemClock
 from krakenonce.errors import NonceStoreError
 from krakenonce.kraken.counting import LAPSE
@@ -27,8 +29,6 @@ from krakenonce.kraken.limits import TIERS, Tier, engine_cost, pair_hash
 from krakenonce.kraken.limits import Order as Known
 from krakenonce.kraken.methods import METHODS
 from krakenonce.lanes.naming import fingerprint
-from krakenonce.stores import FileStore, MemoryStore
-from krakenonce.stores.locked_files import LockedFiles
 from krakenonce.testing.clock import ManualClock
 
 from ..lanes.helpers import in_child, in_thread, is_waiting, start_child, until
@@ -787,7 +787,7 @@ PROGRAM = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from krakenonce.kraken.limiter import Limiter
-from krakenonce.stores import FileStore
+from krakenonce.backends import FileStore
 from tests.kraken.test_limiter import KEY, Remembering, book_many
 clock = Remembering()
 limiter = Limiter(FileStore(sys.argv[1]).rate_limits, clock=clock)

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from krakenonce.backends.memory import OwnRateCounters
 from krakenonce.kraken.counting import Place, ask, note, send
 from krakenonce.kraken.limits import RESERVE, TIERS, Charge, Order, Tier, engine_cost, level_now, pair_hash, stable_hash
 from krakenonce.kraken.limits_state import REST_AT, State
 from krakenonce.kraken.methods import METHODS
-from krakenonce.stores.memory import OwnRateCounters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

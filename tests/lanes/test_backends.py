@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from krakenonce.backends import FileStore, MemoryStore
+from krakenonce.backends.memory import OwnGate
 from krakenonce.errors import LaneError
 from krakenonce.manager import NonceManager
-from krakenonce.stores import FileStore, MemoryStore
-from krakenonce.stores.memory import OwnGate
 
 from .helpers import in_thread, refusal
 

@@ -384,7 +384,7 @@ def test_errors_of_the_lock_itself_are_store_errors(manager: NonceManager, monke
             raise OSError(errno.ENOLCK, "No locks available")
 
     with monkeypatch.context() as patch:
-        patch.setattr("krakenonce.stores.gate.flock", flock)
+        patch.setattr("krakenonce.backends.file.gate.flock", flock)
         with pytest.raises(NonceStoreError, match=r"^cannot lock the lane /.*\.lock: No locks available; "):
             manager.lane("key").acquire()
     assert refusal(manager.lane("key")) == "taken"

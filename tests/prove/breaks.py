@@ -8,10 +8,10 @@ import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from krakenonce import rule
-from krakenonce.stores import filesystem, mark, recovery
-from krakenonce.stores.mark_file import MarkFile
-from krakenonce.stores.place import Place
-from krakenonce.stores.scope_files import ScopeFiles
+from krakenonce.backends.file import filesystem, mark, recovery
+from krakenonce.backends.file.mark_file import MarkFile
+from krakenonce.backends.file.place import Place
+from krakenonce.backends.file.scope_files import ScopeFiles
 
 if TYPE_CHECKING:
     import pytest

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from krakenonce.backends import MemoryStore
+from krakenonce.backends.file import mark_file
+from krakenonce.backends.file.filesystem import sync
 from krakenonce.errors import NonceStoreError
 from krakenonce.lanes import GLOBAL, Lane, find_lane
 from krakenonce.manager import NonceManager
-from krakenonce.stores import MemoryStore, mark_file
-from krakenonce.stores.filesystem import sync
 
 
 class Unlocked(NonceManager):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 CAMPAIGN = Campaign("kills", "SIGKILL at any moment", lambda _: {}, seconds=60, short=10)
 BUG = Planted(
-    "no sync", 1, "src/x.py", "sync()", "pass", "tests/stores/test_restart.py::test_the_mark_never_goes_down[x]"
+    "no sync", 1, "src/x.py", "sync()", "pass", "tests/backends/test_restart.py::test_the_mark_never_goes_down[x]"
 )
 
 
@@ -33,7 +33,7 @@ def test_every_promise_is_there_with_the_tests_that_break() -> None:
     """Under its title, each planted bug with a link to the test's file."""
     told = which_test_would_break([BUG])
     first = told.partition("### 1. Durable before visible")[2].partition("###")[0]
-    assert "| no sync | [the mark never goes down](../../tests/stores/test_restart.py) |" in first
+    assert "| no sync | [the mark never goes down](../../tests/backends/test_restart.py) |" in first
     assert "### 12. " in told
 
 

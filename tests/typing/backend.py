@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 from krakenonce import NonceManager
-from krakenonce.stores import Backend, FileStore, MemoryStore, ScopeStats, Shared
-from krakenonce.stores.protocol import Gate, RateLimits, Records
+from krakenonce.backends import Backend, FileStore, MemoryStore, ScopeStats, Shared
+from krakenonce.backends.protocol import Gate, RateLimits, Records
 
 
 class Counter:

@@ -7,12 +7,12 @@ import time
 
 import click
 
+from krakenonce.backends import SERVED
 from krakenonce.cli.options import confirm, json_option, scope_option, state_option
 from krakenonce.cli.output import to_json, write, write_table
 from krakenonce.errors import InvalidScope, NonceError
 from krakenonce.manager import ManagerStats, NonceManager
 from krakenonce.rule import NONCE_MAX
-from krakenonce.stores import SERVED
 
 __all__ = ["next_", "peek", "raise_floor", "stats"]
 

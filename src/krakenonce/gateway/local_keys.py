@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass, field, replace
 from fcntl import LOCK_EX, flock
 from typing import TYPE_CHECKING, Any
 
+from krakenonce.backends.file.filesystem import make_directory, open_regular, sync_directory
 from krakenonce.errors import ConfigError, NonceStoreError
 from krakenonce.gateway.groups import parse_groups
 from krakenonce.kraken.wire import decode_secret
-from krakenonce.stores.filesystem import make_directory, open_regular, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

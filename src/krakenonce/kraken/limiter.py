@@ -34,9 +34,9 @@ from krakenonce.lanes.naming import fingerprint
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from krakenonce.backends.protocol import RateLimits
     from krakenonce.clock import Clock
     from krakenonce.kraken.limits import Tier
-    from krakenonce.stores.protocol import RateLimits
 
 __all__ = ["Booking", "Levels", "Limiter", "Place"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from krakenonce.stores.protocol import RateCounters
+    from krakenonce.backends.protocol import RateCounters
 
 __all__ = [
     "COUNTER",

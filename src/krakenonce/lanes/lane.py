@@ -13,8 +13,8 @@ from .queue import LaneQueue
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ..stores import Backend
-    from ..stores.protocol import Gate
+    from ..backends import Backend
+    from ..backends.protocol import Gate
 
 __all__ = ["Lane", "find_lane"]
 

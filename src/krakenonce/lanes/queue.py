@@ -17,7 +17,7 @@ from .turn import Turn, Waiter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..stores.protocol import Gate
+    from ..backends.protocol import Gate
 
 __all__ = ["LaneQueue", "current_owner"]
 

@@ -12,23 +12,23 @@ from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING, Self
 
-from ..clock import Clock, SystemClock
-from ..errors import NonceStoreError
-from ..process import call_in_children
-from ..rule import check_floor, check_scope
+from ...clock import Clock, SystemClock
+from ...errors import NonceStoreError
+from ...process import call_in_children
+from ...rule import check_floor, check_scope
 from .descriptors import when_lost
-from .file_records import FileRecords
 from .filesystem import check_filesystem, make_directory, opening, store_error
 from .gate import FileGate, gate_at
 from .locked_files import LockedFiles
 from .look import look
+from .records import FileRecords
 from .scope_files import ScopeFiles
 from .scope_state import ScopeState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .protocol import ScopeStats, Shared
+    from ..protocol import ScopeStats, Shared
 
 __all__ = ["FileStore"]
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from krakenonce.backends import FileStore
+from krakenonce.backends.file import scope_files
+from krakenonce.backends.file.mark_file import MarkFile
+from krakenonce.backends.file.recovery import Records
 from krakenonce.errors import ClockError, NonceStoreError
 from krakenonce.rule import WINDOW
-from krakenonce.stores import FileStore, scope_files
-from krakenonce.stores.mark_file import MarkFile
-from krakenonce.stores.recovery import Records
 from krakenonce.testing.clock import ManualClock
 
 from .helpers import SECOND, mark_path, rising, take, text_path

@@ -10,8 +10,8 @@ from fcntl import LOCK_EX, LOCK_UN, flock
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ..errors import NonceStoreError
-from ..process import Section, call_in_children
+from ...errors import NonceStoreError
+from ...process import Section, call_in_children
 from .descriptors import Held
 from .filesystem import make_directory, open_regular, opening, store_error
 

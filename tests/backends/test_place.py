@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from krakenonce.backends import FileStore
+from krakenonce.backends.file import place
+from krakenonce.backends.file.place import Place
 from krakenonce.errors import NonceStoreError
 from krakenonce.manager import NonceManager
-from krakenonce.stores import FileStore, place
-from krakenonce.stores.place import Place
 from krakenonce.testing.clock import ManualClock
 
 from .helpers import SECOND, text_path

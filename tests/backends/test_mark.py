@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from krakenonce.rule import EARLIEST, LATEST, NONCE_MAX, Anchor
-from krakenonce.stores.mark import (
+from krakenonce.backends.file.mark import (
     FILE_SIZE,
     FIRST,
     NOT_WRITTEN,
@@ -18,6 +17,7 @@ from krakenonce.stores.mark import (
     slots_in_writing_order,
     unpack_file,
 )
+from krakenonce.rule import EARLIEST, LATEST, NONCE_MAX, Anchor
 
 u64 = st.integers(0, 2**63)
 anchors = st.builds(Anchor, st.integers(EARLIEST, LATEST - 1), u64, u64, u64)

@@ -2,9 +2,9 @@
 
 import pytest
 
+from krakenonce.backends.file.mark import FIRST, NOT_WRITTEN, SECOND, MarkRecord
+from krakenonce.backends.file.recovery import Found, in_force, last_issued
 from krakenonce.rule import NONCE_MAX, WINDOW, Anchor
-from krakenonce.stores.mark import FIRST, NOT_WRITTEN, SECOND, MarkRecord
-from krakenonce.stores.recovery import Found, in_force, last_issued
 
 BASE = 1_800_000_000_000_000_000
 MARK = BASE + WINDOW

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from krakenonce.backends import Backend, FileStore, MemoryStore, memory
 from krakenonce.errors import InvalidFloor, InvalidScope, NonceExhausted
 from krakenonce.rule import NONCE_MAX
-from krakenonce.stores import Backend, FileStore, MemoryStore, memory
 from krakenonce.testing.clock import ManualClock
 
 from ..lanes.helpers import in_child, in_thread, join, until

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ..errors import NonceStoreError
+from ...errors import NonceStoreError
 from .filesystem import sync, write_whole
 from .mark import (
     FILE_SIZE,

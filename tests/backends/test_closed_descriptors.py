@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from krakenonce.backends import FileStore
+from krakenonce.backends.file import descriptors
+from krakenonce.backends.file.descriptors import Held
 from krakenonce.manager import NonceManager
-from krakenonce.stores import FileStore, descriptors
-from krakenonce.stores.descriptors import Held
 
 from .helpers import finish, rising, start_python
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 DAEMON = """
 import fcntl, os, pathlib, sys, types
 from krakenonce import NonceManager
-from krakenonce.stores import place
+from krakenonce.backends.file import place
 
 place.time = types.SimpleNamespace(time_ns=lambda: 2**63)  # the directory has not changed for a while
 state, other = sys.argv[1:3]
@@ -91,7 +92,7 @@ LIMITS = """
 import os, pathlib, sys
 from krakenonce.kraken.limiter import Limiter, Place
 from krakenonce.kraken.limits import TIERS
-from krakenonce.stores import FileStore
+from krakenonce.backends import FileStore
 
 state = pathlib.Path(sys.argv[1])
 store = FileStore(state)
@@ -242,7 +243,7 @@ def test_the_end_of_a_process_is_quiet(tmp_path: Path) -> None:
         "import sys\n"
         "from krakenonce import NonceManager\n"
         "from krakenonce.lanes import lane\n"
-        "from krakenonce.stores import descriptors\n"
+        "from krakenonce.backends.file import descriptors\n"
         "sys.kept = [descriptors, lane]\n"
         "with NonceManager(sys.argv[1]).lane('key'): print('held')\n"
     )

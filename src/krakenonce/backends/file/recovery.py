@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..rule import NONCE_MAX, WINDOW
+from ...rule import NONCE_MAX, WINDOW
 from .mark import NOT_WRITTEN, MarkRecord
 
 if TYPE_CHECKING:
-    from ..clock import Clock
+    from ...clock import Clock
 
 __all__ = ["READ", "Found", "in_force", "last_issued", "newest", "of_this_boot"]
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from krakenonce.backends import FileStore
+from krakenonce.backends.file import mark_file
+from krakenonce.backends.file.filesystem import sync
+from krakenonce.backends.file.mark import unpack_file
+from krakenonce.backends.file.scope_files import ScopeFiles
 from krakenonce.rule import WINDOW
-from krakenonce.stores import FileStore, mark_file
-from krakenonce.stores.filesystem import sync
-from krakenonce.stores.mark import unpack_file
-from krakenonce.stores.scope_files import ScopeFiles
 from krakenonce.testing.clock import ManualClock
 
 from .helpers import SECOND, mark_path, read_slots, rising, take, text_path

@@ -11,7 +11,7 @@ from .mark_file import MarkFile
 from .recovery import READ, last_issued, newest, of_this_boot
 
 if TYPE_CHECKING:
-    from ..clock import Clock
+    from ...clock import Clock
     from .recovery import Records
     from .scope_state import ScopeState
 

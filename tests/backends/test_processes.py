@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from krakenonce.backends import FileStore
 from krakenonce.errors import NonceStoreError
 from krakenonce.manager import NonceManager
-from krakenonce.stores import FileStore
 from krakenonce.testing.checker import Issue, violations
 from krakenonce.testing.clock import ManualClock
 

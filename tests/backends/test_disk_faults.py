@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from krakenonce.backends import FileStore
+from krakenonce.backends.file import mark_file
+from krakenonce.backends.file.filesystem import sync
+from krakenonce.backends.file.place import Place
 from krakenonce.errors import NonceStoreError
 from krakenonce.rule import WINDOW
-from krakenonce.stores import FileStore, mark_file
-from krakenonce.stores.filesystem import sync
-from krakenonce.stores.place import Place
 from krakenonce.testing.clock import ManualClock
 
 from ..lanes.helpers import open_files

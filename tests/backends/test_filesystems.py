@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from krakenonce.backends import FileStore
+from krakenonce.backends.file.filesystem import filesystem_of
 from krakenonce.errors import NonceStoreError
-from krakenonce.stores import FileStore
-from krakenonce.stores.filesystem import filesystem_of
 from krakenonce.testing.clock import ManualClock
 from prove.mounting import fill
 
@@ -65,7 +65,7 @@ def test_another_user_s_directory_is_loud(tmp_path: Path) -> None:
     code = (
         "import os, sys; sys.path[:] = eval(sys.argv[2])\n"
         "from krakenonce import NonceManager\n"
-        "import krakenonce.stores.filesystem, errno, stat\n"
+        "import krakenonce.backends.file.filesystem, errno, stat\n"
         "manager = NonceManager(sys.argv[1])\n"
         "os.setuid(65534)\n"
         "try: manager.next()\n"
@@ -131,7 +131,7 @@ def test_a_network_file_system_is_refused_unless_accepted(
 ) -> None:
     """Locks there may be a pretence: refused with the way to accept it, and accepted when told so."""
     line = f"30 21 0:26 / {state.parent} rw - {kind} server:/export rw"
-    monkeypatch.setattr("krakenonce.stores.filesystem._mounts", lambda: line)
+    monkeypatch.setattr("krakenonce.backends.file.filesystem._mounts", lambda: line)
     with pytest.raises(NonceStoreError, match="allow_network=yes"):
         take(state, clock)
     assert FileStore(state, clock=clock, allow_network=True).advance("global") == clock.now_ns()
@@ -142,7 +142,7 @@ def test_the_file_system_is_looked_at_once(
 ) -> None:
     """However many scopes are opened, a warning about it comes once."""
     line = f"30 21 0:26 / {state.parent} rw - tmpfs none rw"
-    monkeypatch.setattr("krakenonce.stores.filesystem._mounts", lambda: line)
+    monkeypatch.setattr("krakenonce.backends.file.filesystem._mounts", lambda: line)
     store = FileStore(state, clock=clock)
     for scope in ("one", "two", "three"):
         store.advance(scope)

@@ -8,7 +8,7 @@ import weakref
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
 
-from ..clock import SystemClock
+from ...clock import SystemClock
 from .descriptors import Held
 from .filesystem import make_directory, open_regular, opening, store_error
 

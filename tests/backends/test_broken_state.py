@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from krakenonce.backends import FileStore
+from krakenonce.backends.file import mark_file
+from krakenonce.backends.file.place import Place
 from krakenonce.errors import NonceStoreError
 from krakenonce.rule import WINDOW
-from krakenonce.stores import FileStore, mark_file
-from krakenonce.stores.place import Place
 from krakenonce.testing.clock import ManualClock
 
 from .helpers import SECOND, mark_path, read_slots, rising, take, text_path, write_slot

@@ -14,7 +14,7 @@ from os import fstat
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
-from ..rule import SECOND, WINDOW, mark_for, next_nonce
+from ...rule import SECOND, WINDOW, mark_for, next_nonce
 from .descriptors import Held
 from .filesystem import open_regular, store_error, write_whole
 from .mark import FIRST, MarkRecord
@@ -26,8 +26,8 @@ from .scope_state import OwnMark
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..clock import Clock
-    from ..errors import NonceStoreError
+    from ...clock import Clock
+    from ...errors import NonceStoreError
     from .scope_state import ScopeState
 
 __all__ = ["ScopeFiles"]

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from krakenonce.stores import FileStore
-from krakenonce.stores.mark import FILE_SIZE, MarkRecord, pack, slot_offset, unpack_file
+from krakenonce.backends import FileStore
+from krakenonce.backends.file.mark import FILE_SIZE, MarkRecord, pack, slot_offset, unpack_file
 from krakenonce.testing.clock import ManualClock
 
 SECOND = 1_000_000_000

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from krakenonce.backends import FileStore, MemoryStore, records
+from krakenonce.backends.file import records as file_records
+from krakenonce.backends.protocol import Record, Records
 from krakenonce.errors import ConfigError, NonceStoreError, RecordChanged
-from krakenonce.stores import FileStore, MemoryStore, file_records, records
-from krakenonce.stores.protocol import Record, Records
 
 from ..lanes.helpers import in_thread, join
 from .helpers import finish, start_python
@@ -87,8 +88,8 @@ def test_nothing_is_lost_among_processes(state: Path) -> None:
     code = (
         "import sys\n"
         "sys.path.insert(0, sys.argv[2])\n"
-        "from krakenonce.stores import FileStore\n"
-        "from tests.stores.test_records import add\n"
+        "from krakenonce.backends import FileStore\n"
+        "from tests.backends.test_records import add\n"
         "add(FileStore(sys.argv[1]).records, 20)\n"
     )
     for worker in [start_python(code, state, Path(__file__).parents[2]) for _ in range(3)]:
@@ -160,8 +161,8 @@ def test_a_handler_that_interrupts_a_write_is_refused(kept: Records, monkeypatch
         real(name, found, version)
 
     real = records.check_unchanged
-    for name in ("file_records", "memory"):
-        monkeypatch.setattr(sys.modules[f"krakenonce.stores.{name}"], "check_unchanged", interrupt)
+    for name in ("file.records", "memory"):
+        monkeypatch.setattr(sys.modules[f"krakenonce.backends.{name}"], "check_unchanged", interrupt)
     kept.write("keys", b"one", None)
     assert len(told) == 1
     assert "signal handler" in told[0]

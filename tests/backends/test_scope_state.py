@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from krakenonce.backends.file.scope_state import ScopeState
 from krakenonce.rule import Anchor
-from krakenonce.stores.scope_state import ScopeState
 from krakenonce.testing.clock import ManualClock
 
 from .helpers import SECOND

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from krakenonce import stores
+from krakenonce import backends
 from krakenonce.errors import NonceStoreError
 from krakenonce.manager import NonceManager
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-STORES = str(Path(stores.__file__).parent)
+BACKENDS = str(Path(backends.__file__).parent)
 
 
 class ForkingAt:
-    """At the nth line inside the stores this process forks, as a signal handler might."""
+    """At the nth line inside the backends this process forks, as a signal handler might."""
 
     def __init__(self, line: int) -> None:
         self.pid: int | None = None  # None: there are fewer lines
@@ -31,7 +31,7 @@ class ForkingAt:
 
     def __call__(self, frame: Any, event: str, _: object) -> Any:
         """The trace function."""
-        if not frame.f_code.co_filename.startswith(STORES):
+        if not frame.f_code.co_filename.startswith(BACKENDS):
             return None
         self._lines -= event == "line"
         if self._lines or self.pid is not None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from krakenonce.backends import FileStore
+from krakenonce.backends.file.mark import FILE_SIZE
 from krakenonce.rule import WINDOW
-from krakenonce.stores import FileStore
-from krakenonce.stores.mark import FILE_SIZE
 from krakenonce.testing.clock import ManualClock
 
 from .helpers import mark_path, read_slots, take, text_path
