@@ -101,6 +101,7 @@ def test_a_manager_is_a_context_manager(tmp_path: Path) -> None:
 
 CALLS = {
     "next": lambda manager: manager.next(),
+    "next_for": lambda manager: manager.next_for("key"),
     "raise_floor": lambda manager: manager.raise_floor(5),
     "peek": lambda manager: manager.peek(),
     "stats": lambda manager: manager.stats(),
