@@ -725,6 +725,7 @@ def test_a_signal_handler_inside_the_step_is_told(tmp_path: Path, monkeypatch: p
     def interrupt() -> float:
         with pytest.raises(NonceStoreError, match="signal handler"):
             book(other, STARTER, "Balance", {}, 0)
+        store.close()  # that leaves alone what is in use
         return 1.0
 
     with monkeypatch.context() as patch:

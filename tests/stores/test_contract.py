@@ -183,7 +183,7 @@ def test_a_thread_waits_while_another_is_inside_the_memory_store(monkeypatch: py
     """Stopped in the middle of the step, a thread keeps the others out, and they get larger numbers."""
     slow = SlowClock()
     store, lock = MemoryStore(clock=slow), TellingLock()
-    monkeypatch.setattr(memory, "_lock", lock)
+    monkeypatch.setattr(memory._section, "lock", lock)
     taken: list[int] = []
     first = in_thread(lambda: taken.append(store.advance("global")))
     slow.inside.wait()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from ..clock import Clock, SystemClock
 from ..errors import NonceStoreError
+from ..process import call_in_children
 from ..rule import check_floor, check_scope
 from .descriptors import when_lost
 from .filesystem import check_filesystem, make_directory, opening, store_error
@@ -72,6 +73,7 @@ class FileStore:
         self._checked = (0, 0)  # the directory that is known to be sound
         self._reset()
         _stores.add(weakref.ref(self, _stores.discard))
+        call_in_children(self)
 
     def __repr__(self) -> str:
         return f"FileStore({str(self.directory)!r})"
@@ -179,6 +181,7 @@ class FileStore:
 
     def _after_fork(self) -> None:
         """In the child: close the parent's descriptors without unlocking them, and begin anew."""
+        _inside.clear()
         for desk in self._desks:
             _close_desk(desk)
         self._reset()
@@ -279,25 +282,14 @@ def _close_desk(desk: Desk) -> None:
         desk.popitem()[1].close()
 
 
-def _living() -> list[FileStore]:
-    """All stores that there are; other threads may make some meanwhile, which a WeakSet does not bear."""
-    return [store for each in list(_stores) if (store := each()) is not None]
-
-
-def _after_fork_in_child() -> None:
-    _inside.clear()
-    for store in _living():
-        store._after_fork()
-
-
 def _open_all_anew() -> None:
     """Descriptors were closed under us: those that seem to be open may lead to another scope's files by now."""
-    for store in _living():
-        for state in list(store._states.values()):
-            state.generation += 1
+    for each in list(_stores):  # no WeakSet: other threads may make stores meanwhile
+        if (store := each()) is not None:
+            for state in list(store._states.values()):
+                state.generation += 1
 
 
 _inside: set[int] = set()  # the threads that are in a store, whichever: two on one directory have the same locks
 _stores: set[weakref.ref[FileStore]] = set()
 when_lost(_open_all_anew)
-os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-import threading
-import weakref
 from collections import OrderedDict
 from fcntl import LOCK_EX, LOCK_UN, flock
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import NonceStoreError
+from ..process import Section, call_in_children
 from .descriptors import Held
 from .filesystem import make_directory, open_regular, opening, store_error
 
@@ -40,7 +40,7 @@ class LockedFiles:
         self._pattern = pattern
         self._use = use
         self._files: OrderedDict[str, LockedFile] = OrderedDict()  # the least recently used first
-        _all.add(self)
+        call_in_children(self)
 
     def exist(self, name: str) -> bool:
         """Whether there is anything called *name*; makes nothing."""
@@ -52,12 +52,8 @@ class LockedFiles:
         Raises:
             NonceStoreError: The file cannot be read or written, or the caller has interrupted such a step.
         """
-        if _mutex._is_owned():  # type: ignore[attr-defined] # as threading.Condition asks
-            raise NonceStoreError(
-                "rate limits or records were asked for by a signal handler that interrupted the same in its thread; "
-                "let the handler set a flag instead"
-            )
-        with _mutex:
+        _section.refuse_interrupter()
+        with _section.lock:
             try:
                 return step(self._locked(name))
             except OSError as error:
@@ -70,11 +66,13 @@ class LockedFiles:
 
     def close(self) -> None:
         """Close the files, unless a step is being taken. A later step opens them again."""
-        if not _mutex._is_owned() and _mutex.acquire(blocking=False):  # type: ignore[attr-defined]
-            try:
-                self._close_files()
-            finally:
-                _mutex.release()
+        with contextlib.suppress(NonceStoreError):  # of a handler that has interrupted a step
+            _section.refuse_interrupter()
+            if _section.lock.acquire(blocking=False):
+                try:
+                    self._after_fork()
+                finally:
+                    _section.lock.release()
 
     def _locked(self, name: str) -> LockedFile:
         for _ in range(_REOPENINGS):
@@ -97,7 +95,8 @@ class LockedFiles:
     def _path(self, name: str) -> str:
         return f"{self._directory}/{self._pattern.format(name)}"
 
-    def _close_files(self) -> None:
+    def _after_fork(self) -> None:
+        """Close all, without unlocking: in a child the locks are the parent's."""
         while self._files:
             self._files.popitem()[1].close()
 
@@ -135,13 +134,5 @@ class LockedFile:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _after_fork_in_child() -> None:
-    global _mutex
-    _mutex = threading.RLock()
-    for files in list(_all):
-        files._close_files()  # the parent's, without unlocking them
-
-
-_all: weakref.WeakSet[LockedFiles] = weakref.WeakSet()
-_mutex = threading.RLock()  # one for all directories, as two of these may have one
-os.register_at_fork(after_in_child=_after_fork_in_child)
+# One for all directories, as two of these may have one.
+_section = Section(NonceStoreError, "rate limits or records were asked for")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from ..clock import SystemClock
 from ..errors import NonceStoreError
+from ..process import Section
 from ..rule import check_floor, check_scope, next_nonce
 from .protocol import ScopeStats
 from .records import check_record_name, check_unchanged, new_record
@@ -51,10 +51,10 @@ class MemoryStore:
     def advance(self, scope: str) -> int:
         """Issue the next number of *scope*; errors as for every store."""
         check_scope(scope)
-        _refuse_interrupter()
+        _section.refuse_interrupter()
         if not self._issued:
             logger.warning("the nonce is kept in memory only: it is lost when this process ends")
-        with _lock:
+        with _section.lock:
             nonce = self._last[scope] = next_nonce(self._last.get(scope), self._now_ns())
             self._issued[scope] = self._issued.get(scope, 0) + 1
             return nonce
@@ -67,8 +67,8 @@ class MemoryStore:
     def raise_floor(self, scope: str, floor: int) -> None:
         """Make the next number of *scope* larger than *floor*."""
         check_scope(scope)
-        _refuse_interrupter()
-        with _lock:
+        _section.refuse_interrupter()
+        with _section.lock:
             self._last[scope] = max(self._last.get(scope, 0), check_floor(floor))
 
     def gate(self, name: str) -> OwnGate:
@@ -124,8 +124,8 @@ class OwnRateLimits:
 
     def step(self, name: str, step: Callable[[OwnRateCounters], _T]) -> _T:
         """Take *step* at those called *name* while nobody else does, and return what it returns."""
-        _refuse_interrupter()
-        with _lock:
+        _section.refuse_interrupter()
+        with _section.lock:
             return step(self._bytes.setdefault(name, OwnRateCounters()))
 
 
@@ -158,26 +158,11 @@ class OwnRecords:
     def write(self, name: str, data: bytes, version: str | None) -> str:
         """Write the record called *name* unless it is of another *version*; return its new one."""
         record = new_record(data)
-        _refuse_interrupter()
-        with _lock:
+        _section.refuse_interrupter()
+        with _section.lock:
             check_unchanged(name, self.read(name), version)
             self._records[name] = record
             return record.version
 
 
-def _refuse_interrupter() -> None:
-    if _lock._is_owned():  # type: ignore[attr-defined] # as threading.Condition asks
-        raise NonceStoreError(
-            "a nonce store was asked by a signal handler that interrupted one in the same thread; "
-            "let the handler set a flag instead"
-        )
-
-
-def _after_fork_in_child() -> None:
-    """A thread that was inside when its process forked is not here to leave."""
-    global _lock
-    _lock = threading.RLock()
-
-
-_lock = threading.RLock()  # one for all stores of this kind
-os.register_at_fork(after_in_child=_after_fork_in_child)
+_section = Section(NonceStoreError, "a nonce store was asked")  # one for all stores of this kind
