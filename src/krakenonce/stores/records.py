@@ -18,7 +18,7 @@ _MOST = 65_536  # bytes
 
 def check_record_name(name: str) -> None:
     """Raise ConfigError unless *name* is 1 to 64 letters, digits, ``-`` or ``_``."""
-    check_name("record", name, ConfigError)
+    check_name("a record", name, ConfigError)
 
 
 def new_record(data: bytes) -> Record:
