@@ -134,6 +134,23 @@ LANES = (
             self._queue.release()
 
     async def __aenter__""",
+        test="tests/lanes/test_threads.py::test_a_block_that_fails_gives_the_lane_back",
+    ),
+    Planted(
+        "a guarded call that fails keeps the turn",
+        10,
+        "src/krakenonce/guards/turns.py",
+        was="""\
+    ) -> None:
+        self._lane.release()
+
+    async def __aenter__""",
+        becomes="""\
+    ) -> None:
+        if kind is None:
+            self._lane.release()
+
+    async def __aenter__""",
         test="tests/guard/test_clients.py::test_a_call_that_fails_gives_the_lane_back",
     ),
     Planted(

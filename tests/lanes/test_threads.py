@@ -402,3 +402,17 @@ def test_a_full_disk_stops_no_turn(manager: NonceManager, monkeypatch: pytest.Mo
         lane.acquire()
     assert lane.holder() == "its holder is not known"
     lane.release()
+
+
+def test_a_block_that_fails_gives_the_lane_back(manager: NonceManager) -> None:
+    """The next thread gets its turn at once."""
+    with pytest.raises(ValueError, match="in the block"), manager.lane("key"):
+        raise ValueError("in the block")
+    came = threading.Event()
+
+    def take() -> None:
+        with manager.lane("key", timeout=0):
+            came.set()
+
+    join([in_thread(take)])
+    assert came.is_set()
