@@ -11,10 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench import calls, footprint, gateway, nonces, turns
+from bench.workers import run_processes
 from krakenonce.backends.file.filesystem import _mounts, filesystem_of
-
-from . import calls, footprint, gateway, nonces, turns
-from .workers import run_processes
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from bench.calls import SECRET, plain_server
 from krakenonce.gateway.local_keys import LocalKey, LocalKeys
 from krakenonce.kraken.wire import FORM, decode_secret, encode_form, sign
-
-from .calls import SECRET, plain_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,8 @@ import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
-from .peers import PEERS, Next
-from .workers import run_processes
+from bench.peers import PEERS, Next
+from bench.workers import run_processes
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench.peers import PEERS, Next
 from krakenonce.testing.checker import Issue, violations
-
-from .peers import PEERS, Next
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .pages import lay_pages, problems
+from docs.pages import lay_pages, problems
 
 ROOT = Path(__file__).parent.parent
 SITE = ROOT / "site"

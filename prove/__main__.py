@@ -10,16 +10,16 @@ import time
 import traceback
 from pathlib import Path
 
-from . import planted, report
-from .campaign import Broken, Campaign, NotHere, Trial
-from .clocks import CLOCKS
-from .crash_points import CRASH_POINTS
-from .disks import DISKS
-from .fuzz import FUZZ
-from .kills import KILLS
-from .report import Outcome
-from .state_machine import STATE_MACHINE
-from .stops import STOPS
+from prove import planted, report
+from prove.campaign import Broken, Campaign, NotHere, Trial
+from prove.clocks import CLOCKS
+from prove.crash_points import CRASH_POINTS
+from prove.disks import DISKS
+from prove.fuzz import FUZZ
+from prove.kills import KILLS
+from prove.report import Outcome
+from prove.state_machine import STATE_MACHINE
+from prove.stops import STOPS
 
 CAMPAIGNS: list[Campaign] = [
     CRASH_POINTS,

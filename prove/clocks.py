@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Self
 from krakenonce.clock import SystemClock
 from krakenonce.manager import NonceManager
 from krakenonce.rule import SECOND, STEP_LASTS, STEP_LIMIT, WINDOW
-
-from .campaign import PATIENCE, Broken, Campaign, check_order
-from .rounds import Rounds
-from .telling import Listener, Teller
-from .wrong_clock import HOUR, WrongClock, require_libfaketime
+from prove.campaign import PATIENCE, Broken, Campaign, check_order
+from prove.rounds import Rounds
+from prove.telling import Listener, Teller
+from prove.wrong_clock import HOUR, WrongClock, require_libfaketime
 
 if TYPE_CHECKING:
     import random
@@ -24,11 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from krakenonce.testing.checker import Issue
-
-    from .campaign import Figures, Trial
-    from .nursery import Worker
-    from .rounds import Maker
-    from .telling import Told
+    from prove.campaign import Figures, Trial
+    from prove.nursery import Worker
+    from prove.rounds import Maker
+    from prove.telling import Told
 
 __all__ = ["CLOCKS", "Boot", "Lasting"]
 

@@ -8,19 +8,18 @@ import itertools
 from typing import TYPE_CHECKING
 
 from krakenonce.errors import NonceStoreError
-
-from .campaign import Broken, Campaign
-from .crash_scenarios import SCENARIOS
-from .host import MARK, STATE, TEXT, Host, marks_in, told
-from .simulated_disk import Killed
+from prove.campaign import Broken, Campaign
+from prove.crash_scenarios import SCENARIOS
+from prove.host import MARK, STATE, TEXT, Host, marks_in, told
+from prove.simulated_disk import Killed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from .campaign import Figures, Trial
-    from .crash_scenarios import Scenario
-    from .simulated_disk import Fault, Image
+    from prove.campaign import Figures, Trial
+    from prove.crash_scenarios import Scenario
+    from prove.simulated_disk import Fault, Image
 
 __all__ = ["CRASH_POINTS"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .host import MARK, TEXT
+from prove.host import MARK, TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .host import Host
+    from prove.host import Host
 
 __all__ = ["SCENARIOS", "Scenario"]
 

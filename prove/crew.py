@@ -10,16 +10,16 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
-from .campaign import Broken
-from .nursery import Nursery, Worker
-from .telling import Listener, Told
+from prove.campaign import Broken
+from prove.nursery import Nursery, Worker
+from prove.telling import Listener, Told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
-    from .campaign import Trial
-    from .nursery import Work
+    from prove.campaign import Trial
+    from prove.nursery import Work
 
 __all__ = ["Crew"]
 

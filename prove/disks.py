@@ -9,22 +9,21 @@ from typing import TYPE_CHECKING
 
 from krakenonce.errors import NonceStoreError
 from krakenonce.manager import NonceManager
-
-from .campaign import PATIENCE, Broken, Campaign, NotHere
-from .crew import Crew
-from .giving_up import giving_up
-from .lost_pages import failed_syncs
-from .mounting import check_frozen, fill, run_tool, small_disk
-from .rounds import Rounds
+from prove.campaign import PATIENCE, Broken, Campaign, NotHere
+from prove.crew import Crew
+from prove.giving_up import giving_up
+from prove.lost_pages import failed_syncs
+from prove.mounting import check_frozen, fill, run_tool, small_disk
+from prove.rounds import Rounds
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
     from pathlib import Path
 
-    from .campaign import Figures, Trial
-    from .rounds import Maker
-    from .telling import Listener, Teller, Told
+    from prove.campaign import Figures, Trial
+    from prove.rounds import Maker
+    from prove.telling import Listener, Teller, Told
 
 __all__ = ["DISKS"]
 

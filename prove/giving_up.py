@@ -11,18 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .campaign import PATIENCE, Broken, NotHere
-from .crew import Crew
-from .lost_pages import take_or_say
-from .mounting import check_frozen, run_tool
-from .rounds import Rounds
+from prove.campaign import PATIENCE, Broken, NotHere
+from prove.crew import Crew
+from prove.lost_pages import take_or_say
+from prove.mounting import check_frozen, run_tool
+from prove.rounds import Rounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .campaign import Figures, Trial
-    from .rounds import Maker
-    from .telling import Listener
+    from prove.campaign import Figures, Trial
+    from prove.rounds import Maker
+    from prove.telling import Listener
 
 __all__ = ["giving_up"]
 

@@ -11,15 +11,14 @@ from krakenonce.backends.file.mark import unpack_file
 from krakenonce.errors import KrakenonceError
 from krakenonce.testing.checker import Issue
 from krakenonce.testing.clock import ManualClock
-
-from .campaign import Broken, check_order
-from .simulated_disk import Misuse, SimulatedDisk
+from prove.campaign import Broken, check_order
+from prove.simulated_disk import Misuse, SimulatedDisk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from .simulated_disk import Image
+    from prove.simulated_disk import Image
 
 __all__ = ["MARK", "SCOPE", "STATE", "TEXT", "Host", "marks_in", "told"]
 

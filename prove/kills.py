@@ -7,18 +7,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from krakenonce.manager import NonceManager
-
-from .campaign import Campaign
-from .crew import Crew
-from .rounds import Rounds
+from prove.campaign import Campaign
+from prove.crew import Crew
+from prove.rounds import Rounds
 
 if TYPE_CHECKING:
     import random
     from pathlib import Path
 
-    from .campaign import Figures, Trial
-    from .rounds import Maker
-    from .telling import Teller
+    from prove.campaign import Figures, Trial
+    from prove.rounds import Maker
+    from prove.telling import Teller
 
 __all__ = ["KILLS", "take"]
 

@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING
 
 from krakenonce.errors import NonceStoreError
 from krakenonce.rule import SECOND
-
-from .campaign import Broken, NotHere
-from .crew import Crew
-from .rounds import Rounds
+from prove.campaign import Broken, NotHere
+from prove.crew import Crew
+from prove.rounds import Rounds
 
 if TYPE_CHECKING:
     import random
 
-    from .campaign import Figures, Trial
-    from .rounds import Maker
-    from .telling import Teller, Told
+    from prove.campaign import Figures, Trial
+    from prove.rounds import Maker
+    from prove.telling import Teller, Told
 
 __all__ = ["failed_syncs", "take_or_say"]
 

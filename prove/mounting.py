@@ -10,13 +10,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from .campaign import Broken, NotHere
+from prove.campaign import Broken, NotHere
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from .telling import Told
+    from prove.telling import Told
 
 __all__ = ["check_frozen", "fill", "run_tool", "small_disk"]
 

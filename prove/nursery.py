@@ -13,13 +13,13 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self
 
-from .telling import Teller
+from prove.telling import Teller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
-    from .telling import Listener
+    from prove.telling import Listener
 
     Work = Callable[[Teller, random.Random], None]
 

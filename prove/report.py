@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .campaign import Campaign, Figures
-    from .planted.bug import Planted
+    from prove.campaign import Campaign, Figures
+    from prove.planted.bug import Planted
 
 __all__ = ["PAGE", "Outcome", "what_came_out", "which_test_would_break", "write"]
 

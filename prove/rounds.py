@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from krakenonce.manager import NonceManager
 from krakenonce.testing.checker import Issue
-
-from .campaign import check_order
+from prove.campaign import check_order
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .telling import Told
+    from prove.telling import Told
 
 __all__ = ["Maker", "Rounds"]
 

@@ -17,8 +17,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 from krakenonce.backends.file import filesystem, place, scope_files
-
-from .disk_file import DiskFile, with_torn
+from prove.disk_file import DiskFile, with_torn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -12,19 +12,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from krakenonce.errors import ClockError, NonceExhausted, NonceStoreError
 from krakenonce.rule import EARLIEST, LATEST, NONCE_MAX, STEP_LIMIT, WINDOW, in_range
-
-from .campaign import Broken, Campaign
-from .host import MARK, SCOPE, TEXT, Host, marks_in, told
-from .simulated_disk import Killed, dropped, kept
+from prove.campaign import Broken, Campaign
+from prove.host import MARK, SCOPE, TEXT, Host, marks_in, told
+from prove.simulated_disk import Killed, dropped, kept
 
 if TYPE_CHECKING:
     import random
     from pathlib import Path
 
     from krakenonce.backends import FileStore
-
-    from .campaign import Figures, Trial
-    from .simulated_disk import Fault
+    from prove.campaign import Figures, Trial
+    from prove.simulated_disk import Fault
 
 __all__ = ["STATE_MACHINE", "StoreMachine", "search"]
 

@@ -12,20 +12,19 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NoReturn
 
 from krakenonce.manager import NonceManager
-
-from .campaign import PATIENCE, Broken, Campaign
-from .crew import Crew
-from .kills import take
-from .rounds import Rounds
-from .telling import Teller
+from prove.campaign import PATIENCE, Broken, Campaign
+from prove.crew import Crew
+from prove.kills import take
+from prove.rounds import Rounds
+from prove.telling import Teller
 
 if TYPE_CHECKING:
     import random
     from pathlib import Path
 
-    from .campaign import Figures, Trial
-    from .rounds import Maker
-    from .telling import Told
+    from prove.campaign import Figures, Trial
+    from prove.rounds import Maker
+    from prove.telling import Told
 
 __all__ = ["STOPS"]
 

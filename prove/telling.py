@@ -12,8 +12,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from krakenonce.testing.checker import Issue
-
-from .campaign import PATIENCE, Broken
+from prove.campaign import PATIENCE, Broken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

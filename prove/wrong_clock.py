@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 
 from krakenonce.clock import SystemClock
 from krakenonce.rule import SECOND
-
-from .campaign import NotHere
-from .nursery import Nursery
+from prove.campaign import NotHere
+from prove.nursery import Nursery
 
 if TYPE_CHECKING:
     import random
     from pathlib import Path
 
-    from .telling import Listener
+    from prove.telling import Listener
 
 __all__ = ["HOUR", "WrongClock", "require_libfaketime"]
 

@@ -21,8 +21,7 @@ from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.sent import Reconciled, SentOrder
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeKraken, FakeKrakenServer
-
-from .lanes.helpers import until
+from tests.lanes.helpers import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,8 +11,7 @@ from krakenonce.backends import FileStore
 from krakenonce.backends.file import filesystem, gate, locked_files, look, scope_files
 from krakenonce.kraken.limiter import Limiter
 from krakenonce.manager import NonceManager
-
-from .lanes.helpers import open_files
+from tests.lanes.helpers import open_files
 
 
 def take_a_number(state: Path) -> None:

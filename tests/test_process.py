@@ -10,8 +10,7 @@ import pytest
 
 from krakenonce.errors import LaneError
 from krakenonce.process import ForkCheck, Section, call_in_children
-
-from .lanes.helpers import in_child, in_thread
+from tests.lanes.helpers import in_child, in_thread
 
 REFUSAL = "a lane was asked for by a signal handler that interrupted one in the same thread; let the handler set a flag"
 

@@ -6,9 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from prove.campaign import Campaign
-
-from . import answers, bodies, connections, fake, requests
-from .targets import fuzz
+from prove.fuzz import answers, bodies, connections, fake, requests
+from prove.fuzz.targets import fuzz
 
 if TYPE_CHECKING:
     from prove.campaign import Trial

@@ -18,8 +18,7 @@ from krakenonce.kraken.api_key import ApiKey
 from krakenonce.kraken.limits import TIERS
 from krakenonce.manager import NonceManager
 from krakenonce.testing.clock import ManualClock
-
-from .targets import pure, require
+from prove.fuzz.targets import pure, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from krakenonce.gateway import client_call
 from krakenonce.kraken import wire
 from prove.campaign import Broken
-
-from .targets import pure, require
+from prove.fuzz.targets import pure, require
 
 __all__ = ["TARGETS"]
 

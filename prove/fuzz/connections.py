@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 from krakenonce.errors import KrakenonceError, OutcomeUnknown
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.transport import Transport
-
-from .answers import ANSWERS, REQUEST, check_error
-from .targets import Target, require
+from prove.fuzz.answers import ANSWERS, REQUEST, check_error
+from prove.fuzz.targets import Target, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .answers import Reply
+    from prove.fuzz.answers import Reply
 
 __all__ = ["TARGETS"]
 

@@ -17,9 +17,8 @@ from krakenonce.testing import FakeKraken, FakeKrakenServer
 from krakenonce.testing.control import control
 from krakenonce.testing.private import PRIVATE
 from krakenonce.testing.public import PUBLIC
-
-from .requests import own_signature
-from .targets import Target, require
+from prove.fuzz.requests import own_signature
+from prove.fuzz.targets import Target, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,8 +17,7 @@ from krakenonce.errors import ConfigError
 from krakenonce.kraken import request as requests
 from krakenonce.kraken import wire
 from prove.campaign import Broken
-
-from .targets import pure, require
+from prove.fuzz.targets import pure, require
 
 __all__ = ["TARGETS", "own_signature"]
 

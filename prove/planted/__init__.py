@@ -1,18 +1,18 @@
 """Planted bugs: the tests that keep the promises are seen failing, again and again."""
 
-from ..campaign import Campaign, Figures, Trial
-from .bug import Planted
-from .clients import CLIENTS
-from .gateway import GATEWAY
-from .guards import GUARDS
-from .judges import JUDGES
-from .lanes import LANES
-from .limits import LIMITS
-from .marks import MARKS
-from .planting import check_fit, plant
-from .rule import RULE
-from .secrets import SECRETS
-from .store import STORE
+from prove.campaign import Campaign, Figures, Trial
+from prove.planted.bug import Planted
+from prove.planted.clients import CLIENTS
+from prove.planted.gateway import GATEWAY
+from prove.planted.guards import GUARDS
+from prove.planted.judges import JUDGES
+from prove.planted.lanes import LANES
+from prove.planted.limits import LIMITS
+from prove.planted.marks import MARKS
+from prove.planted.planting import check_fit, plant
+from prove.planted.rule import RULE
+from prove.planted.secrets import SECRETS
+from prove.planted.store import STORE
 
 __all__ = ["ALL", "CAMPAIGN", "Planted", "check_fit", "plant", "run"]
 

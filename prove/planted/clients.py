@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .bug import Planted
+from prove.planted.bug import Planted
 
 __all__ = ["CLIENTS"]
 

@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..campaign import Broken
+from prove.campaign import Broken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..campaign import Figures, Trial
-    from .bug import Planted
+    from prove.campaign import Figures, Trial
+    from prove.planted.bug import Planted
 
 __all__ = ["ROOT", "check_fit", "plant"]
 

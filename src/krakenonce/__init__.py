@@ -5,14 +5,14 @@ A name is loaded when it is first asked for, so that importing the package costs
 
 from __future__ import annotations
 
-from ._version import __version__
+from krakenonce._version import __version__
 
 TYPE_CHECKING = False  # as in typing, which would take longer to import than all the rest here
 if TYPE_CHECKING:
-    from .backends import open_store
-    from .errors import KrakenonceError
-    from .guards import guard
-    from .manager import NonceManager
+    from krakenonce.backends import open_store
+    from krakenonce.errors import KrakenonceError
+    from krakenonce.guards import guard
+    from krakenonce.manager import NonceManager
 else:
 
     def __getattr__(name: str) -> object:

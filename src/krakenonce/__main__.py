@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from .errors import ConfigError
-from .extras import needed_by
+from krakenonce.errors import ConfigError
+from krakenonce.extras import needed_by
 
 __all__ = ["main"]
 
@@ -22,7 +22,7 @@ def main() -> int | str:
             import rich  # noqa: F401
     except ConfigError as error:
         return f"krakenonce: {error}"
-    from .cli import main
+    from krakenonce.cli import main
 
     return main()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .errors import ConfigError
+from krakenonce.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,16 +11,16 @@ import os
 import time
 from typing import TYPE_CHECKING, TypedDict
 
-from .errors import LaneError, LaneTimeout, NonceError
-from .lanes.queue import current_owner
-from .manager import NonceManager
-from .process import Section, call_in_children
-from .settings import check_manager
+from krakenonce.errors import LaneError, LaneTimeout, NonceError
+from krakenonce.lanes.queue import current_owner
+from krakenonce.manager import NonceManager
+from krakenonce.process import Section, call_in_children
+from krakenonce.settings import check_manager
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from .lanes import Lane
+    from krakenonce.lanes import Lane
 
 __all__ = [
     "ApiCallLock",

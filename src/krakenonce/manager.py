@@ -6,18 +6,18 @@ import logging
 import time
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self, cast
 
-from .backends import SERVED, find_backend
-from .clock import SystemClock
-from .errors import NonceStoreError
-from .lanes import GLOBAL, Lane, find_lane, fingerprint
+from krakenonce.backends import SERVED, find_backend
+from krakenonce.clock import SystemClock
+from krakenonce.errors import NonceStoreError
+from krakenonce.lanes import GLOBAL, Lane, find_lane, fingerprint
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
     from types import TracebackType
 
-    from .backends import Backend, Shared
-    from .clock import Clock
+    from krakenonce.backends import Backend, Shared
+    from krakenonce.clock import Clock
 
 __all__ = ["ManagerStats", "NonceManager"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from .errors import ClockError, InvalidFloor, InvalidScope, KrakenonceError, NonceExhausted
+from krakenonce.errors import ClockError, InvalidFloor, InvalidScope, KrakenonceError, NonceExhausted
 
 __all__ = [
     "EARLIEST",

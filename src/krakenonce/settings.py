@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .errors import ConfigError
+from krakenonce.errors import ConfigError
 
 __all__ = ["check_manager", "check_nonces", "check_number", "check_seconds", "check_serialization", "check_text"]
 

@@ -15,8 +15,7 @@ from krakenonce.backends.file.place import Place
 from krakenonce.errors import NonceStoreError
 from krakenonce.rule import WINDOW
 from krakenonce.testing.clock import ManualClock
-
-from .helpers import SECOND, mark_path, read_slots, rising, take, text_path, write_slot
+from tests.backends.helpers import SECOND, mark_path, read_slots, rising, take, text_path, write_slot
 
 BROKEN_TEXTS = {
     "empty": b"",

@@ -9,8 +9,7 @@ from krakenonce.backends import FileStore
 from krakenonce.backends.file.mark import FILE_SIZE
 from krakenonce.rule import WINDOW
 from krakenonce.testing.clock import ManualClock
-
-from .helpers import mark_path, read_slots, take, text_path
+from tests.backends.helpers import mark_path, read_slots, take, text_path
 
 
 def test_blanks_that_an_editor_has_left_are_tidied(state: Path, clock: ManualClock) -> None:

@@ -14,8 +14,7 @@ from krakenonce.backends.file.recovery import Records
 from krakenonce.errors import ClockError, NonceStoreError
 from krakenonce.rule import WINDOW
 from krakenonce.testing.clock import ManualClock
-
-from .helpers import SECOND, mark_path, rising, take, text_path
+from tests.backends.helpers import SECOND, mark_path, rising, take, text_path
 
 YEAR_2500_NS = 16_725_225_600 * SECOND
 

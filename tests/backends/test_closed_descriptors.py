@@ -16,8 +16,7 @@ from krakenonce.backends import FileStore
 from krakenonce.backends.file import descriptors
 from krakenonce.backends.file.descriptors import Held
 from krakenonce.manager import NonceManager
-
-from .helpers import finish, rising, start_python
+from tests.backends.helpers import finish, rising, start_python
 
 if TYPE_CHECKING:
     from pathlib import Path

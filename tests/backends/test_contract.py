@@ -14,9 +14,8 @@ from krakenonce.backends import Backend, FileStore, MemoryStore, memory
 from krakenonce.errors import InvalidFloor, InvalidScope, NonceExhausted
 from krakenonce.rule import NONCE_MAX
 from krakenonce.testing.clock import ManualClock
-
-from ..lanes.helpers import in_child, in_thread, join, until
-from .helpers import rising
+from tests.backends.helpers import rising
+from tests.lanes.helpers import in_child, in_thread, join, until
 
 NOW = ManualClock().now_ns()
 

@@ -14,9 +14,8 @@ from krakenonce.backends.file.place import Place
 from krakenonce.errors import NonceStoreError
 from krakenonce.rule import WINDOW
 from krakenonce.testing.clock import ManualClock
-
-from ..lanes.helpers import open_files
-from .helpers import finish, mark_path, read_slots, rising, start_python, take, text_path
+from tests.backends.helpers import finish, mark_path, read_slots, rising, start_python, take, text_path
+from tests.lanes.helpers import open_files
 
 
 class FailingSync:

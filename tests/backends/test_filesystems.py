@@ -12,8 +12,7 @@ from krakenonce.backends.file.filesystem import filesystem_of
 from krakenonce.errors import NonceStoreError
 from krakenonce.testing.clock import ManualClock
 from prove.mounting import fill
-
-from .helpers import rising, take
+from tests.backends.helpers import rising, take
 
 
 def test_a_full_disk_does_not_stop_a_scope_that_exists(small_disk: Path, clock: ManualClock) -> None:

@@ -13,8 +13,7 @@ from krakenonce.backends.file.place import Place
 from krakenonce.errors import NonceStoreError
 from krakenonce.manager import NonceManager
 from krakenonce.testing.clock import ManualClock
-
-from .helpers import SECOND, text_path
+from tests.backends.helpers import SECOND, text_path
 
 
 @pytest.mark.parametrize(("tick", "later"), [(SECOND, SECOND), (4_000_000, 20_000_000)])

@@ -22,9 +22,8 @@ from krakenonce.errors import NonceStoreError
 from krakenonce.manager import NonceManager
 from krakenonce.testing.checker import Issue, violations
 from krakenonce.testing.clock import ManualClock
-
-from ..lanes.helpers import is_waiting, until
-from .helpers import finish, hear, say, start_python, text_path
+from tests.backends.helpers import finish, hear, say, start_python, text_path
+from tests.lanes.helpers import is_waiting, until
 
 TAKE_IN_THREADS = """
 import logging, sys, threading, time

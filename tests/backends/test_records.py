@@ -12,9 +12,8 @@ from krakenonce.backends import FileStore, MemoryStore, records
 from krakenonce.backends.file import records as file_records
 from krakenonce.backends.protocol import Record, Records
 from krakenonce.errors import ConfigError, NonceStoreError, RecordChanged
-
-from ..lanes.helpers import in_thread, join
-from .helpers import finish, start_python
+from tests.backends.helpers import finish, start_python
+from tests.lanes.helpers import in_thread, join
 
 
 @pytest.fixture(params=["file", "memory"])

@@ -15,8 +15,7 @@ from krakenonce.backends.file.mark import unpack_file
 from krakenonce.backends.file.scope_files import ScopeFiles
 from krakenonce.rule import WINDOW
 from krakenonce.testing.clock import ManualClock
-
-from .helpers import SECOND, mark_path, read_slots, rising, take, text_path
+from tests.backends.helpers import SECOND, mark_path, read_slots, rising, take, text_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,7 @@ import pytest
 from krakenonce.backends.file.scope_state import ScopeState
 from krakenonce.rule import Anchor
 from krakenonce.testing.clock import ManualClock
-
-from .helpers import SECOND
+from tests.backends.helpers import SECOND
 
 BACK = "the clock stepped back; numbers go on from the last one"
 JUMPED = "the clock jumped to {} ns; not believed until it lasts"

@@ -16,13 +16,12 @@ import pytest
 from krakenonce import __version__
 from krakenonce.cli import cli
 from krakenonce.cli.output import to_json
-
-from .conftest import one_line
+from tests.cli.conftest import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .conftest import Shell
+    from tests.cli.conftest import Shell
 
 BROKEN = """
 import sys

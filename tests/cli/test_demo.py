@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import one_line
+from tests.cli.conftest import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .conftest import Shell
+    from tests.cli.conftest import Shell
 
 WITHOUT = """
 import sys

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from krakenonce import NonceManager
-
-from .conftest import one_line
+from tests.cli.conftest import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .conftest import Fake, Shell
+    from tests.cli.conftest import Fake, Shell
 
 ORDER = ("pair=XBTUSD", "type=buy", "ordertype=limit", "volume=1.25", "price=37500")
 

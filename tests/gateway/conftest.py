@@ -24,8 +24,7 @@ from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.wire import FORM, decode_secret, sign
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
-
-from .processes import Processes
+from tests.gateway.processes import Processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -20,16 +20,14 @@ from kraken.spot import SpotAsyncClient, SpotClient
 
 from krakenonce.kraken import Kraken
 from krakenonce.kraken.wire import FORM, JSON
-
-from .conftest import ORDER, PATIENCE, call, fetch, signed
+from tests.gateway.conftest import ORDER, PATIENCE, call, fetch, signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from krakenonce.gateway.local_keys import LocalKey
     from krakenonce.testing import FakeAccount
-
-    from .conftest import RunningGateway, WatchedKraken
+    from tests.gateway.conftest import RunningGateway, WatchedKraken
 
 CALLS = 15  # of each client
 

@@ -9,8 +9,7 @@ import pytest
 
 from krakenonce.gateway.local_keys import LocalKeys
 from krakenonce.testing import FakeKraken
-
-from ..cli.conftest import Shell, one_line
+from tests.cli.conftest import Shell, one_line
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 from krakenonce.brokers import Account
 from krakenonce.gateway import server as serving
 from krakenonce.kraken.wire import FORM, JSON, decode_secret, nonce_of, sign
-
-from .conftest import ORDER, PATIENCE, RunningGateway, call, connect, fetch, signed, until
+from tests.gateway.conftest import ORDER, PATIENCE, RunningGateway, call, connect, fetch, signed, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +28,7 @@ if TYPE_CHECKING:
 
     from krakenonce.gateway.local_keys import LocalKey
     from krakenonce.testing import FakeAccount, FakeKrakenServer
-
-    from .conftest import WatchedKraken
+    from tests.gateway.conftest import WatchedKraken
 
 
 def test_kraken_out_of_reach_is_told_and_nothing_was_done(

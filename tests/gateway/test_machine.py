@@ -15,16 +15,14 @@ from krakenonce.brokers import Account
 from krakenonce.rule import STEP_LIMIT
 from krakenonce.testing.clock import ManualClock
 from prove.mounting import fill
-
-from .conftest import ORDER, RunningGateway, call
+from tests.gateway.conftest import ORDER, RunningGateway, call
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from krakenonce.testing import FakeAccount, FakeKrakenServer
-
-    from .conftest import WatchedKraken
-    from .processes import Processes
+    from tests.gateway.conftest import WatchedKraken
+    from tests.gateway.processes import Processes
 
 
 @pytest.fixture

@@ -26,8 +26,7 @@ from krakenonce.kraken import AsyncKraken
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeKraken, FakeKrakenServer
-
-from .browser import CHROMIUM, opened
+from tests.gateway.browser import CHROMIUM, opened
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING
 from krakenonce.errors import KrakenError
 from krakenonce.kraken import Kraken, sent
 from krakenonce.manager import NonceManager
-
-from .conftest import ORDER, PATIENCE, call, until
+from tests.gateway.conftest import ORDER, PATIENCE, call, until
 
 if TYPE_CHECKING:
     import pytest
 
     from krakenonce.gateway.local_keys import LocalKey
     from krakenonce.testing import FakeAccount
-
-    from .conftest import WatchedKraken
-    from .processes import Processes
+    from tests.gateway.conftest import WatchedKraken
+    from tests.gateway.processes import Processes
 
 
 def has_seen(fake: WatchedKraken, calls: int) -> bool:

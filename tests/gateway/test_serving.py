@@ -30,17 +30,15 @@ from krakenonce.cli import main
 from krakenonce.errors import ConfigError
 from krakenonce.gateway.server import _unix_socket
 from krakenonce.kraken.wire import FORM, decode_secret, sign
-
-from .conftest import ORDER, PATIENCE, call, connect, fetch, signed, until
+from tests.gateway.conftest import ORDER, PATIENCE, call, connect, fetch, signed, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from krakenonce.gateway.local_keys import LocalKey
-
-    from .conftest import WatchedKraken
-    from .processes import Processes
+    from tests.gateway.conftest import WatchedKraken
+    from tests.gateway.processes import Processes
 
 
 def test_sigterm_lets_the_call_under_way_be_answered(processes: Processes, fake: WatchedKraken) -> None:

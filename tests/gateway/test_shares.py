@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from .conftest import signed
+from tests.gateway.conftest import signed
 
 if TYPE_CHECKING:
     from krakenonce.gateway.local_keys import LocalKey
-
-    from .conftest import RunningGateway, WatchedKraken
+    from tests.gateway.conftest import RunningGateway, WatchedKraken
 
 CLIENTS = 50
 CALLS = 1000

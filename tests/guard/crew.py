@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from krakenonce.guards import guard
 from krakenonce.testing import FakeAccount
-
-from .families import NAMED
+from tests.guard.families import NAMED
 
 CALLS = 20
 CREW = ("krakenex", "ccxt", "sdk User", "ccxt")  # a client for each thread

@@ -10,8 +10,7 @@ import ccxt
 import pytest
 
 from krakenonce.guards import guard
-
-from .families import NAMED, ORDER, Family, ccxt_private, close, is_free, settled
+from tests.guard.families import NAMED, ORDER, Family, ccxt_private, close, is_free, settled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

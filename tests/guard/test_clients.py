@@ -17,8 +17,7 @@ import urllib3.connection
 
 from krakenonce.errors import ConfigError
 from krakenonce.guards import guard
-
-from .families import FAMILIES, NAMED, ORDER, SYNCHRONOUS, Family, close, is_free, krakenex_private, settled
+from tests.guard.families import FAMILIES, NAMED, ORDER, SYNCHRONOUS, Family, close, is_free, krakenex_private, settled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

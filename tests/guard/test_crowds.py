@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.guards import guard
-
-from . import crew
-from .families import NAMED, close
+from tests.guard import crew
+from tests.guard.families import NAMED, close
 
 if TYPE_CHECKING:
     from krakenonce.manager import NonceManager

@@ -19,8 +19,7 @@ from krakenonce.errors import ConfigError
 from krakenonce.global_manager import GlobalKrakenNonceManager
 from krakenonce.guards import Turns, guard, turns
 from krakenonce.manager import NonceManager
-
-from .families import FAMILIES, NAMED, Family
+from tests.guard.families import FAMILIES, NAMED, Family
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

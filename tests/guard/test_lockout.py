@@ -12,8 +12,7 @@ from krakenonce.errors import LockedOut
 from krakenonce.guards import guard
 from krakenonce.kraken import Kraken
 from krakenonce.manager import NonceManager
-
-from .families import FAMILIES, Family, close, is_free, settled
+from tests.guard.families import FAMILIES, Family, close, is_free, settled
 
 if TYPE_CHECKING:
     from pathlib import Path

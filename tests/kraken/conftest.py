@@ -9,8 +9,7 @@ import pytest
 from krakenonce.kraken import Kraken
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
-
-from .helpers import Twin
+from tests.kraken.helpers import Twin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

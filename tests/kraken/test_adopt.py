@@ -13,8 +13,7 @@ from krakenonce.errors import PermissionDenied, PoisonedKey, RequestNotSent
 from krakenonce.kraken import Kraken
 from krakenonce.kraken.adopt import Adopted, adopt, floors
 from krakenonce.manager import NonceManager
-
-from .helpers import Twin
+from tests.kraken.helpers import Twin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

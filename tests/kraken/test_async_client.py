@@ -18,9 +18,8 @@ from krakenonce.kraken import AsyncKraken
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
-
-from .helpers import CUT, HTML_502, OK, SILENCE, ScriptedServer, held
-from .test_client import ECHO, HALF, JSON_503, KEY, LIST, MOVED, NOT_HTTP, SECRET, assert_discreet
+from tests.kraken.helpers import CUT, HTML_502, OK, SILENCE, ScriptedServer, held
+from tests.kraken.test_client import ECHO, HALF, JSON_503, KEY, LIST, MOVED, NOT_HTTP, SECRET, assert_discreet
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,8 +16,7 @@ from krakenonce.kraken.calling import PAUSES
 from krakenonce.kraken.limits import TIERS
 from krakenonce.kraken.request import PrivateCall, TimeLeft
 from krakenonce.kraken.sent import LIFETIME, MARGIN, SentOrder
-
-from .simulation import FAULTS, World
+from tests.kraken.simulation import FAULTS, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable

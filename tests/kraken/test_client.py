@@ -15,9 +15,8 @@ from krakenonce.errors import ConfigError, OutcomeUnknown, RequestNotSent
 from krakenonce.kraken import AsyncKraken, Kraken
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
-
-from ..lanes.helpers import until
-from .helpers import CUT, HTML_502, OK, SILENCE, ScriptedServer
+from tests.kraken.helpers import CUT, HTML_502, OK, SILENCE, ScriptedServer
+from tests.lanes.helpers import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,7 @@ import urllib3
 from krakenonce.errors import ConfigError
 from krakenonce.kraken.wire import FORM, decode_secret, sign
 from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
-
-from .helpers import as_http, signed
+from tests.kraken.helpers import as_http, signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

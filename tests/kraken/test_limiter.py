@@ -30,9 +30,8 @@ from krakenonce.kraken.limits import Order as Known
 from krakenonce.kraken.methods import METHODS
 from krakenonce.lanes.naming import fingerprint
 from krakenonce.testing.clock import ManualClock
-
-from ..lanes.helpers import in_child, in_thread, is_waiting, start_child, until
-from .test_limits import ROUNDING, highest
+from tests.kraken.test_limits import ROUNDING, highest
+from tests.lanes.helpers import in_child, in_thread, is_waiting, start_child, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,8 +22,7 @@ from krakenonce.kraken import AsyncKraken, Kraken, orders, sent
 from krakenonce.kraken.request import Key, PrivateCall, Request
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeKraken, FakeKrakenServer
-
-from .simulation import World
+from tests.kraken.simulation import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -29,12 +29,11 @@ from krakenonce.kraken.request import Answer, Key, PrivateCall, Sleep, TimeLeft,
 from krakenonce.kraken.sent import LIFETIME, WITHOUT_DEADLINE, SentOrder
 from krakenonce.kraken.transport import Transport
 from krakenonce.manager import NonceManager
-
-from ..lanes.helpers import in_thread, join, until_waiting
-from .helpers import CUT, OK, SILENCE, ScriptedServer, Twin, held
-from .simulation import World
-from .test_calling import LIMIT, say
-from .test_client import KEY, SECRET
+from tests.kraken.helpers import CUT, OK, SILENCE, ScriptedServer, Twin, held
+from tests.kraken.simulation import World
+from tests.kraken.test_calling import LIMIT, say
+from tests.kraken.test_client import KEY, SECRET
+from tests.lanes.helpers import in_thread, join, until_waiting
 
 if TYPE_CHECKING:
     import socket

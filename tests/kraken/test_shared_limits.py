@@ -13,8 +13,7 @@ from krakenonce.errors import LockedOut, RateLimited
 from krakenonce.kraken.api_key import LOCKOUT
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeKraken, FakeKrakenServer, Rules, limits
-
-from .helpers import Twin
+from tests.kraken.helpers import Twin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

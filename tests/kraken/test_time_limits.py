@@ -18,9 +18,8 @@ from krakenonce.kraken.limiter import Limiter, Place
 from krakenonce.kraken.limits import TIERS
 from krakenonce.kraken.request import PrivateCall
 from krakenonce.manager import NonceManager
-
-from .helpers import OK, SILENCE, ScriptedServer, Twin, held
-from .test_client import KEY, SECRET
+from tests.kraken.helpers import OK, SILENCE, ScriptedServer, Twin, held
+from tests.kraken.test_client import KEY, SECRET
 
 if TYPE_CHECKING:
     from krakenonce.testing import FakeKraken, FakeKrakenServer

@@ -16,8 +16,7 @@ from krakenonce.kraken.queries import AssetBalance
 
 if TYPE_CHECKING:
     from krakenonce.testing import FakeAccount, FakeKraken
-
-    from .helpers import Twin
+    from tests.kraken.helpers import Twin
 
 LIMIT = {"type": "buy", "ordertype": "limit", "price": "30000", "volume": "0.001"}
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from krakenonce.manager import NonceManager
-
-from .helpers import Peer
+from tests.lanes.helpers import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,8 +10,7 @@ from krakenonce.backends import FileStore, MemoryStore
 from krakenonce.backends.memory import OwnGate
 from krakenonce.errors import LaneError
 from krakenonce.manager import NonceManager
-
-from .helpers import in_thread, refusal
+from tests.lanes.helpers import in_thread, refusal
 
 if TYPE_CHECKING:
     from pathlib import Path

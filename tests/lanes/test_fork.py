@@ -15,14 +15,12 @@ import pytest
 
 from krakenonce.errors import LaneError
 from krakenonce.lanes import lane as lane_module
-
-from .helpers import in_child, in_thread, join, refusal, start_child, until_waiting
+from tests.lanes.helpers import in_child, in_thread, join, refusal, start_child, until_waiting
 
 if TYPE_CHECKING:
     from krakenonce.lanes import Lane
     from krakenonce.manager import NonceManager
-
-    from .helpers import Peer
+    from tests.lanes.helpers import Peer
 
 
 def leave(lane: Lane, times: int = 1) -> str:

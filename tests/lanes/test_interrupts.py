@@ -14,8 +14,7 @@ import pytest
 
 import krakenonce
 from krakenonce.errors import LaneError
-
-from .helpers import in_thread, join, refusal, until_waiting, waiting
+from tests.lanes.helpers import in_thread, join, refusal, until_waiting, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable

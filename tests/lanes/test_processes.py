@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .helpers import in_thread, is_waiting, join, refusal, until, until_waiting
-from .peer import add
+from tests.lanes.helpers import in_thread, is_waiting, join, refusal, until, until_waiting
+from tests.lanes.peer import add
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from krakenonce.manager import NonceManager
-
-    from .helpers import Peer
+    from tests.lanes.helpers import Peer
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])

@@ -15,15 +15,13 @@ import pytest
 import krakenonce
 from krakenonce.errors import LaneError, NonceStoreError
 from krakenonce.global_manager import GlobalKrakenNonceManager
-
-from .helpers import in_thread, until_waiting
+from tests.lanes.helpers import in_thread, until_waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from krakenonce.manager import NonceManager
-
-    from .helpers import Peer
+    from tests.lanes.helpers import Peer
 
 REFUSAL = "a {} by a signal handler that interrupted one in the same thread; let the handler set a flag instead"
 PACKAGE = str(Path(krakenonce.__file__).parent)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from krakenonce.errors import LaneError, LaneTimeout, NonceStoreError
-
-from .helpers import in_thread, join, refusal, until, until_waiting, waiting
+from tests.lanes.helpers import in_thread, join, refusal, until, until_waiting, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 
     from krakenonce.lanes import Lane
     from krakenonce.manager import NonceManager
-
-    from .helpers import Peer
+    from tests.lanes.helpers import Peer
 
 
 async def true(condition: Callable[[], object]) -> None:

@@ -20,13 +20,12 @@ from krakenonce.errors import LaneError, LaneTimeout, NonceStoreError
 from krakenonce.lanes import fingerprint
 from krakenonce.lanes.queue import LaneQueue
 from krakenonce.manager import NonceManager
-
-from .helpers import in_child, in_thread, join, open_files, refusal, until_waiting, waiting
+from tests.lanes.helpers import in_child, in_thread, join, open_files, refusal, until_waiting, waiting
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .helpers import Peer
+    from tests.lanes.helpers import Peer
 
 KEY = "kQH5HW/8p1uGOVjbgWA7FunAmGO8lsSUXNsu3eow76sz84Q18fWxnyRzBHCd3pd5nE9qa99HAZtuZuj6F1huXg=="
 NO_TIME = [0, -1, -math.inf, 0.01]

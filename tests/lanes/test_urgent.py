@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from krakenonce.errors import LaneError, LaneTimeout
-
-from .helpers import in_thread, is_waiting, join, refusal, until, until_waiting, waiting
+from tests.lanes.helpers import in_thread, is_waiting, join, refusal, until, until_waiting, waiting
 
 if TYPE_CHECKING:
     from krakenonce.lanes import Lane
     from krakenonce.manager import NonceManager
-
-    from .helpers import Peer
+    from tests.lanes.helpers import Peer
 
 
 def turn(lane: Lane, order: list[str], name: str) -> None:

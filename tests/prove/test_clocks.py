@@ -8,8 +8,7 @@ from krakenonce.manager import NonceManager
 from prove.campaign import Broken, Trial
 from prove.clocks import Lasting, run
 from prove.wrong_clock import require_libfaketime
-
-from .makers import Believing, ClockAlone, CrashingSoon
+from tests.prove.makers import Believing, ClockAlone, CrashingSoon
 
 pytest.importorskip("libfaketime", reason="libfaketime comes with the dev packages, on Linux")
 

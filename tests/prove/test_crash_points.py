@@ -5,8 +5,7 @@ import pytest
 from prove.campaign import Broken, Trial
 from prove.crash_points import run
 from prove.crash_scenarios import SCENARIOS
-
-from .breaks import BREAKS, Break
+from tests.prove.breaks import BREAKS, Break
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 

@@ -10,8 +10,7 @@ from prove.campaign import Broken, Trial
 from prove.disks import full_and_read_only, run
 from prove.giving_up import giving_up
 from prove.lost_pages import failed_syncs
-
-from .makers import Loud, Retrying, Silent, Telling, Trusting
+from tests.prove.makers import Loud, Retrying, Silent, Telling, Trusting
 
 
 def test_no_disk_breaks_the_order(tmp_path: Path) -> None:

@@ -19,8 +19,7 @@ from prove.campaign import Broken, Trial
 from prove.fuzz import TARGETS, run
 from prove.fuzz.requests import own_signature
 from prove.fuzz.targets import fuzz
-
-from ..kraken.test_wire import NONCE, SECRET, VECTORS
+from tests.kraken.test_wire import NONCE, SECRET, VECTORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

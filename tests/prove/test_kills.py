@@ -7,8 +7,7 @@ import pytest
 from krakenonce.manager import NonceManager
 from prove.campaign import Broken, Trial
 from prove.kills import run
-
-from .makers import Crashing, Forgetful, Hanging, Unlocked
+from tests.prove.makers import Crashing, Forgetful, Hanging, Unlocked
 
 
 def test_no_kill_breaks_the_order(tmp_path: Path) -> None:

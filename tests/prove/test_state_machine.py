@@ -4,8 +4,7 @@ import pytest
 
 from prove.campaign import Broken
 from prove.state_machine import search
-
-from .breaks import BREAKS, Break
+from tests.prove.breaks import BREAKS, Break
 
 
 def test_no_order_of_events_brings_a_number_back(tmp_path: Path) -> None:

@@ -7,8 +7,7 @@ import pytest
 from krakenonce.manager import NonceManager
 from prove.campaign import Broken, Trial
 from prove.stops import run
-
-from .makers import CrashingForks, Forgetful, OwnLanes
+from tests.prove.makers import CrashingForks, Forgetful, OwnLanes
 
 
 def test_no_stop_fork_or_exit_breaks_order_or_turns(tmp_path: Path) -> None:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
-
-from .helpers import Caller, Wire
+from tests.testing.helpers import Caller, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

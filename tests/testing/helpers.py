@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
-from ..kraken.helpers import signed
+from tests.kraken.helpers import signed
 
 if TYPE_CHECKING:
     from krakenonce.testing import FakeAccount, FakeKraken

@@ -11,9 +11,8 @@ import urllib3
 
 from krakenonce.errors import ConfigError
 from krakenonce.testing.faults import ANY, FAULTS, Fault, FaultName, Faults
-
-from ..kraken.helpers import as_http, signed
-from .helpers import ORDER, Caller, Wire
+from tests.kraken.helpers import as_http, signed
+from tests.testing.helpers import ORDER, Caller, Wire
 
 if TYPE_CHECKING:
     from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from .helpers import NOW, Caller
+from tests.testing.helpers import NOW, Caller
 
 WITHDRAWAL = {"asset": "XBT", "key": "cold", "amount": "0.2"}
 

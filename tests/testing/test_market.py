@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from krakenonce.errors import ConfigError
-
-from .helpers import NOW, Caller
+from tests.testing.helpers import NOW, Caller
 
 if TYPE_CHECKING:
     from krakenonce.testing import FakeKraken

@@ -11,8 +11,7 @@ import urllib3
 
 from krakenonce.testing.private import PRIVATE
 from krakenonce.testing.public import PUBLIC
-
-from .helpers import NOW, ORDER, Caller
+from tests.testing.helpers import NOW, ORDER, Caller
 
 if TYPE_CHECKING:
     from krakenonce.testing import FakeKraken

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from krakenonce.errors import ConfigError
-
-from ..kraken.helpers import signed
-from .helpers import NOW, ORDER, Caller
+from tests.kraken.helpers import signed
+from tests.testing.helpers import NOW, ORDER, Caller
 
 if TYPE_CHECKING:
     from krakenonce.testing import FakeKraken

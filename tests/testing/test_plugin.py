@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ..kraken.helpers import signed
-from .helpers import NOW, Caller
+from tests.kraken.helpers import signed
+from tests.testing.helpers import NOW, Caller
 
 if TYPE_CHECKING:
     from krakenonce.testing import FakeKraken

@@ -7,9 +7,8 @@ import pytest
 
 from krakenonce.kraken.wire import FORM, JSON
 from krakenonce.testing.request import unpack
-
-from ..kraken.helpers import signed
-from .helpers import NOW, ORDER, Wire
+from tests.kraken.helpers import signed
+from tests.testing.helpers import NOW, ORDER, Wire
 
 if TYPE_CHECKING:
     from krakenonce.testing import FakeAccount, FakeKraken

@@ -11,9 +11,8 @@ import pytest
 
 from krakenonce.errors import ConfigError
 from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer, Rules
-
-from ..kraken.helpers import as_http, signed
-from .helpers import NOW, ORDER, Caller, Wire
+from tests.kraken.helpers import as_http, signed
+from tests.testing.helpers import NOW, ORDER, Caller, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,9 +1,9 @@
 """Where the number lives."""
 
-from .file import FileStore
-from .memory import MemoryStore
-from .opening import find_backend, open_store
-from .protocol import SERVED, Backend, ScopeStats, Shared
+from krakenonce.backends.file import FileStore
+from krakenonce.backends.memory import MemoryStore
+from krakenonce.backends.opening import find_backend, open_store
+from krakenonce.backends.protocol import SERVED, Backend, ScopeStats, Shared
 
 __all__ = [
     "SERVED",

@@ -6,18 +6,18 @@ import logging
 import os
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from ..clock import SystemClock
-from ..errors import NonceStoreError
-from ..process import Section
-from ..rule import check_floor, check_scope, next_nonce
-from .protocol import ScopeStats
-from .records import check_record_name, check_unchanged, new_record
+from krakenonce.backends.protocol import ScopeStats
+from krakenonce.backends.records import check_record_name, check_unchanged, new_record
+from krakenonce.clock import SystemClock
+from krakenonce.errors import NonceStoreError
+from krakenonce.process import Section
+from krakenonce.rule import check_floor, check_scope, next_nonce
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..clock import Clock
-    from .protocol import Record, Shared
+    from krakenonce.backends.protocol import Record, Shared
+    from krakenonce.clock import Clock
 
 __all__ = ["MemoryStore"]
 

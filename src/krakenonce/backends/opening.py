@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ConfigError
-from .file import FileStore
-from .memory import MemoryStore
-from .protocol import SERVED, Backend
+from krakenonce.backends.file import FileStore
+from krakenonce.backends.memory import MemoryStore
+from krakenonce.backends.protocol import SERVED, Backend
+from krakenonce.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ..clock import Clock
+    from krakenonce.clock import Clock
 
 __all__ = ["default_directory", "find_backend", "open_store"]
 

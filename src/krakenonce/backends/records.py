@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..errors import ConfigError, RecordChanged
-from ..rule import check_name
-from .protocol import Record
+from krakenonce.backends.protocol import Record
+from krakenonce.errors import ConfigError, RecordChanged
+from krakenonce.rule import check_name
 
 __all__ = ["check_record_name", "check_unchanged", "new_record"]
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .async_manager import AsyncBrokerManager
-    from .broker import KrakenBroker, KrakenNonce
-    from .credentials import Account, load_accounts
-    from .fan_out import Outcome, Verdict
-    from .manager import BrokerManager
+    from krakenonce.brokers.async_manager import AsyncBrokerManager
+    from krakenonce.brokers.broker import KrakenBroker, KrakenNonce
+    from krakenonce.brokers.credentials import Account, load_accounts
+    from krakenonce.brokers.fan_out import Outcome, Verdict
+    from krakenonce.brokers.manager import BrokerManager
 
 __all__ = [
     "Account",

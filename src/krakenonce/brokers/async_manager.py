@@ -6,20 +6,20 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING, Any, Concatenate, Self
 
-from ..global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
-from ..kraken.aio import AsyncKraken
-from ..kraken.async_transport import AsyncTransport
-from ..kraken.request import KRAKEN
-from ..settings import check_nonces
-from . import procedures
-from .credentials import Account, FromAccounts, checked
-from .fan_out import GRACE, INTERRUPTED, Outcome, P, R, T
+from krakenonce.brokers import procedures
+from krakenonce.brokers.credentials import Account, FromAccounts, checked
+from krakenonce.brokers.fan_out import GRACE, INTERRUPTED, Outcome, P, R, T
+from krakenonce.global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
+from krakenonce.kraken.aio import AsyncKraken
+from krakenonce.kraken.async_transport import AsyncTransport
+from krakenonce.kraken.request import KRAKEN
+from krakenonce.settings import check_nonces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
     from types import TracebackType
 
-    from .fan_out import FanOut
+    from krakenonce.brokers.fan_out import FanOut
 
 __all__ = ["AsyncBrokerManager"]
 

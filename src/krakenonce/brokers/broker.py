@@ -11,23 +11,23 @@ import warnings
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ..errors import ConfigError
-from ..global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
-from ..guards import guard, krakenex
-from ..kraken import orders
-from ..kraken.api_key import ApiKey
-from ..kraken.client import Kraken
-from ..kraken.errors import refusal_in, result_of
-from ..kraken.request import KRAKEN, host_of
-from ..kraken.transport import Transport
-from ..settings import check_nonces, check_serialization, check_text
-from .credentials import Account, account, load_accounts
-from .procedures import exact
+from krakenonce.brokers.credentials import Account, account, load_accounts
+from krakenonce.brokers.procedures import exact
+from krakenonce.errors import ConfigError
+from krakenonce.global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
+from krakenonce.guards import guard, krakenex
+from krakenonce.kraken import orders
+from krakenonce.kraken.api_key import ApiKey
+from krakenonce.kraken.client import Kraken
+from krakenonce.kraken.errors import refusal_in, result_of
+from krakenonce.kraken.request import KRAKEN, host_of
+from krakenonce.kraken.transport import Transport
+from krakenonce.settings import check_nonces, check_serialization, check_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ..kraken.sent import Reconciled, SentOrder
+    from krakenonce.kraken.sent import Reconciled, SentOrder
 
 __all__ = ["KrakenAPI", "KrakenBroker", "KrakenNonce"]
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from ..errors import ConfigError
-from ..lanes.naming import fingerprint
+from krakenonce.errors import ConfigError
+from krakenonce.lanes.naming import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,21 +7,21 @@ from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Concatenate, Self
 
-from ..errors import ConfigError
-from ..kraken.request import KRAKEN
-from ..kraken.transport import Transport
-from . import procedures
-from .broker import KrakenBroker
-from .credentials import MASTER, Account, FromAccounts, account, checked
-from .fan_out import GRACE, INTERRUPTED, OVER, Outcome, P, R, T
+from krakenonce.brokers import procedures
+from krakenonce.brokers.broker import KrakenBroker
+from krakenonce.brokers.credentials import MASTER, Account, FromAccounts, account, checked
+from krakenonce.brokers.fan_out import GRACE, INTERRUPTED, OVER, Outcome, P, R, T
+from krakenonce.errors import ConfigError
+from krakenonce.kraken.request import KRAKEN
+from krakenonce.kraken.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Future
     from types import TracebackType
 
-    from ..global_manager import GlobalKrakenNonceManager
-    from .fan_out import FanOut
+    from krakenonce.brokers.fan_out import FanOut
+    from krakenonce.global_manager import GlobalKrakenNonceManager
 
 __all__ = ["BrokerManager"]
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from decimal import ROUND_DOWN, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..errors import ConfigError
-from ..kraken.errors import Reading
-from .credentials import MASTER, full_name
-from .fan_out import Call, FanOut, OnOutcome, Outcome, R, Verdict, order_to_find, verdicts
+from krakenonce.brokers.credentials import MASTER, full_name
+from krakenonce.brokers.fan_out import Call, FanOut, OnOutcome, Outcome, R, Verdict, order_to_find, verdicts
+from krakenonce.errors import ConfigError
+from krakenonce.kraken.errors import Reading
 
 if TYPE_CHECKING:
-    from ..kraken.sent import Reconciled
+    from krakenonce.kraken.sent import Reconciled
 
 __all__ = [
     "Scale",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .entry import guard
-from .turns import Adapter, Turns
+from krakenonce.guards.entry import guard
+from krakenonce.guards.turns import Adapter, Turns
 
 __all__ = ["Adapter", "Turns", "guard"]

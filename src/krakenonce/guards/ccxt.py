@@ -10,13 +10,13 @@ from __future__ import annotations
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
-from ..kraken.methods import Kind, kind_of
-from .turns import refuse_repeats, replace
+from krakenonce.guards.turns import refuse_repeats, replace
+from krakenonce.kraken.methods import Kind, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .turns import Turn, Turns
+    from krakenonce.guards.turns import Turn, Turns
 
 __all__ = ["attach", "knows"]
 

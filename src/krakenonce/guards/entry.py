@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from ..errors import ConfigError
-from ..settings import check_manager, check_seconds
-from . import ccxt, kraken_sdk, krakenex
-from .turns import Turns
+from krakenonce.errors import ConfigError
+from krakenonce.guards import ccxt, kraken_sdk, krakenex
+from krakenonce.guards.turns import Turns
+from krakenonce.settings import check_manager, check_seconds
 
 if TYPE_CHECKING:
-    from ..manager import NonceManager
-    from .turns import Adapter
+    from krakenonce.guards.turns import Adapter
+    from krakenonce.manager import NonceManager
 
 __all__ = ["guard"]
 

@@ -10,12 +10,12 @@ from functools import partial
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
-from .turns import replace
+from krakenonce.guards.turns import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .turns import Turns
+    from krakenonce.guards.turns import Turns
 
 __all__ = ["attach", "knows"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .turns import refuse_repeats, replace
+from krakenonce.guards.turns import refuse_repeats, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .turns import Turns
+    from krakenonce.guards.turns import Turns
 
 __all__ = ["attach", "knows"]
 

@@ -1,6 +1,6 @@
 """Whose turn it is."""
 
-from .lane import Lane, find_lane
-from .naming import GLOBAL, fingerprint
+from krakenonce.lanes.lane import Lane, find_lane
+from krakenonce.lanes.naming import GLOBAL, fingerprint
 
 __all__ = ["GLOBAL", "Lane", "find_lane", "fingerprint"]

@@ -5,16 +5,16 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Self
 
-from ..errors import LaneError
-from ..process import Section
-from .naming import GLOBAL, fingerprint
-from .queue import LaneQueue
+from krakenonce.errors import LaneError
+from krakenonce.lanes.naming import GLOBAL, fingerprint
+from krakenonce.lanes.queue import LaneQueue
+from krakenonce.process import Section
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ..backends import Backend
-    from ..backends.protocol import Gate
+    from krakenonce.backends import Backend
+    from krakenonce.backends.protocol import Gate
 
 __all__ = ["Lane", "find_lane"]
 

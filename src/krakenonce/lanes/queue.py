@@ -10,14 +10,14 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ..errors import LaneError, LaneTimeout
-from ..process import Section
-from .turn import Turn, Waiter
+from krakenonce.errors import LaneError, LaneTimeout
+from krakenonce.lanes.turn import Turn, Waiter
+from krakenonce.process import Section
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..backends.protocol import Gate
+    from krakenonce.backends.protocol import Gate
 
 __all__ = ["LaneQueue", "current_owner"]
 

@@ -11,7 +11,7 @@ from krakenonce.testing import FakeKraken, FakeKrakenServer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..conftest import Shell
+    from tests.cli.conftest import Shell
 
 ORDER = ("pair=XBTUSD", "type=buy", "ordertype=limit", "volume=0.1", "price=20000")
 NAMES = ["MASTER", "USER:alice", "USER:bob"]

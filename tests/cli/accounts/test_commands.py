@@ -11,14 +11,12 @@ import pytest
 from krakenonce import NonceManager
 from krakenonce.brokers import Account
 from krakenonce.cli import waiting
-
-from ..conftest import one_line
-from .conftest import NAMES, ORDER, placed
+from tests.cli.accounts.conftest import NAMES, ORDER, placed
+from tests.cli.conftest import one_line
 
 if TYPE_CHECKING:
     from krakenonce.testing import FakeKraken
-
-    from ..conftest import Shell
+    from tests.cli.conftest import Shell
 
 
 def test_one_call_for_all_accounts(trader: Shell, url: str) -> None:

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ..conftest import one_line
-from .conftest import NAMES, ORDER, placed
+from tests.cli.accounts.conftest import NAMES, ORDER, placed
+from tests.cli.conftest import one_line
 
 if TYPE_CHECKING:
     from krakenonce.testing import FakeKraken
-
-    from ..conftest import Shell
+    from tests.cli.conftest import Shell
 
 
 @pytest.mark.parametrize(

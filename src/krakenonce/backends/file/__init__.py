@@ -1,5 +1,5 @@
 """A directory shared by the processes of one host."""
 
-from .store import FileStore
+from krakenonce.backends.file.store import FileStore
 
 __all__ = ["FileStore"]

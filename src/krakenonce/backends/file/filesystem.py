@@ -12,7 +12,7 @@ import sys
 import threading
 from pathlib import Path
 
-from ...errors import NonceStoreError
+from krakenonce.errors import NonceStoreError
 
 __all__ = [
     "check_filesystem",

@@ -8,9 +8,9 @@ import weakref
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
 
-from ...clock import SystemClock
-from .descriptors import Held
-from .filesystem import make_directory, open_regular, opening, store_error
+from krakenonce.backends.file.descriptors import Held
+from krakenonce.backends.file.filesystem import make_directory, open_regular, opening, store_error
+from krakenonce.clock import SystemClock
 
 __all__ = ["FileGate", "gate_at"]
 

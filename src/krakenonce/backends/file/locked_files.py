@@ -10,10 +10,10 @@ from fcntl import LOCK_EX, LOCK_UN, flock
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ...errors import NonceStoreError
-from ...process import Section, call_in_children
-from .descriptors import Held
-from .filesystem import make_directory, open_regular, opening, store_error
+from krakenonce.backends.file.descriptors import Held
+from krakenonce.backends.file.filesystem import make_directory, open_regular, opening, store_error
+from krakenonce.errors import NonceStoreError
+from krakenonce.process import Section, call_in_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable

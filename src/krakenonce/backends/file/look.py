@@ -6,14 +6,14 @@ import os
 from fcntl import LOCK_SH, LOCK_UN, flock
 from typing import TYPE_CHECKING
 
-from .filesystem import open_regular, opening
-from .mark_file import MarkFile
-from .recovery import READ, last_issued, newest, of_this_boot
+from krakenonce.backends.file.filesystem import open_regular, opening
+from krakenonce.backends.file.mark_file import MarkFile
+from krakenonce.backends.file.recovery import READ, last_issued, newest, of_this_boot
 
 if TYPE_CHECKING:
-    from ...clock import Clock
-    from .recovery import Records
-    from .scope_state import ScopeState
+    from krakenonce.backends.file.recovery import Records
+    from krakenonce.backends.file.scope_state import ScopeState
+    from krakenonce.clock import Clock
 
 __all__ = ["look"]
 

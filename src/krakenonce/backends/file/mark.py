@@ -10,7 +10,7 @@ import struct
 import zlib
 from typing import NamedTuple
 
-from ...rule import NONCE_MAX, Anchor, in_range
+from krakenonce.rule import NONCE_MAX, Anchor, in_range
 
 __all__ = [
     "FILE_SIZE",

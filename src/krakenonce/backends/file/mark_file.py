@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ...errors import NonceStoreError
-from .filesystem import sync, write_whole
-from .mark import (
+from krakenonce.backends.file.filesystem import sync, write_whole
+from krakenonce.backends.file.mark import (
     FILE_SIZE,
     NOT_WRITTEN,
     SECOND,
@@ -17,12 +16,13 @@ from .mark import (
     slots_in_writing_order,
     unpack_file,
 )
+from krakenonce.errors import NonceStoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .mark import MarkRecord
-    from .recovery import Records
+    from krakenonce.backends.file.mark import MarkRecord
+    from krakenonce.backends.file.recovery import Records
 
 __all__ = ["MarkFile"]
 

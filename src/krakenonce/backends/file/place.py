@@ -7,7 +7,7 @@ import time
 from os import fstat
 from typing import TYPE_CHECKING
 
-from ...rule import SECOND
+from krakenonce.rule import SECOND
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..records import check_record_name, check_unchanged, new_record
-from .filesystem import open_regular, store_error, sync, sync_directory, write_whole
-from .locked_files import LockedFiles
+from krakenonce.backends.file.filesystem import open_regular, store_error, sync, sync_directory, write_whole
+from krakenonce.backends.file.locked_files import LockedFiles
+from krakenonce.backends.records import check_record_name, check_unchanged, new_record
 
 if TYPE_CHECKING:
-    from ..protocol import Record
+    from krakenonce.backends.protocol import Record
 
 __all__ = ["FileRecords"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ...rule import NONCE_MAX, WINDOW
-from .mark import NOT_WRITTEN, MarkRecord
+from krakenonce.backends.file.mark import NOT_WRITTEN, MarkRecord
+from krakenonce.rule import NONCE_MAX, WINDOW
 
 if TYPE_CHECKING:
-    from ...clock import Clock
+    from krakenonce.clock import Clock
 
 __all__ = ["READ", "Found", "in_force", "last_issued", "newest", "of_this_boot"]
 

@@ -14,21 +14,21 @@ from os import fstat
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
-from ...rule import SECOND, WINDOW, mark_for, next_nonce
-from .descriptors import Held
-from .filesystem import open_regular, store_error, write_whole
-from .mark import FIRST, MarkRecord
-from .mark_file import MarkFile
-from .place import Place
-from .recovery import READ, Found, Records, in_force, last_issued, newest, of_this_boot
-from .scope_state import OwnMark
+from krakenonce.backends.file.descriptors import Held
+from krakenonce.backends.file.filesystem import open_regular, store_error, write_whole
+from krakenonce.backends.file.mark import FIRST, MarkRecord
+from krakenonce.backends.file.mark_file import MarkFile
+from krakenonce.backends.file.place import Place
+from krakenonce.backends.file.recovery import READ, Found, Records, in_force, last_issued, newest, of_this_boot
+from krakenonce.backends.file.scope_state import OwnMark
+from krakenonce.rule import SECOND, WINDOW, mark_for, next_nonce
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ...clock import Clock
-    from ...errors import NonceStoreError
-    from .scope_state import ScopeState
+    from krakenonce.backends.file.scope_state import ScopeState
+    from krakenonce.clock import Clock
+    from krakenonce.errors import NonceStoreError
 
 __all__ = ["ScopeFiles"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...rule import Anchor, in_range, judge_clock
-from ..protocol import ScopeStats
+from krakenonce.backends.protocol import ScopeStats
+from krakenonce.rule import Anchor, in_range, judge_clock
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ...clock import Clock
+    from krakenonce.clock import Clock
 
 __all__ = ["OwnMark", "ScopeState"]
 

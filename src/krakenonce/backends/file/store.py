@@ -12,23 +12,23 @@ from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING, Self
 
-from ...clock import Clock, SystemClock
-from ...errors import NonceStoreError
-from ...process import call_in_children
-from ...rule import check_floor, check_scope
-from .descriptors import when_lost
-from .filesystem import check_filesystem, make_directory, opening, store_error
-from .gate import FileGate, gate_at
-from .locked_files import LockedFiles
-from .look import look
-from .records import FileRecords
-from .scope_files import ScopeFiles
-from .scope_state import ScopeState
+from krakenonce.backends.file.descriptors import when_lost
+from krakenonce.backends.file.filesystem import check_filesystem, make_directory, opening, store_error
+from krakenonce.backends.file.gate import FileGate, gate_at
+from krakenonce.backends.file.locked_files import LockedFiles
+from krakenonce.backends.file.look import look
+from krakenonce.backends.file.records import FileRecords
+from krakenonce.backends.file.scope_files import ScopeFiles
+from krakenonce.backends.file.scope_state import ScopeState
+from krakenonce.clock import Clock, SystemClock
+from krakenonce.errors import NonceStoreError
+from krakenonce.process import call_in_children
+from krakenonce.rule import check_floor, check_scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ..protocol import ScopeStats, Shared
+    from krakenonce.backends.protocol import ScopeStats, Shared
 
 __all__ = ["FileStore"]
 
