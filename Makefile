@@ -61,7 +61,7 @@ ifndef SOUND
 .venv/.ready: stale
 endif
 
-.venv/.ready: pyproject.toml constraints.txt src/krakenonce/_version.py tests/gateway/node/package.json
+.venv/.ready: pyproject.toml constraints.txt src/krakenonce/_version.py tests/integration/gateway/node/package.json
 	@fail() { echo "$$*" >&2; exit 1; }; \
 	version=`$(PYTHON) $(PRINT_VERSION) 2>/dev/null`; \
 	case "$(SOUND)$$version" in \
@@ -80,7 +80,7 @@ endif
 	  .venv/bin/python -m pip install -c constraints.txt -e '.[async,demo,gateway]' --group dev --group docs; \
 	} >.venv/install.log 2>&1 || \
 	    fail "could not install the packages: is the package index reachable? details in .venv/install.log"; \
-	mkdir -p .venv/node && cp tests/gateway/node/package.json .venv/node/; \
+	mkdir -p .venv/node && cp tests/integration/gateway/node/package.json .venv/node/; \
 	npm install --prefix .venv/node --no-package-lock --no-audit --no-fund >>.venv/install.log 2>&1 || \
 	    echo "no npm, or no package of its: tests with clients under Node.js will be skipped"; \
 	echo "`.venv/bin/python $(PRINT_VERSION)` $(CURDIR)" >.venv/.ready

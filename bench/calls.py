@@ -17,8 +17,8 @@ import urllib3
 from krakenonce import NonceManager, guard
 from krakenonce.brokers import Account, AsyncBrokerManager
 from krakenonce.global_manager import GlobalKrakenNonceManager
+from krakenonce.key.limits import TIERS, Tier
 from krakenonce.kraken import Kraken
-from krakenonce.kraken.limits import TIERS, Tier
 from krakenonce.kraken.wire import FORM, decode_secret, encode_form, sign
 from krakenonce.testing import FakeKraken, FakeKrakenServer
 

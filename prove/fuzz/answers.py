@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from krakenonce import errors
 from krakenonce.errors import KrakenAPIError, KrakenonceError, OutcomeUnknown
+from krakenonce.key import answers as reading
+from krakenonce.key.api_key import ApiKey
+from krakenonce.key.limits import TIERS
 from krakenonce.kraken import calling, orders, queries
-from krakenonce.kraken import errors as reading
 from krakenonce.kraken import request as wire
-from krakenonce.kraken.api_key import ApiKey
-from krakenonce.kraken.limits import TIERS
 from krakenonce.manager import NonceManager
 from krakenonce.testing.clock import ManualClock
 from prove.fuzz.targets import pure, require

@@ -24,7 +24,7 @@ CLIENTS = (
                 self._nonce = api_key.nonce(place)
             nonce = self._nonce
 """,
-        test="tests/kraken/test_typed_calls.py::test_a_cancel_that_was_repeated_never_says_that_it_was_not_executed",
+        test="tests/integration/kraken/test_typed_calls.py::test_a_cancel_that_was_repeated_never_says_that_it_was_not_executed",
     ),
     Planted(
         "a nonce passes through a float",
@@ -32,7 +32,7 @@ CLIENTS = (
         _EXCHANGE,
         was='fields = {"nonce": nonce, **self.params}',
         becomes='fields = {"nonce": int(float(str(nonce))), **self.params}',
-        test="tests/kraken/test_client.py::test_the_number_taken_is_the_number_sent",
+        test="tests/integration/kraken/test_client.py::test_the_number_taken_is_the_number_sent",
     ),
     Planted(
         "an order without an answer is sent again",
@@ -40,15 +40,15 @@ CLIENTS = (
         _RULES,
         was='elif error.may_have_executed == "unknown" and kind in (Kind.READ, Kind.CANCEL):',
         becomes='elif error.may_have_executed == "unknown":',
-        test="tests/kraken/test_calling.py::test_what_changes_something_is_not_repeated",
+        test="tests/unit/kraken/test_calling.py::test_what_changes_something_is_not_repeated",
     ),
     Planted(
         "a cancel by userref is sent again",
         9,
-        "src/krakenonce/kraken/methods.py",
+        "src/krakenonce/key/methods.py",
         was="all(isinstance(each, str) and _TXID.fullmatch(each) for each in named)",
         becomes="True",
-        test="tests/kraken/test_rules_of_calls.py::test_a_cancel_by_userref_does_not_hit_a_younger_order",
+        test="tests/integration/kraken/test_rules_of_calls.py::test_a_cancel_by_userref_does_not_hit_a_younger_order",
     ),
     Planted(
         "urllib3 sends a call again",
@@ -56,7 +56,7 @@ CLIENTS = (
         _SYNC,
         was="                retries=False,\n",
         becomes="                retries=urllib3.Retry(3, allowed_methods=None),\n",
-        test="tests/kraken/test_client.py::test_a_cut_connection_is_not_sent_again",
+        test="tests/integration/kraken/test_client.py::test_a_cut_connection_is_not_sent_again",
     ),
     Planted(
         "urllib3 follows a redirect",
@@ -64,7 +64,7 @@ CLIENTS = (
         _SYNC,
         was="                retries=False,\n                redirect=False,\n",
         becomes="                retries=urllib3.Retry(3, connect=0, read=0, other=0),\n",
-        test="tests/kraken/test_client.py::test_other_answers_are_unknown_outcomes",
+        test="tests/integration/kraken/test_client.py::test_other_answers_are_unknown_outcomes",
     ),
     Planted(
         "aiohttp sends a call again",
@@ -72,7 +72,7 @@ CLIENTS = (
         _ASYNC,
         was="    session._retry_connection = False ",
         becomes="    session._retry_connection = True ",
-        test="tests/kraken/test_async_client.py::test_a_cut_public_call_is_not_sent_again_either",
+        test="tests/integration/kraken/test_async_client.py::test_a_cut_public_call_is_not_sent_again_either",
     ),
     Planted(
         "aiohttp follows a redirect",
@@ -80,7 +80,7 @@ CLIENTS = (
         _ASYNC,
         was="allow_redirects=False,",
         becomes="allow_redirects=True,",
-        test="tests/kraken/test_async_client.py::test_other_answers_are_unknown_outcomes",
+        test="tests/integration/kraken/test_async_client.py::test_other_answers_are_unknown_outcomes",
     ),
     Planted(
         "a call that was sent counts as not sent",
@@ -88,7 +88,7 @@ CLIENTS = (
         _SYNC,
         was="        _progress.sent = True\n",
         becomes="        _progress.sent = False\n",
-        test="tests/kraken/test_client.py::test_silence_is_an_unknown_outcome",
+        test="tests/integration/kraken/test_client.py::test_silence_is_an_unknown_outcome",
     ),
     Planted(
         "an order is given up before its deadline",
@@ -96,7 +96,7 @@ CLIENTS = (
         _SENT,
         was="        if now > until + MARGIN:\n",
         becomes="        if now > until - timedelta(seconds=LIFETIME):\n",
-        test="tests/kraken/test_calling.py::test_an_order_is_repeated_after_invalid_nonce_only_when_it_cannot_stand",
+        test="tests/unit/kraken/test_calling.py::test_an_order_is_repeated_after_invalid_nonce_only_when_it_cannot_stand",
     ),
     Planted(
         "our own clock says when an order's deadline is over",
@@ -104,7 +104,7 @@ CLIENTS = (
         _SENT,
         was="        if now > until + MARGIN:\n",
         becomes="        if datetime.fromtimestamp(clock(), UTC) > until + MARGIN:\n",
-        test="tests/kraken/test_rules_of_calls.py::test_our_own_clock_does_not_end_the_search",
+        test="tests/integration/kraken/test_rules_of_calls.py::test_our_own_clock_does_not_end_the_search",
     ),
     Planted(
         "closed orders are asked for before open ones",
@@ -112,7 +112,7 @@ CLIENTS = (
         _SENT,
         was='for method, part in (("OpenOrders", "open"), ("ClosedOrders", "closed")):',
         becomes='for method, part in (("ClosedOrders", "closed"), ("OpenOrders", "open")):',
-        test="tests/kraken/test_rules_of_calls.py::test_an_order_that_is_filled_while_it_is_looked_for_is_found",
+        test="tests/integration/kraken/test_rules_of_calls.py::test_an_order_that_is_filled_while_it_is_looked_for_is_found",
     ),
     Planted(
         "yesterday's order of the same id is taken for today's",
@@ -120,7 +120,7 @@ CLIENTS = (
         _SENT,
         was="== cl_ord_id and _is_new(each, since)",
         becomes="== cl_ord_id",
-        test="tests/kraken/test_calling.py::test_an_id_that_was_used_before_is_another_order",
+        test="tests/unit/kraken/test_calling.py::test_an_id_that_was_used_before_is_another_order",
     ),
     Planted(
         "an order that cannot be looked for is sent again",
@@ -128,7 +128,7 @@ CLIENTS = (
         _RULES,
         was="        if not order.cl_ord_ids:\n            raise error\n",
         becomes="        if not order.cl_ord_ids:\n            return None\n",
-        test="tests/kraken/test_calling.py::test_an_order_without_an_id_is_not_repeated_after_invalid_nonce",
+        test="tests/unit/kraken/test_calling.py::test_an_order_without_an_id_is_not_repeated_after_invalid_nonce",
     ),
     Planted(
         "a withdrawal is sent again after Invalid nonce",
@@ -136,7 +136,7 @@ CLIENTS = (
         _RULES,
         was="        if kind is Kind.OTHER:\n            raise error\n",
         becomes="        if kind is Kind.OTHER:\n            return None\n",
-        test="tests/kraken/test_calling.py::test_a_withdrawal_is_not_repeated_after_invalid_nonce",
+        test="tests/unit/kraken/test_calling.py::test_a_withdrawal_is_not_repeated_after_invalid_nonce",
     ),
     Planted(
         "a failed question is taken for the answer no",
@@ -144,7 +144,7 @@ CLIENTS = (
         _RULES,
         was="            raise error from failed\n        if not found.stands:\n",
         becomes="            return None\n        if not found.stands:\n",
-        test="tests/kraken/test_rules_of_calls.py::test_an_order_whose_look_fails_is_not_repeated",
+        test="tests/integration/kraken/test_rules_of_calls.py::test_an_order_whose_look_fails_is_not_repeated",
     ),
     Planted(
         "the client gives the turn back before the answer is in",
@@ -152,7 +152,7 @@ CLIENTS = (
         "src/krakenonce/kraken/client.py",
         was="            request = self._session.sign(step)\n            reply = self",
         becomes="            request = self._session.sign(step)\n        if True:\n            reply = self",
-        test="tests/kraken/test_client.py::test_threads_of_one_key_never_cross",
+        test="tests/integration/kraken/test_client.py::test_threads_of_one_key_never_cross",
     ),
     Planted(
         "the async client gives the turn back before the answer is in",
@@ -160,15 +160,15 @@ CLIENTS = (
         "src/krakenonce/kraken/aio.py",
         was="            request = self._session.sign(step)\n            reply = await self",
         becomes="            request = self._session.sign(step)\n        if True:\n            reply = await self",
-        test="tests/kraken/test_async_client.py::test_two_hundred_tasks_of_one_key_never_cross",
+        test="tests/integration/kraken/test_async_client.py::test_two_hundred_tasks_of_one_key_never_cross",
     ),
     Planted(
         "an error string that is not known passes as a result",
         11,
-        "src/krakenonce/kraken/errors.py",
+        "src/krakenonce/key/answers.py",
         was='if any(not string.startswith("W") for string in strings) else None',
         becomes="if any(_kind_of(string) is not errors.UnknownKrakenError for string in strings) else None",
-        test="tests/kraken/test_calling.py::test_an_unknown_string_is_never_a_result",
+        test="tests/unit/kraken/test_calling.py::test_an_unknown_string_is_never_a_result",
     ),
     Planted(
         "HTML passes as a result",
@@ -176,15 +176,15 @@ CLIENTS = (
         _EXCHANGE,
         was="        answer = None\n    if status == 200 and",
         becomes='        answer = {"error": [], "result": data.decode()}\n    if',
-        test="tests/kraken/test_client.py::test_other_answers_are_unknown_outcomes",
+        test="tests/integration/kraken/test_client.py::test_other_answers_are_unknown_outcomes",
     ),
     Planted(
         "an answer with neither error nor result passes as a result",
         11,
-        "src/krakenonce/kraken/errors.py",
+        "src/krakenonce/key/answers.py",
         was='    if result is None or not isinstance(reply.get("error"), list | tuple):',
         becomes='    if not isinstance(reply.get("error"), list | tuple):',
-        test="tests/kraken/test_errors.py::test_neither_error_nor_result_is_an_unknown_outcome",
+        test="tests/unit/key/test_answers.py::test_neither_error_nor_result_is_an_unknown_outcome",
     ),
     Planted(
         "parent and child of a fork read each other's answers",
@@ -192,6 +192,6 @@ CLIENTS = (
         _SYNC,
         was="        self._after_fork(self._renew)\n",
         becomes="",
-        test="tests/kraken/test_client.py::test_a_forked_child_opens_its_own_connection",
+        test="tests/integration/kraken/test_client.py::test_a_forked_child_opens_its_own_connection",
     ),
 )

@@ -18,7 +18,7 @@ GATEWAY = (
         _GATEWAY,
         was="        if not is_signed(path, call.nonce,",
         becomes='        if not headers.get("API-Sign") and not is_signed(path, call.nonce,',
-        test="tests/gateway/test_calls.py::test_a_wrong_signature_is_refused",
+        test="tests/integration/gateway/test_calls.py::test_a_wrong_signature_is_refused",
     ),
     Planted(
         "a signature is good for every path",
@@ -26,7 +26,7 @@ GATEWAY = (
         "src/krakenonce/kraken/wire.py",
         was='    message = path.encode("utf-8", "surrogateescape") + digest\n',
         becomes="    message = digest\n",
-        test="tests/gateway/test_calls.py::test_a_wrong_signature_is_refused",
+        test="tests/integration/gateway/test_calls.py::test_a_wrong_signature_is_refused",
     ),
     Planted(
         "the gateway does not look at what a key may do",
@@ -34,7 +34,7 @@ GATEWAY = (
         _GATEWAY,
         was="        if not needed & local.allow:\n",
         becomes="        if not needed:\n",
-        test="tests/gateway/test_calls.py::test_what_is_not_on_the_list_is_refused",
+        test="tests/integration/gateway/test_calls.py::test_what_is_not_on_the_list_is_refused",
     ),
     Planted(
         "a strict local key lets a replay in",
@@ -42,7 +42,7 @@ GATEWAY = (
         _GATEWAY,
         was="int(call.nonce) <= self._last_local.get(local.key, -1):\n",
         becomes="int(call.nonce) < self._last_local.get(local.key, -1):\n",
-        test="tests/gateway/test_calls.py::test_only_a_strict_local_key_refuses_a_replay",
+        test="tests/integration/gateway/test_calls.py::test_only_a_strict_local_key_refuses_a_replay",
     ),
     Planted(
         "a revoked local key is still good",
@@ -50,7 +50,7 @@ GATEWAY = (
         _KEYS,
         was="        if identity != self._seen:\n",
         becomes="        if self._seen is None:\n",
-        test="tests/gateway/test_local_keys.py::test_a_change_is_seen_with_the_next_question",
+        test="tests/integration/gateway/test_local_keys.py::test_a_change_is_seen_with_the_next_question",
     ),
     Planted(
         "others may read the local keys",
@@ -58,7 +58,7 @@ GATEWAY = (
         _KEYS,
         was="os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)",
         becomes="os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)",
-        test="tests/gateway/test_local_keys.py::test_keys_are_kept_in_a_private_file",
+        test="tests/integration/gateway/test_local_keys.py::test_keys_are_kept_in_a_private_file",
     ),
     Planted(
         "a body may be as large as one likes",
@@ -66,7 +66,7 @@ GATEWAY = (
         "src/krakenonce/gateway/server.py",
         was="LARGEST_BODY = 256 * 1024 ",
         becomes="LARGEST_BODY = 256 * 1024 * 1024 ",
-        test="tests/gateway/test_faults.py::test_large_bodies_and_headers_are_refused",
+        test="tests/integration/gateway/test_faults.py::test_large_bodies_and_headers_are_refused",
     ),
     Planted(
         "a body with two nonces is sent",
@@ -74,7 +74,7 @@ GATEWAY = (
         _CALL,
         was='    if names.count("nonce") != 1:\n',
         becomes='    if "nonce" not in names:\n',
-        test="tests/gateway/test_body.py::test_a_body_without_exactly_one_nonce_is_refused",
+        test="tests/unit/gateway/test_body.py::test_a_body_without_exactly_one_nonce_is_refused",
     ),
     Planted(
         "more than the nonce is changed",
@@ -82,7 +82,7 @@ GATEWAY = (
         _CALL,
         was='b"&".join([b"", *fields[at + 1 :]])\n',
         becomes='b"&".join([b"", *filter(None, fields[at + 1 :])]).replace(b"%20", b"+")\n',
-        test="tests/gateway/test_body.py::test_a_form_s_nonce_is_replaced",
+        test="tests/unit/gateway/test_body.py::test_a_form_s_nonce_is_replaced",
     ),
     Planted(
         "the gateway gives the turn back before the answer is in",
@@ -91,7 +91,7 @@ GATEWAY = (
         was="            async with self._lane(timeout=self._patience, urgent=urgent):\n",
         becomes="            async with self._lane(timeout=self._patience, urgent=urgent):\n                pass\n"
         "            if self._lane:\n",
-        test="tests/gateway/test_queue.py::test_the_lane_is_held_until_the_call_is_over",
+        test="tests/integration/gateway/test_queue.py::test_the_lane_is_held_until_the_call_is_over",
     ),
     Planted(
         "who hangs up while waiting costs a number",
@@ -99,7 +99,7 @@ GATEWAY = (
         _QUEUE,
         was="            if self._waiting.pop(call, None) is not None:\n                call.cancel()\n",
         becomes="",
-        test="tests/gateway/test_queue.py::test_who_is_cancelled_while_waiting_leaves_the_queue",
+        test="tests/integration/gateway/test_queue.py::test_who_is_cancelled_while_waiting_leaves_the_queue",
     ),
     Planted(
         "cancels stand in line behind orders",
@@ -107,7 +107,7 @@ GATEWAY = (
         _QUEUE,
         was="self._lane(timeout=self._patience, urgent=urgent)",
         becomes="self._lane(timeout=self._patience)",
-        test="tests/gateway/test_queue.py::test_cancels_go_first",
+        test="tests/integration/gateway/test_queue.py::test_cancels_go_first",
     ),
     Planted(
         "a gateway that stops drops the call that was sent",
@@ -115,14 +115,14 @@ GATEWAY = (
         _QUEUE,
         was="            await asyncio.wait([self._begun])\n",
         becomes="            self._begun.cancel()\n",
-        test="tests/gateway/test_queue.py::test_close_refuses_those_who_wait_and_lets_the_one_end",
+        test="tests/integration/gateway/test_queue.py::test_close_refuses_those_who_wait_and_lets_the_one_end",
     ),
     Planted(
         "a lockout closes the key for its own caller alone",
         12,
-        "src/krakenonce/kraken/api_key.py",
+        "src/krakenonce/key/api_key.py",
         was="            self._limiter.lock_out(self.key, LOCKOUT)\n",
         becomes="            pass\n",
-        test="tests/gateway/test_faults.py::test_a_lockout_closes_the_key_for_everybody",
+        test="tests/integration/gateway/test_faults.py::test_a_lockout_closes_the_key_for_everybody",
     ),
 )

@@ -15,7 +15,7 @@ GUARDS = (
         "src/krakenonce/guards/turns.py",
         was='(not verbs or "POST" in verbs)',
         becomes="not verbs",
-        test="tests/guard/test_entry.py::test_a_session_that_repeats_posts_is_refused",
+        test="tests/integration/guard/test_entry.py::test_a_session_that_repeats_posts_is_refused",
     ),
     Planted(
         "a guarded ccxt repeats what moves money",
@@ -23,7 +23,7 @@ GUARDS = (
         _CCXT,
         was="        if tries:\n",
         becomes="        if tries is None:\n",
-        test="tests/guard/test_ccxt.py::test_what_moves_money_is_sent_once",
+        test="tests/integration/guard/test_ccxt.py::test_what_moves_money_is_sent_once",
     ),
     Planted(
         "a guarded krakenex gives the turn back before the answer is in",
@@ -32,7 +32,7 @@ GUARDS = (
         was="    with turns.lane(client.key):\n        # A copy, for krakenex writes the nonce into what it is given.\n"
         "        answer = send(",
         becomes="    with turns.lane(client.key):\n        pass\n    if True:\n        answer = send(",
-        test="tests/guard/test_clients.py::test_the_lane_is_held_while_a_private_call_is_made[krakenex]",
+        test="tests/integration/guard/test_clients.py::test_the_lane_is_held_while_a_private_call_is_made[krakenex]",
     ),
     Planted(
         "a guarded ccxt gives the turn back before the answer is in",
@@ -40,7 +40,7 @@ GUARDS = (
         _CCXT,
         was="    with headers.lane:\n        return send(*_signed_anew(client, headers))\n",
         becomes="    with headers.lane:\n        request = _signed_anew(client, headers)\n    return send(*request)\n",
-        test="tests/guard/test_clients.py::test_the_lane_is_held_while_a_private_call_is_made[ccxt]",
+        test="tests/integration/guard/test_clients.py::test_the_lane_is_held_while_a_private_call_is_made[ccxt]",
     ),
     Planted(
         "a guarded ccxt sends what was signed before its turn",
@@ -48,7 +48,7 @@ GUARDS = (
         _CCXT,
         was="    with headers.lane:\n        return send(*_signed_anew(client, headers))\n",
         becomes="    with headers.lane:\n        return send(url, method, headers, body)\n",
-        test="tests/guard/test_ccxt.py::test_a_request_signed_by_hand_is_in_order_too",
+        test="tests/integration/guard/test_ccxt.py::test_a_request_signed_by_hand_is_in_order_too",
     ),
     Planted(
         "a guarded python-kraken-sdk gives the turn back before the answer is in",
@@ -56,7 +56,7 @@ GUARDS = (
         "src/krakenonce/guards/kraken_sdk.py",
         was="    with turns.lane(client._key):\n        return send(method",
         becomes="    with turns.lane(client._key):\n        pass\n    return send(method",
-        test="tests/guard/test_clients.py::test_the_lane_is_held_while_a_private_call_is_made[sdk User]",
+        test="tests/integration/guard/test_clients.py::test_the_lane_is_held_while_a_private_call_is_made[sdk User]",
     ),
     Planted(
         "a lockout told to a guarded client closes the key for nobody",
@@ -64,7 +64,7 @@ GUARDS = (
         "src/krakenonce/guards/turns.py",
         was='                api_key.settle(api_key.place("", {}), refusal)\n',
         becomes="                pass\n",
-        test="tests/guard/test_lockout.py::test_a_lockout_told_to_one_client_closes_the_key_for_all",
+        test="tests/integration/guard/test_lockout.py::test_a_lockout_told_to_one_client_closes_the_key_for_all",
     ),
     Planted(
         "a guarded client sends during a lockout",
@@ -72,6 +72,6 @@ GUARDS = (
         "src/krakenonce/guards/turns.py",
         was="            if self._heed_lockout:\n",
         becomes="            if False:\n",
-        test="tests/guard/test_lockout.py::test_a_client_may_go_on_during_a_lockout",
+        test="tests/integration/guard/test_lockout.py::test_a_client_may_go_on_during_a_lockout",
     ),
 )

@@ -7,10 +7,10 @@ from prove.planted.bug import Planted
 __all__ = ["LANES"]
 
 _GATE = "src/krakenonce/backends/file/gate.py"
-_QUEUE = "src/krakenonce/lanes/queue.py"
+_QUEUE = "src/krakenonce/key/queue.py"
 _BROKER = "src/krakenonce/brokers/broker.py"
 _KRAKENEX = "src/krakenonce/guards/krakenex.py"
-_TURN = "src/krakenonce/lanes/turn.py"
+_TURN = "src/krakenonce/key/turn.py"
 
 LANES = (
     Planted(
@@ -19,15 +19,15 @@ LANES = (
         _GATE,
         was="from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock\n",
         becomes="from fcntl import LOCK_NB, LOCK_UN, flock\nfrom fcntl import LOCK_SH as LOCK_EX\n",
-        test="tests/test_global_manager.py::test_the_lock_excludes_other_processes",
+        test="tests/integration/test_global_manager.py::test_the_lock_excludes_other_processes",
     ),
     Planted(
         "each manager has a lane of its own",
         10,
-        "src/krakenonce/lanes/lane.py",
+        "src/krakenonce/key/lane.py",
         was="        queue = _recent.pop(gate, None) or _queues.get(gate)\n",
         becomes="        queue = None\n",
-        test="tests/lanes/test_backends.py::test_two_managers_over_one_state_share_a_key_s_lane",
+        test="tests/integration/key/test_backends.py::test_two_managers_over_one_state_share_a_key_s_lane",
     ),
     Planted(
         "the lane is not locked at all",
@@ -35,7 +35,7 @@ LANES = (
         _GATE,
         was="                    flock(self._fd, how)\n",
         becomes="",
-        test="tests/test_global_manager.py::test_the_lock_excludes_other_processes",
+        test="tests/integration/test_global_manager.py::test_the_lock_excludes_other_processes",
     ),
     Planted(
         "a lane whose file was replaced is entered",
@@ -43,7 +43,7 @@ LANES = (
         _GATE,
         was="                if self._is_the_gate():\n",
         becomes="                if self._fd >= 0:\n",
-        test="tests/lanes/test_processes.py::test_a_lost_file_is_replaced",
+        test="tests/integration/key/test_processes.py::test_a_lost_file_is_replaced",
     ),
     Planted(
         "a forked child ends its parent's turn",
@@ -51,7 +51,7 @@ LANES = (
         _GATE,
         was="        self._held.close()\n",
         becomes="        if self._fd >= 0:\n            flock(self._fd, LOCK_UN)\n        self._held.close()\n",
-        test="tests/lanes/test_fork.py::test_leaving_an_inherited_block_leaves_the_parent_in_its_turn",
+        test="tests/integration/key/test_fork.py::test_leaving_an_inherited_block_leaves_the_parent_in_its_turn",
     ),
     Planted(
         "a forked child has its parent's turn",
@@ -59,7 +59,7 @@ LANES = (
         _QUEUE,
         was="        self._gate.abandon()\n        self._turn = Turn()\n",
         becomes="        self._turn = Turn()\n",
-        test="tests/lanes/test_fork.py::test_a_child_does_not_hold_its_parents_turn",
+        test="tests/integration/key/test_fork.py::test_a_child_does_not_hold_its_parents_turn",
     ),
     Planted(
         "the turn is taken while another thread has it",
@@ -67,7 +67,7 @@ LANES = (
         _TURN,
         was='return "try" if holder is None and self.fetcher is None else None',
         becomes='return "try" if self.fetcher is None else None',
-        test="tests/test_global_manager.py::test_the_lock_excludes_other_threads",
+        test="tests/integration/test_global_manager.py::test_the_lock_excludes_other_threads",
     ),
     Planted(
         "the last one in line goes first",
@@ -75,7 +75,7 @@ LANES = (
         _TURN,
         was="self.holder, self.waiting = self.waiting[0], self.waiting[1:]",
         becomes="self.holder, self.waiting = self.waiting[-1], self.waiting[:-1]",
-        test="tests/lanes/test_threads.py::test_threads_come_in_the_order_of_asking",
+        test="tests/integration/key/test_threads.py::test_threads_come_in_the_order_of_asking",
     ),
     Planted(
         "who holds the lane waits for itself",
@@ -83,7 +83,7 @@ LANES = (
         _TURN,
         was="        if holder is not None and holder.owner == waiter.owner:\n",
         becomes="        if holder is not None and holder is waiter:\n",
-        test="tests/lanes/test_threads.py::test_the_holder_may_enter_again",
+        test="tests/integration/key/test_threads.py::test_the_holder_may_enter_again",
         hangs=8,
     ),
     Planted(
@@ -92,7 +92,7 @@ LANES = (
         _TURN,
         was="        self.holder = holder.outer\n",
         becomes="        self.holder = None\n",
-        test="tests/lanes/test_threads.py::test_the_holder_may_enter_again",
+        test="tests/integration/key/test_threads.py::test_the_holder_may_enter_again",
     ),
     Planted(
         "whoever asks can end another's turn",
@@ -100,7 +100,7 @@ LANES = (
         _TURN,
         was="        if holder is None or holder.owner != owner:\n",
         becomes="        if holder is None:\n",
-        test="tests/lanes/test_threads.py::test_only_the_holder_gives_the_turn_back",
+        test="tests/integration/key/test_threads.py::test_only_the_holder_gives_the_turn_back",
     ),
     Planted(
         "who has given up stays in line",
@@ -108,7 +108,7 @@ LANES = (
         _TURN,
         was="            self.waiting.remove(waiter)\n",
         becomes="            pass\n",
-        test="tests/lanes/test_threads.py::test_a_timeout_leaves_nothing_behind",
+        test="tests/integration/key/test_threads.py::test_a_timeout_leaves_nothing_behind",
     ),
     Planted(
         "a task that is cancelled as its turn comes keeps it",
@@ -116,13 +116,13 @@ LANES = (
         _TURN,
         was="            self.holder = waiter.outer\n",
         becomes="            pass\n",
-        test="tests/lanes/test_tasks.py::test_a_task_cancelled_as_its_turn_comes_gives_it_back",
+        test="tests/integration/key/test_tasks.py::test_a_task_cancelled_as_its_turn_comes_gives_it_back",
         hangs=8,
     ),
     Planted(
         "a block that fails keeps the lane",
         10,
-        "src/krakenonce/lanes/lane.py",
+        "src/krakenonce/key/lane.py",
         was="""\
     ) -> None:
         self._queue.release()
@@ -134,7 +134,7 @@ LANES = (
             self._queue.release()
 
     async def __aenter__""",
-        test="tests/lanes/test_threads.py::test_a_block_that_fails_gives_the_lane_back",
+        test="tests/integration/key/test_threads.py::test_a_block_that_fails_gives_the_lane_back",
     ),
     Planted(
         "a guarded call that fails keeps the turn",
@@ -151,7 +151,7 @@ LANES = (
             self._lane.release()
 
     async def __aenter__""",
-        test="tests/guard/test_clients.py::test_a_call_that_fails_gives_the_lane_back",
+        test="tests/integration/guard/test_clients.py::test_a_call_that_fails_gives_the_lane_back",
     ),
     Planted(
         "a signal handler goes on in the middle of the lane's code that it has interrupted",
@@ -159,16 +159,16 @@ LANES = (
         "src/krakenonce/process.py",
         was="        if self.lock._is_owned():",
         becomes="        if not self.lock:",
-        test="tests/lanes/test_signal_handlers.py::test_a_handler_at_any_line_is_let_in_or_refused[lane]",
+        test="tests/integration/key/test_signal_handlers.py::test_a_handler_at_any_line_is_let_in_or_refused[lane]",
         hangs=8,
     ),
     Planted(
         "a signal handler waits behind the thread that it has interrupted",
         10,
-        "src/krakenonce/lanes/queue.py",
+        "src/krakenonce/key/queue.py",
         was="if any(each.owner == waiter.owner and each is not waiter for each in turn.waiting):",
         becomes="if any(each.owner is None and each is not waiter for each in turn.waiting):",
-        test="tests/lanes/test_signal_handlers.py::test_a_handler_of_one_in_line_does_not_line_up_behind_it",
+        test="tests/integration/key/test_signal_handlers.py::test_a_handler_of_one_in_line_does_not_line_up_behind_it",
         hangs=8,
     ),
     Planted(
@@ -177,7 +177,7 @@ LANES = (
         _QUEUE,
         was="            self._turn.give_up(waiter)\n            self._settle()\n",
         becomes="            self._settle()\n",
-        test="tests/lanes/test_threads.py::test_interrupted_right_after_the_turn_has_come",
+        test="tests/integration/key/test_threads.py::test_interrupted_right_after_the_turn_has_come",
     ),
     Planted(
         "a process with a line of its own keeps the others out",
@@ -187,7 +187,7 @@ LANES = (
         becomes="                if self._turn.leave(owner):\n"
         "                    if self._turn.holder is None and self._turn.waiting:\n"
         "                        self._came()\n",
-        test="tests/lanes/test_processes.py::test_a_process_does_not_keep_the_lane_to_itself",
+        test="tests/integration/key/test_processes.py::test_a_process_does_not_keep_the_lane_to_itself",
     ),
     Planted(
         "an urgent call waits like any other",
@@ -195,7 +195,7 @@ LANES = (
         _TURN,
         was="        self.urgent = urgent\n",
         becomes="        self.urgent = False\n",
-        test="tests/lanes/test_urgent.py::test_urgent_threads_go_first",
+        test="tests/integration/key/test_urgent.py::test_urgent_threads_go_first",
     ),
     Planted(
         "an interrupted release keeps the others waiting",
@@ -204,7 +204,7 @@ LANES = (
         was="            except BaseException:  # an interrupt: the others need the turn all the same\n"
         "                self._settle()\n",
         becomes="            except BaseException:\n",
-        test="tests/lanes/test_interrupts.py::test_an_interrupted_release_keeps_nobody_waiting",
+        test="tests/integration/key/test_interrupts.py::test_an_interrupted_release_keeps_nobody_waiting",
         hangs=8,
     ),
     Planted(
@@ -213,7 +213,7 @@ LANES = (
         "src/krakenonce/process.py",
         was="        each._after_fork()\n",
         becomes="        each._after_fork\n",
-        test="tests/lanes/test_fork.py::test_a_fork_in_the_middle_of_anothers_step",
+        test="tests/integration/key/test_fork.py::test_a_fork_in_the_middle_of_anothers_step",
         hangs=8,
     ),
     Planted(
@@ -222,7 +222,7 @@ LANES = (
         "src/krakenonce/global_manager.py",
         was="                lane.acquire()\n",
         becomes="                lane.name  # and nothing is taken\n                lane = None\n",
-        test="tests/test_global_manager.py::test_the_lock_excludes_other_threads",
+        test="tests/integration/test_global_manager.py::test_the_lock_excludes_other_threads",
     ),
     Planted(
         "a broker gives the turn back before the answer is in",
@@ -236,7 +236,7 @@ LANES = (
                 held.enter_context(api_key.turn())
         yield
 """,
-        test="tests/test_broker.py::test_threads_and_processes_send_in_order",
+        test="tests/integration/brokers/test_broker.py::test_threads_and_processes_send_in_order",
     ),
     Planted(
         "a number is given to two calls of one client",
@@ -244,7 +244,7 @@ LANES = (
         _KRAKENEX,
         was="    return turns.next(client.key)\n",
         becomes="    client.given = vars(client).get('given') or turns.next(client.key)\n    return client.given\n",
-        test="tests/test_broker.py::test_a_number_is_given_once",
+        test="tests/integration/brokers/test_broker.py::test_a_number_is_given_once",
     ),
     Planted(
         "the number of a call that failed goes to the next one",
@@ -254,6 +254,6 @@ LANES = (
         becomes="        left = vars(client).setdefault('left', [])\n"
         "        left[:] = left or [turns.next(client.key)]\n"
         "        client._nonce = left.pop\n",
-        test="tests/test_broker.py::test_a_failed_call_leaves_no_number_behind",
+        test="tests/integration/brokers/test_broker.py::test_a_failed_call_leaves_no_number_behind",
     ),
 )

@@ -10,9 +10,9 @@ _STEP = "src/krakenonce/backends/file/scope_files.py"
 _MARK = "src/krakenonce/backends/file/mark.py"
 _MARK_FILE = "src/krakenonce/backends/file/mark_file.py"
 _RECOVERY = "src/krakenonce/backends/file/recovery.py"
-_RESTART = "tests/backends/test_restart.py"
-_FAULTS = "tests/backends/test_disk_faults.py"
-_BROKEN = "tests/backends/test_broken_state.py"
+_RESTART = "tests/integration/backends/test_restart.py"
+_FAULTS = "tests/integration/backends/test_disk_faults.py"
+_BROKEN = "tests/integration/backends/test_broken_state.py"
 
 MARKS = (
     Planted(
@@ -93,7 +93,7 @@ MARKS = (
         _MARK,
         was="(False, record.sequence, record.which)",
         becomes="(False, -record.sequence, record.which)",
-        test="tests/backends/test_mark.py::test_the_slot_that_is_surely_on_the_disk_is_written_last",
+        test="tests/unit/backends/test_mark.py::test_the_slot_that_is_surely_on_the_disk_is_written_last",
     ),
     Planted(
         "which slot was written first is forgotten",
@@ -109,7 +109,7 @@ MARKS = (
         _MARK,
         was="    if check != _CHECK.pack(zlib.crc32(body)):\n",
         becomes="    if len(check) != len(_CHECK.pack(zlib.crc32(body))):\n",
-        test="tests/backends/test_mark.py::test_one_flipped_bit_makes_a_slot_invalid",
+        test="tests/unit/backends/test_mark.py::test_one_flipped_bit_makes_a_slot_invalid",
     ),
     Planted(
         "a floor is not made durable",

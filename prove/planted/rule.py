@@ -17,7 +17,7 @@ RULE = (
         _STEP,
         was="nonce = now_ns if now_ns > last else last + 1\n",
         becomes="nonce = now_ns\n",
-        test="tests/backends/test_clock_steps.py::test_an_hour_back_is_gone_on_from_at_once_and_counted",
+        test="tests/integration/backends/test_clock_steps.py::test_an_hour_back_is_gone_on_from_at_once_and_counted",
     ),
     Planted(
         "the rule itself follows the clock down",
@@ -25,7 +25,7 @@ RULE = (
         _RULE,
         was="nonce = now_ns if last is None else max(last + 1, now_ns)",
         becomes="nonce = now_ns if last is None else max(last - 10**9, now_ns)",
-        test="tests/backends/test_rule.py::test_no_clock_however_absurd_lowers_the_number",
+        test="tests/unit/backends/test_rule.py::test_no_clock_however_absurd_lowers_the_number",
     ),
     Planted(
         "a step forward is believed at once",
@@ -33,7 +33,7 @@ RULE = (
         _RULE,
         was="    if boot_ns - since >= STEP_LASTS:\n",
         becomes="    if boot_ns >= since:\n",
-        test="tests/backends/test_clock_steps.py::test_an_hour_forward_is_not_written_down_until_it_lasts",
+        test="tests/integration/backends/test_clock_steps.py::test_an_hour_forward_is_not_written_down_until_it_lasts",
     ),
     Planted(
         "a step forward is never believed",
@@ -41,7 +41,7 @@ RULE = (
         _RULE,
         was="    since, ahead = anchor.step_since, anchor.step_ns\n",
         becomes="    since, ahead = 0, anchor.step_ns\n",
-        test="tests/backends/test_clock_steps.py::test_an_hour_forward_is_not_written_down_until_it_lasts",
+        test="tests/integration/backends/test_clock_steps.py::test_an_hour_forward_is_not_written_down_until_it_lasts",
     ),
     Planted(
         "a step forward that grows has lasted all the same",
@@ -49,7 +49,7 @@ RULE = (
         _RULE,
         was="    if not since or step > ahead + STEP_LIMIT:",
         becomes="    if not since:",
-        test="tests/backends/test_rule.py::test_a_step_that_grows_has_to_last_anew",
+        test="tests/unit/backends/test_rule.py::test_a_step_that_grows_has_to_last_anew",
     ),
     Planted(
         "after a step back time is projected from the clock before it",
@@ -57,7 +57,7 @@ RULE = (
         _STEP,
         was="            elif now_ns < state.now - SECOND:\n",
         becomes="            elif now_ns < 0:\n",
-        test="tests/backends/test_clock_steps.py::test_after_a_step_back_a_jump_is_measured_from_the_clock_then",
+        test="tests/integration/backends/test_clock_steps.py::test_after_a_step_back_a_jump_is_measured_from_the_clock_then",
     ),
     Planted(
         "the clocks of the process before are forgotten",
@@ -65,7 +65,7 @@ RULE = (
         _STEP,
         was="theirs = record.anchor if of_this_boot(record, self._clock) and record else None",
         becomes="theirs = None",
-        test="tests/backends/test_clock_steps.py::test_a_jump_between_two_short_processes_is_noticed_too",
+        test="tests/integration/backends/test_clock_steps.py::test_a_jump_between_two_short_processes_is_noticed_too",
     ),
     Planted(
         "the clock is read before the lock is waited for",
@@ -75,7 +75,7 @@ RULE = (
         "            now_ns = self._now_ns()\n",
         becomes="            now_ns = self._now_ns()\n            _lock(mark_fd)\n"
         "            text = os.pread(text_fd, READ, 0)\n",
-        test="tests/backends/test_clock_steps.py::test_a_wait_for_the_lock_is_no_step_of_the_clock",
+        test="tests/integration/backends/test_clock_steps.py::test_a_wait_for_the_lock_is_no_step_of_the_clock",
     ),
     Planted(
         "a new step has lasted since the look before",
@@ -83,7 +83,7 @@ RULE = (
         _RULE,
         was="        since, ahead = boot_ns, step\n",
         becomes="        since, ahead = anchor.boot_ns, step\n",
-        test="tests/backends/test_clock_steps.py::test_a_step_while_the_lock_is_waited_for_has_not_lasted_since",
+        test="tests/integration/backends/test_clock_steps.py::test_a_step_while_the_lock_is_waited_for_has_not_lasted_since",
     ),
     Planted(
         "below a mark that is far ahead no jump is looked at",
@@ -91,7 +91,7 @@ RULE = (
         "src/krakenonce/backends/file/scope_files.py",
         was=" or now_ns - state.anchor.wall_ns > WINDOW:",
         becomes=":",
-        test="tests/backends/test_disk_faults.py::test_a_floor_that_failed_leaves_the_guard_against_jumps",
+        test="tests/integration/backends/test_disk_faults.py::test_a_floor_that_failed_leaves_the_guard_against_jumps",
     ),
     Planted(
         "a clock in 1970 or 2500 is written down",
@@ -99,7 +99,7 @@ RULE = (
         _RULE,
         was="    return EARLIEST <= now_ns < LATEST\n",
         becomes="    return 0 <= now_ns < NONCE_MAX\n",
-        test="tests/backends/test_clock_steps.py::test_an_absurd_clock_without_an_earlier_number_is_an_error",
+        test="tests/integration/backends/test_clock_steps.py::test_an_absurd_clock_without_an_earlier_number_is_an_error",
     ),
     Planted(
         "numbers go on above 2^63 - 1",
@@ -107,7 +107,7 @@ RULE = (
         _RULE,
         was="    if nonce > NONCE_MAX:\n",
         becomes="    if nonce > 2 * NONCE_MAX:\n",
-        test="tests/backends/test_rule.py::test_the_last_number_there_is_can_be_issued_and_no_other_after_it",
+        test="tests/unit/backends/test_rule.py::test_the_last_number_there_is_can_be_issued_and_no_other_after_it",
     ),
     Planted(
         "the end is that of unsigned numbers",
@@ -115,7 +115,7 @@ RULE = (
         _RULE,
         was="NONCE_MAX = 2**63 - 1 ",
         becomes="NONCE_MAX = 2**64 - 1 ",
-        test="tests/backends/test_rule.py::test_the_end_is_that_of_signed_numbers",
+        test="tests/unit/backends/test_rule.py::test_the_end_is_that_of_signed_numbers",
     ),
     Planted(
         "a floor that leaves no number is taken",
@@ -123,6 +123,6 @@ RULE = (
         _RULE,
         was="    if not 0 <= floor < NONCE_MAX:\n",
         becomes="    if not 0 <= floor <= NONCE_MAX:\n",
-        test="tests/backends/test_contract.py::test_a_floor_out_of_range_is_refused_and_changes_nothing",
+        test="tests/integration/backends/test_contract.py::test_a_floor_out_of_range_is_refused_and_changes_nothing",
     ),
 )

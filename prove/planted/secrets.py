@@ -16,7 +16,7 @@ SECRETS = (
         _EXCHANGE,
         was='        return "Key(...)"\n',
         becomes='        return f"Key({self.key})"\n',
-        test="tests/kraken/test_rules_of_calls.py::test_no_part_of_a_key_is_told",
+        test="tests/integration/kraken/test_rules_of_calls.py::test_no_part_of_a_key_is_told",
     ),
     Planted(
         "an account's key is in its repr",
@@ -24,7 +24,7 @@ SECRETS = (
         "src/krakenonce/brokers/credentials.py",
         was='return f"<Account {self.name} key {fingerprint(self.key)}>"',
         becomes='return f"<Account {self.name} key {self.key[:8]}>"',
-        test="tests/test_credentials.py::test_account_shows_neither_key_nor_secret",
+        test="tests/integration/brokers/test_credentials.py::test_account_shows_neither_key_nor_secret",
     ),
     Planted(
         "a client's key is in its repr",
@@ -32,15 +32,15 @@ SECRETS = (
         "src/krakenonce/kraken/client.py",
         was='return f"Kraken(key={fingerprint(self.key) if self.key else ',
         becomes='return f"Kraken(key={fingerprint(self.key) and self.key if self.key else ',
-        test="tests/kraken/test_client.py::test_repr_shows_no_credentials",
+        test="tests/integration/kraken/test_client.py::test_repr_shows_no_credentials",
     ),
     Planted(
         "a lane's file is named by the key",
         "security",
-        "src/krakenonce/lanes/naming.py",
+        "src/krakenonce/key/naming.py",
         was="    return hashlib.sha256(name.encode()).hexdigest()[:16]\n",
         becomes="    return hashlib.sha256(name.encode()).hexdigest()[:8] + name[-8:].replace('/', '_')\n",
-        test="tests/lanes/test_threads.py::test_the_key_is_told_to_nobody",
+        test="tests/integration/key/test_threads.py::test_the_key_is_told_to_nobody",
     ),
     Planted(
         "a secret is in the message that refuses it",
@@ -48,7 +48,7 @@ SECRETS = (
         _WIRE,
         was='            "The API secret is not base64 text:',
         becomes='            f"The API secret {secret} is not base64 text:"\n            "',
-        test="tests/kraken/test_wire.py::test_a_bad_secret_is_refused_and_not_quoted",
+        test="tests/unit/kraken/test_wire.py::test_a_bad_secret_is_refused_and_not_quoted",
     ),
     Planted(
         "an error page that quotes the key is told as it is",
@@ -56,7 +56,7 @@ SECRETS = (
         _EXCHANGE,
         was='shown.replace(key, "(key)")[:_SHOWN] if key else shown[:_SHOWN]',
         becomes="shown[:_SHOWN]",
-        test="tests/kraken/test_client.py::test_other_answers_are_unknown_outcomes",
+        test="tests/integration/kraken/test_client.py::test_other_answers_are_unknown_outcomes",
     ),
     Planted(
         "an error that quotes the key is told as it is",
@@ -64,7 +64,7 @@ SECRETS = (
         _EXCHANGE,
         was='str(each).replace(key, "(key)")',
         becomes="str(each)",
-        test="tests/kraken/test_errors.py::test_an_error_that_quotes_the_api_key_is_told_without_it",
+        test="tests/unit/key/test_answers.py::test_an_error_that_quotes_the_api_key_is_told_without_it",
     ),
     Planted(
         "a credentials file that others may read is used",
@@ -72,7 +72,7 @@ SECRETS = (
         "src/krakenonce/brokers/credentials.py",
         was="            if mode & 0o077:\n",
         becomes="            if mode & 0o007:\n",
-        test="tests/test_credentials.py::test_file_open_to_others",
+        test="tests/integration/brokers/test_credentials.py::test_file_open_to_others",
     ),
     Planted(
         "the signature is over other bytes than those that are sent",
@@ -80,7 +80,7 @@ SECRETS = (
         _EXCHANGE,
         was='        return Request("POST", path, headers, body)\n',
         becomes='        return Request("POST", path, headers, body + b" ")\n',
-        test="tests/kraken/test_client.py::test_a_private_call_has_krakenexs_answer",
+        test="tests/integration/kraken/test_client.py::test_a_private_call_has_krakenexs_answer",
     ),
     Planted(
         "the query string is not signed",
@@ -88,7 +88,7 @@ SECRETS = (
         _WIRE,
         was='    message = path.encode("utf-8", "surrogateescape") + digest\n',
         becomes='    message = path.partition("?")[0].encode("utf-8", "surrogateescape") + digest\n',
-        test="tests/kraken/test_wire.py::test_sign_gives_the_published_signatures",
+        test="tests/unit/kraken/test_wire.py::test_sign_gives_the_published_signatures",
     ),
     Planted(
         "any signature is right",
@@ -96,6 +96,6 @@ SECRETS = (
         _WIRE,
         was='    return hmac.compare_digest(expected.encode("ascii"), signature.encode("utf-8", "backslashreplace"))\n',
         becomes="    return len(expected) == len(signature)\n",
-        test="tests/kraken/test_wire.py::test_a_changed_request_is_not_verified",
+        test="tests/unit/kraken/test_wire.py::test_a_changed_request_is_not_verified",
     ),
 )

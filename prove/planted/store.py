@@ -9,9 +9,9 @@ __all__ = ["STORE"]
 _STEP = "src/krakenonce/backends/file/scope_files.py"
 _STORE = "src/krakenonce/backends/file/store.py"
 _PLACE = "src/krakenonce/backends/file/place.py"
-_PROCESSES = "tests/backends/test_processes.py"
-_FAULTS = "tests/backends/test_disk_faults.py"
-_BROKEN = "tests/backends/test_broken_state.py"
+_PROCESSES = "tests/integration/backends/test_processes.py"
+_FAULTS = "tests/integration/backends/test_disk_faults.py"
+_BROKEN = "tests/integration/backends/test_broken_state.py"
 
 STORE = (
     Planted(
@@ -44,7 +44,7 @@ STORE = (
         "src/krakenonce/backends/memory.py",
         was="        with _section.lock:\n            nonce = self._last[scope] =",
         becomes="        if _section.lock:\n            nonce = self._last[scope] =",
-        test="tests/backends/test_contract.py::test_a_thread_waits_while_another_is_inside_the_memory_store",
+        test="tests/integration/backends/test_contract.py::test_a_thread_waits_while_another_is_inside_the_memory_store",
     ),
     Planted(
         "parent and child of a fork share one lock",
@@ -69,7 +69,7 @@ STORE = (
         _STORE,
         was="            self._check_fork(free)\n\n    def peek",
         becomes="\n    def peek",
-        test="tests/backends/test_forks_inside.py"
+        test="tests/integration/backends/test_forks_inside.py"
         "::test_a_child_forked_in_the_middle_is_told_so_and_has_numbers_of_its_own[next number-1]",
     ),
     Planted(
@@ -112,7 +112,7 @@ STORE = (
         _PLACE,
         was="if held and age > (_FINE_TICK if changed % SECOND else _COARSE_TICK):",
         becomes="if held:",
-        test="tests/backends/test_place.py::test_where_times_are_coarse_each_path_is_looked_at",
+        test="tests/integration/backends/test_place.py::test_where_times_are_coarse_each_path_is_looked_at",
     ),
     Planted(
         "a directory above that is moved goes unnoticed",
@@ -120,7 +120,7 @@ STORE = (
         _STEP,
         was="self._held.are_ours() and self._place.is_surely_held()",
         becomes="self._held.are_ours() and self._place.is_held()",
-        test="tests/backends/test_place.py::test_a_directory_above_that_is_moved_is_noticed",
+        test="tests/integration/backends/test_place.py::test_a_directory_above_that_is_moved_is_noticed",
     ),
     Planted(
         "a link on the way is followed each time",
@@ -128,7 +128,7 @@ STORE = (
         _STORE,
         was="Path(directory).resolve()",
         becomes="Path(directory)",
-        test="tests/backends/test_place.py::test_a_link_on_the_way_is_followed_once",
+        test="tests/integration/backends/test_place.py::test_a_link_on_the_way_is_followed_once",
     ),
     Planted(
         "the directory that is watched is another one",
@@ -136,7 +136,7 @@ STORE = (
         _PLACE,
         was="os.path.samestat(fstat(self._directory), os.stat(self._path)) and all(",
         becomes="all(",
-        test="tests/backends/test_place.py::test_a_directory_that_has_taken_the_place_of_another_is_noticed",
+        test="tests/integration/backends/test_place.py::test_a_directory_that_has_taken_the_place_of_another_is_noticed",
     ),
     Planted(
         "a network file system is taken for a local one",
@@ -144,7 +144,7 @@ STORE = (
         "src/krakenonce/backends/file/filesystem.py",
         was="if kind.startswith(_REFUSED) and not allow_network:",
         becomes="if kind in _REFUSED and not allow_network:",
-        test="tests/backends/test_filesystems.py::test_a_network_file_system_is_refused_unless_accepted",
+        test="tests/integration/backends/test_filesystems.py::test_a_network_file_system_is_refused_unless_accepted",
     ),
     Planted(
         "a lower floor lowers the number",
@@ -152,7 +152,7 @@ STORE = (
         _STEP,
         was="last = floor if found.last is None else max(floor, found.last)",
         becomes="last = floor",
-        test="tests/backends/test_contract.py::test_a_lower_floor_changes_nothing[file-1799999999999999999]",
+        test="tests/integration/backends/test_contract.py::test_a_lower_floor_changes_nothing[file-1799999999999999999]",
     ),
     Planted(
         "a failed sync is swallowed",
@@ -205,6 +205,6 @@ STORE = (
         _STEP,
         was='            if os.pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS:\n',
         becomes='            if state.issued % 2 and os.pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS:\n',
-        test="tests/backends/test_restart.py::test_the_number_is_in_the_file_before_it_is_returned",
+        test="tests/integration/backends/test_restart.py::test_the_number_is_in_the_file_before_it_is_returned",
     ),
 )

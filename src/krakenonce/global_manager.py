@@ -11,16 +11,16 @@ import os
 import time
 from typing import TYPE_CHECKING, TypedDict
 
+from krakenonce.checks import check_manager
 from krakenonce.errors import LaneError, LaneTimeout, NonceError
-from krakenonce.lanes.queue import current_owner
+from krakenonce.key.queue import current_owner
 from krakenonce.manager import NonceManager
 from krakenonce.process import Section, call_in_children
-from krakenonce.settings import check_manager
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from krakenonce.lanes import Lane
+    from krakenonce.key.lane import Lane
 
 __all__ = [
     "ApiCallLock",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self, cast
 from krakenonce.backends import SERVED, find_backend
 from krakenonce.clock import SystemClock
 from krakenonce.errors import NonceStoreError
-from krakenonce.lanes import GLOBAL, Lane, find_lane, fingerprint
+from krakenonce.key.lane import Lane, find_lane
+from krakenonce.key.naming import GLOBAL, fingerprint
 
 if TYPE_CHECKING:
     import os

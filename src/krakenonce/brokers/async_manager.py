@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, Self
 from krakenonce.brokers import procedures
 from krakenonce.brokers.credentials import Account, FromAccounts, checked
 from krakenonce.brokers.fan_out import GRACE, INTERRUPTED, Outcome, P, R, T
+from krakenonce.checks import check_nonces
 from krakenonce.global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
 from krakenonce.kraken.aio import AsyncKraken
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.request import KRAKEN
-from krakenonce.settings import check_nonces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from krakenonce.brokers.credentials import Account, account, load_accounts
 from krakenonce.brokers.procedures import exact
+from krakenonce.checks import check_nonces, check_serialization, check_text
 from krakenonce.errors import ConfigError
 from krakenonce.global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
 from krakenonce.guards import guard, krakenex
+from krakenonce.key.answers import refusal_in, result_of
+from krakenonce.key.api_key import ApiKey
 from krakenonce.kraken import orders
-from krakenonce.kraken.api_key import ApiKey
 from krakenonce.kraken.client import Kraken
-from krakenonce.kraken.errors import refusal_in, result_of
 from krakenonce.kraken.request import KRAKEN, host_of
 from krakenonce.kraken.transport import Transport
-from krakenonce.settings import check_nonces, check_serialization, check_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

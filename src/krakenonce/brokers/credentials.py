@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from krakenonce.errors import ConfigError
-from krakenonce.lanes.naming import fingerprint
+from krakenonce.key.naming import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
+from krakenonce.checks import check_number, check_seconds
 from krakenonce.errors import CallTimeout, KrakenonceError, OutcomeUnknown
 from krakenonce.kraken.request import PrivateCall
 from krakenonce.kraken.sent import SentOrder, prepared
-from krakenonce.settings import check_number, check_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

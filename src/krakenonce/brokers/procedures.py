@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from krakenonce.brokers.credentials import MASTER, full_name
 from krakenonce.brokers.fan_out import Call, FanOut, OnOutcome, Outcome, R, Verdict, order_to_find, verdicts
 from krakenonce.errors import ConfigError
-from krakenonce.kraken.errors import Reading
+from krakenonce.key.answers import Reading
 
 if TYPE_CHECKING:
     from krakenonce.kraken.sent import Reconciled

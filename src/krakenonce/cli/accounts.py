@@ -15,7 +15,7 @@ from krakenonce.brokers.fan_out import INTERRUPTED, Outcome, late, order_to_find
 from krakenonce.cli.options import finite, json_option, kraken_options, params_of
 from krakenonce.cli.output import complain, not_lost, to_json, write, write_table
 from krakenonce.cli.waiting import Terminated, progress, terminable
-from krakenonce.kraken.methods import PUBLIC
+from krakenonce.key.methods import PUBLIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

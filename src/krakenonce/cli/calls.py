@@ -14,7 +14,7 @@ from krakenonce.cli.options import account_option, confirm, json_option, kraken_
 from krakenonce.cli.output import complain, not_lost, to_json, write
 from krakenonce.cli.waiting import report_long_wait, terminable
 from krakenonce.errors import KrakenError
-from krakenonce.kraken.methods import PUBLIC
+from krakenonce.key.methods import PUBLIC
 from krakenonce.manager import NonceManager
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from krakenonce.kraken.errors import shown
+from krakenonce.key.answers import shown
 
 if TYPE_CHECKING:
     from krakenonce.gateway.replies import Reply

@@ -18,7 +18,7 @@ from krakenonce.gateway.client_call import method_in, read_call
 from krakenonce.gateway.groups import groups_of
 from krakenonce.gateway.key_queue import Closed, Full, TooLong
 from krakenonce.gateway.replies import JSON, Reply, refusal, unknown
-from krakenonce.kraken.methods import METHODS
+from krakenonce.key.methods import METHODS
 from krakenonce.kraken.wire import decode_secret, is_signed
 
 if TYPE_CHECKING:

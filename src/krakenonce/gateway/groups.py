@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from krakenonce.errors import ConfigError
-from krakenonce.kraken.methods import METHODS
+from krakenonce.key.methods import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable

@@ -12,7 +12,7 @@ from krakenonce.errors import LaneTimeout
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from krakenonce.lanes import Lane
+    from krakenonce.key.lane import Lane
 
 __all__ = ["Closed", "Full", "KeyQueue", "TooLong"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import ConfigError, KrakenonceError
 from krakenonce.gateway.replies import JSON, Reply
-from krakenonce.lanes import fingerprint
+from krakenonce.key.naming import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

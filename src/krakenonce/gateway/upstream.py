@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from krakenonce.errors import InvalidNonce, KrakenonceError, LockedOut, OutcomeUnknown, RateLimited
 from krakenonce.gateway.key_queue import KeyQueue
-from krakenonce.kraken.api_key import ApiKey
+from krakenonce.key.answers import refusal_in
+from krakenonce.key.api_key import ApiKey
+from krakenonce.key.limits import TIERS
 from krakenonce.kraken.calling import LOOK
-from krakenonce.kraken.errors import refusal_in
-from krakenonce.kraken.limits import TIERS
 from krakenonce.kraken.request import Key, Request
 from krakenonce.kraken.wire import FORM, sign
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from krakenonce.brokers.credentials import Account
     from krakenonce.errors import KrakenAPIError
     from krakenonce.gateway.client_call import ClientCall
+    from krakenonce.key.limiter import Place
     from krakenonce.kraken.async_transport import AsyncTransport
-    from krakenonce.kraken.limiter import Place
     from krakenonce.kraken.request import Answer
     from krakenonce.manager import NonceManager
 

@@ -11,7 +11,7 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.guards.turns import refuse_repeats, replace
-from krakenonce.kraken.methods import Kind, kind_of
+from krakenonce.key.methods import Kind, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from krakenonce.checks import check_manager, check_seconds
 from krakenonce.errors import ConfigError
 from krakenonce.guards import ccxt, kraken_sdk, krakenex
 from krakenonce.guards.turns import Turns
-from krakenonce.settings import check_manager, check_seconds
 
 if TYPE_CHECKING:
     from krakenonce.guards.turns import Adapter

@@ -33,7 +33,7 @@ from krakenonce.process import ForkCheck
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from krakenonce.kraken.api_key import ApiKey
+    from krakenonce.key.api_key import ApiKey
 
 __all__ = ["Adapter", "Turn", "Turns", "refuse_repeats", "replace"]
 
@@ -97,7 +97,7 @@ class Turns:
             answer: Kraken's answer, decoded; anything else is ignored.
         """
         if isinstance(answer, dict) and answer.get("error"):
-            from krakenonce.kraken.errors import refusal_in
+            from krakenonce.key.answers import refusal_in
 
             refusal, api_key = refusal_in(answer), self.api_key(key)
             if refusal is not None:
@@ -105,7 +105,7 @@ class Turns:
 
     def api_key(self, key: str | None) -> ApiKey:
         """Return what stands for the client's API key. Raises ConfigError if it has none."""
-        from krakenonce.kraken.api_key import ApiKey
+        from krakenonce.key.api_key import ApiKey
 
         if not key:
             raise ConfigError("A private call needs an API key: give the client its key and secret first.")

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from krakenonce.errors import InvalidNonce, PoisonedKey
-from krakenonce.kraken.errors import result_of
+from krakenonce.key.answers import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,12 +8,12 @@ import functools
 import time
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
+from krakenonce.checks import check_seconds
 from krakenonce.errors import ConfigError, KrakenError, KrakenonceError
 from krakenonce.kraken import orders, queries
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, TimeLeft
 from krakenonce.kraken.session import Session, seconds_left, until_after
-from krakenonce.settings import check_seconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -110,7 +110,7 @@ class AsyncKraken:
         self._timeout = timeout
 
     def __repr__(self) -> str:
-        from krakenonce.lanes.naming import fingerprint
+        from krakenonce.key.naming import fingerprint
 
         return f"AsyncKraken(key={fingerprint(self.key) if self.key else ''!r}, base_url={self._transport.base_url!r})"
 

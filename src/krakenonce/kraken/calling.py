@@ -39,16 +39,16 @@ from krakenonce.errors import (
     RequestNotSent,
     ServiceUnavailable,
 )
-from krakenonce.kraken.errors import Reading, advice, refusal_in, result_of, shown
-from krakenonce.kraken.methods import METHODS, Kind, ids_in, kind_of
+from krakenonce.key.answers import Reading, advice, refusal_in, result_of, shown
+from krakenonce.key.methods import METHODS, Kind, ids_in, kind_of
 from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, Steps, TimeLeft
 from krakenonce.kraken.sent import SentOrder, prepared, reconcile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from krakenonce.kraken.api_key import ApiKey
-    from krakenonce.kraken.limiter import Place
+    from krakenonce.key.api_key import ApiKey
+    from krakenonce.key.limiter import Place
 
 __all__ = ["LOOK", "Calls"]
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from krakenonce.errors import ConfigError, KrakenAPIError
-from krakenonce.kraken.errors import Reading, error_from
+from krakenonce.key.answers import Reading, error_from
 from krakenonce.kraken.sent import Reconciled, SentOrder, prepared
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from krakenonce.kraken.errors import Reading
+from krakenonce.key.answers import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -18,7 +18,7 @@ from krakenonce.kraken.wire import FORM, JSON, decode_secret, encode_form, encod
 
 if TYPE_CHECKING:
     from krakenonce.errors import KrakenAPIError
-    from krakenonce.kraken.limiter import Place
+    from krakenonce.key.limiter import Place
 
 __all__ = [
     "KRAKEN",

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from krakenonce.kraken.errors import Reading
-from krakenonce.kraken.methods import METHODS, Kind, kind_of, orders_in
+from krakenonce.key.answers import Reading
+from krakenonce.key.methods import METHODS, Kind, kind_of, orders_in
 from krakenonce.kraken.request import PrivateCall, Sleep, Steps
 
 if TYPE_CHECKING:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from krakenonce.checks import check_manager, check_number, check_seconds, check_serialization, check_text
 from krakenonce.errors import CallTimeout, ConfigError
-from krakenonce.kraken.api_key import ApiKey
+from krakenonce.key.api_key import ApiKey
+from krakenonce.key.limits import TIERS
+from krakenonce.key.methods import METHODS
 from krakenonce.kraken.calling import Calls
-from krakenonce.kraken.limits import TIERS
-from krakenonce.kraken.methods import METHODS
 from krakenonce.kraken.request import Key, PrivateCall, Request
-from krakenonce.settings import check_manager, check_number, check_seconds, check_serialization, check_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from krakenonce.lanes import Lane
+    from krakenonce.key.lane import Lane
     from krakenonce.manager import NonceManager
 
 __all__ = ["Session", "seconds_left", "until_after"]

@@ -1,0 +1,161 @@
+"""One API key, for whoever calls Kraken with it: its place in the limits, its turn, its nonces, what a refusal means.
+
+The clients, the gateway, guarded clients and the broker all make a call in these steps::
+
+    place = api_key.place(method, params)
+    wait = api_key.ask(place, longest)      # again after each wait, until it is 0
+    with api_key.turn(timeout):             # one call at a time on this key
+        nonce = api_key.nonce(place)        # counts the call; refused in a lockout
+        ...                                 # sign and send; api_key.not_sent(place) if there was no connection
+        api_key.settle(place, refusal)      # what Kraken's refusal means for all who use the key
+    api_key.leave(place)                    # however the call ends
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from krakenonce.errors import InvalidNonce, LockedOut, RateLimited, Throttled
+from krakenonce.key.answers import advice
+from krakenonce.key.counting import A_FEW_SECONDS
+from krakenonce.key.limiter import Levels, Limiter, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from krakenonce.errors import KrakenAPIError
+    from krakenonce.key.lane import Lane
+    from krakenonce.key.limits import Tier
+    from krakenonce.manager import NonceManager
+
+__all__ = ["LOCKOUT", "ApiKey"]
+
+LOCKOUT = 900.0  # seconds; Kraken's support page says about 15 minutes, its API pages a few
+
+
+class ApiKey:
+    """One API key in use. All objects of one key share its limits, its turn and its nonces, over all processes.
+
+    Args:
+        manager: Where nonces and turns come from.
+        key: The API key.
+        tier: The account's limits. None: calls are not counted; a lockout is heeded all the same.
+        scope: The counter the nonces are taken from; None: the one that :meth:`NonceManager.next_for` finds.
+    """
+
+    def __init__(self, manager: NonceManager, key: str, tier: Tier | None = None, *, scope: str | None = None) -> None:
+        self.key = key
+        self.tier = tier
+        self._manager = manager
+        self._scope = scope
+        self._limiter = Limiter(manager.store.rate_limits, clock=manager.clock)
+
+    def place(self, method: str, params: Mapping[str, object]) -> Place:
+        """Return a call's place in Kraken's limits; nothing is kept for it yet."""
+        return Place(self.key, self.tier, method, params)
+
+    def ask(self, place: Place, longest: float) -> float:
+        """Return the seconds until the call may be sent, and keep its place until then; 0.0: now.
+
+        Whoever has to wait asks again after ``LOOK`` seconds at most.
+
+        Args:
+            place: The call's.
+            longest: Seconds that the caller is ready to wait.
+
+        Raises:
+            LockedOut: The key is locked out.
+            RateLimited: It would take longer. No place is kept.
+        """
+        booking = self._limiter.book(place, longest)
+        _refuse_if(booking.locked_out)
+        if booking.wait > longest:
+            error = RateLimited(
+                f"Not sent: there is room within Kraken's rate limit in {booking.wait:.1f} s. {advice(RateLimited)}"
+            )
+            error.retry_after = booking.wait
+            raise error
+        return booking.wait
+
+    def turn(self, timeout: float | None = None, *, urgent: bool = False) -> Lane:
+        """Return the key's lane, to be held from :meth:`nonce` to :meth:`settle`.
+
+        Args:
+            timeout: Seconds to wait for it; None: wait for ever.
+            urgent: Whether it goes before the others of this process that wait, as cancels do.
+        """
+        return self._manager.lane(self.key, timeout, urgent=urgent)
+
+    def check_open(self) -> None:
+        """Raise LockedOut if the key is locked out."""
+        _refuse_if(self.locked_out())
+
+    def count(self, place: Place) -> None:
+        """Count a call that is about to be sent. To be called in the turn.
+
+        Raises:
+            LockedOut: The key is locked out; a call before this one may have been told so.
+        """
+        _refuse_if(self._limiter.send(place))
+
+    def nonce(self, place: Place) -> int:
+        """Count a call that is about to be sent, and return its nonce. To be called in the turn.
+
+        Raises:
+            LockedOut: The key is locked out; no nonce was taken.
+            NonceError: There is no nonce to be had; the call is not counted.
+        """
+        self.count(place)
+        try:
+            return self.next()
+        except BaseException:
+            self.not_sent(place)
+            raise
+
+    def next(self) -> int:
+        """Return the key's next nonce. Raises NonceError."""
+        return self._manager.next_for(self.key) if self._scope is None else self._manager.next(self._scope)
+
+    def settle(self, place: Place, refusal: KrakenAPIError) -> None:
+        """Act on Kraken's refusal of a call, for all who use the key. To be called in the turn.
+
+        A lockout closes the key for every process. After Invalid nonce its counter is looked up anew, as it may have
+        been adopted. After Rate limit exceeded the counters that the call concerns are full. ``retry_after`` is set.
+        """
+        if isinstance(refusal, LockedOut):
+            self._limiter.lock_out(self.key, LOCKOUT)
+            refusal.retry_after = LOCKOUT
+        elif isinstance(refusal, InvalidNonce):
+            self._manager.look_up_counter(self.key)
+        elif isinstance(refusal, Throttled):  # too many at the same time, which fills no counter
+            refusal.retry_after = A_FEW_SECONDS if refusal.retry_after is None else refusal.retry_after
+        elif isinstance(refusal, RateLimited):
+            refusal.retry_after = self._limiter.refused(place)
+
+    def not_sent(self, place: Place) -> None:
+        """Take back the count of a call that was not sent after all."""
+        self._limiter.not_sent(place)
+
+    def leave(self, place: Place) -> None:
+        """Give the place of a call back that was not sent; nothing happens if it was."""
+        self._limiter.leave(place)
+
+    def placed(self, pair: str, ids: list[str]) -> None:
+        """Note that orders were placed or amended: cancelling a young one costs more."""
+        if self.tier is not None:
+            self._limiter.placed(self.key, pair, ids)
+
+    def locked_out(self) -> float:
+        """Return the seconds until a lockout ends; 0.0: there is none."""
+        return self._limiter.locked_out(self.key)
+
+    def levels(self) -> Levels:
+        """Return how high Kraken's counters are, as counted here; zeros without a tier."""
+        return Levels(0.0, 0.0) if self.tier is None else self._limiter.levels(self.key, self.tier)
+
+
+def _refuse_if(locked_out: float) -> None:
+    if locked_out > 0:
+        error = LockedOut(f"Not sent: this key is closed for another {locked_out:.0f} s. {advice(LockedOut)}")
+        error.retry_after = locked_out
+        raise error

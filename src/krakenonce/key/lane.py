@@ -1,0 +1,118 @@
+"""The lane as users hold it: a context manager, sync and async."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Self
+
+from krakenonce.errors import LaneError
+from krakenonce.key.naming import GLOBAL, fingerprint
+from krakenonce.key.queue import LaneQueue
+from krakenonce.process import Section
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from krakenonce.backends import Backend
+    from krakenonce.backends.protocol import Gate
+
+__all__ = ["Lane", "find_lane"]
+
+_REMEMBERED = 32  # queues that are kept, and their files open, while nobody uses them
+
+
+class Lane:
+    """A turn to take, with ``with`` or ``async with``; one call at a time holds it, in the order of asking.
+
+    Within a process an urgent call comes before all that are not urgent.
+
+    Re-entrant for the thread or task that holds it. Given back when the block ends, and by the kernel when the
+    process dies.
+
+    Args:
+        queue: The queue to stand in.
+        timeout: How long to wait for the turn, in seconds; None: for ever.
+        urgent: Whether to go before those of this process that are not urgent.
+    """
+
+    __slots__ = ("_queue", "_timeout", "_urgent")
+
+    def __init__(self, queue: LaneQueue, timeout: float | None = None, urgent: bool = False) -> None:
+        self._queue = queue
+        self._timeout = timeout
+        self._urgent = urgent
+
+    def __repr__(self) -> str:
+        return f"Lane({self.name!r})"
+
+    @property
+    def name(self) -> str:
+        """``global``, or the fingerprint of the API key."""
+        return self._queue.name
+
+    def holder(self) -> str:
+        """Return who has the turn and for how long, in words. When it is free: who had it last."""
+        return self._queue.holder()
+
+    def acquire(self) -> None:
+        """Wait for the turn.
+
+        Raises:
+            LaneTimeout: It did not come in time; nothing is held.
+            LaneError: Waiting here would block the event loop for a task that is before us, or this thread for itself.
+            NonceStoreError: The lane's file cannot be used.
+        """
+        self._queue.acquire(self._timeout, self._urgent)
+
+    def release(self) -> None:
+        """Give the turn back. Raises LaneError if the caller does not hold it."""
+        self._queue.release()
+
+    def __enter__(self) -> Self:
+        self._queue.acquire(self._timeout, self._urgent)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._queue.release()
+
+    async def __aenter__(self) -> Self:
+        await self._queue.acquire_async(self._timeout, self._urgent)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._queue.release()
+
+
+def find_lane(backend: Backend, name: str, timeout: float | None = None, *, urgent: bool = False) -> Lane:
+    """Return the lane called *name*: within a process one queue, whoever asks for it. Opens nothing yet.
+
+    Args:
+        backend: What keeps other processes out.
+        name: An API key, usually.
+        timeout: As for :class:`Lane`.
+        urgent: As for :class:`Lane`.
+    """
+    if not (name and str(name) == name):
+        raise LaneError("a lane is named by an API key, or 'global'; this name is empty or no text: is the key set?")
+    label = name if name == GLOBAL else fingerprint(name)
+    _registry.refuse_interrupter()
+    with _registry.lock:
+        gate = backend.gate(label)
+        queue = _recent.pop(gate, None) or _queues.get(gate)
+        if queue is None:
+            if backend.gate(label) is not gate:
+                raise LaneError(f"{type(backend).__name__}.gate() must return the same object for the same name")
+            queue = _queues[gate] = LaneQueue(label, gate)
+        _recent[gate] = queue
+        if len(_recent) > _REMEMBERED:
+            del _recent[next(iter(_recent))]
+    return Lane(queue, timeout, urgent)
+
+
+_registry = Section(LaneError, "a lane was asked for")
+_queues: weakref.WeakValueDictionary[Gate, LaneQueue] = weakref.WeakValueDictionary()
+_recent: dict[Gate, LaneQueue] = {}  # keeps the queues used last, and with them their open files

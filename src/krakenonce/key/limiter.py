@@ -1,0 +1,187 @@
+"""The counters of Kraken's rate limits, shared by all who share a backend.
+
+One state per API key, see :mod:`krakenonce.key.limits_state`; here it is found, and what is done with it is in
+:mod:`krakenonce.key.counting`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from typing import TYPE_CHECKING, TypeVar
+
+from krakenonce.clock import SystemClock
+from krakenonce.errors import NonceStoreError
+from krakenonce.key.counting import (
+    A_FEW_SECONDS,
+    Booking,
+    Levels,
+    Place,
+    ask,
+    leave,
+    levels,
+    lock_out,
+    locked_out,
+    not_sent,
+    note,
+    refused,
+    send,
+)
+from krakenonce.key.limits import stable_hash
+from krakenonce.key.limits_state import HEAD, MAGIC, State
+from krakenonce.key.naming import fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from krakenonce.backends.protocol import RateLimits
+    from krakenonce.clock import Clock
+    from krakenonce.key.limits import Tier
+
+__all__ = ["Booking", "Levels", "Limiter", "Place"]
+
+_T = TypeVar("_T")
+
+
+class Limiter:
+    """Counts calls in Kraken's counters, and keeps the order of those that wait. Never sleeps.
+
+    Safe for threads, tasks, forks and any number of processes and limiters over one state. Nothing is opened before the
+    first call. A lockout does not outlive a reboot.
+
+    Args:
+        rate_limits: A backend's.
+        clock: Where the time since boot and the boot id come from.
+    """
+
+    def __init__(self, rate_limits: RateLimits, *, clock: Clock | None = None) -> None:
+        self._rate_limits = rate_limits
+        self._clock: Clock = clock or SystemClock()
+        self._names: dict[str, str] = {}  # what stands for each key
+
+    def book(self, place: Place, longest: float) -> Booking:
+        """Tell when a call may be sent, and keep its place until then.
+
+        Whoever has to wait asks again after a second at most: a place may come nearer meanwhile, or an urgent call
+        may have gone before it. If the wait would be longer than *longest*, or the key is locked out, no place is
+        kept and the call must not be sent.
+
+        Args:
+            place: The call's.
+            longest: Seconds that the caller is ready to wait.
+
+        Raises:
+            NonceStoreError: The state cannot be read or written; no place is kept.
+        """
+        if place.tier is None and not self._has_state(place.key):
+            return Booking(0.0, 0.0)  # a key without limits needs no file
+        return self._inside_of(place.key, lambda state: ask(state, place, longest, self._now()))
+
+    def send(self, place: Place) -> float:
+        """Count a call just before it is sent, in its key's turn.
+
+        Returns:
+            Seconds until the key's lockout ends. Unless it is 0.0, nothing was counted and nothing must be sent.
+
+        Raises:
+            NonceStoreError: The state cannot be read or written; nothing must be sent.
+        """
+        if place.tier is None and not self._has_state(place.key):
+            return 0.0
+        return self._inside_of(place.key, lambda state: send(state, place, self._now()))
+
+    def leave(self, place: Place) -> None:
+        """Give back the place of a call that will not be sent; nothing happens if it has none.
+
+        Call it however the call ends. A place that cannot be given back, and that of a process that is gone, is free
+        after some seconds.
+        """
+        if place.number:
+            with contextlib.suppress(NonceStoreError):
+                self._inside_of(place.key, lambda state: leave(state, place, self._now()))
+
+    def not_sent(self, place: Place) -> None:
+        """Take back what :meth:`send` has counted: there was no connection. Raises NonceStoreError."""
+        if place.counted:
+            self._inside_of(place.key, lambda state: not_sent(state, place, self._now()))
+
+    def refused(self, place: Place) -> float:
+        """Note that Kraken answered "Rate limit exceeded": the counters that the call concerns count as full.
+
+        If the call concerns both the REST counter and a pair's, both do.
+
+        Returns:
+            Seconds to wait before trying again. To try again, book again: this keeps no place.
+
+        Raises:
+            NonceStoreError: The state cannot be read or written.
+        """
+        if place.tier is None:
+            return A_FEW_SECONDS
+        return self._inside_of(place.key, lambda state: refused(state, place, self._now()))
+
+    def locked_out(self, key: str) -> float:
+        """Return the seconds until the key's lockout ends; 0.0: there is none. Raises NonceStoreError."""
+        return self._inside_of(key, lambda state: locked_out(state, self._now())) if self._has_state(key) else 0.0
+
+    def lock_out(self, key: str, seconds: float) -> None:
+        """Close the key for every process. A lockout that lasts longer already is not shortened.
+
+        Args:
+            key: The API key.
+            seconds: For how long from now, at most a day.
+
+        Raises:
+            NonceStoreError: The state cannot be read or written.
+        """
+        self._inside_of(key, lambda state: lock_out(state, seconds, self._now()))
+
+    def placed(self, key: str, pair: str, ids: Iterable[str]) -> None:
+        """Note that an order was placed or amended just now, for its age decides what it costs to change it.
+
+        An order that has both ids is two entries here: amend and cancel it by the same one.
+
+        Args:
+            key: The API key.
+            pair: The order's pair, under the name that the calls use. Empty: the one noted before, if any.
+            ids: The order's ids: ``txid``, ``cl_ord_id``.
+
+        Raises:
+            NonceStoreError: The state cannot be read or written.
+        """
+        listed = [str(order) for order in ids if order]
+        if listed:
+            self._inside_of(key, lambda state: note(state, pair, listed, self._now()))
+
+    def levels(self, key: str, tier: Tier) -> Levels:
+        """Return how high the counters of a key are now; changes nothing.
+
+        Args:
+            key: The API key.
+            tier: The key's limits.
+
+        Raises:
+            NonceStoreError: The state cannot be read.
+        """
+        if not self._has_state(key):
+            return Levels(0.0, 0.0)  # nothing has been counted, and nothing is made by looking
+        return self._inside_of(key, lambda state: levels(state, tier, self._now()))
+
+    def _now(self) -> float:
+        return self._clock.boot_ns() / 1e9
+
+    def _inside_of(self, key: str, step: Callable[[State], _T]) -> _T:
+        """Take *step* with the key's state locked."""
+        name, head = self._names.get(key) or self._name(key), _head(self._clock.boot_id())
+        return self._rate_limits.step(name, lambda counters: step(State(counters, head)))
+
+    def _has_state(self, key: str) -> bool:
+        return self._rate_limits.exist(self._names.get(key) or self._name(key))
+
+    def _name(self, key: str) -> str:
+        return self._names.setdefault(key, fingerprint(key))
+
+
+@functools.cache
+def _head(boot_id: str) -> bytes:
+    return HEAD.pack(MAGIC, stable_hash(boot_id))

@@ -1,0 +1,205 @@
+"""Managers that are broken, each in its own way; apart from the tests, for workers to import quickly."""
+
+import contextlib
+import itertools
+import os
+import signal
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from krakenonce.backends import MemoryStore
+from krakenonce.backends.file import mark_file
+from krakenonce.backends.file.filesystem import sync
+from krakenonce.errors import NonceStoreError
+from krakenonce.key.lane import Lane, find_lane
+from krakenonce.key.naming import GLOBAL
+from krakenonce.manager import NonceManager
+
+
+class Unlocked(NonceManager):
+    """Reads the last number, adds one and writes it, as if it were alone."""
+
+    def __init__(self, state: Path) -> None:
+        super().__init__(MemoryStore())
+        state.mkdir(exist_ok=True)
+        self._path = state / "last"
+
+    def next(self, _scope: str = "global") -> int:
+        """Return the next number."""
+        number = int(self._path.read_text() or "0") + 1 if self._path.exists() else 1
+        self._path.write_text(str(number))
+        return number
+
+
+class Forgetful(NonceManager):
+    """Begins anew with each process."""
+
+    def __init__(self, _state: Path) -> None:
+        super().__init__(MemoryStore())
+        self._numbers = itertools.count(1)
+
+    def next(self, _scope: str = "global") -> int:
+        """Return the next number."""
+        return next(self._numbers)
+
+
+class Hanging(NonceManager):
+    """Has no more numbers after some."""
+
+    numbers = 0
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number, or never."""
+        self.numbers += 1
+        while self.numbers > 300:
+            signal.pause()
+        return super().next(scope)
+
+
+class Crashing(NonceManager):
+    """Takes the process along after some numbers."""
+
+    numbers = 0
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number, or die."""
+        self.numbers += 1
+        if self.numbers > 300:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return super().next(scope)
+
+
+class CrashingForks(NonceManager):
+    """Takes each process along that has inherited it."""
+
+    def __init__(self, *words: Any, **named: Any) -> None:
+        super().__init__(*words, **named)
+        self._pid = os.getpid()
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number, or die."""
+        if os.getpid() != self._pid:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return super().next(scope)
+
+
+class CrashingSoon(NonceManager):
+    """Takes each worker along when it is asked for the first number."""
+
+    def next(self, scope: str = "global") -> int:
+        """Die, but not with the tests."""
+        if "pytest" not in sys.modules:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return super().next(scope)
+
+
+class Retrying(NonceManager):
+    """After a sync that failed, closes all and tries again, three times in four, and says nothing."""
+
+    failures = 0
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number."""
+        try:
+            return super().next(scope)
+        except NonceStoreError:
+            self.failures += 1
+            if not self.failures % 4:
+                raise
+            return self.next(scope)
+
+
+class ClockAlone(NonceManager):
+    """The clock is the number."""
+
+    def next(self, _scope: str = "global") -> int:
+        """Return the next number."""
+        return time.time_ns()
+
+
+class Believing(NonceManager):
+    """Takes every step of the clock for right."""
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number."""
+        self.raise_floor(time.time_ns(), scope)
+        return super().next(scope)
+
+
+class Trusting(NonceManager):
+    """After a sync that failed, syncs the same descriptor again, and takes that for done."""
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number."""
+        with patch.object(mark_file, "sync", _sync_again):
+            return super().next(scope)
+
+
+class Loud(NonceManager):
+    """The same, but it tells each failure before it goes on."""
+
+    def __init__(self, *words: Any, **named: Any) -> None:
+        super().__init__(*words, **named)
+        self._failed: list[int] = []
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number."""
+        with patch.object(mark_file, "sync", partial(_sync_again, failed=self._failed)):
+            number = None if self._failed else super().next(scope)
+        if number is None or self._failed:
+            self._failed.pop()
+            raise NonceStoreError("a sync has failed")
+        return number
+
+
+class Silent(NonceManager):
+    """Hands out its own numbers when the disk is no good, and says nothing."""
+
+    last = 0
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number."""
+        if scope != "global":
+            return super().next(scope)
+        with contextlib.suppress(NonceStoreError):
+            self.last = super().next(scope)
+            return self.last
+        self.last += 1
+        return self.last
+
+
+class Telling(Silent):
+    """The same, but one number in two is refused, as it should be."""
+
+    refuses = False
+
+    def next(self, scope: str = "global") -> int:
+        """Return the next number, or refuse."""
+        self.refuses = not self.refuses
+        if self.refuses:
+            return NonceManager.next(self, scope)
+        return super().next(scope)
+
+
+def _sync_again(fd: int, failed: list[int] | None = None) -> None:
+    try:
+        sync(fd)
+    except OSError:
+        sync(fd)
+        if failed is not None:
+            failed.append(fd)
+
+
+class OwnLanes(NonceManager):
+    """The numbers are right; each process has its lanes for itself."""
+
+    def lane(self, name: str = GLOBAL, timeout: float | None = None, *, urgent: bool = False) -> Lane:
+        """Return a lane that no other process knows."""
+        return find_lane(_own, name, timeout, urgent=urgent)
+
+
+_own = MemoryStore()

@@ -1,0 +1,44 @@
+"""The campaign of disks, for a moment; and that it notices a store that a bad disk can break."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from krakenonce.manager import NonceManager
+from prove.campaign import Broken, Trial
+from prove.disks import full_and_read_only, run
+from prove.giving_up import giving_up
+from prove.lost_pages import failed_syncs
+from tests.campaigns.makers import Loud, Retrying, Silent, Telling, Trusting
+
+
+def test_no_disk_breaks_the_order(tmp_path: Path) -> None:
+    """Full, read-only, and with syncs that fail, for a moment each, as far as this machine can have it."""
+    figures = run(Trial(tmp_path, 1, 1.5))
+    assert figures["numbers"] > 0
+
+
+@pytest.mark.parametrize(("maker", "complaint"), [(Trusting, "syncs failed"), (Loud, "numbers are wrong")])
+def test_a_store_that_trusts_a_failed_sync_is_found(tmp_path: Path, maker: type[NonceManager], complaint: str) -> None:
+    """Told or not: what the second sync says to be on the disk is not there after the power cut."""
+    with pytest.raises(Broken, match=complaint):
+        failed_syncs(Trial(tmp_path, 1, 0), maker, time.monotonic() + 50)  # it takes some five
+
+
+def test_a_store_that_does_not_tell_each_failed_sync_is_found(tmp_path: Path) -> None:
+    """Three in four are tried again in silence."""
+    with pytest.raises(Broken, match="syncs failed"):
+        failed_syncs(Trial(tmp_path, 1, 0), Retrying, time.monotonic() + 10)
+
+
+def test_a_store_that_goes_on_when_its_disk_has_given_up_is_found(tmp_path: Path) -> None:
+    """Numbers that were never written down."""
+    with pytest.raises(Broken, match=r"given on a read-only disk|numbers are wrong"):
+        giving_up(Trial(tmp_path, 1, 0), Telling, 0)
+
+
+def test_a_store_that_goes_on_without_its_disk_is_found(tmp_path: Path) -> None:
+    """Numbers that were never written down, from a disk that is full or read-only."""
+    with pytest.raises(Broken, match=r"given on a read-only disk|numbers are wrong"):
+        full_and_read_only(Trial(tmp_path, 1, 0), Silent, 0)

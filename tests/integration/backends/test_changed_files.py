@@ -1,0 +1,132 @@
+"""Files that somebody edits, overwrites or puts back while processes use them."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from krakenonce.backends import FileStore
+from krakenonce.backends.file.mark import FILE_SIZE
+from krakenonce.rule import WINDOW
+from krakenonce.testing.clock import ManualClock
+from tests.integration.backends.helpers import mark_path, read_slots, take, text_path
+
+
+def test_blanks_that_an_editor_has_left_are_tidied(state: Path, clock: ManualClock) -> None:
+    """The number is the same; what is written next takes the place of all of it."""
+    store = FileStore(state, clock=clock)
+    first = store.advance("global")
+    for number in (first + 1, first + 2):
+        text_path(state).write_text(f"  {number - 1}\n")
+        assert store.advance("global") == number
+        assert text_path(state).read_text() == str(number)
+
+
+def test_a_text_put_back_is_passed_by_going_above_what_others_issued(
+    state: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One process sees that the text is older than its own last number; others may have issued up to the mark."""
+    store, other = FileStore(state, clock=clock), FileStore(state, clock=clock)
+    for count in (1, 2):
+        other.advance("global")
+        first, _ = (store.advance("global") for _ in range(2))
+        highest = [other.advance("global") for _ in range(3)][-1]
+        text_path(state).write_text(str(first))
+        mark = max(slot.mark for slot in read_slots(state) if slot)
+        caplog.clear()
+        assert store.advance("global") == mark + 1 > highest
+        assert caplog.messages == [
+            f"{text_path(state)}: the state is older than what was issued; going on with {mark + 1}"
+        ]
+        assert store.stats("global").recovered == count
+
+
+def test_a_floor_finds_the_damage_too(state: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
+    """It is told in the same way."""
+    mark = take(state, clock)[0] + WINDOW
+    text_path(state).write_text("see backup")
+    FileStore(state, clock=clock).raise_floor("global", 0)
+    assert caplog.messages == [f"{text_path(state)}: the text is no number; going on with {mark}"]
+    assert caplog.records[0].levelno == logging.WARNING
+
+
+def test_a_restart_of_the_machine_is_no_warning(
+    state: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody has to look at it."""
+    mark = take(state, clock)[0] + WINDOW
+    clock.reboot()
+    with caplog.at_level(logging.INFO, "krakenonce"):
+        take(state, clock)
+    assert caplog.messages == [f"{text_path(state)}: the machine was restarted; going on with {mark + 1}"]
+    assert caplog.records[0].levelno == logging.INFO
+
+
+def test_a_floor_below_the_mark_is_seen_by_others_and_moves_no_mark(state: Path, clock: ManualClock) -> None:
+    """The mark of the process covers it; the text has it at once."""
+    store, other = FileStore(state, clock=clock), FileStore(state, clock=clock)
+    floor = store.advance("global") + 5
+    before = read_slots(state)
+    store.raise_floor("global", floor)
+    assert read_slots(state) == before
+    assert text_path(state).read_text() == str(floor)
+    assert other.peek("global") == floor
+    assert other.advance("global") == floor + 1
+
+
+def test_a_mark_file_keeps_its_own_number(state: Path, clock: ManualClock) -> None:
+    """Else each extension would be a new file to all other processes."""
+    store = FileStore(state, clock=clock)
+    names = set()
+    for _ in range(3):
+        store.advance("global")
+        names |= {slot and slot.file_id for slot in read_slots(state)}
+        clock.pass_time(11)
+    assert len(names) == 1
+
+
+def test_a_mark_file_is_zeros_beside_its_slots(state: Path, clock: ManualClock) -> None:
+    """Whoever looks at its bytes sees both slots and nothing else."""
+    take(state, clock)
+    data = mark_path(state).read_bytes()
+    assert (len(data), data[512:4096]) == (FILE_SIZE, bytes(3584))
+
+
+@pytest.mark.parametrize("begin", ["a number", "a floor"])
+def test_a_mark_overwritten_under_a_running_process_is_written_anew(
+    state: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture, begin: str
+) -> None:
+    """The file is the same, but what this process had put there is gone: it does not go by its memory of it."""
+    store, first = FileStore(state, clock=clock), clock.now_ns()
+    if begin == "a number":
+        store.advance("global")
+    else:
+        store.raise_floor("global", first)
+    with mark_path(state).open("r+b") as file:
+        file.write(bytes(FILE_SIZE))
+    store.raise_floor("global", first + 5)
+    last = first + 2 * WINDOW
+    assert store.advance("global") == last + 1
+    assert all(slot and slot.mark > last for slot in read_slots(state))
+    assert caplog.messages == [
+        f"{text_path(state)}: the mark is empty or broken in both slots; going on with {last}",
+    ]
+
+
+@pytest.mark.parametrize("damage", [b"", bytes(FILE_SIZE)])
+def test_a_look_at_a_broken_mark_says_from_where_numbers_go_on(state: Path, clock: ManualClock, damage: bytes) -> None:
+    """The text, and what it may have missed."""
+    last = take(state, clock)[0] + 2 * WINDOW
+    mark_path(state).write_bytes(damage)
+    store = FileStore(state, clock=clock)
+    assert (store.peek("global"), store.stats("global").mark) == (last, None)
+    assert store.advance("global") == last + 1
+
+
+def test_a_look_at_a_text_that_never_had_a_mark_takes_it_as_it_is(state: Path, clock: ManualClock) -> None:
+    """As the first number after it does."""
+    state.mkdir()
+    text_path(state).write_text(str(clock.now_ns() + 5))
+    store = FileStore(state, clock=clock)
+    assert store.peek("global") == clock.now_ns() + 5
+    assert store.advance("global") == clock.now_ns() + 6

@@ -1,0 +1,253 @@
+"""What every store promises."""
+
+import os
+import pickle
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from krakenonce.backends import Backend, FileStore, MemoryStore, memory
+from krakenonce.errors import InvalidFloor, InvalidScope, NonceExhausted
+from krakenonce.rule import NONCE_MAX
+from krakenonce.testing.clock import ManualClock
+from tests.integration.backends.helpers import rising
+from tests.integration.key.helpers import in_child, in_thread, join, until
+
+NOW = ManualClock().now_ns()
+
+
+@pytest.fixture(params=["file", "memory"])
+def store(request: pytest.FixtureRequest, state: Path, clock: ManualClock) -> Iterator[Backend]:
+    """Each kind of store, new and empty."""
+    store: Backend = FileStore(state, clock=clock) if request.param == "file" else MemoryStore(clock=clock)
+    yield store
+    store.close()
+
+
+def test_a_store_is_not_pickled(store: Backend) -> None:
+    """Another process would count with a copy; what a worker is given is the state directory."""
+    store.advance("global")
+    with pytest.raises(TypeError, match="pickle"):
+        pickle.dumps(store)
+
+
+def test_numbers_follow_the_clock(store: Backend, clock: ManualClock) -> None:
+    """With time between the calls, the number is the time."""
+    for time in (NOW, NOW + 7, NOW + 5000):
+        clock.set_wall(time)
+        assert store.advance("global") == time
+
+
+def test_numbers_rise_by_one_while_the_clock_stands_still(store: Backend) -> None:
+    """A frozen clock gives consecutive numbers."""
+    assert [store.advance("global") for _ in range(4)] == [NOW, NOW + 1, NOW + 2, NOW + 3]
+
+
+def test_numbers_rise_while_the_clock_falls(store: Backend, clock: ManualClock) -> None:
+    """An hour back makes no number smaller."""
+    first = store.advance("global")
+    clock.step(-3600)
+    assert [store.advance("global") for _ in range(3)] == [first + 1, first + 2, first + 3]
+
+
+def test_scopes_are_counters_of_their_own(store: Backend) -> None:
+    """One scope's numbers do not touch another's."""
+    store.raise_floor("far-ahead", 2 * NOW)
+    assert store.advance("far-ahead") == 2 * NOW + 1
+    assert store.advance("global") == NOW
+    assert store.scopes() == ["far-ahead", "global"]
+
+
+def test_peek_tells_the_last_number_and_changes_nothing(store: Backend) -> None:
+    """Peeking is free: None before the first number, then the last one."""
+    assert store.peek("global") is None
+    assert store.scopes() == []
+    assert store.stats("global")[:4] == ("global", None, None, 0)
+    number = store.advance("global")
+    assert [store.peek("global"), store.peek("global")] == [number, number]
+    assert store.advance("global") == number + 1
+
+
+def test_a_floor_is_passed_by_the_next_number(store: Backend) -> None:
+    """After raise_floor(F) the next number is F + 1 if the clock is not further."""
+    store.raise_floor("global", NOW + 500)
+    assert store.peek("global") == NOW + 500
+    assert store.advance("global") == NOW + 501
+
+
+@pytest.mark.parametrize("floor", [0, 5, NOW - 1, NOW])
+def test_a_lower_floor_changes_nothing(store: Backend, floor: int) -> None:
+    """A floor never lowers the number."""
+    first = store.advance("global")
+    store.raise_floor("global", floor)
+    assert store.advance("global") == first + 1
+
+
+@pytest.mark.parametrize("floor", [-1, NONCE_MAX, 2**64, True, 1.0])
+def test_a_floor_out_of_range_is_refused_and_changes_nothing(store: Backend, floor: int) -> None:
+    """Negative floors, and those that leave no number, are errors."""
+    with pytest.raises(InvalidFloor):
+        store.raise_floor("global", floor)
+    assert store.advance("global") == NOW
+
+
+def test_the_end_is_refused_before_anything_is_written(store: Backend) -> None:
+    """At 2^63 - 1 the scope ends, and stays at its end."""
+    store.raise_floor("global", NONCE_MAX - 1)
+    assert store.advance("global") == NONCE_MAX
+    for _ in range(2):
+        with pytest.raises(NonceExhausted):
+            store.advance("global")
+    assert store.peek("global") == NONCE_MAX
+
+
+@pytest.mark.parametrize("scope", ["", "a/b", "..", "é", "x" * 300])
+def test_a_bad_scope_is_refused_everywhere(store: Backend, scope: str) -> None:
+    """No method takes a name that cannot be a file's."""
+    for call in (
+        lambda: store.advance(scope),
+        lambda: store.peek(scope),
+        lambda: store.raise_floor(scope, 1),
+        lambda: store.stats(scope),
+    ):
+        with pytest.raises(InvalidScope):
+            call()
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads that interrupt each other at every opportunity."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_no_number_is_given_twice_to_threads(store: Backend, restless: None) -> None:
+    """More threads than there are places at the files, one counter: all numbers differ and each thread's rise."""
+    taken: list[list[int]] = [[] for _ in range(12)]
+
+    def run(mine: list[int]) -> None:
+        mine.extend(store.advance("global") for _ in range(300))
+
+    threads = [threading.Thread(target=run, args=(mine,)) for mine in taken]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(rising(mine) for mine in taken)
+    assert sorted(n for mine in taken for n in mine) == list(range(NOW, NOW + 3600))
+    assert store.stats("global").issued == 3600
+
+
+class SlowClock(ManualClock):
+    """A clock that keeps whoever asks it first waiting, and says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside, self.go_on = threading.Event(), threading.Event()
+
+    def now_ns(self) -> int:
+        """The wall clock, at last."""
+        if not self.inside.is_set():
+            self.inside.set()
+            self.go_on.wait()
+        return super().now_ns()
+
+
+class TellingLock:
+    """A lock that tells when somebody has found it taken."""
+
+    def __init__(self) -> None:
+        self.found_taken = threading.Event()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            self.found_taken.set()
+            self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def _is_owned(self) -> bool:
+        return False
+
+
+def test_a_thread_waits_while_another_is_inside_the_memory_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped in the middle of the step, a thread keeps the others out, and they get larger numbers."""
+    slow = SlowClock()
+    store, lock = MemoryStore(clock=slow), TellingLock()
+    monkeypatch.setattr(memory._section, "lock", lock)
+    taken: list[int] = []
+    first = in_thread(lambda: taken.append(store.advance("global")))
+    slow.inside.wait()
+    second = in_thread(lambda: taken.append(store.advance("global")))
+    until(lambda: lock.found_taken.is_set() or not second.is_alive())
+    waited = second.is_alive()
+    slow.go_on.set()
+    join([first, second])
+    assert waited
+    assert taken == [NOW, NOW + 1]
+
+
+def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent() -> None:
+    """One that was inside the memory store when it forked is not there to leave it."""
+    slow = SlowClock()
+    store = MemoryStore(clock=slow)
+    inside = in_thread(store.advance, "global")
+    slow.inside.wait()
+
+    def take() -> int:
+        signal.alarm(10)  # kills the child
+        return store.advance("global")
+
+    told = in_child(take)
+    slow.go_on.set()
+    inside.join()
+    assert told == str(NOW)
+
+
+def test_a_floor_holds_while_threads_take_numbers(store: Backend, restless: None) -> None:
+    """Whoever asks after raise_floor has returned gets a number above it, whatever others were about to write."""
+    enough = threading.Event()
+
+    def run() -> None:
+        while not enough.is_set():
+            store.advance("global")
+
+    threads = [threading.Thread(target=run) for _ in range(9)]
+    for thread in threads:
+        thread.start()
+    floors = [NOW + 10**6 * step for step in range(1, 101)]
+    numbers = []
+    for floor in floors:
+        store.raise_floor("global", floor)
+        numbers.append(store.advance("global"))
+    enough.set()
+    for thread in threads:
+        thread.join()
+    assert all(number > floor for number, floor in zip(numbers, floors, strict=True))
+
+
+def test_closing_may_be_repeated(store: Backend) -> None:
+    """Closing twice is closing once."""
+    store.advance("global")
+    store.close()
+    store.close()
+
+
+def test_a_closed_store_opens_again(store: Backend) -> None:
+    """Closing gives back what was opened; a later call goes on."""
+    before = len(os.listdir("/dev/fd"))
+    store.raise_floor("global", NOW)
+    first = store.advance("global")
+    store.rate_limits.step("key", lambda counters: counters.write(0, b"some"))
+    store.records.write("name", b"data", None)
+    store.close()
+    assert len(os.listdir("/dev/fd")) == before
+    assert store.advance("global") == first + 1

@@ -1,0 +1,148 @@
+"""Disks that are full or read-only, directories of others, and file systems on which no number is safe."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from krakenonce.backends import FileStore
+from krakenonce.backends.file.filesystem import filesystem_of
+from krakenonce.errors import NonceStoreError
+from krakenonce.testing.clock import ManualClock
+from prove.mounting import fill
+from tests.integration.backends.helpers import rising, take
+
+
+def test_a_full_disk_does_not_stop_a_scope_that_exists(small_disk: Path, clock: ManualClock) -> None:
+    """All writes are over blocks that are there already."""
+    store = FileStore(small_disk, clock=clock)
+    numbers = [store.advance("global")]
+    fill(small_disk)
+    for _ in range(5):
+        clock.pass_time(30)
+        numbers.append(store.advance("global"))
+    assert rising(numbers)
+
+
+def test_a_full_disk_refuses_a_new_scope_and_works_once_there_is_room(small_disk: Path, clock: ManualClock) -> None:
+    """No space left: one clear error; after making room, the same store goes on."""
+    store = FileStore(small_disk, clock=clock)
+    fill(small_disk)
+    with pytest.raises(NonceStoreError, match="No space left on device; free some space"):
+        store.advance("global")
+    (small_disk / "filler").unlink()
+    assert store.advance("global") == clock.now_ns()
+
+
+def test_a_read_only_file_system_is_loud(small_disk: Path, clock: ManualClock) -> None:
+    """Remounted read-only under a new process: an error that says so; it works after remounting."""
+    first = take(small_disk, clock)[0]
+    subprocess.run(["/usr/bin/mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(NonceStoreError, match="read-only; remount it"):
+        take(small_disk, clock)
+    assert FileStore(small_disk, clock=clock).peek("global") == first
+    subprocess.run(["/usr/bin/mount", "-o", "remount,rw", str(small_disk)], check=True)
+    assert take(small_disk, clock)[0] > first
+
+
+@pytest.mark.skipif(sys.platform == "linux" and os.geteuid() == 0, reason="root may write anywhere")
+def test_a_directory_without_the_right_to_write_is_loud(state: Path, clock: ManualClock) -> None:
+    """An error that names the directory and says what to do."""
+    state.mkdir(mode=0o500)
+    with pytest.raises(NonceStoreError, match="right to read and write"):
+        take(state, clock)
+
+
+def test_another_user_s_directory_is_loud(tmp_path: Path) -> None:
+    """The same, as another user, in a real process."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    tmp_path.chmod(0o755)
+    (tmp_path / "state").mkdir(mode=0o700)
+    code = (
+        "import os, sys; sys.path[:] = eval(sys.argv[2])\n"
+        "from krakenonce import NonceManager\n"
+        "import krakenonce.backends.file.filesystem, errno, stat\n"
+        "manager = NonceManager(sys.argv[1])\n"
+        "os.setuid(65534)\n"
+        "try: manager.next()\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "state"), repr(sys.path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.startswith("NonceStoreError")
+    assert "Permission denied" in answer.stdout
+
+
+def test_a_memory_file_system_is_used_with_a_warning(
+    small_disk: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On tmpfs it works, and says once that the number will not outlive the machine."""
+    store = FileStore(small_disk, clock=clock)
+    for _ in range(3):
+        store.advance("global")
+    assert caplog.text.count("is on tmpfs") == 1
+
+
+MOUNTINFO = """\
+21 1 254:0 / / rw,relatime - ext4 /dev/root rw
+30 21 0:26 / /mnt/nas rw,relatime shared:9 - nfs4 server:/export rw,vers=4.2
+31 21 0:27 / /mnt/my\\040share rw - cifs //server/share rw
+32 21 0:28 / /mnt/nas/local rw - xfs /dev/sdb rw
+33 21 0:29 / /home/me/remote rw - fuse.sshfs me@host: rw
+"""
+MOUNT_OUTPUT = """\
+/dev/disk1s5 on / (apfs, local, journaled)
+//me@server/share on /Volumes/share (smbfs, nodev, nosuid, mounted by me)
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "mounts", "kind"),
+    [
+        ("/var/lib/krakenonce", MOUNTINFO, "ext4"),
+        ("/mnt/nas", MOUNTINFO, "nfs4"),
+        ("/mnt/nas/a/b", MOUNTINFO, "nfs4"),
+        ("/mnt/nas/local/x", MOUNTINFO, "xfs"),
+        ("/mnt/nasty", MOUNTINFO, "ext4"),
+        ("/mnt/my share/x", MOUNTINFO, "cifs"),
+        ("/home/me/remote", MOUNTINFO, "fuse.sshfs"),
+        ("/Users/me/state", MOUNT_OUTPUT, "apfs"),
+        ("/Volumes/share/state", MOUNT_OUTPUT, "smbfs"),
+        ("/x", "", ""),
+        ("/x", "nonsense\n\n - \n on (", ""),
+    ],
+)
+def test_the_file_system_of_a_path_is_found(path: str, mounts: str, kind: str) -> None:
+    """The innermost mount counts, on Linux and on macOS."""
+    assert filesystem_of(Path(path), mounts) == kind
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "smbfs", "fuse.sshfs", "9p", "virtiofs", "ceph"])
+def test_a_network_file_system_is_refused_unless_accepted(
+    state: Path, clock: ManualClock, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Locks there may be a pretence: refused with the way to accept it, and accepted when told so."""
+    line = f"30 21 0:26 / {state.parent} rw - {kind} server:/export rw"
+    monkeypatch.setattr("krakenonce.backends.file.filesystem._mounts", lambda: line)
+    with pytest.raises(NonceStoreError, match="allow_network=yes"):
+        take(state, clock)
+    assert FileStore(state, clock=clock, allow_network=True).advance("global") == clock.now_ns()
+
+
+def test_the_file_system_is_looked_at_once(
+    state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many scopes are opened, a warning about it comes once."""
+    line = f"30 21 0:26 / {state.parent} rw - tmpfs none rw"
+    monkeypatch.setattr("krakenonce.backends.file.filesystem._mounts", lambda: line)
+    store = FileStore(state, clock=clock)
+    for scope in ("one", "two", "three"):
+        store.advance(scope)
+    assert caplog.text.count("is on tmpfs") == 1

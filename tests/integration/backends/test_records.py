@@ -1,0 +1,167 @@
+"""Small named records: read, replaced as a whole, and never over what somebody else has written."""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from krakenonce.backends import FileStore, MemoryStore, records
+from krakenonce.backends.file import records as file_records
+from krakenonce.backends.protocol import Record, Records
+from krakenonce.errors import ConfigError, NonceStoreError, RecordChanged
+from tests.integration.backends.helpers import finish, start_python
+from tests.integration.key.helpers import in_thread, join
+
+
+@pytest.fixture(params=["file", "memory"])
+def kept(request: pytest.FixtureRequest, state: Path) -> Iterator[Records]:
+    """The records of each kind of backend, which has none yet."""
+    store = FileStore(state) if request.param == "file" else MemoryStore()
+    yield store.records
+    store.close()
+
+
+def test_a_record_is_what_was_written_last(kept: Records) -> None:
+    """None before; then the data with a version, which whoever writes next has to know."""
+    assert kept.read("keys") is None
+    first = kept.write("keys", b"one", None)
+    assert kept.read("keys") == (b"one", first)
+    second = kept.write("keys", b"", first)
+    assert kept.read("keys") == (b"", second)
+    assert kept.read("others") is None
+
+
+def test_what_somebody_else_has_written_is_not_overwritten(kept: Records) -> None:
+    """Nor is a record that came, or that is not there."""
+    first = kept.write("keys", b"one", None)
+    kept.write("keys", b"two", first)
+    for name, version in (("keys", first), ("keys", None), ("others", first)):
+        before = kept.read(name)
+        with pytest.raises(RecordChanged, match=f"record {name} .* nothing was written"):
+            kept.write(name, b"three", version)
+        assert kept.read(name) == before
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "é", "x" * 65, 5])
+def test_a_name_that_cannot_be_a_file_s_is_refused(kept: Records, name: str) -> None:
+    """As for a counter."""
+    for call in (lambda: kept.read(name), lambda: kept.write(name, b"", None)):
+        with pytest.raises(ConfigError, match="the name of a record has 1 to 64 letters"):
+            call()
+
+
+def test_a_record_is_small(kept: Records) -> None:
+    """It is read and written as a whole."""
+    kept.write("keys", bytes(65536), None)
+    with pytest.raises(ConfigError, match="at most 65536 bytes"):
+        kept.write("others", bytes(65537), None)
+    assert kept.read("others") is None
+
+
+def add(kept: Records, count: int) -> None:
+    """Add one to a number, *count* times, and begin anew when somebody else was quicker."""
+    for _ in range(count):
+        while True:
+            found = kept.read("number")
+            number = int(found.data) if found else 0
+            try:
+                kept.write("number", b"%d" % (number + 1), found.version if found else None)
+            except RecordChanged:
+                continue
+            break
+
+
+def test_nothing_is_lost_among_threads(kept: Records) -> None:
+    """Of those who have read the same, one writes."""
+    join([in_thread(add, kept, 20) for _ in range(4)])
+    found = kept.read("number")
+    assert found is not None
+    assert found.data == b"80"
+
+
+def test_nothing_is_lost_among_processes(state: Path) -> None:
+    """The lock between them is the kernel's."""
+    code = (
+        "import sys\n"
+        "sys.path.insert(0, sys.argv[2])\n"
+        "from krakenonce.backends import FileStore\n"
+        "from tests.integration.backends.test_records import add\n"
+        "add(FileStore(sys.argv[1]).records, 20)\n"
+    )
+    for worker in [start_python(code, state, Path(__file__).parents[3]) for _ in range(3)]:
+        finish(worker)
+    found = FileStore(state).records.read("number")
+    assert found is not None
+    assert found.data == b"60"
+
+
+def test_a_record_is_on_the_disk_before_it_has_its_name(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """First the data, then the name, then the directory: after a power cut there is the old one or the new one."""
+    kept = FileStore(state).records
+    version = kept.write("keys", b"one", None)
+    path, done = state / "records" / "keys", list[str]()
+
+    def sync(_fd: int) -> None:
+        done.append(f"data while it says {path.read_text()}")
+
+    def sync_directory(_path: Path) -> None:
+        done.append(f"name while it says {path.read_text()}")
+
+    monkeypatch.setattr(file_records, "sync", sync)
+    monkeypatch.setattr(file_records, "sync_directory", sync_directory)
+    kept.write("keys", b"two", version)
+    assert done == ["data while it says one", "name while it says two"]
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+@pytest.mark.parametrize("call", ["write", "fdatasync", "replace"])
+def test_a_record_that_cannot_be_written_is_what_it_was(
+    state: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """The error says which one, nothing stays locked, and what is left of the attempt is in nobody's way."""
+    kept = FileStore(state).records
+    version = kept.write("keys", b"one", None)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        if call == "write":
+            patch.setattr(file_records, "write_whole", fail)
+        elif call == "fdatasync":
+            patch.setattr(file_records, "sync", fail)
+        else:
+            patch.setattr(os, "replace", fail)
+        with pytest.raises(NonceStoreError, match=r"cannot write the record .*/keys: No space.*free some space"):
+            kept.write("keys", b"two", version)
+    assert kept.read("keys") == (b"one", version)
+    kept.write("keys", b"two", version)
+
+
+def test_a_record_that_cannot_be_read_is_an_error(state: Path) -> None:
+    """A directory, say, where the file should be."""
+    (state / "records" / "keys").mkdir(parents=True)
+    with pytest.raises(NonceStoreError, match="move it away"):
+        FileStore(state).records.read("keys")
+
+
+def test_a_handler_that_interrupts_a_write_is_refused(kept: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would wait for its own thread."""
+    told: list[str] = []
+
+    def interrupt(name: str, found: Record | None, version: str | None) -> None:
+        try:
+            kept.write("keys", b"two", None)
+        except NonceStoreError as error:
+            told.append(str(error))
+        real(name, found, version)
+
+    real = records.check_unchanged
+    for name in ("file.records", "memory"):
+        monkeypatch.setattr(sys.modules[f"krakenonce.backends.{name}"], "check_unchanged", interrupt)
+    kept.write("keys", b"one", None)
+    assert len(told) == 1
+    assert "signal handler" in told[0]

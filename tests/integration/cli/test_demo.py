@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.cli.conftest import one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.cli.conftest import Shell
+
+WITHOUT = """
+import sys
+sys.modules[{!r}] = None
+from krakenonce.cli import main
+sys.exit(main(["demo"]))
+"""
+
+
+@pytest.fixture
+def scratch(shell: Shell, tmp_path: Path) -> Path:
+    """The directory in which the demo has its temporary files."""
+    path = tmp_path / "scratch"
+    path.mkdir()
+    shell.env["TMPDIR"] = str(path)
+    return path
+
+
+def test_the_demo_shows_the_difference(shell: Shell, scratch: Path) -> None:
+    """With their own clocks calls are refused; through krakenonce, one process killed, all are accepted."""
+    done = shell.run("demo", "--json")
+    assert done.code == 0, done.err
+    figures = json.loads(done.out)
+    naive, ours = figures["naive"], figures["krakenonce"]
+    assert naive["refused"] > 0
+    assert naive["accepted"] + naive["refused"] == naive["calls"]
+    assert (ours["refused"], ours["failed"]) == (0, {})
+    assert ours["accepted"] == ours["calls"] >= ours["planned"] == naive["planned"]
+    assert (naive["killed"], ours["killed"]) == (1, 1)
+    assert ours["in_progress_refused"] <= ours["in_progress"] <= 4
+    assert list(scratch.iterdir()) == []
+    copied = figures["fan_out"]
+    assert (copied["placed"], copied["invalid_nonces"]) == (2 * copied["accounts"], 0)
+    assert copied["one_lock_seconds"] >= 0.05 * copied["accounts"]
+
+
+def test_the_demo_shows_the_gateway(shell: Shell, scratch: Path) -> None:
+    """The same clients with the same clocks, through the gateway: all accepted, one process killed."""
+    done = shell.run("demo", "--gateway", "--json")
+    assert done.code == 0, done.err
+    figures = json.loads(done.out)
+    assert figures["naive"]["refused"] > 0
+    ours = figures["krakenonce"]
+    assert (ours["refused"], ours["failed"], ours["killed"]) == (0, {}, 1)
+    assert ours["accepted"] == ours["calls"] >= ours["planned"]
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_demo_leaves_nothing_behind(
+    shell: Shell, scratch: Path, number: signal.Signals, code: int
+) -> None:
+    """Interrupted in the middle of its calls, the demo ends its processes and removes its files."""
+    process = shell.start("demo")
+    assert process.stderr is not None
+    assert [process.stderr.readline()[:8] for _ in range(2)] == ["each cli", "through "]
+    while not list(scratch.rglob("*_nonce.txt")):  # the workers have begun with the second half
+        assert process.poll() is None
+    workers = children(process.pid)
+    process.send_signal(number)
+    done = shell.end(process)
+    assert (done.code, done.out, done.err.strip()) == (code, "", "")
+    assert len(workers) == 4
+    assert [worker for worker in workers if is_alive(worker)] == []
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("package", ["krakenex", "aiohttp"])
+def test_what_the_demo_needs_is_named(shell: Shell, package: str) -> None:
+    """Without its packages the demo says what to install."""
+    done = shell.end(shell.python("-c", WITHOUT.format(package)))
+    assert done.code == 1
+    assert one_line(done.err) == f"the demo needs {package}: pip install 'krakenonce[demo]'"
+
+
+def children(parent: int) -> list[int]:
+    """Return the ids of the processes that *parent* has started."""
+    listed = subprocess.run(["ps", "-axo", "ppid=,pid="], check=True, capture_output=True, text=True).stdout  # noqa: S607
+    pairs = (line.split() for line in listed.splitlines())
+    return [int(pid) for ppid, pid in pairs if int(ppid) == parent]
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import socket
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+
+from krakenonce import NonceManager
+from tests.integration.cli.conftest import one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.cli.conftest import Fake, Shell
+
+ORDER = ("pair=XBTUSD", "type=buy", "ordertype=limit", "volume=1.25", "price=37500")
+
+
+def test_balance_of_master(trader: Shell, fake: Fake) -> None:
+    """Without an account it is MASTER's balance."""
+    header, *rows = trader.works("balance", "--base-url", fake.url).splitlines()
+    assert header.split() == ["account", "asset", "amount"]
+    assert [row.split() for row in rows] == [["MASTER", "ZUSD", "10000.0000"], ["MASTER", "XXBT", "0.5000000000"]]
+
+
+def test_balance_of_a_user(trader: Shell, fake: Fake) -> None:
+    """A user is found by its short name, and JSON has Kraken's digits."""
+    found = trader.works("balance", "--account", "Bob", "--json", "--base-url", fake.url)
+    assert json.loads(found) == {"USER:bob": {"USDT": "250.50000000", "XETH": "2.0000000000"}}
+
+
+def test_balance_of_all(trader: Shell, fake: Fake) -> None:
+    """--all shows every account."""
+    found = json.loads(trader.works("balance", "--all", "--json", "--base-url", fake.url))
+    assert list(found) == ["MASTER", "USER:alice", "USER:bob"]
+
+
+def test_one_failing_account_does_not_stop_the_others(trader: Shell, fake: Fake) -> None:
+    """The account that fails is named on stderr, the others are shown, and the exit code is 1."""
+    trader.env["KRAKEN_USER_ALICE_API_SECRET"] = trader.env["KRAKEN_USER_BOB_API_SECRET"]
+    done = trader.run("balance", "--all", "--json", "--base-url", fake.url)
+    assert (done.code, list(json.loads(done.out))) == (1, ["MASTER", "USER:bob"])
+    assert one_line(done.err).startswith("USER:alice: Kraken answered: EAPI:Invalid signature.")
+
+
+def test_an_account_that_is_not_there(trader: Shell, fake: Fake) -> None:
+    """The message lists the accounts there are."""
+    said = trader.fails(1, "balance", "--account", "zoe", "--base-url", fake.url)
+    assert said == "there is no account 'zoe': use one of MASTER, USER:alice, USER:bob"
+
+
+@pytest.mark.parametrize("words", [["balance"], ["balance", "--all"], ["call", "Balance"]], ids=" ".join)
+def test_no_credentials(shell: Shell, words: list[str]) -> None:
+    """Without credentials the message says which variables to set."""
+    assert "set KRAKEN_MASTER_API_KEY and KRAKEN_MASTER_API_SECRET" in shell.fails(1, *words)
+
+
+def test_half_a_pair_of_credentials(trader: Shell) -> None:
+    """A key without its secret is a failure that names the variable that is missing."""
+    del trader.env["KRAKEN_MASTER_API_SECRET"]
+    assert "KRAKEN_MASTER_API_SECRET is missing" in trader.fails(1, "balance")
+
+
+def test_credentials_from_a_file(shell: Shell, fake: Fake, tmp_path: Path) -> None:
+    """A private file is read; one that others may read is refused, and its content never shown."""
+    pair = fake.accounts["MASTER"]
+    path = tmp_path / "kraken.toml"
+    path.write_text(f'[MASTER]\napi_key = "{pair["api_key"]}"\napi_secret = "{pair["api_secret"]}"\n')
+    path.chmod(0o600)
+    words = ("balance", "--credentials", str(path), "--base-url", fake.url)
+    assert "ZUSD" in shell.works(*words)
+    path.chmod(0o640)
+    assert shell.fails(1, *words) == f"{path} is open to other users: run chmod 600 {path}"
+
+
+def test_calls_for_an_account(trader: Shell, fake: Fake) -> None:
+    """An order is placed with the account named, and Kraken's result printed as JSON."""
+    to = ("--account", "alice", "--base-url", fake.url)
+    placed = json.loads(trader.works("call", "AddOrder", *ORDER, *to))
+    assert placed["descr"] == {"order": "buy 1.25000000 XBTUSD @ limit 37500.0"}
+    assert list(json.loads(trader.works("call", "OpenOrders", *to))["open"]) == placed["txid"]
+    assert json.loads(trader.works("call", "OpenOrders", "--base-url", fake.url)) == {"open": {}}
+
+
+def test_public_calls_need_no_account(shell: Shell, fake: Fake, tmp_path: Path) -> None:
+    """A public method is called without credentials and uses no nonce."""
+    assert json.loads(shell.works("call", "Time", "--base-url", fake.url))["unixtime"] > 1_600_000_000
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["Guess"], "Kraken answered: EGeneral:Unknown method. Kraken has no such method"),
+        (["Ticker", "pair=NONE"], "Kraken answered: EQuery:Unknown asset pair. Kraken has no such pair"),
+    ],
+    ids=" ".join,
+)
+def test_what_kraken_refuses_is_one_line(trader: Shell, fake: Fake, words: list[str], said: str) -> None:
+    """Kraken's error is printed with what to do about it, for private and for public calls."""
+    assert trader.fails(1, "call", *words, "--base-url", fake.url).startswith(said)
+
+
+def test_no_connection(trader: Shell) -> None:
+    """Without a connection, the message says that nothing was sent."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    assert "nothing was sent" in trader.fails(1, "balance", "--base-url", url)
+
+
+def test_a_turn_that_is_long_in_coming(trader: Shell, fake: Fake) -> None:
+    """While another process holds the key's lane, the command says who it is, waits, and then works."""
+    manager = NonceManager(trader.env["KRAKENONCE_STATE_DIR"])
+    with manager.lane(trader.env["KRAKEN_MASTER_API_KEY"]):
+        waiting = trader.start("balance", "--base-url", fake.url)
+        assert waiting.stderr is not None
+        said = waiting.stderr.readline()
+    assert "MASTER is still waiting for its turn: process" in said
+    assert f"process {os.getpid()} has held it" in said
+    assert trader.end(waiting).code == 0
+
+
+def test_a_wrong_address(trader: Shell) -> None:
+    """An address that is none is refused."""
+    assert "is not like https://api.kraken.com" in trader.fails(1, "balance", "--base-url", "kraken")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_fake_kraken_is_ready_to_paste(shell: Shell, number: signal.Signals) -> None:
+    """Its export lines and its last line work as printed; a signal ends it with 0 and a line of counts."""
+    process = shell.start("fake-kraken")
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(11)]
+    exports = [shlex.split(line) for line in lines[1:-1]]
+    shell.env |= dict(word.split("=", 1) for export, word in exports if export == "export")
+    program, *words = shlex.split(lines[-1])
+    assert program == "krakenonce"
+    found = shell.works(*words, "--json")
+    process.send_signal(number)
+    done = shell.end(process)
+    assert (done.code, done.err) == (0, "")
+    assert list(json.loads(found)) == ["MASTER", "USER:alice", "USER:bob"]
+    assert done.out == "3 private calls: 3 accepted, 0 refused with EAPI:Invalid nonce\n"
+
+
+def test_the_fake_kraken_for_programs(shell: Shell) -> None:
+    """With --json the first line says where it is and the last one what it counted."""
+    process = shell.start("fake-kraken", "--json", "--latency", "2", "--jitter", "1")
+    assert process.stdout is not None
+    first = json.loads(process.stdout.readline())
+    with urllib.request.urlopen(f"{first['url']}/0/public/Time") as reply:  # noqa: S310 - loopback
+        assert reply.status == 200
+    process.terminate()
+    done = shell.end(process)
+    assert (done.code, json.loads(done.out)) == (0, {"calls": 0, "accepted": 0, "invalid_nonce": 0})
+    assert list(first["accounts"]["MASTER"]) == ["api_key", "api_secret", "api_tier"]
+
+
+def test_a_port_in_use(shell: Shell, fake: Fake) -> None:
+    """A port that is taken is a failure with one line."""
+    assert "choose another --port" in shell.fails(1, "fake-kraken", "--port", fake.url.rpartition(":")[2])

@@ -1,0 +1,251 @@
+"""A fake Kraken, and a gateway to it with an event loop in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import threading
+import time
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from urllib.parse import urlsplit
+
+import pytest
+
+from krakenonce.brokers import Account
+from krakenonce.gateway.activity import Activity
+from krakenonce.gateway.gateway import Gateway
+from krakenonce.gateway.local_keys import LocalKey, LocalKeys
+from krakenonce.gateway.public import PublicCalls
+from krakenonce.gateway.server import GatewayServer
+from krakenonce.gateway.upstream import KrakenKey
+from krakenonce.kraken.async_transport import AsyncTransport
+from krakenonce.kraken.wire import FORM, decode_secret, sign
+from krakenonce.manager import NonceManager
+from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
+from tests.integration.gateway.processes import Processes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from krakenonce.clock import Clock
+    from krakenonce.testing.request import Request
+
+PATIENCE = 30.0  # seconds until a condition that must come true counts as broken
+ORDER = "pair=XBTUSD&type=buy&ordertype=limit&volume=1&price=100"
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait until *condition* is true."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.002)
+
+
+class Seen(NamedTuple):
+    """One private request as it came to the fake Kraken."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class WatchedKraken(FakeKraken):
+    """A fake Kraken that keeps the private requests as they came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Seen] = []
+        self.public_calls: list[str] = []
+
+    def answer_to(self, request: Request) -> dict[str, Any]:
+        """Keep the request and answer it."""
+        if request.kind == "private":
+            self.seen.append(Seen(request.path_qs, dict(request.headers), request.body))
+        else:
+            self.public_calls.append(request.path_qs)
+        return super().answer_to(request)
+
+
+class Got(NamedTuple):
+    """An answer of the gateway."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def errors(self) -> Any:
+        """Kraken's list of errors."""
+        return json.loads(self.body)["error"]
+
+
+def connect(url: str) -> http.client.HTTPConnection:
+    """Return a connection to the gateway, opened with the first request."""
+    parts = urlsplit(url)
+    return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)
+
+
+def fetch(url: str, verb: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Got:
+    """Send one request on a connection of its own."""
+    connection = connect(url)
+    try:
+        connection.request(verb, path, body or None, dict(headers or {}))
+        answer = connection.getresponse()
+        return Got(answer.status, answer.headers, answer.read())
+    finally:
+        connection.close()
+
+
+def signed(pair: LocalKey, path: str, nonce: int | str, body: bytes, content_type: str = FORM) -> dict[str, str]:
+    """Return the headers of a call, as clients make them."""
+    return {
+        "API-Key": pair.key,
+        "API-Sign": sign(path, nonce, body, decode_secret(pair.secret)),
+        "Content-Type": content_type,
+    }
+
+
+def call(url: str, pair: LocalKey, method: str, params: str = "", nonce: int = 1) -> Got:
+    """Make a private call with a form."""
+    body = f"nonce={nonce}{'&' if params else ''}{params}".encode()
+    path = f"/0/private/{method}"
+    return fetch(url, "POST", path, body, signed(pair, path, nonce, body))
+
+
+class RunningGateway:
+    """A gateway in this process, between ``start()`` and ``stop()``.
+
+    Args:
+        base_url: Where Kraken is.
+        accounts: Whose keys it has.
+        state: Its state directory.
+        length: How many calls may wait for a key.
+        patience: Seconds that each waits at most.
+        timeout: Seconds to wait for each piece of Kraken's answer.
+        clock: The machine's, if it is not the real one.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        accounts: list[Account],
+        state: Path,
+        *,
+        length: int = 100,
+        patience: float = 30.0,
+        timeout: float = 30.0,
+        clock: Clock | None = None,
+    ) -> None:
+        self.local_keys = LocalKeys(state / "gateway_keys.json")
+        self.keys: dict[str, KrakenKey] = {}
+        self.activity = Activity()
+        self.url = ""
+        self.complaints: list[str] = []  # of the event loop, about what nobody caught
+        self._settings = (base_url, accounts, state, length, patience, timeout)
+        self._clock = clock
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._listening: Future[str] = Future()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.url = self._listening.result(PATIENCE)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def add(self, name: str, *allow: str, account: str = "MASTER", strict_nonce: bool = False) -> LocalKey:
+        """Make a local key; without groups it may query and trade."""
+        groups = frozenset(allow or ("query", "trade"))
+        return self.local_keys.add(name, account, groups, strict_nonce=strict_nonce)
+
+    def waiting(self, account: str = "MASTER") -> int:
+        """Return how many calls wait for their turn."""
+        return len(self.keys[account].queue)
+
+    def stop(self) -> None:
+        """Stop as the process does; nothing if it has been stopped."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        self._loop.set_exception_handler(lambda _, context: self.complaints.append(str(context)))
+        try:
+            self._loop.run_until_complete(self._serve())
+        except Exception as error:  # whatever it is, the test is waiting for it
+            if self._listening.done():
+                raise
+            self._listening.set_exception(error)
+        finally:
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        base_url, accounts, state, length, patience, timeout = self._settings
+        with NonceManager(state, clock=self._clock) as manager:
+            transport = AsyncTransport(base_url)
+            for each in accounts:
+                self.keys[each.name] = KrakenKey(
+                    each,
+                    manager,
+                    transport,
+                    queue_length=length,
+                    patience=patience,
+                    timeout=timeout,
+                    on_turn=lambda waited, held: self.activity.turn("any", waited, held),
+                )
+            gateway = Gateway(self.keys, self.local_keys, self.activity)
+            server = GatewayServer(gateway, PublicCalls(transport, timeout))
+            port = await server.start("127.0.0.1", 0)
+            self._listening.set_result(f"http://127.0.0.1:{port}")
+            await self._stopping.wait()
+            await server.stop()
+            await transport.close()
+
+
+@pytest.fixture
+def fake() -> WatchedKraken:
+    """A fake Kraken without accounts."""
+    return WatchedKraken()
+
+
+@pytest.fixture
+def master(fake: WatchedKraken) -> FakeAccount:
+    """The key behind the gateway."""
+    return fake.add_account("MASTER")
+
+
+@pytest.fixture
+def server(fake: WatchedKraken) -> Iterator[FakeKrakenServer]:
+    """The fake Kraken over HTTP."""
+    with FakeKrakenServer(fake) as running:
+        yield running
+
+
+@pytest.fixture
+def gateway(master: FakeAccount, server: FakeKrakenServer, tmp_path: Path) -> Iterator[RunningGateway]:
+    """A gateway with one account, whose calls are not counted. Nothing may be left uncaught in it."""
+    account = Account("MASTER", master.key, master.secret, "none")
+    with RunningGateway(server.url, [account], tmp_path / "state") as running:
+        yield running
+    assert running.complaints == []
+
+
+@pytest.fixture
+def pair(gateway: RunningGateway) -> LocalKey:
+    """A local key that may query and trade."""
+    return gateway.add("bot")
+
+
+@pytest.fixture
+def processes(master: FakeAccount, server: FakeKrakenServer, tmp_path: Path) -> Iterator[Processes]:
+    """What starts gateways."""
+    made = Processes(tmp_path / "state", master, server.url)
+    yield made
+    made.close()

@@ -1,0 +1,99 @@
+"""The commands for local keys, as their users run them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from krakenonce.gateway.local_keys import LocalKeys
+from krakenonce.testing import FakeKraken
+from tests.integration.cli.conftest import Shell, one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """A shell with the credentials of MASTER and alice."""
+    shell = Shell(tmp_path / "state")
+    fake = FakeKraken()
+    for name in ("MASTER", "USER_ALICE"):
+        account = fake.add_account(name)
+        shell.env |= {f"KRAKEN_{name}_API_KEY": account.key, f"KRAKEN_{name}_API_SECRET": account.secret}
+    return shell
+
+
+def keys(tmp_path: Path) -> LocalKeys:
+    """The keys that the commands have made."""
+    return LocalKeys(tmp_path / "state" / "gateway_keys.json")
+
+
+def test_a_pair_is_printed_once(shell: Shell, tmp_path: Path) -> None:
+    """Ready to copy; afterwards only its name, account and groups are shown."""
+    done = shell.run("gateway", "add-key", "--name", "bot-a", "--allow", "query,trade")
+    (made,) = keys(tmp_path).all()
+    assert (done.code, done.out) == (0, f"API key:    {made.key}\nAPI secret: {made.secret}\n")
+    assert one_line(done.err) == "local key bot-a for account MASTER; the secret is not shown again"
+    listed = shell.works("gateway", "list-keys")
+    assert listed.splitlines()[1].split()[:3] == ["bot-a", "MASTER", "query,trade"]
+    assert made.secret not in listed
+    assert made.key not in listed
+
+
+def test_a_pair_for_programs(shell: Shell, tmp_path: Path) -> None:
+    """With --json everything is there; a short account name is enough."""
+    words = ("gateway", "add-key", "--name", "b", "--account", "alice", "--strict-nonce", "--json")
+    told = json.loads(shell.works(*words))
+    (made,) = keys(tmp_path).all()
+    assert (told["account"], told["strict_nonce"], told["allow"]) == ("USER:alice", True, ["query"])
+    assert (told["api_key"], told["api_secret"]) == (made.key, made.secret)
+    (listed,) = json.loads(shell.works("gateway", "list-keys", "--json"))
+    assert {**listed, "api_key": made.key, "api_secret": made.secret} == told
+
+
+def test_keys_are_rotated_and_revoked(shell: Shell, tmp_path: Path) -> None:
+    """A new pair under the same name, and then none."""
+    shell.run("gateway", "add-key", "--name", "bot")
+    (before,) = keys(tmp_path).all()
+    told = json.loads(shell.works("gateway", "rotate-key", "--name", "bot", "--json"))
+    assert told["api_secret"] != before.secret
+    assert shell.works("gateway", "revoke-key", "--name", "bot") == "local key bot is revoked\n"
+    assert keys(tmp_path).all() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--name", "a b"], "1 to 64 letters"),
+        (["--name", "a", "--account", "zoe"], "there is no account 'zoe': use one of MASTER, USER:alice"),
+        (["--name", "a", "--allow", "query,all"], "there is no group 'all': use query, trade"),
+        (["--name", "a", "--state", "memory:"], "--state must be one"),
+    ],
+    ids=["name", "account", "group", "state"],
+)
+def test_wrong_words_are_one_line(shell: Shell, tmp_path: Path, words: list[str], message: str) -> None:
+    """They are said, and no key is made."""
+    assert message in shell.fails(1, "gateway", "add-key", *words)
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_key_for_tokens_comes_with_a_warning(shell: Shell) -> None:
+    """A WebSocket token is more than any list allows."""
+    done = shell.run("gateway", "add-key", "--name", "a", "--allow", "token")
+    assert "despite --allow" in done.err.splitlines()[0]
+
+
+def test_a_key_that_is_not_there(shell: Shell) -> None:
+    """The message says which there are."""
+    assert shell.fails(1, "gateway", "revoke-key", "--name", "a") == "there is no local key 'a': there are none"
+
+
+def test_a_credentials_directory_that_cannot_be_read_is_told(shell: Shell) -> None:
+    """systemd's, when it is not this user's, say; one without the file is as good as none."""
+    shell.env["CREDENTIALS_DIRECTORY"] = "/" + "x" * 300
+    assert "cannot read /xxx" in shell.fails(1, "gateway", "add-key", "--name", "a")
+    shell.env["CREDENTIALS_DIRECTORY"] = "/nowhere"
+    shell.works("gateway", "add-key", "--name", "a", "--json")

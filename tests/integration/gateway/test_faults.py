@@ -1,0 +1,506 @@
+"""What may go wrong at Kraken, on the way there and with clients: told truly, and never made worse by the gateway."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import logging
+import resource
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from krakenonce.brokers import Account
+from krakenonce.gateway import server as serving
+from krakenonce.kraken.wire import FORM, JSON, decode_secret, nonce_of, sign
+from tests.integration.gateway.conftest import ORDER, PATIENCE, RunningGateway, call, connect, fetch, signed, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from krakenonce.gateway.local_keys import LocalKey
+    from krakenonce.testing import FakeAccount, FakeKrakenServer
+    from tests.integration.gateway.conftest import WatchedKraken
+
+
+def test_kraken_out_of_reach_is_told_and_nothing_was_done(
+    gateway: RunningGateway, pair: LocalKey, server: FakeKrakenServer, fake: WatchedKraken
+) -> None:
+    """For orders as for public calls."""
+    server.stop()
+    for got in (call(gateway.url, pair, "AddOrder", ORDER), fetch(gateway.url, "GET", "/0/public/Time")):
+        assert (got.status, got.errors) == (200, ["EService:Unavailable"])
+        assert got.headers["X-Krakenonce-Executed"] == "no"
+    assert fake.arrivals == []
+
+
+@pytest.mark.parametrize("fault", ["process_then_cut", "drop"])
+def test_a_cut_connection_leaves_an_order_unknown(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount, fault: str
+) -> None:
+    """Whether it was executed or not, the gateway cannot know, and does not send it again."""
+    fake.faults.add("AddOrder", fault)  # type: ignore[arg-type] # one of its names
+    got = call(gateway.url, pair, "AddOrder", ORDER)
+    assert (got.status, got.errors) == (504, ["EService:Timeout"])
+    assert got.headers["X-Krakenonce-Executed"] == "unknown"
+    assert call(gateway.url, pair, "Balance").errors == []
+    expected = ["AddOrder", "Balance"] if fault == "process_then_cut" else ["Balance"]
+    assert [arrival.method for arrival in fake.arrivals] == expected
+    assert len(master.orders) == len(expected) - 1
+
+
+def test_silence_leaves_an_order_unknown(
+    master: FakeAccount, server: FakeKrakenServer, fake: WatchedKraken, tmp_path: Path
+) -> None:
+    """The order arrived once; the client hears that nobody knows."""
+    fake.faults.add("AddOrder", "slow_answer", seconds=20.0)
+    account = Account("MASTER", master.key, master.secret, "none")
+    with RunningGateway(server.url, [account], tmp_path, timeout=0.3) as gateway:
+        got = call(gateway.url, gateway.add("bot"), "AddOrder", ORDER)
+    assert (got.status, got.errors, got.headers["X-Krakenonce-Executed"]) == (504, ["EService:Timeout"], "unknown")
+    assert [arrival.method for arrival in fake.arrivals] == ["AddOrder"]
+
+
+@pytest.mark.parametrize("method", ["AddOrder", "CancelOrder"])
+def test_half_a_surrogate_brings_an_answer_of_kraken_s(
+    master: FakeAccount, server: FakeKrakenServer, fake: WatchedKraken, tmp_path: Path, method: str
+) -> None:
+    """JSON can write a name that UTF-8 cannot; what it is worth is Kraken's to say, also where calls are counted."""
+    account = Account("MASTER", master.key, master.secret, "pro")
+    with RunningGateway(server.url, [account], tmp_path) as gateway:
+        pair, path, body = gateway.add("bot"), f"/0/private/{method}", rb'{"nonce":1,"pair":"\ud800","txid":"\udfff"}'
+        got = fetch(gateway.url, "POST", path, body, signed(pair, path, 1, body, JSON))
+    assert (got.status, len(got.errors), len(fake.arrivals)) == (200, 1, 1)
+
+
+@pytest.mark.parametrize("status", [502, 504, 520])
+def test_a_page_of_html_is_passed_on_as_it_came(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount, status: int
+) -> None:
+    """The client sees what Kraken's front said, and the order was sent once."""
+    fake.faults.add("AddOrder", "process_then_html", status=status)
+    got = call(gateway.url, pair, "AddOrder", ORDER)
+    assert got.status == status
+    assert got.headers["Content-Type"].startswith("text/html")
+    assert b"cloudflare" in got.body
+    assert "X-Krakenonce-Executed" not in got.headers
+    assert len(fake.arrivals) == len(master.orders) == 1
+
+
+def test_an_error_of_kraken_s_is_not_tried_again(gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken) -> None:
+    """What to do about it is the client's to decide."""
+    for error in ("EService:Unavailable", "EAPI:Invalid nonce", "EGeneral:Internal error"):
+        fake.faults.add("AddOrder", "process_then_error", error=error)
+        assert call(gateway.url, pair, "AddOrder", ORDER).errors == [error]
+    assert len(fake.arrivals) == 3
+
+
+def test_a_lockout_closes_the_key_for_everybody(gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken) -> None:
+    """Each call during a lockout would make it longer, so none is sent, whoever asks."""
+    fake.faults.add("Balance", "error", error="EGeneral:Temporary lockout")
+    first = call(gateway.url, pair, "Balance")
+    assert first.errors == ["EGeneral:Temporary lockout"]
+    assert "X-Krakenonce-Executed" not in first.headers
+    for local in (pair, gateway.add("other")):
+        got = call(gateway.url, local, "Balance")
+        assert got.errors == ["EGeneral:Temporary lockout"]
+        assert got.headers["X-Krakenonce-Executed"] == "no"
+    assert fake.arrivals == []
+
+
+def test_a_lockout_closes_the_key_for_those_who_wait_already(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken
+) -> None:
+    """Calls that stood in line behind the one that was locked out are not sent either."""
+    fake.faults.add("AddOrder", "process_then_error", error="EGeneral:Temporary lockout")
+    fake.faults.add("Balance", "slow_answer", seconds=0.5)
+    with ThreadPoolExecutor(8) as pool:
+        slow = pool.submit(call, gateway.url, pair, "Balance")
+        until(lambda: fake.arrivals)
+        locked = pool.submit(call, gateway.url, pair, "AddOrder", ORDER)
+        until(lambda: gateway.waiting() == 1)
+        others = [pool.submit(call, gateway.url, pair, "Balance") for _ in range(4)]
+        until(lambda: gateway.waiting() == 5)
+        assert slow.result().errors == []
+        assert locked.result().errors == ["EGeneral:Temporary lockout"]
+        for each in others:
+            assert each.result().headers["X-Krakenonce-Executed"] == "no"
+    assert [arrival.method for arrival in fake.arrivals] == ["Balance", "AddOrder"]
+
+
+def test_the_tier_s_limits_are_kept(
+    master: FakeAccount, server: FakeKrakenServer, fake: WatchedKraken, tmp_path: Path
+) -> None:
+    """All local keys of an account share its counter; what does not fit is refused here and never seen there."""
+    fake.rules.tier = "starter"
+    account = Account("MASTER", master.key, master.secret, "starter")
+    with RunningGateway(server.url, [account], tmp_path, patience=0.01) as gateway:
+        pairs = [gateway.add("a"), gateway.add("b")]
+        answers = [call(gateway.url, pairs[number % 2], "Balance") for number in range(30)]
+    refused = [got for got in answers if got.errors]
+    assert refused
+    assert {tuple(got.errors) for got in refused} == {("EAPI:Rate limit exceeded",)}
+    assert {got.headers["X-Krakenonce-Executed"] for got in refused} == {"no"}
+    assert [arrival.error for arrival in fake.arrivals] == [None] * (30 - len(refused))
+
+
+def test_a_full_queue_and_a_long_one_are_told(
+    master: FakeAccount, server: FakeKrakenServer, fake: WatchedKraken, tmp_path: Path
+) -> None:
+    """Busy, and not executed: the one that finds no place and the one whose turn does not come in time."""
+    fake.faults.add("Balance", "slow_answer", seconds=2.0)
+    account = Account("MASTER", master.key, master.secret, "none")
+    with (
+        RunningGateway(server.url, [account], tmp_path, length=1, patience=0.5) as gateway,
+        ThreadPoolExecutor(3) as pool,
+    ):
+        pair = gateway.add("bot")
+        slow = pool.submit(call, gateway.url, pair, "Balance")
+        until(lambda: fake.arrivals)
+        waits = pool.submit(call, gateway.url, pair, "AddOrder", ORDER)
+        until(lambda: gateway.waiting() == 1)
+        finds_no_place = call(gateway.url, pair, "AddOrder", ORDER)
+        for got in (finds_no_place, waits.result()):
+            assert (got.errors, got.headers["X-Krakenonce-Executed"]) == (["EService:Busy"], "no")
+        assert slow.result().errors == []
+        assert gateway.activity.refused == {"queue full": 1, "queue timeout": 1}
+    assert [arrival.method for arrival in fake.arrivals] == ["Balance"]
+
+
+def test_a_cancel_overtakes_orders_that_wait(gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken) -> None:
+    """Whoever wants out of the market does not stand behind those who want in."""
+    fake.faults.add("Balance", "slow_answer", seconds=1.0)
+    with ThreadPoolExecutor(3) as pool:
+        pool.submit(call, gateway.url, pair, "Balance")
+        until(lambda: fake.arrivals)
+        pool.submit(call, gateway.url, pair, "AddOrder", ORDER)
+        until(lambda: gateway.waiting() == 1)
+        pool.submit(call, gateway.url, pair, "CancelAll")
+    assert [arrival.method for arrival in fake.arrivals] == ["Balance", "CancelAll", "AddOrder"]
+
+
+def test_who_hangs_up_while_waiting_costs_no_nonce(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken
+) -> None:
+    """Its order is never sent, and those behind it move up."""
+    fake.faults.add("Balance", "slow_answer", seconds=1.0)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(call, gateway.url, pair, "Balance")
+        until(lambda: fake.arrivals)
+        with raw(gateway.url) as client:
+            client.sendall(request(pair, "/0/private/AddOrder", b"nonce=1&" + ORDER.encode()))
+            until(lambda: gateway.waiting() == 1)
+        until(lambda: gateway.waiting() == 0)
+        assert not slow.done()
+        slow.result()
+    assert call(gateway.url, pair, "Balance").errors == []
+    assert [arrival.method for arrival in fake.arrivals] == ["Balance", "Balance"]
+
+
+def test_bots_that_hang_up_leave_their_places_in_the_limits(
+    master: FakeAccount, server: FakeKrakenServer, fake: WatchedKraken, tmp_path: Path
+) -> None:
+    """Reads that are given up while they wait cost nothing, and a cancel does not wait behind those that stay."""
+    account = Account("MASTER", master.key, master.secret, "pro")
+    with RunningGateway(server.url, [account], tmp_path / "state") as gateway:
+        pair = gateway.add("bot")
+        while (gateway.keys["MASTER"].counters()["rest"][0]) < 18:
+            assert call(gateway.url, pair, "Balance").errors == []
+        answered = len(fake.arrivals)
+        path, body = "/0/private/Balance", b"nonce=1"
+        waiting = [connect(gateway.url) for _ in range(20)]
+        for connection in waiting:
+            connection.request("POST", path, body, signed(pair, path, 1, body))
+        until(lambda: len(fake.arrivals) > answered)  # the first of them has waited for room
+        for connection in waiting[:-1]:
+            connection.close()
+        began = time.monotonic()
+        assert call(gateway.url, pair, "CancelAll").errors == []
+        assert waiting[-1].getresponse().status == 200
+        assert time.monotonic() - began < 6  # of the 20 that the limits would have made them wait
+        waiting[-1].close()
+    assert fake.arrivals[-1].error is None
+
+
+def test_who_hangs_up_after_the_call_has_begun_does_not_stop_it(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken
+) -> None:
+    """A call under way keeps its turn, and what Kraken says to it is heeded."""
+    fake.faults.add("AddOrder", "slow_request", seconds=0.5)
+    with raw(gateway.url) as client:
+        client.sendall(request(pair, "/0/private/AddOrder", b"nonce=1&" + ORDER.encode()))
+        until(lambda: not fake.faults.waiting())
+    assert call(gateway.url, pair, "Balance").errors == []
+    assert [(arrival.method, arrival.accepted) for arrival in fake.arrivals] == [("AddOrder", True), ("Balance", True)]
+    assert fake.arrivals[0].sender_gone is False
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """Room for the descriptors of both ends of a thousand connections; macOS gives 256 to begin with."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_half_open_connections_stop_nobody_and_are_closed(
+    master: FakeAccount, server: FakeKrakenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many_files: None
+) -> None:
+    """A thousand that say nothing, or half a request: calls go on, and in the end all of them are closed."""
+    monkeypatch.setattr(serving, "SLOWEST", 1.0)
+    account = Account("MASTER", master.key, master.secret, "none")
+    with RunningGateway(server.url, [account], tmp_path) as gateway, contextlib.ExitStack() as stack:
+        pair = gateway.add("bot")
+        whole = request(pair, "/0/private/Balance", b"nonce=1")
+        clients = [stack.enter_context(raw(gateway.url)) for _ in range(1000)]
+        for number, client in enumerate(clients):
+            client.sendall(whole[: number * (len(whole) - 1) // 999])
+        assert call(gateway.url, pair, "Balance").errors == []
+        for client in clients:
+            with contextlib.suppress(ConnectionResetError):
+                assert client.recv(1) == b""
+        assert call(gateway.url, pair, "Balance").errors == []
+        assert gateway.complaints == []
+
+
+class Clock:
+    """A clock that stands still until told, and counts how often it was looked at."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.looks = 0
+
+    def monotonic(self) -> float:
+        """Return its time in seconds."""
+        self.looks += 1
+        return self.now
+
+    def was_looked_at(self, times: int) -> bool:
+        """Return whether it was looked at so often."""
+        return self.looks >= times
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of a gateway that looks at its connections often; to be asked for before the gateway."""
+    clock = Clock()
+    monkeypatch.setattr(serving, "SLOWEST", 0.2)
+    monkeypatch.setattr(serving, "time", clock)
+    return clock
+
+
+def test_a_connection_in_steady_use_is_not_taken_for_an_idle_one(
+    clock: Clock, gateway: RunningGateway, pair: LocalKey
+) -> None:
+    """Each call gives it new time, whenever the gateway looks, and it may rest between two calls."""
+    body, path = b"nonce=1", "/0/private/Balance"
+    connection = connect(gateway.url)
+    connection.connect()
+    first = connection.sock
+    for pause in (0.15, 0.15, 0.15, serving.KEPT_ALIVE - 1, 0.15):
+        connection.request("POST", path, body, signed(pair, path, 1, body))
+        assert connection.getresponse().read()
+        clock.now += pause
+        until(functools.partial(clock.was_looked_at, clock.looks + 2))
+    assert connection.sock is first is not None
+    connection.close()
+
+
+def test_a_connection_that_rests_for_too_long_is_closed(clock: Clock, gateway: RunningGateway, pair: LocalKey) -> None:
+    """Also one that has brought a call before."""
+    whole = request(pair, "/0/private/Balance", b"nonce=1")
+    with raw(gateway.url) as client:
+        client.sendall(whole)
+        assert client.recv(5) == b"HTTP/"
+        clock.now += serving.KEPT_ALIVE + 1
+        with contextlib.suppress(ConnectionResetError):
+            while client.recv(1000):
+                pass
+
+
+def test_a_client_that_asks_first_is_told_to_go_on(gateway: RunningGateway, pair: LocalKey) -> None:
+    """As curl does before a large body; else it would wait for nothing, for a second or for ever."""
+    whole = request(pair, "/0/private/Balance", b"nonce=1")
+    head, _, body = whole.partition(b"\r\n\r\n")
+    with raw(gateway.url) as client:
+        client.settimeout(5)
+        client.sendall(head + b"\r\nExpect: 100-continue\r\n\r\n")
+        assert client.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(body)
+        assert client.recv(12) == b"HTTP/1.1 200"
+    too_large = request(pair, "/0/private/Balance", b"", b"Content-Length: 300000", b"Expect: 100-continue")
+    assert status_of(gateway.url, too_large) == 413
+
+
+def test_chunks_that_are_none_bring_no_traceback(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A body that breaks off into something else after it has begun is nobody's call."""
+    with raw(gateway.url) as client:
+        client.sendall(
+            request(pair, "/0/private/Balance", b"nonce=1", b"Transfer-Encoding: chunked", b"Expect: 100-continue")
+        )
+        client.sendall(b"1\r\nn\r\nthis is no length\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert b" 500 " not in client.recv(1000)
+    assert call(gateway.url, pair, "Balance").errors == []
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+    assert len(fake.arrivals) == 1
+
+
+def test_a_body_that_is_not_packed_as_it_says_is_not_logged(
+    gateway: RunningGateway, pair: LocalKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Any stranger could fill the log with it."""
+    with raw(gateway.url) as client:
+        client.sendall(request(pair, "/0/private/Balance", b"", b"Content-Length: 7", b"Content-Encoding: gzip"))
+        client.sendall(b"nonce=1")
+        answer = b""
+        while more := client.recv(1000):
+            answer += more
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"EAPI:Invalid nonce" in answer
+    assert caplog.records == []
+
+
+def test_bytes_that_are_no_http_are_not_logged(
+    gateway: RunningGateway, pair: LocalKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They may hold a key."""
+    assert status_of(gateway.url, b"POST / HTTP/1.1\r\nAPI Key: " + pair.key.encode() + b"\r\n\r\n") == 400
+    assert caplog.records == []
+
+
+def test_those_who_wait_for_one_key_do_not_wait_for_another_key_s_call_at_a_stop(
+    server: FakeKrakenServer, fake: WatchedKraken, tmp_path: Path
+) -> None:
+    """All queues are closed at once; a slow call of one account holds up nobody who waits at the others."""
+    fake.faults.add("Balance", "slow_answer", seconds=0.7)
+    fake.faults.add("AddOrder", "slow_answer", seconds=30.0)
+    made = {name: fake.add_account(name) for name in ("MASTER", "USER:alice", "USER:bob")}
+    accounts = [Account(name, each.key, each.secret, "none") for name, each in made.items()]
+    gateway = RunningGateway(server.url, accounts, tmp_path, timeout=1.5)
+    with gateway, ThreadPoolExecutor(6) as pool:
+        pairs = [gateway.add(f"bot{number}", account=name) for number, name in enumerate(made)]
+        pool.submit(call, gateway.url, pairs[0], "AddOrder", ORDER)
+        pool.submit(call, gateway.url, pairs[2], "Balance")
+        until(lambda: len(fake.arrivals) == 2)
+        waits = pool.submit(call, gateway.url, pairs[2], "OpenOrders")
+        until(lambda: gateway.waiting("USER:bob") == 1)
+        stopping = pool.submit(gateway.stop)
+        assert waits.result().errors == ["EService:Unavailable"]
+        assert not stopping.done()
+
+
+def test_those_who_wait_for_kraken_s_limits_do_not_hold_up_a_stop(
+    master: FakeAccount, server: FakeKrakenServer, fake: WatchedKraken, tmp_path: Path
+) -> None:
+    """They are told at once that nothing was sent, though their time would come half a minute later."""
+    account = Account("MASTER", master.key, master.secret, "starter")
+    with RunningGateway(server.url, [account], tmp_path) as gateway, ThreadPoolExecutor(20) as pool:
+        pair = gateway.add("bot")
+        calls = [pool.submit(call, gateway.url, pair, "Balance") for _ in range(20)]
+        until(lambda: sum(each.done() for each in calls) >= 14)
+        begun = time.monotonic()
+        gateway.stop()
+        assert time.monotonic() - begun < 5
+        told = [each.result() for each in calls]
+    refused = [got for got in told if got.errors == ["EService:Unavailable"]]
+    assert len(refused) == 20 - len(fake.arrivals) > 0
+    assert {got.headers["X-Krakenonce-Executed"] for got in refused} == {"no"}
+
+
+def test_large_bodies_and_headers_are_refused(gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken) -> None:
+    """10 MB, told with or without its length, and a header of 100 kB; the gateway goes on."""
+    path, body = "/0/private/AddOrder", b"nonce=1&x=" + b"x" * 10_000_000
+    chunked = b"Transfer-Encoding: chunked"
+    length = b"Content-Length: %d" % len(body)
+    assert status_of(gateway.url, request(pair, path, b"nonce=1", chunked) + b"no length\r\n") in (200, 400)
+    for framing, sent in ((length, body), (chunked, b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))):
+        assert status_of(gateway.url, request(pair, path, b"nonce=1", framing) + sent) in (413, 0)
+    assert status_of(gateway.url, request(pair, path, b"nonce=1", b"X: " + b"x" * 100_000)) in (400, 431)
+    assert status_of(gateway.url, request(pair, path + "?" + "x" * 100_000, b"nonce=1")) in (400, 414)
+    assert fake.arrivals == []
+    assert call(gateway.url, pair, "Balance").errors == []
+
+
+values = st.binary(max_size=40).map(lambda each: each.translate(None, b"\r\n\0"))
+bodies = st.one_of(
+    st.binary(max_size=200),
+    st.binary(max_size=50).map(lambda each: b"nonce=1&" + each),
+    st.binary(max_size=50).map(lambda each: b'{"nonce":1,"x":' + each + b"}"),
+    st.recursive(
+        st.none() | st.integers() | st.floats() | st.text(),
+        lambda kids: st.lists(kids) | st.dictionaries(st.text(), kids),
+    ).map(lambda each: json.dumps({"nonce": 1, "x": each}).encode()),
+)
+types = st.one_of(st.sampled_from([FORM, JSON, JSON + "; charset=utf-16"]).map(str.encode), values)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(path=values, body=bodies, content_type=types, value=values)
+@example(b"Balance", b"nonce=1", b"\xff", b"")
+@example(b"Balance?\xff", b"nonce=1", b"", b"")
+@example(b"Balance", b'{"nonce":1,"x":' + b"[" * 100_000, JSON.encode(), b"")
+@example(b"Balance", b'{"nonce":1,"x":' + b"9" * 5_000 + b"}", JSON.encode(), b"")
+@example(b"Balance", '{"nonce":1}'.encode("utf-16"), JSON.encode(), b"")
+def test_whatever_a_client_sends_brings_an_answer_and_no_traceback(
+    gateway: RunningGateway,
+    caplog: pytest.LogCaptureFixture,
+    path: bytes,
+    body: bytes,
+    content_type: bytes,
+    value: bytes,
+) -> None:
+    """Random bytes as path, body and headers, signed and unsigned: each is answered, and none with a 500."""
+    known = gateway.local_keys.all()
+    pair = known[0] if known else gateway.add("bot", "query", "other")
+    whole = b"/0/private/" + path
+    target = whole.decode("utf-8", "surrogateescape")
+    nonce = nonce_of(body, content_type.decode("utf-8", "surrogateescape")) or "1"
+    sent = sign(target, nonce, body, decode_secret(pair.secret)).encode()
+    head = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nConnection: close\r\n" % (whole, len(body))
+    key = b"API-Key: " + pair.key.encode()
+    for lines in (
+        (key, b"API-Sign: " + sent, b"Content-Type: " + content_type, b"X-Odd: " + value),
+        (key, b"API-Sign: " + value, b"Content-Type: " + content_type),
+        (b"API-Key: " + value, b"API-Sign: " + value),
+    ):
+        status = status_of(gateway.url, head + b"\r\n".join(lines) + b"\r\n\r\n" + body)
+        assert status in (200, 400, 404, 405, 413, 414)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def raw(url: str) -> socket.socket:
+    """Open a connection to the gateway."""
+    parts = urlsplit(url)
+    return socket.create_connection((parts.hostname or "", parts.port or 0), timeout=PATIENCE)
+
+
+def request(pair: LocalKey, path: str, body: bytes, *more: bytes) -> bytes:
+    """Return a call as bytes; with headers of one's own the body is left away."""
+    lines = [f"{name}: {value}".encode() for name, value in signed(pair, path, 1, body).items()]
+    framing = more or (b"Content-Length: %d" % len(body),)
+    head = b"\r\n".join((f"POST {path} HTTP/1.1".encode(), b"Host: x", *lines, *framing))
+    return head + b"\r\n\r\n" + (b"" if more else body)
+
+
+def status_of(url: str, sent: bytes) -> int:
+    """Send bytes and return the status of the answer; 0 if the gateway hung up on them before it could be read."""
+    with raw(url) as client:
+        with contextlib.suppress(ConnectionError):  # it had seen enough; perhaps it has said so
+            client.sendall(sent)
+        try:
+            start = client.recv(12)
+        except ConnectionError:
+            return 0
+    return int(start[9:12] or 0)

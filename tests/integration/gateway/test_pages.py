@@ -1,0 +1,328 @@
+"""What the gateway shows of itself, over real HTTP, and in a real browser where there is one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from krakenonce.brokers import Account
+from krakenonce.gateway.activity import Activity, Histogram
+from krakenonce.gateway.gateway import Gateway
+from krakenonce.gateway.local_keys import LocalKeys
+from krakenonce.gateway.pages import Pages
+from krakenonce.gateway.public import PublicCalls
+from krakenonce.gateway.server import GatewayServer
+from krakenonce.gateway.upstream import KrakenKey
+from krakenonce.kraken import AsyncKraken
+from krakenonce.kraken.async_transport import AsyncTransport
+from krakenonce.manager import NonceManager
+from krakenonce.testing import FakeKraken, FakeKrakenServer
+from tests.integration.gateway.browser import CHROMIUM, opened
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+
+class Running:
+    """A gateway in this event loop, with one account, one local key, and some calls made."""
+
+    def __init__(self, state: Path, kraken_url: str, account: Account) -> None:
+        self.account = account
+        self.activity = Activity()
+        self.local_keys = LocalKeys(state / "gateway_keys.json")
+        self.local = self.local_keys.add("bot-a", account.name, frozenset(["query"]))
+        self._manager = NonceManager(state)
+        self._kraken = AsyncTransport(kraken_url)
+        self.key = KrakenKey(
+            account,
+            self._manager,
+            self._kraken,
+            queue_length=10,
+            patience=5.0,
+            timeout=5.0,
+            on_turn=lambda waited, held: self.activity.turn(account.name, waited, held),
+        )
+        self.gateway = Gateway({account.name: self.key}, self.local_keys, self.activity)
+        pages = Pages(self.gateway, self.activity, self._manager)
+        self.status = pages.status
+        self._server = GatewayServer(self.gateway, PublicCalls(self._kraken, 5.0), pages.by_path())
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        self.url = f"http://127.0.0.1:{await self._server.start('127.0.0.1', 0)}"
+        manager = NonceManager("memory:")
+        self.bot = AsyncKraken(self.local.key, self.local.secret, manager=manager, tier="none", base_url=self.url)
+        for _ in range(3):
+            await self.bot.balances()
+        assert await self.bot.query_private("Withdraw") == {"error": ["EGeneral:Permission denied"]}
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.bot.close()
+        await self._server.stop()
+        await self._kraken.close()
+        self._manager.close()
+
+    async def get(self, path: str) -> tuple[int, str]:
+        """Fetch one page."""
+        async with aiohttp.ClientSession() as session, session.get(self.url + path) as answer:
+            return answer.status, await answer.text()
+
+
+@pytest.fixture
+def fake() -> FakeKraken:
+    """A fake Kraken without accounts."""
+    return FakeKraken()
+
+
+@pytest.fixture
+def during(fake: FakeKraken, tmp_path: Path) -> Callable[[Callable[[Running], Awaitable[Any]]], Any]:
+    """Run something while a gateway is there."""
+    made = fake.add_account("MASTER")
+    account = Account("MASTER", made.key, made.secret, "pro")
+
+    def run(work: Callable[[Running], Awaitable[Any]]) -> Any:
+        async def main() -> Any:
+            async with Running(tmp_path / "state", server.url, account) as running:
+                return await work(running)
+
+        with FakeKrakenServer(fake) as server:
+            return asyncio.run(main())
+
+    return run
+
+
+def test_the_metrics_are_what_prometheus_reads(during: Callable[..., Any]) -> None:
+    """Answered and refused calls, turns, Kraken's answers, the queue, and the numbers."""
+    status, text = during(lambda running: running.get("/metrics"))
+    assert status == 200
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert samples["krakenonce_answered_total", "bot-a"] == 3
+    assert samples["krakenonce_refused_total", "not allowed"] == 1
+    assert samples["krakenonce_upstream_seconds_count", "MASTER"] == 3
+    assert samples["krakenonce_lane_wait_seconds_bucket", "MASTER", "+Inf"] == 3
+    assert samples["krakenonce_lane_hold_seconds_count", "MASTER"] == 3
+    assert samples["krakenonce_queue_length", "MASTER", "cancel"] == 0
+    assert samples["krakenonce_queue_length", "MASTER", "rest"] == 0
+    assert 0 < samples["krakenonce_rate_level", "MASTER", "rest"] <= 3
+    assert samples["krakenonce_rate_limit", "MASTER", "engine"] == 180
+    assert samples["krakenonce_mark_extensions_total", "global"] == 1
+    assert 0 < samples["krakenonce_mark_extension_seconds_total", "global"] < 60
+    assert samples["krakenonce_issued_total", "global"] == 3
+    assert samples["krakenonce_lockout_seconds", "MASTER"] == 0
+
+
+def test_the_dashboard_asks_for_what_there_is(during: Callable[..., Any]) -> None:
+    """Every metric in deploy/grafana.json is one of the gateway's."""
+    _, text = during(lambda running: running.get("/metrics"))
+    there = {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
+    # Kraken has refused nothing here, and a counter without a label has no sample.
+    there.add("krakenonce_kraken_refused_total")
+    dashboard = (Path(__file__).parents[3] / "deploy" / "grafana.json").read_text(encoding="utf-8")
+    asked = set(re.findall(r"krakenonce_[a-z_]+", dashboard))
+    assert len(asked) > 10
+    assert asked <= there
+
+
+def test_no_page_shows_a_key_or_a_secret(during: Callable[..., Any]) -> None:
+    """Neither Kraken's nor the local ones, and a stranger's words are not shown either."""
+
+    async def read(running: Running) -> tuple[Running, str]:
+        async with aiohttp.ClientSession() as session:
+            headers = {"API-Key": "<stranger>", "API-Sign": "x"}
+            await session.post(running.url + "/0/private/<method>", data=b"nonce=1", headers=headers)
+        paths = ("/", "/status.js", "/status.css", "/v1/status", "/metrics", "/healthz", "/readyz")
+        return running, "".join([(await running.get(path))[1] for path in paths])
+
+    running, told = during(read)
+    for hidden in (running.account.key, running.account.secret, running.local.key, running.local.secret, "stranger"):
+        assert hidden not in told
+    assert "invalid key" in told
+
+
+def test_the_status_is_what_happened(during: Callable[..., Any]) -> None:
+    """Accounts, local keys, counts and the last refusal."""
+    _, text = during(lambda running: running.get("/v1/status"))
+    told = json.loads(text)
+    (account,) = told["accounts"]
+    assert (account["account"], account["tier"], account["answered"], account["waiting"]) == ("MASTER", "pro", 3, 0)
+    assert told["local_keys"] == [{"name": "bot-a", "account": "MASTER", "allow": ["query"]}]
+    (complaint,) = told["complaints"]
+    assert (complaint["local_key"], complaint["method"], complaint["reason"]) == ("bot-a", "Withdraw", "not allowed")
+
+
+def test_health_and_readiness_are_two_things(during: Callable[..., Any]) -> None:
+    """With a key file that cannot be used, and while it stops, it lives and is not ready."""
+
+    async def ask(running: Running) -> list[int]:
+        told = [(await running.get("/readyz"))[0]]
+        running.local_keys.path.chmod(0o644)
+        told += [(await running.get(path))[0] for path in ("/readyz", "/healthz")]
+        running.local_keys.path.chmod(0o600)
+        running.gateway.draining = True
+        return [*told, (await running.get("/readyz"))[0]]
+
+    assert during(ask) == [200, 503, 200, 503]
+
+
+def test_a_file_that_cannot_be_used_is_told_by_every_page_that_needs_it(
+    during: Callable[..., Any], tmp_path: Path
+) -> None:
+    """With 503 and one line that says which it is; as soon as it is back, so are the pages."""
+
+    async def ask(running: Running) -> list[tuple[int, str]]:
+        running.local_keys.path.chmod(0o644)
+        told = [await running.get("/v1/status")]
+        running.local_keys.path.chmod(0o600)
+        (limits,) = (tmp_path / "state").rglob("kraken_limits_*.bin")
+        limits.unlink()
+        limits.mkdir()
+        told += [await running.get(path) for path in ("/v1/status", "/metrics")]
+        limits.rmdir()
+        return [*told, *[await running.get(path) for path in ("/v1/status", "/metrics")]]
+
+    *broken, status, metrics = during(ask)
+    assert [(code, text.count("\n")) for code, text in broken] == [(503, 1)] * 3
+    assert "chmod 600" in broken[0][1]
+    assert [code for code, _ in (status, metrics)] == [200, 200]
+
+
+HOLD = """
+import sys
+from krakenonce.manager import NonceManager
+with NonceManager(sys.argv[1]).lane(sys.stdin.readline().strip()):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_whose_turn_it_is(during: Callable[..., Any], tmp_path: Path) -> None:
+    """Nobody's, a call of the gateway's, or, when a call waits for it, another process's, with its number."""
+
+    async def look(running: Running) -> list[str]:
+        told = [running.key.queue.turn]
+        holder = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", HOLD, str(tmp_path / "state"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        holder.stdin.write(f"{running.account.key}\n".encode())
+        assert await holder.stdout.readline() == b"held\n"
+        begun, done = asyncio.Event(), asyncio.Event()
+
+        async def job() -> None:
+            begun.set()
+            await done.wait()
+
+        call = asyncio.create_task(running.key.queue.run(job, urgent=True))
+        turn = json.loads((await running.get("/v1/status"))[1])["accounts"][0]["turn"]
+        told.append(turn.replace(f" {holder.pid} ", " PID "))
+        holder.stdin.close()
+        await begun.wait()
+        told.append(running.key.queue.turn)
+        done.set()
+        await asyncio.gather(call, holder.wait())
+        return told
+
+    free, other, ours = during(look)
+    assert (free, ours) == ("free", "a call of this gateway")
+    assert re.fullmatch(r"process PID has held it for \d+\.\d s", other)
+
+
+def test_what_kraken_refused_is_among_the_last_refusals(during: Callable[..., Any], fake: FakeKraken) -> None:
+    """In Kraken's words, with the local key that asked."""
+
+    async def ask(running: Running) -> Any:
+        fake.faults.add("Balance", "error", error="EQuery:Unknown asset")
+        await running.bot.query_private("Balance")
+        return running.status()
+
+    told = during(ask)
+    assert told["complaints"][0]["reason"] == "Kraken: EQuery:Unknown asset"
+    assert (told["complaints"][0]["local_key"], told["complaints"][0]["method"]) == ("bot-a", "Balance")
+    assert told["accounts"][0]["refused_by_kraken"] == {"other": 1}
+
+
+def test_the_counters_are_shown_with_their_limits(during: Callable[..., Any]) -> None:
+    """Three balances cost three points of the REST counter, which falls by one a second."""
+    _, text = during(lambda running: running.get("/v1/status"))
+    counters = json.loads(text)["accounts"][0]["counters"]
+    assert counters["engine"] == [0.0, 180]
+    assert 0 < counters["rest"][0] <= 3
+    assert counters["rest"][1] == 20
+
+
+@pytest.mark.parametrize("path", ["/0/private", "/etc/passwd", "/v1/", "/status.html"])
+def test_there_is_nothing_else(during: Callable[..., Any], path: str) -> None:
+    """Other paths are not found."""
+    status, _ = during(lambda running: running.get(path))
+    assert status == 404
+
+
+LUMINANCE = "(c => c.reduce((a, b) => a + b, 0) / 3)(getComputedStyle(document.body).{}.match(/\\d+/g).map(Number))"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium")
+def test_the_page_works_in_a_browser(during: Callable[..., Any]) -> None:
+    """Its script runs under its own content policy and fills in what the gateway says, and goes on doing so."""
+
+    async def look(running: Running) -> str:
+        async with opened(f"{running.url}/") as page:
+            await page.comes_true("document.getElementById('state')?.textContent === 'running'")
+            await running.bot.balances()
+            await page.comes_true("document.getElementById('figures').textContent.includes('calls answered4')")
+            return str(await page.value("document.body.outerHTML"))
+
+    text = during(look)
+    for shown in ("MASTER", "bot-a", "not allowed", "<polyline", " of 20", "0.0 of 180", "free"):
+        assert shown in text, shown
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium")
+def test_the_page_can_be_read_by_day_and_by_night_and_from_the_keyboard(during: Callable[..., Any]) -> None:
+    """Dark on light, light on dark, as the reader's system says; Tab goes to each table and to the links, visibly."""
+
+    async def look(running: Running) -> tuple[list[list[float]], list[tuple[str, str]]]:
+        async with opened(f"{running.url}/") as page:
+            await page.comes_true("document.getElementById('state')?.textContent === 'running'")
+            shades = []
+            for scheme in ("light", "dark"):
+                media = [{"name": "prefers-color-scheme", "value": scheme}]
+                await page.tell("Emulation.setEmulatedMedia", features=media)
+                shades.append([await page.value(LUMINANCE.format(name)) for name in ("color", "backgroundColor")])
+            stops = []
+            for _ in range(5):
+                await page.press("Tab")
+                name = "document.activeElement.getAttribute('aria-labelledby') || document.activeElement.textContent"
+                outline = "getComputedStyle(document.activeElement).outlineStyle"
+                stops.append((await page.value(name), await page.value(outline)))
+            return shades, stops
+
+    (light, dark), stops = during(look)
+    assert light[0] < 60 < 200 < light[1]
+    assert dark[1] < 60 < 200 < dark[0]
+    names = ["accounts-title", "local-title", "complaints-title", "metrics", "status as JSON"]
+    assert stops == [(name, "solid") for name in names]
+
+
+def test_a_histogram_counts_up_to_each_bound() -> None:
+    """As Prometheus wants it: each bound with all that is below."""
+    histogram = Histogram()
+    for seconds in (0.0001, 0.0005, 0.003, 99.0):
+        histogram.add(seconds)
+    told = dict(histogram.cumulative())
+    assert (told["0.0005"], told["0.0025"], told["0.005"], told["30.0"], told["+Inf"]) == (2, 2, 3, 3, 4)
+    assert histogram.total == pytest.approx(99.0036)

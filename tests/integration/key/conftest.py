@@ -1,0 +1,40 @@
+"""A manager on an empty directory, and other processes at its lanes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from krakenonce.manager import NonceManager
+from tests.integration.key.helpers import Peer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> NonceManager:
+    """A manager on a directory of its own."""
+    return NonceManager(tmp_path / "state")
+
+
+@pytest.fixture
+def start_peer(tmp_path: Path) -> Iterator[Callable[[], Peer]]:
+    """Starts another process that does at the lane ``key`` of *manager*'s directory what it is told."""
+    peers: list[Peer] = []
+
+    def start() -> Peer:
+        peers.append(Peer(tmp_path / "state"))
+        return peers[-1]
+
+    yield start
+    for peer in peers:
+        peer.close()
+
+
+@pytest.fixture
+def peer(start_peer: Callable[[], Peer]) -> Peer:
+    """One such process."""
+    return start_peer()

@@ -1,0 +1,138 @@
+"""One API key: what Kraken's answers mean for it is the same for the clients and for the gateway."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from krakenonce import errors
+from krakenonce.backends import FileStore, MemoryStore
+from krakenonce.brokers import Account
+from krakenonce.gateway.upstream import KrakenKey
+from krakenonce.key.answers import _KNOWN, refusal_in
+from krakenonce.key.api_key import LOCKOUT, ApiKey
+from krakenonce.key.limits import TIERS
+from krakenonce.kraken.async_transport import AsyncTransport
+from krakenonce.kraken.calling import Calls
+from krakenonce.kraken.request import Answer, PrivateCall
+from krakenonce.manager import NonceManager
+from krakenonce.testing.clock import ManualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+STARTER = TIERS["starter"]
+ACCOUNT = Account("MASTER", "a key", "c2VjcmV0", "starter")
+Heard = tuple[type[errors.KrakenAPIError] | None, float, float]
+
+
+def by_a_client(manager: NonceManager, reply: dict[str, Any]) -> errors.KrakenAPIError | None:
+    """Hand an answer to the clients' rules."""
+    calls = Calls(ApiKey(manager, ACCOUNT.key, STARTER), 60.0)
+    call = PrivateCall("Balance", {})
+    calls.settle(call, reply)
+    return call.refusal
+
+
+def by_the_gateway(manager: NonceManager, reply: dict[str, Any]) -> errors.KrakenAPIError | None:
+    """Hand an answer to the gateway, as it came over HTTP."""
+    key = KrakenKey(
+        ACCOUNT,
+        manager,
+        AsyncTransport("http://127.0.0.1:1"),
+        queue_length=1,
+        patience=1.0,
+        timeout=1.0,
+        on_turn=lambda _waited, _held: None,
+    )
+    place = key.api_key.place("Balance", {})
+    return key.settle(Answer(200, "application/json", json.dumps(reply).encode()), place)
+
+
+def heard(door: Callable[[NonceManager, dict[str, Any]], errors.KrakenAPIError | None], *strings: str) -> Heard:
+    """Return how an answer was understood, for how long the key is closed, and how full its counter is."""
+    manager = NonceManager("memory:", clock=ManualClock())
+    refusal = door(manager, {"error": list(strings), "result": {}})
+    key = ApiKey(manager, ACCOUNT.key, STARTER)
+    return (type(refusal) if refusal else None, key.locked_out(), key.levels().rest)
+
+
+@pytest.mark.parametrize("first", [(), ("WGeneral:Something new",), ("EGeneral:Unheard of",)], ids=str)
+@pytest.mark.parametrize("string", sorted(_KNOWN))
+def test_every_known_string_means_the_same_to_the_clients_and_to_the_gateway(
+    string: str, first: tuple[str, ...]
+) -> None:
+    """Alone, after a warning, and after a string that nobody knows."""
+    kind, closed, level = heard(by_a_client, *first, string)
+    assert heard(by_the_gateway, *first, string) == (kind, closed, level)
+    assert kind is _KNOWN[string]
+    assert closed == (LOCKOUT if kind is errors.LockedOut else 0.0)
+    assert level == (STARTER.rest_max if kind is errors.RateLimited else 0.0)
+
+
+@pytest.mark.parametrize("door", [by_a_client, by_the_gateway])
+def test_a_warning_alone_is_no_refusal(door: Callable[..., Any]) -> None:
+    """The call was made."""
+    assert heard(door, "WGeneral:Temporary lockout") == (None, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\3\4", b"[]", b'"EGeneral:Temporary lockout"', b"[" * 100_000])
+def test_what_is_no_answer_of_kraken_s_api_is_no_refusal(data: bytes, tmp_path: Path) -> None:
+    """A file, or somebody's page; nor does it end the gateway's call."""
+    manager = NonceManager(tmp_path)
+    key = KrakenKey(
+        ACCOUNT,
+        manager,
+        AsyncTransport("http://127.0.0.1:1"),
+        queue_length=1,
+        patience=1.0,
+        timeout=1.0,
+        on_turn=lambda _waited, _held: None,
+    )
+    assert key.settle(Answer(200, "", data), key.api_key.place("RetrieveExport", {})) is None
+    assert key.api_key.locked_out() == 0.0
+
+
+def test_an_error_that_is_no_list_is_a_refusal_all_the_same() -> None:
+    """Something between Kraken and us may write it so."""
+    assert isinstance(refusal_in({"error": "EGeneral:Temporary lockout"}), errors.LockedOut)
+    assert refusal_in({"error": None}) is None
+
+
+@pytest.mark.parametrize("ended_by", ["a second", "a refusal", "a floor"])
+def test_which_counter_a_key_uses_is_looked_up_again(
+    tmp_path: Path, ended_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process gives the key a counter of its own: seen after a second, an Invalid nonce, or at once here."""
+    now = itertools.repeat(100.0)
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    manager = NonceManager(tmp_path)
+    before = manager.next_for(ACCOUNT.key)
+    own = manager.own_scope(ACCOUNT.key)
+    other = manager if ended_by == "a floor" else NonceManager(tmp_path)
+    other.raise_floor(2**62, own)
+    if ended_by == "a second":
+        assert before < manager.next_for(ACCOUNT.key) < 2**62
+        now = itertools.repeat(101.0)
+    elif ended_by == "a refusal":
+        assert before < manager.next_for(ACCOUNT.key) < 2**62
+        key = ApiKey(manager, ACCOUNT.key)
+        key.settle(key.place("Balance", {}), errors.InvalidNonce("no", ("EAPI:Invalid nonce",)))
+    assert manager.next_for(ACCOUNT.key) == 2**62 + 1
+
+
+@pytest.mark.parametrize("kind", ["one memory store", "one file store", "two file stores"])
+def test_two_managers_over_one_state_share_a_key_s_limits(tmp_path: Path, kind: str) -> None:
+    """A lockout that one is told closes the key for the other, and what one has sent counts for both."""
+    store = MemoryStore() if kind == "one memory store" else FileStore(tmp_path)
+    other = FileStore(tmp_path) if kind == "two file stores" else store
+    ours, theirs = (ApiKey(NonceManager(each), ACCOUNT.key, STARTER) for each in (store, other))
+    assert theirs.levels().rest == theirs.locked_out() == 0.0
+    ours.count(ours.place("Ledgers", {}))
+    assert 1.0 < theirs.levels().rest <= 2.0
+    ours.settle(ours.place("Balance", {}), errors.LockedOut("no", ("EGeneral:Temporary lockout",)))
+    assert LOCKOUT - 10 < theirs.locked_out() <= LOCKOUT

@@ -1,0 +1,241 @@
+"""The examples in README and docs run, and what they name exists."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import krakenex
+import pytest
+
+from krakenonce import errors
+from krakenonce.cli import main
+from krakenonce.testing import FakeKraken, FakeKrakenServer
+from krakenonce.testing.fake_kraken import FakeAccount
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of one language in a page."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(block) for _, block in found]
+
+
+@pytest.fixture
+def fake() -> Iterator[tuple[FakeKrakenServer, FakeAccount]]:
+    """A fake Kraken with one account."""
+    kraken = FakeKraken()
+    account = kraken.add_account("MASTER")
+    with FakeKrakenServer(kraken) as server:
+        yield server, account
+
+
+@pytest.fixture
+def environment(fake: tuple[FakeKrakenServer, FakeAccount], tmp_path: Path) -> dict[str, str]:
+    """What a reader would have set, with the fake Kraken's keys."""
+    server, account = fake
+    return os.environ | {
+        "KRAKEN_MASTER_API_KEY": account.key,
+        "KRAKEN_MASTER_API_SECRET": account.secret,
+        "KRAKENONCE_STATE_DIR": str(tmp_path / "state"),
+        "KRAKEN_URL": server.url,
+        "CALLS": "30",
+        "KRAKEN_MASTER_API_TIER": "none",
+        "PYTHONWARNINGS": "error",
+    }
+
+
+@pytest.fixture
+def redirected(
+    fake: tuple[FakeKrakenServer, FakeAccount], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[FakeAccount]:
+    """Each krakenex API made by an example has the fake Kraken's address and keys."""
+    server, account = fake
+    real = krakenex.API.__init__
+    made: list[krakenex.API] = []
+
+    def with_our_keys(self: krakenex.API, *_: str, **__: str) -> None:
+        real(self, key=account.key, secret=account.secret)
+        self.uri = server.url
+        made.append(self)
+
+    monkeypatch.setattr(krakenex.API, "__init__", with_our_keys)
+    monkeypatch.setattr("krakenonce.global_manager._manager", None)
+    monkeypatch.setenv("KRAKENONCE_STATE_DIR", str(tmp_path))
+    yield account
+    for api in made:
+        api.close()
+
+
+def run(page: Path, number: int, **names: object) -> None:
+    """Run one Python block of a page in this process."""
+    exec(compile(blocks(page, "python")[number], page.name, "exec"), names)  # noqa: S102 - our own page
+
+
+def test_the_readme_s_example_makes_a_real_call(
+    fake: tuple[FakeKrakenServer, FakeAccount], redirected: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first screen's program, with the fake Kraken's address and keys, prints a balance."""
+    run(ROOT / "README.md", 0)
+    assert "'error': []" in capsys.readouterr().out
+    assert len(str(NonceOf(fake[0]).last())) == 19
+
+
+def test_the_reference_s_examples_make_real_calls(
+    fake: tuple[FakeKrakenServer, FakeAccount], redirected: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The global manager's page: the call under the lock, and the broker's balance."""
+    page = ROOT / "docs" / "reference" / "global-manager.md"
+    assert len(blocks(page, "python")) == 2
+    run(page, 0, api=krakenex.API())
+    assert len(str(NonceOf(fake[0]).last())) == 13  # as the page says: krakenex by itself sends its own
+    run(page, 1, key=redirected.key, secret=redirected.secret)
+    assert len(str(NonceOf(fake[0]).last())) == 19
+    assert "Kraken Balance (MASTER)" in capsys.readouterr().out
+
+
+class NonceOf:
+    """The arrivals at a fake Kraken, read over HTTP as another process would."""
+
+    def __init__(self, server: FakeKrakenServer) -> None:
+        self.url = f"{server.url}/fake/arrivals"
+
+    def last(self) -> int:
+        """The nonce of the last call."""
+        import urllib3
+
+        with urllib3.PoolManager() as pool:
+            return int(pool.request("GET", self.url).json()[-1]["nonce"])
+
+
+@pytest.mark.parametrize(
+    ("page", "number"),
+    [(page, i) for page in PAGES if page.parent.name == "how-to" for i in range(len(blocks(page, "python")))],
+    ids=lambda value: value.name if isinstance(value, Path) else str(value),
+)
+def test_the_how_tos_examples_run(page: Path, number: int, tmp_path: Path) -> None:
+    """Each Python block of a how-to runs by itself."""
+    program = blocks(page, "python")[number].replace("/tmp/krakenonce-example", str(tmp_path / "state"))  # noqa: S108
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, cwd=tmp_path)
+
+
+def test_the_commands_for_moving_a_key_print_what_the_page_says(tmp_path: Path, environment: dict[str, str]) -> None:
+    """The console block, command by command."""
+    (block,) = blocks(ROOT / "docs" / "how-to" / "move-a-key.md", "console")
+    expected = [line for line in block.splitlines() if not line.startswith("$ ")]
+    told: list[str] = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            told += run_line(line, environment, tmp_path)
+    assert told[-len(expected) :] == expected
+
+
+def run_line(line: str, environment: dict[str, str], directory: Path) -> list[str]:
+    """Run one `$ krakenonce ...` line of a page and return what it prints."""
+    line = line.removeprefix("$ ").replace("/tmp/krakenonce-example", str(directory / "state"))  # noqa: S108
+    line = line.replace("http://127.0.0.1:8080", environment["KRAKEN_URL"])
+    program, *arguments = shlex.split(line)
+    assert program.removeprefix(".venv/bin/") == "krakenonce"
+    answer = subprocess.run(
+        [sys.executable, "-m", "krakenonce", *arguments],
+        env=environment,
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return answer.stdout.splitlines()
+
+
+def test_the_tutorial_s_commands_run(environment: dict[str, str], tmp_path: Path) -> None:
+    """The calls of step 3 answer."""
+    lines = [line for block in blocks(ROOT / "docs" / "tutorial.md", "console") for line in block.splitlines()]
+    calls = [line for line in lines if "--base-url" in line]
+    assert len(calls) == 2
+    for line in calls:
+        assert run_line(line, environment, tmp_path)
+
+
+def test_the_tutorial_s_bot_runs_three_times_at_once(environment: dict[str, str], tmp_path: Path) -> None:
+    """Step 4's program, in three processes on one key: not one call refused."""
+    (program,) = blocks(ROOT / "docs" / "tutorial.md", "python")
+    (tmp_path / "mybot.py").write_text(program)
+    bots = [
+        subprocess.Popen([sys.executable, "mybot.py"], env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    told = [bot.communicate()[0] for bot in bots]
+    assert told == ["refused: 0\n"] * 3
+
+
+def test_the_tutorial_s_bot_survives_kill_9(
+    fake: tuple[FakeKrakenServer, FakeAccount], environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Step 5: one of two is killed in the middle of its calls and started again; nobody is refused."""
+    (program,) = blocks(ROOT / "docs" / "tutorial.md", "python")
+    (tmp_path / "mybot.py").write_text(program)
+
+    def start(calls: int) -> subprocess.Popen[str]:
+        settings = environment | {"CALLS": str(calls)}
+        return subprocess.Popen(
+            [sys.executable, "mybot.py"], env=settings, cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        )
+
+    victim, other = start(100_000), start(200)
+    while len(fake[0].fake.arrivals) < 50:
+        assert victim.poll() is None
+    with victim:
+        victim.kill()
+    again = start(50)
+    assert [bot.communicate()[0] for bot in (other, again)] == ["refused: 0\n"] * 2
+
+
+def test_every_command_is_in_the_reference() -> None:
+    """A command that is not documented is not finished."""
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+    for name, command in commands(main_group()):
+        assert f"`{name}" in page, name
+        for parameter in command.params:
+            for option in parameter.opts:
+                if option.startswith("--") and option != "--help":
+                    assert option in page, f"{name} {option}"
+
+
+def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    """All commands of a group and of the groups in it, by their full names."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
+def main_group() -> click.Group:
+    """The command line's root."""
+    from krakenonce.cli import cli
+
+    assert callable(main)
+    return cli
+
+
+def test_every_error_is_in_the_reference() -> None:
+    """Each error a user can catch is on the API page."""
+    page = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    abstract = {"NonceError", "KrakenError"}
+    assert [
+        name for name in errors.__all__ if name not in abstract and f"`{name}" not in page and name not in page
+    ] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    """No broken link to a file of ours."""
+    for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{page.name} -> {target}"
