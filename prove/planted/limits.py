@@ -31,7 +31,7 @@ LIMITS = (
         "src/krakenonce/key/api_key.py",
         was="Limiter(manager.store.rate_limits, ",
         becomes="Limiter(type(manager)('memory:').store.rate_limits, ",
-        test="tests/integration/key/test_shared_limits.py::test_a_lockout_told_to_one_process_closes_the_key_for_all",
+        test="tests/integration/kraken/test_shared_limits.py::test_a_lockout_told_to_one_process_closes_the_key_for_all",
     ),
     Planted(
         "calls go on during a lockout",
