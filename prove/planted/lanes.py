@@ -201,7 +201,7 @@ LANES = (
         "an interrupted release keeps the others waiting",
         10,
         _QUEUE,
-        was="            except BaseException:  # an interrupt: the others need the turn all the same\n"
+        was="            except BaseException:  # an interrupt: the other callers still need the turn\n"
         "                self._settle()\n",
         becomes="            except BaseException:\n",
         test="tests/integration/key/test_interrupts.py::test_an_interrupted_release_keeps_nobody_waiting",

@@ -37,7 +37,7 @@ LIMITS = (
         "calls go on during a lockout",
         12,
         "src/krakenonce/key/api_key.py",
-        was="        _refuse_if(booking.locked_out)\n",
+        was="        refuse_if(booking.locked_out)\n",
         becomes="",
         test="tests/unit/kraken/test_calling.py::test_a_lockout_closes_the_key",
     ),
@@ -45,10 +45,10 @@ LIMITS = (
         "a lockout that comes while a call waits is not seen",
         12,
         "src/krakenonce/key/api_key.py",
-        was="        booking = self._limiter.book(place, longest)\n        _refuse_if(booking.locked_out)\n",
-        becomes="        is_new = not place.number\n"
+        was="        booking = self._limiter.book(place, longest)\n        refuse_if(booking.locked_out)\n",
+        becomes="        is_new = not place.waiting_id\n"
         "        booking = self._limiter.book(place, longest)\n"
-        "        _refuse_if(booking.locked_out * is_new)\n",
+        "        refuse_if(booking.locked_out * is_new)\n",
         test="tests/integration/kraken/test_rules_of_calls.py::test_a_lockout_that_comes_during_a_wait_is_kept",
     ),
     Planted(
@@ -63,7 +63,7 @@ LIMITS = (
         "who stands in line when a lockout comes is sent",
         12,
         "src/krakenonce/key/api_key.py",
-        was="        _refuse_if(self._limiter.send(place))\n",
+        was="        refuse_if(self._limiter.send(place))\n",
         becomes="        self._limiter.send(place)\n",
         test="tests/integration/kraken/test_rules_of_calls.py::test_who_stands_in_line_when_the_lockout_comes_is_not_sent",
     ),

@@ -193,7 +193,7 @@ def test_the_first_use_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureF
 @pytest.mark.parametrize("name", ["", None, 5])
 def test_a_lane_needs_a_name(tmp_path: Path, name: str) -> None:
     """An empty key would be one lane for everybody whose key is not set."""
-    with pytest.raises(LaneError, match="is the key set"):
+    with pytest.raises(LaneError, match="is the API key set"):
         NonceManager(tmp_path).lane(name)
 
 

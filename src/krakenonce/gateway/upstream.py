@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from krakenonce.errors import InvalidNonce, KrakenonceError, LockedOut, OutcomeUnknown, RateLimited
 from krakenonce.gateway.key_queue import KeyQueue
 from krakenonce.key.answers import refusal_in
-from krakenonce.key.api_key import ApiKey
+from krakenonce.key.api_key import ASK_AGAIN, ApiKey
 from krakenonce.key.limits import TIERS
-from krakenonce.kraken.calling import LOOK
 from krakenonce.kraken.request import Key, Request
 from krakenonce.kraken.wire import FORM, sign
 
@@ -105,7 +104,7 @@ class KrakenKey:
         """
         longest = self._patience
         while (wait := self.api_key.ask(place, longest)) > 0 and not self._closed.is_set():
-            pause = min(wait, LOOK)
+            pause = min(wait, ASK_AGAIN)
             longest -= pause
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):

@@ -1,4 +1,4 @@
-"""One API key, for whoever calls Kraken with it: its place in the limits, its turn, its nonces, what a refusal means.
+"""One API key, as every caller of Kraken uses it: its place in the rate limits, its turn, its nonces, its refusals.
 
 The clients, the gateway, guarded clients and the broker all make a call in these steps::
 
@@ -7,7 +7,7 @@ The clients, the gateway, guarded clients and the broker all make a call in thes
     with api_key.turn(timeout):             # one call at a time on this key
         nonce = api_key.nonce(place)        # counts the call; refused in a lockout
         ...                                 # sign and send; api_key.not_sent(place) if there was no connection
-        api_key.settle(place, refusal)      # what Kraken's refusal means for all who use the key
+        api_key.settle(place, refusal)      # what Kraken's refusal means for all callers of the key
     api_key.leave(place)                    # however the call ends
 """
 
@@ -19,6 +19,7 @@ from krakenonce.errors import InvalidNonce, LockedOut, RateLimited, Throttled
 from krakenonce.key.answers import advice
 from krakenonce.key.counting import A_FEW_SECONDS
 from krakenonce.key.limiter import Levels, Limiter, Place
+from krakenonce.key.lockout import LOCKOUT, refuse_if
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,19 +29,19 @@ if TYPE_CHECKING:
     from krakenonce.key.limits import Tier
     from krakenonce.manager import NonceManager
 
-__all__ = ["LOCKOUT", "ApiKey"]
+__all__ = ["ASK_AGAIN", "ApiKey"]
 
-LOCKOUT = 900.0  # seconds; Kraken's support page says about 15 minutes, its API pages a few
+ASK_AGAIN = 1.0  # seconds after which a call that waits for the rate limit asks again
 
 
 class ApiKey:
-    """One API key in use. All objects of one key share its limits, its turn and its nonces, over all processes.
+    """One API key in use. All objects of one key share its rate limits, its turn and its nonces, over all processes.
 
     Args:
         manager: Where nonces and turns come from.
         key: The API key.
-        tier: The account's limits. None: calls are not counted; a lockout is heeded all the same.
-        scope: The counter the nonces are taken from; None: the one that :meth:`NonceManager.next_for` finds.
+        tier: The account's rate limits. None: calls are not counted; a lockout is kept all the same.
+        scope: The counter to use; None: the one that :meth:`NonceManager.next_for` finds.
     """
 
     def __init__(self, manager: NonceManager, key: str, tier: Tier | None = None, *, scope: str | None = None) -> None:
@@ -51,27 +52,27 @@ class ApiKey:
         self._limiter = Limiter(manager.store.rate_limits, clock=manager.clock)
 
     def place(self, method: str, params: Mapping[str, object]) -> Place:
-        """Return a call's place in Kraken's limits; nothing is kept for it yet."""
+        """Return a call's place in the rate limits; nothing is kept for it yet."""
         return Place(self.key, self.tier, method, params)
 
     def ask(self, place: Place, longest: float) -> float:
         """Return the seconds until the call may be sent, and keep its place until then; 0.0: now.
 
-        Whoever has to wait asks again after ``LOOK`` seconds at most.
+        A call that has to wait must ask again after ``ASK_AGAIN`` seconds at most.
 
         Args:
-            place: The call's.
-            longest: Seconds that the caller is ready to wait.
+            place: The call's place.
+            longest: Seconds that the call may wait.
 
         Raises:
             LockedOut: The key is locked out.
-            RateLimited: It would take longer. No place is kept.
+            RateLimited: It would have to wait longer. No place is kept.
         """
         booking = self._limiter.book(place, longest)
-        _refuse_if(booking.locked_out)
+        refuse_if(booking.locked_out)
         if booking.wait > longest:
             error = RateLimited(
-                f"Not sent: there is room within Kraken's rate limit in {booking.wait:.1f} s. {advice(RateLimited)}"
+                f"Not sent: Kraken's rate limit allows this call only in {booking.wait:.1f} s. {advice(RateLimited)}"
             )
             error.retry_after = booking.wait
             raise error
@@ -82,28 +83,28 @@ class ApiKey:
 
         Args:
             timeout: Seconds to wait for it; None: wait for ever.
-            urgent: Whether it goes before the others of this process that wait, as cancels do.
+            urgent: Whether it goes before the other calls of this process that wait, as cancels do.
         """
         return self._manager.lane(self.key, timeout, urgent=urgent)
 
     def check_open(self) -> None:
         """Raise LockedOut if the key is locked out."""
-        _refuse_if(self.locked_out())
+        refuse_if(self.locked_out())
 
     def count(self, place: Place) -> None:
         """Count a call that is about to be sent. To be called in the turn.
 
         Raises:
-            LockedOut: The key is locked out; a call before this one may have been told so.
+            LockedOut: The key is locked out, perhaps since the call before this one.
         """
-        _refuse_if(self._limiter.send(place))
+        refuse_if(self._limiter.send(place))
 
     def nonce(self, place: Place) -> int:
         """Count a call that is about to be sent, and return its nonce. To be called in the turn.
 
         Raises:
             LockedOut: The key is locked out; no nonce was taken.
-            NonceError: There is no nonce to be had; the call is not counted.
+            NonceError: No nonce can be issued; the call is not counted.
         """
         self.count(place)
         try:
@@ -117,10 +118,11 @@ class ApiKey:
         return self._manager.next_for(self.key) if self._scope is None else self._manager.next(self._scope)
 
     def settle(self, place: Place, refusal: KrakenAPIError) -> None:
-        """Act on Kraken's refusal of a call, for all who use the key. To be called in the turn.
+        """Act on Kraken's refusal of a call, for all callers of the key. To be called in the turn.
 
-        A lockout closes the key for every process. After Invalid nonce its counter is looked up anew, as it may have
-        been adopted. After Rate limit exceeded the counters that the call concerns are full. ``retry_after`` is set.
+        After a lockout no process sends anything with this key until it ends. After Invalid nonce the key's counter is
+        looked up again, because the key may have been adopted. After Rate limit exceeded the counters that the call
+        concerns count as full. ``retry_after`` is set.
         """
         if isinstance(refusal, LockedOut):
             self._limiter.lock_out(self.key, LOCKOUT)
@@ -137,11 +139,11 @@ class ApiKey:
         self._limiter.not_sent(place)
 
     def leave(self, place: Place) -> None:
-        """Give the place of a call back that was not sent; nothing happens if it was."""
+        """Release the place of a call that was not sent. Does nothing if it was sent."""
         self._limiter.leave(place)
 
     def placed(self, pair: str, ids: list[str]) -> None:
-        """Note that orders were placed or amended: cancelling a young one costs more."""
+        """Note that orders were placed or amended: it costs more to cancel a young order."""
         if self.tier is not None:
             self._limiter.placed(self.key, pair, ids)
 
@@ -150,12 +152,5 @@ class ApiKey:
         return self._limiter.locked_out(self.key)
 
     def levels(self) -> Levels:
-        """Return how high Kraken's counters are, as counted here; zeros without a tier."""
+        """Return how high Kraken's rate counters are, as counted here; zeros without a tier."""
         return Levels(0.0, 0.0) if self.tier is None else self._limiter.levels(self.key, self.tier)
-
-
-def _refuse_if(locked_out: float) -> None:
-    if locked_out > 0:
-        error = LockedOut(f"Not sent: this key is closed for another {locked_out:.0f} s. {advice(LockedOut)}")
-        error.retry_after = locked_out
-        raise error

@@ -1,8 +1,8 @@
-"""The steps on one key's rate-limit state: who waits how long, what was sent, what Kraken refused. No lock, no clock.
+"""The steps on one key's rate-limit state: when a call may be sent, what was sent, what was refused. No lock, no clock.
 
-The state is locked by :mod:`krakenonce.key.limiter`; the time is passed in, in seconds since boot. Places in the
-state's tables are found by hash: two pairs that meet in one place share a counter, which is only cautious; of orders
-that meet, the last four are kept.
+:mod:`krakenonce.key.limiter` locks the state and passes the time in, in seconds since boot. Slots in the state's
+tables are found by hash. Two pairs with the same slot share a counter, so calls may wait longer than they have to. Of
+orders with the same slot, the last four are kept.
 """
 
 from __future__ import annotations
@@ -11,15 +11,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from krakenonce.key.limits import (
-    RESERVE,
-    Charge,
-    Order,
-    engine_cost,
-    level_now,
-    pair_hash,
-    stable_hash,
-)
+from krakenonce.key.limits import RESERVE, Charge, Order, engine_cost, level_now, pair_hash, stable_hash
 from krakenonce.key.limits_state import (
     COUNTER,
     DUE,
@@ -31,12 +23,11 @@ from krakenonce.key.limits_state import (
     PER_PLACE,
     PLACE_SIZE,
     REST_AT,
-    UNTIL,
-    UNTIL_AT,
     URGENT,
     WAITING,
     Waiting,
 )
+from krakenonce.key.lockout import locked_out
 from krakenonce.key.methods import METHODS, ids_in
 
 if TYPE_CHECKING:
@@ -54,29 +45,26 @@ __all__ = [
     "ask",
     "leave",
     "levels",
-    "lock_out",
-    "locked_out",
     "not_sent",
     "note",
     "refused",
     "send",
 ]
 
-LAPSE = 15.0  # seconds after which the place of a call that has not asked again is free: its process is gone
-_AT_ONCE = 0.001  # seconds that are not worth a wait
+LAPSE = 15.0  # seconds after which the place of a call that has not asked again is free: its process has ended
+_AT_ONCE = 0.001  # a shorter wait, in seconds, counts as none
 _HIGHEST_COST = 1e3  # more than this in an entry is damage
-A_FEW_SECONDS = 5.0  # Kraken's words for how long it refuses, for a call whose counter is not known
-_LONGEST_LOCKOUT = 86_400.0  # seconds; more than this in a file is damage
+A_FEW_SECONDS = 5.0  # how long Kraken refuses calls, in its own words, if the counter is not known
 
 
 @dataclass(slots=True, eq=False)
 class Place:
-    """One call's place in Kraken's limits: kept from its first question until it is sent or given up.
+    """One call's place in Kraken's rate limits: kept from its first request until it is sent or stops waiting.
 
     Args:
         key: The API key.
-        tier: The key's limits. None: the call is not counted, only a lockout is looked at.
-        method: Kraken's name for the call.
+        tier: The key's limits. None: the call is not counted; only a lockout is checked.
+        method: Kraken's name of the method.
         params: Its parameters.
     """
 
@@ -84,8 +72,8 @@ class Place:
     tier: Tier | None
     method: str
     params: Mapping[str, Any]
-    number: int = field(default=0, init=False)  # among those that wait; 0: it does not
-    counted: dict[int, Charge] = field(default_factory=dict, init=False)  # by sending it
+    waiting_id: int = field(default=0, init=False)  # among the calls that wait; 0: it does not wait
+    counted: dict[int, Charge] = field(default_factory=dict, init=False)  # when it was sent
     sent_at: float = field(default=0.0, init=False)
 
 
@@ -95,7 +83,7 @@ class Booking(NamedTuple):
     Args:
         wait: Seconds until the call may be sent; 0.0: at once.
         locked_out: Seconds until the key's lockout ends; 0.0: there is none. During a lockout no place is kept, and
-            *wait* is the same number.
+            *wait* is the same.
     """
 
     wait: float
@@ -103,7 +91,7 @@ class Booking(NamedTuple):
 
 
 class Levels(NamedTuple):
-    """How high a key's counters are.
+    """How high a key's rate counters are.
 
     Args:
         rest: The REST counter.
@@ -115,13 +103,13 @@ class Levels(NamedTuple):
 
 
 def ask(state: State, place: Place, longest: float, now: float) -> Booking:
-    """Tell how long the call has to wait, and keep its place meanwhile; if that is longer than *longest*, keep none."""
+    """Return how long the call has to wait, and keep its place; if that is longer than *longest*, keep none."""
     closed = locked_out(state, now)
     if closed or place.tier is None:
         leave(state, place, now)
         return Booking(closed, closed)
     how = URGENT if METHODS[place.method].urgent else 0
-    others, before = _line(state, place, how, now)
+    others, before = _queue(state, place, how, now)
     ahead: dict[int, float] = {}
     for index, entry in enumerate(others):
         if index < before or entry.how & DUE:
@@ -133,34 +121,34 @@ def ask(state: State, place: Place, longest: float, now: float) -> Booking:
     if wait > longest or len(others) + len(charges) > WAITING:
         leave(state, place, now)
         return Booking(max(wait, RESERVE), 0.0)
-    place.number = place.number or int.from_bytes(os.urandom(8), "little")
-    kept = [Waiting(place.number, now, counter, how, charge.cost) for counter, charge in charges.items()]
+    place.waiting_id = place.waiting_id or int.from_bytes(os.urandom(8), "little")
+    kept = [Waiting(place.waiting_id, now, counter, how, charge.cost) for counter, charge in charges.items()]
     state.keep_waiting([*others[:before], *kept, *others[before:]])
     return Booking(wait, 0.0)
 
 
 def send(state: State, place: Place, now: float) -> float:
-    """Count a call that is sent now, whether it has a place or not; return seconds of a lockout, which it must not."""
+    """Count a call that is sent now; return 0.0. In a lockout count nothing and return the seconds until its end."""
     closed = locked_out(state, now)
     if not closed and place.tier is not None:
         place.counted, place.sent_at = _charges(state, place, now), now
         for counter, charge in place.counted.items():
             state.write(counter, COUNTER.pack(charge.level + charge.cost, now))
-        if METHODS[place.method].renews:  # who cancels the order before the answer is in pays for a new one
+        if METHODS[place.method].renews:  # a cancel before the answer costs as much as that of a new order
             note(state, str(place.params.get("pair") or ""), ids_in(place.method, place.params), now + RESERVE)
     leave(state, place, now)
     return closed
 
 
 def leave(state: State, place: Place, now: float) -> None:
-    """Give a place back to those behind it."""
-    if place.number:
-        state.keep_waiting([entry for entry in _living(state, now) if entry.number != place.number])
-        place.number = 0
+    """Release a place; the calls behind it move up."""
+    if place.waiting_id:
+        state.keep_waiting([entry for entry in _alive(state, now) if entry.call_id != place.waiting_id])
+        place.waiting_id = 0
 
 
 def not_sent(state: State, place: Place, now: float) -> None:
-    """Take back what :func:`send` has counted, less what the counters may have forgotten of it since."""
+    """Take back what :func:`send` has counted, less what has decayed since."""
     for counter, charge in place.counted.items():
         level = level_now(*state.counter(counter), charge.decay, now)
         back = max(0.0, charge.cost - charge.decay * (now - place.sent_at))
@@ -169,61 +157,47 @@ def not_sent(state: State, place: Place, now: float) -> None:
 
 
 def refused(state: State, place: Place, now: float) -> float:
-    """Fill the counters that the call concerns; return the seconds until they have room for it."""
+    """Fill the counters that the call concerns; return the seconds until they allow the call."""
     full = {at: charge.full() for at, charge in _charges(state, place, now).items() if charge.waits}
     for counter, charge in full.items():
         state.write(counter, COUNTER.pack(charge.level, now))
     return max((charge.wait() for charge in full.values()), default=A_FEW_SECONDS)
 
 
-def locked_out(state: State, now: float) -> float:
-    """Return the seconds until the lockout ends; 0.0: there is none."""
-    left = state.until() - now
-    return left if 0.0 < left < _LONGEST_LOCKOUT + 1.0 else 0.0
-
-
-def lock_out(state: State, seconds: float, now: float) -> None:
-    """Close the key, at most for a day; a lockout that lasts longer already is not shortened."""
-    seconds = min(seconds, _LONGEST_LOCKOUT)
-    if seconds > locked_out(state, now):
-        state.write(UNTIL_AT, UNTIL.pack(now + seconds))
-
-
 def levels(state: State, tier: Tier, now: float) -> Levels:
-    """Return how high the counters are, of calls that were sent."""
+    """Return how high the rate counters are. Only calls that were sent are counted."""
     engine = [level_now(level, at, tier.engine_decay, now) for level, at in state.pairs()]
     return Levels(level_now(*state.counter(REST_AT), tier.rest_decay, now), max(engine, default=0.0))
 
 
 def note(state: State, pair: str, ids: Iterable[str], time: float) -> None:
-    """Note that orders were placed or amended at *time*; with an empty *pair* of the pair noted before, if any."""
+    """Note that orders were placed or amended at *time*. An empty *pair* is the one noted before, if any."""
     for order in ids:
-        number = stable_hash(order)
-        offset = _order_at(number)
+        hashed = stable_hash(order)
+        offset = _order_at(hashed)
         slots = list(ORDER.iter_unpack(state.read(offset, PLACE_SIZE)))
-        known = pair_hash(pair) if pair else next((its for noted, its, _ in slots if noted == number), None)
+        known = pair_hash(pair) if pair else next((its for noted, its, _ in slots if noted == hashed), None)
         if known is not None:
-            kept = [slot for slot in slots if slot[0] != number][1 - PER_PLACE :]
-            state.write(offset, b"".join(ORDER.pack(*slot) for slot in [*kept, (number, known, time)]))
+            kept = [slot for slot in slots if slot[0] != hashed][1 - PER_PLACE :]
+            state.write(offset, b"".join(ORDER.pack(*slot) for slot in [*kept, (hashed, known, time)]))
 
 
-def _line(state: State, place: Place, how: int, now: float) -> tuple[list[Waiting], int]:
+def _queue(state: State, place: Place, how: int, now: float) -> tuple[list[Waiting], int]:
     """Return the other calls that wait, and how many of them are before this one: urgent ones first."""
-    line = _living(state, now)
-    others = [entry for entry in line if entry.number != place.number]
-    if len(others) < len(line):  # it has a place already
-        return others, next(index for index, entry in enumerate(line) if entry.number == place.number)
-    urgent = sum(entry.how & URGENT for entry in others)
-    return others, urgent if how else len(others)
+    queue = _alive(state, now)
+    others = [entry for entry in queue if entry.call_id != place.waiting_id]
+    if len(others) < len(queue):  # it has a place already
+        return others, next(index for index, entry in enumerate(queue) if entry.call_id == place.waiting_id)
+    return others, sum(entry.how & URGENT for entry in others) if how else len(others)
 
 
-def _living(state: State, now: float) -> list[Waiting]:
+def _alive(state: State, now: float) -> list[Waiting]:
     waiting = state.waiting()
     return [each for each in waiting if -1.0 < now - each.seen < LAPSE and 0.0 < each.cost < _HIGHEST_COST]
 
 
 def _charges(state: State, place: Place, now: float) -> dict[int, Charge]:
-    """What a call adds to each counter it concerns, by the counter's place."""
+    """What a call adds to each counter that it concerns, by the counter's offset."""
     charges: dict[int, Charge] = {}
     its, tier = METHODS[place.method], place.tier
     if tier is None:
@@ -239,12 +213,12 @@ def _charges(state: State, place: Place, now: float) -> dict[int, Charge]:
 
 
 def _engine_costs(state: State, method: str, params: Mapping[str, Any], now: float) -> dict[int, float]:
-    """The cost for each place in the table of pairs, where two pairs may meet."""
+    """The cost for each slot in the table of pairs. Two pairs may have the same slot."""
     orders = {}
     for name in ids_in(method, params) if METHODS[method].by_age else ():
-        number = stable_hash(name)
-        for noted, pair, time in ORDER.iter_unpack(state.read(_order_at(number), PLACE_SIZE)):
-            if noted == number:
+        hashed = stable_hash(name)
+        for noted, pair, time in ORDER.iter_unpack(state.read(_order_at(hashed), PLACE_SIZE)):
+            if noted == hashed:
                 orders[name] = Order(pair, now - time)
     costs: dict[int, float] = {}
     for pair, cost in engine_cost(method, params, orders).items():
@@ -253,5 +227,5 @@ def _engine_costs(state: State, method: str, params: Mapping[str, Any], now: flo
     return costs
 
 
-def _order_at(number: int) -> int:
-    return ORDERS_AT + number % ORDERS * PLACE_SIZE
+def _order_at(hashed: int) -> int:
+    return ORDERS_AT + hashed % ORDERS * PLACE_SIZE

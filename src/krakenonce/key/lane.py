@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Lane", "find_lane"]
 
-_REMEMBERED = 32  # queues that are kept, and their files open, while nobody uses them
+_REMEMBERED = 32  # queues that are kept, with open files, while no caller uses them
 
 
 class Lane:
-    """A turn to take, with ``with`` or ``async with``; one call at a time holds it, in the order of asking.
+    """Gives a turn, with ``with`` or ``async with``. One caller at a time holds it, in the order in which they asked.
 
-    Within a process an urgent call comes before all that are not urgent.
+    Within a process an urgent caller goes before all that are not urgent.
 
-    Re-entrant for the thread or task that holds it. Given back when the block ends, and by the kernel when the
+    Re-entrant for the thread or task that holds it. It is released when the block ends, and by the kernel when the
     process dies.
 
     Args:
-        queue: The queue to stand in.
-        timeout: How long to wait for the turn, in seconds; None: for ever.
-        urgent: Whether to go before those of this process that are not urgent.
+        queue: The queue to wait in.
+        timeout: Seconds to wait for the turn; None: wait for ever.
+        urgent: Whether to go before the callers of this process that are not urgent.
     """
 
     __slots__ = ("_queue", "_timeout", "_urgent")
@@ -51,21 +51,21 @@ class Lane:
         return self._queue.name
 
     def holder(self) -> str:
-        """Return who has the turn and for how long, in words. When it is free: who had it last."""
+        """Return, in words, which process has the turn and for how long. When it is free: which one had it last."""
         return self._queue.holder()
 
     def acquire(self) -> None:
         """Wait for the turn.
 
         Raises:
-            LaneTimeout: It did not come in time; nothing is held.
-            LaneError: Waiting here would block the event loop for a task that is before us, or this thread for itself.
+            LaneTimeout: It did not come in time; the lane is not held.
+            LaneError: Waiting here would block the event loop for a task before us, or this thread for itself.
             NonceStoreError: The lane's file cannot be used.
         """
         self._queue.acquire(self._timeout, self._urgent)
 
     def release(self) -> None:
-        """Give the turn back. Raises LaneError if the caller does not hold it."""
+        """Release the turn. Raises LaneError if the caller does not hold it."""
         self._queue.release()
 
     def __enter__(self) -> Self:
@@ -88,16 +88,18 @@ class Lane:
 
 
 def find_lane(backend: Backend, name: str, timeout: float | None = None, *, urgent: bool = False) -> Lane:
-    """Return the lane called *name*: within a process one queue, whoever asks for it. Opens nothing yet.
+    """Return the lane called *name*. All callers in a process share one queue. Opens nothing yet.
 
     Args:
-        backend: What keeps other processes out.
-        name: An API key, usually.
+        backend: What excludes other processes.
+        name: An API key, or ``"global"``.
         timeout: As for :class:`Lane`.
         urgent: As for :class:`Lane`.
     """
     if not (name and str(name) == name):
-        raise LaneError("a lane is named by an API key, or 'global'; this name is empty or no text: is the key set?")
+        raise LaneError(
+            "the name of a lane must be an API key or 'global', not empty and not another type; is the API key set?"
+        )
     label = name if name == GLOBAL else fingerprint(name)
     _registry.refuse_interrupter()
     with _registry.lock:

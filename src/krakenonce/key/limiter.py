@@ -1,7 +1,7 @@
-"""The counters of Kraken's rate limits, shared by all who share a backend.
+"""Kraken's rate limits, shared by all programs that use the same backend.
 
-One state per API key, see :mod:`krakenonce.key.limits_state`; here it is found, and what is done with it is in
-:mod:`krakenonce.key.counting`.
+There is one state for each API key, see :mod:`krakenonce.key.limits_state`. This module finds it and locks it;
+:mod:`krakenonce.key.counting` and :mod:`krakenonce.key.lockout` use it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from krakenonce.key.counting import (
     ask,
     leave,
     levels,
-    lock_out,
-    locked_out,
     not_sent,
     note,
     refused,
@@ -29,6 +27,7 @@ from krakenonce.key.counting import (
 )
 from krakenonce.key.limits import stable_hash
 from krakenonce.key.limits_state import HEAD, MAGIC, State
+from krakenonce.key.lockout import lock_out, locked_out
 from krakenonce.key.naming import fingerprint
 
 if TYPE_CHECKING:
@@ -44,31 +43,31 @@ _T = TypeVar("_T")
 
 
 class Limiter:
-    """Counts calls in Kraken's counters, and keeps the order of those that wait. Never sleeps.
+    """Counts calls as Kraken does, and keeps the order of the calls that wait. Never sleeps.
 
     Safe for threads, tasks, forks and any number of processes and limiters over one state. Nothing is opened before the
-    first call. A lockout does not outlive a reboot.
+    first call. A lockout ends with a reboot.
 
     Args:
-        rate_limits: A backend's.
+        rate_limits: The rate limits of a backend.
         clock: Where the time since boot and the boot id come from.
     """
 
     def __init__(self, rate_limits: RateLimits, *, clock: Clock | None = None) -> None:
         self._rate_limits = rate_limits
         self._clock: Clock = clock or SystemClock()
-        self._names: dict[str, str] = {}  # what stands for each key
+        self._names: dict[str, str] = {}  # the fingerprint of each key
 
     def book(self, place: Place, longest: float) -> Booking:
-        """Tell when a call may be sent, and keep its place until then.
+        """Return when a call may be sent, and keep its place until then.
 
-        Whoever has to wait asks again after a second at most: a place may come nearer meanwhile, or an urgent call
-        may have gone before it. If the wait would be longer than *longest*, or the key is locked out, no place is
-        kept and the call must not be sent.
+        A call that has to wait must ask again after a second at most: it may have moved up, or an urgent call may
+        have gone before it. If the wait would be longer than *longest*, or the key is locked out, no place is kept
+        and the call must not be sent.
 
         Args:
-            place: The call's.
-            longest: Seconds that the caller is ready to wait.
+            place: The call's place.
+            longest: Seconds that the call may wait.
 
         Raises:
             NonceStoreError: The state cannot be read or written; no place is kept.
@@ -78,7 +77,7 @@ class Limiter:
         return self._inside_of(place.key, lambda state: ask(state, place, longest, self._now()))
 
     def send(self, place: Place) -> float:
-        """Count a call just before it is sent, in its key's turn.
+        """Count a call just before it is sent. To be called in the key's turn.
 
         Returns:
             Seconds until the key's lockout ends. Unless it is 0.0, nothing was counted and nothing must be sent.
@@ -91,12 +90,12 @@ class Limiter:
         return self._inside_of(place.key, lambda state: send(state, place, self._now()))
 
     def leave(self, place: Place) -> None:
-        """Give back the place of a call that will not be sent; nothing happens if it has none.
+        """Release the place of a call that will not be sent. Does nothing if the call has none.
 
-        Call it however the call ends. A place that cannot be given back, and that of a process that is gone, is free
-        after some seconds.
+        Call it however the call ends. If a place cannot be released, or its process has ended, it is free after 15
+        seconds.
         """
-        if place.number:
+        if place.waiting_id:
             with contextlib.suppress(NonceStoreError):
                 self._inside_of(place.key, lambda state: leave(state, place, self._now()))
 
@@ -111,7 +110,7 @@ class Limiter:
         If the call concerns both the REST counter and a pair's, both do.
 
         Returns:
-            Seconds to wait before trying again. To try again, book again: this keeps no place.
+            Seconds to wait before trying again. To try again, call :meth:`book` again: this keeps no place.
 
         Raises:
             NonceStoreError: The state cannot be read or written.
@@ -125,11 +124,11 @@ class Limiter:
         return self._inside_of(key, lambda state: locked_out(state, self._now())) if self._has_state(key) else 0.0
 
     def lock_out(self, key: str, seconds: float) -> None:
-        """Close the key for every process. A lockout that lasts longer already is not shortened.
+        """Note a lockout for all processes. A longer one that was noted before is not shortened.
 
         Args:
             key: The API key.
-            seconds: For how long from now, at most a day.
+            seconds: How long it lasts from now on, at most a day.
 
         Raises:
             NonceStoreError: The state cannot be read or written.
@@ -137,14 +136,14 @@ class Limiter:
         self._inside_of(key, lambda state: lock_out(state, seconds, self._now()))
 
     def placed(self, key: str, pair: str, ids: Iterable[str]) -> None:
-        """Note that an order was placed or amended just now, for its age decides what it costs to change it.
+        """Note that orders were placed or amended just now: their age decides what it costs to change them.
 
-        An order that has both ids is two entries here: amend and cancel it by the same one.
+        An order with both ids has two entries here: amend and cancel it by the same id.
 
         Args:
             key: The API key.
-            pair: The order's pair, under the name that the calls use. Empty: the one noted before, if any.
-            ids: The order's ids: ``txid``, ``cl_ord_id``.
+            pair: The pair, under the name that the calls use. Empty: the one noted before, if any.
+            ids: The ids of the orders: ``txid``, ``cl_ord_id``.
 
         Raises:
             NonceStoreError: The state cannot be read or written.
@@ -154,7 +153,7 @@ class Limiter:
             self._inside_of(key, lambda state: note(state, pair, listed, self._now()))
 
     def levels(self, key: str, tier: Tier) -> Levels:
-        """Return how high the counters of a key are now; changes nothing.
+        """Return how high the rate counters of a key are now. Changes nothing.
 
         Args:
             key: The API key.
@@ -164,7 +163,7 @@ class Limiter:
             NonceStoreError: The state cannot be read.
         """
         if not self._has_state(key):
-            return Levels(0.0, 0.0)  # nothing has been counted, and nothing is made by looking
+            return Levels(0.0, 0.0)  # nothing has been counted, and a look makes no file
         return self._inside_of(key, lambda state: levels(state, tier, self._now()))
 
     def _now(self) -> float:

@@ -1,23 +1,23 @@
 """Kraken's rate limits as arithmetic: what a call costs, and how long it has to wait. No I/O, no clock.
 
 Kraken keeps two kinds of counters, which rise by the cost of each call and fall by so much per second: the REST
-counter of each API key, and the trading engine's counter of each pair. A call that would lift one above its maximum
-is refused.
+counter of each API key, and the trading engine's counter of each pair. Kraken refuses a call that would raise one above
+its maximum.
 
-Here a counter is a level and the time of that level, of the calls that were sent. A call that asks takes a place behind
-those that wait, and is told when the level, with what is before it and its own cost, has come down to the maximum. It
-counts when it is sent; a call that is given up leaves its place to those behind it, and costs nothing. Calls that
-protect an account (cancels, the dead man's switch) go before all that have not been told to go yet. Levels are kept a
-second's decay below the maximum, so that calls may arrive up to one second late, each by another delay, and Kraken's
-own counter stays at or below the maximum.
+Here a counter is a level of the calls that were sent, and the time of that level. A call that asks takes a place behind
+the calls that wait. It may be sent when the level, plus the cost of the calls before it and its own, has come down to
+the maximum. It counts when it is sent; a call that stops waiting leaves its place to the calls behind it, and costs
+nothing. Calls that protect an account (cancels, the dead man's switch) go before all that may not be sent yet. Levels
+are kept a second's decay below the maximum, so that calls may arrive up to one second late, each by another delay, and
+Kraken's own counter stays at or below the maximum.
 
-The engine's rules, where Kraken leaves room:
+The engine's rules, where Kraken's documents leave a choice:
 
-- Pairs are told apart by their names without "/" and case. Aliases (XXBTZUSD and XBTUSD) count as different pairs,
+- Pairs are compared by their names without "/" and case. Aliases (XXBTZUSD and XBTUSD) count as different pairs,
   so use one name for each pair.
 - What depends on an order's age is counted by the age at the time of sending.
 - An order counts as new from the moment it is sent to be placed under a ``cl_ord_id`` or to be amended.
-- An order whose age is not known (not placed through us, or its entry overwritten) counts as old: only the
+- An order whose age is not known (not placed with krakenonce, or its entry overwritten) counts as old: only the
   fixed part is counted, and nothing at all if the pair is not known either.
 - CancelAll and CancelAllOrdersAfter name no pair: nothing is counted for the engine.
 """
@@ -46,18 +46,18 @@ __all__ = [
 
 RESERVE = 1.0  # seconds a call may arrive after its time
 
-_HIGHEST = 1e6  # a level above this is not one that calls led to: three days of waiting even for the fastest
+_HIGHEST = 1e6  # a higher level is damage: no calls lead to it
 
 
 class Tier(NamedTuple):
     """The limits of one of Kraken's verification tiers.
 
     Args:
-        name: Kraken's name for it, in lower case.
+        name: Kraken's name of the tier, in lower case.
         rest_max: Maximum of the REST counter.
-        rest_decay: What the REST counter falls by per second.
+        rest_decay: How much the REST counter falls per second.
         engine_max: Maximum of the engine's counter of each pair.
-        engine_decay: What that falls by per second.
+        engine_decay: How much the engine's counter falls per second.
     """
 
     name: str
@@ -78,7 +78,7 @@ TIERS = {
 
 
 class Order(NamedTuple):
-    """What is known of an order.
+    """What is known about an order.
 
     Args:
         pair: The hash of its pair.
@@ -89,7 +89,7 @@ class Order(NamedTuple):
     age: float
 
 
-_AGES = (5, 10, 15, 45, 90, 300)  # seconds; what an order younger than each of these costs is in Method.by_age
+_AGES = (5, 10, 15, 45, 90, 300)  # seconds; Method.by_age has the cost of an order younger than each of these
 _LARGEST_BATCH = 15  # orders in one AddOrderBatch
 
 
@@ -97,12 +97,12 @@ def engine_cost(method: str, params: Mapping[str, Any], orders: Mapping[str, Ord
     """Return what a call adds to the engine's counters.
 
     Args:
-        method: Kraken's name for it.
+        method: Kraken's name of the method.
         params: Its parameters.
-        orders: What is known of the orders named in *params*, by their ids.
+        orders: What is known about the orders named in *params*, by their ids.
 
     Returns:
-        The cost for each pair, by the pair's hash; only pairs that are known, only costs above zero.
+        The cost for each pair, by the pair's hash; only pairs that are known, only costs above 0.
     """
     its = METHODS[method]
     costs: dict[int, float] = {}
@@ -125,12 +125,12 @@ def _pair_of(params: Mapping[str, Any], orders: Iterable[Order]) -> int | None:
 
 
 def stable_hash(text: str) -> int:
-    """Return 64 bits that stand for *text* in every process."""
+    """Return a 64-bit hash of *text*, which is the same in every process."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 def pair_hash(name: str) -> int:
-    """Return what stands for a pair; case and "/" make no difference, but aliases count as different pairs."""
+    """Return a hash of a pair. Case and "/" make no difference, but aliases count as different pairs."""
     return stable_hash(name.replace("/", "").upper())
 
 
@@ -140,11 +140,11 @@ def level_now(level: float, at: float, decay: float, now: float) -> float:
     Args:
         level: How high it was.
         at: When that was, in seconds.
-        decay: What it falls by per second.
+        decay: How much it falls per second.
         now: The present time, in seconds on the same clock.
 
     Returns:
-        The level; 0.0 if *level* and *at* are not what a call leaves (NaN, negative, huge, in the future).
+        The level; 0.0 if *level* and *at* are damaged (NaN, negative, huge, in the future).
     """
     if not (0.0 <= level <= _HIGHEST and 0.0 <= at <= now):
         return 0.0
@@ -158,7 +158,7 @@ class Charge(NamedTuple):
         level: How high the counter is.
         cost: What the call adds.
         maximum: What Kraken allows.
-        decay: What the counter falls by per second.
+        decay: How much the counter falls per second.
         waits: Whether Kraken refuses the call above the maximum.
     """
 
@@ -169,10 +169,10 @@ class Charge(NamedTuple):
     waits: bool = True
 
     def wait(self, ahead: float = 0.0) -> float:
-        """For how many seconds this counter makes the call wait.
+        """Return the seconds for which this counter makes the call wait.
 
         Args:
-            ahead: What calls that go before this one will add.
+            ahead: What the calls before this one will add.
         """
         level = self.level + ahead + self.cost
         return max(0.0, (level - self.maximum) / self.decay + RESERVE) if self.waits else 0.0

@@ -1,4 +1,4 @@
-"""What is known of Kraken's methods: what each does, what it costs, and which permission of the gateway it needs."""
+"""What is known about Kraken's methods: what each does, what it costs, and which gateway permission it needs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 __all__ = ["METHODS", "PUBLIC", "Kind", "Method", "ids_in", "kind_of", "orders_in"]
 
-# Kraken's id of an order, which no other order gets. A userref or a cl_ord_id may name another order by the time of
-# the second cancel.
+# Kraken's id of an order, which no other order gets. By the time of a second cancel, a userref or a cl_ord_id may
+# name another order.
 _TXID = re.compile(r"O[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{6}")
 
 
@@ -18,9 +18,9 @@ class Kind(Enum):
     """What a call does at Kraken."""
 
     READ = "changes nothing: may be repeated"
-    CANCEL = "cancels orders named by txid: may be repeated, the second one finds nothing left to do"
-    ORDER = "places orders: never repeated without knowing what became of the first"
-    OTHER = "changes something, or is not known: never repeated without knowing what became of the first"
+    CANCEL = "cancels orders named by txid: may be repeated, because the second one has nothing left to do"
+    ORDER = "places orders: never repeated before it is known that the first was not executed"
+    OTHER = "changes something, or is not known: never repeated before it is known that the first was not executed"
 
 
 class Method(NamedTuple):
@@ -31,14 +31,15 @@ class Method(NamedTuple):
         group: Which group of methods a local key of the gateway needs for it.
         rest: What a call adds to the key's REST counter.
         engine: What it adds to the trading engine's counter of the pair, for each order in it.
-        by_age: What it adds besides for an order younger than 5, 10, 15, 45, 90 and 300 seconds.
+        by_age: What it adds besides, for an order younger than 5, 10, 15, 45, 90 and 300 seconds.
         waits: Whether the engine refuses it above the maximum.
         batch: Whether its orders are in the list ``orders``.
-        renews: Whether its orders are new afterwards, under ids that the call names.
+        renews: Whether its orders count as new afterwards, under the ids in the call.
         urgent: Whether it protects an account, and so goes before calls that wait: cancels, the dead man's switch, and
             WebSocket tokens, with which orders can be cancelled.
-        validate: Whether it takes ``validate``, with which it is only checked.
-        new: The group it needs instead with the parameter ``new``, with which it is no read. Empty: it takes none.
+        validate: Whether it has the parameter ``validate``, with which Kraken only checks it.
+        new: The group that it needs if the parameter ``new`` is set, which makes it change something. Empty: it has no
+            such parameter.
     """
 
     kind: Kind = Kind.OTHER
@@ -61,12 +62,12 @@ class _Methods(dict[str, Method]):
 
 _UNKNOWN = Method()
 _QUERY = Method(Kind.READ, "query")
-# Kraken's page says 2 for ledger and trade history calls, its own client also for the lists of orders: the larger
-# value is counted, for what is counted too much makes a call wait, and what is counted too little has it refused.
+# Kraken's page says 2 for ledger and trade history calls, its own client also for the lists of orders. We count the
+# larger value: counting too much makes a call wait, counting too little makes Kraken refuse it.
 _LIST = Method(Kind.READ, "query", rest=2)
 _CANCEL_BY_AGE = (8, 6, 5, 4, 2, 1)
 
-# From Kraken's REST API specification; in its order.
+# From Kraken's REST API specification, in the same order.
 METHODS = _Methods(
     {
         # account data
@@ -134,7 +135,7 @@ def kind_of(method: str, params: Mapping[str, Any]) -> Kind:
     """Return the kind of a private call.
 
     Args:
-        method: Kraken's name for it.
+        method: Kraken's name of the method.
         params: Its parameters: an order with ``validate`` is only checked, ``new`` makes a new deposit address, and a
             cancel may be repeated only if it names each order by its txid.
     """
@@ -147,12 +148,12 @@ def kind_of(method: str, params: Mapping[str, Any]) -> Kind:
 
 
 def orders_in(method: str, params: Mapping[str, Any]) -> Sequence[Any]:
-    """Return the orders in a call, each with its parameters or as an id; none if they are no list."""
+    """Return the orders in a call, each with its parameters or as an id; none if they are not a list."""
     return _listed(params.get("orders")) if METHODS[method].batch else (params,)
 
 
 def ids_in(method: str, params: Mapping[str, Any]) -> list[str]:
-    """Return the ids of the orders in a call, as given: ``txid`` or ``cl_ord_id``."""
+    """Return the ids of the orders in a call, as they are written there: ``txid`` or ``cl_ord_id``."""
     ids: list[Any] = []
     for each in (*orders_in(method, params), *_listed(params.get("cl_ord_ids"))):
         ids += [each.get("txid"), each.get("cl_ord_id")] if isinstance(each, Mapping) else [each]
@@ -160,7 +161,7 @@ def ids_in(method: str, params: Mapping[str, Any]) -> list[str]:
 
 
 def _names_txids_alone(method: str, params: Mapping[str, Any]) -> bool:
-    """Whether a second execution of a cancel cannot cancel another order than the first."""
+    """Whether a second execution of a cancel can only cancel the same orders."""
     named = [each.get("txid") if isinstance(each, Mapping) else each for each in orders_in(method, params)]
     by_another_id = params.get("cl_ord_id") or params.get("cl_ord_ids")
     return bool(named) and not by_another_id and all(isinstance(each, str) and _TXID.fullmatch(each) for each in named)

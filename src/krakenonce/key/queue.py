@@ -1,7 +1,7 @@
-"""Whose turn it is within this process: one queue per lane for its threads and its asyncio tasks together.
+"""Whose turn it is within this process: one queue for each lane, for threads and asyncio tasks together.
 
-The queue's first in line fetches the gate, which keeps the other processes out. Only one thread at a time waits for
-the gate in the kernel: the waiting thread itself, or, for a task or a thread that may run out of time, a helper.
+The first in the queue fetches the gate, which excludes the other processes. Only one thread at a time waits for the
+gate in the kernel: the waiting thread itself, or a helper, for a task or for a thread with a timeout.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ __all__ = ["LaneQueue", "current_owner"]
 
 
 def current_owner() -> object:
-    """Who is asking: the running asyncio task, else the thread."""
+    """Return the caller: the running asyncio task, else the thread."""
     loop = _running_loop()
     task = None if loop is None else sys.modules["asyncio"].current_task(loop)
     return threading.get_ident() if task is None else task
 
 
 def _running_loop() -> Any:
-    """The event loop that is running in this thread, if any; does not import asyncio."""
+    """Return the event loop that is running in this thread, if any. Does not import asyncio."""
     events = sys.modules.get("asyncio.events")
     ask = getattr(events, "_get_running_loop", None)  # None while another thread is still importing asyncio
     return ask() if ask else None
 
 
 def _seconds(timeout: float | None) -> float:
-    """What the threading and asyncio modules take for *timeout*; centuries for None."""
+    """Return *timeout* as the threading and asyncio modules accept it; centuries for None."""
     return threading.TIMEOUT_MAX if timeout is None else min(max(timeout, 0), threading.TIMEOUT_MAX)
 
 
@@ -45,8 +45,8 @@ class LaneQueue(Section):
     """Carries out what the table of :class:`Turn` asks for, for threads and tasks.
 
     Args:
-        name: What messages call the lane; never an API key.
-        gate: What keeps other processes out.
+        name: The lane's name in messages; never an API key.
+        gate: What excludes other processes.
     """
 
     def __init__(self, name: str, gate: Gate) -> None:
@@ -57,7 +57,7 @@ class LaneQueue(Section):
         super().__init__(LaneError, "a lane was asked for")
 
     def holder(self) -> str:
-        """Return who holds the gate, in words; once it is free, who held it last."""
+        """Return, in words, which process holds the gate; once it is free, which one held it last."""
         return self._gate.holder()
 
     def acquire(self, timeout: float | None, urgent: bool = False) -> None:
@@ -65,7 +65,7 @@ class LaneQueue(Section):
 
         Raises:
             LaneTimeout: The turn did not come in time.
-            LaneError: Waiting here would block the event loop for a task that is before us, or this thread, in a signal
+            LaneError: Waiting here would block the event loop for a task before us, or this thread, in a signal
                 handler, for itself.
         """
         self.refuse_interrupter()
@@ -123,7 +123,7 @@ class LaneQueue(Section):
             raise
 
     def release(self) -> None:
-        """Give the turn back, once for each time it was taken.
+        """Release the turn, once for each time it was taken.
 
         Raises:
             LaneError: The caller does not hold it.
@@ -135,7 +135,7 @@ class LaneQueue(Section):
                 if self._turn.leave(owner):
                     self._settle()
                     return
-            except BaseException:  # an interrupt: the others need the turn all the same
+            except BaseException:  # an interrupt: the other callers still need the turn
                 self._settle()
                 raise
             if owner in self._inherited:  # it leaves a block that the parent process entered before the fork
@@ -155,13 +155,13 @@ class LaneQueue(Section):
             return False
 
     def _wake_by(self, ring: Callable[[], object], waiter: Waiter) -> None:
-        """Have *ring* called when it is *waiter*'s turn, which may be at once."""
+        """Call *ring* when it is *waiter*'s turn, which may be at once."""
         with self.lock:
             waiter.wake = ring
             self._settle()
 
     def _settle(self) -> None:
-        """Do what is due. Harmless at any time, and done again after an interrupt."""
+        """Do what is due. May be called at any time, and is called again after an interrupt."""
         turn = self._turn
         while due := turn.due():
             if due == "wake":
@@ -176,7 +176,7 @@ class LaneQueue(Section):
                     self._came()
                 else:
                     self._fetch_for(turn.waiting[0])
-            except Exception as error:  # the first cannot have the turn, perhaps the next can
+            except Exception as error:  # the first cannot have the turn, but perhaps the next can
                 self._wake(turn.failed(error))
 
     def _wake(self, waiter: Waiter | None) -> None:
@@ -192,7 +192,7 @@ class LaneQueue(Section):
         self._turn.came()
 
     def _fetch_for(self, first: Waiter) -> None:
-        """Have the first in the queue wait for the gate in the kernel, or a thread for it."""
+        """Let the first in the queue wait for the gate in the kernel, or start a thread that waits for it."""
         if first.can_fetch:
             self._turn.fetch(first)
             return
@@ -201,8 +201,8 @@ class LaneQueue(Section):
         try:
             thread.start()
         except RuntimeError as error:  # no more threads, or the interpreter is shutting down
-            raise LaneError(f"nothing can wait for lane {self.name}: {error}") from error
-        self._turn.fetch(helper)  # after an interrupt the thread may run all the same: it is not wanted then
+            raise LaneError(f"cannot start a thread to wait for lane {self.name}: {error}; nothing was sent") from error
+        self._turn.fetch(helper)  # after an interrupt the thread may run all the same, but is not needed then
 
     def _fetch(self, fetcher: Waiter, ring: Callable[[], object] | None = None) -> None:
         """Wait for the gate, then give the turn to the first in the queue."""
@@ -225,7 +225,9 @@ class LaneQueue(Section):
 
     def _check(self, waiter: Waiter, timeout: float | None) -> None:
         if not self._turn.has(waiter):  # not even at the last moment
-            raise LaneTimeout(f"lane {self.name} was not free within {timeout:g} s: {self._gate.holder()}")
+            raise LaneTimeout(
+                f"lane {self.name} was not free within {timeout:g} s: {self._gate.holder()}; nothing was sent"
+            )
 
     def _give_up(self, waiter: Waiter) -> None:
         with self.lock:
@@ -235,23 +237,28 @@ class LaneQueue(Section):
     def _refuse_deadlock(self, waiter: Waiter, *, blocks_loop: bool) -> None:
         turn, loop = self._turn, _running_loop()
         if loop is not None and turn.holder is not None and turn.holder.owner == threading.get_ident():
-            raise LaneError(f"lane {self.name} is held by this thread since before it started its event loop")
+            raise LaneError(
+                f"this thread took lane {self.name} before it started its event loop, so its tasks cannot get it"
+            )
         if not blocks_loop:
             return
         if any(each.owner == waiter.owner and each is not waiter for each in turn.waiting):
-            raise LaneError(f"a signal handler interrupted the wait for lane {self.name}, and would wait behind it")
+            raise LaneError(
+                f"a signal handler has interrupted this thread while it waited for lane {self.name}, "
+                "so the handler cannot wait for it, too; let it set a flag instead"
+            )
         owners: list[Any] = [each.owner for each in turn.before(waiter)]
         if loop is not None and any(hasattr(owner, "get_loop") and owner.get_loop() is loop for owner in owners):
             raise LaneError(
-                f"lane {self.name} is taken by a task of this event loop, which cannot go on while `with` waits here: "
-                "use `async with`"
+                f"a task of this event loop holds lane {self.name} or waits for it, and cannot continue while `with` "
+                "blocks the loop; use `async with`"
             )
 
     def _after_fork(self) -> None:
-        """In the child: the turn and the places in the queue are the parent's."""
+        """Forget in the child the turn and the queue, which are the parent's."""
         super()._after_fork()
         holder, thread = self._turn.holder, threading.get_ident()
-        # A task that held it was run by this thread: the child has no running event loop.
+        # If a task held it, this thread was running that task: the child has no running event loop.
         if holder is not None and (holder.owner == thread or not isinstance(holder.owner, int)):
             self._inherited += [thread] * holder.depth
         _held.discard(self)
@@ -259,4 +266,4 @@ class LaneQueue(Section):
         self._turn = Turn()
 
 
-_held: set[LaneQueue] = set()  # keeps a queue while its turn is taken, also if nobody else remembers it
+_held: set[LaneQueue] = set()  # keeps a queue alive while its turn is taken, even if nothing else refers to it

@@ -1,13 +1,13 @@
 """Whose turn it is, as a table of events and states. No I/O, no threads, no clock.
 
-Who has the turn has the gate, too, which keeps the other processes out. To fetch the gate is to wait for it.
+The caller with the turn also has the gate, which excludes the other processes. To fetch the gate is to wait for it.
 
 =======  =========================  ===========================  ==================================================
 event    free                       fetching                     held
 =======  =========================  ===========================  ==================================================
 ask      waits; the gate is tried   waits                        the owner: held once more; all others: wait
 fetch    fetching                   -                            -
-came     the first: held            the first: held, else free   -
+came     the first: held            the first: held; none: free  -
 failed   an error for the first     an error for the first;      -
                                     free
 leave    refused                    refused                      the owner: held once less, at last free; all
@@ -16,7 +16,7 @@ give_up  waits no longer            waits no longer; if it       the holder: as 
                                     fetches: free
 =======  =========================  ===========================  ==================================================
 
-When the turn is free, the gate goes back; if somebody waits, it is fetched again.
+When the turn is free, the gate is released; if a caller waits, it is fetched again.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ __all__ = ["Do", "Turn", "Waiter"]
 Do = Literal[
     "try",  # take the gate if it is free
     "wake",  # the holder, or else the fetcher
-    "fetch",  # give the gate back; the first who waits can fetch it
-    "release",  # give the gate back
+    "fetch",  # release the gate; the first waiter can fetch it
+    "release",  # release the gate
 ]
 
 
@@ -41,7 +41,7 @@ class Waiter:
 
     Args:
         owner: The thread or task that asks.
-        urgent: Whether it goes before those that are not urgent.
+        urgent: Whether it goes before calls that are not urgent.
         can_fetch: Whether it can fetch the gate itself, as a thread without a timeout can.
     """
 
@@ -52,15 +52,15 @@ class Waiter:
         self.urgent = urgent
         self.can_fetch = can_fetch
         self.wake: Callable[[], object] | None = None  # None: it does not sleep, or has been woken
-        self.outer: Waiter | None = None  # with which the owner has taken the turn before
+        self.outer: Waiter | None = None  # the waiter with which the owner has taken the turn before
         self.depth = 1  # how often the owner has taken the turn
         self.error: BaseException | None = None  # why it cannot have the turn
 
 
 class Turn:
-    """Who has the turn, who fetches the gate, and who waits: the urgent first, in the order of asking.
+    """Which waiter has the turn, which fetches the gate, and which wait: urgent ones first, in the order of asking.
 
-    No signal can interrupt a change half-way. What it has kept from being done, :meth:`due` says again.
+    No signal can interrupt a change half-way. If a signal has prevented a step, :meth:`due` returns it again.
     """
 
     __slots__ = ("fetcher", "holder", "waiting")
@@ -86,7 +86,7 @@ class Turn:
         return self.holder is waiter
 
     def before(self, waiter: Waiter) -> list[Waiter]:
-        """Return the holder, and those who get the turn before *waiter*."""
+        """Return the holder, and the waiters that get the turn before *waiter*."""
         before = self.waiting[: self.waiting.index(waiter)]
         return [self.holder, *before] if self.holder else before
 
@@ -102,17 +102,17 @@ class Turn:
         return "try" if holder is None and self.fetcher is None else None
 
     def fetch(self, fetcher: Waiter) -> None:
-        """*fetcher* fetches the gate from now on: the first who waits, or another one for it."""
+        """*fetcher* fetches the gate from now on: the first waiter, or a helper for it."""
         self.fetcher = fetcher
 
     def came(self) -> None:
-        """The gate is ours."""
+        """The gate has been taken: the first waiter has the turn."""
         self.fetcher = None
         if self.waiting:
             self.holder, self.waiting = self.waiting[0], self.waiting[1:]
 
     def failed(self, error: BaseException) -> Waiter | None:
-        """The gate cannot be had. Return the first who waited, if anybody did: it waits no longer."""
+        """The gate cannot be taken. Return the first waiter, if any; it waits no longer."""
         self.fetcher = None
         if not self.waiting:
             return None
@@ -129,7 +129,7 @@ class Turn:
         return True
 
     def give_up(self, waiter: Waiter) -> None:
-        """*waiter* neither wants the turn nor has it any longer. Harmless if it never did."""
+        """*waiter* neither waits for the turn nor has it any longer. Does nothing if it never did."""
         if self.holder is waiter:
             self.holder = waiter.outer
         elif waiter in self.waiting:

@@ -40,6 +40,7 @@ from krakenonce.errors import (
     ServiceUnavailable,
 )
 from krakenonce.key.answers import Reading, advice, refusal_in, result_of, shown
+from krakenonce.key.api_key import ASK_AGAIN
 from krakenonce.key.methods import METHODS, Kind, ids_in, kind_of
 from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, Steps, TimeLeft
 from krakenonce.kraken.sent import SentOrder, prepared, reconcile
@@ -50,13 +51,12 @@ if TYPE_CHECKING:
     from krakenonce.key.api_key import ApiKey
     from krakenonce.key.limiter import Place
 
-__all__ = ["LOOK", "Calls"]
+__all__ = ["Calls"]
 
 logger = logging.getLogger("krakenonce")
 
 PAUSES = (0.2, 1.0)  # seconds before the first and the second repetition
 REFUSALS = 3  # how often a call waits for Kraken's own word that there were too many
-LOOK = 1.0  # seconds after which a call that waits for the limits looks again
 _WORTH_A_WORD = 2.0  # seconds of waiting that are logged
 
 Params: TypeAlias = "Mapping[str, Any]"
@@ -207,7 +207,7 @@ class Calls:
         while True:
             left = yield TimeLeft()
             longest = self._max_wait - tries.waited
-            is_new = not place.number
+            is_new = not place.waiting_id
             try:
                 wait = self.api_key.ask(place, longest if left is None else min(longest, left))
             except RateLimited as error:
@@ -221,7 +221,7 @@ class Calls:
                 return
             if is_new and wait > _WORTH_A_WORD:
                 self._log_wait(call, wait)
-            pause = min(wait, LOOK)
+            pause = min(wait, ASK_AGAIN)
             tries.waited += pause
             yield Sleep(pause)
 

@@ -13,8 +13,9 @@ from krakenonce.backends import FileStore, MemoryStore
 from krakenonce.brokers import Account
 from krakenonce.gateway.upstream import KrakenKey
 from krakenonce.key.answers import _KNOWN, refusal_in
-from krakenonce.key.api_key import LOCKOUT, ApiKey
+from krakenonce.key.api_key import ApiKey
 from krakenonce.key.limits import TIERS
+from krakenonce.key.lockout import LOCKOUT
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.request import Answer, PrivateCall

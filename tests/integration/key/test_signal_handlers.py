@@ -88,7 +88,10 @@ def test_a_handler_of_one_in_line_does_not_line_up_behind_it(
     """Its thread would have its turn before it, and go on only after it."""
     assert peer.ask("take") == "held"
     lane, told, me = manager.lane("key", timeout), list[str](), os.getpid()
-    refusal = f"a signal handler interrupted the wait for lane {lane.name}, and would wait behind it"
+    refusal = (
+        f"a signal handler has interrupted this thread while it waited for lane {lane.name}, "
+        "so the handler cannot wait for it, too; let it set a flag instead"
+    )
 
     def handler(*_: object) -> None:
         try:

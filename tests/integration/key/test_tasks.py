@@ -279,7 +279,7 @@ def test_with_refuses_to_wait_for_a_task_of_its_own_loop(manager: NonceManager) 
         assert refusal(lane) == "taken"
 
     async def holder_waits(lane: Lane) -> None:
-        with pytest.raises(LaneError, match=r"waits here: use `async with`$"):
+        with pytest.raises(LaneError, match=r"blocks the loop; use `async with`$"):
             lane.acquire()
 
     asyncio.run(main())
@@ -292,7 +292,7 @@ def test_with_refuses_to_wait_behind_a_task_of_its_own_loop(manager: NonceManage
         lane = manager.lane("key")
         peer.ask("take")
         task = await in_line(lane, [])
-        with pytest.raises(LaneError, match=r"waits here: use `async with`$") as caught:
+        with pytest.raises(LaneError, match=r"blocks the loop; use `async with`$") as caught:
             lane.acquire()
         assert not isinstance(caught.value, LaneTimeout)
         assert waiting(lane) == 1

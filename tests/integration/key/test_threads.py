@@ -103,7 +103,8 @@ def test_a_timeout_names_the_holder(manager: NonceManager, timeout: float, kept:
     with manager.lane("key"):
         said: list[str] = []
         in_thread(lambda: said.append(refusal(manager.lane("key", timeout)))).join()
-    wanted = rf"lane {fingerprint('key')} was not free within \S+ s: process {os.getpid()} has held it for 0\.\d s"
+    holder = rf"process {os.getpid()} has held it for 0\.\d s"
+    wanted = rf"lane {fingerprint('key')} was not free within \S+ s: {holder}; nothing was sent"
     assert re.fullmatch(wanted, said[0])
     assert issubclass(LaneTimeout, TimeoutError)
 
@@ -211,7 +212,7 @@ def test_a_lane_is_called_by_sixteen_digits_of_a_hash(manager: NonceManager) -> 
 @pytest.mark.parametrize("name", ["", None, 7, b"key"])
 def test_a_lane_without_a_name_is_refused(manager: NonceManager, name: Any) -> None:
     """A key that was not set would else share a lane with every other key that was not."""
-    said = "a lane is named by an API key, or 'global'; this name is empty or no text: is the key set?"
+    said = "the name of a lane must be an API key or 'global', not empty and not another type; is the API key set?"
     with pytest.raises(LaneError) as caught:
         manager.lane(name)
     assert str(caught.value) == said

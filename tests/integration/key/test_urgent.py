@@ -145,7 +145,7 @@ def test_an_urgent_with_may_go_before_a_task_of_its_own_loop(manager: NonceManag
             await pending
 
     async def refused() -> None:
-        with pytest.raises(LaneError, match=r"waits here: use `async with`$"):
+        with pytest.raises(LaneError, match=r"blocks the loop; use `async with`$"):
             refusal(manager.lane("key", urgent=True))
 
     asyncio.run(main())

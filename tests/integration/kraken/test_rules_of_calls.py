@@ -19,8 +19,8 @@ import urllib3
 from krakenonce import errors
 from krakenonce.errors import InvalidNonce, LockedOut, OutcomeUnknown, PoisonedKey, RateLimited
 from krakenonce.key.answers import error_from
-from krakenonce.key.api_key import LOCKOUT
 from krakenonce.key.limits import TIERS
+from krakenonce.key.lockout import LOCKOUT
 from krakenonce.key.methods import Kind, kind_of
 from krakenonce.kraken import AsyncKraken, Kraken, orders, queries
 from krakenonce.kraken.async_transport import AsyncTransport

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from krakenonce.errors import LockedOut, RateLimited
-from krakenonce.key.api_key import LOCKOUT
+from krakenonce.key.lockout import LOCKOUT
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeKraken, FakeKrakenServer, Rules, limits
 from tests.integration.kraken.helpers import Twin
@@ -125,7 +125,7 @@ except LockedOut:
     for tier in ("pro", "none"):  # also who does not count calls
         with made(kind, account, server, tmp_path / "state", tier=tier) as twin:
             for name, args in (("balances", ()), ("query_private", ("Balance",)), ("cancel_all", ())):
-                with pytest.raises(LockedOut, match="closed for another") as caught:
+                with pytest.raises(LockedOut, match="has locked this key out") as caught:
                     twin(name, *args)
                 assert 0 < (caught.value.retry_after or 0) <= LOCKOUT
             assert twin("system_status") == "online"  # public calls need no key

@@ -10,8 +10,8 @@ from hypothesis import given
 
 from krakenonce import errors
 from krakenonce.errors import InvalidNonce, KrakenError, LockedOut, OutcomeUnknown, PoisonedKey, RateLimited
-from krakenonce.key.api_key import LOCKOUT
 from krakenonce.key.limits import TIERS
+from krakenonce.key.lockout import LOCKOUT
 from krakenonce.kraken import orders, queries
 from krakenonce.kraken.calling import PAUSES
 from krakenonce.kraken.request import PrivateCall, TimeLeft

@@ -1,0 +1,41 @@
+"""Kraken's lockouts: how long krakenonce assumes that one lasts, and until when nothing is sent with a key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from krakenonce.errors import LockedOut
+from krakenonce.key.answers import advice
+from krakenonce.key.limits_state import UNTIL, UNTIL_AT
+
+if TYPE_CHECKING:
+    from krakenonce.key.limits_state import State
+
+__all__ = ["LOCKOUT", "lock_out", "locked_out", "refuse_if"]
+
+LOCKOUT = 900.0  # seconds; Kraken's support page says about 15 minutes, its API pages a few minutes
+_LONGEST = 86_400.0  # seconds; more than this in a file is damage
+
+
+def locked_out(state: State, now: float) -> float:
+    """Return the seconds until the key's lockout ends; 0.0: there is none."""
+    left = state.until() - now
+    return left if 0.0 < left < _LONGEST + 1.0 else 0.0
+
+
+def lock_out(state: State, seconds: float, now: float) -> None:
+    """Note a lockout for all processes, at most for a day. A longer one that was noted before is not shortened."""
+    seconds = min(seconds, _LONGEST)
+    if seconds > locked_out(state, now):
+        state.write(UNTIL_AT, UNTIL.pack(now + seconds))
+
+
+def refuse_if(left: float) -> None:
+    """Raise LockedOut if the lockout lasts for another *left* seconds, which is more than 0."""
+    if left > 0:
+        error = LockedOut(
+            f"Not sent: Kraken has locked this key out; nothing is sent with it for another {left:.0f} s. "
+            f"{advice(LockedOut)}"
+        )
+        error.retry_after = left
+        raise error
