@@ -6,7 +6,7 @@ from prove.planted.bug import Planted
 
 __all__ = ["CLIENTS"]
 
-_RULES = "src/krakenonce/kraken/calling.py"
+_REPEATING = "src/krakenonce/kraken/repeating.py"
 _SENT = "src/krakenonce/kraken/sent.py"
 _SESSION = "src/krakenonce/kraken/session.py"
 _EXCHANGE = "src/krakenonce/kraken/request.py"
@@ -37,8 +37,8 @@ CLIENTS = (
     Planted(
         "an order without an answer is sent again",
         9,
-        _RULES,
-        was='elif error.may_have_executed == "unknown" and kind in (Kind.READ, Kind.CANCEL):',
+        _REPEATING,
+        was='elif error.may_have_executed == "unknown" and self.kind in (Kind.READ, Kind.CANCEL):',
         becomes='elif error.may_have_executed == "unknown":',
         test="tests/unit/kraken/test_calling.py::test_what_changes_something_is_not_repeated",
     ),
@@ -103,7 +103,7 @@ CLIENTS = (
         9,
         _SENT,
         was="        if now > until + MARGIN:\n",
-        becomes="        if datetime.fromtimestamp(clock(), UTC) > until + MARGIN:\n",
+        becomes="        if datetime.fromtimestamp(calls.now(), UTC) > until + MARGIN:\n",
         test="tests/integration/kraken/test_rules_of_calls.py::test_our_own_clock_does_not_end_the_search",
     ),
     Planted(
@@ -125,7 +125,7 @@ CLIENTS = (
     Planted(
         "an order that cannot be looked for is sent again",
         9,
-        _RULES,
+        _REPEATING,
         was="        if not order.cl_ord_ids:\n            raise error\n",
         becomes="        if not order.cl_ord_ids:\n            return None\n",
         test="tests/unit/kraken/test_calling.py::test_an_order_without_an_id_is_not_repeated_after_invalid_nonce",
@@ -133,7 +133,7 @@ CLIENTS = (
     Planted(
         "a withdrawal is sent again after Invalid nonce",
         9,
-        _RULES,
+        _REPEATING,
         was="        if kind is Kind.OTHER:\n            raise error\n",
         becomes="        if kind is Kind.OTHER:\n            return None\n",
         test="tests/unit/kraken/test_calling.py::test_a_withdrawal_is_not_repeated_after_invalid_nonce",
@@ -141,25 +141,25 @@ CLIENTS = (
     Planted(
         "a failed question is taken for the answer no",
         9,
-        _RULES,
-        was="            raise error from failed\n        if not found.stands:\n",
-        becomes="            return None\n        if not found.stands:\n",
+        _REPEATING,
+        was="            raise error from failed\n        if not found.placed:\n",
+        becomes="            return None\n        if not found.placed:\n",
         test="tests/integration/kraken/test_rules_of_calls.py::test_an_order_whose_look_fails_is_not_repeated",
     ),
     Planted(
         "the client gives the turn back before the answer is in",
         10,
         "src/krakenonce/kraken/client.py",
-        was="            request = self._session.sign(step)\n            reply = self",
-        becomes="            request = self._session.sign(step)\n        if True:\n            reply = self",
+        was="            request = self._sign(step)\n            reply = self",
+        becomes="            request = self._sign(step)\n        if True:\n            reply = self",
         test="tests/integration/kraken/test_client.py::test_threads_of_one_key_never_cross",
     ),
     Planted(
         "the async client gives the turn back before the answer is in",
         10,
         "src/krakenonce/kraken/aio.py",
-        was="            request = self._session.sign(step)\n            reply = await self",
-        becomes="            request = self._session.sign(step)\n        if True:\n            reply = await self",
+        was="            request = self._sign(step)\n            reply = await self",
+        becomes="            request = self._sign(step)\n        if True:\n            reply = await self",
         test="tests/integration/kraken/test_async_client.py::test_two_hundred_tasks_of_one_key_never_cross",
     ),
     Planted(
@@ -190,7 +190,7 @@ CLIENTS = (
         "parent and child of a fork read each other's answers",
         11,
         _SYNC,
-        was="        self._after_fork(self._renew)\n",
+        was="        self._after_fork(self._renew) ",
         becomes="",
         test="tests/integration/kraken/test_client.py::test_a_forked_child_opens_its_own_connection",
     ),

@@ -29,7 +29,8 @@ GUARDS = (
         "a guarded krakenex gives the turn back before the answer is in",
         10,
         "src/krakenonce/guards/krakenex.py",
-        was="    with turns.lane(client.key):\n        # A copy, for krakenex writes the nonce into what it is given.\n"
+        was="    with turns.lane(client.key):\n"
+        "        # A copy, because krakenex writes the nonce into the caller's parameters.\n"
         "        answer = send(",
         becomes="    with turns.lane(client.key):\n        pass\n    if True:\n        answer = send(",
         test="tests/integration/guard/test_clients.py::test_the_lane_is_held_while_a_private_call_is_made[krakenex]",
@@ -38,15 +39,15 @@ GUARDS = (
         "a guarded ccxt gives the turn back before the answer is in",
         10,
         _CCXT,
-        was="    with headers.lane:\n        return send(*_signed_anew(client, headers))\n",
-        becomes="    with headers.lane:\n        request = _signed_anew(client, headers)\n    return send(*request)\n",
+        was="    with headers.lane:\n        return send(*_signed_again(client, headers))\n",
+        becomes="    with headers.lane:\n        request = _signed_again(client, headers)\n    return send(*request)\n",
         test="tests/integration/guard/test_clients.py::test_the_lane_is_held_while_a_private_call_is_made[ccxt]",
     ),
     Planted(
         "a guarded ccxt sends what was signed before its turn",
         10,
         _CCXT,
-        was="    with headers.lane:\n        return send(*_signed_anew(client, headers))\n",
+        was="    with headers.lane:\n        return send(*_signed_again(client, headers))\n",
         becomes="    with headers.lane:\n        return send(url, method, headers, body)\n",
         test="tests/integration/guard/test_ccxt.py::test_a_request_signed_by_hand_is_in_order_too",
     ),

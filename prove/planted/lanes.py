@@ -250,7 +250,7 @@ LANES = (
         "the number of a call that failed goes to the next one",
         7,
         _KRAKENEX,
-        was="        # A copy, for krakenex writes the nonce into what it is given.\n",
+        was="        # A copy, because krakenex writes the nonce into the caller's parameters.\n",
         becomes="        left = vars(client).setdefault('left', [])\n"
         "        left[:] = left or [turns.next(client.key)]\n"
         "        client._nonce = left.pop\n",

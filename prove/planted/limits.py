@@ -14,14 +14,14 @@ LIMITS = (
         12,
         _RULES,
         was="""\
-                yield from self._room(call, tries)
+                yield from self._wait_for_rate_limit(call, tries)
                 try:
                     result = self._result(call, (yield from self._sent(call)))
 """,
         becomes="""\
                 try:
                     result = self._result(call, (yield from self._sent(call)))
-                    yield from self._room(call, tries)
+                    yield from self._wait_for_rate_limit(call, tries)
 """,
         test="tests/unit/kraken/test_calling.py::test_without_patience_there_is_an_error_instead_of_a_wait",
     ),

@@ -29,9 +29,9 @@ SECRETS = (
     Planted(
         "a client's key is in its repr",
         "security",
-        "src/krakenonce/kraken/client.py",
-        was='return f"Kraken(key={fingerprint(self.key) if self.key else ',
-        becomes='return f"Kraken(key={fingerprint(self.key) and self.key if self.key else ',
+        "src/krakenonce/kraken/session.py",
+        was='shown = fingerprint(self.key) if self.key else ""',
+        becomes="shown = self.key",
         test="tests/integration/kraken/test_client.py::test_repr_shows_no_credentials",
     ),
     Planted(

@@ -249,10 +249,10 @@ def _verdict(outcome: Outcome[Any], asked: Outcome[Reconciled] | None) -> Verdic
         return Verdict("not placed", why)
     if asked and asked.error:
         why = "there was no time to ask Kraken" if isinstance(asked.error, CallTimeout) else reason(asked.error)
-    elif asked and (found := asked.get()).stands is not None:
+    elif asked and (found := asked.get()).placed is not None:
         txids = tuple(found.orders)
         not_placed = Verdict("not placed", "it did not reach Kraken")
-        return Verdict("placed", ", ".join(txids), txids) if found.stands else not_placed
+        return Verdict("placed", ", ".join(txids), txids) if found.placed else not_placed
     order: SentOrder | None = getattr(outcome.error, "order", None)
     missing = [each for each in (order.cl_ord_ids if order else ()) if each not in why]
     return Verdict("unknown", f"{why} (cl_ord_id {', '.join(missing)})" if missing else why)

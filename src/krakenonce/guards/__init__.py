@@ -1,4 +1,4 @@
-"""One line makes somebody else's Kraken client safe: ``krakenonce.guard(client)``."""
+"""``krakenonce.guard(client)``: one line makes a Kraken client of another library safe."""
 
 from __future__ import annotations
 

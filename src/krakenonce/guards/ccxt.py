@@ -1,8 +1,8 @@
-"""ccxt: ``fetch2()`` waits for the rate limit, then signs by ``sign()`` and sends by ``fetch()``, again on a failure.
+"""ccxt: ``fetch2()`` waits for the rate limit, signs with ``sign()`` and sends with ``fetch()``, again on a failure.
 
-The lane is held for ``fetch()`` alone, so nobody waits for another's rate limit or pause between two tries. That is
-after signing, and a number has to be taken within the lane: so ``fetch()`` signs anew. The first signature is thrown
-away, and its number with it; it is there for those who call ``sign()`` themselves.
+The lane is held for ``fetch()`` alone, so no caller waits for another caller's rate limit or pause. But ``fetch()``
+comes after signing, and a nonce has to be taken within the lane. So ``fetch()`` signs again. The first signature is
+discarded, and its nonce with it; it is needed by programs that call ``sign()`` themselves.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ def attach(client: Any, turns: Turns) -> None:
     replace(client, "fetch2", _fetch2, turns)
     replace(client, "sign", _sign, turns)
     replace(client, "handle_errors", _handle_errors, turns)
-    for name in ("nonce", "incrementing_nonce"):  # older versions have the first alone
+    for name in ("nonce", "incrementing_nonce"):  # older versions have only the first
         if hasattr(client, name):
             replace(client, name, _nonce, turns)
 
 
 class _Signed(dict[str, str]):
-    """The headers of a signed request, which know how to make it anew."""
+    """The headers of a signed request, which can sign the request again."""
 
     lane: Turn
-    anew: Callable[[], dict[str, Any]]
+    sign_again: Callable[[], dict[str, Any]]
 
 
 def _sign(
@@ -60,12 +60,12 @@ def _sign(
         return sign(path, api, *more, **how)
     lane = turns.lane(client.apiKey)
 
-    def anew() -> dict[str, Any]:
+    def sign_again() -> dict[str, Any]:
         return sign(path, api, *more, **how)
 
-    request = anew()
+    request = sign_again()
     headers = _Signed(request["headers"])
-    headers.lane, headers.anew = lane, anew
+    headers.lane, headers.sign_again = lane, sign_again
     return {**request, "headers": headers}
 
 
@@ -86,7 +86,7 @@ def _fetch(
     if not isinstance(headers, _Signed):
         return send(url, method, headers, body)
     with headers.lane:
-        return send(*_signed_anew(client, headers))
+        return send(*_signed_again(client, headers))
 
 
 async def _fetch_async(
@@ -101,7 +101,7 @@ async def _fetch_async(
     if not isinstance(headers, _Signed):
         return await send(url, method, headers, body)
     async with headers.lane:
-        return await send(*_signed_anew(client, headers))
+        return await send(*_signed_again(client, headers))
 
 
 def _handle_errors(
@@ -112,8 +112,8 @@ def _handle_errors(
     return check(code, reason, url, *more, **how)
 
 
-def _signed_anew(client: Any, headers: _Signed) -> tuple[Any, Any, Any, Any]:
-    request = headers.anew()
+def _signed_again(client: Any, headers: _Signed) -> tuple[Any, Any, Any, Any]:
+    request = headers.sign_again()
     client.last_request_headers = request["headers"]
     client.last_request_body = request["body"]
     client.last_request_url = request["url"]
@@ -132,7 +132,7 @@ def _fetch2(
     **how: Any,
 ) -> Any:
     params = {} if params is None else params
-    # Reads and cancels may be tried again, each time with a new number; all else is sent once.
+    # Reads and cancels by txid may be repeated, each time with a new nonce. All other calls are sent once.
     if _is_private(api) and kind_of(path, params) not in (Kind.READ, Kind.CANCEL):
         tries, _rest = client.handle_option_and_params(params, path, "maxRetriesOnFailure", 0)
         if tries:

@@ -1,7 +1,7 @@
-"""python-kraken-sdk: ``request()`` takes a number by ``get_nonce()``, signs and sends, once and with a timeout.
+"""python-kraken-sdk: ``request()`` takes a nonce with ``get_nonce()``, signs and sends, once and with a timeout.
 
 All its Spot clients (``User``, ``Trade``, ``SpotWSClient`` and so on) are built on ``SpotClient`` or
-``SpotAsyncClient``. The Futures clients have another API with nonces of its own and are not meant here.
+``SpotAsyncClient``. The Futures clients use another API with nonces of its own; they are not guarded.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def attach(client: Any, turns: Turns) -> None:
     """Change *client*."""
     replace(client, "request", _request_async if iscoroutinefunction(client.request) else _request, turns)
     replace(client, "get_nonce", _get_nonce, turns)
-    replace(client._err_handler, "check", partial(_check, client), turns)  # it reads every answer of Kraken's
+    replace(client._err_handler, "check", partial(_check, client), turns)  # it reads every answer from Kraken
 
 
 def _request(
@@ -71,7 +71,7 @@ def _check(client: Any, check: Callable[..., Any], _: Any, turns: Turns, answer:
 
 
 def _copy(params: Any) -> Any:
-    """The SDK writes the nonce into what it is given."""
+    """Return a copy, because the SDK writes the nonce into the caller's parameters."""
     return None if params is None else dict(params)
 
 

@@ -1,4 +1,4 @@
-"""krakenex: ``API.query_private`` takes a number by ``_nonce()``, signs, and sends by ``_query()``."""
+"""krakenex: ``API.query_private`` takes a nonce with ``_nonce()``, signs, and sends with ``_query()``."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _query_private(
     **options: Any,
 ) -> Any:
     with turns.lane(client.key):
-        # A copy, for krakenex writes the nonce into what it is given.
+        # A copy, because krakenex writes the nonce into the caller's parameters.
         answer = send(method, None if data is None else dict(data), *more, **options)
         turns.heard(client.key, answer)
         return answer

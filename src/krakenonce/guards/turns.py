@@ -1,7 +1,7 @@
-"""What an adapter has to do with: turns, numbers and a timeout on one side, a client's methods on the other.
+"""What an adapter uses: turns, nonces and a timeout.
 
-An adapter is a function of a client and its :class:`Turns`. It replaces attributes of that one object: what sends a
-private call holds the key's lane meanwhile, and what makes the client's nonce takes the number from the manager::
+An adapter is a function of a client and its :class:`Turns`. It replaces two methods of that one object: the method that
+sends a private call holds the key's lane meanwhile, and the method that makes the nonce takes it from the manager::
 
     def adapter(client, turns):
         send = client.private
@@ -15,9 +15,9 @@ private call holds the key's lane meanwhile, and what makes the client's nonce t
 
     krakenonce.guard(Client(key, secret), adapter=adapter)
 
-It also gives ``turns.timeout`` to a client that would wait for ever, and sees to it that no call is sent twice. If it
-hands Kraken's decoded answer to ``turns.heard(client.key, answer)`` within the turn, a lockout closes the key for every
-process.
+It also gives ``turns.timeout`` to a client that would wait for ever, and makes sure that no call is sent twice. If it
+passes Kraken's decoded answer to ``turns.heard(client.key, answer)`` within the turn, no process sends anything with
+the key during a lockout.
 """
 
 from __future__ import annotations
@@ -41,37 +41,35 @@ _shared: dict[str, NonceManager] = {}
 
 
 class Turns:
-    """The turns and numbers of one guarded client.
+    """The turns and nonces of one guarded client.
 
     Args:
-        manager: Where they come from; None: one ``NonceManager()`` for all of this process, made when needed.
-        timeout: Seconds after which a client without a timeout of its own gives up a call.
-        heed_lockout: Whether calls are refused here while Kraken has locked the key out.
+        manager: Where they come from; None: one ``NonceManager()`` for the whole process, made when needed.
+        timeout: Seconds after which a call times out, for a client without a timeout of its own.
+        heed_lockout: Whether calls raise LockedOut while Kraken has locked the key out.
     """
 
     def __init__(self, manager: NonceManager | None, timeout: float, *, heed_lockout: bool = True) -> None:
-        self.timeout = timeout
-        self._heed_lockout = heed_lockout
-        self._manager = manager
-        self.after_fork = ForkCheck()  # called with what closes the parent's connections
+        self.use(manager, timeout, heed_lockout=heed_lockout)
+        self.after_fork = ForkCheck()  # called with the function that closes the parent's connections
 
     @property
     def manager(self) -> NonceManager:
-        """Where turns and numbers come from."""
-        # setdefault is one step for all threads, and a manager made in vain has opened nothing.
+        """Where nonces and turns come from."""
+        # setdefault is one step for all threads, and an unused manager has opened nothing.
         return self._manager or _shared.get("manager") or _shared.setdefault("manager", NonceManager())
 
-    def become(self, manager: NonceManager | None, timeout: float, *, heed_lockout: bool) -> None:
-        """Take turns and nonces from another manager from now on."""
+    def use(self, manager: NonceManager | None, timeout: float, *, heed_lockout: bool) -> None:
+        """Use this manager, timeout and setting from now on."""
         self._manager, self.timeout, self._heed_lockout = manager, timeout, heed_lockout
 
     def lane(self, key: str | None) -> Turn:
         """Return the turn of an API key, to be held with ``with`` or ``async with`` until the answer is read.
 
-        Entering it raises LockedOut while Kraken has locked the key out; nothing must be sent then.
+        Entering it raises LockedOut while Kraken has locked the key out: send nothing then.
 
         Args:
-            key: The client's key, read anew for each call: it may change.
+            key: The client's key. Read it from the client for each call, because it may change.
 
         Raises:
             ConfigError: There is no key.
@@ -79,22 +77,22 @@ class Turns:
         return Turn(self.api_key(key), heed_lockout=self._heed_lockout)
 
     def next(self, key: str | None) -> int:
-        """Return the nonce for the call whose turn is held: 19 digits.
+        """Return the nonce for the call that holds the turn: 19 digits.
 
         Raises:
             ConfigError: There is no key.
-            NonceError: There is no nonce to be had; nothing must be sent.
+            NonceError: No nonce can be issued; send nothing.
         """
         return self.api_key(key).next()
 
     def heard(self, key: str | None, answer: object) -> None:
-        """Act on Kraken's answer if it is a refusal: a lockout closes the key for every process.
+        """Act on Kraken's answer if it is a refusal: during a lockout no process sends anything with the key.
 
         To be called in the turn.
 
         Args:
             key: The client's key.
-            answer: Kraken's answer, decoded; anything else is ignored.
+            answer: Kraken's decoded answer; anything else is ignored.
         """
         if isinstance(answer, dict) and answer.get("error"):
             from krakenonce.key.answers import refusal_in
@@ -104,7 +102,7 @@ class Turns:
                 api_key.settle(api_key.place("", {}), refusal)
 
     def api_key(self, key: str | None) -> ApiKey:
-        """Return what stands for the client's API key. Raises ConfigError if it has none."""
+        """Return the client's API key as an object. Raises ConfigError if it has none."""
         from krakenonce.key.api_key import ApiKey
 
         if not key:
@@ -116,7 +114,7 @@ class Turn:
     """A guarded client's turn: a context manager, sync and async.
 
     Args:
-        api_key: Whose turn it is.
+        api_key: The API key whose turn it is.
         heed_lockout: Whether entering it raises LockedOut during a lockout.
     """
 
@@ -159,23 +157,23 @@ Adapter = Callable[[Any, Turns], object]
 
 
 def replace(client: Any, name: str, function: Callable[..., Any], turns: Turns) -> None:
-    """Put *function* in the place of a method of this one object.
+    """Replace a method of this one object by *function*.
 
-    It is called with the method as it was, the client, the turns, and then the caller's arguments.
+    It is called with the original method, the client, the turns, and then the caller's arguments.
     """
-    before = vars(client).get(name)  # somebody may have replaced it already
+    before = vars(client).get(name)  # the object may already have a method of its own
     if before is None:
         method = getattr(type(client), name, None)
-        # Not the bound method, which a pickled copy would look up by its name and find the replacement.
+        # Not the bound method: a pickled copy would look it up by its name and find the replacement.
         before = partial(method, client) if method else getattr(client, name)
     setattr(client, name, partial(function, before, client, turns))
 
 
 def refuse_repeats(session: Any) -> None:
-    """Make sure that a ``requests`` session does not send a POST again by itself.
+    """Make sure that a ``requests`` session does not repeat a POST by itself.
 
     Raises:
-        ConfigError: It has an adapter that does: Kraken may have executed the first.
+        ConfigError: It has an adapter that does, although Kraken may have executed the first POST.
     """
     for adapter in getattr(session, "adapters", {}).values():
         retry = getattr(adapter, "max_retries", None)

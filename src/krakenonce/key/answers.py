@@ -178,7 +178,7 @@ def result_of(reply: Mapping[str, Any], now: float | None = None) -> Any:
     if refusal is not None:
         raise refusal
     result = reply.get("result")
-    # Without a list of errors it is not an answer of Kraken's.
+    # Without a list of errors it is not an answer of Kraken's API.
     if result is None or not isinstance(reply.get("error"), list | tuple):
         raise errors.OutcomeUnknown(
             "The answer has neither a result nor an error. The call may have been executed: ask Kraken."

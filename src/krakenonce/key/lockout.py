@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from krakenonce.errors import LockedOut
-from krakenonce.key.answers import advice
 from krakenonce.key.limits_state import UNTIL, UNTIL_AT
 
 if TYPE_CHECKING:
@@ -34,8 +33,8 @@ def refuse_if(left: float) -> None:
     """Raise LockedOut if the lockout lasts for another *left* seconds, which is more than 0."""
     if left > 0:
         error = LockedOut(
-            f"Not sent: Kraken has locked this key out; nothing is sent with it for another {left:.0f} s. "
-            f"{advice(LockedOut)}"
+            "Not sent: Kraken has locked out this account or IP address after too many failed calls. krakenonce sends "
+            f"nothing with this key for another {left:.0f} s."
         )
         error.retry_after = left
         raise error

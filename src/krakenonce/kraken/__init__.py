@@ -1,4 +1,4 @@
-"""Kraken's Spot REST API: the wire format, the errors and two clients with nonces that rise."""
+"""Two clients of Kraken's Spot REST API, and what they send and receive."""
 
 from __future__ import annotations
 
@@ -12,13 +12,10 @@ __all__ = ["AsyncKraken", "Kraken"]
 
 
 def __getattr__(name: str) -> object:
-    # Whoever signs without the clients (krakenonce.kraken.wire) should not wait for urllib3.
-    if name == "Kraken":
-        from krakenonce.kraken.client import Kraken
+    home = {"Kraken": "client", "AsyncKraken": "aio"}.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return Kraken
-    if name == "AsyncKraken":
-        from krakenonce.kraken.aio import AsyncKraken
-
-        return AsyncKraken
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Programs that only sign (krakenonce.kraken.wire) should not have to import urllib3.
+    return getattr(import_module(f"{__name__}.{home}"), name)

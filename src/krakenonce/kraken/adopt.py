@@ -57,12 +57,12 @@ def adopt(kraken: Kraken, manager: NonceManager, refused: Callable[[int], None] 
     every program that uses smaller nonces with this key.
 
     Args:
-        kraken: A client of the key, which uses the counter ``manager.own_scope(key)``.
+        kraken: A client of the key that uses the counter ``manager.own_scope(key)``.
         manager: The manager that keeps the counter.
         refused: Called with each nonce that Kraken has refused.
 
     Raises:
-        PoisonedKey: Kraken refused the third one, too: only a new key helps.
+        PoisonedKey: Kraken refused the third one, too. Make a new key.
         KrakenError: Another error, or no answer.
     """
     scope = manager.own_scope(kraken.key)

@@ -1,4 +1,4 @@
-"""The client for asyncio: the twin of :class:`krakenonce.kraken.Kraken`, over the same procedures."""
+"""The client for asyncio: like :class:`krakenonce.kraken.Kraken`, with the same procedures."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import functools
 import time
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
-from krakenonce.checks import check_seconds
-from krakenonce.errors import ConfigError, KrakenError, KrakenonceError
+from krakenonce.errors import KrakenError, KrakenonceError
 from krakenonce.kraken import orders, queries
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, TimeLeft
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
     from krakenonce.kraken.calling import Calls
     from krakenonce.kraken.request import Step, Steps
-    from krakenonce.manager import NonceManager
 
 __all__ = ["AsyncKraken"]
 
@@ -60,59 +58,29 @@ def _paged(
     return method
 
 
-class AsyncKraken:
+class AsyncKraken(Session[AsyncTransport]):
     """A client for one API key, for the tasks of one event loop: ``pip install 'krakenonce[async]'``.
 
     As :class:`krakenonce.kraken.Kraken`, with ``await``, ``async with`` and ``async for``. A task that is cancelled
-    while its call is under way gives the turn back; the call may have been executed.
+    during its call releases the turn; the call may have been executed.
 
     Args:
         key: The API key; empty for public calls only.
         secret: Its secret, base64 as Kraken shows it.
-        manager: Where numbers and turns come from; None makes a ``NonceManager()`` when needed.
-        scope: The counter the numbers are taken from; None: the key's own if it was adopted, else ``"global"``.
-        tier: The account's at Kraken, or ``"none"``.
-        max_wait: Seconds that a call waits for Kraken's limits at most, else RateLimited; 0: it never waits.
+        manager: Where nonces and turns come from; None makes a ``NonceManager()`` when needed.
+        scope: The counter to use; None: the key's own if it was adopted, else ``"global"``.
+        tier: The account's tier at Kraken, or ``"none"``.
+        max_wait: Seconds that a call may wait for the rate limits; a longer wait raises RateLimited. 0: never wait.
         serialization: ``"key"``, ``"global"`` or ``"off"``.
-        base_url: Where Kraken is: scheme, host and port.
+        base_url: Kraken's address: scheme, host and port.
         timeout: Seconds to wait for the connection, and again for each piece of the answer.
         transport: Connections to share with other clients of this event loop, instead of *base_url*.
 
     Raises:
-        ConfigError: *base_url* is not an http or https address, or a setting is of the wrong kind.
+        ConfigError: *base_url* is not an http or https address, or an argument cannot be used.
     """
 
-    def __init__(
-        self,
-        key: str = "",
-        secret: str = "",
-        *,
-        manager: NonceManager | None = None,
-        scope: str | None = None,
-        tier: str = "starter",
-        max_wait: float = 60.0,
-        serialization: str = "key",
-        base_url: str = "https://api.kraken.com",
-        timeout: float = 30.0,
-        transport: AsyncTransport | None = None,
-    ) -> None:
-        self.key = key
-        self._session = Session(
-            key, secret, manager=manager, scope=scope, tier=tier, max_wait=max_wait, serialization=serialization
-        )
-        check_seconds("timeout", timeout)
-        if transport is not None and not isinstance(transport, AsyncTransport):
-            raise ConfigError(
-                f"transport is of krakenonce's AsyncTransport, such as AsyncTransport(base_url), not {transport!r}"
-            )
-        self._transport = transport or AsyncTransport(base_url)
-        self._own_transport = transport is None
-        self._timeout = timeout
-
-    def __repr__(self) -> str:
-        from krakenonce.key.naming import fingerprint
-
-        return f"AsyncKraken(key={fingerprint(self.key) if self.key else ''!r}, base_url={self._transport.base_url!r})"
+    _transport_type = AsyncTransport
 
     async def __aenter__(self) -> Self:
         return self
@@ -126,12 +94,7 @@ class AsyncKraken:
         """Close the connections and the manager, if they were made here; a later call opens new ones."""
         if self._own_transport:
             await self._transport.close()
-        self._session.close()
-
-    @property
-    def calls(self) -> Calls:
-        """The procedures that :meth:`run` runs."""
-        return self._session.calls
+        self._close_manager()
 
     async def private(self, method: str, /, **params: Any) -> Any:
         """Call a private method and return its result; see :meth:`krakenonce.kraken.Kraken.private`."""
@@ -151,10 +114,8 @@ class AsyncKraken:
         self, method: str, data: Mapping[str, Any] | None = None, timeout: float | None = None
     ) -> dict[str, Any]:
         """Call a public method once; see :meth:`krakenonce.kraken.Kraken.query_public`."""
-        patience = self._timeout if timeout is None else timeout
-        check_seconds("timeout", patience)
-        request = PublicCall(method, dict(data or {})).request()
-        return await self._transport.send(request, patience)
+        seconds = self._seconds(timeout)
+        return await self._transport.send(PublicCall(method, dict(data or {})).request(), seconds)
 
     balances = _awaited(queries.balances)
     extended_balances = _awaited(queries.extended_balances)
@@ -179,14 +140,12 @@ class AsyncKraken:
 
     async def run(self, steps: Steps[R], *, timeout: float | None = None, within: float | None = None) -> R:
         """Carry out a procedure and return its result; see :meth:`krakenonce.kraken.Kraken.run`."""
-        until = until_after(within)
-        patience = self._timeout if timeout is None else timeout
-        check_seconds("timeout", patience)
+        until, seconds = until_after(within), self._seconds(timeout)
         try:
             step = next(steps)
             while True:
                 try:
-                    answer = await self._do(step, patience, until)
+                    answer = await self._do(step, seconds, until)
                 except KrakenonceError as error:
                     step = steps.throw(error)
                 else:
@@ -199,7 +158,7 @@ class AsyncKraken:
                 error._look = functools.partial(self.reconcile, error.order)
             raise
         except BaseException:
-            steps.close()  # it says now, and not some time later, which order may stand
+            steps.close()  # it logs now, and not some time later, which order may have been placed
             raise
 
     async def _do(self, step: Step, timeout: float, until: float | None) -> Any:
@@ -216,9 +175,9 @@ class AsyncKraken:
 
     async def _send(self, step: PrivateCall, timeout: float, until: float | None) -> dict[str, Any]:
         async with contextlib.AsyncExitStack() as turn:
-            for lane in self._session.turn(step, until):
+            for lane in self._turn(step, until):
                 await turn.enter_async_context(lane)
             left = seconds_left(until)
-            request = self._session.sign(step)
+            request = self._sign(step)
             reply = await self._transport.send(request, timeout if left is None else min(timeout, left))
             return self.calls.settle(step, reply)

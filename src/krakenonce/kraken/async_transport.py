@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.extras import needed_by
@@ -10,8 +11,6 @@ from krakenonce.kraken.request import Answer, host_of, no_answer, not_sent, read
 from krakenonce.process import call_in_children
 
 if TYPE_CHECKING:
-    from types import SimpleNamespace
-
     import aiohttp
 
     from krakenonce.kraken.request import Request
@@ -37,7 +36,7 @@ class AsyncTransport:
         call_in_children(self)
 
     async def send(self, request: Request, timeout: float) -> dict[str, Any]:
-        """Send *request* once and return Kraken's answer as it is.
+        """Send *request* once and return Kraken's answer unchanged.
 
         Args:
             request: What to send.
@@ -56,11 +55,11 @@ class AsyncTransport:
         import aiohttp
         from yarl import URL
 
-        progress = _Progress()
+        progress = SimpleNamespace(sent=False)  # whether the call may have left this machine
         try:
             async with session.request(
                 request.verb,
-                # As it was signed, without another round of quoting.
+                # As it was signed, not quoted a second time.
                 URL(self.base_url + request.path, encoded=True),
                 data=request.body,
                 headers=request.headers,
@@ -92,23 +91,16 @@ class AsyncTransport:
         return session
 
     def _after_fork(self) -> None:
-        # To close the parent's connections, as the garbage collector would, takes them out of the selector that both
-        # processes share, and the parent would wait for its answers for ever.
+        # Closing the parent's connections, as the garbage collector would, removes them from the selector that both
+        # processes share: the parent would wait for its answers for ever.
         if self._session is not None and self._session.connector is not None:
             self._session.connector._closed = True
 
 
 async def _leave(session: aiohttp.ClientSession | None, loop: asyncio.AbstractEventLoop | None) -> None:
-    """Close a session, as far as that may be done from here."""
+    """Close a session, unless it belongs to another running event loop."""
     if session is not None and loop is not None and (loop.is_closed() or loop is asyncio.get_running_loop()):
         await session.close()
-
-
-class _Progress:
-    __slots__ = ("sent",)
-
-    def __init__(self) -> None:
-        self.sent = False  # whether the call may have left this machine
 
 
 async def _connected(_session: object, context: SimpleNamespace, _params: object) -> None:

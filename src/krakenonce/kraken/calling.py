@@ -1,21 +1,8 @@
-"""How one private call is made: limits, the one number after another, and what to do with each answer. No I/O.
+"""How a private call is made: first the rate limit, then the turn and a nonce, then the answer. No I/O.
 
-Each procedure here is a generator that asks for one step after the other (see :mod:`krakenonce.kraken.request`); the
-sync and the async client only differ in how they carry the steps out.
-
-==================================  ==========  ========================================================================
-what happened                       executed?   what is done
-==================================  ==========  ========================================================================
-no connection                       no          repeated with a new number, twice at most
-``EAPI:Invalid nonce``              no          floor raised, repeated once; an order only after looking for its
-                                                ``cl_ord_id`` and not finding it; twice in a row: PoisonedKey.
-                                                Whatever else changes something is not repeated
-no answer, 5xx, HTML, fault         unknown     what only reads, and cancels by txid: repeated, twice at most.
-                                                All else: the error; ``reconcile()`` finds out about an order
-rate limit, throttled               no          waited for, if that takes no longer than *max_wait*
-temporary lockout                   no          the key is closed for every process on this host
-any other error                     see class   raised
-==================================  ==========  ========================================================================
+Each procedure here is a generator that yields one step after the other (see :mod:`krakenonce.kraken.request`). The sync
+and the async client differ only in how they carry the steps out. What is done if a call gets no result is decided in
+:mod:`krakenonce.kraken.repeating`.
 """
 
 from __future__ import annotations
@@ -23,27 +10,24 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from krakenonce.errors import (
     CallTimeout,
     ConfigError,
-    InvalidNonce,
     KrakenError,
     KrakenonceError,
-    LockedOut,
     OutcomeUnknown,
-    PoisonedKey,
     RateLimited,
     RequestNotSent,
     ServiceUnavailable,
 )
-from krakenonce.key.answers import Reading, advice, refusal_in, result_of, shown
+from krakenonce.key.answers import Reading, refusal_in, result_of
 from krakenonce.key.api_key import ASK_AGAIN
-from krakenonce.key.methods import METHODS, Kind, ids_in, kind_of
+from krakenonce.key.methods import METHODS, PUBLIC, Kind, ids_in
+from krakenonce.kraken.repeating import LOGGED_WAIT, PAUSES, Tries, pause
 from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, Steps, TimeLeft
-from krakenonce.kraken.sent import SentOrder, prepared, reconcile
+from krakenonce.kraken.sent import Reconciled, SentOrder, prepared, reconcile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,22 +39,8 @@ __all__ = ["Calls"]
 
 logger = logging.getLogger("krakenonce")
 
-PAUSES = (0.2, 1.0)  # seconds before the first and the second repetition
-REFUSALS = 3  # how often a call waits for Kraken's own word that there were too many
-_WORTH_A_WORD = 2.0  # seconds of waiting that are logged
-
 Params: TypeAlias = "Mapping[str, Any]"
-
-
-@dataclass(slots=True)
-class _Tries:
-    """What has been tried for one call so far."""
-
-    not_sent: int = 0
-    unanswered: int = 0
-    refused: int = 0
-    invalid_nonce: bool = False
-    waited: float = 0.0  # seconds, for limits
+T = TypeVar("T")
 
 
 class Calls:
@@ -78,15 +48,15 @@ class Calls:
 
     Args:
         api_key: The API key; None for public calls only.
-        max_wait: Seconds that a call waits for limits at most, in all; 0: it is refused instead.
+        max_wait: Seconds that a call may wait for rate limits in total; 0: it raises RateLimited instead.
         now: The wall clock, in seconds since 1970.
     """
 
     def __init__(self, api_key: ApiKey | None, max_wait: float, now: Callable[[], float] = time.time) -> None:
         self._api_key = api_key
-        self._max_wait = max_wait
-        self._now = now
-        self._told = False  # that calls wait for the limits
+        self.max_wait = max_wait
+        self.now = now
+        self._warned = False  # that calls wait for the rate limit
 
     @property
     def api_key(self) -> ApiKey:
@@ -96,61 +66,69 @@ class Calls:
         return self._api_key
 
     def public(self, method: str, params: Params) -> Steps[Any]:
-        """Make a public call and return its result; repeated if it got no answer or too many were made."""
+        """Make a public call and return its result. It is repeated if it got no answer or too many were made."""
         call = PublicCall(method, {name: value for name, value in params.items() if value is not None})
-        for pause in PAUSES:
+        for seconds in PAUSES:
             try:
-                return result_of((yield call), self._now())
+                return result_of((yield call), self.now())
             except (RequestNotSent, OutcomeUnknown, ServiceUnavailable, RateLimited) as error:
-                yield from _pause(pause, error)
-        return result_of((yield call), self._now())
+                yield from pause(seconds, error)
+        return result_of((yield call), self.now())
 
     def private(self, method: str, params: Params) -> Steps[Any]:
-        """Make a private call after the table above and return its result.
+        """Make a private call and return its result; :mod:`krakenonce.kraken.repeating` says when it is repeated.
 
         Raises:
             KrakenError: One of its subclasses. After an order it has ``order`` and ``reconcile()``.
         """
         if "nonce" in params:
-            raise ConfigError("The nonce is taken here, in the key's turn: leave it out.")
+            raise ConfigError("Leave out nonce: krakenonce takes it in the key's turn.")
         return (yield from self.make(prepared(method, params)))
+
+    def read(self, method: str, params: Params, reader: Callable[[Any], T]) -> Steps[T]:
+        """Make a call and return what *reader* makes of its result.
+
+        Raises:
+            OutcomeUnknown: *reader* cannot read the result, although the call was made.
+        """
+        result = yield from (self.public if method in PUBLIC else self.private)(method, params)
+        with Reading(method):
+            return reader(result)
 
     def make(self, call: PrivateCall) -> Steps[Any]:
         """Make a call that :func:`krakenonce.kraken.sent.prepared` has prepared; else as :meth:`private`."""
-        kind = kind_of(call.method, call.params)
-        tries = _Tries()
+        tries = Tries(call)
         try:
             while True:
-                yield from self._room(call, tries)
+                yield from self._wait_for_rate_limit(call, tries)
                 try:
                     result = self._result(call, (yield from self._sent(call)))
                 except KrakenError as error:
-                    placed = yield from self._again(error, call, kind, tries)
+                    placed = yield from tries.again(error, self)
                     if placed is not None:
                         return placed
                 else:
                     self._remember(call, result)
                     return result
         except GeneratorExit:  # interrupted or cancelled, perhaps between sending and the answer
-            if kind is Kind.ORDER and call.signed_at is not None:
+            if tries.kind is Kind.ORDER and call.signed_at is not None:
                 ids = ", ".join(SentOrder.of(call).cl_ord_ids) or "none"
-                logger.warning("interrupted: an order may stand at Kraken, look for it (its cl_ord_id: %s)", ids)
+                logger.warning(
+                    "interrupted: an order may have been placed; look for it at Kraken by its cl_ord_id: %s", ids
+                )
             raise
         except KrakenonceError as error:
-            if kind is Kind.CANCEL and tries.unanswered and error.may_have_executed == "no":
-                error.may_have_executed = "unknown"  # an earlier try may have been
-            if kind is Kind.ORDER and isinstance(error, KrakenError) and error.may_have_executed != "no":
-                error.order = SentOrder.of(call)
+            tries.complete(error)
             raise
         finally:
             self._leave(call)
 
     def once(self, method: str, params: Params) -> Steps[dict[str, Any]]:
-        """Make a private call once, within the limits, and return Kraken's answer as it is, errors included."""
+        """Make a private call once, within the rate limits; return Kraken's answer unchanged, errors included."""
         call = PrivateCall(method, params, has_turn="nonce" in params)
         try:
-            if not call.has_turn:  # else it must not be made to wait
-                yield from self._room(call, _Tries())
+            if not call.has_turn:  # its caller holds the turn, and must not be made to wait
+                yield from self._wait_for_rate_limit(call, Tries(call))
             reply = yield from self._sent(call)
         finally:
             self._leave(call)
@@ -158,28 +136,30 @@ class Calls:
             self._remember(call, self._result(call, reply))
         return reply
 
-    def reconcile(self, order: SentOrder) -> Steps[Any]:
-        """Find out what became of an order; see :func:`krakenonce.kraken.sent.reconcile`.
+    def reconcile(self, order: SentOrder) -> Steps[Reconciled]:
+        """Find out whether an order was placed; see :func:`krakenonce.kraken.sent.reconcile`.
 
         Raises:
-            OutcomeUnknown: Kraken could not be asked; its cause says why. The order may stand.
+            OutcomeUnknown: Kraken could not be asked; its cause says why. The order may have been placed.
         """
         try:
-            return (yield from reconcile(self, order, self._now))
+            return (yield from reconcile(self, order))
         except KrakenonceError as failed:
-            error = OutcomeUnknown(f"Kraken could not be asked what became of the order, which may stand: {failed}")
+            error = OutcomeUnknown(
+                f"Kraken could not be asked whether the order was placed, so it may have been: {failed}"
+            )
             error.order = order
             raise error from failed
 
     def place(self, call: PrivateCall) -> Place:
-        """Return the call's place in Kraken's limits."""
+        """Return the call's place in the rate limit."""
         if call.place is None:
             call.place = self.api_key.place(call.method, call.params)
         return call.place
 
     def settle(self, call: PrivateCall, reply: dict[str, Any]) -> dict[str, Any]:
         """Act on Kraken's answer if it is a refusal; return *reply*. To be called in the turn."""
-        call.refusal = refusal_in(reply, self._now())
+        call.refusal = refusal_in(reply, self.now())
         if call.refusal is not None:
             self.api_key.settle(self.place(call), call.refusal)
         return reply
@@ -187,7 +167,7 @@ class Calls:
     def _result(self, call: PrivateCall, reply: dict[str, Any]) -> Any:
         if call.refusal is not None:
             raise call.refusal
-        return result_of(reply, self._now())
+        return result_of(reply, self.now())
 
     def _leave(self, call: PrivateCall) -> None:
         if call.place is not None:
@@ -201,12 +181,12 @@ class Calls:
             raise
         return reply
 
-    def _room(self, call: PrivateCall, tries: _Tries) -> Steps[None]:
-        """Wait until the limits have room, before a nonce is taken; keep no place longer than the caller waits."""
+    def _wait_for_rate_limit(self, call: PrivateCall, tries: Tries) -> Steps[None]:
+        """Wait for the rate limit, before a nonce is taken. Keep no place for longer than the call may wait."""
         place = self.place(call)
         while True:
             left = yield TimeLeft()
-            longest = self._max_wait - tries.waited
+            longest = self.max_wait - tries.waited
             is_new = not place.waiting_id
             try:
                 wait = self.api_key.ask(place, longest if left is None else min(longest, left))
@@ -214,92 +194,30 @@ class Calls:
                 if left is None or (error.retry_after or 0.0) > longest:
                     raise
                 raise CallTimeout(
-                    f"Not sent: Kraken's rate limit has room in {error.retry_after:.1f} s, and the time given for the "
-                    f"call ends in {max(left, 0.0):.1f} s."
+                    f"Not sent: Kraken's rate limit allows this call only in {error.retry_after:.1f} s, and its time "
+                    f"limit ends in {max(left, 0.0):.1f} s."
                 ) from None
             if wait <= 0:
                 return
-            if is_new and wait > _WORTH_A_WORD:
+            if is_new and wait > LOGGED_WAIT:
                 self._log_wait(call, wait)
-            pause = min(wait, ASK_AGAIN)
-            tries.waited += pause
-            yield Sleep(pause)
+            seconds = min(wait, ASK_AGAIN)
+            tries.waited += seconds
+            yield Sleep(seconds)
 
     def _log_wait(self, call: PrivateCall, wait: float) -> None:
-        # A warning once; a bot that is paced by the limits would fill its log with them.
+        # A warning once; a bot that is paced by the rate limit would fill its log with them.
         logger.log(
-            logging.INFO if self._told else logging.WARNING,
+            logging.INFO if self._warned else logging.WARNING,
             "%s waits %.0f s for Kraken's rate limit of tier %s",
             call.method,
             wait,
             self.api_key.tier.name if self.api_key.tier else "none",
         )
-        self._told = True
-
-    def _again(self, error: KrakenError, call: PrivateCall, kind: Kind, tries: _Tries) -> Steps[Any]:
-        """Return when the call is to be made again, or with the result of an order that stands; else raise *error*."""
-        if isinstance(error, RequestNotSent):
-            tries.not_sent += 1
-            yield from _pause_or_raise(tries.not_sent, error)
-        elif isinstance(error, InvalidNonce):
-            return (yield from self._after_invalid_nonce(error, call, kind, tries))
-        elif isinstance(error, LockedOut):
-            raise error
-        elif isinstance(error, RateLimited):
-            yield from self._after_refusal(error, call, tries)
-        elif error.may_have_executed == "unknown" and kind in (Kind.READ, Kind.CANCEL):
-            tries.unanswered += 1
-            yield from _pause_or_raise(tries.unanswered, error)
-        else:
-            raise error
-        return None
-
-    def _after_invalid_nonce(
-        self, error: InvalidNonce, call: PrivateCall, kind: Kind, tries: _Tries
-    ) -> Steps[dict[str, Any] | None]:
-        if kind in (Kind.ORDER, Kind.OTHER):
-            error.may_have_executed = "unknown"  # something on the way may have sent it twice
-        if tries.invalid_nonce:
-            raise _poisoned(error) from error
-        tries.invalid_nonce = True
-        if kind is Kind.OTHER:
-            raise error
-        if kind is not Kind.ORDER:
-            return None
-        order = SentOrder.of(call)
-        if not order.cl_ord_ids:
-            raise error
-        logger.warning(
-            "Invalid nonce for an order: it is looked for, until its deadline at most, before it is repeated"
-        )
-        try:
-            found = yield from reconcile(self, order, self._now)
-        except PoisonedKey as poisoned:
-            poisoned.may_have_executed = "unknown"
-            raise
-        except KrakenonceError as failed:  # what the question came to says nothing of the order
-            raise error from failed
-        if not found.stands:
-            return None
-        if len(order.cl_ord_ids) > 1:
-            error.may_have_executed = "yes"
-            raise error
-        ((txid, placed),) = found.orders.items()
-        with Reading("OpenOrders"):
-            return {"descr": {"order": placed["descr"]["order"]}, "txid": [txid]}
-
-    def _after_refusal(self, error: RateLimited, call: PrivateCall, tries: _Tries) -> Steps[None]:
-        tries.refused += 1
-        wait = error.retry_after or 0.0
-        if tries.refused > REFUSALS or tries.waited + wait > self._max_wait:
-            raise error
-        tries.waited += wait
-        if wait > _WORTH_A_WORD:
-            logger.warning("%s: %s; again in %.0f s", call.method, shown(error.errors), wait)
-        yield from _pause(wait, error)
+        self._warned = True
 
     def _remember(self, call: PrivateCall, result: Any) -> None:
-        """Note which orders were placed or amended when: cancelling a young one costs more."""
+        """Note which orders were placed or amended: it costs more to cancel a young order."""
         if METHODS[call.method].group != "trade":
             return
         ids = ids_in(call.method, call.params)
@@ -308,24 +226,3 @@ class Calls:
             txid = placed.get("txid") if isinstance(placed, dict) else None
             ids += [txid] if isinstance(txid, str) else map(str, txid) if isinstance(txid, list) else ()
         self.api_key.placed(str(call.params.get("pair") or ""), ids)
-
-
-def _pause(seconds: float, error: KrakenError) -> Steps[None]:
-    """Wait before a repetition; without the time for it, *error* is the last word."""
-    try:
-        yield Sleep(seconds)
-    except CallTimeout:
-        raise error from None
-
-
-def _pause_or_raise(tried: int, error: KrakenError) -> Steps[None]:
-    if tried > len(PAUSES):
-        raise error
-    yield from _pause(PAUSES[tried - 1], error)
-
-
-def _poisoned(error: InvalidNonce) -> PoisonedKey:
-    told = shown(error.errors)
-    poisoned = PoisonedKey(f"Kraken answered twice in a row: {told}. {advice(PoisonedKey)}", error.errors)
-    poisoned.may_have_executed = error.may_have_executed
-    return poisoned

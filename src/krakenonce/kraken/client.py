@@ -1,8 +1,8 @@
-"""The synchronous client for Kraken's Spot REST API: one number and one turn for each private call.
+"""The synchronous client for Kraken's Spot REST API: one nonce and one turn for each private call.
 
-A call holds its key's lane from taking the number until the answer is read, so numbers reach Kraken in the order in
-which they were handed out. Nothing here or below sends a call twice: Kraken may have executed the first one. What is
-repeated, with a new number, is decided in :mod:`krakenonce.kraken.calling`.
+A call holds its key's lane from taking the nonce until the answer is read, so nonces reach Kraken in the order in which
+they were issued. Nothing here or below sends a call twice, because Kraken may have executed the first one. What is
+repeated, with a new nonce, is decided in :mod:`krakenonce.kraken.repeating`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import functools
 import time
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
-from krakenonce.checks import check_seconds
-from krakenonce.errors import ConfigError, KrakenError, KrakenonceError
+from krakenonce.errors import KrakenError, KrakenonceError
 from krakenonce.kraken import orders, queries
 from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, TimeLeft
 from krakenonce.kraken.session import Session, seconds_left, until_after
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from krakenonce.kraken.calling import Calls
     from krakenonce.kraken.request import Step, Steps
-    from krakenonce.manager import NonceManager
 
 __all__ = ["Kraken"]
 
@@ -61,7 +59,7 @@ def _paged(
     return method
 
 
-class Kraken:
+class Kraken(Session[Transport]):
     """A client for one API key.
 
     ``private`` and ``public`` return Kraken's result or raise one typed error; ``query_private`` and ``query_public``
@@ -70,50 +68,22 @@ class Kraken:
     Args:
         key: The API key; empty for public calls only.
         secret: Its secret, base64 as Kraken shows it.
-        manager: Where numbers and turns come from; None makes a ``NonceManager()`` when needed.
-        scope: The counter the numbers are taken from; None: the key's own if it was adopted, else ``"global"``.
-        tier: The account's at Kraken, ``"starter"``, ``"intermediate"`` or ``"pro"``, whose limits are kept here over
-            all processes; ``"none"``: calls are not counted.
-        max_wait: Seconds that a call waits for those limits at most, else RateLimited; 0: it never waits.
+        manager: Where nonces and turns come from; None makes a ``NonceManager()`` when needed.
+        scope: The counter to use; None: the key's own if it was adopted, else ``"global"``.
+        tier: The account's tier at Kraken: ``"starter"``, ``"intermediate"`` or ``"pro"``. Its rate limits are kept
+            over all processes. ``"none"``: calls are not counted.
+        max_wait: Seconds that a call may wait for the rate limits; a longer wait raises RateLimited. 0: never wait.
         serialization: ``"key"``: one call at a time on this key; ``"global"``: on all keys; ``"off"``: no turns, for
             tests.
-        base_url: Where Kraken is: scheme, host and port.
+        base_url: Kraken's address: scheme, host and port.
         timeout: Seconds to wait for the connection, and again for each piece of the answer.
         transport: Connections to share with other clients, instead of *base_url*.
 
     Raises:
-        ConfigError: *base_url* is not an http or https address, or a setting is of the wrong kind.
+        ConfigError: *base_url* is not an http or https address, or an argument cannot be used.
     """
 
-    def __init__(
-        self,
-        key: str = "",
-        secret: str = "",
-        *,
-        manager: NonceManager | None = None,
-        scope: str | None = None,
-        tier: str = "starter",
-        max_wait: float = 60.0,
-        serialization: str = "key",
-        base_url: str = "https://api.kraken.com",
-        timeout: float = 30.0,
-        transport: Transport | None = None,
-    ) -> None:
-        self.key = key
-        self._session = Session(
-            key, secret, manager=manager, scope=scope, tier=tier, max_wait=max_wait, serialization=serialization
-        )
-        check_seconds("timeout", timeout)
-        if transport is not None and not isinstance(transport, Transport):
-            raise ConfigError(f"transport is of krakenonce's Transport, such as Transport(base_url), not {transport!r}")
-        self._transport = transport or Transport(base_url)
-        self._own_transport = transport is None
-        self._timeout = timeout
-
-    def __repr__(self) -> str:
-        from krakenonce.key.naming import fingerprint
-
-        return f"Kraken(key={fingerprint(self.key) if self.key else ''!r}, base_url={self._transport.base_url!r})"
+    _transport_type = Transport
 
     def __enter__(self) -> Self:
         return self
@@ -127,12 +97,7 @@ class Kraken:
         """Close the connections and the manager, if they were made here; a later call opens new ones."""
         if self._own_transport:
             self._transport.close()
-        self._session.close()
-
-    @property
-    def calls(self) -> Calls:
-        """The procedures that :meth:`run` runs."""
-        return self._session.calls
+        self._close_manager()
 
     def private(self, method: str, /, **params: Any) -> Any:
         """Call a private method such as ``Balance`` and return its result, with fractions as Decimal.
@@ -140,14 +105,14 @@ class Kraken:
         An order gets a ``cl_ord_id`` and a ``deadline`` ten seconds ahead if it has none.
 
         Args:
-            method: Kraken's name for it.
+            method: Kraken's name of the method.
             params: Its parameters; nested ones are sent as JSON. None leaves one out, and its default too.
 
         Raises:
-            KrakenError: One of its subclasses says what happened; ``may_have_executed`` whether it may have been
-                executed; after an order ``reconcile()`` finds out.
-            LaneTimeout: The turn did not come; nothing was sent.
-            NonceError: No number to be had; nothing was sent.
+            KrakenError: The subclass says what happened, ``may_have_executed`` whether the call may have been executed.
+                After an order ``reconcile()`` asks Kraken.
+            LaneTimeout: The turn did not come in time; nothing was sent.
+            NonceError: No nonce can be issued; nothing was sent.
             ConfigError: No usable key, secret or parameters; nothing was sent.
         """
         return self.run(self.calls.private(method, params))
@@ -162,20 +127,20 @@ class Kraken:
         """Call a private method once, as krakenex does: Kraken's errors are in the answer.
 
         Args:
-            method: Kraken's name for it.
-            data: Its parameters; not changed. Nested ones are sent as JSON. A ``nonce`` in it is used as it
-                is: the caller has then taken the number and the turn.
+            method: Kraken's name of the method.
+            data: Its parameters; not changed. Nested ones are sent as JSON. If there is a ``nonce``, it is used
+                unchanged, and the caller must hold the lane.
             timeout: Seconds, for this call only; the wait for the turn is not counted.
 
         Returns:
-            Kraken's answer as it is: ``{"error": [...], "result": ...}``, with fractions as Decimal.
+            Kraken's answer unchanged: ``{"error": [...], "result": ...}``, with fractions as Decimal.
 
         Raises:
             ConfigError: No usable key, secret or parameters; nothing was sent.
             RateLimited, LockedOut: Kraken would refuse it; nothing was sent.
             RequestNotSent: No connection; nothing was sent.
-            OutcomeUnknown: Sent, but no answer, or none that Kraken's API gives: it may have been executed.
-            NonceError: No number to be had; nothing was sent.
+            OutcomeUnknown: Sent, but no answer, or none in the form of Kraken's API: it may have been executed.
+            NonceError: No nonce can be issued; nothing was sent.
         """
         return self.run(self.calls.once(method, dict(data or {})), timeout=timeout)
 
@@ -183,12 +148,10 @@ class Kraken:
         self, method: str, data: Mapping[str, Any] | None = None, timeout: float | None = None
     ) -> dict[str, Any]:
         """Call a public method once, as krakenex does; else as :meth:`query_private`."""
-        patience = self._timeout if timeout is None else timeout
-        check_seconds("timeout", patience)
-        request = PublicCall(method, dict(data or {})).request()
-        return self._transport.send(request, patience)
+        seconds = self._seconds(timeout)
+        return self._transport.send(PublicCall(method, dict(data or {})).request(), seconds)
 
-    # What a bot does daily. The arguments, results and errors are described where they are written.
+    # The calls that bots make most. Their arguments, results and errors are described in the two modules.
     balances = _blocking(queries.balances)
     extended_balances = _blocking(queries.extended_balances)
     trade_balance = _blocking(queries.trade_balance)
@@ -216,17 +179,15 @@ class Kraken:
         Args:
             steps: The procedure.
             timeout: Seconds to wait for each answer, instead of the client's own.
-            within: Seconds that the whole may take, waiting included. A call that cannot be sent in time is not sent
-                (CallTimeout, LaneTimeout); one that is sent and not answered in time has an unknown outcome.
+            within: Seconds that all of it may take, waits included. A call that cannot be sent in time is not sent
+                (CallTimeout, LaneTimeout). A call that is sent and not answered in time has an unknown outcome.
         """
-        until = until_after(within)
-        patience = self._timeout if timeout is None else timeout
-        check_seconds("timeout", patience)
+        until, seconds = until_after(within), self._seconds(timeout)
         try:
             step = next(steps)
             while True:
                 try:
-                    answer = self._do(step, patience, until)
+                    answer = self._do(step, seconds, until)
                 except KrakenonceError as error:
                     step = steps.throw(error)
                 else:
@@ -239,7 +200,7 @@ class Kraken:
                 error._look = functools.partial(self.reconcile, error.order)
             raise
         except BaseException:
-            steps.close()  # it says now, and not some time later, which order may stand
+            steps.close()  # it logs now, and not some time later, which order may have been placed
             raise
 
     def _do(self, step: Step, timeout: float, until: float | None) -> Any:
@@ -256,9 +217,9 @@ class Kraken:
 
     def _send(self, step: PrivateCall, timeout: float, until: float | None) -> dict[str, Any]:
         with contextlib.ExitStack() as turn:
-            for lane in self._session.turn(step, until):
+            for lane in self._turn(step, until):
                 turn.enter_context(lane)
             left = seconds_left(until)
-            request = self._session.sign(step)
+            request = self._sign(step)
             reply = self._transport.send(request, timeout if left is None else min(timeout, left))
             return self.calls.settle(step, reply)

@@ -55,7 +55,7 @@ def add_order(
         calls: The key's calls; a client's method has them.
         pair: Such as ``XBTUSD``.
         side: ``buy`` or ``sell``.
-        volume: In units of the base asset; a Decimal or text, because a float is not exact.
+        volume: In units of the base asset. A Decimal, text or integer; a float is refused as not exact.
         price: In units of the quote asset.
         more: Any other parameter of Kraken's, such as ``ordertype``, ``timeinforce`` or ``validate=True``.
 
@@ -64,12 +64,12 @@ def add_order(
         OutcomeUnknown: The order may have been placed: ``reconcile()`` asks Kraken.
     """
     order = {"pair": pair, **_order(side, volume, price), **more}
-    exchange = prepared("AddOrder", order)
-    answer = yield from calls.make(exchange)
-    with Reading("AddOrder", SentOrder.of(exchange)):
+    call = prepared("AddOrder", order)
+    answer = yield from calls.make(call)
+    with Reading("AddOrder", SentOrder.of(call)):
         txids = answer.get("txid") or (None,)
         txid = txids if isinstance(txids, str) else txids[0]
-        return Placed(txid, exchange.params.get("cl_ord_id"), answer["descr"]["order"])
+        return Placed(txid, call.params.get("cl_ord_id"), answer["descr"]["order"])
 
 
 def add_orders(
@@ -93,14 +93,14 @@ def add_orders(
     """
     for order in orders:
         _exact(order)
-    exchange = prepared("AddOrderBatch", {"pair": pair, "orders": list(orders), **more})
-    answer = yield from calls.make(exchange)
-    with Reading("AddOrderBatch", SentOrder.of(exchange)):
+    call = prepared("AddOrderBatch", {"pair": pair, "orders": list(orders), **more})
+    answer = yield from calls.make(call)
+    with Reading("AddOrderBatch", SentOrder.of(call)):
         return [
             error_from([line["error"]])
             if line.get("error")
             else Placed(line.get("txid"), order.get("cl_ord_id"), line["descr"]["order"])
-            for order, line in zip(exchange.params["orders"], answer["orders"], strict=True)
+            for order, line in zip(call.params["orders"], answer["orders"], strict=True)
         ]
 
 
@@ -113,12 +113,11 @@ def amend_order(
         calls: The key's calls; a client's method has them.
         txid: The order, by Kraken's id,
         cl_ord_id: or by the id that it was sent with.
-        changes: Such as ``order_qty`` or ``limit_price``; a Decimal or text, because a float is not exact.
+        changes: Such as ``order_qty`` or ``limit_price``. A Decimal or text; a float is refused as not exact.
     """
     _exact(changes)
-    answer = yield from calls.private("AmendOrder", {**_one_of(txid, cl_ord_id), **changes})
-    with Reading("AmendOrder"):
-        return str(answer["amend_id"])
+    params = {**_one_of(txid, cl_ord_id), **changes}
+    return calls.read("AmendOrder", params, lambda result: str(result["amend_id"]))
 
 
 def cancel_order(calls: Calls, /, txid: str | None = None, *, cl_ord_id: str | None = None) -> Steps[int]:
@@ -134,24 +133,18 @@ def cancel_order(calls: Calls, /, txid: str | None = None, *, cl_ord_id: str | N
     Raises:
         UnknownOrder: It is not open. If ``may_have_executed`` is ``"unknown"``, an earlier try may have cancelled it.
     """
-    answer = yield from calls.private("CancelOrder", _one_of(txid, cl_ord_id))
-    with Reading("CancelOrder"):
-        return int(answer["count"])
+    return calls.read("CancelOrder", _one_of(txid, cl_ord_id), _count)
 
 
 def cancel_orders(calls: Calls, /, txids: Iterable[str] = (), *, cl_ord_ids: Iterable[str] = ()) -> Steps[int]:
     """Cancel up to 50 open orders in one call (CancelOrderBatch); return how many were cancelled."""
     lists = {"orders": list(txids), "cl_ord_ids": list(cl_ord_ids)}
-    answer = yield from calls.private("CancelOrderBatch", {name: ids for name, ids in lists.items() if ids})
-    with Reading("CancelOrderBatch"):
-        return int(answer["count"])
+    return calls.read("CancelOrderBatch", {name: ids for name, ids in lists.items() if ids}, _count)
 
 
 def cancel_all(calls: Calls, /) -> Steps[int]:
     """Cancel all open orders (CancelAll); return how many were cancelled. Not repeated: it could cancel later ones."""
-    answer = yield from calls.private("CancelAll", {})
-    with Reading("CancelAll"):
-        return int(answer["count"])
+    return calls.read("CancelAll", {}, _count)
 
 
 def cancel_all_after(calls: Calls, /, seconds: int) -> Steps[dict[str, Any]]:
@@ -160,9 +153,7 @@ def cancel_all_after(calls: Calls, /, seconds: int) -> Steps[dict[str, Any]]:
     Kraken cancels all orders unless this is called again within *seconds*. Kraken recommends 60 seconds, and a call
     every 15 to 30. A call without an answer is not repeated, because the repetition could undo a later setting.
     """
-    answer = yield from calls.private("CancelAllOrdersAfter", {"timeout": seconds})
-    with Reading("CancelAllOrdersAfter"):
-        return dict(answer)
+    return calls.read("CancelAllOrdersAfter", {"timeout": seconds}, dict)
 
 
 def reconcile(calls: Calls, /, order: SentOrder) -> Steps[Reconciled]:
@@ -173,8 +164,11 @@ def reconcile(calls: Calls, /, order: SentOrder) -> Steps[Reconciled]:
     Raises:
         OutcomeUnknown: Kraken could not be asked; the order may have been placed.
     """
-    found: Reconciled = yield from calls.reconcile(order)
-    return found
+    return calls.reconcile(order)
+
+
+def _count(result: dict[str, Any]) -> int:
+    return int(result["count"])
 
 
 def _order(side: str, volume: Amount, price: Amount | None) -> dict[str, Any]:

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from krakenonce.key.answers import Reading
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -93,26 +91,24 @@ class Page(NamedTuple):
 
 def balances(calls: Calls, /) -> Steps[dict[str, Decimal]]:
     """Return what the account has of each asset, by Kraken's name for it (Balance)."""
-    answer = yield from calls.private("Balance", {})
-    with Reading("Balance"):
-        return {asset: Decimal(str(amount)) for asset, amount in answer.items()}
+    return calls.read("Balance", {}, _amounts)
 
 
 def extended_balances(calls: Calls, /) -> Steps[dict[str, AssetBalance]]:
     """Return what the account has of each asset and how much of it is held (BalanceEx)."""
-    answer = yield from calls.private("BalanceEx", {})
-    with Reading("BalanceEx"):
+
+    def read(result: dict[str, dict[str, Any]]) -> dict[str, AssetBalance]:
         return {
             asset: AssetBalance(*(Decimal(str(held.get(name, 0))) for name in AssetBalance._fields))
-            for asset, held in answer.items()
+            for asset, held in result.items()
         }
+
+    return calls.read("BalanceEx", {}, read)
 
 
 def trade_balance(calls: Calls, /, asset: str = "ZUSD") -> Steps[dict[str, Decimal]]:
     """Return margin and equity, in units of *asset*, under Kraken's short names such as ``eb`` (TradeBalance)."""
-    answer = yield from calls.private("TradeBalance", {"asset": asset})
-    with Reading("TradeBalance"):
-        return {name: Decimal(str(amount)) for name, amount in answer.items()}
+    return calls.read("TradeBalance", {"asset": asset}, _amounts)
 
 
 def open_orders(
@@ -125,9 +121,8 @@ def open_orders(
         cl_ord_id: Only the one with this id.
         userref: Only those of this group.
     """
-    answer = yield from calls.private("OpenOrders", {"cl_ord_id": cl_ord_id, "userref": userref})
-    with Reading("OpenOrders"):
-        return dict(answer["open"])
+    params = {"cl_ord_id": cl_ord_id, "userref": userref}
+    return calls.read("OpenOrders", params, lambda result: dict(result["open"]))
 
 
 def closed_orders(
@@ -149,9 +144,11 @@ def closed_orders(
         offset: How many to skip, from the newest on.
     """
     params = {"cl_ord_id": cl_ord_id, "start": start, "end": end, "ofs": offset or None}
-    answer = yield from calls.private("ClosedOrders", params)
-    with Reading("ClosedOrders"):
-        return Page(dict(answer["closed"]), int(answer.get("count", len(answer["closed"]))))
+    return calls.read(
+        "ClosedOrders",
+        params,
+        lambda result: Page(dict(result["closed"]), int(result.get("count", len(result["closed"])))),
+    )
 
 
 def query_orders(calls: Calls, /, txids: Iterable[str]) -> Steps[dict[str, dict[str, Any]]]:
@@ -159,52 +156,52 @@ def query_orders(calls: Calls, /, txids: Iterable[str]) -> Steps[dict[str, dict[
     wanted = list(txids)
     found: dict[str, dict[str, Any]] = {}
     for first in range(0, len(wanted), _IDS_PER_CALL):
-        answer = yield from calls.private("QueryOrders", {"txid": ",".join(wanted[first : first + _IDS_PER_CALL])})
-        with Reading("QueryOrders"):
-            found |= answer
+        txid = ",".join(wanted[first : first + _IDS_PER_CALL])
+        found |= yield from calls.read("QueryOrders", {"txid": txid}, dict)
     return found
 
 
 def trade_page(calls: Calls, /, start: float | None, end: float, offset: int) -> Steps[Page]:
     """Return one page of the trades between two times in seconds since 1970 (TradesHistory)."""
     params = {"start": start, "end": end, "ofs": offset or None}
-    answer = yield from calls.private("TradesHistory", params)
-    with Reading("TradesHistory"):
-        return Page(dict(answer["trades"]), int(answer["count"]))
+    return calls.read("TradesHistory", params, lambda result: _page(result, "trades"))
 
 
 def ledger_page(calls: Calls, /, start: float | None, end: float, offset: int) -> Steps[Page]:
     """Return one page of the ledger between two times in seconds since 1970 (Ledgers)."""
-    answer = yield from calls.private("Ledgers", {"start": start, "end": end, "ofs": offset or None})
-    with Reading("Ledgers"):
-        return Page(dict(answer["ledger"]), int(answer["count"]))
+    params = {"start": start, "end": end, "ofs": offset or None}
+    return calls.read("Ledgers", params, lambda result: _page(result, "ledger"))
 
 
 def websocket_token(calls: Calls, /) -> Steps[WebSocketToken]:
     """Return a token for the WebSocket API (GetWebSocketsToken)."""
-    answer = yield from calls.private("GetWebSocketsToken", {})
-    with Reading("GetWebSocketsToken"):
-        return WebSocketToken(answer["token"], int(answer["expires"]))
+    return calls.read("GetWebSocketsToken", {}, lambda result: WebSocketToken(result["token"], int(result["expires"])))
 
 
 def api_key_info(calls: Calls, /) -> Steps[ApiKeyInfo]:
     """Return what Kraken knows about this key (GetApiKeyInfo). Like any private call it needs a large enough nonce."""
-    raw = yield from calls.private("GetApiKeyInfo", {})
-    with Reading("GetApiKeyInfo"):
+
+    def read(raw: dict[str, Any]) -> ApiKeyInfo:
         window = raw.get("nonceWindow", raw.get("nonce_window", 0))
         name = raw.get("apiKeyName", raw.get("api_key_name", ""))
         return ApiKeyInfo(str(name), int(raw["nonce"]), int(window), tuple(raw.get("permissions", ())), raw)
 
+    return calls.read("GetApiKeyInfo", {}, read)
+
 
 def server_time(calls: Calls, /) -> Steps[int]:
     """Return Kraken's clock, in whole seconds since 1970 (Time)."""
-    answer = yield from calls.public("Time", {})
-    with Reading("Time"):
-        return int(answer["unixtime"])
+    return calls.read("Time", {}, lambda result: int(result["unixtime"]))
 
 
 def system_status(calls: Calls, /) -> Steps[str]:
     """Return ``online``, ``maintenance``, ``cancel_only`` or ``post_only`` (SystemStatus)."""
-    answer = yield from calls.public("SystemStatus", {})
-    with Reading("SystemStatus"):
-        return str(answer["status"])
+    return calls.read("SystemStatus", {}, lambda result: str(result["status"]))
+
+
+def _amounts(result: dict[str, Any]) -> dict[str, Decimal]:
+    return {name: Decimal(str(amount)) for name, amount in result.items()}
+
+
+def _page(result: dict[str, Any], part: str) -> Page:
+    return Page(dict(result[part]), int(result["count"]))

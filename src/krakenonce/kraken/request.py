@@ -39,7 +39,7 @@ __all__ = [
 
 KRAKEN = "https://api.kraken.com"
 _SHOWN = 80  # characters of an answer that is not Kraken's JSON, shown in the message
-# Kraken's names, Earn/Strategies among them, and what custody calls have behind them.
+# Kraken's names, such as Earn/Strategies, and the query strings of custody calls.
 _METHOD = re.compile(r"[A-Za-z0-9]+(/[A-Za-z0-9]+)?(\?[!-~]*)?")
 _LARGEST = 10**20 - 1  # of 20 digits
 _AGENT = f"krakenonce/{__version__}"
@@ -60,7 +60,7 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came back over HTTP, as it came."""
+    """An HTTP answer, unchanged."""
 
     status: int
     content_type: str
@@ -68,7 +68,7 @@ class Answer(NamedTuple):
 
 
 class Key:
-    """An API key that can sign. Its repr tells neither of the two.
+    """An API key and its secret. The repr shows neither.
 
     Args:
         key: The API key.
@@ -90,30 +90,30 @@ class Key:
         if self._secret is None:
             if not self.key or not self._text:
                 raise ConfigError("A private call needs an API key and its secret.")
-            # A line break inside would make the HTTP library name the whole key in its complaint.
+            # A line break inside would make the HTTP library quote the whole key in its error.
             if not (self.key.isascii() and self.key.isprintable()) or " " in self.key:
-                raise ConfigError("The API key holds a character that no key has, such as a blank or a line break.")
+                raise ConfigError("The API key contains a character that no key has, such as a space or a line break.")
             self._secret = decode_secret(self._text)
         return self._secret
 
 
 @dataclass(slots=True)
 class PrivateCall:
-    """One private call to make: the key's turn, a number, a signature, one request, one answer.
+    """One private call to make: the key's turn, a nonce, a signature, one request, one answer.
 
     Args:
-        method: Kraken's name for it.
+        method: Kraken's name of the method.
         params: Its parameters.
-        lifetime: Seconds after signing at which an order's ``deadline`` is; None: the parameters go as they are.
-        has_turn: Whether the caller has taken the turn and a nonce, which is among the parameters.
+        lifetime: Seconds from signing to an order's ``deadline``; None: the parameters are sent unchanged.
+        has_turn: Whether the caller holds the turn and has taken a nonce, which is among the parameters.
     """
 
     method: str
     params: Mapping[str, Any]
     lifetime: float | None = None
     has_turn: bool = False
-    place: Place | None = field(default=None, init=False)  # in Kraken's limits
-    refusal: KrakenAPIError | None = field(default=None, init=False)  # Kraken's answer, if it was one
+    place: Place | None = field(default=None, init=False)  # in the rate limit
+    refusal: KrakenAPIError | None = field(default=None, init=False)  # Kraken's error, if it answered with one
     deadline: datetime | None = field(default=None, init=False)  # the one that was signed last
     signed_at: datetime | None = field(default=None, init=False)
 
@@ -122,14 +122,14 @@ class PrivateCall:
 
         Args:
             key: What to sign with.
-            nonce: Its number.
+            nonce: The nonce; None if it is among the parameters.
             now: Seconds since 1970.
 
         Raises:
-            ConfigError: No usable key, secret, number or parameters.
+            ConfigError: No usable key, secret, nonce or parameters.
         """
         secret = key.secret()
-        fields = {"nonce": nonce, **self.params}  # a number that the caller has taken goes first
+        fields = {"nonce": nonce, **self.params}  # a nonce that the caller has taken replaces ours
         self.signed_at = datetime.fromtimestamp(now, UTC)
         if self.lifetime is not None:
             self.deadline = self.signed_at + timedelta(seconds=self.lifetime)
@@ -137,11 +137,11 @@ class PrivateCall:
         nested = any(isinstance(value, Mapping | list | tuple) for value in fields.values())
         body = (encode_json(fields) if nested else encode_form(fields)).encode()
         content_type = JSON if nested else FORM
-        number = fields["nonce"]
-        # Of a whole number it is known how it is written; whatever else a caller brings is read again.
-        written = str(number) if type(number) is int and 0 <= number <= _LARGEST else nonce_of(body, content_type)
+        used = fields["nonce"]
+        # It is known how an integer is written; any other nonce of a caller is read from the body.
+        written = str(used) if type(used) is int and 0 <= used <= _LARGEST else nonce_of(body, content_type)
         if written is None:
-            raise ConfigError("The nonce must be a whole number of at most 20 digits.")
+            raise ConfigError("The nonce must be an integer of at most 20 digits.")
         path = f"/0/private/{_checked(self.method)}"
         headers = {
             "User-Agent": _AGENT,
@@ -174,18 +174,18 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class TimeLeft:
-    """The question how many seconds the caller has left; the answer None means that there is no limit."""
+    """Asks for the seconds that the caller has left. The answer None means that there is no limit."""
 
 
 Step: TypeAlias = PrivateCall | PublicCall | Sleep | TimeLeft
 R = TypeVar("R")
-# A procedure that asks whoever runs it for one step after the other, and is sent Kraken's answer to each.
+# A procedure that yields one step after the other, and is sent Kraken's answer to each.
 Steps: TypeAlias = Generator[Step, Any, R]
 
 
 def _checked(method: str) -> str:
     if not _METHOD.fullmatch(method):
-        raise ConfigError(f"{method!r} is none of Kraken's methods, such as Balance.")
+        raise ConfigError(f"{method!r} is not the name of a Kraken method, such as Balance.")
     return method
 
 
@@ -194,28 +194,29 @@ def host_of(base_url: object) -> str:
     url = base_url if isinstance(base_url, str) else ""
     if "@" in url:
         raise ConfigError(
-            "The base URL has a user name or password before its @, which Kraken does not ask for: "
-            "leave them out, as in https://api.kraken.com."
+            "The base URL must not contain a user name or a password: write it like https://api.kraken.com."
         )
     try:
         address = urlsplit(url)
-        has_host = bool(address.hostname) and address.port != 0  # raises if the port is no number
+        has_host = bool(address.hostname) and address.port != 0  # raises if the port is not an integer
         fine = has_host and address.scheme in ("http", "https") and bool(re.fullmatch(r"[^\s?#]+", url))
     except ValueError:
         fine = False
     if not fine:
-        raise ConfigError(f"The base URL {base_url!r} is not like https://api.kraken.com.")
+        raise ConfigError(f"The base URL must look like https://api.kraken.com, not {base_url!r}.")
     return address.netloc
 
 
 def not_sent(call: str, host: str, reason: str) -> RequestNotSent:
     """Return the error for a call that found no connection."""
-    return RequestNotSent(f"{call} at {host}: no connection ({reason}), nothing was sent. The call may be repeated.")
+    return RequestNotSent(f"{call} at {host}: no connection ({reason}). Nothing was sent. You may repeat the call.")
 
 
 def no_answer(call: str, host: str) -> OutcomeUnknown:
-    """Return the error for a call that was sent and not answered."""
-    return OutcomeUnknown(f"{call} at {host}: sent, but no answer came. Ask Kraken before repeating it.")
+    """Return the error for a call that was sent and got no answer."""
+    return OutcomeUnknown(
+        f"{call} at {host}: sent, but no answer came. It may have been executed: ask Kraken before you repeat it."
+    )
 
 
 def read_answer(request: Request, host: str, received: Answer) -> dict[str, Any]:
@@ -235,15 +236,18 @@ def read_answer(request: Request, host: str, received: Answer) -> dict[str, Any]
         return answer
     shown = " ".join(data.decode("utf-8", "replace").split())
     shown = shown.replace(key, "(key)")[:_SHOWN] if key else shown[:_SHOWN]
-    raise OutcomeUnknown(f"{request.call} at {host}: HTTP status {status} and no answer of Kraken's API: {shown!r}")
+    raise OutcomeUnknown(
+        f"{request.call} at {host}: HTTP status {status} and a body that is not an answer of Kraken's API: {shown!r}. "
+        "The call may have been executed: ask Kraken before you repeat it."
+    )
 
 
 def _without(key: str, part: dict[str, Any]) -> dict[str, Any]:
-    """Take the key out of an error that quotes it: the answer's own, or that of one order of a batch."""
-    told = part.get("error")
-    if told and key in str(told):
-        strings = [str(each).replace(key, "(key)") for each in (told if isinstance(told, list) else [told])]
-        part["error"] = strings if isinstance(told, list) else strings[0]
+    """Remove the key from an error that quotes it: the error of the call, or of one order of a batch."""
+    quoting = part.get("error")
+    if quoting and key in str(quoting):
+        strings = [str(each).replace(key, "(key)") for each in (quoting if isinstance(quoting, list) else [quoting])]
+        part["error"] = strings if isinstance(quoting, list) else strings[0]
     return part
 
 

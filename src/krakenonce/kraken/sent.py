@@ -1,4 +1,4 @@
-"""Orders on their way: what each is given so that it can be found again, and how to find out what became of it."""
+"""Orders that were sent: the ids by which they can be found, and how to find out whether they were placed."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from krakenonce.key.answers import Reading
 from krakenonce.key.methods import METHODS, Kind, kind_of, orders_in
+from krakenonce.kraken.queries import closed_orders, open_orders, server_time
 from krakenonce.kraken.request import PrivateCall, Sleep, Steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+    from krakenonce.kraken.calling import Calls
 
 __all__ = ["LIFETIME", "Reconciled", "SentOrder", "prepared", "reconcile"]
 
 LIFETIME = 10.0  # seconds an order may take to reach the engine, if the caller does not say
 MARGIN = timedelta(seconds=3)  # after the deadline, for an order that is placed but not visible yet
 WITHOUT_DEADLINE = timedelta(seconds=90)  # Kraken's own, from a remark in its API specification
-SKEW = 60.0  # seconds by which our clock may have changed since, when orders are told by their time
-POLL = 1.0  # seconds between two looks
+SKEW = 60.0  # seconds by which our clock may have changed since, if orders are recognized by their time
+POLL = 1.0  # seconds between two queries
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +64,23 @@ class Reconciled(NamedTuple):
     """What became of an order.
 
     Args:
-        stands: True: it was placed, and may be filled, cancelled or still open; of a batch at least one of its orders.
-            False: it was not placed and cannot be any more. None: *orders* may be it or not, as it has no
-            ``cl_ord_id``, or one that looks otherwise has the same.
+        placed: True: it was placed, and may be filled, cancelled or still open; of a batch at least one order was.
+            False: it was not placed and cannot be any more. None: *orders* may be this order or others, because it has
+            no ``cl_ord_id``, or an order that looks different has the same one.
         orders: The orders found, by Kraken's id, as OpenOrders and ClosedOrders describe them.
     """
 
-    stands: bool | None
+    placed: bool | None
     orders: dict[str, dict[str, Any]]
 
 
-class _Calls(Protocol):
-    def public(self, method: str, params: Mapping[str, Any]) -> Steps[Any]: ...
-    def private(self, method: str, params: Mapping[str, Any]) -> Steps[Any]: ...
-
-
 def prepared(method: str, params: Mapping[str, Any]) -> PrivateCall:
-    """Return the call to make: an order gets a ``cl_ord_id`` and a ``deadline`` of its own if it has none.
+    """Return the call to make. An order gets a ``cl_ord_id`` and a ``deadline`` of its own if it has none.
 
     Args:
-        method: Kraken's name for it.
-        params: Its parameters; not changed. One that is None is left out, and no default takes its place. No
-            ``cl_ord_id`` is given where Kraken takes none: beside ``userref`` and conditional closes.
+        method: Kraken's name of the method.
+        params: Its parameters; not changed. None leaves one out, and its default too. An order with ``userref`` or a
+            conditional close gets no ``cl_ord_id``, because Kraken accepts none there.
     """
     fields = {name: value for name, value in params.items() if value is not None}
     if kind_of(method, fields) is not Kind.ORDER:
@@ -95,29 +93,29 @@ def prepared(method: str, params: Mapping[str, Any]) -> PrivateCall:
 
 def _with_id(order: Mapping[str, Any]) -> dict[str, Any]:
     fields = {name: value for name, value in order.items() if value is not None}
-    taken = "cl_ord_id" in order or "userref" in fields or any(name.startswith("close") for name in fields)
-    return fields if taken else {**fields, "cl_ord_id": str(uuid.uuid4())}
+    has_none = "cl_ord_id" in order or "userref" in fields or any(name.startswith("close") for name in fields)
+    return fields if has_none else {**fields, "cl_ord_id": str(uuid.uuid4())}
 
 
-def reconcile(calls: _Calls, order: SentOrder, clock: Callable[[], float]) -> Steps[Reconciled]:
-    """Look for *order* until it is found, or until Kraken's own clock says that its deadline is over.
+def reconcile(calls: Calls, order: SentOrder) -> Steps[Reconciled]:
+    """Look for *order* until it is found, or until its deadline has passed on Kraken's own clock.
 
-    Open orders are asked for before closed ones, so that one which is filled in between is not missed.
+    Open orders are queried before closed ones, so that an order which is filled in between is not missed.
 
     Args:
         calls: The key's calls.
-        order: What to look for.
-        clock: This machine's clock, in seconds since 1970, by which *order* was signed.
+        order: The order to look for.
 
     Raises:
         KrakenError: Kraken could not be asked; nothing is known.
     """
     until = order.deadline
     while True:
-        now = yield from _kraken_time(calls)  # before looking: what is not there after this moment never will be
+        # Before looking: an order that is not there after its deadline will never be there.
+        now = datetime.fromtimestamp((yield from server_time(calls)), UTC)
         if until is None:
             until = now + WITHOUT_DEADLINE
-        ahead = max(0.0, clock() - now.timestamp())
+        ahead = max(0.0, calls.now() - now.timestamp())
         found = yield from _find(calls, order, ahead + SKEW)
         if found and len(found) >= len(order.cl_ord_ids) > 0:
             break
@@ -126,25 +124,19 @@ def reconcile(calls: _Calls, order: SentOrder, clock: Callable[[], float]) -> St
         yield Sleep(POLL)
     with Reading("OpenOrders"):
         if found and not (order.cl_ord_ids and all(_alike(each, order) for each in found.values())):
-            return Reconciled(stands=None, orders=found)
-        return Reconciled(stands=bool(found), orders=found)
+            return Reconciled(placed=None, orders=found)
+        return Reconciled(placed=bool(found), orders=found)
 
 
-def _kraken_time(calls: _Calls) -> Steps[datetime]:
-    answer = yield from calls.public("Time", {})
-    with Reading("Time"):
-        return datetime.fromtimestamp(int(answer["unixtime"]), UTC)
-
-
-def _find(calls: _Calls, order: SentOrder, skew: float) -> Steps[dict[str, dict[str, Any]]]:
+def _find(calls: Calls, order: SentOrder, skew: float) -> Steps[dict[str, dict[str, Any]]]:
     since = order.sent_at.timestamp() - skew if order.sent_at else 0.0
     found: dict[str, dict[str, Any]] = {}
     if order.cl_ord_ids:
         for cl_ord_id in order.cl_ord_ids:
             for method, part in (("OpenOrders", "open"), ("ClosedOrders", "closed")):
                 answer = yield from calls.private(method, {"cl_ord_id": cl_ord_id})
-                # An id may have been used before, for an order that is closed by now; and should Kraken ignore the
-                # filter, others would come along.
+                # The id may have been used before, for an order that is closed by now. And if Kraken ignored the
+                # filter, there would be other orders, too.
                 with Reading(method):
                     these = {
                         txid: each
@@ -155,25 +147,22 @@ def _find(calls: _Calls, order: SentOrder, skew: float) -> Steps[dict[str, dict[
                 if these:
                     break
         return found
-    is_open = yield from calls.private("OpenOrders", {})
-    closed = yield from _closed_since(calls, int(since))
+    listed = yield from open_orders(calls)
+    listed |= yield from _closed_since(calls, int(since))
     with Reading("OpenOrders"):
-        listed = {**is_open["open"], **closed}
         return {txid: each for txid, each in listed.items() if _is_new(each, since) and _alike(each, order)}
 
 
-def _closed_since(calls: _Calls, since: int) -> Steps[dict[str, dict[str, Any]]]:
-    """All pages: the newest come first, so the order may be on the last one."""
+def _closed_since(calls: Calls, since: int) -> Steps[dict[str, dict[str, Any]]]:
+    """Return the orders of all pages: the newest come first, so the order may be on the last page."""
     found: dict[str, dict[str, Any]] = {}
     offset = 0
     while True:
-        answer = yield from calls.private("ClosedOrders", {"start": since, "ofs": offset or None})
-        with Reading("ClosedOrders"):
-            page = answer["closed"]
-            found |= page
-            offset += len(page)
-            if not page or offset >= int(answer.get("count", 0)):
-                return found
+        page = yield from closed_orders(calls, start=since, offset=offset)
+        found |= page.entries
+        offset += len(page.entries)
+        if not page.entries or offset >= page.total:
+            return found
 
 
 def _is_new(seen: Mapping[str, Any], since: float) -> bool:

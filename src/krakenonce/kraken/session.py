@@ -1,55 +1,52 @@
-"""What the sync and the async client have in common: whose key, which numbers, which turns, which limits."""
+"""What the sync and the async client share: the key, its nonces, its turns and its rate limits."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from krakenonce.checks import check_manager, check_number, check_seconds, check_serialization, check_text
 from krakenonce.errors import CallTimeout, ConfigError
 from krakenonce.key.api_key import ApiKey
 from krakenonce.key.limits import TIERS
 from krakenonce.key.methods import METHODS
+from krakenonce.key.naming import fingerprint
 from krakenonce.kraken.calling import Calls
-from krakenonce.kraken.request import Key, PrivateCall, Request
+from krakenonce.kraken.request import KRAKEN, Key, PrivateCall, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from krakenonce.key.lane import Lane
+    from krakenonce.kraken.async_transport import AsyncTransport
+    from krakenonce.kraken.transport import Transport
     from krakenonce.manager import NonceManager
 
 __all__ = ["Session", "seconds_left", "until_after"]
 
-_OFF = "none"  # the tier of those who do not want their calls counted
+_OFF = "none"  # the tier whose calls are not counted
+
+T = TypeVar("T", bound="Transport | AsyncTransport")
 
 
-class Session:
-    """One API key in use.
+class Session(Generic[T]):
+    """A client's API key in use; the arguments are those of :class:`krakenonce.kraken.Kraken`."""
 
-    Args:
-        key: The API key; empty for public calls only.
-        secret: Its secret, base64 as Kraken shows it.
-        manager: Where numbers and turns come from; None makes a ``NonceManager()`` when needed.
-        scope: The counter the numbers are taken from; None: :meth:`NonceManager.scope_of` the key.
-        tier: ``"starter"``, ``"intermediate"``, ``"pro"``, or ``"none"`` to have no calls counted.
-        max_wait: Seconds that a call waits for Kraken's limits at most.
-        serialization: ``"key"``, ``"global"`` or ``"off"``: whose calls wait for each other.
-
-    Raises:
-        ConfigError: There is no such tier or serialization, or a setting is of the wrong kind.
-    """
+    _transport_type: ClassVar[type[Transport | AsyncTransport]]
 
     def __init__(
         self,
-        key: str,
-        secret: str,
+        key: str = "",
+        secret: str = "",
         *,
-        manager: NonceManager | None,
-        scope: str | None,
-        tier: str,
-        max_wait: float,
-        serialization: str,
+        manager: NonceManager | None = None,
+        scope: str | None = None,
+        tier: str = "starter",
+        max_wait: float = 60.0,
+        serialization: str = "key",
+        base_url: str = KRAKEN,
+        timeout: float = 30.0,
+        transport: T | None = None,
     ) -> None:
         check_text("key", key)
         check_text("secret", secret)
@@ -59,58 +56,73 @@ class Session:
         check_text("tier", tier)
         check_seconds("max_wait", max_wait, zero=True, endless=True)
         if tier != _OFF and tier not in TIERS:
-            raise ConfigError(f"There is no tier {tier!r}: use one of {', '.join((*TIERS, _OFF))}.")
+            raise ConfigError(f"tier must be one of {', '.join((*TIERS, _OFF))}, not {tier!r}.")
         check_serialization(serialization)
-        self.key = Key(key, secret)
-        self._manager = manager
+        check_seconds("timeout", timeout)
+        kind = self._transport_type
+        if transport is not None and not isinstance(transport, kind):
+            raise ConfigError(
+                f"transport must be a krakenonce {kind.__name__}, such as {kind.__name__}(base_url), not {transport!r}"
+            )
+        self.key = key
+        self._signer = Key(key, secret)
+        self._given_manager = manager
         self._made: dict[str, NonceManager] = {}
         self._scope = scope
         self._tier = TIERS.get(tier)
         self._max_wait = max_wait
         self._serialization = serialization
         self._calls: Calls | None = None
+        self._transport: T = transport or kind(base_url)  # type: ignore[assignment] # each client has its own kind
+        self._own_transport = transport is None
+        self._timeout = timeout
 
-    @property
-    def manager(self) -> NonceManager:
-        """The manager, made now if there is none."""
-        if self._manager is not None:
-            return self._manager
-        from krakenonce.manager import NonceManager
-
-        # setdefault is one step for all threads, and a manager made in vain has opened nothing.
-        return self._made.get("manager") or self._made.setdefault("manager", NonceManager())
+    def __repr__(self) -> str:
+        shown = fingerprint(self.key) if self.key else ""
+        return f"{type(self).__name__}(key={shown!r}, base_url={self._transport.base_url!r})"
 
     @property
     def calls(self) -> Calls:
-        """The rules of calling."""
+        """The procedures that :meth:`run` runs."""
         if self._calls is None:
-            api_key = ApiKey(self.manager, self.key.key, self._tier, scope=self._scope) if self.key.key else None
+            api_key = ApiKey(self._manager, self.key, self._tier, scope=self._scope) if self.key else None
             self._calls = Calls(api_key, self._max_wait)
         return self._calls
 
-    def turn(self, call: PrivateCall, until: float | None) -> Iterator[Lane]:
-        """Yield the lanes to hold during a call; each is to be taken before the next is asked for.
+    @property
+    def _manager(self) -> NonceManager:
+        if self._given_manager is not None:
+            return self._given_manager
+        from krakenonce.manager import NonceManager
+
+        # setdefault is one step for all threads, and an unused manager has opened nothing.
+        return self._made.get("manager") or self._made.setdefault("manager", NonceManager())
+
+    def _turn(self, call: PrivateCall, until: float | None) -> Iterator[Lane]:
+        """Yield the lanes to hold during a call; take each before the next is asked for.
 
         Args:
-            call: The call. One whose caller has the turn needs none.
+            call: The call. It needs no lane if its caller holds the lane.
             until: When it is too late, on the monotonic clock; None: never.
 
         Raises:
             CallTimeout: It is too late.
         """
-        self.key.secret()  # nobody should wait for a turn that cannot be used
+        self._signer.secret()  # no call should wait for a turn that it cannot use
+        if call.has_turn:
+            return
         urgent = METHODS[call.method].urgent
-        if self._serialization == "global" and not call.has_turn:
-            yield self.manager.lane(timeout=seconds_left(until), urgent=urgent)
-        if self._serialization != "off" and not call.has_turn:
+        if self._serialization == "global":
+            yield self._manager.lane(timeout=seconds_left(until), urgent=urgent)
+        if self._serialization != "off":
             yield self.calls.api_key.turn(seconds_left(until), urgent=urgent)
 
-    def sign(self, call: PrivateCall) -> Request:
-        """Return the request with the next nonce, unless the caller has taken one. To be called within the turn.
+    def _sign(self, call: PrivateCall) -> Request:
+        """Return the request with the next nonce, or with the caller's own. To be called in the turn.
 
         Raises:
             LockedOut: The key was locked out meanwhile; no nonce was taken.
-            NonceError: No nonce to be had.
+            NonceError: No nonce can be issued.
         """
         place = self.calls.place(call)
         api_key = self.calls.api_key
@@ -121,12 +133,18 @@ class Session:
         else:
             nonce = api_key.nonce(place)
         try:
-            return call.request(self.key, nonce, time.time())
+            return call.request(self._signer, nonce, time.time())
         except BaseException:
             api_key.not_sent(place)
             raise
 
-    def close(self) -> None:
+    def _seconds(self, timeout: float | None) -> float:
+        """Return the seconds to wait for an answer: the client's own unless *timeout* is given."""
+        seconds = self._timeout if timeout is None else timeout
+        check_seconds("timeout", seconds)
+        return seconds
+
+    def _close_manager(self) -> None:
         """Close the manager if it was made here."""
         if (made := self._made.pop("manager", None)) is not None:
             made.close()
@@ -134,19 +152,19 @@ class Session:
 
 
 def until_after(within: float | None) -> float | None:
-    """Return when a time limit is over, on the monotonic clock; None: never. Raises ConfigError if it is no number."""
+    """Return when a time limit passes, on the monotonic clock; None: never. Raises ConfigError for a wrong type."""
     return None if within is None else time.monotonic() + check_number("within", within)
 
 
 def seconds_left(until: float | None, needed: float = 0.0) -> float | None:
-    """Return the seconds until *until* on the monotonic clock, None for ever.
+    """Return the seconds until *until* on the monotonic clock; None: for ever.
 
     Raises:
-        CallTimeout: There are not more than *needed* left.
+        CallTimeout: No more than *needed* are left.
     """
     if until is None:
         return None
     left = until - time.monotonic()
     if left <= needed:
-        raise CallTimeout("The time given for the call ran out before it was sent.")
+        raise CallTimeout("The time limit of the call passed before it was sent. Nothing was sent.")
     return left

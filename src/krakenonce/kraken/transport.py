@@ -39,7 +39,7 @@ class Transport:
         self._renew()
 
     def send(self, request: Request, timeout: float) -> dict[str, Any]:
-        """Send *request* once and return Kraken's answer as it is.
+        """Send *request* once and return Kraken's answer unchanged.
 
         Args:
             request: What to send.
@@ -49,10 +49,11 @@ class Transport:
             RequestNotSent: No connection.
             OutcomeUnknown: No answer, or none in the form of Kraken's API.
         """
+        self._after_fork(self._renew)  # on the parent's connections both would read each other's answers
         _progress.sent, _progress.until = False, time.monotonic() + timeout
         try:
             # No retries and no redirects: a repeated POST is a second order.
-            response = self._own_pool().request(
+            response = self._pool.request(
                 request.verb,
                 self.base_url + request.path,
                 body=request.body,
@@ -70,17 +71,14 @@ class Transport:
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""
         pools = self._pool.pools
-        for key in pools.keys():  # noqa: SIM118 - not a dict, and iterating over it is refused
+        for key in pools.keys():  # noqa: SIM118 - not a dict, and it does not allow iteration
             pools[key].close()
         self._pool.clear()
 
-    def _own_pool(self) -> urllib3.PoolManager:
-        # Parent and child would read each other's answers from connections opened before a fork.
-        self._after_fork(self._renew)
-        return self._pool
-
     def _renew(self) -> None:
-        self._pool = _new_pool()
+        pool = urllib3.PoolManager(maxsize=_KEPT)
+        pool.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+        self._pool = pool
 
 
 def _reason(error: BaseException) -> str:
@@ -94,8 +92,8 @@ def _reason(error: BaseException) -> str:
 
 
 class _Progress(threading.local):
-    sent = False  # whether the call that this thread makes may have left this machine
-    until = 0.0  # on the monotonic clock; after that nothing is sent any more
+    sent = False  # whether this thread's call may have left this machine
+    until = 0.0  # on the monotonic clock; later than that nothing is sent
 
 
 _progress = _Progress()
@@ -124,9 +122,3 @@ class _Pool(urllib3.HTTPConnectionPool):
 
 class _SecurePool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _SecureConnection
-
-
-def _new_pool() -> urllib3.PoolManager:
-    pool = urllib3.PoolManager(maxsize=_KEPT)
-    pool.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
-    return pool

@@ -241,7 +241,7 @@ def test_a_copy_without_an_answer_can_be_looked_for(accounts: list[Account], ser
         (outcome,) = brokers.copy_order(ORDER, ["u1"]).values()
         assert outcome.may_have_executed == "unknown"
         assert isinstance(outcome.error, OutcomeUnknown)
-        assert outcome.error.reconcile().stands is True
+        assert outcome.error.reconcile().placed is True
 
 
 def test_what_became_of_each_copy_is_found_out(
@@ -265,7 +265,7 @@ def test_what_became_of_each_copy_is_found_out(
     }
     orders = {each.name: tuple(each.orders) for each in fake.accounts.values()}
     assert all(each.txids == orders[name] for name, each in found.items())
-    assert [(each.account, each.get().stands) for each in told] == [("USER:u0", True)]
+    assert [(each.account, each.get().placed) for each in told] == [("USER:u0", True)]
 
 
 def test_orders_are_looked_for_within_a_time(

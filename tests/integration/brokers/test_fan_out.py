@@ -502,7 +502,7 @@ def test_each_account_keeps_its_tier_and_the_manager_given(
             await brokers.balances()
         return list(brokers.clients.values())
 
-    tiers = [client._session._tier for client in asyncio.run(run())]
+    tiers = [client._tier for client in asyncio.run(run())]
     assert (tiers[0].name, tiers[1]) == ("pro", None)
     assert nonces.manager.peek() is not None
     assert global_manager._manager is None

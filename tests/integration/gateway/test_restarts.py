@@ -91,7 +91,7 @@ class Bot:
             assert self._up.wait(PATIENCE)
             with contextlib.suppress(KrakenError):  # the gateway has been killed again
                 found: sent.Reconciled = error.reconcile()
-                return found.stands
+                return found.placed
 
 
 def test_bots_that_ask_before_they_repeat_place_each_order_once(

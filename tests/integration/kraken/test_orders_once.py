@@ -119,9 +119,9 @@ class Bot:
         raise AssertionError(f"order {number} could not be placed")
 
     def _is_settled(self, number: int, found: sent.Reconciled | None) -> bool:
-        if found is not None and found.stands is None:
+        if found is not None and found.placed is None:
             self.unclear.append(number)
-        if found is None or found.stands is False:
+        if found is None or found.placed is False:
             self.repeated.append(number)
             return False
         return True
@@ -206,7 +206,7 @@ def test_an_order_without_an_id_is_found_among_many_that_closed_after_it(others:
     for _ in range(others):
         world.run(orders.add_order(world.calls, "XBTUSD", "buy", "0.1"))
     found = world.run(world.calls.reconcile(caught.value.order))
-    assert found.stands is None
+    assert found.placed is None
     assert [order["vol"] for order in found.orders.values()] == ["0.50000000"]
 
 
@@ -217,7 +217,7 @@ class ClockAhead(World):
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls._now = lambda: self.now() + self.AHEAD
+        self.calls.now = lambda: self.now() + self.AHEAD
 
     def _signed(self, step: PrivateCall) -> Request:
         self._last += 1
@@ -231,4 +231,4 @@ def test_a_clock_that_is_ahead_does_not_hide_an_order_without_an_id() -> None:
     with pytest.raises(OutcomeUnknown) as caught:
         world.run(orders.add_order(world.calls, "XBTUSD", "buy", "0.5", "30000", cl_ord_id=None, deadline=None))
     found = world.run(world.calls.reconcile(caught.value.order))
-    assert (found.stands, len(found.orders)) == (None, 1)
+    assert (found.placed, len(found.orders)) == (None, 1)

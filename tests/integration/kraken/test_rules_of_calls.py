@@ -24,7 +24,7 @@ from krakenonce.key.lockout import LOCKOUT
 from krakenonce.key.methods import Kind, kind_of
 from krakenonce.kraken import AsyncKraken, Kraken, orders, queries
 from krakenonce.kraken.async_transport import AsyncTransport
-from krakenonce.kraken.calling import PAUSES, REFUSALS
+from krakenonce.kraken.repeating import PAUSES, REFUSALS
 from krakenonce.kraken.request import Answer, Key, PrivateCall, Sleep, TimeLeft, read_answer
 from krakenonce.kraken.sent import LIFETIME, WITHOUT_DEADLINE, SentOrder
 from krakenonce.kraken.transport import Transport
@@ -200,7 +200,9 @@ def test_a_wait_that_is_too_long_for_the_call_is_not_begun() -> None:
     """The error says when there would have been room, and that nothing was sent."""
     world = World(TIERS["starter"])
     fill_the_counter(world)
-    with pytest.raises(errors.CallTimeout, match=r"Not sent: .* has room in 4.0 s, .* ends in 0.5 s") as caught:
+    with pytest.raises(
+        errors.CallTimeout, match=r"Not sent: .* allows this call only in 4.0 s, .* ends in 0.5 s"
+    ) as caught:
         world.run(queries.balances(world.calls), within=0.5)
     assert (caught.value.may_have_executed, world.sent, world.slept) == ("no", [], [])
 
@@ -332,7 +334,7 @@ def test_an_order_whose_look_fails_is_not_repeated() -> None:
         world.run(world.calls.private("AddOrder", LIMIT))
     assert type(caught.value.__cause__) is errors.RequestNotSent
     assert (caught.value.may_have_executed, world.sent.count("AddOrder")) == ("unknown", 1)
-    assert world.run(world.calls.reconcile(caught.value.order)).stands is False
+    assert world.run(world.calls.reconcile(caught.value.order)).placed is False
 
 
 def test_a_batch_that_something_sent_twice_is_placed_once() -> None:
@@ -371,16 +373,16 @@ def test_an_order_that_is_filled_while_it_is_looked_for_is_found() -> None:
             world.fake.fill(txid, "0.5")
 
     change_answers(world, fill)
-    assert world.run(world.calls.reconcile(order)).stands is True
+    assert world.run(world.calls.reconcile(order)).placed is True
 
 
 def test_our_own_clock_does_not_end_the_search() -> None:
     """It has been put ahead by minutes: an order that is not to be seen yet is not given up."""
     world = World(hidden_for=2.9)
     order = lost_order(world, "cut")
-    world.calls._now = lambda: world.now() + 600
+    world.calls.now = lambda: world.now() + 600
     found = world.run(world.calls.reconcile(order))
-    assert found.stands is True
+    assert found.placed is True
     assert world.orders_placed() == 1
 
 
@@ -393,7 +395,7 @@ def test_a_batch_is_found_as_a_whole() -> None:
     _, second = world.account.orders
     world._born[second] = world.now() + 5  # in no list for so long
     found = world.run(world.calls.reconcile(caught.value.order))
-    assert (found.stands, set(found.orders)) == (True, set(world.account.orders))
+    assert (found.placed, set(found.orders)) == (True, set(world.account.orders))
 
 
 def test_a_batch_of_which_only_a_part_was_taken_stands() -> None:
@@ -403,7 +405,7 @@ def test_a_batch_of_which_only_a_part_was_taken_stands() -> None:
     with pytest.raises(OutcomeUnknown) as caught:
         world.run(orders.add_orders(world.calls, "XBTUSD", [LIMIT, {**LIMIT, "ordertype": "guess"}]))
     found = world.run(world.calls.reconcile(caught.value.order))
-    assert found.stands is bool(world.account.orders)
+    assert found.placed is bool(world.account.orders)
     assert set(found.orders) == set(world.account.orders)
     assert sum(world.slept) > LIFETIME
 
@@ -422,7 +424,7 @@ def test_another_order_is_not_taken_for_ours() -> None:
 
     change_answers(world, all_of_them)
     found = world.run(world.calls.reconcile(order))
-    assert (found.stands, found.orders) == (False, {})
+    assert (found.placed, found.orders) == (False, {})
 
 
 def test_without_a_deadline_the_search_ends_with_kraken_s_own() -> None:
@@ -430,7 +432,7 @@ def test_without_a_deadline_the_search_ends_with_kraken_s_own() -> None:
     world = World()
     order = lost_order(world, deadline=None)
     assert order.deadline is None
-    assert world.run(world.calls.reconcile(order)).stands is False
+    assert world.run(world.calls.reconcile(order)).placed is False
     assert timedelta(seconds=sum(world.slept)) > WITHOUT_DEADLINE
     assert timedelta(seconds=sum(world.slept)) < 2 * WITHOUT_DEADLINE
 
@@ -448,7 +450,7 @@ def test_a_batch_with_one_order_without_an_id_has_none() -> None:
         world.run(orders.add_orders(world.calls, "XBTUSD", [LIMIT, {**LIMIT, "userref": 5}]))
     assert caught.value.order.cl_ord_ids == ()
     found = world.run(world.calls.reconcile(caught.value.order))
-    assert (found.stands, len(found.orders)) == (None, 2)
+    assert (found.placed, len(found.orders)) == (None, 2)
 
 
 @pytest.mark.parametrize(
@@ -468,7 +470,7 @@ def test_of_orders_without_an_id_only_one_like_it_may_be_it(other: dict[str, Any
     world.run(world.calls.private("AddOrder", {**LIMIT, "cl_ord_id": None, **other}))
     world.clock.pass_time(age)
     found = world.run(world.calls.reconcile(lost_order(world, cl_ord_id=None)))
-    assert (found.stands, found.orders) == (False, {})
+    assert (found.placed, found.orders) == (False, {})
 
 
 def test_a_clock_that_was_put_back_meanwhile_does_not_hide_an_order_without_an_id() -> None:
@@ -477,7 +479,7 @@ def test_a_clock_that_was_put_back_meanwhile_does_not_hide_an_order_without_an_i
     order = lost_order(world, "cut", cl_ord_id=None)
     assert order.sent_at is not None
     found = world.run(world.calls.reconcile(replace(order, sent_at=order.sent_at + timedelta(seconds=50))))
-    assert (found.stands, len(found.orders)) == (None, 1)
+    assert (found.placed, len(found.orders)) == (None, 1)
 
 
 # --- what is sent ----------------------------------------------------------------------------------------------
@@ -736,11 +738,11 @@ def test_a_child_forked_while_a_client_makes_its_manager_does_not_hang(
         return NonceManager()
 
     monkeypatch.setattr("krakenonce.manager.NonceManager", slowly)
-    thread = in_thread(lambda: client._session.manager)
+    thread = in_thread(lambda: client._manager)
     making.wait()
     if (child := os.fork()) == 0:
         signal.alarm(20)
-        os._exit(client._session.manager is not client._session.manager)
+        os._exit(client._manager is not client._manager)
     forked.set()
     thread.join()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

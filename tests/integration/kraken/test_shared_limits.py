@@ -125,7 +125,7 @@ except LockedOut:
     for tier in ("pro", "none"):  # also who does not count calls
         with made(kind, account, server, tmp_path / "state", tier=tier) as twin:
             for name, args in (("balances", ()), ("query_private", ("Balance",)), ("cancel_all", ())):
-                with pytest.raises(LockedOut, match="has locked this key out") as caught:
+                with pytest.raises(LockedOut, match=r"Not sent: .* nothing with this key for another") as caught:
                     twin(name, *args)
                 assert 0 < (caught.value.retry_after or 0) <= LOCKOUT
             assert twin("system_status") == "online"  # public calls need no key

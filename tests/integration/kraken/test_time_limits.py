@@ -79,11 +79,11 @@ def test_the_second_turn_is_waited_for_only_in_the_time_that_is_left(kind: str) 
     """With one line for all keys there are two lanes to take: what the first took is not given again."""
     with made(kind, "http://127.0.0.1:1", serialization="global") as twin:
         until = time.monotonic() + 20
-        lanes = list(twin.client._session.turn(BALANCE, until))
+        lanes = list(twin.client._turn(BALANCE, until))
         assert [lane._timeout <= 20 for lane in lanes] == [True, True]
         assert lanes[1]._timeout < lanes[0]._timeout
         with pytest.raises(CallTimeout):
-            next(twin.client._session.turn(BALANCE, time.monotonic()))
+            next(twin.client._turn(BALANCE, time.monotonic()))
 
 
 def test_a_wait_for_the_limits_that_is_too_long_is_not_begun(kind: str) -> None:

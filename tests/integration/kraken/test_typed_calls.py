@@ -128,7 +128,7 @@ def test_orders_that_got_no_answer_are_asked_for(twin: Twin, rich: FakeAccount, 
         with pytest.raises(errors.OutcomeUnknown) as caught:
             twin(name, *args)
         found = twin.wait(caught.value.reconcile())
-        assert (found.stands, set(found.orders)) == (True, {*rich.orders, *rich.done} - there)
+        assert (found.placed, set(found.orders)) == (True, {*rich.orders, *rich.done} - there)
         assert twin("reconcile", caught.value.order).orders.keys() == found.orders.keys()
 
 
@@ -324,7 +324,7 @@ def test_none_leaves_a_parameter_out(twin: Twin, rich: FakeAccount) -> None:
 
 def test_a_nonce_is_not_for_the_caller_to_give(twin: Twin, fake: FakeKraken) -> None:
     """The number is taken within the turn, or it would be out of order."""
-    with pytest.raises(errors.ConfigError, match="leave it out"):
+    with pytest.raises(errors.ConfigError, match="Leave out nonce"):
         twin("private", "Balance", nonce=5)
     assert fake.arrivals == []
 

@@ -13,7 +13,7 @@ from krakenonce.errors import InvalidNonce, KrakenError, LockedOut, OutcomeUnkno
 from krakenonce.key.limits import TIERS
 from krakenonce.key.lockout import LOCKOUT
 from krakenonce.kraken import orders, queries
-from krakenonce.kraken.calling import PAUSES
+from krakenonce.kraken.repeating import PAUSES
 from krakenonce.kraken.request import PrivateCall, TimeLeft
 from krakenonce.kraken.sent import LIFETIME, MARGIN, SentOrder
 from tests.integration.kraken.simulation import FAULTS, World
@@ -230,8 +230,8 @@ def test_kraken_s_own_refusal_is_waited_for(method: str, string: str, caplog: py
     world.run(world.calls.private(method, LIMIT if method == "AddOrder" else {}))
     assert world.sent == [method] * 2
     assert sum(world.slept) > 0
-    told = [f"; again in {pause:.0f} s" for pause in world.slept if pause > 2]
-    assert [message[message.find("; again") :] for message in caplog.messages] == told
+    told = [f"; trying again in {pause:.0f} s" for pause in world.slept if pause > 2]
+    assert [message[message.find("; trying") :] for message in caplog.messages] == told
     assert all(message.startswith(f"{method}: {string.partition(' {')[0]}") for message in caplog.messages)
 
 
@@ -346,7 +346,9 @@ def test_an_interrupted_order_is_told(caplog: pytest.LogCaptureFixture) -> None:
     steps = world.calls.private("AddOrder", {**LIMIT, "cl_ord_id": "mine"})
     world._do(first_request(steps))
     steps.close()
-    assert caplog.messages == ["interrupted: an order may stand at Kraken, look for it (its cl_ord_id: mine)"]
+    assert caplog.messages == [
+        "interrupted: an order may have been placed; look for it at Kraken by its cl_ord_id: mine"
+    ]
 
 
 def test_an_id_that_was_used_before_is_another_order() -> None:
@@ -358,7 +360,7 @@ def test_an_id_that_was_used_before_is_another_order() -> None:
     world.faults["AddOrder"].append("lost")
     with pytest.raises(OutcomeUnknown) as caught:
         world.run(orders.add_order(world.calls, "XBTUSD", "sell", "0.7", "90000", cl_ord_id="daily"))
-    assert world.run(world.calls.reconcile(caught.value.order)).stands is False
+    assert world.run(world.calls.reconcile(caught.value.order)).placed is False
     say(world, "AddOrder", "EAPI:Invalid nonce")
     placed = world.run(orders.add_order(world.calls, "XBTUSD", "sell", "0.7", "90000", cl_ord_id="daily"))
     assert placed.txid != old.txid
@@ -372,7 +374,7 @@ def test_another_order_of_the_same_id_leaves_it_open() -> None:
     with pytest.raises(errors.DuplicateOrder) as caught:
         world.run(orders.add_order(world.calls, "XBTUSD", "buy", "0.7", "30000", cl_ord_id="mine"))
     found = world.run(world.calls.reconcile(caught.value.order))
-    assert (found.stands, len(found.orders)) == (None, 1)
+    assert (found.placed, len(found.orders)) == (None, 1)
 
 
 def test_when_kraken_cannot_be_asked_the_order_may_stand() -> None:
@@ -397,7 +399,7 @@ def test_an_answer_of_another_shape_leaves_an_order_open(result: object) -> None
     world._answer = lambda request: {**real(request), "result": result} if "AddOrder" in request.path else real(request)  # type: ignore[method-assign]
     with pytest.raises(OutcomeUnknown) as caught:
         world.run(orders.add_order(world.calls, "XBTUSD", "buy", "0.5", "30000"))
-    assert world.run(world.calls.reconcile(caught.value.order)).stands is True
+    assert world.run(world.calls.reconcile(caught.value.order)).placed is True
 
 
 READ: dict[str, Callable[[Any], Any]] = {
@@ -452,7 +454,7 @@ def test_an_answer_of_another_shape_does_not_end_the_search_for_an_order(found: 
         world.run(world.calls.private("AddOrder", LIMIT))
     real = world._answer
     world._answer = lambda request: {"error": [], "result": found} if "Orders" in request.path else real(request)  # type: ignore[method-assign]
-    with pytest.raises(OutcomeUnknown, match="may stand") as asked:
+    with pytest.raises(OutcomeUnknown, match="was placed, so it may have been") as asked:
         world.run(world.calls.reconcile(caught.value.order))
     assert asked.value.order == caught.value.order
 
@@ -461,7 +463,7 @@ def test_an_answer_of_another_shape_does_not_end_the_search_for_an_order(found: 
 def test_what_is_no_method_is_not_sent(method: str) -> None:
     """A slip would be a wrong signature at Kraken, and those lead to a lockout."""
     world = World()
-    with pytest.raises(errors.ConfigError, match="none of Kraken's methods"):
+    with pytest.raises(errors.ConfigError, match="not the name of a Kraken method"):
         world.run(world.calls.private(method, {}))
     assert world.sent == []
 
@@ -505,8 +507,8 @@ def check_verdict(world: World, error: KrakenError) -> None:
         return  # could not be asked: nothing is said
     world.clock.pass_time(100)
     world._deliver_late()
-    if found.stands is not None:
-        assert world.orders_placed() == int(found.stands)
-        assert len(found.orders) == int(found.stands)
+    if found.placed is not None:
+        assert world.orders_placed() == int(found.placed)
+        assert len(found.orders) == int(found.placed)
     else:
         assert not error.order.cl_ord_ids
