@@ -180,7 +180,7 @@ def _run(steps: Steps[Any], replies: list[Reply]) -> None:
     try:
         step, requests = next(steps), 0
         for _ in range(MOST_STEPS):
-            if isinstance(step, wire.Sleep | wire.TimeLeft):
+            if isinstance(step, wire.Sleep):
                 step = steps.send(None)
                 continue
             if isinstance(step, wire.PrivateCall):

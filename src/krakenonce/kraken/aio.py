@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 from krakenonce.errors import KrakenError, KrakenonceError
 from krakenonce.kraken import orders, queries
 from krakenonce.kraken.async_transport import AsyncTransport
-from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, TimeLeft
+from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep
 from krakenonce.kraken.session import Session, seconds_left, until_after
 
 if TYPE_CHECKING:
@@ -162,10 +162,8 @@ class AsyncKraken(Session[AsyncTransport]):
             raise
 
     async def _do(self, step: Step, timeout: float, until: float | None) -> Any:
-        if isinstance(step, TimeLeft):
-            return None if until is None else until - time.monotonic()
         if isinstance(step, Sleep):
-            seconds_left(until, step.seconds)
+            seconds_left(until, max(step.seconds, step.needed))
             await asyncio.sleep(step.seconds)
             return None
         left = seconds_left(until)

@@ -26,7 +26,7 @@ from krakenonce.key.answers import Reading, refusal_in, result_of
 from krakenonce.key.api_key import ASK_AGAIN
 from krakenonce.key.methods import METHODS, PUBLIC, Kind, ids_in
 from krakenonce.kraken.repeating import LOGGED_WAIT, PAUSES, Tries, pause
-from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, Steps, TimeLeft
+from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, Steps
 from krakenonce.kraken.sent import Reconciled, SentOrder, prepared, reconcile
 
 if TYPE_CHECKING:
@@ -185,25 +185,18 @@ class Calls:
         """Wait for the rate limit, before a nonce is taken. Keep no place for longer than the call may wait."""
         place = self.place(call)
         while True:
-            left = yield TimeLeft()
-            longest = self.max_wait - tries.waited
             is_new = not place.waiting_id
-            try:
-                wait = self.api_key.ask(place, longest if left is None else min(longest, left))
-            except RateLimited as error:
-                if left is None or (error.retry_after or 0.0) > longest:
-                    raise
-                raise CallTimeout(
-                    f"Not sent: Kraken's rate limit allows this call only in {error.retry_after:.1f} s, and its time "
-                    f"limit ends in {max(left, 0.0):.1f} s."
-                ) from None
+            wait = self.api_key.ask(place, self.max_wait - tries.waited)
             if wait <= 0:
                 return
             if is_new and wait > LOGGED_WAIT:
                 self._log_wait(call, wait)
             seconds = min(wait, ASK_AGAIN)
             tries.waited += seconds
-            yield Sleep(seconds)
+            try:
+                yield Sleep(seconds, needed=wait)
+            except CallTimeout as error:
+                raise CallTimeout(f"{error} Kraken's rate limit allows it only in {wait:.1f} s.") from None
 
     def _log_wait(self, call: PrivateCall, wait: float) -> None:
         # A warning once; a bot that is paced by the rate limit would fill its log with them.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from krakenonce.errors import KrakenError, KrakenonceError
 from krakenonce.kraken import orders, queries
-from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, TimeLeft
+from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep
 from krakenonce.kraken.session import Session, seconds_left, until_after
 from krakenonce.kraken.transport import Transport
 
@@ -204,10 +204,8 @@ class Kraken(Session[Transport]):
             raise
 
     def _do(self, step: Step, timeout: float, until: float | None) -> Any:
-        if isinstance(step, TimeLeft):
-            return None if until is None else until - time.monotonic()
         if isinstance(step, Sleep):
-            seconds_left(until, step.seconds)
+            seconds_left(until, max(step.seconds, step.needed))
             time.sleep(step.seconds)
             return None
         left = seconds_left(until)

@@ -30,7 +30,6 @@ __all__ = [
     "Sleep",
     "Step",
     "Steps",
-    "TimeLeft",
     "host_of",
     "no_answer",
     "not_sent",
@@ -167,17 +166,18 @@ class PublicCall:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """A pause, in seconds."""
+    """A pause. If the caller has less time left than it needs, the answer is CallTimeout at once.
+
+    Args:
+        seconds: How long the pause is.
+        needed: Seconds that are needed in all, if there are more pauses to come.
+    """
 
     seconds: float
+    needed: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class TimeLeft:
-    """Asks for the seconds that the caller has left. The answer None means that there is no limit."""
-
-
-Step: TypeAlias = PrivateCall | PublicCall | Sleep | TimeLeft
+Step: TypeAlias = PrivateCall | PublicCall | Sleep
 R = TypeVar("R")
 # A procedure that yields one step after the other, and is sent Kraken's answer to each.
 Steps: TypeAlias = Generator[Step, Any, R]

@@ -166,5 +166,6 @@ def seconds_left(until: float | None, needed: float = 0.0) -> float | None:
         return None
     left = until - time.monotonic()
     if left <= needed:
-        raise CallTimeout("The time limit of the call passed before it was sent. Nothing was sent.")
+        end = f"ends in {left:.1f} s" if left > 0 else "has passed"
+        raise CallTimeout(f"Not sent: the time limit of the call {end}.")
     return left

@@ -8,11 +8,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from krakenonce.backends import MemoryStore
-from krakenonce.errors import OutcomeUnknown, RequestNotSent
+from krakenonce.errors import CallTimeout, OutcomeUnknown, RequestNotSent
 from krakenonce.key.api_key import ApiKey
 from krakenonce.key.limiter import Limiter
 from krakenonce.kraken.calling import Calls
-from krakenonce.kraken.request import Key, PrivateCall, PublicCall, Request, Sleep, TimeLeft
+from krakenonce.kraken.request import Key, PrivateCall, PublicCall, Request, Sleep
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeKraken
 from krakenonce.testing.clock import ManualClock
@@ -64,7 +64,7 @@ class World:
             while True:
                 try:
                     answer = self._do(step)
-                except (RequestNotSent, OutcomeUnknown) as error:
+                except (CallTimeout, RequestNotSent, OutcomeUnknown) as error:
                     step = steps.throw(error)
                 else:
                     step = steps.send(answer)
@@ -77,9 +77,9 @@ class World:
         return sum(each.method == "AddOrder" and each.error is None for each in self.fake.arrivals)
 
     def _do(self, step: Step) -> Any:
-        if isinstance(step, TimeLeft):
-            return None if self._until is None else self._until - self.now()
         if isinstance(step, Sleep):
+            if self._until is not None and self._until - self.now() < max(step.seconds, step.needed):
+                raise CallTimeout("Not sent.")
             self.slept.append(step.seconds)
             self.clock.pass_time(step.seconds)
             self._deliver_late()

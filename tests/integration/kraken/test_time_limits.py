@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import socket
 import threading
@@ -94,6 +93,9 @@ def test_a_wait_for_the_limits_that_is_too_long_is_not_begun(kind: str) -> None:
             while sent < 30:
                 run(twin, 0.5, "Balance")
                 sent += 1
+        said = r"Not sent: .* ends in 0\.\d s\. Kraken's rate limit allows it only in \d\.\d s"
+        with pytest.raises(CallTimeout, match=said):
+            run(twin, 0.5, "Balance")
         assert 10 < len(server.requests) == sent < 20
 
 

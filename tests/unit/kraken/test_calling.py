@@ -14,7 +14,7 @@ from krakenonce.key.limits import TIERS
 from krakenonce.key.lockout import LOCKOUT
 from krakenonce.kraken import orders, queries
 from krakenonce.kraken.repeating import PAUSES
-from krakenonce.kraken.request import PrivateCall, TimeLeft
+from krakenonce.kraken.request import PrivateCall
 from krakenonce.kraken.sent import LIFETIME, MARGIN, SentOrder
 from tests.integration.kraken.simulation import FAULTS, World
 
@@ -330,8 +330,7 @@ def test_a_float_is_no_amount() -> None:
 
 def first_request(steps: Steps[Any]) -> PrivateCall:
     """Let a procedure go on until it asks for its first request."""
-    assert isinstance(next(steps), TimeLeft)
-    request = steps.send(None)
+    request = next(steps)
     assert isinstance(request, PrivateCall)
     return request
 
