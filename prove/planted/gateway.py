@@ -88,8 +88,8 @@ GATEWAY = (
         "the gateway gives the turn back before the answer is in",
         10,
         _QUEUE,
-        was="            async with self._lane(timeout=self._patience, urgent=urgent):\n",
-        becomes="            async with self._lane(timeout=self._patience, urgent=urgent):\n                pass\n"
+        was="            async with self._lane(timeout=self._max_wait, urgent=urgent):\n",
+        becomes="            async with self._lane(timeout=self._max_wait, urgent=urgent):\n                pass\n"
         "            if self._lane:\n",
         test="tests/integration/gateway/test_queue.py::test_the_lane_is_held_until_the_call_is_over",
     ),
@@ -105,8 +105,8 @@ GATEWAY = (
         "cancels stand in line behind orders",
         10,
         _QUEUE,
-        was="self._lane(timeout=self._patience, urgent=urgent)",
-        becomes="self._lane(timeout=self._patience)",
+        was="self._lane(timeout=self._max_wait, urgent=urgent)",
+        becomes="self._lane(timeout=self._max_wait)",
         test="tests/integration/gateway/test_queue.py::test_cancels_go_first",
     ),
     Planted(

@@ -46,16 +46,16 @@ class KeyQueue:
     Args:
         lane: Returns the key's lane, as ``manager.lane`` does; called with ``timeout`` and ``urgent``.
         length: How many may wait.
-        patience: Seconds that each waits at most.
+        max_wait: Seconds that each waits at most.
         on_turn: Called with the seconds that a call has waited, and with those that it has held the turn.
     """
 
     def __init__(
-        self, lane: Callable[..., Lane], length: int, patience: float, on_turn: Callable[[float, float], None]
+        self, lane: Callable[..., Lane], length: int, max_wait: float, on_turn: Callable[[float, float], None]
     ) -> None:
         self._lane = lane
         self._length = length
-        self._patience = patience
+        self._max_wait = max_wait
         self._on_turn = on_turn
         self._waiting: dict[asyncio.Task[Any], bool] = {}  # the calls that wait, and whether they are urgent
         self._begun: asyncio.Task[Any] | None = None
@@ -118,7 +118,7 @@ class KeyQueue:
         asked = time.monotonic()
         me: Any = asyncio.current_task()
         try:
-            async with self._lane(timeout=self._patience, urgent=urgent):
+            async with self._lane(timeout=self._max_wait, urgent=urgent):
                 del self._waiting[me]
                 begun, self._begun = time.monotonic(), me
                 try:

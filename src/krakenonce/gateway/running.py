@@ -113,7 +113,7 @@ def _keys(
             manager,
             transport,
             queue_length=settings.queue_length,
-            patience=settings.patience,
+            max_wait=settings.max_wait,
             timeout=settings.timeout,
             on_turn=functools.partial(activity.turn, account.name),
         )

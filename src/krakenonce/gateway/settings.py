@@ -29,7 +29,7 @@ class Settings:
         tls_cert: A PEM file with the certificate, needed for all but loopback and Unix sockets.
         tls_key: A PEM file with its key.
         queue_length: How many calls may wait for one Kraken key.
-        patience: Seconds that each waits at most.
+        max_wait: Seconds that each waits at most.
         timeout: Seconds to wait for each piece of Kraken's answer.
     """
 
@@ -40,7 +40,7 @@ class Settings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     queue_length: int = 100
-    patience: float = 30.0
+    max_wait: float = 30.0
     timeout: float = 30.0
 
 

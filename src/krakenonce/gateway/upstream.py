@@ -59,7 +59,7 @@ class KrakenKey:
         manager: Where numbers and turns come from.
         transport: Connections to Kraken.
         queue_length: How many calls may wait.
-        patience: Seconds that each waits at most, for limits and for its turn.
+        max_wait: Seconds that each waits at most, for limits and for its turn.
         timeout: Seconds to wait for each piece of Kraken's answer.
         on_turn: Called with the seconds waited and held.
     """
@@ -71,17 +71,17 @@ class KrakenKey:
         transport: AsyncTransport,
         *,
         queue_length: int,
-        patience: float,
+        max_wait: float,
         timeout: float,
         on_turn: Callable[[float, float], None],
     ) -> None:
         self.account = account
         self.api_key = ApiKey(manager, account.key, TIERS.get(account.tier))
-        self.queue = KeyQueue(self.api_key.turn, queue_length, patience, on_turn)
+        self.queue = KeyQueue(self.api_key.turn, queue_length, max_wait, on_turn)
         self._key = Key(account.key, account.secret)
         self._manager = manager
         self._transport = transport
-        self._patience = patience
+        self._max_wait = max_wait
         self._timeout = timeout
         self._closed = asyncio.Event()
         self.refused: Counter[str] = Counter()  # by Kraken, by reason
@@ -103,7 +103,7 @@ class KrakenKey:
             LockedOut: The key is closed.
             RateLimited: It would take too long.
         """
-        longest = self._patience
+        longest = self._max_wait
         while (wait := self.api_key.ask(place, longest)) > 0 and not self._closed.is_set():
             pause = min(wait, LOOK)
             longest -= pause

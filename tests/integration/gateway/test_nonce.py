@@ -42,7 +42,7 @@ def ask(
         manager,
         AsyncTransport("http://127.0.0.1:1"),
         queue_length=1,
-        patience=1.0,
+        max_wait=1.0,
         timeout=1.0,
         on_turn=lambda _waited, _held: None,
     )

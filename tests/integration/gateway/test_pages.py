@@ -47,7 +47,7 @@ class Running:
             self._manager,
             self._kraken,
             queue_length=10,
-            patience=5.0,
+            max_wait=5.0,
             timeout=5.0,
             on_turn=lambda waited, held: self.activity.turn(account.name, waited, held),
         )

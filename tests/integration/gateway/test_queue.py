@@ -24,9 +24,9 @@ FOREVER = 1e6  # seconds
 class Bench:
     """A queue, jobs that end when told, and the order in which they began."""
 
-    def __init__(self, lane: Callable[..., Lane], length: int = 1000, patience: float = FOREVER) -> None:
+    def __init__(self, lane: Callable[..., Lane], length: int = 1000, max_wait: float = FOREVER) -> None:
         self.turns: list[tuple[float, float]] = []
-        self.queue = KeyQueue(lane, length, patience, lambda *seconds: self.turns.append(seconds))
+        self.queue = KeyQueue(lane, length, max_wait, lambda *seconds: self.turns.append(seconds))
         self.begun: list[str] = []
         self.ended: list[str] = []
         self.taken = asyncio.Event()  # set once a job has begun
@@ -169,7 +169,7 @@ def test_who_has_waited_too_long_is_told_and_never_begun(lane: Callable[..., Lan
     """The wait has a bound; the one that has the turn has none."""
 
     async def main() -> None:
-        bench = Bench(lane, patience=0.05)
+        bench = Bench(lane, max_wait=0.05)
         holder = await bench.holder()
         waiting = [await bench.start("a"), await bench.start("b", urgent=True)]
         for each in waiting:

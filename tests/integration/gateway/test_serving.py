@@ -176,11 +176,11 @@ def test_what_it_cannot_start_with_is_told_in_one_line(processes: Processes, tmp
     assert "is not like https" in refuses(processes, "127.0.0.1:0", "--base-url", "http://127.0.0.1:99999")
 
 
-@pytest.mark.parametrize("patience", ["nan", "inf", "0"])
-def test_a_patience_that_is_no_number_of_seconds_is_told(patience: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("max_wait", ["nan", "inf", "0"])
+def test_a_max_wait_that_is_no_number_of_seconds_is_refused(max_wait: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A wait must come to an end, and must begin."""
-    assert main(["gateway", "run", "--listen", "0.0.0.0:0", "--patience", patience]) == 2
-    assert "'--patience'" in capsys.readouterr().err.splitlines()[-1]
+    assert main(["gateway", "run", "--listen", "0.0.0.0:0", "--max-wait", max_wait]) == 2
+    assert "'--max-wait'" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def by_the_gateway(manager: NonceManager, reply: dict[str, Any]) -> errors.Krake
         manager,
         AsyncTransport("http://127.0.0.1:1"),
         queue_length=1,
-        patience=1.0,
+        max_wait=1.0,
         timeout=1.0,
         on_turn=lambda _waited, _held: None,
     )
@@ -89,7 +89,7 @@ def test_what_is_no_answer_of_kraken_s_api_is_no_refusal(data: bytes, tmp_path: 
         manager,
         AsyncTransport("http://127.0.0.1:1"),
         queue_length=1,
-        patience=1.0,
+        max_wait=1.0,
         timeout=1.0,
         on_turn=lambda _waited, _held: None,
     )
