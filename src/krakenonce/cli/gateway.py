@@ -94,7 +94,7 @@ def run(
         queue_length=length,
         max_wait=max_wait,
     )
-    serve(settings, ready=lambda url: write(f"gateway listening at {url}; stop it with Ctrl-C"))
+    serve(settings, ready=lambda listening: write(f"gateway listening at {listening.url}; stop it with Ctrl-C"))
 
 
 @gateway.command("add-key")

@@ -124,7 +124,7 @@ class RunningGateway:
         accounts: Whose keys it has.
         state: Its state directory.
         length: How many calls may wait for a key.
-        max_wait: Seconds that each waits at most.
+        max_wait: Seconds that each may wait.
         timeout: Seconds to wait for each piece of Kraken's answer.
         clock: The machine's, if it is not the real one.
     """
@@ -198,7 +198,7 @@ class RunningGateway:
                     queue_length=length,
                     max_wait=max_wait,
                     timeout=timeout,
-                    on_turn=lambda waited, held: self.activity.turn("any", waited, held),
+                    on_turn=self.activity.turn,
                 )
             gateway = Gateway(self.keys, self.local_keys, self.activity)
             server = GatewayServer(gateway, PublicCalls(transport, timeout))

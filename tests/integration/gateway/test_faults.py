@@ -171,7 +171,7 @@ def test_a_full_queue_and_a_long_one_are_told(
         for got in (finds_no_place, waits.result()):
             assert (got.errors, got.headers["X-Krakenonce-Executed"]) == (["EService:Busy"], "no")
         assert slow.result().errors == []
-        assert gateway.activity.refused == {"queue full": 1, "queue timeout": 1}
+        assert gateway.activity.not_sent == {"queue_full": 1, "queue_timeout": 1}
     assert [arrival.method for arrival in fake.arrivals] == ["Balance"]
 
 
