@@ -68,9 +68,6 @@ class LocalKeys:
         self._seen: object = None
         self._by_key: dict[str, LocalKey] = {}
 
-    def __repr__(self) -> str:
-        return f"LocalKeys({str(self.path)!r})"
-
     def find(self, key: str) -> LocalKey | None:
         """Return the local key with this ``API-Key``; None if there is none, or none any more.
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import ConfigError, KrakenonceError
+from krakenonce.extras import needed_by
 from krakenonce.gateway.replies import Reply
 from krakenonce.key.naming import fingerprint
 from krakenonce.kraken.wire import JSON
@@ -77,10 +78,8 @@ class Pages:
         return _text(200, "ok")
 
     def _metrics(self) -> Reply:
-        try:
+        with needed_by("/metrics", "gateway"):
             from krakenonce.gateway.metrics import CONTENT_TYPE, metrics_text
-        except ImportError:
-            return _text(501, "metrics need prometheus-client: pip install 'krakenonce[gateway]'")
         return Reply(200, CONTENT_TYPE, metrics_text(self._activity, self._gateway.keys, self._manager), _HEADERS)
 
     def status(self) -> dict[str, Any]:

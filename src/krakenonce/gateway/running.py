@@ -8,13 +8,13 @@ import functools
 import ipaddress
 import logging
 import os
+import re
 import resource
 import signal
 import socket
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
 
 from krakenonce.brokers.credentials import load_accounts
 from krakenonce.errors import ConfigError
@@ -38,6 +38,8 @@ __all__ = ["Listening", "run"]
 
 logger = logging.getLogger("krakenonce")
 
+_ADDRESS = re.compile(r"(\[(?P<ipv6>[0-9A-Fa-f:.]+(%\w+)?)\]|(?P<host>[^\s\[\]:/?#@]+)):(?P<port>[0-9]{1,5})")
+_LARGEST_PORT = 65_535
 FILES = 10_240  # file descriptors, one for each connection among them; macOS allows no more
 
 
@@ -162,21 +164,16 @@ async def _listen(server: GatewayServer, settings: Settings) -> str:
 
 def _address(listen: str) -> tuple[str, int]:
     """Return host and port of ``HOST:PORT`` or ``[::1]:PORT``. Raises ConfigError for anything else."""
-    try:
-        parts = urlsplit(f"//{listen}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-    if not host or port is None or parts.netloc != listen or "@" in listen:
+    found = _ADDRESS.fullmatch(listen)
+    if found is None or int(found["port"]) > _LARGEST_PORT:
         raise ConfigError(f"--listen must look like 127.0.0.1:8686 or unix:/run/krakenonce.sock, not {listen!r}")
-    return host, port
+    return found["ipv6"] or found["host"], int(found["port"])
 
 
 def _is_loopback(host: str) -> bool:
-    try:
+    with contextlib.suppress(ValueError):  # a name
         return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return host == "localhost"
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

@@ -40,8 +40,10 @@ SPARE = 64  # file descriptors for the state, for Kraken, and for everything els
 KEPT_ALIVE = 75.0  # seconds that a connection may be idle between two requests
 DRAIN = 35.0  # seconds that the gateway waits at most, when it stops, for the answers to calls in progress
 logger = logging.getLogger("krakenonce")
-
 _NO_HTTP = (HttpProcessingError, web.RequestPayloadError)
+_http_logger = logging.getLogger("krakenonce.http")
+# Bytes that are not HTTP are answered with 400 and not logged: they may contain a key.
+_http_logger.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], _NO_HTTP)))
 
 
 class GatewayServer:
@@ -60,22 +62,22 @@ class GatewayServer:
         self._server = _Server(
             self._handle,
             access_log=None,
-            logger=_http_logger(),
+            logger=_http_logger,
             handler_cancellation=True,  # a client that disconnects while it waits uses no nonce
             keepalive_timeout=KEPT_ALIVE,
             max_line_size=LARGEST_HEADER,
             max_field_size=LARGEST_HEADER,
         )
         self._runner = web.ServerRunner(self._server, shutdown_timeout=1.0)
-        self._sweeper: asyncio.Task[None] | None = None
+        self._sweeper = asyncio.create_task(self._sweep())
         self._busy = 0  # requests that have arrived and are not answered
         self._due: dict[asyncio.Transport | None, float] = {}  # when each connection must have sent a whole request
-        self._socket: tuple[Path, os.stat_result] | None = None
         self._all_answered = asyncio.Event()
+        self._socket: tuple[Path, os.stat_result] | None = None
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen on an address; return the port. Raises OSError if that is impossible."""
-        await self._run()
+        await self._runner.setup()
         await web.TCPSite(self._runner, host, port, ssl_context=tls, backlog=BACKLOG).start()
         return int(self._runner.addresses[-1][1])
 
@@ -86,7 +88,7 @@ class GatewayServer:
             ConfigError: Something else is at this path, or another gateway listens on it.
             OSError: It is impossible to listen there.
         """
-        await self._run()
+        await self._runner.setup()
         listener = _unix_socket(path)
         self._socket = path, os.stat(path)
         await web.SockSite(self._runner, listener, backlog=BACKLOG).start()
@@ -105,8 +107,7 @@ class GatewayServer:
                 if self._busy:
                     self._all_answered.clear()
                     await self._all_answered.wait()
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        self._sweeper.cancel()
         await self._runner.cleanup()
 
     def _remove_socket(self) -> None:
@@ -115,10 +116,6 @@ class GatewayServer:
             with contextlib.suppress(OSError):
                 if os.path.samestat(os.lstat(path), ours):
                     os.unlink(path)
-
-    async def _run(self) -> None:
-        await self._runner.setup()
-        self._sweeper = asyncio.create_task(self._sweep())
 
     async def _sweep(self) -> None:
         """Close connections that have been without a whole request for too long: half-open ones, and slow senders."""
@@ -196,17 +193,6 @@ class _Server(web.Server):
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if files != resource.RLIM_INFINITY and len(self.connections) > max(files - 4 * BACKLOG - SPARE, SPARE):
             transport.abort()
-
-
-def _http_logger() -> logging.Logger:
-    """Return a logger that leaves out what is not HTTP: it is answered with 400, and the bytes may contain a key."""
-    logger = logging.getLogger("krakenonce.http")
-    logger.addFilter(_is_ours)
-    return logger
-
-
-def _is_ours(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], _NO_HTTP))
 
 
 def _unix_socket(path: Path) -> socket.socket:

@@ -138,10 +138,9 @@ class KrakenKey:
             headers = signed(headers, self.account.key, sign(call.path, nonce, body, self._key.secret()))
             begun = time.monotonic()
             answer = await self._transport.fetch(Request("POST", call.path, headers, body), self._timeout)
-        except OutcomeUnknown:
-            raise
-        except KrakenonceError:
-            self.api_key.not_sent(place)
+        except KrakenonceError as error:
+            if not isinstance(error, OutcomeUnknown):
+                self.api_key.not_sent(place)
             raise
         return Forwarded(answer, nonce, time.monotonic() - begun, self.settle(answer, place))
 
