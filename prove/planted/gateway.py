@@ -1,4 +1,4 @@
-"""Bugs in the gateway: who is let in, what is sent, and whose turn it is."""
+"""Bugs in the gateway: which calls are admitted, what is sent, and whose turn it is."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GATEWAY = (
         test="tests/integration/gateway/test_calls.py::test_a_wrong_signature_is_refused",
     ),
     Planted(
-        "a signature is good for every path",
+        "a signature is valid for every path",
         "security",
         "src/krakenonce/kraken/wire.py",
         was='    message = path.encode("utf-8", "surrogateescape") + digest\n',
@@ -29,7 +29,7 @@ GATEWAY = (
         test="tests/integration/gateway/test_calls.py::test_a_wrong_signature_is_refused",
     ),
     Planted(
-        "the gateway does not look at what a key may do",
+        "the gateway does not check what a local key may do",
         "security",
         _GATEWAY,
         was="        if not needed & local.allow:\n",
@@ -37,7 +37,7 @@ GATEWAY = (
         test="tests/integration/gateway/test_calls.py::test_what_is_not_on_the_list_is_refused",
     ),
     Planted(
-        "a strict local key lets a replay in",
+        "a strict local key accepts a replay",
         "security",
         _GATEWAY,
         was="int(call.nonce) <= self._last_local.get(local.key, -1):\n",
@@ -45,7 +45,7 @@ GATEWAY = (
         test="tests/integration/gateway/test_calls.py::test_only_a_strict_local_key_refuses_a_replay",
     ),
     Planted(
-        "a revoked local key is still good",
+        "a revoked local key is still valid",
         "security",
         _KEYS,
         was="        if identity != self._seen:\n",
@@ -55,13 +55,13 @@ GATEWAY = (
     Planted(
         "others may read the local keys",
         "security",
-        _KEYS,
-        was="os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)",
-        becomes="os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)",
+        "src/krakenonce/backends/file/filesystem.py",
+        was="flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)",
+        becomes="flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)",
         test="tests/integration/gateway/test_local_keys.py::test_keys_are_kept_in_a_private_file",
     ),
     Planted(
-        "a body may be as large as one likes",
+        "the size of a body is not limited",
         "security",
         "src/krakenonce/gateway/server.py",
         was="LARGEST_BODY = 256 * 1024 ",
@@ -85,28 +85,28 @@ GATEWAY = (
         test="tests/unit/gateway/test_body.py::test_a_form_s_nonce_is_replaced",
     ),
     Planted(
-        "the gateway gives the turn back before the answer is in",
+        "the gateway releases the turn before the answer is in",
         10,
         _QUEUE,
-        was="            async with self._lane(timeout=self._patience, urgent=urgent):\n",
-        becomes="            async with self._lane(timeout=self._patience, urgent=urgent):\n                pass\n"
+        was="            async with self._lane(timeout=self._max_wait, urgent=urgent):\n",
+        becomes="            async with self._lane(timeout=self._max_wait, urgent=urgent):\n                pass\n"
         "            if self._lane:\n",
         test="tests/integration/gateway/test_queue.py::test_the_lane_is_held_until_the_call_is_over",
     ),
     Planted(
-        "who hangs up while waiting costs a number",
+        "a client that disconnects while waiting uses a nonce",
         10,
         _QUEUE,
         was="            if self._waiting.pop(call, None) is not None:\n                call.cancel()\n",
-        becomes="",
+        becomes="            pass\n",
         test="tests/integration/gateway/test_queue.py::test_who_is_cancelled_while_waiting_leaves_the_queue",
     ),
     Planted(
-        "cancels stand in line behind orders",
+        "cancels wait behind orders",
         10,
         _QUEUE,
-        was="self._lane(timeout=self._patience, urgent=urgent)",
-        becomes="self._lane(timeout=self._patience)",
+        was="self._lane(timeout=self._max_wait, urgent=urgent)",
+        becomes="self._lane(timeout=self._max_wait)",
         test="tests/integration/gateway/test_queue.py::test_cancels_go_first",
     ),
     Planted(
@@ -118,7 +118,7 @@ GATEWAY = (
         test="tests/integration/gateway/test_queue.py::test_close_refuses_those_who_wait_and_lets_the_one_end",
     ),
     Planted(
-        "a lockout closes the key for its own caller alone",
+        "a lockout stops only the caller that got it",
         12,
         "src/krakenonce/key/api_key.py",
         was="            self._limiter.lock_out(self.key, LOCKOUT)\n",

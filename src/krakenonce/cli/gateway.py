@@ -53,13 +53,13 @@ def gateway() -> None:
     help="How many calls may wait for one Kraken key.",
 )
 @click.option(
-    "--patience",
+    "--max-wait",
     type=click.FloatRange(min=0, min_open=True),
     default=30.0,
     show_default=True,
     callback=finite,
     metavar="SECONDS",
-    help="How long a call may wait for the rate limit and for its turn.",
+    help="How long a call may wait for the rate limit and for its turn, in seconds.",
 )
 @kraken_options
 def run(
@@ -67,7 +67,7 @@ def run(
     tls_cert: Path | None,
     tls_key: Path | None,
     length: int,
-    patience: float,
+    max_wait: float,
     state: str | None,
     base_url: str,
     credentials: Path | None,
@@ -92,9 +92,9 @@ def run(
         tls_cert=tls_cert,
         tls_key=tls_key,
         queue_length=length,
-        patience=patience,
+        max_wait=max_wait,
     )
-    serve(settings, ready=lambda url: write(f"gateway listening at {url}; stop it with Ctrl-C"))
+    serve(settings, ready=lambda listening: write(f"gateway listening at {listening.url}; stop it with Ctrl-C"))
 
 
 @gateway.command("add-key")

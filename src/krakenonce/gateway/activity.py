@@ -1,20 +1,25 @@
-"""What the gateway has done: counted as it happens, shown by the metrics and by the status page."""
+"""What the gateway has done since its start: counted as it happens, shown by the metrics and by the status page."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from bisect import bisect_left
+from collections import Counter, defaultdict, deque
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
+from krakenonce.gateway.replies import UNKNOWN_OUTCOME
 from krakenonce.key.answers import shown
 
 if TYPE_CHECKING:
+    from krakenonce.gateway.key_queue import TurnDetails
     from krakenonce.gateway.replies import Reply
+    from krakenonce.gateway.upstream import Forwarded
 
-__all__ = ["Activity", "Complaint", "Histogram"]
+__all__ = ["Activity", "Histogram", "Refusal"]
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # seconds
-_COMPLAINTS = 20  # refusals that the status page shows
+_REFUSALS = 20  # shown by the status page
 
 
 class Histogram:
@@ -29,23 +34,15 @@ class Histogram:
     def add(self, seconds: float) -> None:
         """Count one."""
         self.total += seconds
-        for index, bound in enumerate(_BUCKETS):
-            if seconds <= bound:
-                self.counts[index] += 1
-                return
-        self.counts[-1] += 1
+        self.counts[bisect_left(_BUCKETS, seconds)] += 1
 
     def cumulative(self) -> list[tuple[str, float]]:
         """Return (upper bound, how many up to it), as Prometheus wants them."""
-        told, so_far = [], 0
-        for bound, count in zip((*map(str, _BUCKETS), "+Inf"), self.counts, strict=True):
-            so_far += count
-            told.append((bound, float(so_far)))
-        return told
+        return list(zip((*map(str, _BUCKETS), "+Inf"), map(float, accumulate(self.counts)), strict=True))
 
 
-class Complaint(NamedTuple):
-    """One refusal, by the gateway or by Kraken: when (seconds since 1970), whose, of what, and why."""
+class Refusal(NamedTuple):
+    """A call without a result, by the gateway or by Kraken: when (seconds since 1970), whose, which method, and why."""
 
     at: float
     local_key: str
@@ -58,33 +55,35 @@ class Activity:
 
     def __init__(self) -> None:
         self.started = time.time()
-        self.answered: Counter[str] = Counter()  # by local key
-        self.refused: Counter[str] = Counter()  # by reason
-        self.complaints: deque[Complaint] = deque(maxlen=_COMPLAINTS)
-        self.waited: dict[str, Histogram] = {}  # by account
-        self.held: dict[str, Histogram] = {}
-        self.upstream: dict[str, Histogram] = {}
+        self.answered: Counter[str] = Counter()  # by Kraken, by local key
+        self.not_sent: Counter[str] = Counter()  # by reason
+        self.unknown_outcomes = 0
+        self.refusals: deque[Refusal] = deque(maxlen=_REFUSALS)
+        self.waited: defaultdict[str, Histogram] = defaultdict(Histogram)  # for the turn, by account
+        self.held: defaultdict[str, Histogram] = defaultdict(Histogram)
+        self.kraken: defaultdict[str, Histogram] = defaultdict(Histogram)  # from sending to Kraken's answer
 
-    def turn(self, account: str, waited: float, held: float) -> None:
-        """One call has had its turn; times in seconds."""
-        self.waited.setdefault(account, Histogram()).add(waited)
-        self.held.setdefault(account, Histogram()).add(held)
+    def turn(self, turn: TurnDetails) -> None:
+        """Count one turn."""
+        self.waited[turn.account].add(turn.waited)
+        self.held[turn.account].add(turn.held)
 
-    def sent(self, account: str, seconds: float) -> None:
-        """One call was answered by Kraken."""
-        self.upstream.setdefault(account, Histogram()).add(seconds)
+    def forwarded(self, local_key: str, account: str, method: str, done: Forwarded) -> None:
+        """Count one call that Kraken has answered, even if its client has disconnected."""
+        self.kraken[account].add(done.seconds)
+        if done.refusal is not None:
+            self._refused(local_key, method, f"Kraken: {shown(done.refusal.errors)}")
 
     def reply(self, local_key: str, method: str, reply: Reply) -> None:
-        """One call was answered, by Kraken or by the gateway."""
+        """Count one answer to a client, by Kraken or by the gateway."""
         if not reply.reason:
             self.answered[local_key] += 1
             return
-        self.refused[reply.reason] += 1
-        self._complain(local_key, method, reply.reason)
+        if reply.reason == UNKNOWN_OUTCOME:
+            self.unknown_outcomes += 1
+        else:
+            self.not_sent[reply.reason] += 1
+        self._refused(local_key, method, reply.reason)
 
-    def refused_by_kraken(self, local_key: str, method: str, strings: tuple[str, ...]) -> None:
-        """Kraken refused a call, with these strings."""
-        self._complain(local_key, method, f"Kraken: {shown(strings)}")
-
-    def _complain(self, local_key: str, method: str, why: str) -> None:
-        self.complaints.appendleft(Complaint(time.time(), local_key, method, why))
+    def _refused(self, local_key: str, method: str, why: str) -> None:
+        self.refusals.appendleft(Refusal(time.time(), local_key, method, why))

@@ -23,13 +23,12 @@ _Read: TypeAlias = tuple[str, dict[str, Any], bytes, bytes]
 
 
 class ClientCall(NamedTuple):
-    """A private call, as a client has sent it.
+    """A private call, as the client has sent it.
 
     Args:
         path: The path with its query string, as received.
         method: Kraken's name for it.
         params: The parameters in the query string and in the body, by name.
-        content_type: The ``Content-Type`` header.
         body: The body, as received.
         nonce: The nonce in the body, as it is written there: one to twenty digits.
         before: The body up to the nonce.
@@ -39,20 +38,18 @@ class ClientCall(NamedTuple):
     path: str
     method: str
     params: dict[str, Any]
-    content_type: str
     body: bytes
     nonce: str
     before: bytes
     after: bytes
 
-    def goes_as_it_is(self) -> bool:
-        """Return whether an HTTP client would send path and header as they are, and so as they are signed."""
+    def can_pass(self) -> bool:
+        """Return whether an HTTP client would send the path unchanged, and so as it is signed."""
         # None sends a fragment, nor a question mark alone.
-        sent = self.path.isascii() and "#" not in self.path and self.path.partition("?")[1:] != ("?", "")
-        return sent and self.content_type.isascii()
+        return self.path.isascii() and "#" not in self.path and self.path.partition("?")[1:] != ("?", "")
 
     def with_nonce(self, nonce: int) -> bytes:
-        """Return the body with another nonce, and all else as it was; JSON text stays text, a JSON number a number."""
+        """Return the body with another nonce, otherwise unchanged. A JSON string stays a string, a number a number."""
         return b"%b%d%b" % (self.before, nonce, self.after)
 
 
@@ -74,14 +71,14 @@ def read_call(path: str, body: bytes, content_type: str) -> ClientCall | None:
         could mean one thing here and another at Kraken.
 
     Raises:
-        ConfigError: It has a whole number with more digits than Python reads.
+        ConfigError: It has an integer with more digits than Python reads.
     """
     read = _read_json(body) if is_json(content_type) else _read_form(body)
     if read is None or not DIGITS.fullmatch(read[0]):
         return None
     nonce, params, before, after = read
     params = {**dict(parse_qsl(path.partition("?")[2], keep_blank_values=True)), **params}
-    return ClientCall(path, method_in(path), params, content_type, body, nonce, before, after)
+    return ClientCall(path, method_in(path), params, body, nonce, before, after)
 
 
 def _read_form(body: bytes) -> _Read | None:
@@ -111,7 +108,7 @@ def _read_json(body: bytes) -> _Read | None:
     except (JSONDecodeError, UnicodeDecodeError, RecursionError):
         return None
     except ValueError:
-        raise ConfigError("the request cannot be read, so it is not sent") from None
+        raise ConfigError("the request cannot be read; it was not sent") from None
     if len(spans) != 1 or not _END.fullmatch(text, at):
         return None
     start, end = spans[0]

@@ -13,31 +13,31 @@ if TYPE_CHECKING:
 __all__ = ["GROUPS", "groups_of", "parse_groups"]
 
 GROUPS = {
-    "query": "balances, orders, trades, ledgers and all else that only reads",
+    "query": "balances, orders, trades, ledgers and all other methods that only read",
     "trade": "place, amend and cancel orders",
     "cancel": "cancel orders",
-    "token": "WebSocket tokens, with which everything that the Kraken key may do can be done past this list",
+    "token": "WebSocket tokens, with which a bot can do everything that the Kraken key may do",
     "deposit": "new deposit addresses",
     "withdraw": "withdraw funds and cancel withdrawals",
     "transfer": "move funds between wallets and accounts",
     "earn": "allocate and deallocate funds",
-    "export": "make and remove reports",
-    "nonce": "numbers of the Kraken key's counter, for those who sign and send themselves",
+    "export": "create and delete export reports",
+    "nonce": "nonces only, for programs that sign and send their own calls",
     "other": "methods that krakenonce does not know",
 }
 
 
 def groups_of(method: str, names: Container[str]) -> frozenset[str]:
-    """Return the groups of which a local key needs one for this call.
+    """Return the groups of which a local key needs one to make this call.
 
     Args:
         method: Kraken's name for it.
-        names: The names of its parameters. A value may mean another thing to Kraken than to us, if it is there twice:
-            being there is enough.
+        names: The names of its parameters. Values do not count: if a parameter is there twice, Kraken may use the
+            other one than we would.
     """
     its = METHODS[method]
     group = its.new if its.new and "new" in names else its.group
-    # Kraken's own right to modify orders is enough for a cancel, too.
+    # As at Kraken, the right to place and amend orders is enough for a cancel, too.
     return frozenset((group, "trade") if group == "cancel" else (group,))
 
 
@@ -46,5 +46,6 @@ def parse_groups(names: Iterable[str]) -> frozenset[str]:
     found = frozenset(name.strip().lower() for name in names)
     unknown = sorted(found - GROUPS.keys())
     if unknown or not found:
-        raise ConfigError(f"there is no group {', '.join(map(repr, unknown)) or chr(39) * 2}: use {', '.join(GROUPS)}")
+        shown = ", ".join(map(repr, unknown or [""]))
+        raise ConfigError(f"there is no group {shown}; the groups are {', '.join(GROUPS)}")
     return found

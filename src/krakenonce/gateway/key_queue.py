@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from krakenonce.errors import LaneTimeout
 
@@ -14,48 +13,67 @@ if TYPE_CHECKING:
 
     from krakenonce.key.lane import Lane
 
-__all__ = ["Closed", "Full", "KeyQueue", "TooLong"]
+__all__ = ["Closed", "Full", "KeyQueue", "NotBegun", "TooLong", "TurnDetails"]
 
 R = TypeVar("R")
 
 
-class Closed(Exception):
+class NotBegun(Exception):
+    """A call that has not had its turn; it was not sent."""
+
+
+class Closed(NotBegun):
     """The gateway is stopping."""
 
-    def __str__(self) -> str:
-        return "the gateway is stopping; try again when it is back"
+    def __init__(self) -> None:
+        super().__init__("the gateway is stopping; the call was not sent")
 
 
-class Full(Exception):
-    """As many are waiting as may."""
-
-    def __str__(self) -> str:
-        return "too many calls wait for this Kraken key"
+class Full(NotBegun):
+    """As many calls as are allowed wait already."""
 
 
-class TooLong(Exception):
+class TooLong(NotBegun):
     """The turn did not come in time."""
 
-    def __str__(self) -> str:
-        return "the turn did not come in time"
+
+class TurnDetails(NamedTuple):
+    """One turn that is over, as ``on_turn`` gets it.
+
+    Args:
+        account: The account of the Kraken key.
+        waited: Seconds that the call waited for the turn.
+        held: Seconds that it held the turn.
+    """
+
+    account: str
+    waited: float
+    held: float
 
 
 class KeyQueue:
     """The calls of one Kraken key, one at a time, in the key's lane: the urgent first.
 
     Args:
+        account: The account of the Kraken key.
         lane: Returns the key's lane, as ``manager.lane`` does; called with ``timeout`` and ``urgent``.
-        length: How many may wait.
-        patience: Seconds that each waits at most.
-        on_turn: Called with the seconds that a call has waited, and with those that it has held the turn.
+        length: How many calls may wait.
+        max_wait: Seconds that each may wait.
+        on_turn: Called after each turn.
     """
 
     def __init__(
-        self, lane: Callable[..., Lane], length: int, patience: float, on_turn: Callable[[float, float], None]
+        self,
+        account: str,
+        lane: Callable[..., Lane],
+        length: int,
+        max_wait: float,
+        on_turn: Callable[[TurnDetails], None],
     ) -> None:
+        self._account = account
         self._lane = lane
         self._length = length
-        self._patience = patience
+        self._max_wait = max_wait
         self._on_turn = on_turn
         self._waiting: dict[asyncio.Task[Any], bool] = {}  # the calls that wait, and whether they are urgent
         self._begun: asyncio.Task[Any] | None = None
@@ -65,7 +83,7 @@ class KeyQueue:
 
     @property
     def urgent(self) -> int:
-        """How many of those who wait are cancels."""
+        """How many of the calls that wait are urgent."""
         return sum(self._waiting.values())
 
     @property
@@ -75,7 +93,7 @@ class KeyQueue:
 
     @property
     def turn(self) -> str:
-        """Who has the turn, in words. Another process is seen when somebody waits for it here."""
+        """Who has the turn, in words. Another process is seen only while a call waits for it here."""
         if self.busy:
             return "a call of this gateway"
         return self._lane().holder() if len(self) else "free"
@@ -83,57 +101,54 @@ class KeyQueue:
     async def run(self, job: Callable[[], Awaitable[R]], *, urgent: bool) -> R:
         """Make the call *job* in its turn and return its result.
 
-        Whoever is cancelled while waiting leaves the queue; a call that has begun goes on to its end.
+        A call that is cancelled while it waits leaves the queue; one that has begun continues to its end.
 
         Raises:
-            Full: Too many are waiting already; nothing was sent.
-            TooLong: The turn did not come in time; nothing was sent.
-            Closed: The gateway was stopped meanwhile; nothing was sent.
+            Full: Too many calls wait already; this one was not sent.
+            TooLong: The turn did not come in time; the call was not sent.
+            Closed: The gateway was stopped meanwhile; the call was not sent.
         """
         if len(self) >= self._length:
-            raise Full
+            raise Full("too many calls wait for this Kraken key; the call was not sent")
         call = asyncio.create_task(self._call(job, urgent))
+        call.add_done_callback(_retrieve)
         self._waiting[call] = urgent
-        ended = asyncio.get_running_loop().create_future()
-        call.add_done_callback(partial(self._end, ended))
         try:
-            await ended
-        except asyncio.CancelledError:
+            await asyncio.wait([call])
+        finally:
             if self._waiting.pop(call, None) is not None:
                 call.cancel()
-            raise
         if call.cancelled():
             raise Closed
         return call.result()
 
     async def close(self) -> None:
-        """Refuse those who wait, and let the one that has the turn come to its end."""
+        """Refuse the calls that wait, and let the one that has the turn come to its end."""
         for call in self._waiting:
             call.cancel()
         if self._begun is not None:
             await asyncio.wait([self._begun])
 
     async def _call(self, job: Callable[[], Awaitable[R]], urgent: bool) -> R:
-        """Take the turn, and hold it until the call is over, whoever hangs up."""
+        """Take the turn, and hold it until the call is over, even if its client disconnects."""
         asked = time.monotonic()
         me: Any = asyncio.current_task()
         try:
-            async with self._lane(timeout=self._patience, urgent=urgent):
+            async with self._lane(timeout=self._max_wait, urgent=urgent):
                 del self._waiting[me]
                 begun, self._begun = time.monotonic(), me
                 try:
                     return await job()
                 finally:
                     self._begun = None
-                    self._on_turn(begun - asked, time.monotonic() - begun)
+                    self._on_turn(TurnDetails(self._account, begun - asked, time.monotonic() - begun))
         except LaneTimeout:
             if me not in self._waiting:
                 raise  # the job's
-            raise TooLong from None
+            raise TooLong("the turn did not come in time; the call was not sent") from None
 
-    def _end(self, ended: asyncio.Future[None], call: asyncio.Task[Any]) -> None:
-        self._waiting.pop(call, None)
-        if not ended.done():
-            ended.set_result(None)
-        if not call.cancelled():
-            call.exception()  # it counts as seen, for its client may have hung up
+
+def _retrieve(call: asyncio.Task[Any]) -> None:
+    """Take note of the call's error, which asyncio would log if the client has disconnected."""
+    if not call.cancelled():
+        call.exception()

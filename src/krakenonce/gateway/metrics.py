@@ -1,25 +1,223 @@
-"""The gateway's metrics in Prometheus' text format, made from its own counts when they are asked for."""
+"""The gateway's metrics in Prometheus' text format, made when they are asked for.
+
+To add a metric, add it to ``METRICS``. What it shows comes from :class:`Activity` (what the gateway has counted), from
+the Kraken keys, or from the manager's statistics.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from krakenonce.gateway.activity import Histogram
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from prometheus_client import Metric
 
-    from krakenonce.gateway.activity import Activity, Histogram
+    from krakenonce.gateway.activity import Activity
     from krakenonce.gateway.upstream import KrakenKey
-    from krakenonce.manager import NonceManager
+    from krakenonce.manager import ManagerStats, NonceManager
 
-__all__ = ["CONTENT_TYPE", "metrics_text"]
+__all__ = ["CONTENT_TYPE", "METRICS", "metrics_text"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Source(Collector):
+    """Where the metrics of one answer come from.
+
+    Args:
+        activity: What the gateway has counted.
+        keys: The Kraken keys, by account.
+        manager: Where nonces come from.
+    """
+
+    def __init__(self, activity: Activity, keys: Mapping[str, KrakenKey], manager: NonceManager) -> None:
+        self.activity = activity
+        self.keys = keys
+        # (level, maximum) of Kraken's rate counters, by account and rate counter.
+        self.rates = {(account, name): rate for account, key in keys.items() for name, rate in key.counters().items()}
+        # What is known of our nonces, by counter.
+        self.counters = {name: manager.stats(name) for name in sorted({"global", *(k.scope for k in keys.values())})}
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metrics, as Prometheus' client asks for them."""
+        for metric in METRICS:
+            family = metric.kind(f"krakenonce_{metric.name}", metric.help, labels=metric.labels)
+            for labels, value in metric.samples(self):
+                if isinstance(value, Histogram):
+                    family.add_metric(labels, value.cumulative(), value.total)
+                else:
+                    family.add_metric(labels, value)
+            yield family
+
+
+# Values of the labels, and with them the metric's value.
+Samples: TypeAlias = "Iterable[tuple[tuple[str, ...], float | Histogram]]"
+
+
+class MetricOf(NamedTuple):
+    """One metric.
+
+    Args:
+        kind: The class of Prometheus' client.
+        name: The name without ``krakenonce_`` and without the ``_total`` that each counter gets.
+        help: What it is.
+        labels: The names of its labels.
+        samples: Returns its samples.
+    """
+
+    kind: type[Any]
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    samples: Callable[[Source], Samples]
+
+
+def _of_accounts(histograms: Mapping[str, Histogram]) -> Samples:
+    return [((account,), histogram) for account, histogram in histograms.items()]
+
+
+def _of_counters(source: Source, value: Callable[[ManagerStats], float]) -> Samples:
+    return [((counter,), value(stats)) for counter, stats in source.counters.items()]
+
+
+METRICS = (
+    MetricOf(
+        CounterMetricFamily,
+        "answered",
+        "Calls that Kraken answered, by local key.",
+        ("local_key",),
+        lambda source: [((name,), count) for name, count in source.activity.answered.items()],
+    ),
+    MetricOf(
+        CounterMetricFamily,
+        "not_sent",
+        "Calls that the gateway did not send, by reason.",
+        ("reason",),
+        lambda source: [((reason,), count) for reason, count in source.activity.not_sent.items()],
+    ),
+    MetricOf(
+        CounterMetricFamily,
+        "unknown_outcome",
+        "Calls that were sent and got no answer.",
+        (),
+        lambda source: [((), source.activity.unknown_outcomes)],
+    ),
+    MetricOf(
+        CounterMetricFamily,
+        "refused",
+        "Calls that Kraken refused, by account and reason.",
+        ("account", "reason"),
+        lambda source: [
+            ((account, reason), count) for account, key in source.keys.items() for reason, count in key.refused.items()
+        ],
+    ),
+    MetricOf(
+        HistogramMetricFamily,
+        "lane_wait_seconds",
+        "Time that calls waited for their turn.",
+        ("account",),
+        lambda source: _of_accounts(source.activity.waited),
+    ),
+    MetricOf(
+        HistogramMetricFamily,
+        "lane_hold_seconds",
+        "Time that calls held the turn.",
+        ("account",),
+        lambda source: _of_accounts(source.activity.held),
+    ),
+    MetricOf(
+        HistogramMetricFamily,
+        "kraken_seconds",
+        "Time from sending a call to Kraken's answer.",
+        ("account",),
+        lambda source: _of_accounts(source.activity.kraken),
+    ),
+    MetricOf(
+        GaugeMetricFamily,
+        "queue_length",
+        "Calls that wait for their turn.",
+        ("account", "priority"),
+        lambda source: [
+            ((account, priority), count)
+            for account, key in source.keys.items()
+            for priority, count in (("urgent", key.queue.urgent), ("other", len(key.queue) - key.queue.urgent))
+        ],
+    ),
+    MetricOf(
+        GaugeMetricFamily,
+        "lockout_seconds",
+        "Seconds until a lockout ends; 0: there is none.",
+        ("account",),
+        lambda source: [((account,), key.api_key.locked_out()) for account, key in source.keys.items()],
+    ),
+    MetricOf(
+        GaugeMetricFamily,
+        "rate_limit_level",
+        "Kraken's rate counters as counted here; engine: of the pair where it is highest.",
+        ("account", "limit"),
+        lambda source: [(labels, level) for labels, (level, _) in source.rates.items()],
+    ),
+    MetricOf(
+        GaugeMetricFamily,
+        "rate_limit_max",
+        "The level above which Kraken refuses calls.",
+        ("account", "limit"),
+        lambda source: [(labels, most) for labels, (_, most) in source.rates.items()],
+    ),
+    MetricOf(
+        CounterMetricFamily,
+        "nonces_issued",
+        "Nonces issued by this process.",
+        ("counter",),
+        lambda source: _of_counters(source, lambda stats: stats.issued),
+    ),
+    MetricOf(
+        CounterMetricFamily,
+        "high_water_mark_raises",
+        "How often this process raised the high-water mark.",
+        ("counter",),
+        lambda source: _of_counters(source, lambda stats: stats.extended),
+    ),
+    MetricOf(
+        CounterMetricFamily,
+        "high_water_mark_raise_seconds",
+        "Time spent raising the high-water mark.",
+        ("counter",),
+        lambda source: _of_counters(source, lambda stats: stats.extending_ns / 1e9),
+    ),
+    MetricOf(
+        CounterMetricFamily,
+        "clock_steps",
+        "Clock steps seen by this process; those forward were ignored at first.",
+        ("counter", "direction"),
+        lambda source: [
+            ((counter, direction), count)
+            for counter, stats in source.counters.items()
+            for direction, count in (("back", stats.clock_back), ("forward", stats.clock_forward))
+        ],
+    ),
+    MetricOf(
+        CounterMetricFamily,
+        "state_recoveries",
+        "How often damaged, missing or old state was skipped.",
+        ("counter",),
+        lambda source: _of_counters(source, lambda stats: stats.recovered),
+    ),
+    MetricOf(
+        GaugeMetricFamily,
+        "lead_seconds",
+        "How far the last nonce is ahead of the clock.",
+        ("counter",),
+        lambda source: _of_counters(source, lambda stats: (stats.lead_ns or 0) / 1e9),
+    ),
+)
 
 
 def metrics_text(activity: Activity, keys: Mapping[str, KrakenKey], manager: NonceManager) -> bytes:
@@ -28,102 +226,6 @@ def metrics_text(activity: Activity, keys: Mapping[str, KrakenKey], manager: Non
     Args:
         activity: What the gateway has counted.
         keys: The Kraken keys, by account.
-        manager: Where the numbers come from.
+        manager: Where nonces come from.
     """
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Everything(activity, keys, manager))
-    return generate_latest(registry)
-
-
-class _Everything(Collector):
-    def __init__(self, activity: Activity, keys: Mapping[str, KrakenKey], manager: NonceManager) -> None:
-        self._activity, self._keys, self._manager = activity, keys, manager
-
-    def describe(self) -> Iterable[Metric]:
-        return ()
-
-    def collect(self) -> Iterable[Metric]:
-        yield from self._calls()
-        yield from self._accounts()
-        yield from self._numbers()
-
-    def _calls(self) -> Iterable[Metric]:
-        answered = CounterMetricFamily(
-            "krakenonce_answered", "Calls that Kraken answered, by local key.", labels=["local_key"]
-        )
-        for name, count in self._activity.answered.items():
-            answered.add_metric([name], count)
-        yield answered
-        refused = CounterMetricFamily(
-            "krakenonce_refused", "Calls without an answer of Kraken's, by reason.", labels=["reason"]
-        )
-        for reason, count in self._activity.refused.items():
-            refused.add_metric([reason], count)
-        yield refused
-        kraken = CounterMetricFamily(
-            "krakenonce_kraken_refused",
-            "Calls that Kraken refused, by account and reason.",
-            labels=["account", "reason"],
-        )
-        for account, key in self._keys.items():
-            for reason, count in key.refused.items():
-                kraken.add_metric([account, reason], count)
-        yield kraken
-        for name, text, histograms in (
-            ("krakenonce_lane_wait_seconds", "Waiting for the turn.", self._activity.waited),
-            ("krakenonce_lane_hold_seconds", "Holding the turn.", self._activity.held),
-            ("krakenonce_upstream_seconds", "From sending to Kraken's answer.", self._activity.upstream),
-        ):
-            yield _histograms(name, text, histograms)
-
-    def _accounts(self) -> Iterable[Metric]:
-        queue = GaugeMetricFamily(
-            "krakenonce_queue_length", "Calls that wait for their turn.", labels=["account", "priority"]
-        )
-        level, most = (
-            GaugeMetricFamily(f"krakenonce_rate_{name}", text, labels=["account", "counter"])
-            for name, text in (
-                ("level", "Kraken's rate counters as counted here; engine: of the pair where it is highest."),
-                ("limit", "At which level Kraken refuses."),
-            )
-        )
-        locked = GaugeMetricFamily(
-            "krakenonce_lockout_seconds", "Seconds until a lockout ends; 0: there is none.", labels=["account"]
-        )
-        for account, key in self._keys.items():
-            queue.add_metric([account, "cancel"], key.queue.urgent)
-            queue.add_metric([account, "rest"], len(key.queue) - key.queue.urgent)
-            for counter, (now, limit) in key.counters().items():
-                level.add_metric([account, counter], now)
-                most.add_metric([account, counter], limit)
-            locked.add_metric([account], key.api_key.locked_out())
-        yield from (queue, locked, level, most)
-
-    def _numbers(self) -> Iterable[Metric]:
-        families = {
-            name: kind(f"krakenonce_{name}", text, labels=["scope"])
-            for name, kind, text in (
-                ("issued", CounterMetricFamily, "Numbers issued by this process."),
-                ("mark_extensions", CounterMetricFamily, "How often the durable mark was moved up by this process."),
-                ("mark_extension_seconds", CounterMetricFamily, "Time that moving the mark up has taken."),
-                ("clock_back", CounterMetricFamily, "Steps back of the clock seen by this process."),
-                ("clock_forward", CounterMetricFamily, "Steps forward of the clock that were not believed."),
-                ("recovered", CounterMetricFamily, "Damaged or stale state that was passed over."),
-                ("lead_seconds", GaugeMetricFamily, "How far the last number is ahead of the clock."),
-            )
-        }
-        for scope in sorted({"global", *(key.scope for key in self._keys.values())}):
-            seen = self._manager.stats(scope)
-            lead = (seen.lead_ns or 0) / 1e9
-            taken = seen.extending_ns / 1e9
-            counts = (seen.issued, seen.extended, taken, seen.clock_back, seen.clock_forward, seen.recovered, lead)
-            for family, value in zip(families.values(), counts, strict=True):
-                family.add_metric([scope], value)
-        yield from families.values()
-
-
-def _histograms(name: str, text: str, by_account: Mapping[str, Histogram]) -> HistogramMetricFamily:
-    family = HistogramMetricFamily(name, text, labels=["account"])
-    for account, histogram in by_account.items():
-        family.add_metric([account], buckets=histogram.cumulative(), sum_value=histogram.total)
-    return family
+    return generate_latest(Source(activity, keys, manager))

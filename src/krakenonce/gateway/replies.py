@@ -1,13 +1,19 @@
-"""What the gateway itself answers: Kraken's shape and Kraken's strings, which clients know, and why in a header."""
+"""What the gateway itself answers: Kraken's form and error strings, which clients know, and the reason in a header."""
 
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-__all__ = ["JSON", "Reply", "refusal", "unknown"]
+from krakenonce.gateway.headers import not_answered
+from krakenonce.kraken.wire import JSON
 
-JSON = "application/json"
+if TYPE_CHECKING:
+    from krakenonce.errors import OutcomeUnknown
+
+__all__ = ["UNKNOWN_OUTCOME", "Reply", "kraken_json", "not_sent", "unknown"]
+
+UNKNOWN_OUTCOME = "unknown_outcome"  # the reason of a reply to a call that was sent and got no answer
 
 
 class Reply(NamedTuple):
@@ -18,7 +24,7 @@ class Reply(NamedTuple):
         content_type: The ``Content-Type`` header.
         body: The body.
         headers: Further headers.
-        reason: Why the gateway refused, in a word, for metrics; empty if it was not the gateway.
+        reason: Why Kraken has not answered, in a word, for metrics. Empty if it has.
     """
 
     status: int
@@ -28,29 +34,24 @@ class Reply(NamedTuple):
     reason: str = ""
 
 
-def refusal(reason: str, error: str, explanation: str, status: int = 200) -> Reply:
-    """Return a refusal: nothing was sent to Kraken.
+def kraken_json(**answer: object) -> bytes:
+    """Return the body of an answer, with Kraken's list ``error`` and perhaps its ``result``."""
+    return json.dumps(answer).encode()
+
+
+def not_sent(reason: str, error: str, explanation: str, status: int = 200) -> Reply:
+    """Return the answer to a call that was not sent to Kraken.
 
     Args:
         reason: In a word, for metrics.
-        error: One of Kraken's strings.
-        explanation: In a line, for whoever looks into it.
+        error: One of Kraken's error strings.
+        explanation: In a line, for a person.
         status: The HTTP status; Kraken refuses with 200.
     """
-    headers = {"X-Krakenonce-Executed": "no", "X-Krakenonce-Explanation": _line(explanation)}
-    return Reply(status, JSON, _envelope(error), headers, reason)
+    return Reply(status, JSON, kraken_json(error=[error]), not_answered("no", explanation), reason)
 
 
-def unknown(explanation: str, headers: dict[str, str]) -> Reply:
-    """Return the answer when a call was sent and not answered: 504, as Kraken's own front answers then."""
-    more = {"X-Krakenonce-Executed": "unknown", "X-Krakenonce-Explanation": _line(explanation)}
-    return Reply(504, JSON, _envelope("EService:Timeout"), {**headers, **more}, "no answer")
-
-
-def _envelope(error: str) -> bytes:
-    return json.dumps({"error": [error]}).encode()
-
-
-def _line(text: str) -> str:
-    """A header is one line of printable ASCII."""
-    return "".join(sign if " " <= sign <= "~" else "?" for sign in " ".join(text.split()))[:300]
+def unknown(error: OutcomeUnknown) -> Reply:
+    """Return the answer to a call that was sent and got no answer: 504, as Kraken's own front end answers then."""
+    headers = not_answered("unknown", f"{error} The gateway does not repeat it.")
+    return Reply(504, JSON, kraken_json(error=["EService:Timeout"]), headers, UNKNOWN_OUTCOME)

@@ -8,13 +8,13 @@ import functools
 import ipaddress
 import logging
 import os
+import re
 import resource
 import signal
 import socket
 import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, NamedTuple
 
 from krakenonce.brokers.credentials import load_accounts
 from krakenonce.errors import ConfigError
@@ -30,24 +30,35 @@ from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.manager import NonceManager
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from krakenonce.brokers.credentials import Account
     from krakenonce.gateway.settings import Settings
 
-__all__ = ["run"]
+__all__ = ["Listening", "run"]
 
 logger = logging.getLogger("krakenonce")
 
-FILES = 10_240  # that may be open, connections among them; macOS allows no more
+_ADDRESS = re.compile(r"(\[(?P<ipv6>[0-9A-Fa-f:.]+(%\w+)?)\]|(?P<host>[^\s\[\]:/?#@]+)):(?P<port>[0-9]{1,5})")
+_LARGEST_PORT = 65_535
+FILES = 10_240  # file descriptors, one for each connection among them; macOS allows no more
 
 
-def run(settings: Settings, ready: Callable[[str], None] = lambda _: None) -> None:
-    """Serve until SIGTERM or SIGINT; SIGHUP reads the accounts again.
+class Listening(NamedTuple):
+    """Where the gateway accepts connections, as ``ready`` gets it.
 
     Args:
-        settings: How.
-        ready: Called with the address once connections are accepted.
+        url: The base URL for clients, or ``unix:PATH``.
+    """
+
+    url: str
+
+
+def run(settings: Settings, ready: Callable[[Listening], None] = lambda _: None) -> None:
+    """Run the gateway until SIGTERM or SIGINT. SIGHUP makes it read the accounts again.
+
+    Args:
+        settings: How it runs.
+        ready: Called once connections are accepted.
 
     Raises:
         ConfigError: A setting, a file or an account that cannot be used.
@@ -56,22 +67,24 @@ def run(settings: Settings, ready: Callable[[str], None] = lambda _: None) -> No
     asyncio.run(_run(settings, ready))
 
 
-async def _run(settings: Settings, ready: Callable[[str], None]) -> None:
-    _want_files()
+async def _run(settings: Settings, ready: Callable[[Listening], None]) -> None:
+    _raise_file_limit()
     with NonceManager(settings.state) as manager:
-        manager.next()  # a state directory that cannot be used is told now, not with the first call
+        manager.next()  # a state directory that cannot be used is reported now, not at the first call
         local_keys = LocalKeys(key_file(settings.state))
         local_keys.all()
         transport = AsyncTransport(settings.base_url)
         activity = Activity()
-        keys = _keys(settings, manager, transport, activity, {})
+        keys: dict[str, KrakenKey] = {}
+        load_keys = functools.partial(_load_keys, keys, settings, manager, transport, activity)
+        load_keys()
         gateway = Gateway(keys, local_keys, activity)
         pages = Pages(gateway, activity, manager)
-        server = GatewayServer(gateway, PublicCalls(transport, settings.timeout), pages.by_path())
-        stopped = _heed_signals(lambda: _reload(keys, _keys(settings, manager, transport, activity, keys)))
+        server = GatewayServer(gateway, PublicCalls(transport, settings.timeout), pages)
+        stopped = _handle_signals(load_keys)
         watchdog = asyncio.create_task(_watchdog())
         try:
-            ready(await _listen(server, settings))
+            ready(Listening(await _listen(server, settings)))
             _notify("READY=1")
             await stopped.wait()
         finally:
@@ -81,57 +94,52 @@ async def _run(settings: Settings, ready: Callable[[str], None]) -> None:
             await transport.close()
 
 
-def _want_files() -> None:
-    """Lift the limit of open files, as far as it may be; each connection is one."""
+def _raise_file_limit() -> None:
+    """Raise the limit of open files, as far as this user may; each connection is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _keys(
+def _load_keys(
+    keys: dict[str, KrakenKey],
     settings: Settings,
     manager: NonceManager,
     transport: AsyncTransport,
     activity: Activity,
-    before: Mapping[str, KrakenKey],
-) -> dict[str, KrakenKey]:
-    """The Kraken keys by account; an account that is as it was keeps its queue."""
+) -> None:
+    """Read the accounts into *keys*. An account that has not changed keeps its queue.
+
+    Raises:
+        ConfigError: The accounts cannot be used; *keys* are unchanged.
+    """
     accounts = load_accounts(os.environ, credentials_path(settings.credentials, os.environ))
     if not accounts:
         raise ConfigError(
-            "there are no Kraken credentials: set KRAKEN_MASTER_API_KEY and KRAKEN_MASTER_API_SECRET, or name a TOML "
-            "file that has them with --credentials"
+            "there are no Kraken credentials: set KRAKEN_MASTER_API_KEY and KRAKEN_MASTER_API_SECRET, or use "
+            "--credentials with a TOML file that has them"
         )
-
-    def made(account: Account) -> KrakenKey:
-        old = before.get(account.name)
-        if old is not None and old.account == account:
-            return old
-        return KrakenKey(
-            account,
-            manager,
-            transport,
-            queue_length=settings.queue_length,
-            patience=settings.patience,
-            timeout=settings.timeout,
-            on_turn=functools.partial(activity.turn, account.name),
-        )
-
-    return {name: made(account) for name, account in accounts.items()}
-
-
-def _reload(keys: dict[str, KrakenKey], now: dict[str, KrakenKey]) -> None:
-    keys.update(now)
-    for gone in set(keys) - set(now):  # its calls that have begun go on to their end
-        del keys[gone]
+    for name in keys.keys() - accounts.keys():  # its calls that have arrived continue
+        del keys[name]
+    for name, account in accounts.items():
+        if name not in keys or keys[name].account != account:
+            keys[name] = KrakenKey(
+                account,
+                manager,
+                transport,
+                queue_length=settings.queue_length,
+                max_wait=settings.max_wait,
+                timeout=settings.timeout,
+                on_turn=activity.turn,
+            )
 
 
 async def _listen(server: GatewayServer, settings: Settings) -> str:
     tls = _tls(settings)
     if settings.listen.startswith("unix:"):
         if tls is not None:
-            raise ConfigError("a Unix socket has no TLS: leave --tls-cert and --tls-key out, or listen on an address")
+            raise ConfigError("a Unix socket uses no TLS; leave out --tls-cert and --tls-key, or listen on an address")
         path = Path(settings.listen.removeprefix("unix:"))
         try:
             await server.start_unix(path)
@@ -141,11 +149,12 @@ async def _listen(server: GatewayServer, settings: Settings) -> str:
     host, port = _address(settings.listen)
     if tls is None and not _is_loopback(host):
         raise ConfigError(
-            f"--listen {settings.listen} is open to other machines: give --tls-cert and --tls-key, or take 127.0.0.1"
+            f"--listen {settings.listen} can be reached from other machines and needs TLS; give --tls-cert and "
+            "--tls-key, or listen on 127.0.0.1"
         )
     try:
         port_taken = await server.start(host, port, tls)
-    except (OSError, UnicodeError) as error:  # the latter for what can be no host's name
+    except (OSError, UnicodeError) as error:  # UnicodeError: the name cannot be a host's
         raise ConfigError(
             f"cannot listen on {settings.listen} ({getattr(error, 'strerror', None) or error}): choose another --listen"
         ) from error
@@ -154,22 +163,17 @@ async def _listen(server: GatewayServer, settings: Settings) -> str:
 
 
 def _address(listen: str) -> tuple[str, int]:
-    """Host and port of ``HOST:PORT`` or ``[::1]:PORT``, and of nothing else."""
-    try:
-        parts = urlsplit(f"//{listen}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-    if not host or port is None or parts.netloc != listen or "@" in listen:
-        raise ConfigError(f"--listen {listen!r} is not like 127.0.0.1:8686 or unix:/run/krakenonce.sock")
-    return host, port
+    """Return host and port of ``HOST:PORT`` or ``[::1]:PORT``. Raises ConfigError for anything else."""
+    found = _ADDRESS.fullmatch(listen)
+    if found is None or int(found["port"]) > _LARGEST_PORT:
+        raise ConfigError(f"--listen must look like 127.0.0.1:8686 or unix:/run/krakenonce.sock, not {listen!r}")
+    return found["ipv6"] or found["host"], int(found["port"])
 
 
 def _is_loopback(host: str) -> bool:
-    try:
+    with contextlib.suppress(ValueError):  # a name
         return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return host == "localhost"
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
@@ -178,8 +182,10 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     if settings.tls_cert is None or settings.tls_key is None:
         raise ConfigError("give both --tls-cert and --tls-key")
 
-    def no_passphrase() -> str:  # else it would be asked for, on a terminal that is not there
-        raise ConfigError(f"{settings.tls_key} has a passphrase: give a key without one, readable for this user alone")
+    def no_passphrase() -> str:  # without this OpenSSL would ask for it on the terminal
+        raise ConfigError(
+            f"{settings.tls_key} has a passphrase; use a key file without one, which only this user can read"
+        )
 
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
@@ -189,27 +195,27 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def _heed_signals(reload: Callable[[], None]) -> asyncio.Event:
-    """Return what SIGTERM and SIGINT set; on SIGHUP call *reload*, whose complaint is logged and changes nothing."""
+def _handle_signals(load_keys: Callable[[], None]) -> asyncio.Event:
+    """Return the event that SIGTERM and SIGINT set. On SIGHUP call *load_keys*; its error is only logged."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def again() -> None:
+    def reload() -> None:
         try:
-            reload()
+            load_keys()
         except ConfigError as error:
-            logger.error("the accounts stay as they were: %s", error)
+            logger.error("the accounts were not changed: %s", error)
         else:
-            logger.info("accounts read again")
+            logger.info("the accounts were read again")
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    loop.add_signal_handler(signal.SIGHUP, again)
+    loop.add_signal_handler(signal.SIGTERM, stopped.set)
+    loop.add_signal_handler(signal.SIGINT, stopped.set)
+    loop.add_signal_handler(signal.SIGHUP, reload)
     return stopped
 
 
 async def _watchdog() -> None:
-    """Tell systemd that the event loop is alive, twice as often as it asks."""
+    """Notify systemd that the event loop is alive, twice as often as it wants."""
     asked = os.environ.get("WATCHDOG_USEC", "")
     if asked.isdecimal() and os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):
         while True:
@@ -218,7 +224,7 @@ async def _watchdog() -> None:
 
 
 def _notify(state: str) -> None:
-    """Tell systemd, if it started us and wants to hear (sd_notify)."""
+    """Notify systemd, if it has started us and expects it (sd_notify)."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as pipe:

@@ -22,14 +22,14 @@ class Settings:
     """How a gateway runs.
 
     Args:
-        state: The state directory or store URL; None: the usual one.
+        state: The state directory, or the URL of a backend; None: the default one.
         credentials: The TOML file with the accounts; None: as for the command line.
-        base_url: Where Kraken is.
+        base_url: Kraken's address.
         listen: ``HOST:PORT``, or ``unix:PATH``.
-        tls_cert: A PEM file with the certificate, needed for all but loopback and Unix sockets.
-        tls_key: A PEM file with its key.
+        tls_cert: A PEM file with the certificate, needed for all addresses except loopback and Unix sockets.
+        tls_key: A PEM file with the certificate's private key.
         queue_length: How many calls may wait for one Kraken key.
-        patience: Seconds that each waits at most.
+        max_wait: Seconds that a call may wait for the rate limit, and again for its turn.
         timeout: Seconds to wait for each piece of Kraken's answer.
     """
 
@@ -40,28 +40,29 @@ class Settings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     queue_length: int = 100
-    patience: float = 30.0
+    max_wait: float = 30.0
     timeout: float = 30.0
 
 
 def credentials_path(given: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the accounts' file: the one given, else ``krakenonce.toml`` in systemd's credentials directory."""
-    if given is None and environ.get("CREDENTIALS_DIRECTORY") and not environ.get("KRAKENONCE_CREDENTIALS"):
-        found = Path(environ["CREDENTIALS_DIRECTORY"]) / "krakenonce.toml"
-        try:
-            os.stat(found)
-        except FileNotFoundError:
-            return None
-        except OSError:
-            pass  # told by whoever reads it
-        return found
-    return given
+    """Return the accounts' file: the given one, else ``krakenonce.toml`` in systemd's credentials directory."""
+    directory = environ.get("CREDENTIALS_DIRECTORY")
+    if given is not None or not directory or environ.get("KRAKENONCE_CREDENTIALS"):
+        return given
+    found = Path(directory) / "krakenonce.toml"
+    try:
+        os.stat(found)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        pass  # reported when the file is read
+    return found
 
 
 def key_file(state: str | None) -> Path:
-    """Return where the local keys of a state directory are. Raises ConfigError if it is no directory."""
+    """Return where the local keys of a state directory are. Raises ConfigError if the state is not a directory."""
     in_memory = state is not None and state.startswith("memory:")
     directory = None if in_memory else getattr(NonceManager(state).store, "directory", None)
     if directory is None:
-        raise ConfigError("the gateway keeps its keys in the state directory: --state must be one")
+        raise ConfigError("--state must be a directory: the gateway keeps its local keys there")
     return Path(directory) / FILE_NAME

@@ -1,4 +1,4 @@
-"""One Kraken key in the gateway: its queue, its numbers, its limits, and the request that goes to Kraken."""
+"""One Kraken key in the gateway: its queue, its nonces, its rate limits, and the request that goes to Kraken."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from krakenonce.errors import InvalidNonce, KrakenonceError, LockedOut, OutcomeUnknown, RateLimited
+from krakenonce.gateway.headers import signed
 from krakenonce.gateway.key_queue import KeyQueue
 from krakenonce.key.answers import refusal_in
 from krakenonce.key.api_key import ASK_AGAIN, ApiKey
 from krakenonce.key.limits import TIERS
 from krakenonce.kraken.request import Key, Request
-from krakenonce.kraken.wire import FORM, sign
+from krakenonce.kraken.wire import sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from krakenonce.brokers.credentials import Account
     from krakenonce.errors import KrakenAPIError
     from krakenonce.gateway.client_call import ClientCall
+    from krakenonce.gateway.key_queue import TurnDetails
     from krakenonce.key.limiter import Place
     from krakenonce.kraken.async_transport import AsyncTransport
     from krakenonce.kraken.request import Answer
@@ -30,18 +32,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Forwarded", "KrakenKey"]
 
-# What Kraken refused a call for -> a word for metrics; the first that fits.
-_REASONS = ((InvalidNonce, "invalid nonce"), (LockedOut, "lockout"), (RateLimited, "rate limit"), (object, "other"))
+# Why Kraken has refused a call -> a word for metrics; the first that fits.
+_REASONS = ((InvalidNonce, "invalid_nonce"), (LockedOut, "lockout"), (RateLimited, "rate_limit"), (object, "other"))
 
 
 class Forwarded(NamedTuple):
-    """What Kraken answered.
+    """A call that Kraken has answered.
 
     Args:
-        answer: As it came.
-        nonce: The nonce it was sent with.
-        seconds: From sending to the end of the answer.
-        refusal: What the answer says, if it is a refusal.
+        answer: The answer, unchanged.
+        nonce: The nonce with which the call was sent.
+        seconds: Seconds from sending to the end of the answer.
+        refusal: Kraken's error, if the answer is one.
     """
 
     answer: Answer
@@ -55,12 +57,12 @@ class KrakenKey:
 
     Args:
         account: Its name, key, secret and tier.
-        manager: Where numbers and turns come from.
+        manager: Where nonces and turns come from.
         transport: Connections to Kraken.
         queue_length: How many calls may wait.
-        patience: Seconds that each waits at most, for limits and for its turn.
+        max_wait: Seconds that each may wait for the rate limit, and again for its turn.
         timeout: Seconds to wait for each piece of Kraken's answer.
-        on_turn: Called with the seconds waited and held.
+        on_turn: Called after each turn.
     """
 
     def __init__(
@@ -70,39 +72,39 @@ class KrakenKey:
         transport: AsyncTransport,
         *,
         queue_length: int,
-        patience: float,
+        max_wait: float,
         timeout: float,
-        on_turn: Callable[[float, float], None],
+        on_turn: Callable[[TurnDetails], None],
     ) -> None:
         self.account = account
         self.api_key = ApiKey(manager, account.key, TIERS.get(account.tier))
-        self.queue = KeyQueue(self.api_key.turn, queue_length, patience, on_turn)
+        self.queue = KeyQueue(account.name, self.api_key.turn, queue_length, max_wait, on_turn)
         self._key = Key(account.key, account.secret)
         self._manager = manager
         self._transport = transport
-        self._patience = patience
+        self._max_wait = max_wait
         self._timeout = timeout
         self._closed = asyncio.Event()
         self.refused: Counter[str] = Counter()  # by Kraken, by reason
 
     @property
     def scope(self) -> str:
-        """The counter that this key's nonces come from."""
+        """The counter that this key uses."""
         return self._manager.scope_of(self.account.key)
 
     def counters(self) -> dict[str, tuple[float, float]]:
-        """Return each of Kraken's counters with its maximum; none if the account's tier has no limits."""
+        """Return each of Kraken's rate counters with its maximum; none if the account's calls are not counted."""
         levels, tier = self.api_key.levels(), self.api_key.tier
         return {"rest": (levels.rest, tier.rest_max), "engine": (levels.engine, tier.engine_max)} if tier else {}
 
-    async def room(self, place: Place) -> None:
-        """Wait until Kraken's limits have room for this call, or the gateway stops.
+    async def wait_for_rate_limit(self, place: Place) -> None:
+        """Wait until Kraken's rate limits allow this call, or until the gateway stops.
 
         Raises:
-            LockedOut: The key is closed.
+            LockedOut: The key is locked out.
             RateLimited: It would take too long.
         """
-        longest = self._patience
+        longest = self._max_wait
         while (wait := self.api_key.ask(place, longest)) > 0 and not self._closed.is_set():
             pause = min(wait, ASK_AGAIN)
             longest -= pause
@@ -111,47 +113,43 @@ class KrakenKey:
                     await self._closed.wait()
 
     async def close(self) -> None:
-        """Let nobody wait any more, for limits or for the turn; the call that has the turn comes to its end."""
+        """Stop all waits, for the rate limit and for the turn. The call that has the turn comes to its end."""
         self._closed.set()
         await self.queue.close()
 
-    async def forward(self, place: Place, call: ClientCall) -> Forwarded:
+    async def forward(self, place: Place, call: ClientCall, headers: dict[str, str]) -> Forwarded:
         """Send a call with the next nonce, once, and act on Kraken's answer. To be called in the turn.
 
         Args:
-            place: Its place in Kraken's limits.
+            place: Its place in the rate limit.
             call: What the client has sent. Its nonce is replaced, and nothing else.
+            headers: The headers that are passed on.
 
         Raises:
-            LockedOut: The key has been closed meanwhile; nothing was sent.
-            NonceError: There is no nonce to be had; nothing was sent.
+            LockedOut: The key was locked out meanwhile; nothing was sent.
+            NonceError: No nonce can be issued; nothing was sent.
             RequestNotSent: No connection; nothing was sent.
             OutcomeUnknown: Sent, but no answer came.
         """
         nonce = self.api_key.nonce(place)
         try:
             body = call.with_nonce(nonce)
-            headers = {
-                "API-Key": self.account.key,
-                "API-Sign": sign(call.path, nonce, body, self._key.secret()),
-                "Content-Type": call.content_type or FORM,
-                "User-Agent": "krakenonce-gateway",
-            }
+            headers = signed(headers, self.account.key, sign(call.path, nonce, body, self._key.secret()))
             begun = time.monotonic()
             answer = await self._transport.fetch(Request("POST", call.path, headers, body), self._timeout)
-        except OutcomeUnknown:
-            raise
-        except KrakenonceError:
-            self.api_key.not_sent(place)
+        except KrakenonceError as error:
+            if not isinstance(error, OutcomeUnknown):
+                self.api_key.not_sent(place)
             raise
         return Forwarded(answer, nonce, time.monotonic() - begun, self.settle(answer, place))
 
     def settle(self, answer: Answer, place: Place) -> KrakenAPIError | None:
-        """Act on a refusal of Kraken's, for all callers of this key, and return it; None: it is none."""
+        """Act on Kraken's error, for all callers of this key, and return it. None: the answer is not an error."""
         refusal = _refusal_in(answer)
         if refusal is not None:
             self.refused[next(reason for kind, reason in _REASONS if isinstance(refusal, kind))] += 1
-            with contextlib.suppress(KrakenonceError):  # Kraken has answered, whatever becomes of our counters
+            # The client gets Kraken's answer even if our counters cannot be written.
+            with contextlib.suppress(KrakenonceError):
                 self.api_key.settle(place, refusal)
         return refusal
 
@@ -161,6 +159,6 @@ def _refusal_in(answer: Answer) -> KrakenAPIError | None:
         return None
     try:
         reply = json.loads(answer.data)
-    except (ValueError, RecursionError):  # a file, or a page of somebody else's
+    except (ValueError, RecursionError):  # a file, or a page that is not Kraken's
         return None
     return refusal_in(reply, time.time()) if isinstance(reply, dict) else None

@@ -124,7 +124,7 @@ class RunningGateway:
         accounts: Whose keys it has.
         state: Its state directory.
         length: How many calls may wait for a key.
-        patience: Seconds that each waits at most.
+        max_wait: Seconds that each may wait.
         timeout: Seconds to wait for each piece of Kraken's answer.
         clock: The machine's, if it is not the real one.
     """
@@ -136,7 +136,7 @@ class RunningGateway:
         state: Path,
         *,
         length: int = 100,
-        patience: float = 30.0,
+        max_wait: float = 30.0,
         timeout: float = 30.0,
         clock: Clock | None = None,
     ) -> None:
@@ -145,7 +145,7 @@ class RunningGateway:
         self.activity = Activity()
         self.url = ""
         self.complaints: list[str] = []  # of the event loop, about what nobody caught
-        self._settings = (base_url, accounts, state, length, patience, timeout)
+        self._settings = (base_url, accounts, state, length, max_wait, timeout)
         self._clock = clock
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
@@ -187,7 +187,7 @@ class RunningGateway:
             self._loop.close()
 
     async def _serve(self) -> None:
-        base_url, accounts, state, length, patience, timeout = self._settings
+        base_url, accounts, state, length, max_wait, timeout = self._settings
         with NonceManager(state, clock=self._clock) as manager:
             transport = AsyncTransport(base_url)
             for each in accounts:
@@ -196,9 +196,9 @@ class RunningGateway:
                     manager,
                     transport,
                     queue_length=length,
-                    patience=patience,
+                    max_wait=max_wait,
                     timeout=timeout,
-                    on_turn=lambda waited, held: self.activity.turn("any", waited, held),
+                    on_turn=self.activity.turn,
                 )
             gateway = Gateway(self.keys, self.local_keys, self.activity)
             server = GatewayServer(gateway, PublicCalls(transport, timeout))

@@ -40,7 +40,7 @@ OPEN = ("0.0.0.0", "::", "192.0.2.1", "example.org")  # noqa: S104 - they are on
 @pytest.mark.parametrize("listen", NO_ADDRESS)
 def test_what_is_no_address_is_told_with_two_that_are(listen: str) -> None:
     """Not taken for something else."""
-    with pytest.raises(ConfigError, match=r"is not like 127\.0\.0\.1:8686 or unix:"):
+    with pytest.raises(ConfigError, match=r"must look like 127\.0\.0\.1:8686 or unix:"):
         running._address(listen)
 
 
@@ -53,5 +53,5 @@ def test_only_loopback_needs_no_certificate(host: str) -> None:
 def test_a_certificate_for_a_unix_socket_is_a_mistake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It would be ignored, and somebody thinks that it is not."""
     monkeypatch.setattr(running, "_tls", lambda _: object())
-    with pytest.raises(ConfigError, match="a Unix socket has no TLS"):
+    with pytest.raises(ConfigError, match="a Unix socket uses no TLS"):
         asyncio.run(running._listen(object(), Settings(listen=f"unix:{tmp_path / 'socket'}")))  # type: ignore[arg-type]

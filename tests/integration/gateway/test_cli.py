@@ -69,8 +69,8 @@ def test_keys_are_rotated_and_revoked(shell: Shell, tmp_path: Path) -> None:
     [
         (["--name", "a b"], "1 to 64 letters"),
         (["--name", "a", "--account", "zoe"], "there is no account 'zoe': use one of MASTER, USER:alice"),
-        (["--name", "a", "--allow", "query,all"], "there is no group 'all': use query, trade"),
-        (["--name", "a", "--state", "memory:"], "--state must be one"),
+        (["--name", "a", "--allow", "query,all"], "there is no group 'all'; the groups are query, trade"),
+        (["--name", "a", "--state", "memory:"], "--state must be a directory"),
     ],
     ids=["name", "account", "group", "state"],
 )
@@ -88,7 +88,9 @@ def test_a_key_for_tokens_comes_with_a_warning(shell: Shell) -> None:
 
 def test_a_key_that_is_not_there(shell: Shell) -> None:
     """The message says which there are."""
-    assert shell.fails(1, "gateway", "revoke-key", "--name", "a") == "there is no local key 'a': there are none"
+    assert (
+        shell.fails(1, "gateway", "revoke-key", "--name", "a") == "there is no local key 'a'; the local keys are: none"
+    )
 
 
 def test_a_credentials_directory_that_cannot_be_read_is_told(shell: Shell) -> None:

@@ -142,7 +142,7 @@ def test_the_tier_s_limits_are_kept(
     """All local keys of an account share its counter; what does not fit is refused here and never seen there."""
     fake.rules.tier = "starter"
     account = Account("MASTER", master.key, master.secret, "starter")
-    with RunningGateway(server.url, [account], tmp_path, patience=0.01) as gateway:
+    with RunningGateway(server.url, [account], tmp_path, max_wait=0.01) as gateway:
         pairs = [gateway.add("a"), gateway.add("b")]
         answers = [call(gateway.url, pairs[number % 2], "Balance") for number in range(30)]
     refused = [got for got in answers if got.errors]
@@ -159,7 +159,7 @@ def test_a_full_queue_and_a_long_one_are_told(
     fake.faults.add("Balance", "slow_answer", seconds=2.0)
     account = Account("MASTER", master.key, master.secret, "none")
     with (
-        RunningGateway(server.url, [account], tmp_path, length=1, patience=0.5) as gateway,
+        RunningGateway(server.url, [account], tmp_path, length=1, max_wait=0.5) as gateway,
         ThreadPoolExecutor(3) as pool,
     ):
         pair = gateway.add("bot")
@@ -171,7 +171,7 @@ def test_a_full_queue_and_a_long_one_are_told(
         for got in (finds_no_place, waits.result()):
             assert (got.errors, got.headers["X-Krakenonce-Executed"]) == (["EService:Busy"], "no")
         assert slow.result().errors == []
-        assert gateway.activity.refused == {"queue full": 1, "queue timeout": 1}
+        assert gateway.activity.not_sent == {"queue_full": 1, "queue_timeout": 1}
     assert [arrival.method for arrival in fake.arrivals] == ["Balance"]
 
 

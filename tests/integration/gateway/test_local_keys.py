@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from krakenonce.backends.file import filesystem, records
 from krakenonce.errors import ConfigError
 from krakenonce.gateway.local_keys import LocalKeys
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 QUERY = frozenset(["query"])
@@ -70,13 +72,16 @@ def test_a_revoked_key_does_not_come_back_after_a_power_cut(path: Path, monkeypa
     keys = LocalKeys(path)
     keys.add("bot", "MASTER", QUERY)
     synced: list[tuple[bool, bool]] = []
-    real = os.fsync
 
-    def watched(fd: int) -> None:
-        synced.append((stat.S_ISDIR(os.fstat(fd).st_mode), "bot" in path.read_text()))
-        real(fd)
+    def watched(real: Callable[[int], None]) -> Callable[[int], None]:
+        def sync(fd: int) -> None:
+            synced.append((stat.S_ISDIR(os.fstat(fd).st_mode), "bot" in path.read_text()))
+            real(fd)
 
-    monkeypatch.setattr(os, "fsync", watched)
+        return sync
+
+    monkeypatch.setattr(records, "sync", watched(filesystem.sync))
+    monkeypatch.setattr(os, "fsync", watched(os.fsync))
     keys.revoke("bot")
     assert synced == [(False, True), (True, False)]
 
@@ -88,7 +93,7 @@ def test_names_are_told_apart(path: Path) -> None:
     with pytest.raises(ConfigError, match="'bot' already"):
         keys.add("bot", "MASTER", QUERY)
     for change in (keys.rotate, keys.revoke):
-        with pytest.raises(ConfigError, match="there are bot"):
+        with pytest.raises(ConfigError, match="the local keys are: bot"):
             change("tool")
     with pytest.raises(ConfigError, match="1 to 64 letters"):
         keys.add("a bot", "MASTER", QUERY)

@@ -42,9 +42,9 @@ def ask(
         manager,
         AsyncTransport("http://127.0.0.1:1"),
         queue_length=1,
-        patience=1.0,
+        max_wait=1.0,
         timeout=1.0,
-        on_turn=lambda _waited, _held: None,
+        on_turn=lambda _: None,
     )
     gateway = Gateway({"MASTER": key}, local_keys, Activity())
     return asyncio.run(gateway.answer(NONCE_PATH, *signed(local, path)))

@@ -47,14 +47,14 @@ class Running:
             self._manager,
             self._kraken,
             queue_length=10,
-            patience=5.0,
+            max_wait=5.0,
             timeout=5.0,
-            on_turn=lambda waited, held: self.activity.turn(account.name, waited, held),
+            on_turn=self.activity.turn,
         )
         self.gateway = Gateway({account.name: self.key}, self.local_keys, self.activity)
         pages = Pages(self.gateway, self.activity, self._manager)
         self.status = pages.status
-        self._server = GatewayServer(self.gateway, PublicCalls(self._kraken, 5.0), pages.by_path())
+        self._server = GatewayServer(self.gateway, PublicCalls(self._kraken, 5.0), pages)
         self.url = ""
 
     async def __aenter__(self) -> Self:
@@ -111,17 +111,18 @@ def test_the_metrics_are_what_prometheus_reads(during: Callable[..., Any]) -> No
         for sample in family.samples
     }
     assert samples["krakenonce_answered_total", "bot-a"] == 3
-    assert samples["krakenonce_refused_total", "not allowed"] == 1
-    assert samples["krakenonce_upstream_seconds_count", "MASTER"] == 3
+    assert samples["krakenonce_not_sent_total", "not_allowed"] == 1
+    assert samples["krakenonce_unknown_outcome_total",] == 0
+    assert samples["krakenonce_kraken_seconds_count", "MASTER"] == 3
     assert samples["krakenonce_lane_wait_seconds_bucket", "MASTER", "+Inf"] == 3
     assert samples["krakenonce_lane_hold_seconds_count", "MASTER"] == 3
-    assert samples["krakenonce_queue_length", "MASTER", "cancel"] == 0
-    assert samples["krakenonce_queue_length", "MASTER", "rest"] == 0
-    assert 0 < samples["krakenonce_rate_level", "MASTER", "rest"] <= 3
-    assert samples["krakenonce_rate_limit", "MASTER", "engine"] == 180
-    assert samples["krakenonce_mark_extensions_total", "global"] == 1
-    assert 0 < samples["krakenonce_mark_extension_seconds_total", "global"] < 60
-    assert samples["krakenonce_issued_total", "global"] == 3
+    assert samples["krakenonce_queue_length", "MASTER", "urgent"] == 0
+    assert samples["krakenonce_queue_length", "MASTER", "other"] == 0
+    assert 0 < samples["krakenonce_rate_limit_level", "MASTER", "rest"] <= 3
+    assert samples["krakenonce_rate_limit_max", "MASTER", "engine"] == 180
+    assert samples["krakenonce_high_water_mark_raises_total", "global"] == 1
+    assert 0 < samples["krakenonce_high_water_mark_raise_seconds_total", "global"] < 60
+    assert samples["krakenonce_nonces_issued_total", "global"] == 3
     assert samples["krakenonce_lockout_seconds", "MASTER"] == 0
 
 
@@ -130,7 +131,7 @@ def test_the_dashboard_asks_for_what_there_is(during: Callable[..., Any]) -> Non
     _, text = during(lambda running: running.get("/metrics"))
     there = {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
     # Kraken has refused nothing here, and a counter without a label has no sample.
-    there.add("krakenonce_kraken_refused_total")
+    there.add("krakenonce_refused_total")
     dashboard = (Path(__file__).parents[3] / "deploy" / "grafana.json").read_text(encoding="utf-8")
     asked = set(re.findall(r"krakenonce_[a-z_]+", dashboard))
     assert len(asked) > 10
@@ -150,7 +151,7 @@ def test_no_page_shows_a_key_or_a_secret(during: Callable[..., Any]) -> None:
     running, told = during(read)
     for hidden in (running.account.key, running.account.secret, running.local.key, running.local.secret, "stranger"):
         assert hidden not in told
-    assert "invalid key" in told
+    assert "invalid_key" in told
 
 
 def test_the_status_is_what_happened(during: Callable[..., Any]) -> None:
@@ -160,8 +161,8 @@ def test_the_status_is_what_happened(during: Callable[..., Any]) -> None:
     (account,) = told["accounts"]
     assert (account["account"], account["tier"], account["answered"], account["waiting"]) == ("MASTER", "pro", 3, 0)
     assert told["local_keys"] == [{"name": "bot-a", "account": "MASTER", "allow": ["query"]}]
-    (complaint,) = told["complaints"]
-    assert (complaint["local_key"], complaint["method"], complaint["reason"]) == ("bot-a", "Withdraw", "not allowed")
+    (refusal,) = told["refusals"]
+    assert (refusal["local_key"], refusal["method"], refusal["reason"]) == ("bot-a", "Withdraw", "not_allowed")
 
 
 def test_health_and_readiness_are_two_things(during: Callable[..., Any]) -> None:
@@ -172,7 +173,7 @@ def test_health_and_readiness_are_two_things(during: Callable[..., Any]) -> None
         running.local_keys.path.chmod(0o644)
         told += [(await running.get(path))[0] for path in ("/readyz", "/healthz")]
         running.local_keys.path.chmod(0o600)
-        running.gateway.draining = True
+        running.gateway.stopping = True
         return [*told, (await running.get("/readyz"))[0]]
 
     assert during(ask) == [200, 503, 200, 503]
@@ -228,7 +229,7 @@ def test_whose_turn_it_is(during: Callable[..., Any], tmp_path: Path) -> None:
             await done.wait()
 
         call = asyncio.create_task(running.key.queue.run(job, urgent=True))
-        turn = json.loads((await running.get("/v1/status"))[1])["accounts"][0]["turn"]
+        turn = json.loads((await running.get("/v1/status"))[1])["accounts"][0]["turn_held_by"]
         told.append(turn.replace(f" {holder.pid} ", " PID "))
         holder.stdin.close()
         await begun.wait()
@@ -251,9 +252,9 @@ def test_what_kraken_refused_is_among_the_last_refusals(during: Callable[..., An
         return running.status()
 
     told = during(ask)
-    assert told["complaints"][0]["reason"] == "Kraken: EQuery:Unknown asset"
-    assert (told["complaints"][0]["local_key"], told["complaints"][0]["method"]) == ("bot-a", "Balance")
-    assert told["accounts"][0]["refused_by_kraken"] == {"other": 1}
+    assert told["refusals"][0]["reason"] == "Kraken: EQuery:Unknown asset"
+    assert (told["refusals"][0]["local_key"], told["refusals"][0]["method"]) == ("bot-a", "Balance")
+    assert told["accounts"][0]["refused"] == {"other": 1}
 
 
 def test_the_counters_are_shown_with_their_limits(during: Callable[..., Any]) -> None:
@@ -287,7 +288,7 @@ def test_the_page_works_in_a_browser(during: Callable[..., Any]) -> None:
             return str(await page.value("document.body.outerHTML"))
 
     text = during(look)
-    for shown in ("MASTER", "bot-a", "not allowed", "<polyline", " of 20", "0.0 of 180", "free"):
+    for shown in ("MASTER", "bot-a", "not_allowed", "<polyline", " of 20", "0.0 of 180", "free"):
         assert shown in text, shown
 
 
@@ -314,7 +315,7 @@ def test_the_page_can_be_read_by_day_and_by_night_and_from_the_keyboard(during: 
     (light, dark), stops = during(look)
     assert light[0] < 60 < 200 < light[1]
     assert dark[1] < 60 < 200 < dark[0]
-    names = ["accounts-title", "local-title", "complaints-title", "metrics", "status as JSON"]
+    names = ["accounts-title", "local-title", "refusals-title", "metrics", "status as JSON"]
     assert stops == [(name, "solid") for name in names]
 
 

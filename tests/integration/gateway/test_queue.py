@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from krakenonce.errors import LaneTimeout, NonceStoreError
-from krakenonce.gateway.key_queue import Closed, Full, KeyQueue, TooLong
+from krakenonce.gateway.key_queue import Closed, Full, KeyQueue, TooLong, TurnDetails
 from krakenonce.manager import NonceManager
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ FOREVER = 1e6  # seconds
 class Bench:
     """A queue, jobs that end when told, and the order in which they began."""
 
-    def __init__(self, lane: Callable[..., Lane], length: int = 1000, patience: float = FOREVER) -> None:
-        self.turns: list[tuple[float, float]] = []
-        self.queue = KeyQueue(lane, length, patience, lambda *seconds: self.turns.append(seconds))
+    def __init__(self, lane: Callable[..., Lane], length: int = 1000, max_wait: float = FOREVER) -> None:
+        self.turns: list[TurnDetails] = []
+        self.queue = KeyQueue("MASTER", lane, length, max_wait, self.turns.append)
         self.begun: list[str] = []
         self.ended: list[str] = []
         self.taken = asyncio.Event()  # set once a job has begun
@@ -169,7 +169,7 @@ def test_who_has_waited_too_long_is_told_and_never_begun(lane: Callable[..., Lan
     """The wait has a bound; the one that has the turn has none."""
 
     async def main() -> None:
-        bench = Bench(lane, patience=0.05)
+        bench = Bench(lane, max_wait=0.05)
         holder = await bench.holder()
         waiting = [await bench.start("a"), await bench.start("b", urgent=True)]
         for each in waiting:
@@ -310,7 +310,7 @@ def test_close_refuses_those_who_wait_and_lets_the_one_end(lane: Callable[..., L
         waiting = [await bench.start("a"), await bench.start("b", urgent=True)]
         closing = asyncio.create_task(bench.queue.close())
         for each in waiting:
-            with pytest.raises(Closed, match="stopping; try again"):
+            with pytest.raises(Closed, match="is stopping; the call was not sent"):
                 await each
         assert not closing.done()
         bench.gate.set()

@@ -52,7 +52,8 @@ def test_sigterm_lets_the_call_under_way_be_answered(processes: Processes, fake:
         waits = pool.submit(call, url, pair, "Balance")
         until(
             lambda: (
-                b'\nkrakenonce_queue_length{account="MASTER",priority="rest"} 1.0' in fetch(url, "GET", "/metrics").body
+                b'\nkrakenonce_queue_length{account="MASTER",priority="other"} 1.0'
+                in fetch(url, "GET", "/metrics").body
             )
         )
         process.terminate()
@@ -60,14 +61,14 @@ def test_sigterm_lets_the_call_under_way_be_answered(processes: Processes, fake:
             ["EService:Unavailable"],
             "no",
         )
-        assert "stopping; try again when it is back" in waits.result().headers["X-Krakenonce-Explanation"]
+        assert "the gateway is stopping; the call was not sent" in waits.result().headers["X-Krakenonce-Explanation"]
         assert not slow.done()
         with pytest.raises(ConnectionError):
             call(url, pair, "Balance")
         assert slow.result().errors == []
     code, told = processes.end(process)
     assert code == 0
-    assert re.search(r"warning: stopping; calls under way: [12], waited for at most 35 s$", told)
+    assert re.search(r"warning: stopping; waiting for [12] calls in progress, at most 35 s$", told)
     assert [arrival.method for arrival in fake.arrivals] == ["AddOrder"]
 
 
@@ -97,7 +98,7 @@ def test_sighup_reads_the_accounts_again(processes: Processes, fake: WatchedKrak
     file.write_text("this is no TOML")
     process.send_signal(signal.SIGHUP)
     assert process.stderr is not None
-    line = next(line for line in process.stderr if "the accounts stay as they were" in line)
+    line = next(line for line in process.stderr if "the accounts were not changed" in line)
     assert str(file) in line
     assert works()
     file.write_text("")
@@ -166,7 +167,7 @@ def test_what_it_cannot_start_with_is_told_in_one_line(processes: Processes, tmp
     """An address open to others without TLS, one that is none or in use, or no credentials."""
     assert "--tls-cert and --tls-key" in refuses(processes, "0.0.0.0:0")
     assert "--tls-cert and --tls-key" in refuses(processes, "[::]:0")
-    assert "is not like 127.0.0.1:8686" in refuses(processes, "127.0.0.1")
+    assert "must look like 127.0.0.1:8686" in refuses(processes, "127.0.0.1")
     nothing = dict.fromkeys(("KRAKEN_MASTER_API_KEY", "KRAKEN_MASTER_API_SECRET", "KRAKEN_MASTER_API_TIER"), "")
     assert "no Kraken credentials" in refuses(processes, "127.0.0.1:0", **nothing)
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -176,11 +177,11 @@ def test_what_it_cannot_start_with_is_told_in_one_line(processes: Processes, tmp
     assert "is not like https" in refuses(processes, "127.0.0.1:0", "--base-url", "http://127.0.0.1:99999")
 
 
-@pytest.mark.parametrize("patience", ["nan", "inf", "0"])
-def test_a_patience_that_is_no_number_of_seconds_is_told(patience: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("max_wait", ["nan", "inf", "0"])
+def test_a_max_wait_that_is_no_number_of_seconds_is_refused(max_wait: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A wait must come to an end, and must begin."""
-    assert main(["gateway", "run", "--listen", "0.0.0.0:0", "--patience", patience]) == 2
-    assert "'--patience'" in capsys.readouterr().err.splitlines()[-1]
+    assert main(["gateway", "run", "--listen", "0.0.0.0:0", "--max-wait", max_wait]) == 2
+    assert "'--max-wait'" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.fixture

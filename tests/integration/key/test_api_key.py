@@ -46,9 +46,9 @@ def by_the_gateway(manager: NonceManager, reply: dict[str, Any]) -> errors.Krake
         manager,
         AsyncTransport("http://127.0.0.1:1"),
         queue_length=1,
-        patience=1.0,
+        max_wait=1.0,
         timeout=1.0,
-        on_turn=lambda _waited, _held: None,
+        on_turn=lambda _: None,
     )
     place = key.api_key.place("Balance", {})
     return key.settle(Answer(200, "application/json", json.dumps(reply).encode()), place)
@@ -90,9 +90,9 @@ def test_what_is_no_answer_of_kraken_s_api_is_no_refusal(data: bytes, tmp_path: 
         manager,
         AsyncTransport("http://127.0.0.1:1"),
         queue_length=1,
-        patience=1.0,
+        max_wait=1.0,
         timeout=1.0,
-        on_turn=lambda _waited, _held: None,
+        on_turn=lambda _: None,
     )
     assert key.settle(Answer(200, "", data), key.api_key.place("RetrieveExport", {})) is None
     assert key.api_key.locked_out() == 0.0

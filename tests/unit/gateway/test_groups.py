@@ -50,5 +50,5 @@ def test_groups_are_read_from_words() -> None:
 @pytest.mark.parametrize("words", [[], [""], ["query", "everything"]])
 def test_unknown_groups_are_refused(words: list[str]) -> None:
     """The message lists those there are."""
-    with pytest.raises(ConfigError, match="use query, trade, cancel"):
+    with pytest.raises(ConfigError, match="the groups are query, trade, cancel"):
         parse_groups(words)

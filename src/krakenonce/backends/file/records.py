@@ -13,7 +13,7 @@ from krakenonce.backends.records import check_record_name, check_unchanged, new_
 if TYPE_CHECKING:
     from krakenonce.backends.protocol import Record
 
-__all__ = ["FileRecords"]
+__all__ = ["FileRecords", "replace_file"]
 
 
 class FileRecords:
@@ -56,7 +56,7 @@ class FileRecords:
         def replace(_: object) -> str:
             check_unchanged(name, self.read(name), version)
             try:
-                _replace(path, data)
+                replace_file(path, data)
             except OSError as error:
                 raise store_error("write the record", path, error) from error
             return record.version
@@ -68,7 +68,8 @@ class FileRecords:
         return Path(self._directory, name)
 
 
-def _replace(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes) -> None:
+    """Put *data* into a private file (0600), durably, and all or nothing. One process at a time may do so."""
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)  # what is left of one who was killed
     fd = open_regular(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL)

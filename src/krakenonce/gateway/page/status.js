@@ -6,7 +6,7 @@ const history = { rate: [], latency: [] };
 let before = null;
 
 const element = (id) => document.getElementById(id);
-const sum = (numbers) => numbers.reduce((total, each) => total + each, 0);
+const sum = (values) => values.reduce((total, each) => total + each, 0);
 const named = (counts) => Object.entries(counts).map(([name, count]) => `${name}: ${count}`).join(", ");
 
 function level(counter) {
@@ -63,21 +63,22 @@ function show(status) {
   before = status;
   figures([
     ["calls answered", total(status, "answered").toLocaleString()],
-    ["refused here", sum(Object.values(status.refused)).toLocaleString()],
-    ["numbers issued", status.issued.toLocaleString()],
+    ["not sent", sum(Object.values(status.not_sent)).toLocaleString()],
+    ["unknown outcome", status.unknown_outcomes.toLocaleString()],
+    ["nonces issued", status.nonces_issued.toLocaleString()],
     ["lead over the clock", `${Math.max(0, status.lead_seconds).toFixed(1)} s`],
-    ["up for", `${Math.round((status.now - status.started) / 60)} min`],
+    ["running for", `${Math.round((status.now - status.started) / 60)} min`],
   ]);
   rows("accounts", status.accounts.map((each) => [
-    each.account, each.key, each.tier, each.turn, each.waiting, level(each.counters.rest), level(each.counters.engine),
+    each.account, each.key, each.tier, each.turn_held_by, each.waiting, level(each.counters.rest), level(each.counters.engine),
     each.answered.toLocaleString(),
-    { text: named(each.refused_by_kraken) || "none", bad: "invalid nonce" in each.refused_by_kraken },
+    { text: named(each.refused) || "none", bad: "invalid_nonce" in each.refused },
     { text: each.locked_out_seconds ? `${Math.round(each.locked_out_seconds)} s` : "no", bad: each.locked_out_seconds > 0 },
   ]), "no accounts");
   rows("local", status.local_keys.map((each) => [
     each.name, each.account, each.allow.join(", "), (status.answered[each.name] ?? 0).toLocaleString(),
-  ]), "none yet: krakenonce gateway add-key");
-  rows("complaints", status.complaints.map((each) => [
+  ]), "none; `krakenonce gateway add-key` makes one");
+  rows("refusals", status.refusals.map((each) => [
     new Date(each.at * 1000).toLocaleTimeString(), each.local_key || "unknown", each.method, each.reason,
   ]), "none");
 }
@@ -89,10 +90,10 @@ async function refresh() {
     if (!answer.ok) throw new Error(`status ${answer.status}`);
     const status = await answer.json();
     show(status);
-    state.textContent = status.draining ? "stopping" : "running";
-    state.className = status.draining ? "bad" : "";
+    state.textContent = status.stopping ? "stopping" : "running";
+    state.className = status.stopping ? "bad" : "";
   } catch (error) {
-    state.textContent = `no answer from the gateway (${error.message}); what is below is old`;
+    state.textContent = `no answer from the gateway (${error.message}); the figures below are old`;
     state.className = "bad";
   }
   setTimeout(refresh, 1000);
