@@ -70,6 +70,12 @@ class Session:
         self._serialization = serialization
         self._calls: Calls | None = None
 
+    def become(self, manager: NonceManager, serialization: str) -> None:
+        """Take nonces and turns from another manager from now on, as the client of a broker does."""
+        self._serialization = serialization
+        if manager is not self._manager:
+            self._manager, self._calls = manager, None
+
     @property
     def manager(self) -> NonceManager:
         """The manager, made now if there is none."""
