@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -11,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import calls, footprint, gateway, nonces, turns
+from bench import against, calls, footprint, gateway, nonces, turns
 from bench.workers import run_processes
 from krakenonce.backends.file.filesystem import _mounts, filesystem_of
 
@@ -20,6 +21,10 @@ RESULTS = Path(__file__).parent / "results"
 
 def main() -> int:
     """Measure, in a temporary directory next to the results, so that it is on a real disk."""
+    parser = argparse.ArgumentParser(prog="make bench", description="Measure speed on this machine.")
+    parser.add_argument("--against", metavar="REVISION", help="compare with another git revision, by turns")
+    if revision := parser.parse_args().against:
+        return against.report(revision)
     RESULTS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=RESULTS, prefix=".run-") as name:
         directory = Path(name)

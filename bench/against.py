@@ -143,7 +143,7 @@ def compare(revision: str, directory: Path) -> Iterator[Compared]:
             yield Compared(what, before, new, statistics.median(ratios), low, high)
 
 
-def main(revision: str) -> int:
+def report(revision: str) -> int:
     """Print the table as it is measured."""
     with tempfile.TemporaryDirectory(dir=Path(__file__).parent / "results", prefix=".run-") as name:
         print(
@@ -158,9 +158,8 @@ def main(revision: str) -> int:
 
 
 def _source_of(revision: str, directory: Path) -> Path:
-    archive = subprocess.run(
-        ["git", "-C", str(ROOT), "archive", revision, "src"], capture_output=True, check=True
-    ).stdout
+    command = ["git", "-C", str(ROOT), "archive", revision, "src"]
+    archive = subprocess.run(command, capture_output=True, check=True).stdout
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         tar.extractall(directory / "old", filter="data")
     return directory / "old" / "src"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from krakenonce.clock import SystemClock
 from krakenonce.manager import NonceManager
-from krakenonce.rule import SECOND, STEP_LASTS, STEP_LIMIT, WINDOW
+from krakenonce.rule import MARK_STEP, SECOND, STEP_LASTS, STEP_LIMIT
 from prove.campaign import PATIENCE, Broken, Campaign, check_order
 from prove.rounds import Rounds
 from prove.telling import Listener, Teller
@@ -82,7 +82,7 @@ def run(trial: Trial, maker: Maker = NonceManager) -> Figures:
                 trial, partial(lives, state, partial(maker, clock=boot)), behind=figures["boots"] % 2 == 0
             )
             last = rounds.judge(told, partial(maker, clock=boot))
-            check_lead([*told.issues, last], STEP_LIMIT + WINDOW * figures["boots"])
+            check_lead([*told.issues, last], STEP_LIMIT + MARK_STEP * figures["boots"])
             figures["clock steps"] += steps
             figures["numbers"] = rounds.numbers
             figures["processes"] += told.count("life")

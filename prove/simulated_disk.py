@@ -16,7 +16,7 @@ import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
-from krakenonce.backends.file import filesystem, place, scope_files
+from krakenonce.backends.file import filesystem, mark_file
 from prove.disk_file import DiskFile, with_torn
 
 if TYPE_CHECKING:
@@ -192,10 +192,8 @@ class SimulatedDisk:
             (os, "ftruncate", self._os_ftruncate),
             (os, "fsync", self._os_sync),
             (os, "urandom", self._os_urandom),
-            (os, "lstat", self._os_lstat),
-            # Not everybody's fstat: whose a descriptor is, is told by its real inode.
-            (scope_files, "fstat", self._os_fstat),
-            (place, "fstat", self._os_fstat),
+            # Only this module's fstat: whose a descriptor is, and which file is at a path, is seen by real inodes.
+            (mark_file, "fstat", self._os_fstat),
             (os, "pread", self._os_pread),
             (os, "pwrite", self._os_pwrite),
             (time, "sleep", lambda _: None),  # the store waits for other threads, which there are none of here
@@ -243,16 +241,8 @@ class SimulatedDisk:
             self._names.setdefault(name, [None]).append(_DIRECTORY)
 
     def _os_fstat(self, fd: int) -> Any:
-        return self._stat(_fstat(fd), self._files.get(fd))
-
-    def _os_lstat(self, path: Any) -> Any:
-        name = self._name(path)
-        return self._stat(_lstat(path), None if name is None else self._current(name))
-
-    def _stat(self, real: os.stat_result, file: DiskFile | None) -> Any:
-        if file is None or file is _DIRECTORY:
-            return real
-        return SimpleNamespace(st_ino=file.inode, st_dev=real.st_dev, st_size=real.st_size, st_mode=real.st_mode)
+        real, file = _fstat(fd), self._files.get(fd)
+        return real if file is None else SimpleNamespace(st_ino=file.inode, st_size=real.st_size)
 
     def _os_pread(self, fd: int, size: int, offset: int) -> bytes:
         self._call()
@@ -344,4 +334,4 @@ def _file(file: DiskFile | None) -> DiskFile:
 
 
 _open, _close, _mkdir, _pread, _pwrite = os.open, os.close, os.mkdir, os.pread, os.pwrite
-_ftruncate, _fsync, _fcntl, _fstat, _lstat = os.ftruncate, os.fsync, fcntl.fcntl, os.fstat, os.lstat
+_ftruncate, _fsync, _fcntl, _fstat = os.ftruncate, os.fsync, fcntl.fcntl, os.fstat

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from krakenonce.errors import ClockError, NonceExhausted, NonceStoreError
-from krakenonce.rule import EARLIEST, LATEST, NONCE_MAX, STEP_LIMIT, WINDOW, in_range
+from krakenonce.rule import EARLIEST, LATEST, MARK_STEP, NONCE_MAX, STEP_LIMIT, in_range
 from prove.campaign import Broken, Campaign
 from prove.host import MARK, SCOPE, TEXT, Host, marks_in, told
 from prove.simulated_disk import Killed, dropped, kept
@@ -36,7 +36,9 @@ seconds = st.sampled_from([0.000001, 1, 9, 11, 61, 4000])
 steps = st.sampled_from([0, -1, -30, -3600, 5, 59, 61, 288, -288, 3600, 10**6])
 absurd = st.sampled_from([0, -5, EARLIEST - 1, LATEST, 2**63, 2**64 + 5])
 faults = st.sampled_from(["full", "broken", "broken but stored", "broken and torn"])
-floors = st.sampled_from([1, SECOND, 5 * SECOND, WINDOW, WINDOW + 1, 10**15, -SECOND, -(2**62)])  # from the last number
+floors = st.sampled_from(
+    [1, SECOND, 5 * SECOND, MARK_STEP, MARK_STEP + 1, 10**15, -SECOND, -(2**62)]
+)  # from the last number
 garbage = st.sampled_from([b"", b"see backup", b"-1", b"\0" * 19, b"9" * 19, b"17", b"x" * 64])
 
 
@@ -79,7 +81,7 @@ class StoreMachine(RuleBasedStateMachine):
         process = self.process(which)
         self.host.disk.fail(call, "killed")
         try:
-            self.set_floor(process, 3 * WINDOW) if floor else self.take(process)
+            self.set_floor(process, 3 * MARK_STEP) if floor else self.take(process)
         except Killed:
             self.host.end(process)
         self.host.disk.heal()
@@ -90,7 +92,7 @@ class StoreMachine(RuleBasedStateMachine):
         process = self.process(which)
         self.host.disk.fail(call, fault, lasting=lasting)
         try:
-            self.set_floor(process, 3 * WINDOW) if floor else self.take(process)
+            self.set_floor(process, 3 * MARK_STEP) if floor else self.take(process)
         except NonceStoreError as error:
             if not self.host.disk.fired:
                 raise Broken(f"an error where nothing failed: {error}") from error
@@ -105,7 +107,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Set a floor, above or below the last number."""
         self.set_floor(self.process(which), more)
 
-    @rule(which=which, left=st.sampled_from([1, 2, WINDOW, 3 * WINDOW]), seldom=st.integers(0, 9))
+    @rule(which=which, left=st.sampled_from([1, 2, MARK_STEP, 3 * MARK_STEP]), seldom=st.integers(0, 9))
     def nearly_exhaust(self, which: int, left: int, seldom: int) -> None:
         """Set a floor near the end of all numbers (invariant 8); seldom, for there is little to see afterwards."""
         if seldom == 5:

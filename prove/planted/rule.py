@@ -1,4 +1,4 @@
-"""Bugs in the arithmetic: which clock to believe, and where numbers end. Promises 5 and 8."""
+"""Bugs in the arithmetic: which clock to trust, and where nonces end. Promises 5 and 8."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STATE = "src/krakenonce/backends/file/scope_state.py"
 
 RULE = (
     Planted(
-        "a clock that steps back takes the number along",
+        "a clock that steps back lowers the nonce",
         5,
         _STEP,
         was="nonce = now_ns if now_ns > last else last + 1\n",
@@ -28,7 +28,7 @@ RULE = (
         test="tests/unit/backends/test_rule.py::test_no_clock_however_absurd_lowers_the_number",
     ),
     Planted(
-        "a step forward is believed at once",
+        "a step forward is trusted at once",
         5,
         _RULE,
         was="    if boot_ns - since >= STEP_LASTS:\n",
@@ -36,7 +36,7 @@ RULE = (
         test="tests/integration/backends/test_clock_steps.py::test_an_hour_forward_is_not_written_down_until_it_lasts",
     ),
     Planted(
-        "a step forward is never believed",
+        "a step forward is never trusted",
         5,
         _RULE,
         was="    since, ahead = anchor.step_since, anchor.step_ns\n",
@@ -55,8 +55,8 @@ RULE = (
         "after a step back time is projected from the clock before it",
         5,
         _STEP,
-        was="            elif now_ns < state.now - SECOND:\n",
-        becomes="            elif now_ns < 0:\n",
+        was="        elif now_ns < state.now - SECOND:\n",
+        becomes="        elif now_ns < 0:\n",
         test="tests/integration/backends/test_clock_steps.py::test_after_a_step_back_a_jump_is_measured_from_the_clock_then",
     ),
     Planted(
@@ -71,10 +71,10 @@ RULE = (
         "the clock is read before the lock is waited for",
         5,
         _STEP,
-        was="            _lock(mark_fd)\n            text = os.pread(text_fd, READ, 0)\n"
-        "            now_ns = self._now_ns()\n",
+        was="            _lock(mark_fd)\n            text = os.pread(self._text_fd, READ, 0)\n"
+        "            last = self._advance(text, self._now_ns())",
         becomes="            now_ns = self._now_ns()\n            _lock(mark_fd)\n"
-        "            text = os.pread(text_fd, READ, 0)\n",
+        "            text = os.pread(self._text_fd, READ, 0)\n            last = self._advance(text, now_ns)",
         test="tests/integration/backends/test_clock_steps.py::test_a_wait_for_the_lock_is_no_step_of_the_clock",
     ),
     Planted(
@@ -86,10 +86,10 @@ RULE = (
         test="tests/integration/backends/test_clock_steps.py::test_a_step_while_the_lock_is_waited_for_has_not_lasted_since",
     ),
     Planted(
-        "below a mark that is far ahead no jump is looked at",
+        "below a mark that is far ahead no clock step is checked",
         5,
         "src/krakenonce/backends/file/scope_files.py",
-        was=" or now_ns - state.anchor.wall_ns > WINDOW:",
+        was=" or now_ns - state.anchor.wall_ns > MARK_STEP:",
         becomes=":",
         test="tests/integration/backends/test_disk_faults.py::test_a_floor_that_failed_leaves_the_guard_against_jumps",
     ),
@@ -102,7 +102,7 @@ RULE = (
         test="tests/integration/backends/test_clock_steps.py::test_an_absurd_clock_without_an_earlier_number_is_an_error",
     ),
     Planted(
-        "numbers go on above 2^63 - 1",
+        "nonces continue above 2^63 - 1",
         8,
         _RULE,
         was="    if nonce > NONCE_MAX:\n",
@@ -110,7 +110,7 @@ RULE = (
         test="tests/unit/backends/test_rule.py::test_the_last_number_there_is_can_be_issued_and_no_other_after_it",
     ),
     Planted(
-        "the end is that of unsigned numbers",
+        "the largest nonce is that of unsigned integers",
         8,
         _RULE,
         was="NONCE_MAX = 2**63 - 1 ",
@@ -118,7 +118,7 @@ RULE = (
         test="tests/unit/backends/test_rule.py::test_the_end_is_that_of_signed_numbers",
     ),
     Planted(
-        "a floor that leaves no number is taken",
+        "a floor that leaves no nonce is accepted",
         8,
         _RULE,
         was="    if not 0 <= floor < NONCE_MAX:\n",

@@ -1,4 +1,4 @@
-"""Bugs in the step under the lock, and in the store around it. Promises 4, 6 and 7."""
+"""Bugs in taking a nonce under the lock, and in the file backend around it. Promises 4, 6 and 7."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["STORE"]
 
 _STEP = "src/krakenonce/backends/file/scope_files.py"
 _STORE = "src/krakenonce/backends/file/store.py"
-_PLACE = "src/krakenonce/backends/file/place.py"
+_FILES = "src/krakenonce/backends/file/open_files.py"
 _PROCESSES = "tests/integration/backends/test_processes.py"
 _FAULTS = "tests/integration/backends/test_disk_faults.py"
 _BROKEN = "tests/integration/backends/test_broken_state.py"
@@ -18,8 +18,8 @@ STORE = (
         "the step is taken without the lock",
         4,
         _STEP,
-        was="            _lock(mark_fd)\n            text = os.pread(text_fd, READ, 0)\n",
-        becomes="            text = os.pread(text_fd, READ, 0)\n",
+        was="            _lock(mark_fd)\n",
+        becomes="",
         test=f"{_PROCESSES}::test_a_child_waits_while_its_parent_is_inside_the_step",
     ),
     Planted(
@@ -34,12 +34,12 @@ STORE = (
         "two threads share a descriptor, and so the lock",
         4,
         _STORE,
-        was="            desk = free.pop()\n",
-        becomes="            desk = free[-1]\n",
+        was="            handle = free.pop()\n",
+        becomes="            handle = free[-1]\n",
         test=f"{_PROCESSES}::test_a_thread_waits_while_another_is_inside_the_step",
     ),
     Planted(
-        "the memory store counts without its lock",
+        "the memory backend counts without its lock",
         4,
         "src/krakenonce/backends/memory.py",
         was="        with _section.lock:\n            nonce = self._last[scope] =",
@@ -58,16 +58,16 @@ STORE = (
         "a forked child unlocks its parent's step",
         4,
         _STEP,
-        was="        self._held.close()\n",
+        was="        self._files.close()\n",
         becomes="        if self._mark_fd >= 0:\n            flock(self._mark_fd, LOCK_UN)\n"
-        "        self._held.close()\n",
+        "        self._files.close()\n",
         test=f"{_PROCESSES}::test_a_child_does_not_free_the_parent_s_lock",
     ),
     Planted(
-        "a child forked in the middle of a step gives its parent's number",
+        "a child forked while a nonce is taken issues its parent's nonce",
         4,
         _STORE,
-        was="            self._check_fork(free)\n\n    def peek",
+        was="            if free is not self._free:\n                _refuse_in_child()\n\n    def peek",
         becomes="\n    def peek",
         test="tests/integration/backends/test_forks_inside.py"
         "::test_a_child_forked_in_the_middle_is_told_so_and_has_numbers_of_its_own[next number-1]",
@@ -83,7 +83,7 @@ STORE = (
         hangs=8,
     ),
     Planted(
-        "an older text under a running process is gone on from",
+        "a running process continues from an older nonce file",
         4,
         _STEP,
         was="if last < state.last or nonce >",
@@ -94,48 +94,48 @@ STORE = (
         "files that are not in their place any more are written to",
         4,
         _STEP,
-        was="        return nonce if self._place.is_held() else None\n",
-        becomes="        return nonce\n",
+        was="        return last if self._files.are_in_place() else None\n",
+        becomes="        return last\n",
         test=f"{_BROKEN}::test_a_text_renamed_away_under_a_running_process_is_noticed",
     ),
     Planted(
-        "a process with a deleted mark writes into the text of the others",
+        "a process with a deleted mark file writes into the others' nonce file",
         4,
         _STEP,
-        was="            elif last != state.last and not self._place.is_held():",
-        becomes="            elif last < state.last and not self._place.is_held():",
+        was="        elif last != state.last and not self._files.are_in_place():",
+        becomes="        elif last < state.last and not self._files.are_in_place():",
         test=f"{_BROKEN}::test_a_process_with_a_deleted_mark_writes_no_number_that_it_does_not_give",
     ),
     Planted(
         "coarse times of a file system are trusted",
         4,
-        _PLACE,
-        was="if held and age > (_FINE_TICK if changed % SECOND else _COARSE_TICK):",
-        becomes="if held:",
+        _FILES,
+        was="if in_place and age > (_FINE_TICK if changed % SECOND else _COARSE_TICK):",
+        becomes="if in_place:",
         test="tests/integration/backends/test_place.py::test_where_times_are_coarse_each_path_is_looked_at",
     ),
     Planted(
         "a directory above that is moved goes unnoticed",
         4,
         _STEP,
-        was="self._held.are_ours() and self._place.is_surely_held()",
-        becomes="self._held.are_ours() and self._place.is_held()",
+        was="not self._files.are_surely_in_place()",
+        becomes="not self._files.are_in_place()",
         test="tests/integration/backends/test_place.py::test_a_directory_above_that_is_moved_is_noticed",
     ),
     Planted(
         "a link on the way is followed each time",
         4,
-        _STORE,
-        was="Path(directory).resolve()",
-        becomes="Path(directory)",
+        "src/krakenonce/backends/file/directory.py",
+        was="self.path = Path(path).resolve()",
+        becomes="self.path = Path(path)",
         test="tests/integration/backends/test_place.py::test_a_link_on_the_way_is_followed_once",
     ),
     Planted(
         "the directory that is watched is another one",
         4,
-        _PLACE,
-        was="os.path.samestat(fstat(self._directory), os.stat(self._path)) and all(",
-        becomes="all(",
+        _FILES,
+        was="all(self.is_at_path(fd) for fd in self._known)",
+        becomes="all(self.is_at_path(fd) for fd in self._known if fd != self._directory)",
         test="tests/integration/backends/test_place.py::test_a_directory_that_has_taken_the_place_of_another_is_noticed",
     ),
     Planted(
@@ -147,7 +147,7 @@ STORE = (
         test="tests/integration/backends/test_filesystems.py::test_a_network_file_system_is_refused_unless_accepted",
     ),
     Planted(
-        "a lower floor lowers the number",
+        "a lower floor lowers the nonces",
         4,
         _STEP,
         was="last = floor if found.last is None else max(floor, found.last)",
@@ -170,12 +170,12 @@ STORE = (
         "what was open at a failed sync stays open",
         6,
         _STORE,
-        was="                _close_desk(desk)  # a disk that has failed could not be unmounted\n",
+        was="                _close_handle(handle)  # a disk that has failed could not be unmounted\n",
         becomes="",
         test=f"{_FAULTS}::test_a_store_that_was_refused_has_no_file_open",
     ),
     Planted(
-        "other threads are not told of a failed sync",
+        "other threads do not learn of a failed sync",
         6,
         _STEP,
         was="        self.state.generation += 1\n",
@@ -186,25 +186,24 @@ STORE = (
         "another thread syncs a descriptor from before a failed sync",
         6,
         _STEP,
-        was="        if self.generation != self.state.generation or not (",
-        becomes="        if not (",
+        was="        if self.generation != self.state.generation or not ",
+        becomes="        if not ",
         test=f"{_FAULTS}::test_after_a_failed_sync_no_thread_syncs_what_was_open_before",
     ),
     Planted(
-        "an error of the disk while writing is taken for a number",
+        "a disk error while writing passes as a nonce",
         6,
         _STEP,
-        was='            if os.pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS:\n'
-        "                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n",
-        becomes='            os.pwrite(text_fd, b"%d" % nonce, 0)\n',
+        was='        if os.pwrite(self._text_fd, b"%d" % nonce, 0) != _DIGITS:\n            raise no_space()\n',
+        becomes='        os.pwrite(self._text_fd, b"%d" % nonce, 0)\n',
         test=f"{_FAULTS}::test_what_there_is_room_for_in_part_is_refused_and_leaves_nothing_behind[part of a number]",
     ),
     Planted(
-        "the number is not in the file when it is returned",
+        "the nonce is not in the file when it is returned",
         7,
         _STEP,
-        was='            if os.pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS:\n',
-        becomes='            if state.issued % 2 and os.pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS:\n',
+        was='        if os.pwrite(self._text_fd, b"%d" % nonce, 0) != _DIGITS:\n',
+        becomes='        if state.issued % 2 and os.pwrite(self._text_fd, b"%d" % nonce, 0) != _DIGITS:\n',
         test="tests/integration/backends/test_restart.py::test_the_number_is_in_the_file_before_it_is_returned",
     ),
 )

@@ -1,6 +1,6 @@
-"""Nonces that Kraken accepts: one rising number and one turn per API key.
+"""Nonces for Kraken's private REST API that only rise, and one call at a time per API key.
 
-A name is loaded when it is first asked for, so that importing the package costs a program next to nothing.
+A name is loaded when it is first used, so that importing the package is fast.
 """
 
 from __future__ import annotations

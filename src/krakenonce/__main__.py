@@ -14,7 +14,7 @@ def main() -> int | str:
     """Run the command that this process was started with.
 
     Returns:
-        What ``sys.exit()`` is called with: the exit code, or a line for stderr.
+        The argument of ``sys.exit()``: the exit code, or a line for stderr.
     """
     try:
         with needed_by("the command line", "cli"):

@@ -48,11 +48,11 @@ class SystemClock:
 
 
 def _boot_id_linux() -> str:
-    # Read as bytes: a text file would look up its codec under an import lock, which a forked child may find taken.
+    # Read as bytes: a text file would look up its codec under an import lock, which may be locked in a forked child.
     try:
         fd = os.open("/proc/sys/kernel/random/boot_id", os.O_RDONLY)
     except OSError:
-        return ""  # an unknown boot is treated as another one, which is always safe
+        return ""  # an unknown boot counts as another one, which is always safe
     try:
         return os.read(fd, 100).decode().strip()
     finally:

@@ -1,4 +1,4 @@
-"""One nonce source and one API lock for MASTER and all users: module-level functions over a NonceManager.
+"""One counter and one API lock for MASTER and all users: module-level functions over a NonceManager.
 
 The state is in ``$KRAKENONCE_STATE_DIR``, else in ``data/`` of the working directory at the time of the first call.
 Every process that uses the same directory shares the counter and the lock.
@@ -38,8 +38,8 @@ logger = logging.getLogger("krakenonce")
 class GlobalNonceStats(TypedDict):
     """What ``get_global_nonce_stats`` returns.
 
-    ``last_nonce`` is the last number issued by any process, or before the first one what numbers will begin with.
-    All else is of this process alone: a new or forked process begins with no numbers and no uptime.
+    ``last_nonce`` is the last nonce issued by any process; before the first one, the value at which nonces will begin.
+    All other fields are about this process only: a new or forked process begins with no nonces and no uptime.
     """
 
     last_nonce: int
@@ -53,22 +53,22 @@ class GlobalNonceStats(TypedDict):
 class ApiCallLock:
     """The global API lock, with an RLock's methods: one call at a time over all threads, tasks and processes.
 
-    Set *enabled* to False and it excludes nobody. Whoever has it or waits for it at that moment is not affected:
+    If *enabled* is False, it excludes nobody. A caller that holds it or waits for it at that moment is not affected:
     each release gives back what its own acquire has taken.
     """
 
     def __init__(self, manager: NonceManager) -> None:
         self._manager = manager
         self.enabled = True
-        # Per thread or task, what each acquire has taken. In tuples, so that a signal handler leaves what it found.
+        # By thread or task, what each acquire has taken. In tuples, so that a signal handler leaves what it found.
         self._held: dict[object, tuple[Lane | None, ...]] = {}
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Take the lock; False if it was not free in time.
+        """Take the lock; return False if it was not free in time.
 
         Args:
             blocking: False: do not wait at all.
-            timeout: How long to wait, in seconds; -1: for ever.
+            timeout: How long to wait, in seconds; -1: wait for ever.
 
         Raises:
             ValueError: A timeout with ``blocking=False``, or a negative one other than -1.
@@ -76,7 +76,7 @@ class ApiCallLock:
             NonceStoreError: The lock's file cannot be used.
         """
         if timeout != -1 and (timeout < 0 or not blocking):
-            raise ValueError("a timeout must not be negative, and goes with blocking=True only")
+            raise ValueError("timeout must not be negative, and needs blocking=True")
         owner = current_owner()
         lane: Lane | None = None
         if self.enabled:
@@ -89,7 +89,7 @@ class ApiCallLock:
         return True
 
     def release(self) -> None:
-        """Give it back, once for each time it was taken. Raises LaneError (a RuntimeError) if it is not held."""
+        """Release the lock, once for each time it was taken. Raises LaneError (a RuntimeError) if it is not held."""
         owner = current_owner()
         taken = self._held.get(owner)
         if not taken:
@@ -114,13 +114,13 @@ class ApiCallLock:
 class GlobalKrakenNonceManager:
     """The nonce manager that MASTER and all users share.
 
-    Usually taken from :func:`get_global_nonce_manager`, which makes one per process.
+    Usually you get it from :func:`get_global_nonce_manager`, which makes one per process.
 
     Args:
-        manager: Where numbers and turns come from; None: the state directory named above.
+        manager: Where nonces and turns come from; None: the state directory named above.
 
     Raises:
-        NonceStoreError: The state is there but cannot be read.
+        NonceStoreError: There is a state directory, but it cannot be read.
     """
 
     def __init__(self, manager: NonceManager | None = None) -> None:
@@ -142,19 +142,19 @@ class GlobalKrakenNonceManager:
         call_in_children(self)
 
     def get_nonce(self) -> int:
-        """Return the next number: ``max(last + 1, now in ns)``, 19 digits, on file before it is returned.
+        """Return the next nonce: ``max(last + 1, now in ns)``, 19 digits. It is in the file before it is returned.
 
         Raises:
-            NonceError: No number could be made safe; none was handed out.
+            NonceError: The nonce could not be stored safely; none was issued.
         """
         return self.manager.next()
 
     def get_api_call_lock(self) -> ApiCallLock:
-        """Return the lock to hold around taking a number and making the call."""
+        """Return the lock to hold around taking a nonce and making the call."""
         return self._api_call_lock
 
     def enable_api_serialization(self) -> None:
-        """Make the API lock exclude everybody else (the default)."""
+        """Make the API lock exclude all other callers (the default)."""
         self._api_call_lock.enabled = True
         logger.info("✅ Kraken API call serialization ENABLED")
 
@@ -177,13 +177,13 @@ class GlobalKrakenNonceManager:
         }
 
     def _after_fork(self) -> None:
-        """Begin this process's statistics, as at construction."""
+        """Begin the statistics of this process, as at construction."""
         self._initialized_at = time.time()
         self._started = time.monotonic()
 
 
 def get_global_nonce_manager() -> GlobalKrakenNonceManager:
-    """Return this process's one manager, made on the first call by whichever thread comes first."""
+    """Return this process's one manager, which the first call makes."""
     global _manager
     if _manager is None:
         _making.refuse_interrupter()
@@ -194,7 +194,7 @@ def get_global_nonce_manager() -> GlobalKrakenNonceManager:
 
 
 def get_global_kraken_nonce() -> int:
-    """Return the next number for whichever account; see :meth:`GlobalKrakenNonceManager.get_nonce`."""
+    """Return the next nonce, whichever account uses it; see :meth:`GlobalKrakenNonceManager.get_nonce`."""
     return get_global_nonce_manager().get_nonce()
 
 

@@ -1,10 +1,10 @@
-"""NonceManager: the number and the turn together. What most users import."""
+"""NonceManager: nonces and turns. What most users import."""
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self, cast
+from typing import TYPE_CHECKING, NoReturn, Self, cast
 
 from krakenonce.backends import SERVED, find_backend
 from krakenonce.clock import SystemClock
@@ -17,50 +17,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from krakenonce.backends import Backend, Shared
+    from krakenonce.backends import Backend, ScopeStats, Shared
     from krakenonce.clock import Clock
 
-__all__ = ["ManagerStats", "NonceManager"]
+__all__ = ["NonceManager"]
 
 logger = logging.getLogger("krakenonce.manager")
 
-_BELIEVED = 1.0  # seconds; a look costs as much as a nonce
-
-
-class ManagerStats(NamedTuple):
-    """What is known of one scope: the store's :class:`ScopeStats`, and the lead.
-
-    Args:
-        lead_ns: How far the last number is ahead of the clock, in nanoseconds; negative when it is behind.
-    """
-
-    scope: str
-    last: int | None
-    mark: int | None
-    issued: int
-    extended: int
-    recovered: int
-    clock_back: int
-    clock_forward: int
-    extending_ns: int
-    lead_ns: int | None
+_TRUSTED = 1.0  # seconds; finding a key's counter costs as much as a nonce
 
 
 class NonceManager:
-    """Hands out nonces that only rise, and turns to send them in order.
+    """Issues nonces that only rise, and gives turns so that they are sent in order.
 
     Safe for threads, asyncio tasks, forked and spawned processes, and any number of managers on one directory.
-    Nothing is opened before the first number or the first turn.
+    Nothing is opened before the first nonce or the first turn.
 
     Args:
         store: A backend, a URL (``file:PATH``, ``memory:``) or the path of a directory. None: the directory in
             ``$KRAKENONCE_STATE_DIR``, else the platform's state directory of this user.
-        shared: Who has to share the state at least: ``"process"``, ``"host"`` or ``"hosts"``. None: those whom the
-            backend serves.
-        clock: For tests; the machine's own otherwise. A store that is given has a clock of its own.
+        shared: Who has to share the state at least: ``"process"``, ``"host"`` or ``"hosts"``. None: any backend will
+            do.
+        clock: For tests; default: the machine's clock. A backend that is passed has a clock of its own.
 
     Raises:
-        ConfigError: *store* is none of these, a method of it is missing, or it serves fewer than it has to.
+        ConfigError: *store* is none of these, it lacks a method, or it serves fewer than it has to.
     """
 
     def __init__(
@@ -72,22 +53,22 @@ class NonceManager:
     ) -> None:
         self.store = find_backend(store, shared=shared, clock=clock)
         self.clock: Clock = clock or SystemClock()
-        self._backend = cast("Backend", _Unused(self._begin))
-        self._counters: dict[str, tuple[str, float]] = {}  # which one a key uses, and until when that is believed
+        self._backend = _deferred(self._begin)
+        self._counters: dict[str, tuple[str, float]] = {}  # the counter of a key, and until when that is trusted
 
     def __repr__(self) -> str:
         return f"NonceManager({self.store!r}, shared={self.store.shared!r})"
 
     def next(self, scope: str = "global") -> int:
-        """Return the next number: nanoseconds since 1970, 19 digits, larger than every number before it.
+        """Return the next nonce: nanoseconds since 1970, 19 digits, larger than all before it.
 
         Args:
-            scope: Which counter. One serves all accounts; a key that must live far ahead of the clock gets its own.
+            scope: The counter. One serves all accounts; a key that was adopted has its own.
 
         Raises:
-            NonceStoreError: The number could not be made safe against a crash; none was handed out.
-            ClockError: The clock is before 2020 or after 2200 and there is no earlier number.
-            NonceExhausted: The scope has reached 2^63 - 1.
+            NonceStoreError: The nonce could not be stored safely; none was issued.
+            ClockError: The clock is before 2020 or after 2200, and there is no earlier nonce.
+            NonceExhausted: The counter has reached 2^63 - 1.
             InvalidScope: The name is not 1 to 64 letters, digits, ``-`` or ``_``.
         """
         return self._backend.advance(scope)
@@ -95,7 +76,7 @@ class NonceManager:
     def next_for(self, key: str) -> int:
         """Return the next nonce for an API key, from the counter that :meth:`scope_of` finds.
 
-        Which one that is, is looked up again after a second, and after :meth:`look_up_counter`: any process may give
+        The counter is looked up again after a second, and after :meth:`look_up_counter`, because any process may give
         the key a counter of its own.
 
         Args:
@@ -108,61 +89,61 @@ class NonceManager:
         scope, until = self._counters.get(key, ("", 0.0))
         if now >= until:
             scope = self.scope_of(key)
-            self._counters[key] = (scope, now + _BELIEVED)
+            self._counters[key] = (scope, now + _TRUSTED)
         return self._backend.advance(scope)
 
     def look_up_counter(self, key: str) -> None:
-        """Have the next nonce of *key* come from the counter it has by then: Kraken has refused a nonce of it."""
+        """Look up the counter of *key* again for its next nonce, because Kraken has refused one."""
         self._counters.pop(key, None)
 
     def lane(self, name: str = GLOBAL, timeout: float | None = None, *, urgent: bool = False) -> Lane:
-        """Return the lane of an API key: hold it from taking the number until the answer is in.
+        """Return the lane of an API key: hold it from taking the nonce until the answer is in.
 
         Args:
             name: The API key, of which only a fingerprint is kept; or ``"global"``, one lane for all keys.
-            timeout: How long to wait for the turn, in seconds; None: for ever.
+            timeout: How long to wait for the turn, in seconds; None: wait for ever.
             urgent: Whether to go before the calls of this process that wait and are not urgent: for a cancel.
         """
         return find_lane(self._backend, name, timeout, urgent=urgent)
 
     def own_scope(self, key: str) -> str:
-        """Return the name of the counter that an API key has once it needs one of its own."""
+        """Return the name of an API key's own counter, which it has once it was adopted."""
         return f"key-{fingerprint(key)}"
 
     def scope_of(self, key: str) -> str:
-        """Return the counter that an API key takes its numbers from: its own if it has one, else ``"global"``.
+        """Return the counter that an API key uses: its own if it was adopted, else ``"global"``.
 
-        A key needs its own when Kraken remembers a number for it that is far ahead of the clock: ``krakenonce adopt``.
+        A key has to be adopted if Kraken has accepted a nonce from it that is far ahead of the clock.
         """
         own = self.own_scope(key)
         return "global" if self._backend.peek(own) is None else own
 
     def peek(self, scope: str = "global") -> int | None:
-        """Return the last number issued by anybody, or the floor set since; None if there is none. Writes nothing.
+        """Return the last nonce issued by any process, or the floor if one was set since; None if there is none.
 
-        After a reboot it is the mark, which is above the last number, until the next one is issued.
+        Writes nothing. After a reboot it is the high-water mark, which is above the last nonce, until the next nonce
+        is issued.
         """
         return self._backend.peek(scope)
 
     def raise_floor(self, floor: int, scope: str = "global") -> None:
-        """Make the next number larger than *floor*, for good; a lower floor changes nothing.
+        """Make all later nonces larger than *floor*. A lower floor changes nothing; a floor cannot be lowered.
 
         Raises:
-            InvalidFloor: *floor* is not a whole number from 0 to 2^63 - 2.
+            InvalidFloor: *floor* is not an integer from 0 to 2^63 - 2.
             NonceStoreError: It could not be made durable.
         """
         self._counters.clear()
         self._backend.raise_floor(scope, floor)
 
-    def stats(self, scope: str = "global") -> ManagerStats:
-        """Return what is known of *scope*. Writes nothing."""
+    def stats(self, scope: str = "global") -> ScopeStats:
+        """Return what is known about a counter. Writes nothing."""
         seen = self._backend.stats(scope)
-        lead = None if seen.last is None else seen.last - self.clock.now_ns()
-        return ManagerStats(*seen, lead_ns=lead)
+        return seen if seen.last is None else seen._replace(lead_ns=seen.last - self.clock.now_ns())
 
     def close(self) -> None:
-        """Close the store; whatever is asked afterwards is an error. May be called again."""
-        self._backend = cast("Backend", _Closed())
+        """Close the backend; every later call is an error. May be called again."""
+        self._backend = _deferred(_refuse)
         self.store.close()
 
     def _begin(self) -> Backend:
@@ -172,7 +153,7 @@ class NonceManager:
         return self.store
 
     def __copy__(self) -> Self:
-        return self  # two objects over one set of open files would close them under each other
+        return self  # two objects with the same open files would close them under each other
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
@@ -186,18 +167,19 @@ class NonceManager:
         self.close()
 
 
-class _Unused:
-    """The backend of a manager before its first use."""
+class _Deferred:
+    """Stands for a backend that is found at its first use."""
 
-    def __init__(self, begin: Callable[[], Backend]) -> None:
-        self._begin = begin
+    def __init__(self, find: Callable[[], Backend]) -> None:
+        self._find = find
 
     def __getattr__(self, name: str) -> object:
-        return getattr(self._begin(), name)
+        return getattr(self._find(), name)
 
 
-class _Closed:
-    """The backend of a manager that is closed."""
+def _deferred(find: Callable[[], Backend]) -> Backend:
+    return cast("Backend", _Deferred(find))
 
-    def __getattr__(self, _name: str) -> NoReturn:
-        raise NonceStoreError("this nonce manager is closed: make another one")
+
+def _refuse() -> NoReturn:
+    raise NonceStoreError("this nonce manager is closed: make another one")

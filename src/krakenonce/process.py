@@ -1,4 +1,4 @@
-"""What a process must not leave to others: its forked children, and the signal handlers that interrupt its threads."""
+"""Forks, and signal handlers that interrupt a thread of their own process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ForkCheck", "Section", "call_in_children"]
+__all__ = ["ForkCheck", "Section", "call_in_children", "interrupted"]
 
 
 class _Forked(Protocol):
@@ -25,19 +25,27 @@ def call_in_children(each: _Forked) -> None:
     _forked.add(each)
 
 
-class Section:
-    """A lock for a few steps that no signal handler may interrupt to take them itself.
+def interrupted(error: type[Exception], what: str) -> Exception:
+    """Return an *error* for a signal handler that has interrupted its own thread. *what*: see :class:`Section`."""
+    return error(
+        f"{what} by a signal handler that has interrupted this thread while it did the same; "
+        "let the handler set a flag instead"
+    )
 
-    Ask before each use::
+
+class Section:
+    """A lock for a few steps that a signal handler must not take while its own thread takes them.
+
+    Check before each use::
 
         section.refuse_interrupter()
         with section.lock:
             ...
 
-    In a forked child the lock is new, for the thread that held it may not be there to release it.
+    In a forked child the lock is new, because the thread that held it may not be there to release it.
 
     Args:
-        error: The class of that error.
+        error: The class of the error that the signal handler gets.
         what: The beginning of its message, such as "a lane was asked for".
     """
 
@@ -50,23 +58,20 @@ class Section:
     def refuse_interrupter(self) -> None:
         """Raise the error if this thread is in the section already."""
         if self.lock._is_owned():  # type: ignore[attr-defined] # as threading.Condition asks
-            raise self._error(
-                f"{self._what} by a signal handler that interrupted one in the same thread; "
-                "let the handler set a flag instead"
-            )
+            raise interrupted(self._error, self._what)
 
     def _after_fork(self) -> None:
         self.lock = threading.RLock()
 
 
 class ForkCheck:
-    """For what has to be done before the first use in a forked child, and may wait for locks."""
+    """Does something before the first use in a forked child. It may wait for locks."""
 
     def __init__(self) -> None:
         self._process = os.getpid()
 
     def __call__(self, do: Callable[[], object]) -> None:
-        """Call *do* if the process was forked since the last time; no thread goes on before that is done once."""
+        """Call *do* if the process was forked since the last time; no thread continues before it was done once."""
         if self._process != os.getpid():
             do()
             self._process = os.getpid()

@@ -12,10 +12,10 @@ from krakenonce.errors import ClockError, InvalidFloor, InvalidScope, Krakenonce
 __all__ = [
     "EARLIEST",
     "LATEST",
+    "MARK_STEP",
     "NONCE_MAX",
     "STEP_LASTS",
     "STEP_LIMIT",
-    "WINDOW",
     "Anchor",
     "ClockVerdict",
     "check_floor",
@@ -28,8 +28,8 @@ __all__ = [
 ]
 
 SECOND = 1_000_000_000
-NONCE_MAX = 2**63 - 1  # invariant 8: Kraken's guide says unsigned 64 bit, its schema says int64
-WINDOW = 10 * SECOND  # the ten-second step: how far the mark is raised above the nonce that needed it
+NONCE_MAX = 2**63 - 1  # promise 8: Kraken's guide says unsigned 64 bit, its schema says int64
+MARK_STEP = 10 * SECOND  # the ten-second step: how far the mark is raised above the nonce that needed it
 EARLIEST = 1_577_836_800 * SECOND  # 2020-01-01
 LATEST = 7_258_118_400 * SECOND  # 2200-01-01
 STEP_LIMIT = 60 * SECOND  # a larger step forward of the wall clock is not trusted at once
@@ -44,7 +44,7 @@ def next_nonce(last: int | None, now_ns: int) -> int:
 
     Args:
         last: The last nonce issued; None if there was none.
-        now_ns: The wall clock. It may have stepped back; it can only raise the nonce (invariant 5).
+        now_ns: The wall clock. It may have stepped back; it can only raise the nonce (promise 5).
 
     Raises:
         NonceExhausted: The nonce would be above 2^63 - 1.
@@ -70,7 +70,7 @@ def in_range(now_ns: int) -> bool:
 
 def mark_for(nonce: int) -> int:
     """Return the mark to make durable before *nonce* is issued."""
-    return min(nonce + WINDOW, NONCE_MAX)
+    return min(nonce + MARK_STEP, NONCE_MAX)
 
 
 def check_floor(floor: object) -> int:
@@ -137,7 +137,7 @@ def judge_clock(anchor: Anchor | None, wall_ns: int, boot_ns: int) -> ClockVerdi
     """Compare the progress of the wall clock with that of the time since boot.
 
     A step forward of more than a minute is not trusted until it has lasted a minute: until then the time is
-    projected from the anchor. A step back is trusted, because it cannot lower a nonce (invariant 5).
+    projected from the anchor. A step back is trusted, because it cannot lower a nonce (promise 5).
 
     Args:
         anchor: The last two readings of this boot; None if there are none.

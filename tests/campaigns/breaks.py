@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from krakenonce import rule
 from krakenonce.backends.file import filesystem, mark, recovery
 from krakenonce.backends.file.mark_file import MarkFile
-from krakenonce.backends.file.place import Place
+from krakenonce.backends.file.open_files import OpenFiles
 from krakenonce.backends.file.scope_files import ScopeFiles
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ BREAKS = [
     ),
     Break(
         "the names are not synced",
-        Place,
-        "keep_names",
+        OpenFiles,
+        "sync_names",
         "os.fsync(self._directory)",
         "pass",
         "the first number in a new directory",
@@ -74,24 +74,24 @@ BREAKS = [
     Break(
         "the mark is not extended",
         ScopeFiles,
-        "advance",
-        " or nonce > self._own.mark or now_ns - state.anchor.wall_ns > WINDOW",
+        "_advance",
+        " or nonce > self._mark.own.mark or now_ns - state.anchor.wall_ns > MARK_STEP",
         "",
         "the first number in a new directory",
     ),
     Break(
         "a new file has the old mark",
-        ScopeFiles,
-        "_read_mark",
+        MarkFile,
+        "read",
         "own.file == (self._inode, record.file_id)",
         "own.file[0] == self._inode",
         "the mark is deleted and made anew by one that is killed",
     ),
     Break(
         "only one slot is written",
-        ScopeFiles,
-        "_extend",
-        "self._mark_file.write_second(record, records)",
+        MarkFile,
+        "raise_above",
+        "self._write_durably(second, slot_offset(slots[1]), not_written)",
         "pass",
         "the first number in a new directory",
     ),
@@ -107,24 +107,24 @@ BREAKS = [
     Break("which slot was first is forgotten", mark, "_doubt", "record.which", "0", "a restart"),
     Break(
         "an old text is believed while the mark moves",
-        ScopeFiles,
-        "_extend",
+        MarkFile,
+        "raise_above",
         "old_base=last or 0",
         "old_base=0",
         "a restart after a reboot with an old text",
     ),
     Break(
         "the mark is what the number is",
-        ScopeFiles,
-        "_extend",
+        MarkFile,
+        "raise_above",
         "mark_for(nonce)",
         "nonce - 1",
         "the first number in a new directory",
     ),
     Break(
         "the mark goes down",
-        ScopeFiles,
-        "_extend",
+        MarkFile,
+        "raise_above",
         "max(mark_for(nonce), before.mark if before else 0)",
         "mark_for(nonce)",
         "a floor beyond the mark",
@@ -133,8 +133,8 @@ BREAKS = [
         "a mark that was read is believed",
         ScopeFiles,
         "_advance_slowly",
-        "if nonce > self._own.mark:",
-        "if nonce > max([self._own.mark, *(record.mark for record in records if record)]):",
+        "if nonce > self._mark.own.mark:",
+        "if nonce > max([self._mark.own.mark, *(record.mark for record in records if record)]):",
         "the first number in a new directory",
     ),
     Break(
@@ -160,16 +160,22 @@ BREAKS = [
         "base <= value <= mark for base",
         "True for base",
     ),
-    Break("the text is not written", ScopeFiles, "advance", 'os.pwrite(text_fd, b"%d" % nonce, 0) != _DIGITS', "False"),
+    Break(
+        "the text is not written",
+        ScopeFiles,
+        "_advance",
+        'os.pwrite(self._text_fd, b"%d" % nonce, 0) != _DIGITS',
+        "False",
+    ),
     Break(
         "the text is not read",
         ScopeFiles,
-        "advance",
+        "_advance",
         "int(text) if",
         "(state.last if state.last > 0 else int(text)) if",
     ),
-    Break("deleted files are not noticed", Place, "is_held", " or self.is_surely_held()", " or True"),
-    Break("the clock lowers the number", ScopeFiles, "advance", "now_ns if now_ns > last else last + 1", "now_ns"),
+    Break("deleted files are not noticed", OpenFiles, "are_in_place", " or self.are_surely_in_place()", " or True"),
+    Break("the clock lowers the number", ScopeFiles, "_advance", "now_ns if now_ns > last else last + 1", "now_ns"),
     Break("a jump is believed at once", rule, "judge_clock", "step <= STEP_LIMIT", "True"),
     Break(
         "a failed sync is swallowed",

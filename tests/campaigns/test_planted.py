@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 SMALL = """
 import threading
-from krakenonce.rule import NONCE_MAX, WINDOW, mark_for
+from krakenonce.rule import NONCE_MAX, MARK_STEP, mark_for
 
 def test_the_mark_has_an_end():
     assert mark_for(NONCE_MAX) == NONCE_MAX
 
 def test_the_mark_is_ahead():
-    if mark_for(0) != WINDOW:
+    if mark_for(0) != MARK_STEP:
         threading.Event().wait()
 
 def test_that_always_fails():
-    assert not WINDOW
+    assert not MARK_STEP
 """
 NOTICED = Planted(
     "the mark has no end",
     8,
     "src/krakenonce/rule.py",
-    was="return min(nonce + WINDOW, NONCE_MAX)",
-    becomes="return nonce + WINDOW",
+    was="return min(nonce + MARK_STEP, NONCE_MAX)",
+    becomes="return nonce + MARK_STEP",
     test="tests/test_small.py::test_the_mark_has_an_end",
 )
 HANGING = replace(
@@ -79,7 +79,7 @@ def test_every_promise_is_broken_by_some_bug() -> None:
 
 def test_a_bug_that_does_not_fit_any_more_is_told(tree: Path, tmp_path: Path) -> None:
     """The message says which, and what to do; so does one that leaves no Python."""
-    moved = replace(NOTICED, was="return nonce + 2 * WINDOW")
+    moved = replace(NOTICED, was="return nonce + 2 * MARK_STEP")
     with pytest.raises(Broken, match=r"'the mark has no end' no longer fits src/krakenonce/rule\.py.*bring it up"):
         plant(Trial(tmp_path / "run", 1, 60), [moved], tree)
     with pytest.raises(Broken, match=r"makes src/krakenonce/rule\.py no Python"):
@@ -95,7 +95,7 @@ def test_bugs_that_are_noticed_are_counted(tree: Path, tmp_path: Path) -> None:
 def test_bugs_that_nobody_notices_are_told(tree: Path, tmp_path: Path) -> None:
     """A change that changes nothing, and one that is only code that cannot run."""
     bugs = [
-        replace(NOTICED, name="nothing at all", becomes="return min(NONCE_MAX, nonce + WINDOW)"),
+        replace(NOTICED, name="nothing at all", becomes="return min(NONCE_MAX, nonce + MARK_STEP)"),
         replace(NOTICED, name="a slip", becomes="return nonsense"),
     ]
     with pytest.raises(Broken) as caught:

@@ -8,19 +8,20 @@ from pathlib import Path
 import pytest
 
 from krakenonce.backends import FileStore
-from krakenonce.backends.file import filesystem, gate, locked_files, look, scope_files
+from krakenonce.backends.file import filesystem, look
+from krakenonce.backends.file import open_files as kept_files
 from krakenonce.key.limiter import Limiter
 from krakenonce.manager import NonceManager
 from tests.integration.key.helpers import open_files
 
 
-def take_a_number(state: Path) -> None:
-    """Open a scope's files for the first time."""
+def take_a_nonce(state: Path) -> None:
+    """Open a counter's files for the first time."""
     NonceManager(state).next()
 
 
-def look_at_the_last(state: Path) -> None:
-    """Open the mark file to look."""
+def read_the_last_nonce(state: Path) -> None:
+    """Open the mark file to read it."""
     NonceManager(state).peek()
 
 
@@ -37,23 +38,23 @@ def book_a_call(state: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "work"),
     [
-        (scope_files, take_a_number),
-        (look, look_at_the_last),
-        (gate, take_a_turn),
-        (locked_files, book_a_call),
+        (kept_files, take_a_nonce),
+        (look, read_the_last_nonce),
+        (kept_files, take_a_turn),
+        (kept_files, book_a_call),
     ],
 )
 def test_a_child_keeps_nothing_that_a_thread_was_just_opening(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: object, work: Callable[[Path], None]
 ) -> None:
-    """Else it holds the lock of a parent that is killed afterwards, and everybody waits until the child ends."""
-    take_a_number(tmp_path)
+    """Else it holds the lock of a parent that is killed afterwards, and all others wait until the child ends."""
+    take_a_nonce(tmp_path)
     opened, forked = threading.Event(), threading.Event()
 
     def open_slowly(path: Path, flags: int) -> int:
         fd = filesystem.open_regular(path, flags)
         opened.set()
-        forked.wait(0.3)  # not longer, for a fork may rightly wait for us
+        forked.wait(0.3)  # not longer, because a fork may rightly wait for us
         return fd
 
     monkeypatch.setattr(module, "open_regular", open_slowly)

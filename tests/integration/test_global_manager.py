@@ -357,7 +357,7 @@ def test_a_fork_while_the_manager_is_made_does_not_block_the_child() -> None:
 def test_a_signal_handler_in_the_middle_of_the_making_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """It does not wait for its own thread."""
     real = global_manager.GlobalKrakenNonceManager
-    refusal = "the global nonce manager was asked for by a signal handler that interrupted one in the same thread"
+    refusal = "the global nonce manager was asked for by a signal handler that has interrupted this thread"
 
     def interrupted() -> GlobalKrakenNonceManager:
         with pytest.raises(NonceError, match=refusal):

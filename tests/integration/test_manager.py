@@ -76,8 +76,8 @@ def test_memory_is_a_store_that_says_so(caplog: pytest.LogCaptureFixture) -> Non
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("redis://localhost", "unknown store 'redis:'; known are file:PATH and memory:"),
-        ("fil:/x", "known are file:PATH and memory:"),
+        ("redis://localhost", "unknown backend 'redis:'; use file:PATH or memory:"),
+        ("fil:/x", "use file:PATH or memory:"),
         ("file:", "needs a directory"),
         ("", "needs a directory"),
         ("file:/x?mode=fast", "one option"),
@@ -141,7 +141,7 @@ class Half:
         (Half(), "Half has no rate_limits, records, peek, raise_floor, gate, scopes, stats, close$"),
         (5, "int has no shared, rate_limits, records, advance, peek"),
         (b"/state", "bytes has no"),
-        (MemoryStore, r"MemoryStore is a class, and not an object: write MemoryStore\(\.\.\.\)"),
+        (MemoryStore, r"MemoryStore is a class, not an object: write MemoryStore\(\.\.\.\)"),
     ],
 )
 def test_what_is_no_backend_is_refused_by_what_it_lacks(given: object, message: str) -> None:
@@ -162,18 +162,18 @@ def test_a_backend_that_is_shared_by_fewer_than_is_asked_for_is_refused(
         assert f"shared={served[-1]!r}" in repr(NonceManager(url, shared=asked))
     else:
         with pytest.raises(
-            ConfigError, match=rf"^shared='{asked}' needs a store for .*; .*Store\(.*\) is for .* only$"
+            ConfigError, match=rf"^shared='{asked}' needs a backend for .*; .*Store\(.*\) is for .* only$"
         ):
             NonceManager(url, shared=asked)
 
 
 def test_how_widely_a_backend_is_shared_is_one_of_three_words(tmp_path: Path) -> None:
     """Anything else is refused, be it asked for or said by a backend of one's own."""
-    with pytest.raises(ConfigError, match="shared is 'process', 'host' or 'hosts', not 'world'"):
+    with pytest.raises(ConfigError, match="shared must be 'process', 'host' or 'hosts', not 'world'"):
         NonceManager(tmp_path, shared="world")  # type: ignore[arg-type]
     store = MemoryStore()
     store.shared = "galaxy"  # type: ignore[assignment]
-    with pytest.raises(ConfigError, match="shared is 'process', 'host' or 'hosts', not 'galaxy'"):
+    with pytest.raises(ConfigError, match="shared must be 'process', 'host' or 'hosts', not 'galaxy'"):
         NonceManager(store)
 
 

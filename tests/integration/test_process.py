@@ -12,7 +12,7 @@ from krakenonce.errors import LaneError
 from krakenonce.process import ForkCheck, Section, call_in_children
 from tests.integration.key.helpers import in_child, in_thread
 
-REFUSAL = "a lane was asked for by a signal handler that interrupted one in the same thread; let the handler set a flag"
+REFUSAL = "a lane was asked for by a signal handler that has interrupted this thread while it did the same; "
 
 
 def test_a_section_refuses_only_who_is_in_it() -> None:

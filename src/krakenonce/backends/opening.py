@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["default_directory", "find_backend", "open_store"]
 
-_KNOWN = "file:PATH and memory:"
-
 
 def find_backend(
     store: Backend | str | os.PathLike[str] | None, *, shared: str | None = None, clock: Clock | None = None
@@ -27,38 +25,37 @@ def find_backend(
 
     Args:
         store: A backend, or what :func:`open_store` takes.
-        shared: Who it must serve at least; None: anybody.
-        clock: For tests; the machine's own otherwise. A backend that is given has a clock of its own.
+        shared: Who it must serve at least; None: any backend will do.
+        clock: For tests; default: the machine's clock. A backend that is passed has a clock of its own.
 
     Raises:
-        ConfigError: There is no such backend, it is not complete, or it serves fewer than it must.
+        ConfigError: There is no such backend, it lacks a method, or it serves fewer than it must.
     """
     if store is None:
         store = default_directory()
     backend = open_store(store, clock=clock) if isinstance(store, (str, os.PathLike)) else store
     if isinstance(backend, type):
-        raise ConfigError(f"{backend.__name__} is a class, and not an object: write {backend.__name__}(...)")
+        raise ConfigError(f"{backend.__name__} is a class, not an object: write {backend.__name__}(...)")
     if missing := [name for name in vars(Backend) if name[0] != "_" and not hasattr(backend, name)]:
-        raise ConfigError(
-            f"a store is a path, file:PATH, memory: or a backend; {type(backend).__name__} has no {', '.join(missing)}"
-        )
+        kind = type(backend).__name__
+        raise ConfigError(f"store must be a path, file:PATH, memory: or a backend; {kind} has no {', '.join(missing)}")
     asked, levels = shared or backend.shared, list(SERVED)
     for each in (asked, backend.shared):
         if each not in levels:
-            raise ConfigError(f"shared is 'process', 'host' or 'hosts', not {each!r}")
+            raise ConfigError(f"shared must be 'process', 'host' or 'hosts', not {each!r}")
     if levels.index(backend.shared) < levels.index(asked):
         raise ConfigError(
-            f"shared={asked!r} needs a store for {SERVED[asked]}; {backend!r} is for {SERVED[backend.shared]} only"
+            f"shared={asked!r} needs a backend for {SERVED[asked]}; {backend!r} is for {SERVED[backend.shared]} only"
         )
     return backend
 
 
 def open_store(url: str | os.PathLike[str], *, clock: Clock | None = None) -> Backend:
-    """Return the store that *url* names. Nothing is opened before the first call on it.
+    """Return the backend that *url* names. Nothing is opened before the first call on it.
 
     Args:
         url: ``file:PATH``, ``file:PATH?allow_network=yes``, ``memory:``, or simply the path of a directory.
-        clock: For tests; the machine's own otherwise.
+        clock: For tests; default: the machine's clock.
 
     Raises:
         ConfigError: An unknown scheme or option, or no path.
@@ -71,22 +68,22 @@ def open_store(url: str | os.PathLike[str], *, clock: Clock | None = None) -> Ba
     if scheme == "memory":
         return MemoryStore(clock=clock)
     if scheme != "file":
-        raise ConfigError(f"unknown store {scheme + ':'!r}; known are {_KNOWN}")
+        raise ConfigError(f"unknown backend {scheme + ':'!r}; use file:PATH or memory:")
     from urllib.parse import parse_qsl
 
     path, _, query = rest.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     allow = options.pop("allow_network", "no")
     if options or allow not in ("yes", "no"):
-        raise ConfigError("a file store takes one option: file:PATH?allow_network=yes")
+        raise ConfigError("a file backend has one option: file:PATH?allow_network=yes")
     path = path.removeprefix("//") if path.startswith("///") else path
     if not path:
-        raise ConfigError("a store needs a directory: file:PATH")
+        raise ConfigError("a file backend needs a directory: file:PATH")
     return FileStore(Path(path).expanduser(), clock=clock, allow_network=allow == "yes")
 
 
 def default_directory() -> Path:
-    """``$KRAKENONCE_STATE_DIR``, else the platform's state directory of this user."""
+    """Return ``$KRAKENONCE_STATE_DIR``, else the platform's state directory of this user."""
     chosen = os.environ.get("KRAKENONCE_STATE_DIR")
     if chosen:
         return Path(chosen).expanduser()

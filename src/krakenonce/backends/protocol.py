@@ -1,4 +1,4 @@
-"""The seam between krakenonce and the place where nonces and turns are kept."""
+"""What a backend must offer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, Type
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SERVED", "Backend", "Gate", "RateCounters", "RateLimits", "Record", "Records", "ScopeStats", "Shared"]
+__all__ = ["SERVED", "Backend", "Gate", "RateCounters", "RateLimits", "Records", "ScopeStats", "Shared"]
 
 _T = TypeVar("_T")
 
@@ -16,18 +16,20 @@ SERVED = {"process": "one process", "host": "the processes of one host", "hosts"
 
 
 class ScopeStats(NamedTuple):
-    """What a store has seen of one scope; the counts are those of this process.
+    """What is known about one counter. The counts are those of this process.
 
     Args:
         scope: The counter's name.
-        last: As peek() tells it.
-        mark: The durable high-water mark; None if the store has none.
-        issued: Numbers issued.
-        extended: How often the mark was moved up, each with its syncs.
-        recovered: How often a missing, stale or damaged state was passed by starting above the mark.
+        last: What peek() returns.
+        mark: The durable high-water mark; None if the backend has none.
+        issued: Nonces issued.
+        extended: How often the mark was raised, each time with its syncs.
+        recovered: How often missing, stale or damaged state was skipped by continuing above the mark.
         clock_back: How often the wall clock was found to have stepped back by more than a second.
-        clock_forward: How often a step forward was found and not believed.
-        extending_ns: Nanoseconds that moving the mark up took, all together.
+        clock_forward: How often a step forward was found and not trusted.
+        extending_ns: Nanoseconds that raising the mark took, in total.
+        lead_ns: How far the last nonce is ahead of the clock, in nanoseconds; negative if it is behind. The manager
+            fills this in.
     """
 
     scope: str
@@ -39,25 +41,26 @@ class ScopeStats(NamedTuple):
     clock_back: int = 0
     clock_forward: int = 0
     extending_ns: int = 0
+    lead_ns: int | None = None
 
 
 class Gate(Protocol):
-    """What lets one process at a time have the turn. One thread at a time uses it, but for :meth:`holder`."""
+    """Lets one process at a time have the turn. One thread at a time uses it, except for :meth:`holder`."""
 
     def try_acquire(self) -> bool:
-        """Take the gate if it is free."""
+        """Take the gate if it is free; return whether this process has it now."""
 
     def acquire(self) -> None:
-        """Wait until the gate is ours."""
+        """Wait until this process has the gate."""
 
     def release(self) -> None:
-        """Let the next process in. Harmless if it is not held."""
+        """Let the next process in. Does nothing if the gate is not held."""
 
     def holder(self) -> str:
-        """Who holds it and since when, in words."""
+        """Return who holds the gate and since when, in words."""
 
     def abandon(self) -> None:
-        """Forget about it in a forked child, leaving the parent's hold alone."""
+        """In a forked child: forget that the gate is held, and leave the parent's hold alone."""
 
 
 class RateCounters(Protocol):
@@ -74,52 +77,40 @@ class RateLimits(Protocol):
     """The rate counters of all API keys."""
 
     def exist(self, name: str) -> bool:
-        """Whether a step was ever taken at those called *name*. Never writes."""
+        """Whether a step was ever taken with the counters of this name. Never writes."""
 
     def step(self, name: str, step: Callable[[RateCounters], _T]) -> _T:
-        """Take *step* at those called *name* while nobody else does, and return what it returns.
+        """Call *step* with the counters of this name, without any other caller, and return what it returns.
 
         Raises:
             NonceStoreError: They cannot be read or written.
         """
 
 
-class Record(NamedTuple):
-    """A small named record.
-
-    Args:
-        data: What was written last.
-        version: What tells it from other data. It is to be compared and handed back, and means nothing else.
-    """
-
-    data: bytes
-    version: str
-
-
 class Records(Protocol):
     """Small named records, at most 64 KiB each, that are read and written as a whole."""
 
-    def read(self, name: str) -> Record | None:
-        """Return the record called *name*, None if there is none. Raises NonceStoreError."""
+    def read(self, name: str) -> bytes | None:
+        """Return the record's data; None if there is no such record. Raises NonceStoreError."""
 
-    def write(self, name: str, data: bytes, version: str | None) -> str:
-        """Write the record called *name*, all or nothing and as durably as nonces; return its new version.
+    def write(self, name: str, data: bytes, before: bytes | None) -> None:
+        """Replace the record's data, all or nothing and as durably as nonces.
 
         Args:
             name: 1 to 64 letters, digits, ``-`` or ``_``.
-            data: What it is from now on.
-            version: That of the record as it was read; None: there was none.
+            data: The new data.
+            before: The data as it was read; None: there was no such record.
 
         Raises:
-            RecordChanged: Somebody else has changed it since; nothing was written.
-            NonceStoreError: It could not be written; it is what it was.
+            RecordChanged: Another writer has changed it since; nothing was written.
+            NonceStoreError: It could not be written, and is unchanged.
         """
 
 
 class Backend(Protocol):
-    """Where nonces, turns, rate limits and records are kept. A backend knows nothing of HTTP, accounts or asyncio.
+    """Keeps nonces, turns, rate limits and records. It knows nothing of HTTP, accounts or asyncio.
 
-    All methods may be called from any thread. ``scope`` is 1 to 64 letters, digits, ``-`` or ``_``.
+    All methods may be called from any thread. ``scope`` is a counter's name: 1 to 64 letters, digits, ``-`` or ``_``.
     """
 
     @property
@@ -132,31 +123,32 @@ class Backend(Protocol):
 
     @property
     def records(self) -> Records:
-        """Small named records of whatever else has to be shared."""
+        """Small named records of anything else that has to be shared."""
 
     def advance(self, scope: str) -> int:
-        """Issue ``max(last + 1, now)``, atomically. Every later number, after any crash, is larger.
+        """Issue ``max(last + 1, now)``, atomically. Every later nonce is larger, after any crash.
 
-        The time is the store's to read, where it keeps everybody else out: one that was read before may be old by then.
+        The backend reads the time, while it keeps all other callers out: a time that was read before may be old.
         """
 
     def peek(self, scope: str) -> int | None:
-        """What the next number is larger than; None if there is none. Never writes.
+        """Return a value that the next nonce is larger than; None if there is none. Never writes.
 
-        That is the last number issued, or the floor set since; after a reboot the mark, as the last one is not known.
+        It is the last nonce, or the floor if one was set since. If a crash has left doubt about the last nonce, it may
+        be above that.
         """
 
     def raise_floor(self, scope: str, floor: int) -> None:
-        """Make the next number larger than *floor*; a lower floor changes nothing."""
+        """Make all later nonces larger than *floor*; a lower floor changes nothing."""
 
     def gate(self, name: str) -> Gate:
         """Return what lets one process at a time have the turn called *name*: the same object each time."""
 
     def scopes(self) -> list[str]:
-        """The scopes that have been asked for a number, sorted."""
+        """Return the names of the counters that have issued a nonce or have a floor, sorted."""
 
     def stats(self, scope: str) -> ScopeStats:
-        """What has been seen of *scope*. Never writes."""
+        """Return what is known about a counter. Never writes."""
 
     def close(self) -> None:
-        """Give back what is open. May be called again; a later call on the store opens it again or fails."""
+        """Close all files. May be called again; a later call on the backend opens them again or fails."""

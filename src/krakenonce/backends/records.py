@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from krakenonce.backends.protocol import Record
 from krakenonce.errors import ConfigError, RecordChanged
 from krakenonce.rule import check_name
 
-__all__ = ["check_record_name", "check_unchanged", "new_record"]
+__all__ = ["check_change", "check_record_name"]
 
 _MOST = 65_536  # bytes
 
@@ -16,16 +15,20 @@ def check_record_name(name: str) -> None:
     check_name("a record", name, ConfigError)
 
 
-def new_record(data: bytes) -> Record:
-    """Return the record with *data*. Raises ConfigError if that is too much."""
+def check_change(name: str, data: bytes, before: bytes | None, found: bytes | None) -> None:
+    """Raise an error unless the record *name* may be written now.
+
+    Args:
+        name: Its name.
+        data: Its new data.
+        before: Its data as the caller has read it; None: there was no such record.
+        found: Its data as the backend finds it now.
+
+    Raises:
+        RecordChanged: Another writer has changed it.
+        ConfigError: The data is too large.
+    """
     if len(data) > _MOST:
-        raise ConfigError(f"a record has at most {_MOST} bytes, and not {len(data)}")
-    import hashlib
-
-    return Record(data, hashlib.sha256(data).hexdigest())
-
-
-def check_unchanged(name: str, found: Record | None, version: str | None) -> None:
-    """Raise RecordChanged unless *version* is that of the record found, None if there is none."""
-    if version != (found.version if found else None):
-        raise RecordChanged(f"the record {name} was changed by somebody else; nothing was written: read it again")
+        raise ConfigError(f"a record has at most {_MOST} bytes, not {len(data)}")
+    if found != before:
+        raise RecordChanged(f"another writer has changed the record {name}; nothing was written: read it again")

@@ -7,11 +7,11 @@ import time
 
 import click
 
-from krakenonce.backends import SERVED
+from krakenonce.backends import SERVED, ScopeStats
 from krakenonce.cli.options import confirm, json_option, scope_option, state_option
 from krakenonce.cli.output import to_json, write, write_table
 from krakenonce.errors import InvalidScope, NonceError
-from krakenonce.manager import ManagerStats, NonceManager
+from krakenonce.manager import NonceManager
 from krakenonce.rule import NONCE_MAX
 
 __all__ = ["next_", "peek", "raise_floor", "stats"]
@@ -93,7 +93,7 @@ def raise_floor(floor: int, scope: str, yes: bool, state: str | None) -> None:
         write(f"the next nonce of counter {scope} will be larger than {last}{unchanged}")
 
 
-def _stats_of_all(manager: NonceManager) -> list[ManagerStats]:
+def _stats_of_all(manager: NonceManager) -> list[ScopeStats]:
     found = []
     for scope in manager.store.scopes():
         with contextlib.suppress(InvalidScope):  # not a counter's file, but named almost like one
@@ -101,7 +101,7 @@ def _stats_of_all(manager: NonceManager) -> list[ManagerStats]:
     return found
 
 
-def _row(seen: ManagerStats) -> tuple[str, ...]:
+def _row(seen: ScopeStats) -> tuple[str, ...]:
     lead = "-" if seen.lead_ns is None else f"{seen.lead_ns / 1e9:.3f}"
     last, mark = ("-" if nonce is None else str(nonce) for nonce in (seen.last, seen.mark))
     return seen.scope, last, lead, mark

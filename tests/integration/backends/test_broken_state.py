@@ -11,9 +11,9 @@ import pytest
 
 from krakenonce.backends import FileStore
 from krakenonce.backends.file import mark_file
-from krakenonce.backends.file.place import Place
+from krakenonce.backends.file.open_files import OpenFiles
 from krakenonce.errors import NonceStoreError
-from krakenonce.rule import WINDOW
+from krakenonce.rule import MARK_STEP
 from krakenonce.testing.clock import ManualClock
 from tests.integration.backends.helpers import SECOND, mark_path, read_slots, rising, take, text_path, write_slot
 
@@ -61,7 +61,7 @@ def test_a_text_broken_under_a_running_process_is_noticed_at_once(state: Path, c
     text_path(state).write_bytes(BROKEN_TEXTS[name])
     numbers += [store.advance("global") for _ in range(3)]
     assert rising(numbers)
-    assert numbers[3] <= numbers[2] + 2 * WINDOW
+    assert numbers[3] <= numbers[2] + 2 * MARK_STEP
     assert store.stats("global").recovered == 1
 
 
@@ -90,7 +90,7 @@ def test_one_torn_slot_costs_nothing(state: Path, clock: ManualClock, used: int,
     write_slot(state, slot, damage or b"\0" * 512)
     clock.reboot()
     clock.step(-3600)
-    assert take(state, clock)[0] > used + WINDOW - 10
+    assert take(state, clock)[0] > used + MARK_STEP - 10
     assert all(read_slots(state))
 
 
@@ -319,7 +319,7 @@ def test_garbage_without_a_mark_is_the_clock_and_a_warning(
     state.mkdir()
     text_path(state).write_text("see backup")
     assert take(state, clock) == [clock.now_ns()]
-    assert "the text is no number" in caplog.text
+    assert "the nonce file does not contain a nonce" in caplog.text
 
 
 @pytest.mark.parametrize("more", [1, 0, -5])
@@ -341,9 +341,12 @@ def test_files_that_vanish_as_fast_as_they_are_made_are_told(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither a number nor a floor is waited for without end."""
-    monkeypatch.setattr(Place, "is_held", lambda _: False)
+    monkeypatch.setattr(OpenFiles, "are_in_place", lambda _: False)
     store = FileStore(state, clock=clock)
-    said = f"^the files in {state} vanish as fast as they are made; stop what deletes them$"
+    said = (
+        f"^the files in {state} were deleted again and again while a nonce was taken; no nonce was issued; "
+        "stop the program that deletes them$"
+    )
     with pytest.raises(NonceStoreError, match=said):
         store.advance("global")
     with pytest.raises(NonceStoreError, match=said):

@@ -7,7 +7,7 @@ import pytest
 
 from krakenonce.backends import FileStore
 from krakenonce.backends.file.mark import FILE_SIZE
-from krakenonce.rule import WINDOW
+from krakenonce.rule import MARK_STEP
 from krakenonce.testing.clock import ManualClock
 from tests.integration.backends.helpers import mark_path, read_slots, take, text_path
 
@@ -35,18 +35,19 @@ def test_a_text_put_back_is_passed_by_going_above_what_others_issued(
         mark = max(slot.mark for slot in read_slots(state) if slot)
         caplog.clear()
         assert store.advance("global") == mark + 1 > highest
-        assert caplog.messages == [
-            f"{text_path(state)}: the state is older than what was issued; going on with {mark + 1}"
-        ]
+        said = "the state files are older than the last nonce issued; continuing with nonce"
+        assert caplog.messages == [f"{text_path(state)}: {said} {mark + 1}"]
         assert store.stats("global").recovered == count
 
 
 def test_a_floor_finds_the_damage_too(state: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
     """It is told in the same way."""
-    mark = take(state, clock)[0] + WINDOW
+    mark = take(state, clock)[0] + MARK_STEP
     text_path(state).write_text("see backup")
     FileStore(state, clock=clock).raise_floor("global", 0)
-    assert caplog.messages == [f"{text_path(state)}: the text is no number; going on with {mark}"]
+    assert caplog.messages == [
+        f"{text_path(state)}: the nonce file does not contain a nonce; continuing with nonce {mark}"
+    ]
     assert caplog.records[0].levelno == logging.WARNING
 
 
@@ -54,11 +55,11 @@ def test_a_restart_of_the_machine_is_no_warning(
     state: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nobody has to look at it."""
-    mark = take(state, clock)[0] + WINDOW
+    mark = take(state, clock)[0] + MARK_STEP
     clock.reboot()
     with caplog.at_level(logging.INFO, "krakenonce"):
         take(state, clock)
-    assert caplog.messages == [f"{text_path(state)}: the machine was restarted; going on with {mark + 1}"]
+    assert caplog.messages == [f"{text_path(state)}: the machine was rebooted; continuing with nonce {mark + 1}"]
     assert caplog.records[0].levelno == logging.INFO
 
 
@@ -105,18 +106,18 @@ def test_a_mark_overwritten_under_a_running_process_is_written_anew(
     with mark_path(state).open("r+b") as file:
         file.write(bytes(FILE_SIZE))
     store.raise_floor("global", first + 5)
-    last = first + 2 * WINDOW
+    last = first + 2 * MARK_STEP
     assert store.advance("global") == last + 1
     assert all(slot and slot.mark > last for slot in read_slots(state))
     assert caplog.messages == [
-        f"{text_path(state)}: the mark is empty or broken in both slots; going on with {last}",
+        f"{text_path(state)}: the mark file is empty or damaged in both slots; continuing with nonce {last}",
     ]
 
 
 @pytest.mark.parametrize("damage", [b"", bytes(FILE_SIZE)])
 def test_a_look_at_a_broken_mark_says_from_where_numbers_go_on(state: Path, clock: ManualClock, damage: bytes) -> None:
     """The text, and what it may have missed."""
-    last = take(state, clock)[0] + 2 * WINDOW
+    last = take(state, clock)[0] + 2 * MARK_STEP
     mark_path(state).write_bytes(damage)
     store = FileStore(state, clock=clock)
     assert (store.peek("global"), store.stats("global").mark) == (last, None)

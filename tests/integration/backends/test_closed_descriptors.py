@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from krakenonce.backends import FileStore
-from krakenonce.backends.file import descriptors
-from krakenonce.backends.file.descriptors import Held
+from krakenonce.backends.file import open_files
+from krakenonce.backends.file.open_files import OpenFiles
 from krakenonce.manager import NonceManager
 from tests.integration.backends.helpers import finish, rising, start_python
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 DAEMON = """
 import fcntl, os, pathlib, sys, types
 from krakenonce import NonceManager
-from krakenonce.backends.file import place
+from krakenonce.backends.file import open_files
 
-place.time = types.SimpleNamespace(time_ns=lambda: 2**63)  # the directory has not changed for a while
+open_files.time = types.SimpleNamespace(time_ns=lambda: 2**63)  # the directory has not changed for a while
 state, other = sys.argv[1:3]
 manager = NonceManager(state)
 numbers = [manager.next("another"), *(manager.next() for _ in range(3))]
@@ -162,8 +162,8 @@ def test_the_limits_are_kept_after_their_file_was_closed(state: Path) -> None:
 
 def test_stores_may_be_made_while_all_are_told_what_was_closed(state: Path) -> None:
     """As by another thread: here one is made at each line of the way."""
-    held, made, before = Held(), [FileStore(state)], sys.gettrace()
-    fd = held.keep(os.open(state.parent, os.O_RDONLY))
+    held, made, before = OpenFiles(), [FileStore(state)], sys.gettrace()
+    fd = held.keep(os.open(state.parent, os.O_RDONLY), state.parent)
 
     def make(*_: object) -> Any:
         made.append(FileStore(state))
@@ -171,7 +171,7 @@ def test_stores_may_be_made_while_all_are_told_what_was_closed(state: Path) -> N
 
     sys.settrace(make)
     try:
-        held.keep(fd)  # once more, as if it had been closed under us and opened by somebody of ours
+        held.keep(fd, state.parent)  # once more, as if it had been closed under us and opened by somebody of ours
     finally:
         sys.settrace(before)
     assert len(made) > 1
@@ -181,38 +181,38 @@ def test_whoever_gets_a_number_that_is_just_given_back_has_it_rightly(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another thread may open a file in the instant in which ours is closed: that is nothing to be told of."""
-    first, second, told, closing = Held(), Held(), list[int](), os.close
-    fd = first.keep(os.open(state.parent, os.O_RDONLY))
+    first, second, told, closing = OpenFiles(), OpenFiles(), list[int](), os.close
+    fd = first.keep(os.open(state.parent, os.O_RDONLY), state.parent)
 
     def close(number: int) -> None:
         closing(number)
-        second.keep(os.open(state.parent, os.O_RDONLY))
+        second.keep(os.open(state.parent, os.O_RDONLY), state.parent)
 
-    monkeypatch.setattr(descriptors, "_told", [lambda: told.append(fd)])
+    monkeypatch.setattr(open_files, "_callbacks", [lambda: told.append(fd)])
     monkeypatch.setattr(os, "close", close)
     first.close()
     monkeypatch.undo()
-    assert second.is_ours(fd)
+    assert second.is_open(fd)
     assert not told
-    first.keep(os.open(state.parent, os.O_RDONLY))  # and may go on itself
-    assert first.are_ours()
-    assert second.are_ours()
+    first.keep(os.open(state.parent, os.O_RDONLY), state.parent)  # and may go on itself
+    assert first.are_open()
+    assert second.are_open()
 
 
 def test_whoever_gets_a_number_that_was_not_given_back_tells_all(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was closed under the one who had it, and so may others be."""
-    first, second, told = Held(), Held(), list[int]()
-    fd = first.keep(os.open(state.parent, os.O_RDONLY))
+    first, second, told = OpenFiles(), OpenFiles(), list[int]()
+    fd = first.keep(os.open(state.parent, os.O_RDONLY), state.parent)
     os.close(fd)
-    monkeypatch.setattr(descriptors, "_told", [lambda: told.append(fd)])
-    assert second.keep(os.open(state.parent, os.O_RDONLY)) == fd
+    monkeypatch.setattr(open_files, "_callbacks", [lambda: told.append(fd)])
+    assert second.keep(os.open(state.parent, os.O_RDONLY), state.parent) == fd
     assert told == [fd]
-    assert not first.are_ours()
+    assert not first.are_open()
 
 
 def test_what_nobody_has_any_more_is_closed(tmp_path: Path) -> None:
     """Descriptors go with the object that has opened them."""
-    fd = Held().keep(os.open(tmp_path, os.O_RDONLY))
+    fd = OpenFiles().keep(os.open(tmp_path, os.O_RDONLY), tmp_path)
     gc.collect()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
@@ -220,18 +220,18 @@ def test_what_nobody_has_any_more_is_closed(tmp_path: Path) -> None:
 
 def test_open_files_are_not_copied(tmp_path: Path) -> None:
     """A copy would close them under the original."""
-    held = Held()
-    fd = held.keep(os.open(tmp_path, os.O_RDONLY))
+    held = OpenFiles()
+    fd = held.keep(os.open(tmp_path, os.O_RDONLY), tmp_path)
     for copying in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError, match="open files cannot be copied or pickled"):
             copying(held)
     gc.collect()
-    assert held.is_ours(fd)
+    assert held.is_open(fd)
 
 
 def test_what_was_interrupted_before_it_began_goes_quietly() -> None:
     """An interrupt may come before a constructor's first line; the garbage collector then has nothing to close."""
-    made: object = object.__new__(Held)
+    made: object = object.__new__(OpenFiles)
     del made  # an exception in its __del__ would be a warning, which is an error here
     gc.collect()
 
@@ -242,8 +242,8 @@ def test_the_end_of_a_process_is_quiet(tmp_path: Path) -> None:
         "import sys\n"
         "from krakenonce import NonceManager\n"
         "from krakenonce.key import lane\n"
-        "from krakenonce.backends.file import descriptors\n"
-        "sys.kept = [descriptors, lane]\n"
+        "from krakenonce.backends.file import open_files\n"
+        "sys.kept = [open_files, lane]\n"
         "with NonceManager(sys.argv[1]).lane('key'): print('held')\n"
     )
     assert finish(start_python(code, tmp_path)) == "held\n"

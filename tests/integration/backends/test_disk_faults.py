@@ -10,9 +10,9 @@ import pytest
 from krakenonce.backends import FileStore
 from krakenonce.backends.file import mark_file
 from krakenonce.backends.file.filesystem import sync
-from krakenonce.backends.file.place import Place
+from krakenonce.backends.file.open_files import OpenFiles
 from krakenonce.errors import NonceStoreError
-from krakenonce.rule import WINDOW
+from krakenonce.rule import MARK_STEP
 from krakenonce.testing.clock import ManualClock
 from tests.integration.backends.helpers import finish, mark_path, read_slots, rising, start_python, take, text_path
 from tests.integration.key.helpers import open_files
@@ -105,7 +105,7 @@ def test_tries_that_fail_half_way_do_not_climb(state: Path, clock: ManualClock, 
         disk.passing, disk.failing = 1, 1
         with pytest.raises(NonceStoreError):
             take(state, clock)
-        assert max(slot.mark for slot in read_slots(state) if slot) == clock.now_ns() + WINDOW
+        assert max(slot.mark for slot in read_slots(state) if slot) == clock.now_ns() + MARK_STEP
         assert text_path(state).read_text() == str(last)
     assert take(state, clock) == [clock.now_ns()]
 
@@ -267,7 +267,7 @@ def test_a_directory_whose_sync_fails_moves_no_mark_up(
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as broken:
-        broken.setattr(Place, "keep_names", failing)
+        broken.setattr(OpenFiles, "sync_names", failing)
         store = FileStore(state, clock=clock)
         for _ in range(5):
             with pytest.raises(NonceStoreError, match="Input/output error"):
@@ -288,8 +288,8 @@ def test_after_a_failed_sync_no_thread_syncs_what_was_open_before(
         disk.failing = 1
         with pytest.raises(NonceStoreError):
             store.advance("global")
-        assert waiting.advance() is None
-        assert waiting.raise_floor(1) is None
+        assert waiting.step() is None
+        assert waiting.step(1) is None
 
 
 def test_a_text_that_can_be_put_back_only_in_part_is_no_number(

@@ -51,7 +51,7 @@ def test_a_read_only_file_system_is_loud(small_disk: Path, clock: ManualClock) -
 def test_a_directory_without_the_right_to_write_is_loud(state: Path, clock: ManualClock) -> None:
     """An error that names the directory and says what to do."""
     state.mkdir(mode=0o500)
-    with pytest.raises(NonceStoreError, match="right to read and write"):
+    with pytest.raises(NonceStoreError, match="read and write permission"):
         take(state, clock)
 
 

@@ -71,7 +71,7 @@ def fork_inside(question: Callable[[], int | None], manager: NonceManager, line:
         return [*childs, told, ask(manager.next)]
 
 
-REFUSAL = "a signal handler forked in the middle of a nonce store's work, which is the parent's; ask again in the child"
+REFUSAL = "a signal handler forked while this thread was taking a nonce; no nonce was issued in the child; call again"
 
 
 @pytest.mark.parametrize(("asked", "step"), [("next number", 1), ("first number", 5), ("floor", 5), ("look", 5)])

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from krakenonce.backends import FileStore
-from krakenonce.backends.file import place
-from krakenonce.backends.file.place import Place
+from krakenonce.backends.file import open_files
+from krakenonce.backends.file.open_files import OpenFiles
 from krakenonce.errors import NonceStoreError
 from krakenonce.manager import NonceManager
 from krakenonce.testing.clock import ManualClock
@@ -28,8 +28,8 @@ def test_where_times_are_coarse_each_path_is_looked_at(
         seen = real(fd)
         return SimpleNamespace(st_ino=seen.st_ino, st_dev=seen.st_dev, st_ctime_ns=now)
 
-    monkeypatch.setattr(place, "fstat", coarse)
-    monkeypatch.setattr(place, "time", SimpleNamespace(time_ns=lambda: now + later))
+    monkeypatch.setattr(open_files, "fstat", coarse)
+    monkeypatch.setattr(open_files, "time", SimpleNamespace(time_ns=lambda: now + later))
     store.advance("global")
     text_path(state).unlink()
     highest = other.advance("global")
@@ -44,28 +44,31 @@ def test_a_directory_that_has_not_changed_for_a_while_speaks_for_its_files(
 ) -> None:
     """One system call per number; its time tells a change from the one before, as soon as the next has another."""
     state.mkdir()
-    seen, asked = state.stat(), []
+    asked, look = list[str](), os.lstat
 
-    def looked_at(_: Path) -> os.stat_result:
-        asked.append(later)
-        return seen
+    def looked_at(path: str) -> os.stat_result:
+        asked.append(path)
+        return look(path)
 
-    alike = SimpleNamespace(st_ino=seen.st_ino, st_dev=seen.st_dev, st_ctime_ns=changed)
-    monkeypatch.setattr(place, "fstat", lambda _: alike)
-    monkeypatch.setattr(place, "time", SimpleNamespace(time_ns=lambda: changed + later))
-    files = Place(5, state, ((6, state / "file"),))
+    monkeypatch.setattr(open_files, "fstat", lambda _: SimpleNamespace(st_ctime_ns=changed))
+    monkeypatch.setattr(open_files, "time", SimpleNamespace(time_ns=lambda: changed + later))
+    files = OpenFiles()
+    files.open_directory(state)
+    files.open(state / "file")
     monkeypatch.setattr(os, "lstat", looked_at)
-    assert [files.is_held() for _ in range(3)] == [True] * 3
-    assert len(asked) == 1
+    assert [files.are_in_place() for _ in range(3)] == [True] * 3
+    assert asked == [str(state / "file")]
 
 
-def test_a_directory_that_has_taken_the_place_of_another_is_noticed(tmp_path: Path, state: Path) -> None:
-    """The files are watched through their directory, so that has to be the one in which they are."""
+def test_a_directory_that_has_taken_the_place_of_another_is_noticed(state: Path) -> None:
+    """The files are watched through their directory, so it has to be the one at the path."""
     state.mkdir()
-    for directory, held in ((state, True), (tmp_path, False)):
-        fd = os.open(directory, os.O_RDONLY)
-        assert Place(fd, state, ()).is_held() is held
-        os.close(fd)
+    files = OpenFiles()
+    files.open_directory(state)
+    assert files.are_in_place()
+    state.rename(state.with_name("old"))
+    state.mkdir()
+    assert not files.are_in_place()
 
 
 @pytest.mark.parametrize("ahead", [0, 3600], ids=["at the clock", "ahead of it"])
@@ -74,7 +77,7 @@ def test_a_directory_above_that_is_moved_is_noticed(
 ) -> None:
     """The directory itself does not show it; within ten seconds the process is with the others, mark or no mark."""
     later = time.time_ns() + 10 * SECOND  # what the directory tells is believed
-    monkeypatch.setattr(place, "time", SimpleNamespace(time_ns=lambda: later))
+    monkeypatch.setattr(open_files, "time", SimpleNamespace(time_ns=lambda: later))
     home = state / "a" / "b"
     store = FileStore(home, clock=clock)
     store.raise_floor("global", clock.now_ns() + ahead * SECOND)

@@ -479,7 +479,7 @@ def test_a_signal_handler_that_takes_a_number_does_not_hang(state: Path) -> None
         signal.signal(signal.SIGALRM, before)
     assert numbers == sorted(set(numbers))
     told = {outcome for outcome in outcomes if isinstance(outcome, str)}
-    because = "a nonce store was asked by a signal handler that interrupted one in the same thread"
+    because = "a nonce was asked for by a signal handler that has interrupted this thread while it did the same"
     assert told == {f"{because}; let the handler set a flag instead"}
 
 

@@ -1,16 +1,16 @@
-"""Small named records: read, replaced as a whole, and never over what somebody else has written."""
+"""Small named records: read, replaced as a whole, and never over what another writer has written."""
 
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from krakenonce.backends import FileStore, MemoryStore, records
 from krakenonce.backends.file import records as file_records
-from krakenonce.backends.protocol import Record, Records
+from krakenonce.backends.protocol import Records
 from krakenonce.errors import ConfigError, NonceStoreError, RecordChanged
 from tests.integration.backends.helpers import finish, start_python
 from tests.integration.key.helpers import in_thread, join
@@ -25,30 +25,31 @@ def kept(request: pytest.FixtureRequest, state: Path) -> Iterator[Records]:
 
 
 def test_a_record_is_what_was_written_last(kept: Records) -> None:
-    """None before; then the data with a version, which whoever writes next has to know."""
+    """None before; then the data, which the next writer has to know."""
     assert kept.read("keys") is None
-    first = kept.write("keys", b"one", None)
-    assert kept.read("keys") == (b"one", first)
-    second = kept.write("keys", b"", first)
-    assert kept.read("keys") == (b"", second)
+    kept.write("keys", b"one", None)
+    assert kept.read("keys") == b"one"
+    kept.write("keys", b"", b"one")
+    assert kept.read("keys") == b""
     assert kept.read("others") is None
 
 
-def test_what_somebody_else_has_written_is_not_overwritten(kept: Records) -> None:
-    """Nor is a record that came, or that is not there."""
-    first = kept.write("keys", b"one", None)
-    kept.write("keys", b"two", first)
-    for name, version in (("keys", first), ("keys", None), ("others", first)):
-        before = kept.read(name)
-        with pytest.raises(RecordChanged, match=f"record {name} .* nothing was written"):
-            kept.write(name, b"three", version)
-        assert kept.read(name) == before
+def test_what_another_writer_has_written_is_not_overwritten(kept: Records) -> None:
+    """Nor is a record that was made meanwhile, or that is not there."""
+    kept.write("keys", b"one", None)
+    kept.write("keys", b"", b"one")
+    for name, before in (("keys", b"one"), ("keys", None), ("others", b"one"), ("others", b"")):
+        found = kept.read(name)
+        with pytest.raises(RecordChanged, match=f"record {name}; nothing was written"):
+            kept.write(name, b"three", before)
+        assert kept.read(name) == found
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "é", "x" * 65, 5])
 def test_a_name_that_cannot_be_a_file_s_is_refused(kept: Records, name: str) -> None:
     """As for a counter."""
-    for call in (lambda: kept.read(name), lambda: kept.write(name, b"", None)):
+    calls: list[Callable[[], object]] = [lambda: kept.read(name), lambda: kept.write(name, b"", None)]
+    for call in calls:
         with pytest.raises(ConfigError, match="the name of a record has 1 to 64 letters"):
             call()
 
@@ -62,13 +63,12 @@ def test_a_record_is_small(kept: Records) -> None:
 
 
 def add(kept: Records, count: int) -> None:
-    """Add one to a number, *count* times, and begin anew when somebody else was quicker."""
+    """Add one to a number, *count* times, and begin again if another writer was faster."""
     for _ in range(count):
         while True:
             found = kept.read("number")
-            number = int(found.data) if found else 0
             try:
-                kept.write("number", b"%d" % (number + 1), found.version if found else None)
+                kept.write("number", b"%d" % (int(found or 0) + 1), found)
             except RecordChanged:
                 continue
             break
@@ -77,9 +77,7 @@ def add(kept: Records, count: int) -> None:
 def test_nothing_is_lost_among_threads(kept: Records) -> None:
     """Of those who have read the same, one writes."""
     join([in_thread(add, kept, 20) for _ in range(4)])
-    found = kept.read("number")
-    assert found is not None
-    assert found.data == b"80"
+    assert kept.read("number") == b"80"
 
 
 def test_nothing_is_lost_among_processes(state: Path) -> None:
@@ -93,15 +91,13 @@ def test_nothing_is_lost_among_processes(state: Path) -> None:
     )
     for worker in [start_python(code, state, Path(__file__).parents[3]) for _ in range(3)]:
         finish(worker)
-    found = FileStore(state).records.read("number")
-    assert found is not None
-    assert found.data == b"60"
+    assert FileStore(state).records.read("number") == b"60"
 
 
 def test_a_record_is_on_the_disk_before_it_has_its_name(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """First the data, then the name, then the directory: after a power cut there is the old one or the new one."""
     kept = FileStore(state).records
-    version = kept.write("keys", b"one", None)
+    kept.write("keys", b"one", None)
     path, done = state / "records" / "keys", list[str]()
 
     def sync(_fd: int) -> None:
@@ -112,7 +108,7 @@ def test_a_record_is_on_the_disk_before_it_has_its_name(state: Path, monkeypatch
 
     monkeypatch.setattr(file_records, "sync", sync)
     monkeypatch.setattr(file_records, "sync_directory", sync_directory)
-    kept.write("keys", b"two", version)
+    kept.write("keys", b"two", b"one")
     assert done == ["data while it says one", "name while it says two"]
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
@@ -123,7 +119,7 @@ def test_a_record_that_cannot_be_written_is_what_it_was(
 ) -> None:
     """The error says which one, nothing stays locked, and what is left of the attempt is in nobody's way."""
     kept = FileStore(state).records
-    version = kept.write("keys", b"one", None)
+    kept.write("keys", b"one", None)
 
     def fail(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -136,9 +132,9 @@ def test_a_record_that_cannot_be_written_is_what_it_was(
         else:
             patch.setattr(os, "replace", fail)
         with pytest.raises(NonceStoreError, match=r"cannot write the record .*/keys: No space.*free some space"):
-            kept.write("keys", b"two", version)
-    assert kept.read("keys") == (b"one", version)
-    kept.write("keys", b"two", version)
+            kept.write("keys", b"two", b"one")
+    assert kept.read("keys") == b"one"
+    kept.write("keys", b"two", b"one")
 
 
 def test_a_record_that_cannot_be_read_is_an_error(state: Path) -> None:
@@ -152,16 +148,16 @@ def test_a_handler_that_interrupts_a_write_is_refused(kept: Records, monkeypatch
     """It would wait for its own thread."""
     told: list[str] = []
 
-    def interrupt(name: str, found: Record | None, version: str | None) -> None:
+    def interrupt(name: str, data: bytes, before: bytes | None, found: bytes | None) -> None:
         try:
             kept.write("keys", b"two", None)
         except NonceStoreError as error:
             told.append(str(error))
-        real(name, found, version)
+        real(name, data, before, found)
 
-    real = records.check_unchanged
+    real = records.check_change
     for name in ("file.records", "memory"):
-        monkeypatch.setattr(sys.modules[f"krakenonce.backends.{name}"], "check_unchanged", interrupt)
+        monkeypatch.setattr(sys.modules[f"krakenonce.backends.{name}"], "check_change", interrupt)
     kept.write("keys", b"one", None)
     assert len(told) == 1
     assert "signal handler" in told[0]

@@ -13,7 +13,7 @@ from krakenonce.backends.file import mark_file
 from krakenonce.backends.file.filesystem import sync
 from krakenonce.backends.file.mark import unpack_file
 from krakenonce.backends.file.scope_files import ScopeFiles
-from krakenonce.rule import WINDOW
+from krakenonce.rule import MARK_STEP
 from krakenonce.testing.clock import ManualClock
 from tests.integration.backends.helpers import SECOND, mark_path, read_slots, rising, take, text_path
 
@@ -64,7 +64,7 @@ def test_a_reboot_starts_above_the_mark(state: Path, clock: ManualClock) -> None
     """After another boot the text may be stale, so the mark counts."""
     first = take(state, clock)[0]
     clock.reboot()
-    assert take(state, clock) == [first + WINDOW + 1]
+    assert take(state, clock) == [first + MARK_STEP + 1]
 
 
 def test_a_process_killed_in_its_first_number_after_a_reboot_makes_no_old_text_exact(
@@ -95,7 +95,7 @@ def test_an_unknown_boot_counts_as_another_one_but_only_at_the_start(state: Path
     first, second = FileStore(state, clock=clock), FileStore(state, clock=clock)
     numbers = [store.advance("global") for _ in range(10) for store in (first, second)]
     assert rising(numbers)
-    assert numbers[-1] - numbers[0] < 3 * WINDOW
+    assert numbers[-1] - numbers[0] < 3 * MARK_STEP
 
 
 @pytest.mark.parametrize("text", [None, b"", b"17", b"1799999999000000000"])

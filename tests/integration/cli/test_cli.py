@@ -162,7 +162,7 @@ def test_an_unknown_store(shell: Shell) -> None:
 def test_warnings_are_lines_on_stderr(shell: Shell) -> None:
     """A warning of the library is shown as one line, beside the nonce."""
     done = shell.run("next", "--state", "memory:")
-    assert one_line(done.err).startswith("warning: the nonce is kept in memory only")
+    assert one_line(done.err).startswith("warning: nonces are kept in memory only")
     assert (done.code, len(done.out)) == (0, 20)
 
 

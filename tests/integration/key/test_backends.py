@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from krakenonce.backends import FileStore, MemoryStore
-from krakenonce.backends.memory import OwnGate
+from krakenonce.backends.memory import OpenGate
 from krakenonce.errors import LaneError
 from krakenonce.manager import NonceManager
 from tests.integration.key.helpers import in_thread, refusal
@@ -48,9 +48,9 @@ def test_two_memory_stores_have_lanes_of_their_own() -> None:
 class Forgetful(MemoryStore):
     """Makes another gate each time."""
 
-    def gate(self, _name: str) -> OwnGate:
+    def gate(self, _name: str) -> OpenGate:
         """A gate that nobody else has."""
-        return OwnGate()
+        return OpenGate()
 
 
 def test_a_store_that_gives_another_gate_each_time_is_refused() -> None:

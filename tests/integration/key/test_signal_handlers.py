@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from krakenonce.manager import NonceManager
     from tests.integration.key.helpers import Peer
 
-REFUSAL = "a {} by a signal handler that interrupted one in the same thread; let the handler set a flag instead"
+REFUSAL = (
+    "a {} by a signal handler that has interrupted this thread while it did the same; "
+    "let the handler set a flag instead"
+)
 PACKAGE = str(Path(krakenonce.__file__).parent)
 
 
@@ -76,7 +79,7 @@ def test_a_handler_at_any_line_is_let_in_or_refused(manager: NonceManager, peer:
         if outcome is None:
             break
         outcomes.add(outcome)
-    asked = "nonce store was asked" if what == "memory" else "lane was asked for"
+    asked = "nonce was asked for" if what == "memory" else "lane was asked for"
     assert outcomes == {"done", REFUSAL.format(asked)}
     assert peer.ask("take") == "held"
 

@@ -4,10 +4,10 @@ import pytest
 
 from krakenonce.backends.file.mark import FIRST, NOT_WRITTEN, SECOND, MarkRecord
 from krakenonce.backends.file.recovery import Found, in_force, last_issued
-from krakenonce.rule import NONCE_MAX, WINDOW, Anchor
+from krakenonce.rule import MARK_STEP, NONCE_MAX, Anchor
 
 BASE = 1_800_000_000_000_000_000
-MARK = BASE + WINDOW
+MARK = BASE + MARK_STEP
 OLD = BASE - 1000
 
 RECORD = MarkRecord(7, 4, FIRST, BASE, MARK, OLD, OLD + 10, "boot", Anchor(BASE, 1))
@@ -17,10 +17,10 @@ BOTH = (RECORD, SECOND_SLOT)
 HALF = (RECORD, BEHIND)
 NONE = (None, None)
 
-EMPTY = "the text is empty or missing"
-STALE = "the text does not fit the mark: it is stale or was changed"
-BROKEN = "the mark is empty or broken in both slots"
-ALONE = "there is no mark beside the text, which is taken as it is"
+EMPTY = "the nonce file is empty or missing"
+STALE = "the nonce file does not fit the mark file: it is old or was edited"
+BROKEN = "the mark file is empty or damaged in both slots"
+ALONE = "there is a nonce file but no mark file; the nonce file is trusted"
 
 
 def text_of(number: int) -> bytes:
@@ -41,10 +41,10 @@ def test_within_one_boot_a_text_between_base_and_mark_is_exact(number: int) -> N
         (text_of(MARK + 1), STALE),
         (b"", EMPTY),
         (b" \n\0", EMPTY),
-        (b"see backup", "the text is no number"),
-        (b"0" + text_of(BASE), "the text is no number"),
-        (text_of(NONCE_MAX + 1), "the text is no number"),
-        (b"-" + text_of(BASE)[1:], "the text is no number"),
+        (b"see backup", "the nonce file does not contain a nonce"),
+        (b"0" + text_of(BASE), "the nonce file does not contain a nonce"),
+        (text_of(NONCE_MAX + 1), "the nonce file does not contain a nonce"),
+        (b"-" + text_of(BASE)[1:], "the nonce file does not contain a nonce"),
     ],
 )
 def test_within_one_boot_any_other_text_is_damage_and_the_mark_counts(text: bytes, doubt: str) -> None:
@@ -56,13 +56,13 @@ def test_within_one_boot_any_other_text_is_damage_and_the_mark_counts(text: byte
 def test_after_a_reboot_the_mark_counts_and_nothing_is_damaged(text: bytes) -> None:
     """Also where the cache had not written the text, or nothing but its size: that is what power cuts do."""
     found = last_issued(text, BOTH, same_boot=False, mark_is_new=False)
-    assert found == Found(MARK, "the machine was restarted")
+    assert found == Found(MARK, "the machine was rebooted")
 
 
 def test_garbage_is_damage_after_a_reboot_too() -> None:
     """No power cut writes that."""
     found = last_issued(b"see backup", BOTH, same_boot=False, mark_is_new=False)
-    assert found == Found(MARK, "the text is no number", damaged=True)
+    assert found == Found(MARK, "the nonce file does not contain a nonce", damaged=True)
 
 
 @pytest.mark.parametrize("number", [OLD, OLD + 10, BASE, MARK])
@@ -79,7 +79,7 @@ def test_in_an_extension_that_was_cut_short_no_other_text_is(number: int) -> Non
 
 @pytest.mark.parametrize(
     ("text", "last"),
-    [(text_of(BASE), BASE + 2 * WINDOW), (text_of(NONCE_MAX), NONCE_MAX), (b"", None), (b"see backup", None)],
+    [(text_of(BASE), BASE + 2 * MARK_STEP), (text_of(NONCE_MAX), NONCE_MAX), (b"", None), (b"see backup", None)],
 )
 def test_with_both_slots_broken_the_text_counts_and_what_it_may_have_missed(text: bytes, last: int | None) -> None:
     """What the cache has not written yet is bounded by two windows, and by the end of all numbers."""
@@ -93,7 +93,10 @@ def test_with_both_slots_broken_the_text_counts_and_what_it_may_have_missed(text
         (text_of(BASE) + b"\n", Found(BASE, ALONE)),
         (text_of(NONCE_MAX), Found(NONCE_MAX, ALONE)),
         (b"", Found(None)),
-        (b"see backup", Found(None, "the text is no number, and there is no mark", damaged=True)),
+        (
+            b"see backup",
+            Found(None, "the nonce file does not contain a nonce, and there is no mark file", damaged=True),
+        ),
     ],
 )
 def test_where_there_never_was_a_mark_the_text_is_taken_as_it_is(text: bytes, found: Found) -> None:

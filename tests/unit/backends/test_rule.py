@@ -6,11 +6,11 @@ from krakenonce.errors import ClockError, InvalidFloor, InvalidScope, NonceExhau
 from krakenonce.rule import (
     EARLIEST,
     LATEST,
+    MARK_STEP,
     NONCE_MAX,
     SECOND,
     STEP_LASTS,
     STEP_LIMIT,
-    WINDOW,
     Anchor,
     check_floor,
     check_scope,
@@ -58,7 +58,7 @@ def test_the_end_is_that_of_signed_numbers() -> None:
 
 def test_the_mark_runs_one_window_ahead_but_not_past_the_end() -> None:
     """The mark is the number plus ten seconds, at most 2^63 - 1."""
-    assert mark_for(NOW) == NOW + WINDOW
+    assert mark_for(NOW) == NOW + MARK_STEP
     assert mark_for(NONCE_MAX - 1) == NONCE_MAX
 
 

@@ -9,9 +9,10 @@ from krakenonce.rule import Anchor
 from krakenonce.testing.clock import ManualClock
 from tests.integration.backends.helpers import SECOND
 
-BACK = "the clock stepped back; numbers go on from the last one"
-JUMPED = "the clock jumped to {} ns; not believed until it lasts"
-ACCEPTED = "the clock's jump has lasted and is taken as right"
+BACK = "the clock stepped back; nonces continue from the last one"
+ABSURD = "the clock is at {} ns, which is before 2020 or after 2200; ignored"
+JUMPED = "the clock jumped forward to {} ns; ignored until it has lasted for a minute"
+ACCEPTED = "the clock's jump forward has lasted for a minute and is trusted now"
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def known() -> ScopeState:
 
 def test_a_scope_has_its_name_and_counts_nothing_at_first(known: ScopeState) -> None:
     """The last number and the mark are told by the disk."""
-    assert known.stats(5, 6) == ("alice", 5, 6, 0, 0, 0, 0, 0, 0)
+    assert known.stats(5, 6) == ("alice", 5, 6, 0, 0, 0, 0, 0, 0, None)
 
 
 def test_each_step_back_is_told_and_counted(known: ScopeState, clock: ManualClock) -> None:
@@ -36,15 +37,17 @@ def test_each_step_back_is_told_and_counted(known: ScopeState, clock: ManualCloc
     assert (known.clock_back, known.clock_forward) == (2, 0)
 
 
-@pytest.mark.parametrize("wall", [3600 * SECOND, -(10**19)])
-def test_a_jump_is_told_once_and_counted_each_time_it_comes(known: ScopeState, clock: ManualClock, wall: int) -> None:
-    """Forward or absurd; with the clock that was seen."""
+@pytest.mark.parametrize(("wall", "note"), [(3600 * SECOND, JUMPED), (-(10**19), ABSURD)])
+def test_a_jump_is_logged_once_and_counted_each_time_it_comes(
+    known: ScopeState, clock: ManualClock, wall: int, note: str
+) -> None:
+    """Forward or impossible; with the clock that was seen."""
     known.judge(clock, None)
     now, notes = clock.now_ns(), []
     for seen in (now + wall, now + wall, now) * 2:
         clock.set_wall(seen)
         notes.append(known.judge(clock, None)[1].replace(str(seen), "{}"))
-    assert notes == [JUMPED, "", ""] * 2
+    assert notes == [note, "", ""] * 2
     assert (known.clock_back, known.clock_forward) == (0, 2)
 
 

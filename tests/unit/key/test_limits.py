@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from krakenonce.backends.memory import OwnRateCounters
+from krakenonce.backends.memory import BytesInMemory
 from krakenonce.key.counting import Place, ask, note, send
 from krakenonce.key.limits import RESERVE, TIERS, Charge, Order, Tier, engine_cost, level_now, pair_hash, stable_hash
 from krakenonce.key.limits_state import REST_AT, State
@@ -158,13 +158,13 @@ def test_which_orders_a_call_names(method: str, params: dict[str, Any], old: lis
         return [charge.cost for charge in place.counted.values()]
 
     def known(*ids: str) -> State:
-        state = State(OwnRateCounters(), b"head")
+        state = State(BytesInMemory(), b"head")
         note(state, "XBTUSD", ids, 999.0)
         return state
 
     ids = ["OA", "7", "OB", "mine", "a", "b", "OA,OB"]
     assert [each for each in ids if costs(method, params, known(each)) != costs(method, params, known())] == old
-    state = State(OwnRateCounters(), b"head")
+    state = State(BytesInMemory(), b"head")
     costs(method, {"pair": "XBTUSD", **params}, state)
     assert [each for each in ids if costs("CancelOrder", {"txid": each}, state)] == young
 
@@ -226,7 +226,7 @@ def test_krakens_counters_never_exceed_their_maxima(
     tier: Tier, bursts: list[tuple[int, float, str, float, float, float]]
 ) -> None:
     """Whatever is asked for, waits, is given up or goes before others: no counter of Kraken goes over its maximum."""
-    counters = OwnRateCounters()
+    counters = BytesInMemory()
     arrivals: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
     events: list[tuple[float, int, Callable[[float], object]]] = []
     order = itertools.count()

@@ -1,4 +1,4 @@
-"""What the file store asks of the operating system: durable writes, safe opening, and a file system that locks."""
+"""The file backend's calls of the operating system: durable writes, safe opening, and which file systems to refuse."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ __all__ = [
     "check_filesystem",
     "filesystem_of",
     "make_directory",
+    "no_space",
     "open_regular",
     "opening",
     "store_error",
@@ -29,11 +30,11 @@ __all__ = [
 logger = logging.getLogger("krakenonce")
 
 # Held from the opening of a file that will be locked until it is where a forked child finds and closes it; a fork waits
-# for it. A descriptor that a child does not know of would keep the lock of a parent that is killed in its step.
+# for it. A descriptor that a child does not know of would keep the lock of a parent that is killed with the lock.
 opening = threading.RLock()
 os.register_at_fork(before=opening.acquire, after_in_parent=opening.release, after_in_child=opening.release)
 
-# Of a network, of a cluster, and lent by a host to its guests: other machines write there, too, and lock elsewhere.
+# Of a network, of a cluster, or shared by a host with its guests: other machines write there, too, and lock elsewhere.
 _REFUSED = (
     *("nfs", "cifs", "smb", "fuse", "9p", "afp", "afs", "webdav", "osxfuse", "macfuse", "virtiofs", "vboxsf", "vmhgfs"),
     *("prl_fs", "ceph", "lustre", "gpfs", "beegfs", "ocfs2", "gfs2"),
@@ -50,9 +51,14 @@ def sync(fd: int) -> None:
 
 
 def write_whole(fd: int, data: bytes, offset: int) -> None:
-    """Write all of *data*, or raise OSError: a full disk may take a part."""
+    """Write all of *data*, or raise OSError: a full disk may take only a part."""
     if os.pwrite(fd, data, offset) != len(data):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise no_space()
+
+
+def no_space() -> OSError:
+    """Return the error of a write that took only a part."""
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def sync_directory(path: Path) -> None:
@@ -64,10 +70,10 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
-def make_directory(path: Path, *, for_numbers: bool = False) -> None:
+def make_directory(path: Path, *, for_nonces: bool = False) -> None:
     """Create *path* (0700) and what is missing above it, durably; leave what exists as it is.
 
-    *for_numbers*: what exists is made durable as well, for a process that made it may have been killed before its
+    *for_nonces*: what exists is made durable as well, for a process that made it may have been killed before its
     sync (invariant 3).
     """
     if path.exists() and not path.is_dir():
@@ -76,8 +82,8 @@ def make_directory(path: Path, *, for_numbers: bool = False) -> None:
     while not path.exists() and not path.is_symlink():
         missing.append(path)
         path = path.parent
-    if for_numbers:
-        with contextlib.suppress(PermissionError):  # who may not read the directory above did not make this one
+    if for_nonces:
+        with contextlib.suppress(PermissionError):  # a user who may not read the directory above has not made this one
             sync_directory(path.parent)
     for directory in reversed(missing):
         directory.mkdir(mode=0o700, exist_ok=True)
@@ -89,10 +95,12 @@ def open_regular(path: Path, flags: int) -> int:
 
     Raises:
         NonceStoreError: It is a link, a directory or something else.
-        OSError: Whatever else the system says.
+        OSError: Any other error of the system.
     """
     if path.is_symlink():
-        raise NonceStoreError(f"{path} is a symbolic link; put the state directory itself where the files should be")
+        raise NonceStoreError(
+            f"{path} is a symbolic link; state files must not be links (the state directory may be one)"
+        )
     try:
         fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except IsADirectoryError:
@@ -109,14 +117,14 @@ def store_error(doing: str, path: Path, error: OSError) -> NonceStoreError:
         errno.ENOSPC: "free some space on this disk",
         errno.EDQUOT: "the disk quota is used up",
         errno.EROFS: "the file system is read-only; remount it or choose another state directory",
-        errno.EACCES: "give this user the right to read and write it, or choose another state directory",
-        errno.EPERM: "give this user the right to read and write it, or choose another state directory",
-        errno.EIO: "the disk failed; no number above the last durable mark will be handed out until a write succeeds",
+        errno.EACCES: "give this user read and write permission, or choose another state directory",
+        errno.EPERM: "give this user read and write permission, or choose another state directory",
+        errno.EIO: "the disk failed; no nonce above the last durable high-water mark is issued until a write succeeds",
         errno.ENOTDIR: "a state directory must be a directory, not a file",
         errno.EEXIST: "a state directory must be a directory, not a file",
         errno.EMFILE: "this process has too many open files; raise `ulimit -n`",
-        errno.ENOLCK: "this file system gives no locks; choose a local one",
-    }.get(error.errno or 0, "no number was handed out")
+        errno.ENOLCK: "this file system does not support locks; choose a local one",
+    }.get(error.errno or 0, "no nonce was issued")
     return NonceStoreError(f"cannot {doing} {path}: {error.strerror or error}; {advice}")
 
 
@@ -129,7 +137,7 @@ def check_filesystem(path: Path, *, allow_network: bool) -> None:
             "directory, or accept the risk with file:PATH?allow_network=yes"
         )
     if kind.startswith(_VOLATILE):
-        logger.warning("%s is on %s: the last nonce is lost with the machine or the container", path, kind)
+        logger.warning("%s is on %s: the nonces are lost with the machine or the container", path, kind)
 
 
 def filesystem_of(path: Path, mounts: str) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections import OrderedDict
 from fcntl import LOCK_EX, LOCK_UN, flock
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from krakenonce.backends.file.descriptors import Held
-from krakenonce.backends.file.filesystem import make_directory, open_regular, opening, store_error
+from krakenonce.backends.file.filesystem import make_directory, opening, store_error, write_whole
+from krakenonce.backends.file.open_files import OpenFiles
 from krakenonce.errors import NonceStoreError
 from krakenonce.process import Section, call_in_children
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["LockedFile", "LockedFiles"]
 
 _KEPT_OPEN = 64
-_REOPENINGS = 100  # files deleted this often within one step are somebody's doing, not an accident
+_REOPENINGS = 100  # a file that is deleted this often within one step is deleted by a program, not by accident
 
 _T = TypeVar("_T")
 
@@ -31,8 +30,8 @@ class LockedFiles:
 
     Args:
         directory: Made (0700) when first needed.
-        pattern: Their names, with ``{}`` for what they are called here.
-        use: What is done with them, for messages.
+        pattern: The file name, with ``{}`` for the name that callers use.
+        use: What is done with the files, for messages.
     """
 
     def __init__(self, directory: str, pattern: str, use: str) -> None:
@@ -43,14 +42,14 @@ class LockedFiles:
         call_in_children(self)
 
     def exist(self, name: str) -> bool:
-        """Whether there is anything called *name*; makes nothing."""
+        """Whether there is a file for *name*; makes nothing."""
         return name in self._files or os.path.exists(self._path(name))
 
     def step(self, name: str, step: Callable[[LockedFile], _T]) -> _T:
-        """Take *step* with the file locked, and return what it returns.
+        """Call *step* with the file locked, and return what it returns.
 
         Raises:
-            NonceStoreError: The file cannot be read or written, or the caller has interrupted such a step.
+            NonceStoreError: The file cannot be read or written, or a signal handler has interrupted such a step.
         """
         _section.refuse_interrupter()
         with _section.lock:
@@ -66,7 +65,7 @@ class LockedFiles:
 
     def close(self) -> None:
         """Close the files, unless a step is being taken. A later step opens them again."""
-        with contextlib.suppress(NonceStoreError):  # of a handler that has interrupted a step
+        with contextlib.suppress(NonceStoreError):  # of a signal handler that has interrupted a step
             _section.refuse_interrupter()
             if _section.lock.acquire(blocking=False):
                 try:
@@ -78,19 +77,18 @@ class LockedFiles:
         for _ in range(_REOPENINGS):
             file = self._files.get(name)
             if file is None:
+                if len(self._files) >= _KEPT_OPEN:
+                    self._files.popitem(last=False)[1].close()
+                make_directory(Path(self._directory))
                 with opening:
-                    file = self._files[name] = self._open(name)
+                    file = self._files[name] = LockedFile(Path(self._path(name)))
             self._files.move_to_end(name)
             if file.lock():
                 return file
-            self._files.pop(name).close()  # the file was deleted
-        raise NonceStoreError(f"{self._path(name)} vanishes as fast as it is made; stop what deletes it")
-
-    def _open(self, name: str) -> LockedFile:
-        if len(self._files) >= _KEPT_OPEN:
-            self._files.popitem(last=False)[1].close()
-        make_directory(Path(self._directory))
-        return LockedFile(Path(self._path(name)))
+            self._files.pop(name).close()
+        raise NonceStoreError(
+            f"{self._path(name)} was deleted again and again while it was used; stop the program that deletes it"
+        )
 
     def _path(self, name: str) -> str:
         return f"{self._directory}/{self._pattern.format(name)}"
@@ -105,34 +103,30 @@ class LockedFile:
     """One file, open."""
 
     def __init__(self, path: Path) -> None:
-        self._held = Held()
-        self._fd = self._held.keep(open_regular(path, os.O_RDWR | os.O_CREAT))
+        self._files = OpenFiles()
+        self._fd = self._files.open(path)
+        self.close = self._files.close  # never unlocks: after a fork the lock may be the parent's
 
     def lock(self) -> bool:
-        """Wait for the lock, a few microseconds. False: the file was deleted meanwhile, or closed under us."""
-        if not self._held.is_ours(self._fd):
+        """Wait for the lock, a few microseconds. False: the file was deleted, or closed by other code."""
+        if not self._files.is_open(self._fd):
             return False
         flock(self._fd, LOCK_EX)
-        return os.fstat(self._fd).st_nlink > 0
+        return self._files.is_linked(self._fd)
 
     def unlock(self) -> None:
-        """Let the next one in."""
-        if self._held.is_ours(self._fd):
+        """Let the next caller in."""
+        if self._files.is_open(self._fd):
             flock(self._fd, LOCK_UN)
-
-    def close(self) -> None:
-        """Close the descriptor. Never unlocks: after a fork the lock may be the parent's."""
-        self._held.close()
 
     def read(self, offset: int, size: int) -> bytes:
         """Return what is there."""
         return os.pread(self._fd, size, offset)
 
     def write(self, offset: int, data: bytes) -> None:
-        """Put *data* there. Raises OSError if it does not all go."""
-        if os.pwrite(self._fd, data, offset) != len(data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        """Put *data* there. Raises OSError if it is not written as a whole."""
+        write_whole(self._fd, data, offset)
 
 
-# One for all directories, as two of these may have one.
+# One for all directories, because two backends may use the same one.
 _section = Section(NonceStoreError, "rate limits or records were asked for")

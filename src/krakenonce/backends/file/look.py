@@ -1,4 +1,4 @@
-"""A look at the disk that changes nothing."""
+"""Reads the state of a counter without changing anything."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fcntl import LOCK_SH, LOCK_UN, flock
 from typing import TYPE_CHECKING
 
 from krakenonce.backends.file.filesystem import open_regular, opening
-from krakenonce.backends.file.mark_file import MarkFile
+from krakenonce.backends.file.mark_file import read_mark
 from krakenonce.backends.file.recovery import READ, last_issued, newest, of_this_boot
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ __all__ = ["look"]
 
 
 def look(state: ScopeState, clock: Clock) -> tuple[int | None, int | None]:
-    """Return the last number and the mark as they stand on disk, without writing or creating anything."""
+    """Return the last nonce and the mark that are on the disk, without writing or creating anything."""
     try:
         records, text = _read(state)
         mark_is_new = False
@@ -31,13 +31,13 @@ def look(state: ScopeState, clock: Clock) -> tuple[int | None, int | None]:
 
 
 def _read(state: ScopeState) -> tuple[Records, bytes]:
-    """Read both files, while nobody writes."""
+    """Read both files while no process writes."""
     with opening:
         fd = open_regular(state.mark_path, os.O_RDONLY)
         _looking.add(fd)
     try:
         flock(fd, LOCK_SH)
-        return MarkFile(fd, state.mark_path).read(), _read_text(state)
+        return read_mark(fd, state.mark_path), _read_text(state)
     finally:
         flock(fd, LOCK_UN)  # first of all, for an interrupt may come before the closing
         _looking.discard(fd)
@@ -57,10 +57,10 @@ def _read_text(state: ScopeState) -> bytes:
 
 
 def _after_fork_in_child() -> None:
-    """A child's copy of a descriptor would keep the lock of a parent that is killed in its look."""
+    """A child's copy of a descriptor would keep the lock of a parent that is killed while it reads."""
     while _looking:
         os.close(_looking.pop())
 
 
-_looking: set[int] = set()  # the descriptors of all looks
+_looking: set[int] = set()  # the descriptors of all reads in progress
 os.register_at_fork(after_in_child=_after_fork_in_child)

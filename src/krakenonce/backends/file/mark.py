@@ -1,7 +1,7 @@
 """The mark file's bytes: two slots, 4 KiB apart, each with one small checked record. No I/O.
 
-Both slots hold the same mark before a number is issued under it. So whichever one survives a torn write or a bad
-sector, it is enough, and a slot that is behind the other belongs to an extension that never came into force.
+Both slots hold the same mark before a nonce is issued below it. So whichever one survives a torn write or a bad
+sector, it is enough, and a slot that is older than the other belongs to a raise of the mark that was not completed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _VERSION = 1
 FIRST, SECOND, NOT_WRITTEN = range(3)
 # magic, version, which, file, sequence, base, mark, old base, old mark, wall, boot, since, step, boot id
 _BODY = struct.Struct("<16sHHQQQQQQQQQQ64s")
-_CHECK = struct.Struct("<I")  # CRC-32 of all before it, in the last four bytes of the slot, whatever the version
+_CHECK = struct.Struct("<I")  # CRC-32 of everything before it, in the last four bytes of the slot, whatever the version
 
 
 class OtherVersion(Exception):
@@ -41,17 +41,17 @@ class OtherVersion(Exception):
 
 
 class MarkRecord(NamedTuple):
-    """What one slot says.
+    """What one slot contains.
 
     Args:
         file_id: Drawn when the file was made: a new file may have all else of a deleted one, its inode too.
-        sequence: Counts the extensions; the larger one is the newer.
+        sequence: Counts the raises of the mark; the larger one is the newer.
         which: FIRST; or SECOND, written when the first one was on the disk; or NOT_WRITTEN, in place of a second one
             whose sync has failed.
-        base: The number for which it was written; a text below it is stale.
-        mark: No number above it has been issued.
-        old_base: The last number before it was written. Until both slots are written the text may still say that,
-        old_mark: or more, up to here.
+        base: The nonce for which it was written; a nonce file below it is old.
+        mark: No nonce above it has been issued.
+        old_base: The last nonce before it was written. Until both slots are written, the nonce file may still
+        old_mark: contain that, or a larger one up to here.
         boot_id: The boot in which it was written.
         anchor: The clocks at that moment.
     """
@@ -84,13 +84,13 @@ def pack(record: MarkRecord) -> bytes:
         anchor.boot_ns,
         anchor.step_since,
         anchor.step_ns,
-        record.boot_id.encode(),  # and what fits of it
+        record.boot_id.encode(),  # cut to 64 bytes
     ).ljust(SLOT_SIZE - _CHECK.size, b"\0")
     return body + _CHECK.pack(zlib.crc32(body))
 
 
 def slot_offset(slot: int) -> int:
-    """Where slot 0 or 1 begins, in bytes."""
+    """Return where slot 0 or 1 begins, in bytes."""
     return slot * SLOT_DISTANCE
 
 
@@ -105,10 +105,10 @@ def unpack_file(data: bytes) -> tuple[MarkRecord | None, MarkRecord | None]:
 
 
 def slots_in_writing_order(records: tuple[MarkRecord | None, MarkRecord | None]) -> tuple[int, int]:
-    """The slot that is surely on the disk comes last, so that one that covers all numbers is there at any moment.
+    """Return the slots so that the one that is surely on the disk comes last: a valid mark is there at any moment.
 
-    One that is newer than the other belongs to an extension that never came into force, and may not have been synced;
-    nor may the second of two with the same sequence.
+    A slot that is newer than the other belongs to a raise that was not completed, and may not have been synced; nor
+    may the second of two with the same sequence.
     """
     zero, one = (_doubt(record) for record in records)
     return (0, 1) if zero >= one else (1, 0)
@@ -124,12 +124,12 @@ def _unpack(slot: bytes) -> MarkRecord | None:
     body, check = slot[: -_CHECK.size], slot[-_CHECK.size :]
     if check != _CHECK.pack(zlib.crc32(body)):
         return None
-    magic, version, which, file_id, *numbers, wall, boot, since, step, boot_id = _BODY.unpack_from(body)
+    magic, version, which, file_id, *counts, wall, boot, since, step, boot_id = _BODY.unpack_from(body)
     if magic != _MAGIC:
         return None
     if version != _VERSION:
         raise OtherVersion(version)
-    sequence, base, mark, old_base, old_mark = numbers
+    sequence, base, mark, old_base, old_mark = counts
     if mark > NONCE_MAX:
         return None
     boot_name = boot_id.rstrip(b"\0").decode(errors="replace")

@@ -1,4 +1,4 @@
-"""What a process knows of a scope, whatever the disk says."""
+"""What a process knows about a counter."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 __all__ = ["OwnMark", "ScopeState"]
 
 _NEWS = {
-    "back": "the clock stepped back; numbers go on from the last one",
-    "forward": "the clock jumped to {} ns; not believed until it lasts",
-    "absurd": "the clock jumped to {} ns; not believed until it lasts",
-    "accepted": "the clock's jump has lasted and is taken as right",
+    "back": "the clock stepped back; nonces continue from the last one",
+    "forward": "the clock jumped forward to {} ns; ignored until it has lasted for a minute",
+    "absurd": "the clock is at {} ns, which is before 2020 or after 2200; ignored",
+    "accepted": "the clock's jump forward has lasted for a minute and is trusted now",
 }
 
 
 class OwnMark:
-    """What this process itself has put into one mark file, and may therefore believe (invariant 3)."""
+    """What this process itself has put into one mark file, and may therefore trust (promise 3)."""
 
     __slots__ = ("file", "mark")
 
     def __init__(self) -> None:
         self.file = (0, 0)  # which one: its inode, which a new file may get again, and its id, which a copy has, too
-        self.mark = -1  # no number above it without another extension
+        self.mark = -1  # no nonce above it is issued until it is raised
 
 
 class ScopeState:
-    """What this process knows of a scope, shared by all its descriptors and changed only under the kernel's lock."""
+    """What this process knows about a counter, shared by its open files and changed only under the kernel's lock."""
 
     __slots__ = (
         "anchor",
@@ -57,19 +57,19 @@ class ScopeState:
         self.scope = scope
         self.text_path = directory / f"kraken_{scope}_nonce.txt"
         self.mark_path = directory / f"kraken_{scope}_nonce.mark"
-        self.last = -1  # the largest number this process has issued
+        self.last = -1  # the largest nonce that this process has issued
         self.own = OwnMark()  # in the mark file that it has written to last
-        self.now = 0  # the wall clock when it was last looked at
-        self.anchor = Anchor(0, 0)  # the last readings that were believed; none yet
+        self.now = 0  # the wall clock when it was last read
+        self.anchor = Anchor(0, 0)  # the last readings that were trusted; none yet
         self.clock_event = "steady"
         self.generation = 0  # goes up when a write has failed: descriptors from before are not used again
         self.issued = self.extended = self.recovered = self.clock_back = self.clock_forward = self.extending_ns = 0
 
     def judge(self, clock: Clock, theirs: Anchor | None) -> tuple[int, str]:
-        """Return what to take for now (invariant 5), and what to say of it; remember both clocks.
+        """Return the time to use now (promise 5), and what to log, if anything; remember both clocks.
 
         Args:
-            clock: Read anew, the wall clock and the time since boot at one moment: what came before may have hung.
+            clock: Both readings are taken now, at one moment: the caller may have hung since it read the time.
             theirs: The last readings in this boot by any process, if they are known.
         """
         now_ns, boot_ns = clock.now_ns(), clock.boot_ns()
@@ -86,6 +86,6 @@ class ScopeState:
         return verdict.now_ns, _NEWS[verdict.event].format(now_ns)
 
     def stats(self, last: int | None, mark: int | None) -> ScopeStats:
-        """The counts so far, with the *last* number and *mark* given."""
+        """Return the counts so far, with the *last* nonce and the *mark* of the disk."""
         counts = (self.issued, self.extended, self.recovered, self.clock_back, self.clock_forward)
         return ScopeStats(self.scope, last, mark, *counts, self.extending_ns)

@@ -1,54 +1,54 @@
-"""The default store: two small files per scope in one directory, shared by every process on this machine."""
+"""The file backend: two small files per counter in one directory, shared by all processes of this host."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import threading
 import weakref
 from collections import deque
-from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING, Self
 
-from krakenonce.backends.file.descriptors import when_lost
-from krakenonce.backends.file.filesystem import check_filesystem, make_directory, opening, store_error
+from krakenonce.backends.file.directory import StateDirectory
+from krakenonce.backends.file.filesystem import opening, store_error
 from krakenonce.backends.file.gate import FileGate, gate_at
 from krakenonce.backends.file.locked_files import LockedFiles
 from krakenonce.backends.file.look import look
+from krakenonce.backends.file.open_files import when_lost
 from krakenonce.backends.file.records import FileRecords
 from krakenonce.backends.file.scope_files import ScopeFiles
 from krakenonce.backends.file.scope_state import ScopeState
 from krakenonce.clock import Clock, SystemClock
 from krakenonce.errors import NonceStoreError
-from krakenonce.process import call_in_children
+from krakenonce.process import call_in_children, interrupted
 from krakenonce.rule import check_floor, check_scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import os
+    from collections.abc import Iterator
 
     from krakenonce.backends.protocol import ScopeStats, Shared
 
 __all__ = ["FileStore"]
 
-Desk = dict[str, ScopeFiles]  # what one thread has open while it is inside the store
+Handle = dict[str, ScopeFiles]  # the files that one thread uses while it is inside the backend, by counter
 
-_DESKS = 8  # threads that may be at the files at once; one more serves all others in turn
-_FILES_PER_DESK = 4  # scopes kept open per thread: with three descriptors each, 108 at most
-_REOPENINGS = 100  # files deleted this often within one call are somebody's doing, not an accident
+_HANDLES = 8  # threads that may use files at the same time; all others share one more handle, one after the other
+_FILES_PER_HANDLE = 4  # counters kept open per handle: with three descriptors each, 108 at most
+_REOPENINGS = 100  # files that are deleted this often within one call are deleted by a program, not by accident
 
 
 class FileStore:
-    """Numbers kept in ``DIRECTORY/kraken_SCOPE_nonce.txt``, with a durable mark beside them.
+    """Keeps nonces in ``DIRECTORY/kraken_SCOPE_nonce.txt``, with a durable high-water mark in a second file.
 
-    Nothing is opened before the first call. Safe for threads, forks and any number of processes and stores on one
+    Nothing is opened before the first call. Safe for threads, forks and any number of processes and backends on one
     directory; :doc:`guarantees` lists what is promised.
 
     Args:
-        directory: The state directory; made (0700) when a number is first asked for.
-        clock: For tests; the machine's own otherwise.
-        allow_network: Use the directory even on NFS, CIFS or FUSE, where locks and syncs may be a pretence.
+        directory: The state directory; made (0700) when a nonce is first taken.
+        clock: For tests; default: the machine's clock.
+        allow_network: Use the directory even on NFS, CIFS or FUSE, where locks and syncs may not work.
 
     Raises:
         NonceStoreError: The path is relative to a directory that is gone.
@@ -59,18 +59,12 @@ class FileStore:
     def __init__(
         self, directory: str | os.PathLike[str], *, clock: Clock | None = None, allow_network: bool = False
     ) -> None:
-        try:  # where the lanes are, too, also if a link on the way is switched
-            self.directory = Path(directory).resolve()
-        except OSError as error:  # this process's own directory is gone, say
-            raise store_error("find the state directory", Path(directory), error) from error
-        except RuntimeError as error:
-            raise NonceStoreError(f"the state directory {directory} is a symbolic link to itself") from error
+        self._directory = StateDirectory(directory, allow_network=allow_network)
+        self.directory = self._directory.path
         self._lanes = f"{self.directory}/lanes"
         self.rate_limits = LockedFiles(self._lanes, "kraken_limits_{}.bin", "keep the rate limits in")
         self.records = FileRecords(f"{self.directory}/records")
         self._clock: Clock = clock or SystemClock()
-        self._allow_network = allow_network
-        self._checked = (0, 0)  # the directory that is known to be sound
         self._reset()
         _stores.add(weakref.ref(self, _stores.discard))
         call_in_children(self)
@@ -79,19 +73,19 @@ class FileStore:
         return f"FileStore({str(self.directory)!r})"
 
     def __copy__(self) -> Self:
-        """Itself: a copy would share what is open, and a fork would not know of it."""
+        """Return the backend itself: a copy would share the open files, and a fork would not know of it."""
         return self
 
     def __deepcopy__(self, _: object) -> Self:
         return self
 
     def advance(self, scope: str) -> int:
-        """Issue the next number of *scope*.
+        """Issue the next nonce of a counter.
 
         Raises:
             InvalidScope: The name cannot name a file.
-            NonceStoreError: The number could not be made safe; nothing was handed out.
-            ClockError: The clock is absurd and there is no earlier number.
+            NonceStoreError: The nonce could not be stored safely; none was issued.
+            ClockError: The clock is before 2020 or after 2200, and there is no earlier nonce.
             NonceExhausted: 2^63 - 1 is reached.
         """
         thread, free = get_ident(), self._free
@@ -99,96 +93,82 @@ class FileStore:
             raise _interrupted()
         try:
             _inside.add(thread)  # in here, for an interrupt may come right after it
-            desk = free.pop()
+            handle = free.pop()
         except IndexError:
-            with self._crowded:
-                return self._ask(self._desks[-1], scope, ScopeFiles.advance)
+            with self._shared_handle_lock:
+                return self._step(self._handles[-1], scope)
         else:
             try:
-                files = desk.get(scope)
+                files = handle.get(scope)
                 if files is not None and files.generation == files.state.generation:
-                    nonce = files.advance()
+                    nonce = files.step()
                     if nonce is not None:
                         return nonce
-                return self._ask(desk, scope, ScopeFiles.advance)
+                return self._step(handle, scope)
             except NonceStoreError:
-                _close_desk(desk)  # a disk that has failed could not be unmounted
+                _close_handle(handle)  # a disk that has failed could not be unmounted
                 raise
             finally:
-                free.append(desk)
+                free.append(handle)
         finally:
             _inside.discard(thread)
-            self._check_fork(free)
+            if free is not self._free:
+                _refuse_in_child()
 
     def peek(self, scope: str) -> int | None:
-        """The last number issued, or the floor set since; never writes."""
+        """Return the last nonce issued, or the floor if one was set since; never writes."""
         return self._look(scope)[0]
 
     def raise_floor(self, scope: str, floor: int) -> None:
-        """Make the next number of *scope* larger than *floor*, durably; a lower floor changes nothing."""
+        """Make all later nonces of a counter larger than *floor*, durably; a lower floor changes nothing."""
         floor = check_floor(floor)
-        with self._inside_once(), self._crowded:
-            self._ask(self._desks[-1], scope, lambda files: files.raise_floor(floor))
+        with self._inside_once(), self._shared_handle_lock:
+            self._step(self._handles[-1], scope, floor)
 
     def gate(self, name: str) -> FileGate:
-        """What lets one process at a time have the turn called *name*; it is opened when first used."""
+        """Return what lets one process at a time have the turn called *name*; it is opened when first used."""
         return gate_at(f"{self._lanes}/{name}.lock")
 
     def scopes(self) -> list[str]:
-        """The scopes whose files are in the directory, sorted."""
-        head, tails = "kraken_", ("_nonce.txt", "_nonce.mark")  # the text may have been deleted
-        try:
-            names = os.listdir(self.directory)
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise store_error("read the state directory", self.directory, error) from error
-        found = {
-            name[len(head) : -len(tail)]
-            for name in names
-            for tail in tails
-            if name.startswith(head) and name.endswith(tail)
-        }
-        return sorted(found)
+        """Return the names of the counters whose files are in the directory, sorted."""
+        return self._directory.counters()
 
     def stats(self, scope: str) -> ScopeStats:
-        """Last number and mark from the disk, counts from this process."""
+        """Return the last nonce and the mark from the disk, and the counts of this process."""
         return self._state(scope).stats(*self._look(scope))
 
     def close(self) -> None:
         """Close what no other thread is using just now. A later call opens it again."""
         self.rate_limits.close()
         self.records.close()
-        idle = []
-        with contextlib.suppress(IndexError):
-            while True:
-                idle.append(self._free.pop())
-        for desk in idle:
-            _close_desk(desk)
-        self._free.extend(idle)
-        if self._crowded.acquire(blocking=False):
+        with contextlib.suppress(IndexError):  # other threads use the others
+            for _ in range(_HANDLES):
+                handle = self._free.popleft()
+                _close_handle(handle)
+                self._free.append(handle)
+        if self._shared_handle_lock.acquire(blocking=False):
             try:
-                _close_desk(self._desks[-1])
+                _close_handle(self._handles[-1])
             finally:
-                self._crowded.release()
+                self._shared_handle_lock.release()
 
     def _reset(self) -> None:
-        """Begin with nothing open and nothing known: at construction, and in a forked child."""
+        """Forget everything: at construction, and in a forked child."""
         self._states: dict[str, ScopeState] = {}
-        self._desks: list[Desk] = [{} for _ in range(_DESKS + 1)]
-        self._free = deque(self._desks[:-1])
-        self._crowded = threading.Lock()  # for the last desk, at which all threads beyond the eighth take turns
+        self._handles: list[Handle] = [{} for _ in range(_HANDLES + 1)]
+        self._free = deque(self._handles[:-1])
+        self._shared_handle_lock = threading.Lock()  # of the last handle
 
     def _after_fork(self) -> None:
-        """In the child: close the parent's descriptors without unlocking them, and begin anew."""
+        """In the child: close the parent's descriptors without unlocking them, and begin again."""
         _inside.clear()
-        for desk in self._desks:
-            _close_desk(desk)
+        for handle in self._handles:
+            _close_handle(handle)
         self._reset()
 
     @contextlib.contextmanager
     def _inside_once(self) -> Iterator[None]:
-        """Refuse whoever interrupts this thread here, and would wait for its lock for ever."""
+        """Raise an error in a signal handler that has interrupted this thread here: it would wait for it for ever."""
         thread, free = get_ident(), self._free
         if thread in _inside:
             raise _interrupted()
@@ -197,42 +177,39 @@ class FileStore:
             yield
         finally:
             _inside.discard(thread)
-            self._check_fork(free)
+            if free is not self._free:
+                _refuse_in_child()
 
-    def _check_fork(self, free: deque[Desk]) -> None:
-        """Raise NonceStoreError if this is a child now; but one that is to end may do so."""
-        if free is not self._free and isinstance(sys.exc_info()[1], Exception | None):
-            raise NonceStoreError(
-                "a signal handler forked in the middle of a nonce store's work, which is the parent's; "
-                "ask again in the child"
-            )
-
-    def _ask(self, desk: Desk, scope: str, question: Callable[[ScopeFiles], int | None]) -> int:
-        """Ask the scope's files at this desk; open them if they are not open, or not the right ones any more."""
+    def _step(self, handle: Handle, scope: str, floor: int | None = None) -> int:
+        """Take a step with the counter's files; open them if they are not open, or not the right ones any more."""
         for _ in range(_REOPENINGS):
-            files, answer = self._files(desk, scope), None
+            files, last = self._files(handle, scope), None
             try:
-                answer = question(files)
+                last = files.step(floor)
             finally:
-                if answer is None:
-                    desk.pop(scope).close()
-            if answer is not None:
-                return answer
-        raise NonceStoreError(f"the files in {self.directory} vanish as fast as they are made; stop what deletes them")
+                if last is None:
+                    handle.pop(scope).close()
+            if last is not None:
+                return last
+        raise NonceStoreError(
+            f"the files in {self.directory} were deleted again and again while a nonce was taken; no nonce was issued; "
+            "stop the program that deletes them"
+        )
 
-    def _files(self, desk: Desk, scope: str) -> ScopeFiles:
-        """Open the scope's files at this desk, unless they are open."""
-        files = desk.get(scope)
+    def _files(self, handle: Handle, scope: str) -> ScopeFiles:
+        """Return the counter's files of this handle, opened if they are not open."""
+        files = handle.get(scope)
         if files is not None and files.generation == files.state.generation:
             return files
         state = self._state(scope)
-        self._prepare()
+        self._directory.prepare()
+        self._clock.boot_id()  # now and not with the lock: macOS asks another process for it
         if files is not None:
-            desk.pop(scope).close()
-        elif len(desk) >= _FILES_PER_DESK:
-            desk.pop(next(iter(desk))).close()
+            handle.pop(scope).close()
+        elif len(handle) >= _FILES_PER_HANDLE:
+            handle.pop(next(iter(handle))).close()
         with opening:
-            files = desk[scope] = ScopeFiles(state, self._clock)
+            files = handle[scope] = ScopeFiles(state, self._clock)
         return files
 
     def _state(self, scope: str) -> ScopeState:
@@ -250,46 +227,32 @@ class FileStore:
         except OSError as error:
             raise store_error("read", state.text_path, error) from error
 
-    def _prepare(self) -> None:
-        """Make the directory, and see once whether it is one to keep numbers in."""
-        with contextlib.suppress(OSError):
-            if self._checked == _identity(self.directory):
-                return
-        try:
-            make_directory(self.directory, for_numbers=True)
-            found = _identity(self.directory)
-        except OSError as error:
-            raise store_error("make the state directory", self.directory, error) from error
-        check_filesystem(self.directory, allow_network=self._allow_network)
-        self._clock.boot_id()  # here and not with the lock: macOS asks another process for it
-        self._checked = found
+
+def _interrupted() -> Exception:
+    return interrupted(NonceStoreError, "a nonce was asked for")
 
 
-def _interrupted() -> NonceStoreError:
-    return NonceStoreError(
-        "a nonce store was asked by a signal handler that interrupted one in the same thread; "
-        "let the handler set a flag instead"
-    )
+def _refuse_in_child() -> None:
+    """Raise NonceStoreError in a child that was forked inside the backend, unless it is about to end."""
+    if isinstance(sys.exc_info()[1], Exception | None):
+        raise NonceStoreError(
+            "a signal handler forked while this thread was taking a nonce; no nonce was issued in the child; call again"
+        )
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    seen = path.stat()
-    return seen.st_dev, seen.st_ino
+def _close_handle(handle: Handle) -> None:
+    while handle:
+        handle.popitem()[1].close()
 
 
-def _close_desk(desk: Desk) -> None:
-    while desk:
-        desk.popitem()[1].close()
-
-
-def _open_all_anew() -> None:
-    """Descriptors were closed under us: those that seem to be open may lead to another scope's files by now."""
+def _open_all_again() -> None:
+    """Other code has closed descriptors: those that seem to be open may lead to another counter's files by now."""
     for each in list(_stores):  # no WeakSet: other threads may make stores meanwhile
         if (store := each()) is not None:
             for state in list(store._states.values()):
                 state.generation += 1
 
 
-_inside: set[int] = set()  # the threads that are in a store, whichever: two on one directory have the same locks
+_inside: set[int] = set()  # the threads that are in any file backend: two on one directory have the same locks
 _stores: set[weakref.ref[FileStore]] = set()
-when_lost(_open_all_anew)
+when_lost(_open_all_again)
