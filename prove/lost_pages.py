@@ -29,6 +29,7 @@ __all__ = ["failed_syncs", "take_or_say"]
 
 _HURRY = 400  # times as fast as the clock: the mark is synced each 25 ms
 _ROUND = 0.2  # seconds until the power is cut
+_ONE_IN = 2  # syncs, one fails, and never two in a row
 _BETWEEN_KILLS = 0.05  # seconds, on average
 _PAGES, _COUNTS = 8192, struct.Struct("=QQ")
 
@@ -69,7 +70,12 @@ def failed_syncs(trial: Trial, maker: Maker, end: float) -> Figures:
     library = _compile(trial.directory)
     state, disk = trial.directory / "state", trial.directory / "platter"
     mark = state / "kraken_global_nonce.mark"
-    env = {"LD_PRELOAD": str(library), "PLATTER": str(disk), "ONE_IN": "2", "SEED": str(trial.rng.getrandbits(30))}
+    env = {
+        "LD_PRELOAD": str(library),
+        "PLATTER": str(disk),
+        "ONE_IN": f"{_ONE_IN}",
+        "SEED": f"{trial.rng.getrandbits(30)}",
+    }
     figures = dict.fromkeys(("power cuts", "failed syncs", "numbers"), 0)
     rounds, clock, last = Rounds(state), Hurry(0, time.time_ns()), 0
     with Crew(trial, [], env) as crew:

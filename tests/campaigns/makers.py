@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -139,23 +138,6 @@ class Trusting(NonceManager):
             return super().next(scope)
 
 
-class Loud(NonceManager):
-    """The same, but it tells each failure before it goes on."""
-
-    def __init__(self, *words: Any, **named: Any) -> None:
-        super().__init__(*words, **named)
-        self._failed: list[int] = []
-
-    def next(self, scope: str = "global") -> int:
-        """Return the next number."""
-        with patch.object(mark_file, "sync", partial(_sync_again, failed=self._failed)):
-            number = None if self._failed else super().next(scope)
-        if number is None or self._failed:
-            self._failed.pop()
-            raise NonceStoreError("a sync has failed")
-        return number
-
-
 class Silent(NonceManager):
     """Hands out its own numbers when the disk is no good, and says nothing."""
 
@@ -185,13 +167,11 @@ class Telling(Silent):
         return super().next(scope)
 
 
-def _sync_again(fd: int, failed: list[int] | None = None) -> None:
+def _sync_again(fd: int) -> None:
     try:
         sync(fd)
     except OSError:
         sync(fd)
-        if failed is not None:
-            failed.append(fd)
 
 
 class OwnLanes(NonceManager):

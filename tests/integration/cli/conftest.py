@@ -1,4 +1,4 @@
-"""The command line as its users run it: in processes of its own."""
+"""The command line in processes of its own: new interpreters, as its users have, or forks of one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 import pytest
+
+from tests.integration.forked import run_forked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,18 +48,21 @@ class Shell:
         command = [sys.executable, "-W", "error", *words]
         return subprocess.Popen(command, env=self.env, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, text=True)
 
-    def run(self, *words: str, module: str = "krakenonce") -> Done:
-        """Run a command to its end."""
-        return self.end(self.start(*words, module=module))
+    def run(self, *words: str) -> Done:
+        """Run a command to its end, in a fork."""
+        return self._checked(*run_forked(words, self.env))
 
     def end(self, process: subprocess.Popen[str]) -> Done:
         """Wait for the end of a command."""
         with process:
             out, err = (text or "" for text in process.communicate())
+        return self._checked(process.returncode, out, err)
+
+    def _checked(self, code: int, out: str, err: str) -> Done:
         for name, value in self.env.items():
             if name.endswith(("_API_KEY", "_API_SECRET")) and value:
                 assert value not in out + err, f"{name} was shown"
-        return Done(process.returncode, out, err)
+        return Done(code, out, err)
 
     def works(self, *words: str) -> str:
         """Run a command that succeeds without a word on stderr, and return what it prints."""

@@ -252,7 +252,7 @@ def test_a_terminal_gets_a_table_with_lines(shell: Shell) -> None:
 @pytest.mark.parametrize("module", ["krakenonce", "krakenonce.cli"])
 def test_the_version_is_shown(shell: Shell, module: str) -> None:
     """The program runs as a module, and --version names it."""
-    done = shell.run("--version", module=module)
+    done = shell.end(shell.start("--version", module=module))
     assert (done.code, done.out, done.err) == (0, f"krakenonce {__version__}\n", "")
 
 

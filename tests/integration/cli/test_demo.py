@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +22,13 @@ sys.modules[{!r}] = None
 from krakenonce.cli import main
 sys.exit(main(["demo"]))
 """
+SMALLER = """
+import importlib, sys
+from krakenonce.cli import main
+demo = importlib.import_module("krakenonce.cli.demo")
+demo.PROCESSES, demo.CALLS = {}, {}
+sys.exit(main(["demo", *sys.argv[1:]]))
+"""
 
 
 @pytest.fixture
@@ -34,7 +42,7 @@ def scratch(shell: Shell, tmp_path: Path) -> Path:
 
 def test_the_demo_shows_the_difference(shell: Shell, scratch: Path) -> None:
     """With their own clocks calls are refused; through krakenonce, one process killed, all are accepted."""
-    done = shell.run("demo", "--json")
+    done = shell.end(start(shell, 4, 160, "--json"))
     assert done.code == 0, done.err
     figures = json.loads(done.out)
     naive, ours = figures["naive"], figures["krakenonce"]
@@ -52,7 +60,7 @@ def test_the_demo_shows_the_difference(shell: Shell, scratch: Path) -> None:
 
 def test_the_demo_shows_the_gateway(shell: Shell, scratch: Path) -> None:
     """The same clients with the same clocks, through the gateway: all accepted, one process killed."""
-    done = shell.run("demo", "--gateway", "--json")
+    done = shell.end(start(shell, 2, 100, "--gateway", "--json"))
     assert done.code == 0, done.err
     figures = json.loads(done.out)
     assert figures["naive"]["refused"] > 0
@@ -67,16 +75,17 @@ def test_an_interrupted_demo_leaves_nothing_behind(
     shell: Shell, scratch: Path, number: signal.Signals, code: int
 ) -> None:
     """Interrupted in the middle of its calls, the demo ends its processes and removes its files."""
-    process = shell.start("demo")
+    process = start(shell, 2, 300)
     assert process.stderr is not None
     assert [process.stderr.readline()[:8] for _ in range(2)] == ["each cli", "through "]
     while not list(scratch.rglob("*_nonce.txt")):  # the workers have begun with the second half
         assert process.poll() is None
+        time.sleep(0.005)
     workers = children(process.pid)
     process.send_signal(number)
     done = shell.end(process)
     assert (done.code, done.out, done.err.strip()) == (code, "", "")
-    assert len(workers) == 4
+    assert len(workers) == 2
     assert [worker for worker in workers if is_alive(worker)] == []
     assert list(scratch.iterdir()) == []
 
@@ -87,6 +96,11 @@ def test_what_the_demo_needs_is_named(shell: Shell, package: str) -> None:
     done = shell.end(shell.python("-c", WITHOUT.format(package)))
     assert done.code == 1
     assert one_line(done.err) == f"the demo needs {package}: pip install 'krakenonce[demo]'"
+
+
+def start(shell: Shell, processes: int, calls: int, *words: str) -> subprocess.Popen[str]:
+    """Start a demo that is smaller than its users'."""
+    return shell.python("-c", SMALLER.format(processes, calls), *words)
 
 
 def children(parent: int) -> list[int]:

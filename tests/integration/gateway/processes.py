@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from krakenonce.gateway.local_keys import LocalKey, LocalKeys
+from tests.integration.forked import run_forked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,9 +43,8 @@ class Processes:
 
     def start(self, listen: str = "127.0.0.1:0", *words: str, **more: str) -> subprocess.Popen[str]:
         """Start a gateway, with further *words* on its command line and *more* in its environment."""
-        words = ("gateway", "run", "--listen", listen, "--base-url", self._base_url, *words)
         process = subprocess.Popen(
-            [sys.executable, "-m", "krakenonce", *words],
+            [sys.executable, "-m", "krakenonce", *self._words(listen, *words)],
             env=self.env | more,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -64,10 +64,21 @@ class Processes:
     def end(self, process: subprocess.Popen[str]) -> tuple[int, str]:
         """Wait for the end of a gateway and return its exit code and what it said to stderr."""
         out, err = process.communicate(timeout=30)
+        return process.returncode, self._checked(out, err)
+
+    def run(self, listen: str, *words: str, **more: str) -> tuple[int, str]:
+        """Start a gateway that does not come to serve, in a fork; return what :meth:`end` does."""
+        code, out, err = run_forked(self._words(listen, *words), self.env | more)
+        return code, self._checked(out, err)
+
+    def _words(self, listen: str, *words: str) -> tuple[str, ...]:
+        return ("gateway", "run", "--listen", listen, "--base-url", self._base_url, *words)
+
+    def _checked(self, out: str, err: str) -> str:
         for secret in self.secrets:
             assert secret not in out + err
         assert "Traceback" not in out + err
-        return process.returncode, "\n".join(line for line in err.splitlines() if "runs as root" not in line)
+        return "\n".join(line for line in err.splitlines() if "runs as root" not in line)
 
     def close(self) -> None:
         """End what is still running."""

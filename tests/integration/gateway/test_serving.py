@@ -140,7 +140,7 @@ def test_a_unix_socket_is_private_and_may_be_taken_over_from_the_dead(processes:
     assert url == f"unix:{path}"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert balance(path, pair) == []
-    code, told = processes.end(processes.start(f"unix:{path}"))
+    code, told = processes.run(f"unix:{path}")
     assert (code, told) == (1, f"krakenonce: another gateway listens on {path}")
     assert balance(path, pair) == []
     process.kill()
@@ -151,13 +151,13 @@ def test_a_unix_socket_is_private_and_may_be_taken_over_from_the_dead(processes:
     assert processes.end(process) == (0, "")
     assert not path.exists()
     path.write_text("mine")
-    code, told = processes.end(processes.start(f"unix:{path}"))
+    code, told = processes.run(f"unix:{path}")
     assert (code, len(told.splitlines()), path.read_text()) == (1, 1, "mine")
 
 
 def refuses(processes: Processes, listen: str, *words: str, **more: str) -> str:
     """Return the one line with which a gateway refuses to start."""
-    code, told = processes.end(processes.start(listen, *words, **more))
+    code, told = processes.run(listen, *words, **more)
     assert code == 1
     assert len(told.splitlines()) == 1
     return told

@@ -210,7 +210,7 @@ def test_who_comes_later_waits_no_shorter(level: float, ahead: float, more: floa
 # Some calls of one kind in a row: how many, seconds since the one before, which method, seconds late on the way,
 # seconds in line for the turn, seconds of patience.
 BURSTS = st.tuples(
-    st.integers(1, 30),
+    st.integers(1, 20),
     st.sampled_from([0.0, 0.0, 0.1, 1.0, 3.0]) | st.floats(0, 60),
     st.sampled_from(["Balance", "Ledgers", "AddOrder", "AmendOrder", "CancelAll", "CancelOrder"]),
     st.sampled_from([0.0, 1.0]) | st.floats(0, 1),
@@ -221,7 +221,7 @@ BURSTS = st.tuples(
 
 @example(STARTER, [(15, 0.0, "Balance", 1.0, 0.0, 1e9), (1, 0.0, "Balance", 0.0, 0.0, 1e9)])  # on time, after late ones
 @example(STARTER, [(14, 0.0, "Balance", 0.0, 2.0, 1e9), (9, 0.0, "CancelAll", 0.0, 0.0, 1e9)])
-@given(st.sampled_from(list(TIERS.values())), st.lists(BURSTS, max_size=8))
+@given(st.sampled_from(list(TIERS.values())), st.lists(BURSTS, max_size=5))
 def test_krakens_counters_never_exceed_their_maxima(
     tier: Tier, bursts: list[tuple[int, float, str, float, float, float]]
 ) -> None:
