@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
+    from krakenonce.backends.protocol import ScopeStats
     from krakenonce.gateway.activity import Activity
     from krakenonce.gateway.upstream import KrakenKey
-    from krakenonce.manager import ManagerStats, NonceManager
+    from krakenonce.manager import NonceManager
 
 __all__ = ["CONTENT_TYPE", "METRICS", "metrics_text"]
 
@@ -83,7 +84,7 @@ def _of_accounts(histograms: Mapping[str, Histogram]) -> Samples:
     return [((account,), histogram) for account, histogram in histograms.items()]
 
 
-def _of_counters(source: Source, value: Callable[[ManagerStats], float]) -> Samples:
+def _of_counters(source: Source, value: Callable[[ScopeStats], float]) -> Samples:
     return [((counter,), value(stats)) for counter, stats in source.counters.items()]
 
 
