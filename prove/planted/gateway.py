@@ -50,7 +50,7 @@ GATEWAY = (
         _KEYS,
         was="        if identity != self._seen:\n",
         becomes="        if self._seen is None:\n",
-        test="tests/integration/gateway/test_local_keys.py::test_a_change_is_seen_with_the_next_question",
+        test="tests/integration/gateway/test_local_keys.py::test_a_change_is_seen_at_the_next_lookup",
     ),
     Planted(
         "others may read the local keys",
@@ -99,7 +99,7 @@ GATEWAY = (
         _QUEUE,
         was="            if self._waiting.pop(call, None) is not None:\n                call.cancel()\n",
         becomes="            pass\n",
-        test="tests/integration/gateway/test_queue.py::test_who_is_cancelled_while_waiting_leaves_the_queue",
+        test="tests/integration/gateway/test_queue.py::test_a_call_cancelled_while_waiting_leaves_the_queue",
     ),
     Planted(
         "cancels wait behind orders",
@@ -115,7 +115,7 @@ GATEWAY = (
         _QUEUE,
         was="            await asyncio.wait([self._begun])\n",
         becomes="            self._begun.cancel()\n",
-        test="tests/integration/gateway/test_queue.py::test_close_refuses_those_who_wait_and_lets_the_one_end",
+        test="tests/integration/gateway/test_queue.py::test_close_refuses_the_calls_that_wait_and_lets_the_one_end",
     ),
     Planted(
         "a lockout stops only the caller that got it",
@@ -123,6 +123,6 @@ GATEWAY = (
         "src/krakenonce/key/api_key.py",
         was="            self._limiter.lock_out(self.key, LOCKOUT)\n",
         becomes="            pass\n",
-        test="tests/integration/gateway/test_faults.py::test_a_lockout_closes_the_key_for_everybody",
+        test="tests/integration/gateway/test_faults.py::test_a_lockout_stops_all_calls_of_the_key",
     ),
 )

@@ -34,7 +34,7 @@ class Page:
         self._socket = socket
         self._numbers = itertools.count(1)
 
-    async def tell(self, method: str, **params: Any) -> Any:
+    async def command(self, method: str, **params: Any) -> Any:
         """Send one command of the protocol and return its result."""
         number = next(self._numbers)
         await self._socket.send_json({"id": number, "method": method, "params": params})
@@ -46,9 +46,9 @@ class Page:
 
     async def value(self, expression: str) -> Any:
         """Return what a JavaScript expression is on the page; waits for a promise."""
-        told = await self.tell("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in told, told
-        return told["result"].get("value")
+        answer = await self.command("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
 
     async def comes_true(self, expression: str) -> None:
         """Wait until a JavaScript expression is true."""
@@ -59,11 +59,11 @@ class Page:
     async def press(self, key: str) -> None:
         """Press a key and let it go."""
         for kind in ("keyDown", "keyUp"):
-            await self.tell("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=9)
+            await self.command("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=9)
 
     async def picture(self) -> bytes:
         """Return the page as a PNG."""
-        return base64.b64decode((await self.tell("Page.captureScreenshot", captureBeyondViewport=True))["data"])
+        return base64.b64decode((await self.command("Page.captureScreenshot", captureBeyondViewport=True))["data"])
 
 
 @contextlib.asynccontextmanager
@@ -97,7 +97,7 @@ async def opened(url: str) -> AsyncIterator[Page]:
                     (page,) = [each for each in await answer.json() if each["type"] == "page"]
                 async with session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0) as socket:
                     shown = Page(socket)
-                    await shown.tell("Page.navigate", url=url)
+                    await shown.command("Page.navigate", url=url)
                     yield shown
         finally:
             browser.terminate()

@@ -144,7 +144,7 @@ class RunningGateway:
         self.keys: dict[str, KrakenKey] = {}
         self.activity = Activity()
         self.url = ""
-        self.complaints: list[str] = []  # of the event loop, about what nobody caught
+        self.complaints: list[str] = []  # of the event loop, about errors that were not caught
         self._settings = (base_url, accounts, state, length, max_wait, timeout)
         self._clock = clock
         self._loop = asyncio.new_event_loop()

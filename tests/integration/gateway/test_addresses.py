@@ -38,7 +38,7 @@ OPEN = ("0.0.0.0", "::", "192.0.2.1", "example.org")  # noqa: S104 - they are on
 
 
 @pytest.mark.parametrize("listen", NO_ADDRESS)
-def test_what_is_no_address_is_told_with_two_that_are(listen: str) -> None:
+def test_what_is_no_address_is_an_error_that_shows_two(listen: str) -> None:
     """Not taken for something else."""
     with pytest.raises(ConfigError, match=r"must look like 127\.0\.0\.1:8686 or unix:"):
         running._address(listen)
@@ -51,7 +51,7 @@ def test_only_loopback_needs_no_certificate(host: str) -> None:
 
 
 def test_a_certificate_for_a_unix_socket_is_a_mistake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """It would be ignored, and somebody thinks that it is not."""
+    """It would be ignored, and its user would think that it is used."""
     monkeypatch.setattr(running, "_tls", lambda _: object())
     with pytest.raises(ConfigError, match="a Unix socket uses no TLS"):
         asyncio.run(running._listen(object(), Settings(listen=f"unix:{tmp_path / 'socket'}")))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Calls through the gateway: stock clients, every byte as sent, who may call what, and public calls."""
+"""Calls through the gateway: unmodified clients, every byte as sent, who may call what, and public calls."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ curl -sS --noproxy '*' -H "API-Key: $KEY" -H "API-Sign: $sign" -d "nonce=$NONCE"
 
 def by_curl(url: str, pair: LocalKey) -> None:
     """Call with nothing but curl and openssl, signed as Kraken documents it."""
-    for number in range(CALLS):
-        env = {"URL": url, "KEY": pair.key, "SECRET": pair.secret, "NONCE": str(number), "PATH": os.environ["PATH"]}
+    for nonce in range(CALLS):
+        env = {"URL": url, "KEY": pair.key, "SECRET": pair.secret, "NONCE": str(nonce), "PATH": os.environ["PATH"]}
         done = subprocess.run(["/bin/bash", "-c", CURL], env=env, capture_output=True, text=True, check=True)
         assert json.loads(done.stdout)["error"] == []
 
@@ -135,7 +135,7 @@ def test_a_client_need_not_be_python(
     assert len(fake.accepted()) == len(fake.arrivals) == CALLS
 
 
-def test_all_stock_clients_at_once_share_one_key(
+def test_all_unmodified_clients_at_once_share_one_key(
     gateway: RunningGateway, fake: WatchedKraken, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     """Every kind of client that is here, two of each, on one Kraken key: not one call is refused."""
@@ -183,7 +183,7 @@ def test_a_body_without_a_content_type_comes_as_the_form_it_was_read_as(
 
 
 def test_a_nonce_that_was_text_in_json_stays_text(gateway: RunningGateway, fake: WatchedKraken, pair: LocalKey) -> None:
-    """The quotes stay, for parsers that would round the number."""
+    """The quotes stay, for parsers that would round the nonce."""
     body = b'{"nonce":"12"}'
     fetch(gateway.url, "POST", "/0/private/Balance", body, signed(pair, "/0/private/Balance", 12, body, JSON))
     assert fake.seen[0].body == b'{"nonce":"%d"}' % (fake.arrivals[0].nonce or 0)
@@ -314,7 +314,7 @@ def test_a_new_deposit_address_is_more_than_a_query(
 
 
 def test_the_query_string_counts_beside_json_too(gateway: RunningGateway, fake: WatchedKraken, pair: LocalKey) -> None:
-    """A parameter is one wherever it stands."""
+    """A parameter counts wherever it is."""
     path, body = "/0/private/DepositAddresses?new=true", b'{"nonce":1,"asset":"XBT","method":"Bitcoin"}'
     got = fetch(gateway.url, "POST", path, body, signed(pair, path, 1, body, JSON))
     assert_refused(fake, got, "EGeneral:Permission denied")
@@ -349,7 +349,7 @@ def test_a_parameter_that_cannot_be_read_hides_no_other(
 
 
 def test_only_a_strict_local_key_refuses_a_replay(gateway: RunningGateway, fake: WatchedKraken) -> None:
-    """The very same bytes twice: a strict key lets them in once, others as often as they come."""
+    """The very same bytes twice: a strict key accepts them once, others every time."""
     strict, plain = gateway.add("strict", strict_nonce=True), gateway.add("plain")
     assert [call(gateway.url, plain, "Balance", nonce=5).errors for _ in range(2)] == [[], []]
     assert call(gateway.url, strict, "Balance", nonce=5).errors == []
@@ -360,7 +360,7 @@ def test_only_a_strict_local_key_refuses_a_replay(gateway: RunningGateway, fake:
 
 
 def test_a_refused_call_uses_up_no_nonce_of_a_strict_key(gateway: RunningGateway) -> None:
-    """Somebody without the secret cannot lock a strict key out by sending a large nonce."""
+    """A client without the secret cannot lock a strict key out by sending a large nonce."""
     strict = gateway.add("strict", strict_nonce=True)
     path, body = "/0/private/Balance", b"nonce=999999999"
     headers = signed(strict, path, 999999999, body) | {"API-Sign": "x"}
@@ -381,7 +381,7 @@ def test_revoking_and_rotating_take_effect_with_the_next_call(gateway: RunningGa
 
 
 def test_other_paths_and_verbs_are_refused(gateway: RunningGateway, fake: WatchedKraken, pair: LocalKey) -> None:
-    """The gateway is no open proxy."""
+    """The gateway is not an open proxy."""
     for path in ("/", "/0/", "/fake/arrivals", "/0/privateX/Balance", "//0/private/Balance"):
         assert fetch(gateway.url, "POST", path).status == 404, path
     for verb in ("GET", "PUT", "DELETE", "PATCH"):
@@ -422,7 +422,7 @@ def test_errors_are_not_kept(gateway: RunningGateway, fake: WatchedKraken) -> No
 
 
 def test_too_many_public_calls_are_refused(gateway: RunningGateway, fake: WatchedKraken) -> None:
-    """Kraken counts public calls by address, so a bot must not use up everybody's."""
+    """Kraken counts public calls by address, so one bot must not use up the calls of all."""
     answers = [fetch(gateway.url, "GET", "/0/public/SystemStatus") for _ in range(60)]
     refused = [got for got in answers if got.errors == ["EGeneral:Too many requests"]]
     assert refused

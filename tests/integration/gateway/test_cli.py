@@ -46,20 +46,20 @@ def test_a_pair_is_printed_once(shell: Shell, tmp_path: Path) -> None:
 def test_a_pair_for_programs(shell: Shell, tmp_path: Path) -> None:
     """With --json everything is there; a short account name is enough."""
     words = ("gateway", "add-key", "--name", "b", "--account", "alice", "--strict-nonce", "--json")
-    told = json.loads(shell.works(*words))
+    printed = json.loads(shell.works(*words))
     (made,) = keys(tmp_path).all()
-    assert (told["account"], told["strict_nonce"], told["allow"]) == ("USER:alice", True, ["query"])
-    assert (told["api_key"], told["api_secret"]) == (made.key, made.secret)
+    assert (printed["account"], printed["strict_nonce"], printed["allow"]) == ("USER:alice", True, ["query"])
+    assert (printed["api_key"], printed["api_secret"]) == (made.key, made.secret)
     (listed,) = json.loads(shell.works("gateway", "list-keys", "--json"))
-    assert {**listed, "api_key": made.key, "api_secret": made.secret} == told
+    assert {**listed, "api_key": made.key, "api_secret": made.secret} == printed
 
 
 def test_keys_are_rotated_and_revoked(shell: Shell, tmp_path: Path) -> None:
     """A new pair under the same name, and then none."""
     shell.run("gateway", "add-key", "--name", "bot")
     (before,) = keys(tmp_path).all()
-    told = json.loads(shell.works("gateway", "rotate-key", "--name", "bot", "--json"))
-    assert told["api_secret"] != before.secret
+    printed = json.loads(shell.works("gateway", "rotate-key", "--name", "bot", "--json"))
+    assert printed["api_secret"] != before.secret
     assert shell.works("gateway", "revoke-key", "--name", "bot") == "local key bot is revoked\n"
     assert keys(tmp_path).all() == []
 
@@ -93,7 +93,7 @@ def test_a_key_that_is_not_there(shell: Shell) -> None:
     )
 
 
-def test_a_credentials_directory_that_cannot_be_read_is_told(shell: Shell) -> None:
+def test_a_credentials_directory_that_cannot_be_read_is_an_error(shell: Shell) -> None:
     """systemd's, when it is not this user's, say; one without the file is as good as none."""
     shell.env["CREDENTIALS_DIRECTORY"] = "/" + "x" * 300
     assert "cannot read /xxx" in shell.fails(1, "gateway", "add-key", "--name", "a")

@@ -1,4 +1,4 @@
-"""What may go wrong at Kraken, on the way there and with clients: told truly, and never made worse by the gateway."""
+"""Faults at Kraken, on the way there and with clients: the gateway reports it, and never makes it worse."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.integration.gateway.conftest import WatchedKraken
 
 
-def test_kraken_out_of_reach_is_told_and_nothing_was_done(
+def test_kraken_out_of_reach_is_reported_and_nothing_was_done(
     gateway: RunningGateway, pair: LocalKey, server: FakeKrakenServer, fake: WatchedKraken
 ) -> None:
     """For orders as for public calls."""
@@ -60,7 +60,7 @@ def test_a_cut_connection_leaves_an_order_unknown(
 def test_silence_leaves_an_order_unknown(
     master: FakeAccount, server: FakeKrakenServer, fake: WatchedKraken, tmp_path: Path
 ) -> None:
-    """The order arrived once; the client hears that nobody knows."""
+    """The order arrived once; the client learns that its outcome is unknown."""
     fake.faults.add("AddOrder", "slow_answer", seconds=20.0)
     account = Account("MASTER", master.key, master.secret, "none")
     with RunningGateway(server.url, [account], tmp_path, timeout=0.3) as gateway:
@@ -103,8 +103,8 @@ def test_an_error_of_kraken_s_is_not_tried_again(gateway: RunningGateway, pair: 
     assert len(fake.arrivals) == 3
 
 
-def test_a_lockout_closes_the_key_for_everybody(gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken) -> None:
-    """Each call during a lockout would make it longer, so none is sent, whoever asks."""
+def test_a_lockout_stops_all_calls_of_the_key(gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken) -> None:
+    """Each call during a lockout would make it longer, so none is sent for any client."""
     fake.faults.add("Balance", "error", error="EGeneral:Temporary lockout")
     first = call(gateway.url, pair, "Balance")
     assert first.errors == ["EGeneral:Temporary lockout"]
@@ -116,10 +116,10 @@ def test_a_lockout_closes_the_key_for_everybody(gateway: RunningGateway, pair: L
     assert fake.arrivals == []
 
 
-def test_a_lockout_closes_the_key_for_those_who_wait_already(
+def test_a_lockout_stops_the_calls_that_wait_already(
     gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken
 ) -> None:
-    """Calls that stood in line behind the one that was locked out are not sent either."""
+    """Calls that wait behind the one that was locked out are not sent either."""
     fake.faults.add("AddOrder", "process_then_error", error="EGeneral:Temporary lockout")
     fake.faults.add("Balance", "slow_answer", seconds=0.5)
     with ThreadPoolExecutor(8) as pool:
@@ -152,10 +152,10 @@ def test_the_tier_s_limits_are_kept(
     assert [arrival.error for arrival in fake.arrivals] == [None] * (30 - len(refused))
 
 
-def test_a_full_queue_and_a_long_one_are_told(
+def test_a_full_queue_and_a_long_one_are_reported(
     master: FakeAccount, server: FakeKrakenServer, fake: WatchedKraken, tmp_path: Path
 ) -> None:
-    """Busy, and not executed: the one that finds no place and the one whose turn does not come in time."""
+    """Busy, and not executed: the call that finds the queue full, and the one whose turn does not come in time."""
     fake.faults.add("Balance", "slow_answer", seconds=2.0)
     account = Account("MASTER", master.key, master.secret, "none")
     with (
@@ -176,7 +176,7 @@ def test_a_full_queue_and_a_long_one_are_told(
 
 
 def test_a_cancel_overtakes_orders_that_wait(gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken) -> None:
-    """Whoever wants out of the market does not stand behind those who want in."""
+    """A bot that leaves the market does not wait behind bots that enter it."""
     fake.faults.add("Balance", "slow_answer", seconds=1.0)
     with ThreadPoolExecutor(3) as pool:
         pool.submit(call, gateway.url, pair, "Balance")
@@ -187,7 +187,7 @@ def test_a_cancel_overtakes_orders_that_wait(gateway: RunningGateway, pair: Loca
     assert [arrival.method for arrival in fake.arrivals] == ["Balance", "CancelAll", "AddOrder"]
 
 
-def test_who_hangs_up_while_waiting_costs_no_nonce(
+def test_a_client_that_disconnects_while_waiting_uses_no_nonce(
     gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken
 ) -> None:
     """Its order is never sent, and those behind it move up."""
@@ -205,7 +205,7 @@ def test_who_hangs_up_while_waiting_costs_no_nonce(
     assert [arrival.method for arrival in fake.arrivals] == ["Balance", "Balance"]
 
 
-def test_bots_that_hang_up_leave_their_places_in_the_limits(
+def test_bots_that_disconnect_leave_their_places_in_the_rate_limit(
     master: FakeAccount, server: FakeKrakenServer, fake: WatchedKraken, tmp_path: Path
 ) -> None:
     """Reads that are given up while they wait cost nothing, and a cancel does not wait behind those that stay."""
@@ -219,7 +219,7 @@ def test_bots_that_hang_up_leave_their_places_in_the_limits(
         waiting = [connect(gateway.url) for _ in range(20)]
         for connection in waiting:
             connection.request("POST", path, body, signed(pair, path, 1, body))
-        until(lambda: len(fake.arrivals) > answered)  # the first of them has waited for room
+        until(lambda: len(fake.arrivals) > answered)  # the first of them has waited for the rate limit
         for connection in waiting[:-1]:
             connection.close()
         began = time.monotonic()
@@ -230,10 +230,10 @@ def test_bots_that_hang_up_leave_their_places_in_the_limits(
     assert fake.arrivals[-1].error is None
 
 
-def test_who_hangs_up_after_the_call_has_begun_does_not_stop_it(
+def test_a_client_that_disconnects_does_not_stop_a_call_that_has_begun(
     gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken
 ) -> None:
-    """A call under way keeps its turn, and what Kraken says to it is heeded."""
+    """A call under way keeps its turn, and Kraken's answer to it counts."""
     fake.faults.add("AddOrder", "slow_request", seconds=0.5)
     with raw(gateway.url) as client:
         client.sendall(request(pair, "/0/private/AddOrder", b"nonce=1&" + ORDER.encode()))
@@ -245,14 +245,14 @@ def test_who_hangs_up_after_the_call_has_begun_does_not_stop_it(
 
 @pytest.fixture
 def many_files() -> Iterator[None]:
-    """Room for the descriptors of both ends of a thousand connections; macOS gives 256 to begin with."""
+    """Descriptors for both ends of a thousand connections; macOS gives 256 to begin with."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_half_open_connections_stop_nobody_and_are_closed(
+def test_half_open_connections_stop_no_call_and_are_closed(
     master: FakeAccount, server: FakeKrakenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many_files: None
 ) -> None:
     """A thousand that say nothing, or half a request: calls go on, and in the end all of them are closed."""
@@ -273,7 +273,7 @@ def test_half_open_connections_stop_nobody_and_are_closed(
 
 
 class Clock:
-    """A clock that stands still until told, and counts how often it was looked at."""
+    """A clock that changes only when the test changes it, and counts how often it was read."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -327,7 +327,7 @@ def test_a_connection_that_rests_for_too_long_is_closed(clock: Clock, gateway: R
                 pass
 
 
-def test_a_client_that_asks_first_is_told_to_go_on(gateway: RunningGateway, pair: LocalKey) -> None:
+def test_a_client_that_asks_first_gets_100_continue(gateway: RunningGateway, pair: LocalKey) -> None:
     """As curl does before a large body; else it would wait for nothing, for a second or for ever."""
     whole = request(pair, "/0/private/Balance", b"nonce=1")
     head, _, body = whole.partition(b"\r\n\r\n")
@@ -341,10 +341,10 @@ def test_a_client_that_asks_first_is_told_to_go_on(gateway: RunningGateway, pair
     assert status_of(gateway.url, too_large) == 413
 
 
-def test_chunks_that_are_none_bring_no_traceback(
+def test_wrong_chunks_bring_no_traceback(
     gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A body that breaks off into something else after it has begun is nobody's call."""
+    """A body that breaks off into something else after it has begun is not a call."""
     with raw(gateway.url) as client:
         client.sendall(
             request(pair, "/0/private/Balance", b"nonce=1", b"Transfer-Encoding: chunked", b"Expect: 100-continue")
@@ -360,7 +360,7 @@ def test_chunks_that_are_none_bring_no_traceback(
 def test_a_body_that_is_not_packed_as_it_says_is_not_logged(
     gateway: RunningGateway, pair: LocalKey, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Any stranger could fill the log with it."""
+    """Any client without a key could fill the log with it."""
     with raw(gateway.url) as client:
         client.sendall(request(pair, "/0/private/Balance", b"", b"Content-Length: 7", b"Content-Encoding: gzip"))
         client.sendall(b"nonce=1")
@@ -372,7 +372,7 @@ def test_a_body_that_is_not_packed_as_it_says_is_not_logged(
     assert caplog.records == []
 
 
-def test_bytes_that_are_no_http_are_not_logged(
+def test_bytes_that_are_not_http_are_not_logged(
     gateway: RunningGateway, pair: LocalKey, caplog: pytest.LogCaptureFixture
 ) -> None:
     """They may hold a key."""
@@ -380,10 +380,10 @@ def test_bytes_that_are_no_http_are_not_logged(
     assert caplog.records == []
 
 
-def test_those_who_wait_for_one_key_do_not_wait_for_another_key_s_call_at_a_stop(
+def test_at_a_stop_the_calls_of_one_key_do_not_wait_for_another_key_s_call(
     server: FakeKrakenServer, fake: WatchedKraken, tmp_path: Path
 ) -> None:
-    """All queues are closed at once; a slow call of one account holds up nobody who waits at the others."""
+    """All queues are closed at once; a slow call of one account does not delay the refusals at the others."""
     fake.faults.add("Balance", "slow_answer", seconds=0.7)
     fake.faults.add("AddOrder", "slow_answer", seconds=30.0)
     made = {name: fake.add_account(name) for name in ("MASTER", "USER:alice", "USER:bob")}
@@ -401,10 +401,10 @@ def test_those_who_wait_for_one_key_do_not_wait_for_another_key_s_call_at_a_stop
         assert not stopping.done()
 
 
-def test_those_who_wait_for_kraken_s_limits_do_not_hold_up_a_stop(
+def test_calls_that_wait_for_the_rate_limit_do_not_delay_a_stop(
     master: FakeAccount, server: FakeKrakenServer, fake: WatchedKraken, tmp_path: Path
 ) -> None:
-    """They are told at once that nothing was sent, though their time would come half a minute later."""
+    """They are refused at once, though they could be sent only half a minute later."""
     account = Account("MASTER", master.key, master.secret, "starter")
     with RunningGateway(server.url, [account], tmp_path) as gateway, ThreadPoolExecutor(20) as pool:
         pair = gateway.add("bot")
@@ -413,14 +413,14 @@ def test_those_who_wait_for_kraken_s_limits_do_not_hold_up_a_stop(
         begun = time.monotonic()
         gateway.stop()
         assert time.monotonic() - begun < 5
-        told = [each.result() for each in calls]
-    refused = [got for got in told if got.errors == ["EService:Unavailable"]]
+        answers = [each.result() for each in calls]
+    refused = [got for got in answers if got.errors == ["EService:Unavailable"]]
     assert len(refused) == 20 - len(fake.arrivals) > 0
     assert {got.headers["X-Krakenonce-Executed"] for got in refused} == {"no"}
 
 
 def test_large_bodies_and_headers_are_refused(gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken) -> None:
-    """10 MB, told with or without its length, and a header of 100 kB; the gateway goes on."""
+    """10 MB, sent with or without its length, and a header of 100 kB; the gateway goes on."""
     path, body = "/0/private/AddOrder", b"nonce=1&x=" + b"x" * 10_000_000
     chunked = b"Transfer-Encoding: chunked"
     length = b"Content-Length: %d" % len(body)
@@ -495,7 +495,7 @@ def request(pair: LocalKey, path: str, body: bytes, *more: bytes) -> bytes:
 
 
 def status_of(url: str, sent: bytes) -> int:
-    """Send bytes and return the status of the answer; 0 if the gateway hung up on them before it could be read."""
+    """Send bytes and return the status of the answer; 0 if the connection was closed before it could be read."""
     with raw(url) as client:
         with contextlib.suppress(ConnectionError):  # it had seen enough; perhaps it has said so
             client.sendall(sent)

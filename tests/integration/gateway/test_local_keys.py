@@ -1,4 +1,4 @@
-"""The gateway's own keys: a private file that changes all at once, and for everybody at once."""
+"""Local keys: a private file that changes all at once, for all processes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_keys_are_kept_in_a_private_file(path: Path) -> None:
     assert {each.name for each in path.parent.iterdir()} == {"gateway_keys.json", "gateway_keys.lock"}
 
 
-def test_a_change_is_seen_with_the_next_question(path: Path) -> None:
+def test_a_change_is_seen_at_the_next_lookup(path: Path) -> None:
     """Revoked and rotated keys are refused at once, also by an object that has read the file before."""
     running, other = LocalKeys(path), LocalKeys(path)
     bot, tool = other.add("bot", "MASTER", QUERY), other.add("tool", "MASTER", QUERY)
@@ -86,7 +86,7 @@ def test_a_revoked_key_does_not_come_back_after_a_power_cut(path: Path, monkeypa
     assert synced == [(False, True), (True, False)]
 
 
-def test_names_are_told_apart(path: Path) -> None:
+def test_a_name_is_used_once(path: Path) -> None:
     """A name is used once; one that is not there cannot be rotated or revoked."""
     keys = LocalKeys(path)
     keys.add("bot", "MASTER", QUERY)
@@ -172,7 +172,7 @@ def test_another_version_s_file_is_refused(path: Path) -> None:
 
 
 def test_a_link_is_not_followed(path: Path, tmp_path: Path) -> None:
-    """Whoever can place a link there could have another file read."""
+    """A user who can place a link there could have another file read."""
     path.parent.mkdir()
     path.symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").write_text('{"format":1,"keys":[]}')
@@ -191,7 +191,7 @@ def test_processes_that_add_at_once_lose_nothing(path: Path) -> None:
     assert len(LocalKeys(path).all()) == 40
 
 
-def test_repr_tells_no_secret(path: Path) -> None:
+def test_repr_shows_no_secret(path: Path) -> None:
     """Neither key nor secret."""
     made = LocalKeys(path).add("bot", "MASTER", QUERY)
     assert made.key not in repr(made)

@@ -31,10 +31,10 @@ def account(master: FakeAccount) -> Account:
     return Account("MASTER", master.key, master.secret, "none")
 
 
-def test_a_disk_that_fails_is_told_and_costs_no_order(
+def test_a_disk_that_fails_is_reported_and_no_order_is_sent(
     account: Account, server: FakeKrakenServer, fake: WatchedKraken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a number that is safe nothing is sent; once the disk works again calls go on."""
+    """Without a safe nonce nothing is sent; once the disk works again, calls continue."""
     broken: list[bool] = [False]
 
     def failing(fd: int) -> None:
@@ -47,7 +47,7 @@ def test_a_disk_that_fails_is_told_and_costs_no_order(
     with RunningGateway(server.url, [account], tmp_path / "state", clock=clock) as gateway:
         pair = gateway.add("bot")
         assert call(gateway.url, pair, "Balance").errors == []
-        clock.pass_time(60)  # past the mark, which has to be moved up now
+        clock.pass_time(60)  # past the mark, which has to be raised now
         broken[0] = True
         got = call(gateway.url, pair, "AddOrder", ORDER)
         assert (got.errors, got.headers["X-Krakenonce-Executed"]) == (["EService:Unavailable"], "no")
@@ -61,7 +61,7 @@ def test_a_disk_that_fails_is_told_and_costs_no_order(
 def test_a_full_disk_stops_no_gateway_that_runs(
     account: Account, server: FakeKrakenServer, fake: WatchedKraken, small_disk: Path
 ) -> None:
-    """Calls go on, also past the mark; only a new local key has no room."""
+    """Calls go on, also past the mark; only a new local key cannot be stored."""
     clock = ManualClock()
     with RunningGateway(server.url, [account], small_disk / "state", clock=clock) as gateway:
         pair = gateway.add("bot")
@@ -86,8 +86,8 @@ def test_a_full_disk_stops_no_gateway_that_runs(
 def test_a_gateway_does_not_start_on_a_full_disk(processes: Processes, small_disk: Path) -> None:
     """One line, at the start and not with the first order."""
     fill(small_disk)
-    code, told = processes.end(processes.start(KRAKENONCE_STATE_DIR=str(small_disk / "state")))
-    warning, refusal = told.splitlines()
+    code, output = processes.end(processes.start(KRAKENONCE_STATE_DIR=str(small_disk / "state")))
+    warning, refusal = output.splitlines()
     assert "is on tmpfs" in warning
     assert (code, "No space left on device; free some space" in refusal) == (1, True)
 
@@ -95,7 +95,7 @@ def test_a_gateway_does_not_start_on_a_full_disk(processes: Processes, small_dis
 def test_a_clock_that_steps_costs_no_nonce(
     account: Account, server: FakeKrakenServer, fake: WatchedKraken, tmp_path: Path
 ) -> None:
-    """An hour back and an hour forward, in the middle of calls: every number is larger, and none runs away."""
+    """An hour back and an hour forward, in the middle of calls: every nonce is larger, and none runs away."""
     clock = ManualClock()
     with RunningGateway(server.url, [account], tmp_path / "state", clock=clock) as gateway:
         pair = gateway.add("bot")
@@ -106,6 +106,6 @@ def test_a_clock_that_steps_costs_no_nonce(
                 clock.pass_time(1)
                 assert call(gateway.url, pair, "Balance").errors == []
     fake.assert_no_invalid_nonce()
-    numbers = [arrival.nonce or 0 for arrival in fake.arrivals]
-    assert numbers == sorted(set(numbers))
-    assert numbers[-1] < began + 60 * 10**9 + STEP_LIMIT
+    nonces = [arrival.nonce or 0 for arrival in fake.arrivals]
+    assert nonces == sorted(set(nonces))
+    assert nonces[-1] < began + 60 * 10**9 + STEP_LIMIT

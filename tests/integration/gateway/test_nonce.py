@@ -1,4 +1,4 @@
-"""Numbers for those who sign and send themselves."""
+"""Nonces for programs that sign and send their own calls."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ ACCOUNT = Account("MASTER", "key", "c2VjcmV0")
 
 @pytest.fixture
 def manager() -> NonceManager:
-    """Where the numbers come from."""
+    """Where nonces come from."""
     return NonceManager("memory:")
 
 
 def ask(
     tmp_path: Path, manager: NonceManager, allow: set[str], account: str = "MASTER", path: str = NONCE_PATH
 ) -> Reply:
-    """Ask a gateway for a number with a new local key that may do what *allow* says."""
+    """Ask a gateway for a nonce with a new local key that may do what *allow* says."""
     local_keys = LocalKeys(tmp_path / "gateway_keys.json")
     local = local_keys.add(f"bot{len(local_keys.all())}", account, frozenset(allow))
     key = KrakenKey(
@@ -57,24 +57,24 @@ def signed(local: LocalKey, path: str) -> tuple[dict[str, str], bytes]:
     return {"API-Key": local.key, "API-Sign": signature, "Content-Type": FORM}, body
 
 
-def test_a_number_is_handed_out(tmp_path: Path, manager: NonceManager) -> None:
+def test_a_nonce_is_issued(tmp_path: Path, manager: NonceManager) -> None:
     """The account's next one, as text with every digit."""
     reply = ask(tmp_path, manager, {"nonce"})
-    told = json.loads(reply.body)
-    assert (reply.status, told["error"]) == (200, [])
-    assert told["result"] == {"nonce": str(manager.peek())}
-    assert len(told["result"]["nonce"]) == 19
+    answer = json.loads(reply.body)
+    assert (reply.status, answer["error"]) == (200, [])
+    assert answer["result"] == {"nonce": str(manager.peek())}
+    assert len(answer["result"]["nonce"]) == 19
 
 
-def test_an_adopted_key_s_numbers_are_its_own(tmp_path: Path, manager: NonceManager) -> None:
+def test_an_adopted_key_s_nonces_are_its_own(tmp_path: Path, manager: NonceManager) -> None:
     """They come from the key's counter, not from the common one."""
     manager.raise_floor(2**62, manager.own_scope(ACCOUNT.key))
     assert json.loads(ask(tmp_path, manager, {"nonce"}).body)["result"]["nonce"] == str(2**62 + 1)
     assert manager.peek() is None
 
 
-def test_whoever_may_not_gets_none(tmp_path: Path, manager: NonceManager) -> None:
-    """Without the group, with another path's signature, or without credentials for the account: no number is used."""
+def test_a_refused_program_gets_no_nonce(tmp_path: Path, manager: NonceManager) -> None:
+    """Without the group, with another path's signature, or without credentials for the account: no nonce is used."""
     refused = ask(tmp_path, manager, {"query", "trade", "other"})
     assert b"EGeneral:Permission denied" in refused.body
     assert b"EAPI:Invalid signature" in ask(tmp_path, manager, {"nonce"}, path="/0/private/Balance").body

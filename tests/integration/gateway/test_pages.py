@@ -15,6 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from krakenonce.brokers import Account
+from krakenonce.errors import OutcomeUnknown
 from krakenonce.gateway.activity import Activity, Histogram
 from krakenonce.gateway.gateway import Gateway
 from krakenonce.gateway.local_keys import LocalKeys
@@ -39,7 +40,7 @@ class Running:
         self.account = account
         self.activity = Activity()
         self.local_keys = LocalKeys(state / "gateway_keys.json")
-        self.local = self.local_keys.add("bot-a", account.name, frozenset(["query"]))
+        self.local = self.local_keys.add("bot-a", account.name, frozenset(["query", "trade"]))
         self._manager = NonceManager(state)
         self._kraken = AsyncTransport(kraken_url)
         self.key = KrakenKey(
@@ -102,7 +103,7 @@ def during(fake: FakeKraken, tmp_path: Path) -> Callable[[Callable[[Running], Aw
 
 
 def test_the_metrics_are_what_prometheus_reads(during: Callable[..., Any]) -> None:
-    """Answered and refused calls, turns, Kraken's answers, the queue, and the numbers."""
+    """Answered and refused calls, turns, Kraken's answers, the queue, and the nonces."""
     status, text = during(lambda running: running.get("/metrics"))
     assert status == 200
     samples = {
@@ -139,7 +140,7 @@ def test_the_dashboard_asks_for_what_there_is(during: Callable[..., Any]) -> Non
 
 
 def test_no_page_shows_a_key_or_a_secret(during: Callable[..., Any]) -> None:
-    """Neither Kraken's nor the local ones, and a stranger's words are not shown either."""
+    """Neither Kraken's nor the local ones, nor what an unknown client has sent."""
 
     async def read(running: Running) -> tuple[Running, str]:
         async with aiohttp.ClientSession() as session:
@@ -148,20 +149,20 @@ def test_no_page_shows_a_key_or_a_secret(during: Callable[..., Any]) -> None:
         paths = ("/", "/status.js", "/status.css", "/v1/status", "/metrics", "/healthz", "/readyz")
         return running, "".join([(await running.get(path))[1] for path in paths])
 
-    running, told = during(read)
+    running, seen = during(read)
     for hidden in (running.account.key, running.account.secret, running.local.key, running.local.secret, "stranger"):
-        assert hidden not in told
-    assert "invalid_key" in told
+        assert hidden not in seen
+    assert "invalid_key" in seen
 
 
 def test_the_status_is_what_happened(during: Callable[..., Any]) -> None:
     """Accounts, local keys, counts and the last refusal."""
     _, text = during(lambda running: running.get("/v1/status"))
-    told = json.loads(text)
-    (account,) = told["accounts"]
+    seen = json.loads(text)
+    (account,) = seen["accounts"]
     assert (account["account"], account["tier"], account["answered"], account["waiting"]) == ("MASTER", "pro", 3, 0)
-    assert told["local_keys"] == [{"name": "bot-a", "account": "MASTER", "allow": ["query"]}]
-    (refusal,) = told["refusals"]
+    assert seen["local_keys"] == [{"name": "bot-a", "account": "MASTER", "allow": ["query", "trade"]}]
+    (refusal,) = seen["refusals"]
     assert (refusal["local_key"], refusal["method"], refusal["reason"]) == ("bot-a", "Withdraw", "not_allowed")
 
 
@@ -169,31 +170,31 @@ def test_health_and_readiness_are_two_things(during: Callable[..., Any]) -> None
     """With a key file that cannot be used, and while it stops, it lives and is not ready."""
 
     async def ask(running: Running) -> list[int]:
-        told = [(await running.get("/readyz"))[0]]
+        seen = [(await running.get("/readyz"))[0]]
         running.local_keys.path.chmod(0o644)
-        told += [(await running.get(path))[0] for path in ("/readyz", "/healthz")]
+        seen += [(await running.get(path))[0] for path in ("/readyz", "/healthz")]
         running.local_keys.path.chmod(0o600)
         running.gateway.stopping = True
-        return [*told, (await running.get("/readyz"))[0]]
+        return [*seen, (await running.get("/readyz"))[0]]
 
     assert during(ask) == [200, 503, 200, 503]
 
 
-def test_a_file_that_cannot_be_used_is_told_by_every_page_that_needs_it(
+def test_a_file_that_cannot_be_used_is_reported_by_every_page_that_needs_it(
     during: Callable[..., Any], tmp_path: Path
 ) -> None:
     """With 503 and one line that says which it is; as soon as it is back, so are the pages."""
 
     async def ask(running: Running) -> list[tuple[int, str]]:
         running.local_keys.path.chmod(0o644)
-        told = [await running.get("/v1/status")]
+        seen = [await running.get("/v1/status")]
         running.local_keys.path.chmod(0o600)
         (limits,) = (tmp_path / "state").rglob("kraken_limits_*.bin")
         limits.unlink()
         limits.mkdir()
-        told += [await running.get(path) for path in ("/v1/status", "/metrics")]
+        seen += [await running.get(path) for path in ("/v1/status", "/metrics")]
         limits.rmdir()
-        return [*told, *[await running.get(path) for path in ("/v1/status", "/metrics")]]
+        return [*seen, *[await running.get(path) for path in ("/v1/status", "/metrics")]]
 
     *broken, status, metrics = during(ask)
     assert [(code, text.count("\n")) for code, text in broken] == [(503, 1)] * 3
@@ -211,10 +212,10 @@ with NonceManager(sys.argv[1]).lane(sys.stdin.readline().strip()):
 
 
 def test_whose_turn_it_is(during: Callable[..., Any], tmp_path: Path) -> None:
-    """Nobody's, a call of the gateway's, or, when a call waits for it, another process's, with its number."""
+    """No call's, a call's of the gateway, or, when a call waits for it, another process's, with its pid."""
 
     async def look(running: Running) -> list[str]:
-        told = [running.key.queue.turn]
+        seen = [running.key.queue.turn]
         holder = await asyncio.create_subprocess_exec(
             sys.executable, "-c", HOLD, str(tmp_path / "state"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -230,13 +231,13 @@ def test_whose_turn_it_is(during: Callable[..., Any], tmp_path: Path) -> None:
 
         call = asyncio.create_task(running.key.queue.run(job, urgent=True))
         turn = json.loads((await running.get("/v1/status"))[1])["accounts"][0]["turn_held_by"]
-        told.append(turn.replace(f" {holder.pid} ", " PID "))
+        seen.append(turn.replace(f" {holder.pid} ", " PID "))
         holder.stdin.close()
         await begun.wait()
-        told.append(running.key.queue.turn)
+        seen.append(running.key.queue.turn)
         done.set()
         await asyncio.gather(call, holder.wait())
-        return told
+        return seen
 
     free, other, ours = during(look)
     assert (free, ours) == ("free", "a call of this gateway")
@@ -251,10 +252,27 @@ def test_what_kraken_refused_is_among_the_last_refusals(during: Callable[..., An
         await running.bot.query_private("Balance")
         return running.status()
 
-    told = during(ask)
-    assert told["refusals"][0]["reason"] == "Kraken: EQuery:Unknown asset"
-    assert (told["refusals"][0]["local_key"], told["refusals"][0]["method"]) == ("bot-a", "Balance")
-    assert told["accounts"][0]["refused"] == {"other": 1}
+    seen = during(ask)
+    assert seen["refusals"][0]["reason"] == "Kraken: EQuery:Unknown asset"
+    assert (seen["refusals"][0]["local_key"], seen["refusals"][0]["method"]) == ("bot-a", "Balance")
+    assert seen["accounts"][0]["refused"] == {"other": 1}
+
+
+def test_a_call_without_an_answer_is_counted_apart_from_those_not_sent(
+    during: Callable[..., Any], fake: FakeKraken
+) -> None:
+    """It may have been executed; the last refusals show it, too."""
+
+    async def ask(running: Running) -> tuple[Any, str]:
+        fake.faults.add("AddOrder", "drop")
+        with pytest.raises(OutcomeUnknown):
+            await running.bot.query_private("AddOrder", {"pair": "XBTUSD"})
+        return running.status(), (await running.get("/metrics"))[1]
+
+    status, metrics = during(ask)
+    assert (status["unknown_outcomes"], status["not_sent"]) == (1, {"not_allowed": 1})
+    assert status["refusals"][0]["reason"] == "unknown_outcome"
+    assert "krakenonce_unknown_outcome_total 1.0" in metrics
 
 
 def test_the_counters_are_shown_with_their_limits(during: Callable[..., Any]) -> None:
@@ -302,7 +320,7 @@ def test_the_page_can_be_read_by_day_and_by_night_and_from_the_keyboard(during: 
             shades = []
             for scheme in ("light", "dark"):
                 media = [{"name": "prefers-color-scheme", "value": scheme}]
-                await page.tell("Emulation.setEmulatedMedia", features=media)
+                await page.command("Emulation.setEmulatedMedia", features=media)
                 shades.append([await page.value(LUMINANCE.format(name)) for name in ("color", "backgroundColor")])
             stops = []
             for _ in range(5):
@@ -324,6 +342,6 @@ def test_a_histogram_counts_up_to_each_bound() -> None:
     histogram = Histogram()
     for seconds in (0.0001, 0.0005, 0.003, 99.0):
         histogram.add(seconds)
-    told = dict(histogram.cumulative())
-    assert (told["0.0005"], told["0.0025"], told["0.005"], told["30.0"], told["+Inf"]) == (2, 2, 3, 3, 4)
+    seen = dict(histogram.cumulative())
+    assert (seen["0.0005"], seen["0.0025"], seen["0.005"], seen["30.0"], seen["+Inf"]) == (2, 2, 3, 3, 4)
     assert histogram.total == pytest.approx(99.0036)

@@ -22,7 +22,7 @@ FOREVER = 1e6  # seconds
 
 
 class Bench:
-    """A queue, jobs that end when told, and the order in which they began."""
+    """A queue, jobs that end when the test says so, and the order in which they began."""
 
     def __init__(self, lane: Callable[..., Lane], length: int = 1000, max_wait: float = FOREVER) -> None:
         self.turns: list[TurnDetails] = []
@@ -45,7 +45,7 @@ class Bench:
         return run
 
     async def start(self, name: str, *, urgent: bool = False) -> asyncio.Task[str]:
-        """Let a call get in line."""
+        """Let a call enter the queue."""
         task = asyncio.create_task(self.queue.run(self.job(name), urgent=urgent))
         await asyncio.sleep(0)
         return task
@@ -89,12 +89,15 @@ def test_first_come_first_served_and_one_at_a_time(lane: Callable[..., Lane]) ->
         bench.gate.set()
         assert await asyncio.gather(*tasks) == names == bench.begun == bench.ended
         assert (len(bench.turns), len(bench.queue), bench.queue.busy) == (20, 0, False)
+        assert {turn.account for turn in bench.turns} == {"MASTER"}
+        assert bench.turns[0].waited <= bench.turns[-1].waited
+        assert min(turn.held for turn in bench.turns) >= 0
 
     play(main())
 
 
 def test_the_lane_is_held_until_the_call_is_over() -> None:
-    """Nobody else has a turn meanwhile, be it another process or another user of the manager."""
+    """Nothing else has a turn meanwhile, neither another process nor another user of the manager."""
 
     async def main() -> None:
         with NonceManager("memory:") as manager:
@@ -146,7 +149,7 @@ def test_a_cancel_goes_before_other_users_of_the_lane(lane: Callable[..., Lane])
 
 
 def test_no_more_may_wait_than_are_allowed(lane: Callable[..., Lane]) -> None:
-    """Who comes then is refused at once, a cancel too; when one has gone there is room again."""
+    """The next call is refused at once, a cancel too; when one has left, another may wait."""
 
     async def main() -> None:
         bench = Bench(lane, length=2)
@@ -165,7 +168,7 @@ def test_no_more_may_wait_than_are_allowed(lane: Callable[..., Lane]) -> None:
     play(main())
 
 
-def test_who_has_waited_too_long_is_told_and_never_begun(lane: Callable[..., Lane]) -> None:
+def test_a_call_that_has_waited_too_long_fails_and_never_begins(lane: Callable[..., Lane]) -> None:
     """The wait has a bound; the one that has the turn has none."""
 
     async def main() -> None:
@@ -184,7 +187,7 @@ def test_who_has_waited_too_long_is_told_and_never_begun(lane: Callable[..., Lan
     play(main())
 
 
-def test_who_is_cancelled_while_waiting_leaves_the_queue(lane: Callable[..., Lane]) -> None:
+def test_a_call_cancelled_while_waiting_leaves_the_queue(lane: Callable[..., Lane]) -> None:
     """Its job never runs, and those behind it move up."""
 
     async def main() -> None:
@@ -202,7 +205,7 @@ def test_who_is_cancelled_while_waiting_leaves_the_queue(lane: Callable[..., Lan
     play(main())
 
 
-def test_everybody_may_leave_before_the_turn_comes(lane: Callable[..., Lane]) -> None:
+def test_all_may_leave_before_the_turn_comes(lane: Callable[..., Lane]) -> None:
     """Then the turn is given back unused, and the next call is served."""
 
     async def main() -> None:
@@ -218,8 +221,8 @@ def test_everybody_may_leave_before_the_turn_comes(lane: Callable[..., Lane]) ->
     play(main())
 
 
-def test_what_has_begun_goes_on_when_its_client_hangs_up(lane: Callable[..., Lane]) -> None:
-    """The turn is not given away before the call is over."""
+def test_a_call_that_has_begun_continues_when_its_client_disconnects(lane: Callable[..., Lane]) -> None:
+    """The turn is not released before the call is over."""
 
     async def main() -> None:
         bench = Bench(lane)
@@ -237,7 +240,7 @@ def test_what_has_begun_goes_on_when_its_client_hangs_up(lane: Callable[..., Lan
 
 
 def test_an_error_is_only_for_the_one_whose_call_it_was(lane: Callable[..., Lane]) -> None:
-    """Whatever it is; and one that nobody waits for any more disturbs nobody."""
+    """Whatever it is. An error for which no client waits any more does no harm."""
 
     async def failing() -> str:
         raise ValueError("mine")
@@ -255,8 +258,8 @@ def test_an_error_is_only_for_the_one_whose_call_it_was(lane: Callable[..., Lane
     play(main())
 
 
-def test_an_error_after_the_client_hung_up_disturbs_nobody(lane: Callable[..., Lane]) -> None:
-    """There is nobody to tell it to, and the queue goes on."""
+def test_an_error_after_the_client_has_disconnected_does_no_harm(lane: Callable[..., Lane]) -> None:
+    """No client can get it, and the queue continues."""
 
     async def main() -> None:
         bench = Bench(lane)
@@ -278,7 +281,7 @@ def test_an_error_after_the_client_hung_up_disturbs_nobody(lane: Callable[..., L
 
 
 @pytest.mark.parametrize("error", [NonceStoreError("the disk is gone"), RuntimeError("can't start new thread")])
-def test_a_lane_that_cannot_be_had_is_told_to_each_who_waits(lane: Callable[..., Lane], error: Exception) -> None:
+def test_a_lane_that_fails_is_an_error_for_each_call_that_waits(lane: Callable[..., Lane], error: Exception) -> None:
     """One error each, whatever it is; the queue works again when the lane does."""
     broken = [True]
 
@@ -292,8 +295,8 @@ def test_a_lane_that_cannot_be_had_is_told_to_each_who_waits(lane: Callable[...,
         bench.gate.set()
         tasks = [await bench.start(name) for name in "ab"]
         async with asyncio.timeout(5):
-            told = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [str(each) for each in told] == [str(error)] * 2
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [str(each) for each in results] == [str(error)] * 2
         broken[0] = False
         assert await bench.queue.run(bench.job("c"), urgent=False) == "c"
         assert bench.begun == ["c"]
@@ -301,7 +304,7 @@ def test_a_lane_that_cannot_be_had_is_told_to_each_who_waits(lane: Callable[...,
     play(main())
 
 
-def test_close_refuses_those_who_wait_and_lets_the_one_end(lane: Callable[..., Lane]) -> None:
+def test_close_refuses_the_calls_that_wait_and_lets_the_one_end(lane: Callable[..., Lane]) -> None:
     """It returns when the call that has begun is over."""
 
     async def main() -> None:
@@ -322,13 +325,13 @@ def test_close_refuses_those_who_wait_and_lets_the_one_end(lane: Callable[..., L
 
 
 def test_close_does_not_wait_for_another_process_s_turn(lane: Callable[..., Lane]) -> None:
-    """Those who waited for it are refused, and nobody of ours is left to have it; afterwards it is free for others."""
+    """The calls that waited for it are refused, and the gateway does not take it later: it is free for others."""
 
     async def main() -> None:
         bench = Bench(lane)
         async with lane():  # another process, say
             waits = await bench.start("a")
-            await asyncio.sleep(0)  # the queue itself gets in line
+            await asyncio.sleep(0)  # the queue itself waits for the lane
             async with asyncio.timeout(5):
                 await bench.queue.close()
             with pytest.raises(Closed):
@@ -340,8 +343,8 @@ def test_close_does_not_wait_for_another_process_s_turn(lane: Callable[..., Lane
     play(main())
 
 
-def test_who_hangs_up_while_it_is_closed_disturbs_nobody(lane: Callable[..., Lane]) -> None:
-    """Its refusal is heard by nobody, and that is no error."""
+def test_a_client_that_disconnects_while_it_is_closed_does_no_harm(lane: Callable[..., Lane]) -> None:
+    """No client gets its refusal, and that is not an error."""
 
     async def main() -> None:
         bench = Bench(lane)
@@ -371,7 +374,7 @@ def test_close_of_a_queue_without_calls_returns(lane: Callable[..., Lane]) -> No
 
 
 def test_fifty_clients_share_fairly(lane: Callable[..., Lane]) -> None:
-    """Each calls again as soon as it is answered; whenever one has its nth turn, nobody is two behind."""
+    """Each calls again as soon as it is answered; whenever one has its nth turn, none is two behind."""
 
     async def main() -> None:
         bench = Bench(lane)

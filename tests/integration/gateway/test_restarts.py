@@ -1,4 +1,4 @@
-"""A gateway that is killed under load and started again: no number is refused, and no order stands twice."""
+"""A gateway that is killed under load and started again: no nonce is refused, and no order is placed twice."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Bot:
 def test_bots_that_ask_before_they_repeat_place_each_order_once(
     processes: Processes, fake: WatchedKraken, master: FakeAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The gateway is killed three times in the middle of their orders; in the end each order stands exactly once."""
+    """The gateway is killed three times in the middle of their orders; in the end each order is placed exactly once."""
     monkeypatch.setattr(sent, "LIFETIME", 2.0)
     fake.rules.min_deadline = 0.0
     with socket.create_server(("127.0.0.1", 0)) as free:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 def test_sigterm_lets_the_call_under_way_be_answered(processes: Processes, fake: WatchedKraken) -> None:
-    """Its answer comes, those in line behind it are told that nothing was sent, and the exit code is 0."""
+    """Its answer comes, the calls that wait behind it are refused, and the exit code is 0."""
     pair = processes.add("bot")
     process, url = processes.serve()
     fake.faults.add("AddOrder", "slow_answer", seconds=1.5)
@@ -66,9 +66,9 @@ def test_sigterm_lets_the_call_under_way_be_answered(processes: Processes, fake:
         with pytest.raises(ConnectionError):
             call(url, pair, "Balance")
         assert slow.result().errors == []
-    code, told = processes.end(process)
+    code, output = processes.end(process)
     assert code == 0
-    assert re.search(r"warning: stopping; waiting for [12] calls in progress, at most 35 s$", told)
+    assert re.search(r"warning: stopping; waiting for [12] calls in progress, at most 35 s$", output)
     assert [arrival.method for arrival in fake.arrivals] == ["AddOrder"]
 
 
@@ -80,7 +80,7 @@ def test_sigint_is_as_good_as_sigterm(processes: Processes) -> None:
 
 
 def test_sighup_reads_the_accounts_again(processes: Processes, fake: WatchedKraken, tmp_path: Path) -> None:
-    """A new account works, one that is gone does not; a file that is wrong is told and changes nothing."""
+    """A new account works, one that is gone does not; a file that cannot be read is logged and changes nothing."""
     other = fake.add_account("USER:alice")
     processes.secrets += [other.key, other.secret]
     file = tmp_path / "krakenonce.toml"
@@ -95,7 +95,7 @@ def test_sighup_reads_the_accounts_again(processes: Processes, fake: WatchedKrak
     file.write_text(f'[USER.alice]\napi_key = "{other.key}"\napi_secret = "{other.secret}"\ntier = "none"\n')
     process.send_signal(signal.SIGHUP)
     until(works)
-    file.write_text("this is no TOML")
+    file.write_text("this is not TOML")
     process.send_signal(signal.SIGHUP)
     assert process.stderr is not None
     line = next(line for line in process.stderr if "the accounts were not changed" in line)
@@ -140,8 +140,8 @@ def test_a_unix_socket_is_private_and_may_be_taken_over_from_the_dead(processes:
     assert url == f"unix:{path}"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert balance(path, pair) == []
-    code, told = processes.run(f"unix:{path}")
-    assert (code, told) == (1, f"krakenonce: another gateway listens on {path}")
+    code, output = processes.run(f"unix:{path}")
+    assert (code, output) == (1, f"krakenonce: another gateway listens on {path}")
     assert balance(path, pair) == []
     process.kill()
     processes.end(process)
@@ -151,19 +151,19 @@ def test_a_unix_socket_is_private_and_may_be_taken_over_from_the_dead(processes:
     assert processes.end(process) == (0, "")
     assert not path.exists()
     path.write_text("mine")
-    code, told = processes.run(f"unix:{path}")
-    assert (code, len(told.splitlines()), path.read_text()) == (1, 1, "mine")
+    code, output = processes.run(f"unix:{path}")
+    assert (code, len(output.splitlines()), path.read_text()) == (1, 1, "mine")
 
 
 def refuses(processes: Processes, listen: str, *words: str, **more: str) -> str:
     """Return the one line with which a gateway refuses to start."""
-    code, told = processes.run(listen, *words, **more)
+    code, output = processes.run(listen, *words, **more)
     assert code == 1
-    assert len(told.splitlines()) == 1
-    return told
+    assert len(output.splitlines()) == 1
+    return output
 
 
-def test_what_it_cannot_start_with_is_told_in_one_line(processes: Processes, tmp_path: Path) -> None:
+def test_what_it_cannot_start_with_is_reported_in_one_line(processes: Processes, tmp_path: Path) -> None:
     """An address open to others without TLS, one that is none or in use, or no credentials."""
     assert "--tls-cert and --tls-key" in refuses(processes, "0.0.0.0:0")
     assert "--tls-cert and --tls-key" in refuses(processes, "[::]:0")
@@ -186,7 +186,7 @@ def test_a_max_wait_that_is_no_number_of_seconds_is_refused(max_wait: str, capsy
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path, Path]:
-    """A certificate for 127.0.0.1, its key, and the authority that stands for it."""
+    """A certificate for 127.0.0.1, its key, and the authority that has signed it."""
     authority = trustme.CA()
     own = authority.issue_cert("127.0.0.1")
     cert, key, root = (tmp_path / name for name in ("cert.pem", "key.pem", "root.pem"))
@@ -221,7 +221,7 @@ def test_calls_come_over_tls_where_the_gateway_is_open_to_other_machines(
     assert len(fake.arrivals) == 1
 
 
-def test_certificates_that_cannot_be_used_are_told_in_one_line(
+def test_certificates_that_cannot_be_used_are_reported_in_one_line(
     processes: Processes, certificate: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
     """One without the other, a file that is not there, and a key that is another certificate's."""
@@ -231,34 +231,34 @@ def test_certificates_that_cannot_be_used_are_told_in_one_line(
     assert "mismatch" in refuses(processes, "127.0.0.1:0", "--tls-cert", root, "--tls-key", key)
 
 
-def test_a_key_with_a_passphrase_is_told_and_not_asked_for(
+def test_a_key_with_a_passphrase_is_reported_and_not_asked_for(
     processes: Processes, certificate: tuple[Path, Path, Path]
 ) -> None:
-    """Nobody sits before a gateway that is started again at night."""
+    """A gateway that a service manager starts has no terminal."""
     cert, key, _ = certificate
     private = load_pem_private_key(key.read_bytes(), None)
     encrypted = BestAvailableEncryption(b"secret")
     key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encrypted))
-    told = refuses(processes, "127.0.0.1:0", "--tls-cert", str(cert), "--tls-key", str(key))
-    assert f"{key} has a passphrase" in told
+    output = refuses(processes, "127.0.0.1:0", "--tls-cert", str(cert), "--tls-key", str(key))
+    assert f"{key} has a passphrase" in output
 
 
-def test_a_name_that_no_host_can_have_is_told_in_one_line(
+def test_a_name_that_no_host_can_have_is_reported_in_one_line(
     processes: Processes, certificate: tuple[Path, Path, Path]
 ) -> None:
-    """As one that nobody has."""
+    """Like one that no host has."""
     cert, key, _ = map(str, certificate)
     assert "cannot listen on a..b:0" in refuses(processes, "a..b:0", "--tls-cert", cert, "--tls-key", key)
 
 
 def test_an_address_that_cannot_be_bound_leaves_no_socket_open(tmp_path: Path) -> None:
-    """The garbage collector finds nothing that nobody has closed; a warning of its would be an error here."""
+    """The garbage collector finds nothing left open; its warning would be an error here."""
     with pytest.raises(OSError, match="too long"):
         _unix_socket(tmp_path / ("long" * 40))
     gc.collect()
 
 
-def test_a_socket_of_somebody_else_s_is_left_alone(tmp_path: Path) -> None:
+def test_a_socket_of_another_program_is_left_alone(tmp_path: Path) -> None:
     """Only one that refuses connections is dead; one of another kind cannot be connected to, and lives."""
     path = tmp_path / "log"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
@@ -325,16 +325,16 @@ def test_more_connections_than_files_are_hung_up_on_and_nothing_is_logged(
     assert processes.end(process) == (0, "")
 
 
-def test_systemd_is_told_when_it_is_ready_and_when_it_stops(processes: Processes, tmp_path: Path) -> None:
+def test_systemd_is_notified_when_it_is_ready_and_when_it_stops(processes: Processes, tmp_path: Path) -> None:
     """READY=1 once connections are accepted, WATCHDOG=1 as often as asked, STOPPING=1 at the end."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as pipe:
         pipe.bind(str(tmp_path / "notify"))
         pipe.settimeout(PATIENCE)
         process, _ = processes.serve(NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="200000")
-        told = [pipe.recv(100) for _ in range(4)]
-        assert sorted(set(told)) == [b"READY=1", b"WATCHDOG=1"]
+        output = [pipe.recv(100) for _ in range(4)]
+        assert sorted(set(output)) == [b"READY=1", b"WATCHDOG=1"]
         process.terminate()
         assert processes.end(process) == (0, "")
-        while told[-1] == b"WATCHDOG=1" or len(told) < 5:
-            told.append(pipe.recv(100))
-        assert told[-1] == b"STOPPING=1"
+        while output[-1] == b"WATCHDOG=1" or len(output) < 5:
+            output.append(pipe.recv(100))
+        assert output[-1] == b"STOPPING=1"

@@ -1,4 +1,4 @@
-"""Many clients of one key, over real HTTP: everybody has a fair share of the turns, and every number is larger."""
+"""Many clients of one key, over real HTTP: all have a fair share of the turns, and every nonce is larger."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CALLS = 1000
 def test_fifty_clients_of_one_key_have_equal_shares(
     gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken
 ) -> None:
-    """Each calls again as soon as it is answered; nobody is a quarter off the mean, and no nonce is refused."""
+    """Each calls again as soon as it is answered; no client is a quarter off the mean, and no nonce is refused."""
     made: Counter[int] = Counter()
 
     async def client(number: int) -> None:
@@ -39,6 +39,6 @@ def test_fifty_clients_of_one_key_have_equal_shares(
     asyncio.run(main())
     mean = made.total() / CLIENTS
     assert all(0.75 * mean <= made[number] <= 1.25 * mean for number in range(CLIENTS)), made
-    numbers = [arrival.nonce or 0 for arrival in fake.arrivals]
-    assert len(numbers) == made.total()
-    assert all(a < b for a, b in pairwise(numbers))
+    nonces = [arrival.nonce or 0 for arrival in fake.arrivals]
+    assert len(nonces) == made.total()
+    assert all(a < b for a, b in pairwise(nonces))

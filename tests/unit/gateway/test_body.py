@@ -52,7 +52,7 @@ def test_a_form_s_nonce_is_replaced(body: bytes, changed: bytes) -> None:
     ],
 )
 def test_a_json_body_s_nonce_is_replaced(body: bytes, changed: bytes) -> None:
-    """The outermost one; text stays text and a number a number."""
+    """The outermost one; a string stays a string, a number a number."""
     assert read(body, JSON).with_nonce(99) == changed
 
 
@@ -112,9 +112,9 @@ def test_any_json_object_keeps_the_rest(fields: dict[str, object], as_text: bool
     """Read again, only the nonce is another, and it is what will be signed."""
     fields = {**fields, "nonce": "5" if as_text else 5}
     changed = read(json.dumps(fields, indent=indent).encode(), JSON).with_nonce(1795500000000000000)
-    number = 1795500000000000000
-    assert json.loads(changed) == {**fields, "nonce": str(number) if as_text else number}
-    assert nonce_of(changed, JSON) == str(number)
+    nonce = 1795500000000000000
+    assert json.loads(changed) == {**fields, "nonce": str(nonce) if as_text else nonce}
+    assert nonce_of(changed, JSON) == str(nonce)
 
 
 @given(st.lists(st.tuples(st.text(max_size=8), st.text(max_size=8)), max_size=6), st.integers(0, 6))
