@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from krakenonce.errors import LaneTimeout
@@ -111,10 +112,11 @@ class KeyQueue:
         if len(self) >= self._length:
             raise Full("too many calls wait for this Kraken key; the call was not sent")
         call = asyncio.create_task(self._call(job, urgent))
-        call.add_done_callback(_retrieve)
         self._waiting[call] = urgent
+        ended = asyncio.get_running_loop().create_future()
+        call.add_done_callback(partial(_end, ended))
         try:
-            await asyncio.wait([call])
+            await ended
         finally:
             if self._waiting.pop(call, None) is not None:
                 call.cancel()
@@ -148,7 +150,8 @@ class KeyQueue:
             raise TooLong("the turn did not come in time; the call was not sent") from None
 
 
-def _retrieve(call: asyncio.Task[Any]) -> None:
-    """Take note of the call's error, which asyncio would log if the client has disconnected."""
+def _end(ended: asyncio.Future[None], call: asyncio.Task[Any]) -> None:
+    if not ended.done():
+        ended.set_result(None)
     if not call.cancelled():
-        call.exception()
+        call.exception()  # it counts as seen: asyncio would log it if the client has disconnected

@@ -174,7 +174,7 @@ def test_what_it_cannot_start_with_is_reported_in_one_line(processes: Processes,
         assert "cannot listen" in refuses(processes, f"127.0.0.1:{taken.getsockname()[1]}")
     assert "cannot listen" in refuses(processes, f"unix:{tmp_path / 'missing' / 'gw.sock'}")
     assert "cannot listen" in refuses(processes, f"unix:{tmp_path / ('long' * 40)}")
-    assert "is not like https" in refuses(processes, "127.0.0.1:0", "--base-url", "http://127.0.0.1:99999")
+    assert "must look like https" in refuses(processes, "127.0.0.1:0", "--base-url", "http://127.0.0.1:99999")
 
 
 @pytest.mark.parametrize("max_wait", ["nan", "inf", "0"])
