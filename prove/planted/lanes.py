@@ -229,12 +229,14 @@ LANES = (
         10,
         _BROKER,
         was="""\
-                held.enter_context(api_key.turn())
-            yield
+            if self._guard(api):
+                return api.query_private(method, fields)
 """,
         becomes="""\
-                held.enter_context(api_key.turn())
-        yield
+            is_krakenex = self._guard(api)
+        if is_krakenex:
+            return api.query_private(method, fields)
+        with contextlib.nullcontext():
 """,
         test="tests/integration/brokers/test_broker.py::test_threads_and_processes_send_in_order",
     ),
@@ -244,7 +246,7 @@ LANES = (
         _KRAKENEX,
         was="    return turns.next(client.key)\n",
         becomes="    client.given = vars(client).get('given') or turns.next(client.key)\n    return client.given\n",
-        test="tests/integration/brokers/test_broker.py::test_a_number_is_given_once",
+        test="tests/integration/brokers/test_broker.py::test_a_nonce_is_issued_once",
     ),
     Planted(
         "the number of a call that failed goes to the next one",
@@ -254,6 +256,6 @@ LANES = (
         becomes="        left = vars(client).setdefault('left', [])\n"
         "        left[:] = left or [turns.next(client.key)]\n"
         "        client._nonce = left.pop\n",
-        test="tests/integration/brokers/test_broker.py::test_a_failed_call_leaves_no_number_behind",
+        test="tests/integration/brokers/test_broker.py::test_a_failed_call_leaves_no_nonce_behind",
     ),
 )

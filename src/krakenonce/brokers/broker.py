@@ -1,4 +1,4 @@
-"""A broker for one account: each private call under the API lock, in its key's turn, with the global nonce."""
+"""A broker for one account: each private call under the API lock, in its key's turn, with a nonce of the manager."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ from krakenonce.brokers.procedures import exact
 from krakenonce.checks import check_nonces, check_serialization, check_text
 from krakenonce.errors import ConfigError
 from krakenonce.global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
-from krakenonce.guards import guard, krakenex
+from krakenonce.guards import Turns, guard, krakenex
 from krakenonce.key.answers import refusal_in, result_of
-from krakenonce.key.api_key import ApiKey
 from krakenonce.kraken import orders
 from krakenonce.kraken.client import Kraken
 from krakenonce.kraken.request import KRAKEN, host_of
 from krakenonce.kraken.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from krakenonce.kraken.sent import Reconciled, SentOrder
 
@@ -35,7 +34,7 @@ logger = logging.getLogger("krakenonce")
 
 
 class KrakenAPI(Protocol):
-    """What a broker asks of a client: krakenex's ``API`` has it, and so has :class:`krakenonce.kraken.Kraken`."""
+    """What a broker needs of a client: krakenex's ``API`` has it, and so has :class:`krakenonce.kraken.Kraken`."""
 
     def query_private(self, method: str, data: Any = None) -> Any:
         """Send a private call and return ``{"error": [...], "result": ...}``."""
@@ -43,7 +42,7 @@ class KrakenAPI(Protocol):
 
 
 class KrakenNonce:
-    """A counter for one user in one process. Deprecated: it knows nothing of other users, processes or restarts."""
+    """A counter for one user in one process. Deprecated: it does not know other users, processes or restarts."""
 
     def __init__(self) -> None:
         warnings.warn(
@@ -66,15 +65,21 @@ class KrakenBroker:
 
     Args:
         account_identifier: ``MASTER``, or ``USER:name``.
-        kraken_api: A krakenex ``API`` or a :class:`~krakenonce.kraken.Kraken`; None: made by :meth:`connect` from
-            *credentials*, or from the environment (``KRAKEN_MASTER_API_KEY`` and so on).
-        credentials: The account's key and secret, if *kraken_api* is to be made.
+        kraken_api: A krakenex ``API``, a :class:`~krakenonce.kraken.Kraken`, or a client with ``query_private``. The
+            first two take their nonces and turns from *nonces* from now on, also when they are called directly. None:
+            :meth:`connect` makes a client from *credentials*, or from the environment (``KRAKEN_MASTER_API_KEY``
+            and so on).
+        credentials: The account's key and secret, for a client made here.
         nonces: The manager to share; None: this process's global one.
-        use_global_nonce: False falls back to the deprecated per-user counter, with a warning; turns are taken as ever.
-        base_url: Where Kraken is, for a client made here.
-        serialization: ``"global"``: one call at a time over all accounts, by the API lock; ``"key"``: over this
-            account's key; ``"off"``: no turns, for tests (a krakenex API takes those of its key all the same).
+        use_global_nonce: False: use the deprecated per-user counter, with a warning. Turns are taken as usual.
+        base_url: Kraken's address, for a client made here.
+        serialization: ``"global"``: one call at a time over all accounts, by the API lock; ``"key"``: one call at a
+            time with this account's key; ``"off"``: no turns, for tests with our own client (all others take the turn
+            of their key).
         transport: Connections to share with other brokers, for a client made here.
+
+    Raises:
+        ConfigError: A setting is of the wrong kind, or the HTTP session of a krakenex API repeats POST requests.
     """
 
     def __init__(
@@ -93,9 +98,9 @@ class KrakenBroker:
         check_nonces(nonces)
         host_of(base_url)
         if credentials is not None and not isinstance(credentials, Account):
-            raise ConfigError("credentials is an Account, such as load_accounts(os.environ)['MASTER']")
+            raise ConfigError("credentials must be an Account, such as load_accounts(os.environ)['MASTER']")
         if transport is not None and not isinstance(transport, Transport):
-            raise ConfigError(f"transport is of krakenonce's Transport, such as Transport(base_url), not {transport!r}")
+            raise ConfigError(f"transport must be a Transport, such as Transport(base_url), not {transport!r}")
         check_serialization(serialization)
         self._serialization = serialization
         self._transport = transport
@@ -111,14 +116,16 @@ class KrakenBroker:
                 "⚠️  Global nonce manager not available, falling back to per-user KrakenNonce (%s)", account_identifier
             )
         self._kraken_nonce = None if use_global_nonce else KrakenNonce()
+        self._turns = Turns(self._nonces.manager, timeout=30.0)  # of clients that have none of their own
         self._guarded: Any = None
-        self._guard(kraken_api)
+        if not self._ours(kraken_api):
+            self._guard(kraken_api)
 
     def __repr__(self) -> str:
         return f"KrakenBroker({self.account_identifier!r})"
 
     def connect(self) -> bool:
-        """Make the client if there is none yet, and prove it with one Balance call.
+        """Make the client if there is none yet, and test it with one Balance call.
 
         Raises:
             ConfigError: No credentials for this account.
@@ -131,7 +138,7 @@ class KrakenBroker:
         return True
 
     def get_account_balance(self) -> dict[str, Decimal]:
-        """Fetch, print and log the balance; return every asset Kraken names, as exact decimals.
+        """Print, log and return the balance: every asset that Kraken names, with exact amounts.
 
         Raises:
             ConfigError: Not connected.
@@ -150,70 +157,79 @@ class KrakenBroker:
         return balance
 
     def call(self, method: str, params: Mapping[str, Any] | None = None, within: float | None = None) -> Any:
-        """Make one private call and return its result; the client is made first if there is none yet.
+        """Make one private call and return its result; connect first if there is no client yet.
 
-        With a :class:`~krakenonce.kraken.Kraken`, within Kraken's limits and repeated where that is safe.
+        A :class:`~krakenonce.kraken.Kraken` also repeats the call where that is safe.
 
         Args:
-            method: Kraken's name for it.
+            method: Kraken's name of the method.
             params: Its parameters; never changed.
-            within: Seconds that it may take, waiting included; a krakenex API does not keep to it.
+            within: Seconds that it may take, waiting included. Only a ``Kraken`` keeps to it.
 
         Raises:
             ConfigError: No credentials for this account, or parameters that cannot be sent.
             KrakenError: Kraken refused the call, could not be reached, or gave no answer.
             LaneTimeout: The turn did not come in time; nothing was sent.
         """
-        api = self._client()
-        if isinstance(api, Kraken) and self._kraken_nonce is None:  # it takes the turn itself, after its limits
-            return api.run(api.calls.private(method, params or {}), within=within)
+        ours = self._ours(self._client())
+        if ours is not None:
+            return ours.run(ours.calls.private(method, params or {}), within=within)
         return result_of(self._kraken_private_call(method, params))
 
     def reconcile(self, order: SentOrder, within: float | None = None) -> Reconciled:
-        """Find out what became of an order of this account: ``error.order`` of an error.
+        """Ask Kraken whether an order of this account was placed.
 
         Args:
-            order: What to look for.
+            order: The order: ``error.order`` of an error.
             within: Seconds that it may take; None: until the order is found or its deadline has passed.
 
         Raises:
             ConfigError: The broker's client is not a :class:`~krakenonce.kraken.Kraken`.
             OutcomeUnknown: Kraken could not be asked; the order may have been placed.
         """
-        api = self._client()
-        if isinstance(api, Kraken) and self._kraken_nonce is None:
-            return api.run(orders.reconcile(api.calls, order), within=within)
+        ours = self._ours(self._client())
+        if ours is not None:
+            return ours.run(orders.reconcile(ours.calls, order), within=within)
         raise ConfigError("Only krakenonce's own client can look for an order: ask Kraken for it by its cl_ord_id.")
 
     def _kraken_private_call(self, method: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Make one private call and return Kraken's answer as it is: ``{"error": [...], "result": ...}``.
+        """Make one private call, once, and return Kraken's answer unchanged: ``{"error": [...], "result": ...}``.
+
+        A :class:`~krakenonce.kraken.Kraken` waits for the rate limit and then for its turn, as in :meth:`call`. For
+        all other clients the broker takes the turn.
 
         Args:
-            method: Kraken's name for it, such as ``AddOrder``.
-            params: Its parameters; never changed.
+            method: Kraken's name of the method, such as ``AddOrder``.
+            params: Its parameters; never changed. A ``nonce`` in them is ignored.
 
         Raises:
             ConfigError: Not connected.
-            LockedOut: Kraken has locked the key out; nothing was sent.
-            NonceError: There is no nonce; nothing was sent.
+            RateLimited, LockedOut: Kraken would refuse the call; nothing was sent.
+            NonceError: No nonce can be issued; nothing was sent.
             KrakenError: Kraken could not be reached, or gave no answer. What it answers is returned, never raised.
         """
         api: Any = self.kraken_api
         if api is None:
             raise ConfigError(f"{self.account_identifier} is not connected: call connect() first")
-        key = getattr(api, "key", None)
-        api_key = ApiKey(self._nonces.manager, key if isinstance(key, str) and key else self.account_identifier)
-        place, fields = api_key.place(method, params or {}), dict(params or {})
-        with self._turn(api_key):
-            if not self._guard(api):
-                fields["nonce"] = api_key.nonce(place) if self._kraken_nonce is None else self._kraken_nonce.next()
-            reply: Any = api.query_private(method, fields)
-            refusal = refusal_in(reply) if isinstance(reply, dict) else None
-            if refusal is not None:
-                api_key.settle(place, refusal)
+        fields = {name: value for name, value in (params or {}).items() if name != "nonce"}
+        reply: Any = api.query_private(method, fields) if self._ours(api) else self._in_turn(api, method, fields)
+        refusal = refusal_in(reply) if isinstance(reply, dict) else None
         for error in refusal.errors if refusal else ():
             logger.error("❌ Kraken API error: %s", error)
-        return cast("dict[str, Any]", reply)  # whatever a client of another kind gives back
+        return cast("dict[str, Any]", reply)  # a client of another kind may return anything
+
+    def _in_turn(self, api: Any, method: str, fields: dict[str, Any]) -> object:
+        """Make one call of a client that cannot wait for the rate limit, under the API lock and in its key's turn."""
+        with self._nonces.get_api_call_lock() if self._serialization == "global" else contextlib.nullcontext():
+            if self._guard(api):
+                return api.query_private(method, fields)
+            key = getattr(api, "key", None)
+            key = key if isinstance(key, str) and key else self.account_identifier
+            with self._turns.lane(key):
+                nonce = self._turns.next(key) if self._kraken_nonce is None else self._kraken_nonce.next()
+                reply = api.query_private(method, {**fields, "nonce": nonce})
+                self._turns.heard(key, reply)
+                return reply
 
     def _client(self) -> KrakenAPI:
         """Return the client, made now if there is none."""
@@ -230,21 +246,19 @@ class KrakenBroker:
             )
         return self.kraken_api
 
+    def _ours(self, api: object) -> Kraken | None:
+        """Return *api* if it is our own client; it takes its turns and nonces from here, from now on."""
+        if not isinstance(api, Kraken) or self._kraken_nonce is not None:
+            return None
+        is_disabled = self._serialization == "global" and not self._nonces.get_api_call_lock().enabled
+        api._use(self._nonces.manager, "key" if is_disabled else self._serialization)
+        return api
+
     def _guard(self, api: object) -> bool:
-        """Have a krakenex API take its turn and its nonce here, also in calls of others; return whether it is one."""
+        """Return whether it is a krakenex API, and guard it: it takes its turns and nonces from here, from now on."""
         is_krakenex = krakenex.knows(type(api))  # the class: a mock has every method that it is asked for
         if is_krakenex and api is not self._guarded:
             self._guarded = guard(api, self._nonces.manager)
             if self._kraken_nonce is not None:
                 self._guarded._nonce = self._kraken_nonce.next
         return is_krakenex
-
-    @contextlib.contextmanager
-    def _turn(self, api_key: ApiKey) -> Iterator[None]:
-        """The API lock over all accounts, and in it the key's turn, which is ours even with the lock disabled."""
-        with contextlib.ExitStack() as held:
-            if self._serialization == "global":
-                held.enter_context(self._nonces.get_api_call_lock())
-            if self._serialization != "off":
-                held.enter_context(api_key.turn())
-            yield

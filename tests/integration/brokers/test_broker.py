@@ -21,14 +21,25 @@ from urllib3.util import Retry
 from bot.broker_manager import BrokerManager, KrakenBroker, KrakenNonce
 from krakenonce import global_manager
 from krakenonce.brokers import Account
-from krakenonce.errors import ConfigError, InvalidKey, InvalidNonce, KrakenAPIError, LockedOut, RequestNotSent
+from krakenonce.errors import (
+    ConfigError,
+    InvalidKey,
+    InvalidNonce,
+    KrakenAPIError,
+    LockedOut,
+    RateLimited,
+    RequestNotSent,
+)
 from krakenonce.global_manager import (
     GlobalKrakenNonceManager,
     get_global_kraken_nonce,
     get_global_nonce_manager,
     get_global_nonce_stats,
+    get_kraken_api_lock,
 )
 from krakenonce.guards import guard
+from krakenonce.kraken import Kraken
+from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeKraken, FakeKrakenServer
 
 if TYPE_CHECKING:
@@ -49,7 +60,7 @@ def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _log(caplog: pytest.LogCaptureFixture) -> None:
-    """Keep everything that anybody logs."""
+    """Keep all log lines."""
     caplog.set_level(logging.DEBUG)
 
 
@@ -64,19 +75,19 @@ def fake() -> FakeKraken:
 
 @pytest.fixture
 def server(fake: FakeKraken) -> Iterator[FakeKrakenServer]:
-    """The fake Kraken over HTTP; calls that are under way together overtake each other."""
+    """The fake Kraken over HTTP; calls that are in progress at the same time overtake each other."""
     with FakeKrakenServer(fake, latency=0.002, jitter=0.002) as running:
         yield running
 
 
 @pytest.fixture
 def accounts(fake: FakeKraken) -> list[Account]:
-    """MASTER and two users, with the keys that the fake Kraken knows."""
-    return [Account(each.name, each.key, each.secret) for each in fake.accounts.values()]
+    """MASTER and two users, with the keys that the fake Kraken knows; their calls are not counted."""
+    return [Account(each.name, each.key, each.secret, "none") for each in fake.accounts.values()]
 
 
 def with_krakenex(account: Account, url: str) -> KrakenBroker:
-    """Return a broker over a stock krakenex API."""
+    """Return a broker over an unmodified krakenex API."""
     api = krakenex.API(account.key, account.secret)
     api.uri = url
     return KrakenBroker(account.name, api)
@@ -107,8 +118,8 @@ def make(request: pytest.FixtureRequest, server: FakeKrakenServer) -> Iterator[C
 
 
 @pytest.fixture
-def stock(accounts: list[Account], server: FakeKrakenServer) -> Iterator[KrakenBroker]:
-    """MASTER's broker over a stock krakenex API."""
+def unmodified(accounts: list[Account], server: FakeKrakenServer) -> Iterator[KrakenBroker]:
+    """MASTER's broker over an unmodified krakenex API."""
     broker = with_krakenex(accounts[0], server.url)
     yield broker
     close(broker)
@@ -138,31 +149,30 @@ def trade(kind: str, accounts: list[Account], url: str, disabled: bool = False) 
 
 
 def assert_in_order(fake: FakeKraken, arrivals: int) -> None:
-    """All numbers arrived were accepted, have 19 digits and rise strictly for each key."""
+    """All nonces that have arrived were accepted, have 19 digits and rise for each key."""
     assert len(fake.accepted()) == len(fake.arrivals) == arrivals
     assert fake.invalid_nonces() == []
     for name in NAMES:
-        numbers = [arrival.nonce or 0 for arrival in fake.arrivals if arrival.account == name]
-        assert numbers == sorted(set(numbers))
-        assert all(len(str(number)) == 19 for number in numbers)
+        nonces = [arrival.nonce or 0 for arrival in fake.arrivals if arrival.account == name]
+        assert nonces == sorted(set(nonces))
+        assert all(len(str(nonce)) == 19 for nonce in nonces)
 
 
-def spy(broker: KrakenBroker, during: Callable[[], object] = lambda: None) -> list[dict[str, Any]]:
-    """Return the list of what will have been passed to the client, by krakenex to its own ``_query``.
+def spy(broker: KrakenBroker, during: Callable[[], object]) -> list[dict[str, Any]]:
+    """Return the list of the parameters that krakenex will have passed to its own ``_query``.
 
     *during* is called in each call, when its nonce is taken.
     """
     passed: list[dict[str, Any]] = []
     api: Any = broker.kraken_api
-    name = "_query" if isinstance(api, krakenex.API) else "query_private"
-    send = getattr(api, name)
+    send = api._query
 
     def noted(where: str, data: Mapping[str, Any], *more: Any, **how: Any) -> Any:
         passed.append(dict(data))
         during()
         return send(where, data, *more, **how)
 
-    setattr(api, name, noted)
+    api._query = noted
     return passed
 
 
@@ -171,23 +181,23 @@ def logged(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
     return [record.message for record in caplog.records if record.name == "krakenonce" and record.levelno == level]
 
 
-# Numbers on their way
+# Nonces on their way
 
 
 @pytest.mark.parametrize("kind", MAKERS)
 def test_threads_and_processes_send_in_order(
     kind: str, fake: FakeKraken, server: FakeKrakenServer, accounts: list[Account]
 ) -> None:
-    """MASTER and two users, in threads of two processes at once: every number is ours, rises and is accepted."""
+    """MASTER and two users, in threads of two processes: every nonce is ours, rises and is accepted."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        pool.submit(get_global_nonce_stats).result(timeout=30)  # the process is there
+        pool.submit(get_global_nonce_stats).result(timeout=30)  # the process has started
         other = pool.submit(trade, kind, accounts, server.url)
         trade(kind, accounts, server.url)
         other.result(timeout=30)
     connecting = 6 if kind == "ours" else 0
     assert_in_order(fake, arrivals=60 + connecting)
-    numbers = [arrival.nonce or 0 for arrival in fake.arrivals]
-    assert numbers == sorted(numbers)  # the API lock: over all accounts
+    nonces = [arrival.nonce or 0 for arrival in fake.arrivals]
+    assert nonces == sorted(nonces)  # the API lock: over all accounts
 
 
 @pytest.mark.parametrize("kind", MAKERS)
@@ -200,17 +210,50 @@ def test_each_key_sends_in_order_without_the_lock(
     assert_in_order(fake, arrivals=30 + connecting)
 
 
-def test_the_number_passed_is_the_number_sent(
+def test_the_nonce_sent_is_the_last_one_on_file(
     make: Callable[[Account], KrakenBroker], fake: FakeKraken, accounts: list[Account]
 ) -> None:
-    """The nonce in the parameters is the one that arrives at Kraken and the last one on file."""
+    """And the order is the one that was asked for."""
     broker = make(accounts[0])
-    passed = spy(broker)
-    broker._kraken_private_call("AddOrder", ORDER)
-    nonce = passed[-1]["nonce"]
-    assert passed == [{**ORDER, "nonce": nonce}]
-    assert fake.arrivals[-1].nonce == nonce == get_global_nonce_stats()["last_nonce"]
+    reply = broker._kraken_private_call("AddOrder", ORDER)
+    nonce = fake.arrivals[-1].nonce
+    assert nonce == get_global_nonce_stats()["last_nonce"]
     assert Path("data", "kraken_global_nonce.txt").read_text() == f"{nonce}"
+    assert reply["result"]["descr"] == {"order": "buy 1.00000000 XBTUSD @ limit 100.0"}
+
+
+@pytest.mark.parametrize("way", ["_kraken_private_call", "call"])
+def test_our_client_waits_for_the_rate_limit_before_its_turn(
+    way: str, fake: FakeKraken, server: FakeKrakenServer, accounts: list[Account]
+) -> None:
+    """A call that the limits do not allow is not sent, and keeps no other account waiting meanwhile."""
+    api = Kraken(accounts[0].key, accounts[0].secret, tier="starter", max_wait=0, base_url=server.url)
+    broker = KrakenBroker("MASTER", api)
+    with contextlib.closing(api), ThreadPoolExecutor(1) as pool:
+        with pytest.raises(RateLimited):
+            list(map(getattr(broker, way), ["Balance"] * 20))
+        sent = len(fake.arrivals)
+        with get_kraken_api_lock(), pytest.raises(RateLimited):
+            pool.submit(getattr(broker, way), "Balance").result(timeout=5)
+        assert len(fake.arrivals) == sent
+
+
+@pytest.mark.parametrize("way", ["_kraken_private_call", "call"])
+def test_our_client_that_was_made_elsewhere_uses_the_broker_s_nonces_and_turns(
+    way: str, fake: FakeKraken, server: FakeKrakenServer, accounts: list[Account], tmp_path: Path
+) -> None:
+    """Also when it is called directly; with the API lock disabled, no account waits for another."""
+    api = Kraken(accounts[0].key, accounts[0].secret, manager=NonceManager(tmp_path), tier="none", base_url=server.url)
+    broker = KrakenBroker("MASTER", api)
+    nonces = get_global_nonce_manager()
+    assert api.query_private("Balance")["error"] == []
+    assert fake.arrivals[-1].nonce == nonces.manager.peek()
+    with contextlib.closing(api), ThreadPoolExecutor(2) as pool, nonces.manager.lane():
+        waiting = pool.submit(getattr(broker, way), "Balance")
+        assert not wait([waiting], 0.3).done
+        nonces.disable_api_serialization()
+        pool.submit(getattr(broker, way), "Balance").result(timeout=5)
+        assert not waiting.done()
 
 
 def test_the_callers_parameters_are_left_alone(
@@ -225,17 +268,17 @@ def test_the_callers_parameters_are_left_alone(
 
 
 @pytest.mark.parametrize("after_a_call", [False, True])
-def test_krakenex_called_directly_gets_a_fresh_number(
-    after_a_call: bool, fake: FakeKraken, stock: KrakenBroker
+def test_krakenex_called_directly_sends_a_nonce_of_ours(
+    after_a_call: bool, fake: FakeKraken, unmodified: KrakenBroker
 ) -> None:
-    """From the making of the broker on, krakenex itself sends numbers of ours."""
+    """As soon as the broker has been made."""
     if after_a_call:
-        stock._kraken_private_call("Balance")
+        unmodified._kraken_private_call("Balance")
     before = get_global_kraken_nonce()
-    api: Any = stock.kraken_api
+    api: Any = unmodified.kraken_api
     assert api.query_private("Balance")["error"] == []
     assert (fake.arrivals[-1].nonce or 0) > before
-    stock._kraken_private_call("Balance")
+    unmodified._kraken_private_call("Balance")
     assert_in_order(fake, arrivals=3 if after_a_call else 2)
 
 
@@ -256,14 +299,14 @@ def test_a_krakenex_call_waits_for_its_key_s_turn(
         assert calling.result(timeout=30)["error"] == []
 
 
-def test_a_guarded_krakenex_keeps_what_it_was_guarded_with(stock: KrakenBroker) -> None:
-    """Whoever guards a broker's API once more, with the same manager, has a timeout of his own."""
-    api: Any = stock.kraken_api
+def test_a_guarded_krakenex_keeps_what_it_was_guarded_with(unmodified: KrakenBroker) -> None:
+    """A caller that guards a broker's API again, with the same manager, sets its timeout."""
+    api: Any = unmodified.kraken_api
     guard(api, get_global_nonce_manager().manager, timeout=7)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(api.session, "post", Mock(side_effect=TimeoutError))
         with pytest.raises(TimeoutError):
-            stock._kraken_private_call("Balance")
+            unmodified._kraken_private_call("Balance")
         assert api.session.post.call_args.kwargs["timeout"] == 7
 
 
@@ -280,7 +323,7 @@ def test_a_krakenex_that_repeats_posts_is_refused() -> None:
 def test_nothing_is_sent_after_a_lockout(
     fallback: bool, make: Callable[[Account], KrakenBroker], fake: FakeKraken, accounts: list[Account]
 ) -> None:
-    """Kraken's answer to one broker closes the key for all brokers, whatever their clients; other keys are open."""
+    """A lockout that one broker meets holds for all brokers of the key, whatever their clients; not for other keys."""
     broker, other = make(accounts[0]), make(accounts[1])
     fake.faults.add("Balance", "error", error="EGeneral:Temporary lockout")
     assert broker._kraken_private_call("Balance") == {"error": ["EGeneral:Temporary lockout"]}
@@ -305,10 +348,10 @@ def test_a_client_of_another_kind_is_not_called_during_a_lockout() -> None:
     assert client.query_private.call_count == 1
 
 
-def test_our_client_called_directly_takes_the_next_number(
+def test_our_client_called_directly_takes_the_next_nonce(
     fake: FakeKraken, server: FakeKrakenServer, accounts: list[Account]
 ) -> None:
-    """The client that a broker has made takes its numbers from the broker's manager, also when called by itself."""
+    """The client that a broker has made takes its nonces from the broker's manager, also when it is called directly."""
     broker = with_ours(accounts[0], server.url)
     api: Any = broker.kraken_api
     assert api.query_private("Balance")["error"] == []
@@ -317,40 +360,40 @@ def test_our_client_called_directly_takes_the_next_number(
     assert_in_order(fake, arrivals=2)
 
 
-def test_a_failed_call_leaves_no_number_behind(fake: FakeKraken, stock: KrakenBroker) -> None:
-    """The number of a call that krakenex has refused is not sent later, when larger ones are out."""
-    api: Any = stock.kraken_api
+def test_a_failed_call_leaves_no_nonce_behind(fake: FakeKraken, unmodified: KrakenBroker) -> None:
+    """The nonce of a call that krakenex has refused is not sent later, after larger ones."""
+    api: Any = unmodified.kraken_api
     secret, api.secret = api.secret, ""
     with pytest.raises(Exception, match="secret is not set"):
-        stock._kraken_private_call("Balance")
+        unmodified._kraken_private_call("Balance")
     api.secret = secret
     before = get_global_kraken_nonce()
     api.query_private("Balance")
     assert (fake.arrivals[-1].nonce or 0) > before
 
 
-def test_a_number_is_given_once(fake: FakeKraken, stock: KrakenBroker) -> None:
-    """A krakenex that asks again within a call, to send it anew, gets a larger number."""
+def test_a_nonce_is_issued_once(fake: FakeKraken, unmodified: KrakenBroker) -> None:
+    """A krakenex that asks again within a call, to send it again, gets a larger nonce."""
     taken = []
-    api: Any = stock.kraken_api
-    passed = spy(stock, during=lambda: taken.append(api._nonce()))
-    stock._kraken_private_call("Balance")
+    api: Any = unmodified.kraken_api
+    passed = spy(unmodified, during=lambda: taken.append(api._nonce()))
+    unmodified._kraken_private_call("Balance")
     assert passed[0]["nonce"] == fake.accepted()[-1].nonce
     assert taken[0] > passed[0]["nonce"]
 
 
-def test_a_thread_does_not_take_anothers_number(fake: FakeKraken, stock: KrakenBroker) -> None:
-    """While a call is on its way, another thread that asks krakenex for a number gets a different one."""
+def test_a_thread_does_not_take_anothers_nonce(fake: FakeKraken, unmodified: KrakenBroker) -> None:
+    """While a call is in progress, another thread that asks krakenex for a nonce gets a different one."""
     taken = []
-    api: Any = stock.kraken_api
+    api: Any = unmodified.kraken_api
     with ThreadPoolExecutor(1) as pool:
-        passed = spy(stock, during=lambda: taken.append(pool.submit(api._nonce).result(timeout=30)))
-        stock._kraken_private_call("Balance")
+        passed = spy(unmodified, during=lambda: taken.append(pool.submit(api._nonce).result(timeout=30)))
+        unmodified._kraken_private_call("Balance")
     assert [passed[0]["nonce"]] == [arrival.nonce for arrival in fake.arrivals] != taken
 
 
 def test_other_clients_work_too() -> None:
-    """A client needs nothing but query_private; what it gives back is returned, whatever it is."""
+    """A client needs only query_private; what that returns is returned, whatever it is."""
 
     class Recorder:
         def __init__(self) -> None:
@@ -369,12 +412,12 @@ def test_other_clients_work_too() -> None:
     assert params["nonce"] < mock_params["nonce"]
 
 
-# What is said
+# What is printed and logged
 
 
-def test_a_krakenex_call_does_not_wait_for_ever(stock: KrakenBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_krakenex_call_does_not_wait_for_ever(unmodified: KrakenBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     """A krakenex API has no timeout of its own; a call that hangs would keep all others waiting."""
-    api: Any = stock.kraken_api
+    api: Any = unmodified.kraken_api
     seen: list[float] = []
     post = api.session.post
 
@@ -383,12 +426,12 @@ def test_a_krakenex_call_does_not_wait_for_ever(stock: KrakenBroker, monkeypatch
         return post(url, timeout=timeout, **how)
 
     monkeypatch.setattr(api.session, "post", watched)
-    stock._kraken_private_call("Balance")
+    unmodified._kraken_private_call("Balance")
     assert seen == [30.0]
 
 
-def test_a_broker_logs_where_its_numbers_come_from(caplog: pytest.LogCaptureFixture) -> None:
-    """A broker says at INFO that it uses the global manager, and for whom."""
+def test_a_broker_logs_where_its_nonces_come_from(caplog: pytest.LogCaptureFixture) -> None:
+    """A broker logs at INFO that it uses the global manager, and for which account."""
     for name in NAMES:
         KrakenBroker(name)
     assert logged(caplog, logging.INFO)[2:] == [
@@ -433,7 +476,7 @@ def test_errors_are_logged_and_returned(
     accounts: list[Account],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What Kraken answers is returned as it is; an error is in the log too."""
+    """Kraken's answer is returned unchanged; an error is in the log, too."""
     broker = make(accounts[0])
     wrong = {"error": ["EGeneral:Invalid arguments:ordertype"]}
     assert broker._kraken_private_call("AddOrder", {**ORDER, "ordertype": "guess"}) == wrong
@@ -461,7 +504,7 @@ def test_errors_are_raised_where_a_result_is_promised(
     assert capsys.readouterr().out == ""
 
 
-def test_no_secret_is_told(
+def test_no_secret_is_shown(
     make: Callable[[Account], KrakenBroker],
     server: FakeKrakenServer,
     accounts: list[Account],
@@ -473,25 +516,25 @@ def test_no_secret_is_told(
     broker = make(master)
     broker.connect()
     broker.get_account_balance()
-    told = [repr(broker), repr(broker._nonces), repr(broker._credentials), f"{BrokerManager([master]).brokers}"]
+    shown = [repr(broker), repr(broker._nonces), repr(broker._credentials), f"{BrokerManager([master]).brokers}"]
     mixed_up = KrakenBroker("USER:mixed", credentials=Account("USER:mixed", alice.key, master.secret))
     mixed_up._base_url = server.url
     for failing in (mixed_up, KrakenBroker("USER:bob", credentials=alice, base_url="http://127.0.0.1:1")):
         with pytest.raises((KrakenAPIError, RequestNotSent)) as caught:
             failing.connect()
-        told.append("".join(traceback.format_exception(caught.value)))
-        told.append(repr(failing.kraken_api))
+        shown.append("".join(traceback.format_exception(caught.value)))
+        shown.append(repr(failing.kraken_api))
     close(mixed_up)
-    told += [caplog.text, capsys.readouterr().out]
+    shown += [caplog.text, capsys.readouterr().out]
     for hidden in (master.key, master.secret, alice.key, alice.secret):
-        assert hidden not in "".join(told)
+        assert hidden not in "".join(shown)
 
 
 # Connecting
 
 
 def test_a_broker_that_is_not_connected_says_so() -> None:
-    """Without a client there is no call and no number, but an error that names the account and the way out."""
+    """Without a client there is no call and no nonce, but an error that names the account and what to do."""
     broker = KrakenBroker("USER:alice")
     for call in (broker.get_account_balance, lambda: broker._kraken_private_call("Balance")):
         with pytest.raises(ConfigError, match=r"USER:alice is not connected: call connect\(\) first"):
@@ -527,7 +570,7 @@ def test_connecting_takes_the_credentials_of_the_environment(
 
 
 def test_brokers_can_share_a_manager_of_their_own(server: FakeKrakenServer, accounts: list[Account]) -> None:
-    """A manager that is passed in is used for numbers and turns; the process's global one is not even made."""
+    """A manager that is passed in is used for nonces and turns; the process's global one is not even made."""
     nonces = GlobalKrakenNonceManager()
     brokers = BrokerManager(accounts, nonces=nonces, base_url=server.url)
     brokers.connect_all()
@@ -543,7 +586,7 @@ def test_brokers_can_share_a_manager_of_their_own(server: FakeKrakenServer, acco
 def test_a_broker_manager_holds_master_and_users(
     fake: FakeKraken, server: FakeKrakenServer, accounts: list[Account]
 ) -> None:
-    """Brokers are found by name, as MASTER and as users; all connect, side by side, with rising numbers."""
+    """Brokers are found by name, as MASTER and as users; all connect at the same time, with rising nonces."""
     brokers = BrokerManager(accounts, base_url=server.url)
     assert [broker.account_identifier for broker in brokers] == NAMES
     assert brokers.master is brokers["MASTER"]
@@ -565,7 +608,7 @@ def test_a_broker_manager_takes_the_accounts_of_the_environment(
 
 
 def test_a_broker_manager_takes_more_brokers() -> None:
-    """Any number of users can be added; one of the same account takes the other's place."""
+    """Any number of users can be added; a broker of the same account replaces the other one."""
     brokers = BrokerManager([])
     users = [brokers.add(KrakenBroker(f"USER:{number}")) for number in range(20)]
     assert brokers.users == users
@@ -598,7 +641,7 @@ def test_one_account_that_cannot_connect_stops_no_other(
 
 
 def test_the_deprecated_counter_rises() -> None:
-    """KrakenNonce warns; its numbers rise over threads, in nanoseconds."""
+    """KrakenNonce warns; its nonces rise over threads, in nanoseconds."""
     with pytest.warns(DeprecationWarning, match="use the global nonce manager") as warned:
         counter = KrakenNonce()
     assert warned[0].filename == __file__
@@ -608,16 +651,16 @@ def test_the_deprecated_counter_rises() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         taken = list(pool.map(take, range(4)))
-    assert all(numbers == sorted(numbers) for numbers in taken)
-    assert len({number for numbers in taken for number in numbers}) == 2000
+    assert all(nonces == sorted(nonces) for nonces in taken)
+    assert len({nonce for nonces in taken for nonce in nonces}) == 2000
     assert len(str(counter.next())) == 19
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_the_fallback_warns_and_its_numbers_rise(
+def test_the_fallback_warns_and_its_nonces_rise(
     kind: str, fake: FakeKraken, server: FakeKrakenServer, accounts: list[Account], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A broker that falls back to a counter of its own says so twice, and sends that counter's numbers."""
+    """A broker that falls back to a counter of its own says so twice, and sends that counter's nonces."""
     with pytest.warns(DeprecationWarning, match="use the global nonce manager"):
         broker = KrakenBroker("MASTER", credentials=accounts[0], use_global_nonce=False, base_url=server.url)
     assert logged(caplog, logging.WARNING)[:1] == [
@@ -633,7 +676,7 @@ def test_the_fallback_warns_and_its_numbers_rise(
 
 
 def test_the_global_manager_does_not_warn(accounts: list[Account]) -> None:
-    """A broker with the global manager gives no warning."""
+    """A broker with the global manager does not warn."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         KrakenBroker("MASTER", credentials=accounts[0])
