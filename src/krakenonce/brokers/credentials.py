@@ -22,7 +22,7 @@ from krakenonce.key.naming import fingerprint
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MASTER", "Account", "account", "checked", "full_name", "load_accounts"]
+__all__ = ["MASTER", "Account", "account", "checked", "full_name", "load_accounts", "variables"]
 
 A = TypeVar("A")
 
@@ -98,6 +98,12 @@ def load_accounts(environ: Mapping[str, str], path: Path | None = None) -> dict[
     found = _from_file(Path(os.path.expanduser(path))) if path is not None else {}
     found |= _from_environment(environ)
     return {name: found[name] for name in sorted(found, key=lambda name: (name != MASTER, name))}
+
+
+def variables(one: Account) -> dict[str, str]:
+    """Return the environment variables that :func:`load_accounts` reads an account from."""
+    prefix = f"KRAKEN_{one.name.replace(':', '_').upper()}_API_"
+    return {f"{prefix}KEY": one.key, f"{prefix}SECRET": one.secret, f"{prefix}TIER": one.tier}
 
 
 def checked(accounts: Iterable[Account] | None) -> list[Account]:

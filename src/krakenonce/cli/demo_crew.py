@@ -4,74 +4,62 @@ from __future__ import annotations
 
 import json
 import os
-import selectors
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Self
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import KrakenonceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import TracebackType
 
-__all__ = ["Crew"]
+__all__ = ["JOB", "Crew"]
 
+JOB = "KRAKENONCE_DEMO_JOB"  # the environment variable in which a worker gets its job: other users cannot read it
 _TIMEOUT = 20.0  # seconds without a report from any worker after which the demo stops
 
 
-class _Worker:
-    """One process and what it has reported."""
+class _Worker(threading.Thread):
+    """A process, and the thread that reads its reports: it passes each one on, and an empty one at the end."""
 
-    def __init__(self, job: Mapping[str, Any]) -> None:
-        # The calls stay on this machine, even if a proxy is configured.
-        environment = os.environ | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-        self.job = job
+    def __init__(self, job: Mapping[str, Any], reports: SimpleQueue[tuple[_Worker, str]]) -> None:
+        super().__init__()
         self.done = 0
-        self.ready = self.killed = False
-        self._cut = b""  # the beginning of a line whose end has not come yet
+        self.killed = False
+        self._reports = reports
         self.process = subprocess.Popen(
             [sys.executable, "-m", "krakenonce.cli.demo_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment,
+            text=True,
+            # The calls stay on this machine, even if a proxy is configured.
+            env=os.environ | {JOB: json.dumps(job), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
             start_new_session=True,  # Ctrl-C is for the demo, which then ends its workers
         )
-        self.say(json.dumps(job))
 
-    def say(self, line: str) -> None:
-        if self.process.stdin is None:
-            return
-        try:
-            self.process.stdin.write(f"{line}\n".encode())
-            self.process.stdin.flush()
-        except BrokenPipeError:  # it has ended, which its other pipe shows as well
-            return
+    def run(self) -> None:
+        for line in self.process.stdout or ():
+            self._reports.put((self, line.strip()))
+        self._reports.put((self, ""))
 
-    def read(self) -> list[str] | None:
-        """Return the lines that have come; None when there will be no more."""
-        if self.process.stdout is None:
-            return None
-        data = os.read(self.process.stdout.fileno(), 65536)
-        *lines, self._cut = (self._cut + data).split(b"\n")
-        return [line.decode() for line in lines] if data else None
+    def let_call(self) -> None:
+        if self.process.stdin is not None:
+            self.process.stdin.close()
 
     def kill(self) -> None:
         self.killed = True
         self.process.kill()
 
     def end(self) -> int:
-        """Wait until it has ended and return its exit code."""
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except BrokenPipeError:
-                    continue
-        return self.process.wait()
+        """Wait until process and thread have ended and return the exit code."""
+        self.join()
+        with self.process:
+            return self.process.wait()
 
 
 class Crew:
@@ -80,29 +68,18 @@ class Crew:
     Args:
         job: What each worker gets as its job; ``calls`` is how many calls it makes.
         size: How many processes.
-        advance: Called with the number of calls that were finished since the last time.
+        advance: Called after each call.
     """
 
-    def __init__(self, job: Mapping[str, Any], size: int, advance: Callable[[int], None]) -> None:
+    def __init__(self, job: Mapping[str, Any], size: int, advance: Callable[[object], None]) -> None:
         self.reported: Counter[str] = Counter()
         self.killed = 0
         self.seconds = 0.0
         self._job, self._size, self._advance = job, size, advance
-        self._selector = selectors.DefaultSelector()
+        self._reports: SimpleQueue[tuple[_Worker, str]] = SimpleQueue()
         self._workers: list[_Worker] = []
+        self._ready: list[_Worker] = []
         self._started = 0.0  # when the workers began to call
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for worker in self._workers:
-            worker.kill()
-        for worker in self._workers:
-            worker.end()
-        self._selector.close()
 
     def run(self) -> None:
         """Make all calls, and kill one worker in the middle.
@@ -110,60 +87,54 @@ class Crew:
         Raises:
             KrakenonceError: A worker ended before its work was done, or none has reported anything for long.
         """
-        for _ in range(self._size):
-            self._start(self._job)
-        victim = self._workers[-1]
-        while self._workers:
-            events = self._selector.select(_TIMEOUT)
-            if not events:
-                raise KrakenonceError(
-                    f"the demo's workers have not reported anything for {_TIMEOUT:g} s; run the demo again"
-                )
-            for key, _ in events:
-                self._read(key.data)
-            if not self.killed and victim.done >= self._job["calls"] // 2:
-                self._replace(victim)
+        try:
+            for _ in range(self._size):
+                self._start(self._job)
+            victim = self._workers[-1]
+            while self._workers:
+                self._handle(*self._reports.get(timeout=_TIMEOUT))
+                if not victim.killed and victim.done >= self._job["calls"] // 2:
+                    victim.kill()
+        except Empty:
+            problem = f"the demo's workers have not reported anything for {_TIMEOUT:g} s; run the demo again"
+            raise KrakenonceError(problem) from None
+        finally:
+            for worker in self._workers:
+                worker.kill()
+            for worker in self._workers:
+                worker.end()
 
     def _start(self, job: Mapping[str, Any]) -> None:
-        worker = _Worker(job)
+        worker = _Worker(job, self._reports)
         self._workers.append(worker)
-        self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)  # type: ignore[arg-type]
+        worker.start()
 
-    def _read(self, worker: _Worker) -> None:
-        lines = worker.read()
-        if lines is None:
+    def _handle(self, worker: _Worker, report: str) -> None:
+        if not report:
             self._ended(worker)
-            return
-        if "ready" in lines:
-            lines.remove("ready")
-            worker.ready = True
+        elif report == "ready":
             self._let_call(worker)
-        worker.done += len(lines)
-        self.reported.update(lines)
-        self._advance(len(lines))
-        self.seconds = time.monotonic() - self._started
+        else:
+            worker.done += 1
+            self.reported[report] += 1
+            self._advance(report)
+            self.seconds = time.monotonic() - self._started
 
     def _let_call(self, worker: _Worker) -> None:
         """Let all workers begin together when the last one is ready; a later worker begins at once."""
-        if self._started:
-            worker.say("go")
-        elif all(each.ready for each in self._workers):
-            self._started = time.monotonic()
-            for each in self._workers:
-                each.say("go")
-
-    def _replace(self, victim: _Worker) -> None:
-        """Kill it in the middle of its calls, and let a new worker make the calls that it has not reported."""
-        victim.kill()
-        self.killed += 1
-        while victim in self._workers:
-            self._read(victim)
-        self._start({**self._job, "calls": self._job["calls"] - victim.done})
+        self._ready.append(worker)
+        if len(self._ready) < self._size:
+            return
+        self._started = self._started or time.monotonic()
+        for each in self._ready:
+            each.let_call()
 
     def _ended(self, worker: _Worker) -> None:
-        """It has closed its pipe: check that it has made all its calls, unless it was killed."""
-        self._selector.unregister(worker.process.stdout)  # type: ignore[arg-type]
-        code = worker.end()
+        """Check that it has made all its calls; if it was killed, let a new worker make those that are missing."""
         self._workers.remove(worker)
-        if code and not worker.killed:
+        code = worker.end()
+        if worker.killed:
+            self.killed += 1
+            self._start({**self._job, "calls": self._job["calls"] - worker.done})
+        elif code:
             raise KrakenonceError(f"a worker process ended with exit code {code}; run the demo again")

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from krakenonce.brokers.credentials import Account, variables
 from krakenonce.errors import KrakenonceError
 from krakenonce.gateway.groups import parse_groups
 from krakenonce.gateway.local_keys import FILE_NAME, LocalKeys
@@ -33,21 +34,15 @@ def gateway_for(
     Raises:
         KrakenonceError: The gateway does not start.
     """
-    credentials = Path(state) / "accounts.toml"
-    tables = [
-        f'[{name.replace(":", ".")}]\napi_key = "{key}"\napi_secret = "{secret}"\ntier = "none"\n'
-        for name, key, secret in accounts
-    ]
-    with open(os.open(credentials, os.O_CREAT | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-        file.write("".join(tables))
-    local_keys = LocalKeys(Path(state) / FILE_NAME)
-    allowed = parse_groups(["query", "trade"])
-    pairs = [(name, local_keys.add(name.replace(":", "."), name, allowed)) for name, _, _ in accounts]
-    command = [sys.executable, "-m", "krakenonce", "gateway", "run", "--listen", "127.0.0.1:0"]
-    command += ["--base-url", kraken, "--credentials", str(credentials), "--state", state]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KRAKEN")}
+    local_keys, allowed, pairs = LocalKeys(Path(state) / FILE_NAME), parse_groups(["query", "trade"]), []
+    for name, key, secret in accounts:
+        environment |= variables(Account(name, key, secret, tier="none"))
+        pair = local_keys.add(name.replace(":", "."), name, allowed)
+        pairs.append((name, pair.key, pair.secret))
+    command = [sys.executable, "-m", "krakenonce", "gateway", "run", "--listen", "127.0.0.1:0"]
     process = subprocess.Popen(
-        command,
+        [*command, "--base-url", kraken, "--state", state],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -59,6 +54,6 @@ def gateway_for(
             line = process.stdout.readline() if process.stdout is not None else ""
             if not line:
                 raise KrakenonceError(f"the gateway ended with exit code {process.wait()}; run the demo again")
-            yield line.split()[3].rstrip(";"), [(name, pair.key, pair.secret) for name, pair in pairs]
+            yield line.split()[3].rstrip(";"), pairs
         finally:
             process.terminate()

@@ -1,7 +1,7 @@
 """One worker process of the demo: ``python -m krakenonce.cli.demo_worker``.
 
-Its job comes as a line of JSON over stdin, because it contains keys. It prints ``ready``, waits for a second line, and
-then reports each call on a line of its own over stdout: ``accepted``, ``refused``, or ``failed`` and why.
+Its job comes as JSON in an environment variable. It prints ``ready``, waits until its stdin is closed, and then reports
+each call on a line of its own over stdout: ``accepted``, ``refused``, or ``failed`` and why.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import krakenex
 
 from krakenonce.brokers.broker import KrakenBroker
+from krakenonce.cli.demo_crew import JOB
 from krakenonce.global_manager import GlobalKrakenNonceManager
 from krakenonce.kraken.client import Kraken
 from krakenonce.manager import NonceManager
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Call = Callable[[str, Mapping[str, str]], Mapping[str, Any]]
-    Accounts = list[tuple[str, str, str]]
 
 __all__ = ["main"]
 
@@ -36,21 +36,17 @@ CALLS: tuple[tuple[str, dict[str, str]], ...] = (("Balance", {}), ("OpenOrders",
 def main() -> None:
     """Do the job."""
     logging.disable()  # refusals are counted
-    job = json.loads(sys.stdin.readline())
-    threads = [threading.Thread(target=_work, args=(_calls(job, index), index, share)) for index, share in _shares(job)]
+    job = json.loads(os.environ.pop(JOB))
+    threads = []
+    for index in range(job["threads"]):
+        share = len(range(index, job["calls"], job["threads"]))
+        threads.append(threading.Thread(target=_work, args=(_calls(job, index), index, share)))
     _report("ready")
-    if not sys.stdin.readline():
-        return
+    sys.stdin.read()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-
-
-def _shares(job: Mapping[str, Any]) -> list[tuple[int, int]]:
-    """Return the index of each thread and how many calls it makes."""
-    each, more = divmod(job["calls"], job["threads"])
-    return [(index, each + (index < more)) for index in range(job["threads"])]
 
 
 def _work(calls: list[Call], index: int, share: int) -> None:
@@ -66,45 +62,26 @@ def _work(calls: list[Call], index: int, share: int) -> None:
 
 def _calls(job: Mapping[str, Any], index: int) -> list[Call]:
     """Return a function for each account that makes a call: every second thread uses krakenex."""
-    is_krakenex, accounts, url, state = index % 2 == 0, job["accounts"], job["url"], job["state"]
-    if state is None:
-        return _unmodified_krakenex(accounts, url) if is_krakenex else _client_with_own_clock(accounts, url)
-    manager = NonceManager(state)
-    return _broker(accounts, url, manager) if is_krakenex else _client(accounts, url, manager)
+    manager = NonceManager(job["state"]) if job["state"] else None
+    call_with = _krakenex if index % 2 == 0 else _kraken
+    return [call_with(name, key, secret, job["url"], manager) for name, key, secret in job["accounts"]]
 
 
-def _unmodified_krakenex(accounts: Accounts, url: str) -> list[Call]:
-    """Unmodified krakenex, with its own clock in milliseconds."""
-    return [_krakenex(key, secret, url).query_private for _, key, secret in accounts]
-
-
-def _client_with_own_clock(accounts: Accounts, url: str) -> list[Call]:
-    """Our client, with the same clock and without a lane."""
-
-    def clocked(kraken: Kraken) -> Call:
-        return lambda method, params: kraken.query_private(method, {"nonce": int(time.time() * 1000), **params})
-
-    return [clocked(Kraken(key, secret, tier="none", base_url=url)) for _, key, secret in accounts]
-
-
-def _broker(accounts: Accounts, url: str, manager: NonceManager) -> list[Call]:
-    """Unmodified krakenex inside a broker."""
-    nonces = GlobalKrakenNonceManager(manager)
-    brokers = [KrakenBroker(name, _krakenex(key, secret, url), nonces=nonces) for name, key, secret in accounts]
-    return [broker._kraken_private_call for broker in brokers]
-
-
-def _client(accounts: Accounts, url: str, manager: NonceManager) -> list[Call]:
-    """Our client."""
-    return [
-        Kraken(key, secret, manager=manager, tier="none", base_url=url).query_private for _, key, secret in accounts
-    ]
-
-
-def _krakenex(key: str, secret: str, url: str) -> Any:
+def _krakenex(name: str, key: str, secret: str, url: str, manager: NonceManager | None) -> Call:
+    """Unmodified krakenex with its own clock in milliseconds, or inside a broker."""
     api = krakenex.API(key, secret)
     api.uri = url
-    return api
+    if manager is None:
+        return cast("Call", api.query_private)
+    return KrakenBroker(name, api, nonces=GlobalKrakenNonceManager(manager))._kraken_private_call
+
+
+def _kraken(_: str, key: str, secret: str, url: str, manager: NonceManager | None) -> Call:
+    """Our client, either with the same clock as krakenex and without a lane, or as it should be used."""
+    client = Kraken(key, secret, manager=manager, tier="none", base_url=url)
+    if manager is None:
+        return lambda method, params: client.query_private(method, {"nonce": int(time.time() * 1000), **params})
+    return client.query_private
 
 
 def _report(what: str) -> None:

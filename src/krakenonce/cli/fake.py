@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from krakenonce.brokers.credentials import Account, variables
 from krakenonce.cli.options import json_option
 from krakenonce.cli.output import to_json, write
 from krakenonce.errors import ConfigError
@@ -97,8 +98,6 @@ def _introduce(fake: FakeKraken, url: str, as_json: bool) -> None:
         return
     write(f"fake Kraken at {url}; stop it with Ctrl-C")
     for each in accounts:
-        variable = f"KRAKEN_{each.name.replace(':', '_').upper()}_API"
-        write(f"export {variable}_KEY={each.key}")
-        write(f"export {variable}_SECRET={each.secret}")
-        write(f"export {variable}_TIER={tier}")
+        for name, value in variables(Account(each.name, each.key, each.secret, tier)).items():
+            write(f"export {name}={value}")
     write(f"krakenonce balance --all --base-url {url}")

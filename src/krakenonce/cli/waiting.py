@@ -82,7 +82,7 @@ def _explain(who: Account, manager: NonceManager) -> None:
 
 
 @contextlib.contextmanager
-def progress(title: str, total: int) -> Iterator[Callable[[object], None]]:
+def progress(title: str, total: int, *, transient: bool = True) -> Iterator[Callable[[object], None]]:
     """Show a progress bar on stderr, if that is a terminal. Yields a function to call once for each step."""
     if not sys.stderr.isatty():
         yield lambda _: None
@@ -91,6 +91,6 @@ def progress(title: str, total: int) -> Iterator[Callable[[object], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=transient) as bar:
         task = bar.add_task(title, total=total)
         yield lambda _: bar.advance(task)
