@@ -1,6 +1,6 @@
-"""MASTER and users: their accounts, a broker for each, and one call or one order to many of them.
+"""MASTER and users: their accounts, a broker for each, and one call or one order for many of them.
 
-A name is loaded when it is first asked for: whoever reads credentials should not wait for an HTTP library.
+A name is loaded when it is first used: a program that only reads credentials should not wait for an HTTP library.
 """
 
 from __future__ import annotations

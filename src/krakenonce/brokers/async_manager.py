@@ -1,4 +1,4 @@
-"""MASTER and users together, for asyncio: the twin of :class:`krakenonce.brokers.BrokerManager`."""
+"""MASTER and users, for asyncio: as :class:`krakenonce.brokers.BrokerManager`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncBrokerManager"]
 
-TASKS = 128  # accounts that are called at the same time: each needs a connection and two lane files meanwhile
+TASKS = 128  # accounts that are called at the same time: each needs a connection and two open lane files
 
 
 def _by_tasks(
@@ -41,12 +41,12 @@ def _by_tasks(
 class AsyncBrokerManager(FromAccounts):
     """MASTER and any number of users, for asyncio: ``pip install 'krakenonce[async]'``.
 
-    As :class:`BrokerManager`, with ``await``; it holds an :class:`~krakenonce.kraken.AsyncKraken` for each account.
+    As :class:`BrokerManager`, with ``await``; it has an :class:`~krakenonce.kraken.AsyncKraken` for each account.
 
     Args:
-        accounts: Whom to make clients for; None: those in the environment.
+        accounts: The accounts; None: those in the environment.
         nonces: The manager they share; None: this process's global one.
-        base_url: Where Kraken is.
+        base_url: Kraken's address.
         serialization: As for :class:`BrokerManager`.
     """
 
@@ -92,11 +92,11 @@ class AsyncBrokerManager(FromAccounts):
     reconcile = _by_tasks(procedures.reconcile)
 
     async def _run(self, fan: FanOut[R, T]) -> T:
-        """Make the calls; when cancelled, tell what became of each."""
-        room = asyncio.Semaphore(TASKS)
+        """Make the calls; also when cancelled, note the outcome of each."""
+        running = asyncio.Semaphore(TASKS)
 
         async def one(name: str) -> None:
-            async with room:
+            async with running:
                 fan.note(await self._call(fan, name))
 
         try:
@@ -116,5 +116,5 @@ class AsyncBrokerManager(FromAccounts):
                 return Outcome(name, fan.read(await client.run(steps, within=left)))
         except TimeoutError as error:
             return fan.give_up(name) if type(error) is TimeoutError else Outcome(name, error=error)
-        except Exception as error:  # whatever it is, it must not stop the others
+        except Exception as error:  # any error: it must not affect the others
             return Outcome(name, error=error)

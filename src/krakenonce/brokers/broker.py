@@ -46,7 +46,7 @@ class KrakenNonce:
 
     def __init__(self) -> None:
         warnings.warn(
-            "KrakenNonce is one process's own counter: use the global nonce manager",
+            "KrakenNonce is deprecated, because it counts in one process only; use the global nonce manager",
             DeprecationWarning,
             stacklevel=2,
         )

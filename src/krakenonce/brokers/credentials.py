@@ -5,7 +5,6 @@ Nothing here prints, logs or raises a key, a secret or a line of the file.
 
 from __future__ import annotations
 
-import base64
 import os
 import re
 import shlex
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from krakenonce.errors import ConfigError
 from krakenonce.key.naming import fingerprint
+from krakenonce.kraken.wire import decode_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,13 +40,13 @@ _NONE_GIVEN = (
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Account:
-    """One API key and its secret, under a name that may be shown.
+    """One API key and its secret, with a name that may be shown.
 
     Args:
         name: ``MASTER``, or ``USER:`` and a name in lower case.
         key: The API key.
         secret: The private key in base64, as Kraken shows it.
-        tier: The account's at Kraken: ``starter``, ``intermediate`` or ``pro``; ``none``: its calls are not counted.
+        tier: The account's tier at Kraken: ``starter``, ``intermediate``, ``pro``; ``none``: its calls are not counted.
     """
 
     name: str
@@ -59,14 +59,14 @@ class Account:
 
 
 class FromAccounts:
-    """The base of what is made from accounts: those given, in the environment or in a file."""
+    """Base class of what is made from accounts: those passed, in the environment or in a file."""
 
     def __init__(self, accounts: Iterable[Account] | None = None, **options: Any) -> None:
         raise NotImplementedError
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:
-        """Take the accounts in the environment; *options* as for the class.
+        """Use the accounts in the environment; *options* as for the class.
 
         Raises:
             ConfigError: There are none, or one cannot be used.
@@ -75,7 +75,7 @@ class FromAccounts:
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str], **options: Any) -> Self:
-        """Take the accounts in a TOML file, see :func:`load_accounts`; else as :meth:`from_env`."""
+        """Use the accounts in a TOML file, see :func:`load_accounts`; else as :meth:`from_env`."""
         return cls(load_accounts({}, Path(path)).values() or [account({}, MASTER)], **options)
 
 
@@ -84,17 +84,17 @@ def load_accounts(environ: Mapping[str, str], path: Path | None = None) -> dict[
 
     Args:
         environ: Has ``KRAKEN_MASTER_API_KEY`` and ``KRAKEN_MASTER_API_SECRET``, and the same with
-            ``USER_<NAME>`` for ``MASTER``; and perhaps ``..._TIER``. Empty means not given. Wins over the file for
-            the same account.
+            ``USER_<NAME>`` for ``MASTER``; optionally ``..._TIER``. An empty value counts as missing. An account in
+            the environment overrides the same account in the file.
         path: A TOML file with the tables ``[MASTER]`` and ``[USER.<name>]``, each with ``api_key``, ``api_secret``
-            and perhaps ``tier``. ``None``: the file that ``KRAKENONCE_CREDENTIALS`` in *environ* names, if any.
+            and optionally ``tier``. ``None``: the file that ``KRAKENONCE_CREDENTIALS`` in *environ* names, if any.
 
     Raises:
-        ConfigError: Half a pair, a wrong value, or a file that is wrong, unreadable or open to others.
+        ConfigError: Half a pair, a wrong value, or a file that is wrong, unreadable or readable for other users.
     """
     if path is None and environ.get("KRAKENONCE_CREDENTIALS", "").strip():
         path = Path(environ["KRAKENONCE_CREDENTIALS"].strip())
-    # os.path leaves a ~ as it is that is nobody's home; Path raises.
+    # os.path leaves a ~name as it is if there is no such user; Path raises.
     found = _from_file(Path(os.path.expanduser(path))) if path is not None else {}
     found |= _from_environment(environ)
     return {name: found[name] for name in sorted(found, key=lambda name: (name != MASTER, name))}
@@ -110,35 +110,37 @@ def checked(accounts: Iterable[Account] | None) -> list[Account]:
     """Return the accounts, None being those in the environment.
 
     Raises:
-        ConfigError: One is something else, or two have one name, or one key.
+        ConfigError: One is not an Account, or two have the same name or the same key.
     """
     given: object = load_accounts(os.environ).values() if accounts is None else accounts
     found: dict[str, Account] = {}
     keys: dict[str, str] = {}
     for each in given if isinstance(given, Iterable) else [None]:
         if not isinstance(each, Account):
-            raise ConfigError("accounts is a list of Account, such as load_accounts(os.environ).values()")
+            raise ConfigError("accounts must be a list of Account, such as load_accounts(os.environ).values()")
         if found.setdefault(each.name, each) is not each:
-            raise ConfigError(f"two accounts are called {each.name}: give each a name of its own")
+            raise ConfigError(f"two accounts have the name {each.name}; names must be different")
         if keys.setdefault(each.key, each.name) != each.name:
-            raise ConfigError(f"{keys[each.key]} and {each.name} have one API key, and would have each order twice")
+            raise ConfigError(
+                f"{keys[each.key]} and {each.name} have the same API key, so each order would be placed twice"
+            )
     return list(found.values())
 
 
 def account(accounts: Mapping[str, A], name: str) -> A:
-    """Return the account called *name*, from what `load_accounts` returned say; *name* and errors as `full_name`."""
+    """Return one of *accounts*, such as what :func:`load_accounts` returns; *name* and errors as :func:`full_name`."""
     return accounts[full_name(accounts, name)]
 
 
 def full_name(accounts: Mapping[str, object], name: str) -> str:
-    """Return the name in full of one of the accounts.
+    """Return the full name of an account.
 
     Args:
         accounts: Accounts, or what belongs to each, by name.
         name: ``MASTER``, ``USER:alice`` or just ``alice``, in upper or lower case.
 
     Raises:
-        ConfigError: There is no such account; the message lists those there are.
+        ConfigError: There is no such account; the message lists all accounts.
     """
     wanted = name.strip().lower()
     user = wanted.removeprefix(USER.lower())
@@ -148,7 +150,7 @@ def full_name(accounts: Mapping[str, object], name: str) -> str:
     if not accounts:
         raise ConfigError(_NONE_GIVEN)
     shown = f"account {name.strip()!r}" if _USER_NAME.fullmatch(user) else "such account"
-    raise ConfigError(f"there is no {shown}: use one of {', '.join(accounts)}")
+    raise ConfigError(f"there is no {shown}; the accounts are {', '.join(accounts)}")
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Account]:
@@ -160,43 +162,41 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Account]:
         prefix, user, _ = match.groups()
         name = _user(user, "the <NAME> of KRAKEN_USER_<NAME>_API_KEY") if user else MASTER
         if prefixes.setdefault(name, prefix) != prefix:
-            raise ConfigError(f"{prefixes[name]}... and {prefix}... are the same account {name}: keep one of them")
+            raise ConfigError(f"{prefixes[name]}... and {prefix}... name the same account {name}; remove one")
     parts = {name: [f"{prefix}{part}" for part in ("KEY", "SECRET", "TIER")] for name, prefix in prefixes.items()}
     return {name: _account(name, variables, map(environ.get, variables)) for name, variables in parts.items()}
 
 
 def _from_file(path: Path) -> dict[str, Account]:
     document = _read(path)
-    if not document.keys() <= {"MASTER", "USER"}:
+    users = document.pop("USER", {})
+    if not document.keys() <= {MASTER}:
         raise ConfigError(f"{path} may only have the tables [MASTER] and [USER.<name>]: remove or rename the rest")
-    found: dict[str, Account] = {}
-    if "MASTER" in document:
-        found[MASTER] = _from_table(MASTER, document["MASTER"], f"[MASTER] in {path}")
-    users = document.get("USER", {})
     if not isinstance(users, dict):
         raise ConfigError(f"USER in {path} must be one table per user: write [USER.<name>]")
+    found = {name: _from_table(name, table, f"[{name}] in {path}") for name, table in document.items()}
     for user, table in users.items():
         name = _user(user, f"the name of a [USER.<name>] table in {path}")
         if name in found:
-            raise ConfigError(f"{path} has the account {name} twice: keep one of them")
+            raise ConfigError(f"{path} has the account {name} twice; remove one")
         found[name] = _from_table(name, table, f"[{name.replace(':', '.')}] in {path}")
     return found
 
 
 def _from_table(name: str, table: object, place: str) -> Account:
-    """Return the account in one table of the file; *place* says which table."""
+    """Return the account in one table of the file; *place* is the table, for messages."""
     known = ("api_key", "api_secret", "tier")
     if not isinstance(table, dict) or any(
         entry not in known or not isinstance(text, str) for entry, text in table.items()
     ):
         raise ConfigError(
-            f'{place} must be api_key = "..." and api_secret = "...", perhaps tier = "pro", and nothing else'
+            f'{place} must be api_key = "..." and api_secret = "...", optionally tier = "pro", and nothing else'
         )
     return _account(name, [f"{entry} of {place}" for entry in known], map(table.get, known))
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return what the file says; its rights are those of the opened file, as the path may lead elsewhere."""
+    """Return the file's content; the permissions are those of the opened file, as the path may lead elsewhere."""
     try:
         # Without O_NONBLOCK a named pipe would wait for a writer for ever.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
@@ -204,7 +204,7 @@ def _read(path: Path) -> dict[str, Any]:
             if not stat.S_ISREG(mode):
                 raise ConfigError(f"{path} is not a file: name a TOML file")
             if mode & 0o077:
-                raise ConfigError(f"{path} is open to other users: run chmod 600 {shlex.quote(str(path))}")
+                raise ConfigError(f"other users can read {path}; run: chmod 600 {shlex.quote(str(path))}")
             content = file.read()
     except OSError as error:
         raise ConfigError(f"cannot read {path} ({error.strerror}): name a TOML file that you may read") from error
@@ -215,30 +215,26 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _account(name: str, places: Iterable[str], texts: Iterable[str | None]) -> Account:
-    """Return the account of a key, a secret and a tier; *places* says in messages where the three come from."""
+    """Return the account of a key, a secret and a tier; *places* are where they come from, for messages."""
     key_is, secret_is, tier_is = places
     key, secret, tier = ((text or "").strip() for text in texts)
     if not key or not secret:
         raise ConfigError(f"{secret_is if key else key_is} is missing: give both the key and its secret")
     if not re.fullmatch(r"[!-~]+", key):
         raise ConfigError(f"{key_is} is not an API key: copy it from Kraken again, without spaces")
-    if not _is_base64(secret):
-        raise ConfigError(f"{secret_is} is not base64: copy the whole private key from Kraken again")
+    try:
+        decode_secret(secret)
+    except ConfigError:
+        raise ConfigError(f"{secret_is} is not base64: copy the whole private key from Kraken again") from None
     if tier and tier.lower() not in _TIERS:
-        raise ConfigError(f"{tier_is} is not one of {', '.join(_TIERS)}: see your account's settings at Kraken")
+        raise ConfigError(
+            f"{tier_is} is not one of {', '.join(_TIERS)}; your tier is in the account settings at Kraken"
+        )
     return Account(name, key, secret, tier.lower() or "starter")
 
 
-def _is_base64(text: str) -> bool:
-    """Return whether *text* is what an encoder writes; the decoder alone lets a surplus ``=`` pass."""
-    try:
-        return base64.b64encode(base64.b64decode(text, validate=True)) == text.encode()
-    except ValueError:
-        return False
-
-
 def _user(user: str, place: str) -> str:
-    """Return the account name of *user*; *place* says where the name was found."""
+    """Return the account name of *user*; *place* is where the name was found, for messages."""
     if not _USER_NAME.fullmatch(user.lower()):
         raise ConfigError(f"{place} must be 1 to 32 letters, digits or any of _ . -: rename it")
     return USER + user.lower()

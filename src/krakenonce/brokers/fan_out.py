@@ -1,4 +1,4 @@
-"""One call to many accounts: what may still be sent, and what became of each account's call and order. No I/O."""
+"""One call for many accounts: what may still be sent, and the outcome of each account's call and order. No I/O."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ P = ParamSpec("P")  # the arguments of a procedure
 R = TypeVar("R")  # the result of one account's call
 T = TypeVar("T")  # what the caller gets for all
 
-GRACE = 1.0  # seconds after the deadline for calls that are just coming back
-OVER = "The time given for all calls ran out"
+GRACE = 1.0  # seconds after the time limit in which answers may still come
+OVER = "The time limit passed"
 INTERRUPTED = "Interrupted"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[R]):
-    """What became of one account's call.
+    """The outcome of one account's call.
 
     Args:
-        account: Whose call it was.
-        result: Its result, if it has one.
-        error: Why it has none.
+        account: The account's name.
+        result: The result, if there is one.
+        error: Why there is none.
     """
 
     account: str
@@ -65,7 +65,7 @@ class Outcome(Generic[R]):
 
     @property
     def may_have_executed(self) -> str:
-        """``"yes"``, ``"no"`` or ``"unknown"``, as errors say it; ``"unknown"`` for an error that does not."""
+        """``"yes"``, ``"no"`` or ``"unknown"``, after the error; ``"unknown"`` for an error that does not say it."""
         return "yes" if self.error is None else getattr(self.error, "may_have_executed", "unknown")
 
     def get(self) -> R:
@@ -79,10 +79,10 @@ OnOutcome: TypeAlias = "Callable[[Outcome[Any]], object] | None"
 
 
 class Call(NamedTuple):
-    """What one account is to be asked.
+    """One account's call.
 
     Args:
-        method: Kraken's name for a private method; empty: the question what became of *order*.
+        method: Kraken's name of a private method; empty: ask Kraken what became of *order*.
         params: Its parameters.
         order: The :class:`SentOrder` that it places or asks for, if there is one.
     """
@@ -93,7 +93,7 @@ class Call(NamedTuple):
 
     @classmethod
     def of(cls, method: str, params: Mapping[str, Any]) -> Call:
-        """Return a call whose order has its ``cl_ord_id`` already: somebody may stop waiting for its answer."""
+        """Return a call. An order gets its ``cl_ord_id`` now, so that it can be looked for if no answer comes."""
         if method != "AddOrder":
             return cls(method, params)
         name = prepared(method, params).params.get("cl_ord_id")
@@ -109,12 +109,12 @@ class FanOut(Generic[R, T]):
     """The calls of many accounts.
 
     Args:
-        names: Which accounts.
+        names: The accounts.
         ask: Returns an account's call, when it is about to be made.
-        within: Seconds that all may take; None: as long as each call may. Below 0 there is no time for anything.
-        on_outcome: Called with each outcome as it comes. What it raises is logged, so that no outcome is lost.
-        read: Returns the result in what Kraken has answered.
-        result: Returns what the caller gets for all outcomes.
+        within: Seconds that all calls may take; None: as long as each call may. Below 0: nothing is sent.
+        on_outcome: Called with each outcome as it comes. An error in it is logged, so that no outcome is lost.
+        read: Makes the result of Kraken's answer.
+        result: Makes of all outcomes what the caller gets.
 
     Raises:
         ConfigError: *within* is not a number of seconds.
@@ -139,17 +139,17 @@ class FanOut(Generic[R, T]):
         self._result = result
         self._until = None if within is None else time.monotonic() + within
         self._on_outcome = on_outcome
-        self._begun: dict[str, Call | None] = {}  # None: given up before it was begun
+        self._begun: dict[str, Call | None] = {}  # None: it must not be begun any more
 
     def left(self, grace: float = 0.0) -> float | None:
-        """Return the seconds until *grace* seconds after the deadline; None: there is none."""
+        """Return the seconds until *grace* seconds after the time limit; None: there is no limit."""
         return None if self._until is None else self._until + grace - time.monotonic()
 
     def begin(self, name: str) -> tuple[Call, float | None]:
         """Return the call to make for an account now, and the seconds that it may take.
 
         Raises:
-            CallTimeout: The time is over, or the call was given up; it must not be sent.
+            CallTimeout: The time limit has passed, or the caller does not wait any more; it must not be sent.
             ConfigError: This account's call cannot be sent.
         """
         left = self.left()
@@ -159,25 +159,25 @@ class FanOut(Generic[R, T]):
         return call, left
 
     def give_up(self, name: str, why: str = OVER) -> Outcome[R]:
-        """Return the outcome of a call whose answer is not waited for; if it is not begun, it never will be."""
+        """Return the outcome of a call whose answer is not waited for; if it was not begun, it never will be."""
         call = self._begun.setdefault(name, None)
         return Outcome(name, error=not_sent(why) if call is None else late(call.order, why))
 
     def note(self, outcome: Outcome[R]) -> None:
-        """Take down an outcome, and tell it to whoever wants to know."""
+        """Call *on_outcome* and keep the outcome."""
         if self._on_outcome is not None:
             try:
                 self._on_outcome(outcome)
             except Exception:
-                logger.exception("what was called with the outcome of %s failed", outcome.account)
-        self.outcomes[outcome.account] = outcome  # last: whoever interrupts this loses no outcome
+                logger.exception("on_outcome raised an error for account %s", outcome.account)
+        self.outcomes[outcome.account] = outcome  # last: an interrupt before it loses no outcome
 
     def end(self, came: Mapping[str, Outcome[R]], why: str = OVER) -> None:
-        """Give up what has no outcome.
+        """Note the outcome of all calls that have none yet.
 
         Args:
-            came: Outcomes that have come but are not taken down.
-            why: Why nobody waits for the others.
+            came: Outcomes that have come but were not noted.
+            why: Why the others are not waited for.
         """
         for name in self.names:
             if name not in self.outcomes:
@@ -194,7 +194,7 @@ class Verdict(NamedTuple):
     Args:
         state: ``"placed"``; ``"valid"``: Kraken has only checked it; ``"not placed"``: it cannot be placed any more,
             either; ``"unknown"``: it may have been placed, so look for it before you send it again.
-        details: Kraken's words for the order, or the reason; if nothing is known, with the ids to look for.
+        details: Kraken's description of the order, or the reason; with an unknown outcome the ids to look for, too.
         txids: Kraken's ids of the order, if it was placed.
     """
 
@@ -204,23 +204,23 @@ class Verdict(NamedTuple):
 
 
 def not_sent(why: str = OVER) -> CallTimeout:
-    """Return the error of a call that there was no time for."""
-    return CallTimeout(f"{why} before this call was sent.")
+    """Return the error of a call that was not sent in time."""
+    return CallTimeout(f"{why} before this call was sent. Nothing was sent.")
 
 
 def late(order: SentOrder | None = None, why: str = OVER) -> OutcomeUnknown:
     """Return the error of a call that was not answered in time, and may have placed *order*."""
     ids = ", ".join(order.cl_ord_ids) if order else ""
-    todo = f"look for its cl_ord_id {ids} at Kraken" if ids else "ask Kraken before you repeat it"
-    error = OutcomeUnknown(f"{why} while this call was under way. It may have been executed: {todo}.")
+    todo = f"ask Kraken for cl_ord_id {ids}" if ids else "ask Kraken before you repeat it"
+    error = OutcomeUnknown(f"{why} before this call was answered. It may have been executed: {todo}.")
     error.order = order
     return error
 
 
 def order_to_find(outcome: Outcome[Any]) -> SentOrder | None:
-    """Return the order that Kraken can be asked for to know what became of it; None: that would not help.
+    """Return the order with an unknown outcome that Kraken can be asked about; None: that would not help.
 
-    It does not help while the order may still be on its way, as it may after :func:`late`.
+    It does not help while the order may still be sent, as it may after :func:`late`.
     """
     order = getattr(outcome.error, "order", None)
     known = outcome.may_have_executed != "unknown"
@@ -233,8 +233,8 @@ def verdicts(
     """Return what became of each order of AddOrder.
 
     Args:
-        outcomes: The calls', by account.
-        found: What Kraken has answered where it was asked for an order.
+        outcomes: The outcomes of the calls, by account.
+        found: Kraken's answers, for the orders that it was asked about.
     """
     return {name: _verdict(outcome, (found or {}).get(name)) for name, outcome in outcomes.items()}
 
@@ -251,7 +251,7 @@ def _verdict(outcome: Outcome[Any], asked: Outcome[Reconciled] | None) -> Verdic
         why = "there was no time to ask Kraken" if isinstance(asked.error, CallTimeout) else reason(asked.error)
     elif asked and (found := asked.get()).placed is not None:
         txids = tuple(found.orders)
-        not_placed = Verdict("not placed", "it did not reach Kraken")
+        not_placed = Verdict("not placed", "the order did not reach Kraken")
         return Verdict("placed", ", ".join(txids), txids) if found.placed else not_placed
     order: SentOrder | None = getattr(outcome.error, "order", None)
     missing = [each for each in (order.cl_ord_ids if order else ()) if each not in why]
@@ -259,5 +259,5 @@ def _verdict(outcome: Outcome[Any], asked: Outcome[Reconciled] | None) -> Verdic
 
 
 def reason(error: BaseException) -> str:
-    """Return what an error says; of one that is not ours, which may hold a secret, only its kind."""
+    """Return the text of an error; if it is not one of ours, only its type, because its text may contain a secret."""
     return str(error) if isinstance(error, KrakenonceError) else f"unexpected {type(error).__name__}"

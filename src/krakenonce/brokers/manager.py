@@ -1,4 +1,4 @@
-"""MASTER and users together: one call to many accounts, side by side, and what became of each."""
+"""MASTER and users: one call for many accounts at the same time, and the outcome of each."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class BrokerManager(FromAccounts):
     """MASTER and any number of users.
 
     Args:
-        accounts: Whom to make brokers for; None: those in the environment.
+        accounts: The accounts; None: those in the environment.
         nonces: The manager they share; None: this process's global one.
-        base_url: Where Kraken is.
-        serialization: ``"key"``: accounts are called side by side, each key's calls one after the other;
+        base_url: Kraken's address.
+        serialization: ``"key"``: accounts are called at the same time, each key's calls one after the other;
             ``"global"``: one call at a time over all accounts; ``"off"``: no turns, for tests.
     """
 
@@ -99,17 +99,16 @@ class BrokerManager(FromAccounts):
     @property
     def master(self) -> KrakenBroker:
         """MASTER's broker. Raises ConfigError if there is none."""
-        try:
-            return self.brokers[MASTER]
-        except KeyError:
-            raise ConfigError("there is no MASTER account: set KRAKEN_MASTER_API_KEY and _SECRET") from None
+        if MASTER not in self.brokers:
+            raise ConfigError("there is no MASTER account; set KRAKEN_MASTER_API_KEY and KRAKEN_MASTER_API_SECRET")
+        return self.brokers[MASTER]
 
     @property
     def users(self) -> list[KrakenBroker]:
         """All brokers but MASTER's, in the order in which they were added."""
         return [broker for broker in self if broker.account_identifier != MASTER]
 
-    # Described where they are written.
+    # Described in krakenonce.brokers.procedures.
     connect_all = _by_threads(procedures.connect_all)
     balances = _by_threads(procedures.balances)
     call_all = _by_threads(procedures.call_all)
@@ -117,7 +116,7 @@ class BrokerManager(FromAccounts):
     reconcile = _by_threads(procedures.reconcile)
 
     def _run(self, fan: FanOut[R, T]) -> T:
-        """Make the calls; after Ctrl-C, tell at once what became of each, and raise it."""
+        """Make the calls; after Ctrl-C, note the outcome of each without waiting for more answers, and raise it."""
         pool = ThreadPoolExecutor(THREADS, thread_name_prefix="fan-out")
         futures: dict[str, Future[Outcome[R]]] = {}
         why = OVER
@@ -130,7 +129,7 @@ class BrokerManager(FromAccounts):
         except KeyboardInterrupt:
             why = INTERRUPTED
             pool.shutdown(wait=False, cancel_futures=True)
-            with suppress(KeyboardInterrupt):  # a second one: no more waiting
+            with suppress(KeyboardInterrupt):  # a second Ctrl-C: stop waiting
                 wait(futures.values(), GRACE)
             raise
         finally:
@@ -146,5 +145,5 @@ class BrokerManager(FromAccounts):
             if call.method:
                 return Outcome(name, fan.read(broker.call(call.method, call.params, left)))
             return Outcome(name, fan.read(broker.reconcile(call.order, left)))
-        except Exception as error:  # whatever it is, it must not stop the others
+        except Exception as error:  # any error: it must not affect the others
             return Outcome(name, error=error)

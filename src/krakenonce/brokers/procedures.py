@@ -1,4 +1,4 @@
-"""What both managers of many accounts do: each is written once, and carried out by threads or by tasks. No I/O."""
+"""The methods of both managers, each written once, and run with threads or with tasks. No I/O."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ __all__ = [
 
 logger = logging.getLogger("krakenonce")
 
-Number: TypeAlias = Decimal | int | str
-Scale: TypeAlias = "Number | Mapping[str, Number]"
+Amount: TypeAlias = Decimal | int | str
+Scale: TypeAlias = "Amount | Mapping[str, Amount]"
 There: TypeAlias = Mapping[str, Any]
 Outcomes: TypeAlias = dict[str, Outcome[R]]
 
-_LOT = Decimal("0.00000001")  # the finest volume that Kraken takes
+_LOT = Decimal("0.00000001")  # the smallest step of a volume at Kraken
 
 
 def connect_all(
     there: There, /, accounts: Iterable[str] | None = None, *, within: float | None = None
 ) -> FanOut[bool, Outcomes[bool]]:
-    """Prove accounts with one Balance call each; those that cannot connect are logged, and do not stop the others.
+    """Test accounts with one Balance call each; one that cannot connect is logged and does not affect the others.
 
     Args:
         there: All accounts; a manager's method has them.
-        accounts: Which, by name; None: all.
-        within: Seconds that the whole may take; None: as long as each call may.
+        accounts: Names of accounts; None: all.
+        within: Seconds that all calls together may take; None: as long as each call may.
     """
 
     def log(outcome: Outcome[bool]) -> None:
@@ -64,7 +64,7 @@ def balances(
     within: float | None = None,
     on_outcome: OnOutcome = None,
 ) -> FanOut[dict[str, Decimal], Outcomes[dict[str, Decimal]]]:
-    """Return what each account has of each asset; arguments as for ``call_all``."""
+    """Return each account's balances; arguments as for ``call_all``."""
     return FanOut(_chosen(there, accounts), lambda _: Call.of("Balance", {}), within, on_outcome, read=exact)
 
 
@@ -82,14 +82,14 @@ def call_all(
 
     Args:
         there: All accounts; a manager's method has them.
-        method: Kraken's name for it.
+        method: Kraken's name of the method.
         params: Its parameters, the same for all.
-        accounts: Which, by name; None: all.
-        within: Seconds that the whole may take; what has not been sent by then is not sent.
+        accounts: Names of accounts; None: all.
+        within: Seconds that all calls together may take; a call that has not been sent by then is not sent.
         on_outcome: Called with each outcome as it comes; after Ctrl-C with those that are missing, too.
 
     Returns:
-        By account: its result, or its error. One account's error does not stop the others.
+        By account: its result, or its error. An error in one account does not affect the others.
 
     Raises:
         ConfigError: There is no such account, or *within* is not a number of seconds; nothing was sent.
@@ -112,15 +112,14 @@ def copy_order(
     Args:
         there: All accounts; a manager's method has them.
         order: Kraken's parameters of AddOrder. Each copy gets a ``cl_ord_id`` of its own.
-        accounts: Which, by name; None: all users, but not MASTER, whose order it usually is.
-        scale: What the volume is multiplied by: one factor for all, or one for each account by name; rounded
-            down to 8 decimals.
-        within: Seconds that the whole may take; what has not been sent by then is not sent.
+        accounts: Names of accounts; None: all users, but not MASTER, whose order it usually is.
+        scale: Factor for the volume: one for all accounts, or one for each by name. The volume is rounded down to 8
+            decimals.
+        within: Seconds that all calls together may take; an order that has not been sent by then is not sent.
         on_outcome: Called with each outcome as it comes; after Ctrl-C with those that are missing, too.
 
     Returns:
-        By account: Kraken's result, or its error. ``reconcile`` finds out what became of the orders where that is
-        unknown.
+        By account: Kraken's result, or its error. For orders with an unknown outcome, ``reconcile`` asks Kraken.
 
     Raises:
         ConfigError: There is no such account, or a factor is not an exact number above 0; nothing was sent.
@@ -144,13 +143,13 @@ def reconcile(
     within: float | None = None,
     on_outcome: OnOutcome = None,
 ) -> FanOut[Reconciled, dict[str, Verdict]]:
-    """Find out what became of each account's order: Kraken is asked for those of which nothing is known.
+    """Return what became of each account's order. Kraken is asked about those with an unknown outcome.
 
     Args:
         there: All accounts; a manager's method has them.
         outcomes: What ``copy_order`` has returned, or ``call_all("AddOrder", ...)``.
-        within: Seconds that the whole may take; None: until each order is found or its deadline has passed.
-        on_outcome: Called with what Kraken has answered for an order, an Outcome of a
+        within: Seconds that it may take; None: until each order is found or its deadline has passed.
+        on_outcome: Called with Kraken's answer about an order, an Outcome of a
             :class:`~krakenonce.kraken.sent.Reconciled`, as it comes.
 
     Returns:
@@ -170,40 +169,42 @@ def reconcile(
 
 
 def exact(balance: Mapping[str, Any]) -> dict[str, Decimal]:
-    """Return Kraken's balance with exact numbers."""
+    """Return Kraken's balance with exact amounts."""
     with Reading("Balance"):
         return {asset: Decimal(str(amount)) for asset, amount in balance.items()}
 
 
 def scaled(order: Mapping[str, Any], scale: Scale, name: str) -> dict[str, Any]:
-    """Return the order that one account is sent: its volume times its scale, rounded down to 8 decimals.
+    """Return the order for one account: its volume times its scale, rounded down to 8 decimals.
 
     Args:
         order: Kraken's parameters of AddOrder.
         scale: A factor for all accounts, or one for each by name; an account that is not named has 1.
-        name: Whose order it is.
+        name: The account.
 
     Raises:
-        ConfigError: Volume or scale is not an exact number above 0, or too little is left.
+        ConfigError: Volume or scale is not an exact number above 0, or the volume is 0 after rounding.
     """
     factor = scale if isinstance(scale, Decimal | int | str | float) else scale.get(name, 1)
     volume = _exact("volume", order.get("volume")) * _exact("scale", factor)
     rounded = volume.quantize(_LOT, ROUND_DOWN)
     if rounded <= 0:
-        raise ConfigError(f"the volume of {name}'s order is {volume:f}, which is less than Kraken takes")
+        raise ConfigError(
+            f"the volume of {name}'s order is {volume:f}, less than Kraken's smallest volume; the order was not sent"
+        )
     return {**order, "volume": format(rounded.normalize(), "f")}
 
 
 def _chosen(there: There, wanted: Iterable[str] | None) -> list[str]:
-    """Return the names of those accounts that are wanted, each once; None: all.
+    """Return the full names of the accounts in *wanted*, each once; None: of all accounts.
 
     Raises:
-        ConfigError: There is no such account; the message lists those there are.
+        ConfigError: There is no such account; the message lists all accounts.
     """
     if wanted is None:
         return list(there)
     if isinstance(wanted, str):
-        raise ConfigError(f"give a list of accounts, such as [{wanted!r}]")
+        raise ConfigError(f"accounts must be a list, such as [{wanted!r}]")
     return list(dict.fromkeys(full_name(there, name) for name in wanted))
 
 
@@ -211,7 +212,7 @@ def _by_name(scale: Scale, there: There) -> Scale:
     """Return *scale* with the accounts' full names.
 
     Raises:
-        ConfigError: One is not there, or a factor is not an exact number above 0.
+        ConfigError: There is no such account, or a factor is not an exact number above 0.
     """
     if isinstance(scale, Decimal | int | str | float):
         return _exact("scale", scale)
@@ -224,5 +225,5 @@ def _exact(what: str, value: object) -> Decimal:
     except InvalidOperation:
         number = None
     if number is None or not number.is_finite() or number <= 0:
-        raise ConfigError(f"the {what} must be a number above 0, as a Decimal, text or whole number")
+        raise ConfigError(f"the {what} must be a Decimal, text or integer above 0")
     return number

@@ -25,46 +25,31 @@ if TYPE_CHECKING:
     from krakenonce.brokers.fan_out import Verdict
     from krakenonce.brokers.manager import BrokerManager
 
-__all__ = ["call_all", "copy_order", "show_balances"]
+__all__ = ["balances_of", "call_all", "copy_order"]
 
 accounts_option = click.option(
     "--accounts",
     metavar="NAME,...",
-    help="Which accounts, such as MASTER,alice,bob.",
+    help="Accounts, separated by commas, such as MASTER,alice,bob.",
 )
 within_option = click.option(
     "--within",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
     callback=finite,
-    help="How long all calls together may take. What has not been sent by then is not sent. Asking for orders that got "
-    "no answer comes after it.",
+    help="Time limit for all calls together, in seconds. A call that has not been sent by then is not sent. Asking "
+    "Kraken about orders that got no answer may take longer.",
 )
 
 
-def show_balances(
-    accounts: Iterable[Account],
-    state: str | None,
-    base_url: str,
-    as_json: bool,
-    found: Mapping[str, Mapping[str, Any]] | None = None,
-) -> None:
-    """Print what accounts hold; all are asked, unless *found* has it."""
-    accounts = list(accounts)
-    if found is None:
-        with _brokers(accounts, state, base_url) as (brokers, told, _):
-            outcomes = brokers.call_all("Balance", on_outcome=told)
-        for outcome in outcomes.values():
-            if outcome.error is not None:
-                complain(f"{outcome.account}: {reason(outcome.error)}")
-        found = {name: outcome.get() for name, outcome in outcomes.items() if outcome.ok}
-    if as_json:
-        write(to_json(found))
-    elif found:
-        rows = [(name, asset, str(amount)) for name, held in found.items() for asset, amount in held.items()]
-        write_table(("account", "asset", "amount"), rows)
-    if len(found) < len(accounts):
-        raise click.exceptions.Exit(1)
+def balances_of(accounts: Iterable[Account], state: str | None, base_url: str) -> dict[str, Any]:
+    """Return the balances of accounts, all asked at the same time; an error is one line on stderr."""
+    with _brokers(list(accounts), state, base_url) as (brokers, advance, _):
+        outcomes = brokers.call_all("Balance", on_outcome=advance)
+    for outcome in outcomes.values():
+        if outcome.error is not None:
+            complain(f"{outcome.account}: {reason(outcome.error)}")
+    return {name: outcome.result for name, outcome in outcomes.items() if outcome.ok}
 
 
 @click.command("call-all")
@@ -82,22 +67,22 @@ def call_all(
     base_url: str,
     credentials: Path | None,
 ) -> None:
-    """Make one private call for many accounts at the same time, and print what became of each as JSON.
+    """Make one private call for many accounts at the same time, and print each outcome as JSON.
 
-    Without --accounts it is made for all. One account's failure stops no other; the exit code is 1 if there was any.
-    Nothing is asked first: AddOrder places an order for each.
+    Without --accounts the call is made for all accounts. An error in one account does not affect the others; the exit
+    code is then 1. There is no confirmation: AddOrder places an order for each account.
     """
     if method in PUBLIC:
-        raise click.UsageError(f"{method} is a public method, which needs no account: krakenonce call {method}")
+        raise click.UsageError(f"{method} is a public method and needs no account; use `krakenonce call {method}`")
     params = params_of(parameters)
     chosen = _chosen(load_accounts(os.environ, credentials), accounts)
-    with _brokers(chosen, state, base_url) as (brokers, told, heed):
+    with _brokers(chosen, state, base_url) as (brokers, advance, handle_signals):
         names = [each.name for each in chosen]
         outcomes, stopped = _gathered(
-            names, lambda note: brokers.call_all(method, params, within=within, on_outcome=note), told
+            names, lambda note: brokers.call_all(method, params, within=within, on_outcome=note), advance
         )
         with not_lost(lambda: _json(outcomes)):
-            heed()
+            handle_signals()
             write(_json(outcomes))
         if stopped:
             raise stopped
@@ -113,9 +98,9 @@ def call_all(
     "scales",
     multiple=True,
     metavar="[NAME=]FACTOR",
-    help="What the volume is multiplied by: for all, or with a name for one account. May be given several times.",
+    help="Factor for the volume, for all accounts or for one. May be repeated.",
 )
-@click.option("--validate", is_flag=True, help="Have Kraken check the orders only; nothing is placed.")
+@click.option("--validate", is_flag=True, help="Let Kraken check the orders without placing them.")
 @within_option
 @json_option
 @kraken_options
@@ -132,9 +117,9 @@ def copy_order(
 ) -> None:
     """Place one order for many accounts at the same time: krakenonce copy-order pair=XBTUSD type=buy ...
 
-    The parameters are those of Kraken's AddOrder. Without --accounts it is placed for all users, but not for MASTER,
-    whose order it usually is. Nothing is asked first, and without --validate the orders are real. No order is placed
-    twice: where no answer comes, Kraken is asked whether the order stands.
+    The parameters are those of Kraken's AddOrder. Without --accounts the order is placed for all users, but not for
+    MASTER, whose order it usually is. There is no confirmation: without --validate the orders are real. No order is
+    placed twice. If an order gets no answer, krakenonce asks Kraken whether it was placed.
     """
     order: dict[str, Any] = params_of(parameters)
     if validate:
@@ -144,22 +129,22 @@ def copy_order(
     if accounts is None:
         chosen = [each for each in chosen if each.name != MASTER]
         if not chosen:
-            raise click.UsageError("There are no users to copy an order to: give --accounts MASTER, or set up users")
+            raise click.UsageError("There are no user accounts: add users to the credentials, or use --accounts MASTER")
     scale = _scale(scales, chosen)
-    with _brokers(chosen, state, base_url) as (brokers, told, heed):
+    with _brokers(chosen, state, base_url) as (brokers, advance, handle_signals):
         names = [each.name for each in chosen]
         outcomes, stopped = _gathered(
-            names, lambda note: brokers.copy_order(order, names, scale, within=within, on_outcome=note), told
+            names, lambda note: brokers.copy_order(order, names, scale, within=within, on_outcome=note), advance
         )
         with not_lost(lambda: _json(outcomes)):
             found: dict[str, Outcome[Any]] = {}
             if stopped is None:
                 unknown = [name for name in names if order_to_find(outcomes[name])]
                 for name in unknown:
-                    complain(f"{name}: no answer, asking Kraken whether the order stands")
+                    complain(f"{name}: no answer; asking Kraken whether the order was placed")
                 found, stopped = _gathered(unknown, lambda note: brokers.reconcile(outcomes, on_outcome=note))
             orders = verdicts(outcomes, found)
-            heed()
+            handle_signals()
             if as_json:
                 write(_json(outcomes, orders))
             else:
@@ -175,9 +160,9 @@ def copy_order(
 def _brokers(
     accounts: list[Account], state: str | None, base_url: str
 ) -> Iterator[tuple[BrokerManager, Callable[[object], None], Callable[[], None]]]:
-    """Brokers for the accounts, what to call with each outcome, and what to call when all is to be told.
+    """Yield the brokers, a function to call with each outcome, and one to call before the outcomes are printed.
 
-    From the first Ctrl-C or SIGTERM until then another one is ignored.
+    After the first Ctrl-C or SIGTERM, others are ignored until then.
     """
     from krakenonce.brokers.manager import BrokerManager
     from krakenonce.global_manager import GlobalKrakenNonceManager
@@ -186,11 +171,11 @@ def _brokers(
     with (
         NonceManager(state) as manager,
         BrokerManager(accounts, nonces=GlobalKrakenNonceManager(manager), base_url=base_url) as brokers,
-        terminable() as heed,
+        terminable() as handle_signals,
     ):
         try:
-            with progress("accounts", len(accounts)) as told:
-                yield brokers, told, heed
+            with progress("accounts", len(accounts)) as advance:
+                yield brokers, advance, handle_signals
         except KeyboardInterrupt as stopped:
             _leave(signal.SIGTERM if isinstance(stopped, Terminated) else signal.SIGINT)
 
@@ -198,15 +183,15 @@ def _brokers(
 def _gathered(
     names: Iterable[str],
     calls: Callable[[Callable[[Outcome[Any]], None]], object],
-    told: Callable[[object], None] = lambda _: None,
+    advance: Callable[[object], None] = lambda _: None,
 ) -> tuple[dict[str, Outcome[Any]], KeyboardInterrupt | None]:
-    """Make the calls; return what became of each, and what stopped them."""
+    """Make the calls. Return the outcome of each, and the interrupt that stopped them, if any."""
     outcomes: dict[str, Outcome[Any]] = {}
     stopped = None
 
     def note(outcome: Outcome[Any]) -> None:
         outcomes[outcome.account] = outcome
-        told(outcome)
+        advance(outcome)
 
     try:
         calls(note)
@@ -216,7 +201,7 @@ def _gathered(
 
 
 def _leave(number: signal.Signals) -> NoReturn:
-    """Exit at once: the interpreter would wait for the answers under way. The kernel gives back what they hold."""
+    """Exit at once: the interpreter would wait for the answers to calls in progress. The kernel frees their lanes."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, AttributeError, ValueError):
             stream.flush()
@@ -235,18 +220,20 @@ def _scale(words: tuple[str, ...], accounts: list[Account]) -> dict[str, str]:
     given: dict[str, str] = {}
     for word in words:
         name, equals, factor = word.rpartition("=")
-        who = full_name(names, name) if equals else ""
-        if who in given:
-            raise click.UsageError(f"Give one --scale for {who or 'all accounts, and others as NAME=FACTOR'}")
-        given[who] = factor
+        found = full_name(names, name) if equals else ""
+        if found in given:
+            raise click.UsageError(
+                f"--scale was given twice for {found or 'all accounts; write others as NAME=FACTOR'}"
+            )
+        given[found] = factor
     return {name: given.get(name, given.get("", "1")) for name in names}
 
 
 def _json(outcomes: Mapping[str, Outcome[Any]], orders: Mapping[str, Verdict] | None = None) -> str:
-    told = {name: _as_dict(outcome) for name, outcome in outcomes.items()}
+    shown = {name: _as_dict(outcome) for name, outcome in outcomes.items()}
     for name, each in (orders or {}).items():
-        told[name] |= {"verdict": each.state, "txids": each.txids}
-    return to_json(told)
+        shown[name] |= {"verdict": each.state, "txids": each.txids}
+    return to_json(shown)
 
 
 def _as_dict(outcome: Outcome[Any]) -> dict[str, Any]:

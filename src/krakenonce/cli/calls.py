@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from krakenonce.brokers.credentials import MASTER, account, load_accounts
-from krakenonce.cli.accounts import show_balances
+from krakenonce.cli.accounts import balances_of
 from krakenonce.cli.options import account_option, confirm, json_option, kraken_options, params_of
-from krakenonce.cli.output import complain, not_lost, to_json, write
+from krakenonce.cli.output import complain, not_lost, to_json, write, write_table
 from krakenonce.cli.waiting import report_long_wait, terminable
 from krakenonce.errors import KrakenError
 from krakenonce.key.methods import PUBLIC
@@ -50,12 +50,17 @@ def balance(
         raise click.UsageError("Give --account or --all, not both")
     accounts = load_accounts(os.environ, credentials)
     if every and accounts:
-        show_balances(accounts.values(), state, base_url, as_json)
-        return
-    chosen = _named(accounts, account_name)
-    show_balances(
-        [chosen], state, base_url, as_json, found={chosen.name: _call(chosen, "Balance", {}, state, base_url)}
-    )
+        found = balances_of(accounts.values(), state, base_url)
+    else:
+        chosen = _named(accounts, account_name)
+        found = {chosen.name: _call(chosen, "Balance", {}, state, base_url)}
+    if as_json:
+        write(to_json(found))
+    elif found:
+        rows = [(name, asset, str(amount)) for name, held in found.items() for asset, amount in held.items()]
+        write_table(("account", "asset", "amount"), rows)
+    if every and len(found) < len(accounts):
+        raise click.exceptions.Exit(1)
 
 
 @click.command(epilog=EXAMPLES)

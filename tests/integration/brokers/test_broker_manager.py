@@ -122,25 +122,25 @@ def test_some_accounts_are_called(make: Callable[..., Manager], accounts: list[A
     assert list(found) == ["USER:u3", "MASTER"]
     with pytest.raises(ConfigError, match="there is no account 'nobody'"):
         make(accounts).call_all("Balance", accounts=["u1", "nobody"])
-    with pytest.raises(ConfigError, match="give a list"):
+    with pytest.raises(ConfigError, match="accounts must be a list"):
         make(accounts).call_all("Balance", accounts="u1")
     assert len(fake.arrivals) == 2
 
 
-def test_one_account_s_failure_stops_no_other(
+def test_an_error_in_one_account_does_not_affect_the_others(
     make: Callable[..., Manager], accounts: list[Account], fake: FakeKraken
 ) -> None:
     """A refused key, a missing right and a cut connection are outcomes beside results."""
     fake.accounts[accounts[2].key].permissions = frozenset(["query-funds"])
     fake.faults.add("AddOrder", "process_then_cut")
     mine = [stranger(accounts), accounts[2], accounts[3], accounts[4]]
-    told: list[Outcome[Any]] = []
-    found: dict[str, Outcome[Any]] = make(mine).call_all("AddOrder", ORDER, on_outcome=told.append)
+    noted: list[Outcome[Any]] = []
+    found: dict[str, Outcome[Any]] = make(mine).call_all("AddOrder", ORDER, on_outcome=noted.append)
     kinds = Counter(type(outcome.error) for outcome in found.values())
     # The fault meets whichever of them comes first.
     assert kinds[OutcomeUnknown] == 1
     assert sum(outcome.ok for outcome in found.values()) + kinds[InvalidKey] + kinds[PermissionDenied] == 3
-    assert sorted(each.account for each in told) == sorted(found)
+    assert sorted(each.account for each in noted) == sorted(found)
 
 
 def test_a_wrong_account_comes_with_its_typed_error(make: Callable[..., Manager], accounts: list[Account]) -> None:
@@ -154,7 +154,7 @@ def test_a_wrong_account_comes_with_its_typed_error(make: Callable[..., Manager]
 
 
 @pytest.mark.parametrize("serialization", ["key", "global", "off"])
-def test_accounts_are_called_side_by_side_unless_told_otherwise(
+def test_accounts_are_called_at_the_same_time_unless_global(
     make: Callable[..., Manager], accounts: list[Account], fake: FakeKraken, serialization: str
 ) -> None:
     """One lane per key lets accounts overlap; "global" is one call at a time, as the fake Kraken sees it."""
@@ -185,10 +185,10 @@ def test_an_order_is_copied_to_the_users(
     assert ORDER["volume"] == Decimal("0.5")
 
 
-def test_a_scale_for_nobody_stops_everything(
+def test_a_scale_for_an_unknown_account_stops_everything(
     make: Callable[..., Manager], accounts: list[Account], fake: FakeKraken
 ) -> None:
-    """Short names are as good as full ones, and a slip does not let an order out at full volume."""
+    """Short names are as good as full ones, and a misspelt name does not send an order with the full volume."""
     found = make(accounts).copy_order({**ORDER, "validate": True}, ["u1"], {"u1": "0.5"})
     assert "buy 0.25000000" in found["USER:u1"].get()["descr"]["order"]
     with pytest.raises(ConfigError, match="there is no account 'uu1'"):
@@ -196,7 +196,7 @@ def test_a_scale_for_nobody_stops_everything(
     assert not orders_of(fake) - Counter({"USER:u1": 1})
 
 
-def test_what_is_called_with_an_outcome_may_fail(make: Callable[..., Manager], accounts: list[Account]) -> None:
+def test_on_outcome_may_raise(make: Callable[..., Manager], accounts: list[Account]) -> None:
     """No outcome is lost by it."""
 
     def careless(_outcome: Outcome[Any]) -> None:
@@ -227,15 +227,15 @@ def test_a_copy_that_is_too_small_is_not_sent(
 @pytest.mark.parametrize("wrong", [0.5, "x", "NaN", -1, 0, None])
 def test_amounts_must_be_exact(wrong: Any) -> None:
     """A float, a word, nothing or less is no volume and no scale."""
-    with pytest.raises(ConfigError, match="volume must be a number above 0"):
+    with pytest.raises(ConfigError, match="volume must be a Decimal, text or integer above 0"):
         scaled({**ORDER, "volume": wrong}, 1, "MASTER")
     if wrong is not None:
-        with pytest.raises(ConfigError, match="scale must be a number above 0"):
+        with pytest.raises(ConfigError, match="scale must be a Decimal, text or integer above 0"):
             scaled(ORDER, wrong, "MASTER")
 
 
 def test_a_copy_without_an_answer_can_be_looked_for(accounts: list[Account], server: FakeKrakenServer) -> None:
-    """The outcome's error finds out that the order stands."""
+    """The outcome's error finds out that the order was placed."""
     server.fake.faults.add("AddOrder", "process_then_cut")
     with BrokerManager(accounts, base_url=server.url) as brokers:
         (outcome,) = brokers.copy_order(ORDER, ["u1"]).values()
@@ -244,7 +244,7 @@ def test_a_copy_without_an_answer_can_be_looked_for(accounts: list[Account], ser
         assert outcome.error.reconcile().placed is True
 
 
-def test_what_became_of_each_copy_is_found_out(
+def test_the_outcome_of_each_copy_is_found_out(
     make: Callable[..., Manager], accounts: list[Account], fake: FakeKraken
 ) -> None:
     """By Kraken's answer where there was one, else by asking; also in another process, as outcomes can be pickled."""
@@ -254,9 +254,9 @@ def test_what_became_of_each_copy_is_found_out(
         **make(accounts).copy_order(ORDER, ["u1", "u2"], {"u2": 10000}),
         **make(accounts).copy_order({**ORDER, "validate": True}, ["u3"]),
     }
-    told: list[Outcome[Any]] = []
+    noted: list[Outcome[Any]] = []
     outcomes = pickle.loads(pickle.dumps(outcomes))  # noqa: S301 - our own
-    found = make(accounts).reconcile(outcomes, within=20, on_outcome=told.append)
+    found = make(accounts).reconcile(outcomes, within=20, on_outcome=noted.append)
     assert {name: each.state for name, each in found.items()} == {
         "USER:u0": "placed",
         "USER:u1": "placed",
@@ -265,13 +265,13 @@ def test_what_became_of_each_copy_is_found_out(
     }
     orders = {each.name: tuple(each.orders) for each in fake.accounts.values()}
     assert all(each.txids == orders[name] for name, each in found.items())
-    assert [(each.account, each.get().placed) for each in told] == [("USER:u0", True)]
+    assert [(each.account, each.get().placed) for each in noted] == [("USER:u0", True)]
 
 
 def test_orders_are_looked_for_within_a_time(
     make: Callable[..., Manager], accounts: list[Account], fake: FakeKraken
 ) -> None:
-    """Without time for it nothing is asked, and nothing is known."""
+    """Without time for it Kraken is not asked, and the outcome stays unknown."""
     fake.faults.add("AddOrder", "process_then_cut")
     outcomes = make(accounts).copy_order(ORDER, ["u0"])
     verdict = make(accounts).reconcile(outcomes, within=0)["USER:u0"]
@@ -280,10 +280,10 @@ def test_orders_are_looked_for_within_a_time(
     assert [each.method for each in fake.arrivals] == ["AddOrder"]
 
 
-def test_a_question_that_takes_too_long_is_given_up(
+def test_a_question_that_takes_too_long_ends(
     make: Callable[..., Manager], accounts: list[Account], fake: FakeKraken
 ) -> None:
-    """The order may have been placed, as far as anybody knows."""
+    """The outcome of the order stays unknown."""
     fake.faults.add("AddOrder", "process_then_cut")
     fake.faults.add("OpenOrders", "slow_answer", seconds=30)
     outcomes = make(accounts).copy_order(ORDER, ["u0"])
@@ -332,7 +332,7 @@ def test_the_deadline_is_kept(make: Callable[..., Manager], accounts: list[Accou
 
 
 def test_no_time_at_all_sends_nothing(make: Callable[..., Manager], accounts: list[Account], fake: FakeKraken) -> None:
-    """Every account says so."""
+    """Every account has this outcome."""
     found = make(accounts).call_all("AddOrder", ORDER, within=0)
     assert {type(outcome.error) for outcome in found.values()} == {CallTimeout}
     assert {outcome.may_have_executed for outcome in found.values()} == {"no"}
@@ -359,11 +359,11 @@ def test_accounts_come_from_the_environment_or_a_file(
 
 
 def test_a_krakenex_api_fans_out_beside_ours(accounts: list[Account], server: FakeKrakenServer) -> None:
-    """A broker over stock krakenex takes part, and its HTTP library's errors are outcomes."""
-    stock = krakenex.API(accounts[1].key, accounts[1].secret)
-    stock.uri = server.url
-    with BrokerManager(accounts[:1], base_url=server.url) as brokers, stock.session:
-        brokers.add(KrakenBroker("USER:u0", stock, serialization="key"))
+    """A broker over unmodified krakenex takes part, and its HTTP library's errors are outcomes."""
+    unmodified = krakenex.API(accounts[1].key, accounts[1].secret)
+    unmodified.uri = server.url
+    with BrokerManager(accounts[:1], base_url=server.url) as brokers, unmodified.session:
+        brokers.add(KrakenBroker("USER:u0", unmodified, serialization="key"))
         assert [each.ok for each in brokers.balances().values()] == [True, True]
         server.stop()
         found = brokers.balances()

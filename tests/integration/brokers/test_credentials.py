@@ -24,7 +24,7 @@ KEY = "Kx7mQ2vLp9/Rt4ZsWc1Yb8Nd3Fg6Hj5+"
 SECRET = "c2VjcmV0LW5ldmVyLXRvLWJlLXNob3duLWFueXdoZXJl"
 BROKEN_SECRET = "c2VjcmV0-with-a-typo=in=it"
 
-SHAPE = 'TABLE must be api_key = "..." and api_secret = "...", perhaps tier = "pro", and nothing else'
+SHAPE = 'TABLE must be api_key = "..." and api_secret = "...", optionally tier = "pro", and nothing else'
 IN_ENVIRONMENT = {"KRAKEN_MASTER_API_KEY": KEY, "KRAKEN_MASTER_API_SECRET": SECRET}
 IN_FILE = f'[MASTER]\napi_key = "{KEY}"\napi_secret = "{SECRET}"\n'
 
@@ -67,9 +67,9 @@ def test_an_account_has_a_tier(tmp_path: Path) -> None:
 
 
 def test_an_unknown_tier_is_refused() -> None:
-    """The message names the variable and the tiers there are, which are those that the limits know."""
-    told = refusal({**IN_ENVIRONMENT, "KRAKEN_MASTER_API_TIER": "gold"})
-    assert told.startswith(f"KRAKEN_MASTER_API_TIER is not one of {', '.join((*TIERS, 'none'))}:")
+    """The message names the variable and the known tiers, which are those that the limits know."""
+    message = refusal({**IN_ENVIRONMENT, "KRAKEN_MASTER_API_TIER": "gold"})
+    assert message.startswith(f"KRAKEN_MASTER_API_TIER is not one of {', '.join((*TIERS, 'none'))};")
 
 
 def test_file_gives_accounts(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_named_file_comes_before_the_environments(tmp_path: Path) -> None:
 
 
 def test_no_credentials_are_no_accounts() -> None:
-    """Without any credentials there are no accounts, and that alone is no error."""
+    """Without any credentials there are no accounts, and this is not an error."""
     assert load_accounts({"KRAKENONCE_CREDENTIALS": " "}) == {}
 
 
@@ -168,7 +168,7 @@ def test_secret_that_is_not_base64(secret: str) -> None:
 
 @pytest.mark.parametrize("key", ["two words", "two\nlines", "clé"])
 def test_key_that_cannot_be_sent(key: str) -> None:
-    """A key that cannot stand in an HTTP header is refused when it is loaded."""
+    """A key that an HTTP header cannot contain is refused when it is loaded."""
     expected = "KRAKEN_MASTER_API_KEY is not an API key: copy it from Kraken again, without spaces"
     assert refusal({**IN_ENVIRONMENT, "KRAKEN_MASTER_API_KEY": key}) == expected
 
@@ -176,13 +176,15 @@ def test_key_that_cannot_be_sent(key: str) -> None:
 def test_same_account_twice_in_the_environment() -> None:
     """Two spellings of one user in the environment are refused: it is not clear which is meant."""
     environ = {f"KRAKEN_USER_{name}_API_{part}": SECRET for name in ("BOB", "Bob") for part in ("KEY", "SECRET")}
-    assert "KRAKEN_USER_BOB_API_... and KRAKEN_USER_Bob_API_... are the same account USER:bob" in refusal(environ)
+    assert "KRAKEN_USER_BOB_API_... and KRAKEN_USER_Bob_API_... name the same account USER:bob; remove one" in refusal(
+        environ
+    )
 
 
 def test_same_account_twice_in_the_file(tmp_path: Path) -> None:
     """Two spellings of one user in the file are refused."""
     file = private_file(tmp_path, "".join(IN_FILE.replace("MASTER", f"USER.{name}") for name in ("Bob", "bob")))
-    assert refusal({}, file) == f"{file} has the account USER:bob twice: keep one of them"
+    assert refusal({}, file) == f"{file} has the account USER:bob twice; remove one"
 
 
 @pytest.mark.parametrize("name", ["", "two words", "a/b", "a:b", "x" * 33])
@@ -196,9 +198,9 @@ def test_user_name_that_cannot_be_a_name(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o640, 0o620, 0o610, 0o604, 0o602, 0o601, 0o644, 0o666])
 def test_file_open_to_others(mode: int, tmp_path: Path) -> None:
-    """A file that anybody else can read, write or run is refused with the command that helps."""
+    """A file that other users can read, write or run is refused with the command that helps."""
     file = private_file(tmp_path, IN_FILE, mode)
-    assert refusal({}, file) == f"{file} is open to other users: run chmod 600 {file}"
+    assert refusal({}, file) == f"other users can read {file}; run: chmod 600 {file}"
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
@@ -213,7 +215,7 @@ def test_rights_of_the_file_behind_a_link(tmp_path: Path) -> None:
     link.symlink_to(private_file(tmp_path, IN_FILE))
     assert "MASTER" in load_accounts({}, link)
     private_file(tmp_path, IN_FILE, 0o644)
-    assert "run chmod 600" in refusal({}, link)
+    assert "run: chmod 600" in refusal({}, link)
 
 
 class MovingPath(PosixPath):
@@ -234,7 +236,7 @@ def test_rights_are_those_of_the_file_read(tmp_path: Path) -> None:
     path.places = [private, public]
     assert load_accounts({}, path)["MASTER"].key == KEY
     path.places = [public, private]
-    assert "run chmod 600" in refusal({}, path)
+    assert "run: chmod 600" in refusal({}, path)
 
 
 def test_folder_instead_of_a_file(tmp_path: Path) -> None:
@@ -334,7 +336,7 @@ def test_lookup_of_an_unknown_name(tmp_path: Path) -> None:
     accounts = load_accounts(IN_ENVIRONMENT, private_file(tmp_path, IN_FILE.replace("MASTER", "USER.alice")))
     with pytest.raises(ConfigError) as caught:
         account(accounts, "bob")
-    assert str(caught.value) == "there is no account 'bob': use one of MASTER, USER:alice"
+    assert str(caught.value) == "there is no account 'bob'; the accounts are MASTER, USER:alice"
 
 
 def test_lookup_without_any_account() -> None:
@@ -347,7 +349,7 @@ def test_lookup_by_key() -> None:
     """A key given in place of a name is not repeated in the answer."""
     with pytest.raises(ConfigError) as caught:
         account(load_accounts(IN_ENVIRONMENT), KEY)
-    assert str(caught.value) == "there is no such account: use one of MASTER"
+    assert str(caught.value) == "there is no such account; the accounts are MASTER"
 
 
 def test_account_shows_neither_key_nor_secret() -> None:
@@ -358,7 +360,7 @@ def test_account_shows_neither_key_nor_secret() -> None:
         assert not any(value[start : start + 6] in shown for value in (KEY, SECRET) for start in range(len(value) - 5))
 
 
-def test_accounts_are_told_apart_by_fingerprint() -> None:
+def test_a_fingerprint_distinguishes_accounts() -> None:
     """Two keys under one name look different, one key always looks the same."""
     assert repr(Account("MASTER", KEY, SECRET)) == repr(Account("MASTER", KEY, "b3RoZXI="))
     assert repr(Account("MASTER", KEY, SECRET)) != repr(Account("MASTER", KEY[::-1], SECRET))

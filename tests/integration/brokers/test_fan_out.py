@@ -1,4 +1,4 @@
-"""What holds for one call to many accounts, whatever the clients beneath do: deadlines, amounts, outcomes."""
+"""What holds for one call to many accounts, with any client: time limits, amounts, outcomes."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def accounts(fake: FakeKraken) -> list[Account]:
     return [Account(each.name, each.key, each.secret, "none") for each in fake.accounts.values()]
 
 
-class Stock:
-    """A client that keeps to no time limit, as krakenex: it does something, and answers."""
+class Simple:
+    """A client that keeps no time limit, like krakenex: it does something, and answers."""
 
     def __init__(self, during: Callable[[], object] = lambda: None) -> None:
         self.during = during
@@ -74,7 +74,7 @@ class Stock:
         return {"error": [], "result": {}}
 
 
-def brokers_of(*clients: Stock) -> BrokerManager:
+def brokers_of(*clients: Simple) -> BrokerManager:
     """Return a manager of brokers over these clients."""
     brokers = BrokerManager([])
     for name, client in zip(NAMES, clients, strict=False):
@@ -86,7 +86,7 @@ def brokers_of(*clients: Stock) -> BrokerManager:
 
 
 def named(error: Any) -> bool:
-    """Whether an order that may stand can be looked for, by what the error says and by what it holds."""
+    """Whether the error's text and its order name the cl_ord_id of an order that may have been placed."""
     (cl_ord_id,) = error.order.cl_ord_ids
     return cl_ord_id in str(error)
 
@@ -98,16 +98,16 @@ def test_a_client_that_hangs_does_not_hold_up_the_whole(monkeypatch: pytest.Monk
     """
     monkeypatch.setattr(manager, "GRACE", 0.1)
     enough = threading.Event()
-    hanging, quick, told = Stock(enough.wait), Stock(), list[Any]()
+    hanging, quick, noted = Simple(enough.wait), Simple(), list[Any]()
     try:
-        found = brokers_of(hanging, quick).call_all("AddOrder", ORDER, within=0.1, on_outcome=told.append)
+        found = brokers_of(hanging, quick).call_all("AddOrder", ORDER, within=0.1, on_outcome=noted.append)
     finally:
         enough.set()
     assert list(found) == NAMES[:2]
     assert type(found["MASTER"].error) is OutcomeUnknown
     assert (found["MASTER"].may_have_executed, found["USER:alice"].ok) == ("unknown", True)
     assert named(found["MASTER"].error)
-    assert told == [found["USER:alice"], found["MASTER"]]
+    assert noted == [found["USER:alice"], found["MASTER"]]
 
 
 def test_what_is_left_in_the_queue_when_the_time_is_over_is_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ def test_what_is_left_in_the_queue_when_the_time_is_over_is_never_sent(monkeypat
     monkeypatch.setattr(manager, "GRACE", 0.1)
     monkeypatch.setattr(manager, "THREADS", 1)
     enough = threading.Event()
-    hanging, waiting = Stock(enough.wait), Stock()
+    hanging, waiting = Simple(enough.wait), Simple()
     try:
         found = brokers_of(hanging, waiting).call_all("AddOrder", ORDER, within=0.1)
     finally:
@@ -128,13 +128,13 @@ def test_what_is_left_in_the_queue_when_the_time_is_over_is_never_sent(monkeypat
 
 
 def test_a_second_ctrl_c_loses_no_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It ends the wait for late answers; every account's outcome is told, with the id of an order that may stand."""
+    """It ends the wait for late answers; on_outcome gets every account's outcome, with the id of its order."""
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    enough, told = threading.Event(), list[Any]()
-    hanging = Stock(enough.wait)
+    enough, noted = threading.Event(), list[Any]()
+    hanging = Simple(enough.wait)
 
     def first_ctrl_c(*_: object) -> None:
         until(lambda: hanging.called)
@@ -144,17 +144,17 @@ def test_a_second_ctrl_c_loses_no_outcome(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(manager, "wait", interrupted)
     try:
         with pytest.raises(KeyboardInterrupt):
-            brokers_of(hanging).call_all("AddOrder", ORDER, on_outcome=told.append)
+            brokers_of(hanging).call_all("AddOrder", ORDER, on_outcome=noted.append)
     finally:
         enough.set()
-    assert [outcome.account for outcome in told] == ["MASTER"]
-    assert named(told[0].error)
+    assert [outcome.account for outcome in noted] == ["MASTER"]
+    assert named(noted[0].error)
 
 
 def test_a_client_without_time_limits_is_not_called_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its turn comes after the time for all: CallTimeout, and nothing is sent."""
     monkeypatch.setattr(manager, "THREADS", 1)
-    slow, waiting = Stock(lambda: time.sleep(0.2)), Stock()
+    slow, waiting = Simple(lambda: time.sleep(0.2)), Simple()
     found = brokers_of(slow, waiting).call_all("AddOrder", ORDER, within=0.1)
     assert found["MASTER"].ok
     assert type(found["USER:alice"].error) is CallTimeout
@@ -171,7 +171,7 @@ def test_each_account_has_what_is_left_of_the_time(monkeypatch: pytest.MonkeyPat
         time.sleep(0.01)
 
     monkeypatch.setattr(KrakenBroker, "call", call)
-    brokers_of(Stock(), Stock(), Stock()).call_all("Balance", within=50)
+    brokers_of(Simple(), Simple(), Simple()).call_all("Balance", within=50)
     assert 50 >= left[0] > left[1] > left[2]
 
 
@@ -195,7 +195,7 @@ def test_every_call_keeps_to_its_time(
 def test_a_task_that_hangs_does_not_hold_up_the_whole(
     accounts: list[Account], server: FakeKrakenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client that does not keep to its time is given up; its outcome is unknown."""
+    """A client that does not keep its time limit is not waited for; its outcome is unknown."""
     monkeypatch.setattr(async_manager, "GRACE", 0.1)
 
     async def run() -> dict[str, Outcome[Any]]:
@@ -216,28 +216,28 @@ def test_a_task_that_hangs_does_not_hold_up_the_whole(
 def test_a_cancelled_fan_out_loses_no_outcome(
     accounts: list[Account], server: FakeKrakenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its on_outcome is called for every account, with the id of an order that may stand."""
+    """Its on_outcome is called for every account, with the id of an order that may have been placed."""
     monkeypatch.setattr(async_manager, "TASKS", 1)
     server.fake.faults.add("AddOrder", "slow_answer", seconds=30)
-    told: list[Any] = []
+    noted: list[Any] = []
 
     async def run() -> None:
         async with AsyncBrokerManager(accounts[:2], base_url=server.url) as brokers:
-            calling = asyncio.create_task(brokers.call_all("AddOrder", ORDER, on_outcome=told.append))
-            while not server.fake.arrivals:  # noqa: ASYNC110 - nothing tells when a request has come
+            calling = asyncio.create_task(brokers.call_all("AddOrder", ORDER, on_outcome=noted.append))
+            while not server.fake.arrivals:  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0.001)
             calling.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await calling
 
     asyncio.run(run())
-    assert [(each.account, each.may_have_executed) for each in told] == [("MASTER", "unknown"), ("USER:alice", "no")]
-    assert named(told[0].error)
+    assert [(each.account, each.may_have_executed) for each in noted] == [("MASTER", "unknown"), ("USER:alice", "no")]
+    assert named(noted[0].error)
     assert [each.account for each in server.fake.arrivals] == ["MASTER"]
 
 
-def test_a_call_that_was_given_up_is_never_begun() -> None:
-    """Nor is one that was begun taken for one that was not sent."""
+def test_a_call_that_is_not_waited_for_is_never_begun() -> None:
+    """And one that was begun does not count as not sent."""
     fan: FanOut[Any, Any] = FanOut(NAMES, lambda _: Call.of("AddOrder", ORDER), None, None)
     fan.begin("MASTER")
     assert fan.give_up("MASTER", "Interrupted").may_have_executed == "unknown"
@@ -248,13 +248,13 @@ def test_a_call_that_was_given_up_is_never_begun() -> None:
 
 
 def test_a_fan_out_that_is_cancelled_is_cancelled(accounts: list[Account], server: FakeKrakenServer) -> None:
-    """Cancelling is no account's failure: it goes to who waits."""
+    """Cancelling is not an account's error: it is raised in the caller."""
     server.fake.faults.add("Balance", "slow_answer", seconds=30)
 
     async def run() -> None:
         async with AsyncBrokerManager(accounts[:1], base_url=server.url) as brokers:
             calling = asyncio.create_task(brokers.balances())
-            while not server.fake.arrivals:  # noqa: ASYNC110 - nothing tells when a request has come
+            while not server.fake.arrivals:  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0.001)
             calling.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -266,8 +266,8 @@ def test_a_fan_out_that_is_cancelled_is_cancelled(accounts: list[Account], serve
 # --- outcomes and amounts --------------------------------------------------------------------------------------
 
 
-def test_what_was_not_sent_and_what_was_not_answered_are_told_apart() -> None:
-    """The one may be repeated, the other has to be asked for."""
+def test_not_sent_and_not_answered_are_different_outcomes() -> None:
+    """The first may be repeated; about the second Kraken has to be asked."""
     assert not_sent().may_have_executed == "no"
     assert late().may_have_executed == "unknown"
     assert isinstance(late(), OutcomeUnknown)
@@ -280,22 +280,22 @@ def test_whatever_a_client_raises_is_its_account_s_outcome() -> None:
     def fail() -> None:
         raise RuntimeError("a bug")
 
-    found = brokers_of(Stock(fail), Stock()).call_all("Balance")
+    found = brokers_of(Simple(fail), Simple()).call_all("Balance")
     assert type(found["MASTER"].error) is RuntimeError
     assert found["USER:alice"].ok
 
 
 def test_results_are_in_the_order_of_the_accounts() -> None:
-    """Not in that of the answers; on_outcome is told in that one."""
+    """on_outcome is called in the order of the answers."""
     first = threading.Event()
-    told: list[str] = []
+    noted: list[str] = []
 
-    def tell(outcome: Outcome[Any]) -> None:
-        told.append(outcome.account)
+    def note(outcome: Outcome[Any]) -> None:
+        noted.append(outcome.account)
         first.set()
 
-    found = brokers_of(Stock(first.wait), Stock()).call_all("Balance", on_outcome=tell)
-    assert (list(found), told) == (NAMES[:2], ["USER:alice", "MASTER"])
+    found = brokers_of(Simple(first.wait), Simple()).call_all("Balance", on_outcome=note)
+    assert (list(found), noted) == (NAMES[:2], ["USER:alice", "MASTER"])
 
 
 @pytest.mark.parametrize(
@@ -323,18 +323,18 @@ def test_balances_are_exact() -> None:
 
 @pytest.mark.parametrize("balance", [[], {"ZUSD": "a lot"}, {"ZUSD": None}], ids=str)
 def test_a_balance_of_another_shape_is_an_unknown_outcome(balance: Any) -> None:
-    """It is one of our errors, which says what was not understood."""
+    """It is an error of ours, which names the method."""
     with pytest.raises(OutcomeUnknown, match="Balance"):
         exact(balance)
 
 
-# --- what became of orders -------------------------------------------------------------------------------------
+# --- the outcomes of orders -------------------------------------------------------------------------------------
 
 SENT = SentOrder("AddOrder", ORDER, ("an-id",), None, datetime.now(UTC))
 
 
 def unknown(error: KrakenError, order: SentOrder | None = SENT) -> KrakenError:
-    """Return the error of an order of which nothing is known."""
+    """Return the error of an order with an unknown outcome."""
     error.order = order
     return error
 
@@ -343,7 +343,11 @@ def unknown(error: KrakenError, order: SentOrder | None = SENT) -> KrakenError:
     ("error", "found", "verdict"),
     [
         (unknown(OutcomeUnknown("no answer")), Reconciled(True, {"O1": {}}), ("placed", "O1", ("O1",))),
-        (unknown(OutcomeUnknown("no answer")), Reconciled(False, {}), ("not placed", "it did not reach Kraken", ())),
+        (
+            unknown(OutcomeUnknown("no answer")),
+            Reconciled(False, {}),
+            ("not placed", "the order did not reach Kraken", ()),
+        ),
         (unknown(OutcomeUnknown("no answer")), Reconciled(None, {"O1": {}}), ("unknown", "no answer{id}", ())),
         (unknown(OutcomeUnknown("no answer")), RequestNotSent("no connection"), ("unknown", "no connection{id}", ())),
         (
@@ -358,23 +362,23 @@ def unknown(error: KrakenError, order: SentOrder | None = SENT) -> KrakenError:
         (late(Call.of("AddOrder", {**ORDER, "cl_ord_id": "an-id"}).order), None, ("unknown", str(late(SENT)), ())),
     ],
     ids=[
-        "stands",
-        "does not stand",
-        "not to be told",
+        "placed",
+        "not placed",
+        "another order, perhaps",
         "cannot be asked",
         "a bug in asking",
         "there already",
         "not sent",
         "a bug",
         "not an order",
-        "may still be on its way",
+        "still in progress, perhaps",
     ],
 )
 @pytest.mark.parametrize("kind", [BrokerManager, AsyncBrokerManager], ids=["threads", "tasks"])
 def test_the_verdict_on_a_copy_is_never_a_guess(
     kind: Any, error: Exception, found: Any, verdict: tuple[str, str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only what Kraken's own words prove is placed or not placed; what is known already is not asked for."""
+    """An order is placed or not placed only if Kraken's answer proves it; Kraken is not asked for what is known."""
 
     def look(_: Calls, order: SentOrder) -> Any:
         assert found is not None, "not to be asked"
@@ -398,14 +402,14 @@ def test_the_verdict_on_a_copy_is_never_a_guess(
 def test_another_client_cannot_be_asked_for_an_order() -> None:
     """The message says how to find the order."""
     with pytest.raises(ConfigError, match="by its cl_ord_id"):
-        KrakenBroker("MASTER", Stock()).reconcile(SENT)
+        KrakenBroker("MASTER", Simple()).reconcile(SENT)
 
 
 # --- managers --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [BrokerManager, AsyncBrokerManager], ids=["threads", "tasks"])
-def test_a_copy_for_nobody_is_no_error(kind: Any, accounts: list[Account]) -> None:
+def test_a_copy_for_no_account_is_no_error(kind: Any, accounts: list[Account]) -> None:
     """MASTER alone has no users to copy to: there are no outcomes."""
 
     async def run() -> Any:
@@ -415,12 +419,12 @@ def test_a_copy_for_nobody_is_no_error(kind: Any, accounts: list[Account]) -> No
     assert asyncio.run(run()) == {}
 
 
-def test_no_more_tasks_than_there_is_room_for(
+def test_no_more_tasks_run_than_allowed(
     accounts: list[Account], monkeypatch: pytest.MonkeyPatch, server: FakeKrakenServer
 ) -> None:
     """Each needs a connection and two files, so the others wait."""
     monkeypatch.setattr(async_manager, "TASKS", 2)
-    under_way: set[str] = set()
+    in_progress: set[str] = set()
     most: list[int] = []
 
     async def run() -> None:
@@ -428,10 +432,10 @@ def test_no_more_tasks_than_there_is_room_for(
             for name, client in brokers.clients.items():
 
                 async def slow(*_: object, name: str = name, **__: object) -> None:
-                    under_way.add(name)
-                    most.append(len(under_way))
+                    in_progress.add(name)
+                    most.append(len(in_progress))
                     await asyncio.sleep(0)
-                    under_way.remove(name)
+                    in_progress.remove(name)
 
                 monkeypatch.setattr(client, "run", slow)
             await brokers.call_all("Balance")
@@ -461,9 +465,9 @@ def test_options_go_with_the_accounts_of_the_environment(
 
 
 def test_a_broker_over_another_client_keeps_to_an_adopted_key_s_counter(tmp_path: Path) -> None:
-    """Its numbers come from the key's own counter; another key's do not."""
+    """Its nonces come from the key's own counter; another key's do not."""
 
-    class Keyed(Stock):
+    class Keyed(Simple):
         def __init__(self, key: str) -> None:
             super().__init__()
             self.key = key
@@ -486,7 +490,7 @@ def test_a_broker_over_another_client_keeps_to_an_adopted_key_s_counter(tmp_path
 def test_each_account_keeps_its_tier_and_the_manager_given(
     kind: Any, accounts: list[Account], server: FakeKrakenServer
 ) -> None:
-    """Its limits are those of its own account at Kraken, and its numbers come from where it was told."""
+    """Its limits are those of its own account at Kraken, and its nonces come from the manager that was passed."""
     mine = [
         Account(each.name, each.key, each.secret, tier) for each, tier in zip(accounts, ("pro", "none"), strict=False)
     ]
@@ -511,7 +515,7 @@ def test_each_account_keeps_its_tier_and_the_manager_given(
 def test_a_broker_with_a_counter_of_its_own_uses_it_in_a_fan_out(
     accounts: list[Account], server: FakeKrakenServer
 ) -> None:
-    """The deprecated counter is asked for every call, not only for some."""
+    """Every call gets its nonce from the deprecated counter."""
     with pytest.warns(DeprecationWarning, match="use the global nonce manager"):
         broker = KrakenBroker("MASTER", credentials=accounts[0], use_global_nonce=False, base_url=server.url)
     with BrokerManager([], base_url=server.url) as brokers:
@@ -524,23 +528,23 @@ def test_a_broker_with_a_counter_of_its_own_uses_it_in_a_fan_out(
 
 @pytest.mark.parametrize("kind", [BrokerManager, AsyncBrokerManager], ids=["threads", "tasks"])
 def test_two_accounts_of_one_name_are_refused(kind: Any) -> None:
-    """Silently dropping one would leave out a customer's orders, or send them with the wrong key."""
+    """Dropping one without an error would leave out a customer's orders, or send them with the wrong key."""
     twice = [Account("USER:bob", "key", "c2VjcmV0"), Account("USER:bob", "other", "c2VjcmV0")]
-    with pytest.raises(ConfigError, match="two accounts are called USER:bob"):
+    with pytest.raises(ConfigError, match="two accounts have the name USER:bob"):
         kind([Account("MASTER", "master", "c2VjcmV0"), *twice])
 
 
 @pytest.mark.parametrize("kind", [BrokerManager, AsyncBrokerManager], ids=["threads", "tasks"])
 def test_one_key_under_two_names_is_refused(kind: Any) -> None:
-    """Each order would be placed twice on one account; the message does not tell the key."""
-    with pytest.raises(ConfigError, match="USER:alice and USER:bob have one API key, and would have each order twice"):
+    """Each order would be placed twice on one account; the message does not show the key."""
+    with pytest.raises(ConfigError, match="USER:alice and USER:bob have the same API key, so each order would be"):
         kind([Account(name, "a key", "c2VjcmV0") for name in ("USER:alice", "USER:bob")])
 
 
 def test_a_broker_that_is_not_there_is_named_with_those_that_are(accounts: list[Account]) -> None:
-    """A slip in a name says which names there are, and not just KeyError."""
+    """The error for an unknown name lists the names, and is not just KeyError."""
     manager = BrokerManager(accounts)
-    with pytest.raises(ConfigError, match=r"no account 'bobby': use one of MASTER, USER:alice, USER:bob"):
+    with pytest.raises(ConfigError, match=r"no account 'bobby'; the accounts are MASTER, USER:alice, USER:bob"):
         manager["bobby"]
     assert manager["bob"] is manager["USER:bob"] is manager.brokers["USER:bob"]
     own = manager.add(KrakenBroker("A name of my own"))

@@ -51,7 +51,7 @@ def test_one_failing_account_does_not_stop_the_others(trader: Shell, fake: Fake)
 def test_an_account_that_is_not_there(trader: Shell, fake: Fake) -> None:
     """The message lists the accounts there are."""
     said = trader.fails(1, "balance", "--account", "zoe", "--base-url", fake.url)
-    assert said == "there is no account 'zoe': use one of MASTER, USER:alice, USER:bob"
+    assert said == "there is no account 'zoe'; the accounts are MASTER, USER:alice, USER:bob"
 
 
 @pytest.mark.parametrize("words", [["balance"], ["balance", "--all"], ["call", "Balance"]], ids=" ".join)
@@ -75,7 +75,7 @@ def test_credentials_from_a_file(shell: Shell, fake: Fake, tmp_path: Path) -> No
     words = ("balance", "--credentials", str(path), "--base-url", fake.url)
     assert "ZUSD" in shell.works(*words)
     path.chmod(0o640)
-    assert shell.fails(1, *words) == f"{path} is open to other users: run chmod 600 {path}"
+    assert shell.fails(1, *words) == f"other users can read {path}; run: chmod 600 {path}"
 
 
 def test_calls_for_an_account(trader: Shell, fake: Fake) -> None:

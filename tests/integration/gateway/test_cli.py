@@ -68,7 +68,7 @@ def test_keys_are_rotated_and_revoked(shell: Shell, tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["--name", "a b"], "1 to 64 letters"),
-        (["--name", "a", "--account", "zoe"], "there is no account 'zoe': use one of MASTER, USER:alice"),
+        (["--name", "a", "--account", "zoe"], "there is no account 'zoe'; the accounts are MASTER, USER:alice"),
         (["--name", "a", "--allow", "query,all"], "there is no group 'all'; the groups are query, trade"),
         (["--name", "a", "--state", "memory:"], "--state must be a directory"),
     ],

@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 def test_one_call_for_all_accounts(trader: Shell, url: str) -> None:
     """Each account's result under its name, as JSON."""
-    told = json.loads(trader.works("call-all", "Balance", "--base-url", url))
-    assert told == {name: {"result": {"ZUSD": "5000.0000"}} for name in NAMES}
+    shown = json.loads(trader.works("call-all", "Balance", "--base-url", url))
+    assert shown == {name: {"result": {"ZUSD": "5000.0000"}} for name in NAMES}
 
 
 def test_one_call_for_some_accounts(trader: Shell, url: str, fake: FakeKraken) -> None:
-    """Those named, each once; an account that fails says so and makes the exit code 1."""
+    """Those named, each once; an account that fails has its error, and the exit code is 1."""
     (bob,) = (each for each in fake.accounts.values() if each.name == "USER:bob")
     bob.permissions = frozenset()
     done = trader.run("call-all", "OpenOrders", "--accounts", "bob,USER:bob,master", "--base-url", url)
-    told = json.loads(done.out)
-    assert (done.code, done.err, list(told)) == (1, "", ["USER:bob", "MASTER"])
-    assert told["MASTER"] == {"result": {"open": {}}}
-    assert told["USER:bob"]["error"] == "PermissionDenied"
-    assert told["USER:bob"]["may_have_executed"] == "no"
+    shown = json.loads(done.out)
+    assert (done.code, done.err, list(shown)) == (1, "", ["USER:bob", "MASTER"])
+    assert shown["MASTER"] == {"result": {"open": {}}}
+    assert shown["USER:bob"]["error"] == "PermissionDenied"
+    assert shown["USER:bob"]["may_have_executed"] == "no"
 
 
 @pytest.mark.parametrize("command", [["call-all", "Balance"], ["copy-order", *ORDER]], ids=lambda words: words[0])
@@ -43,17 +43,17 @@ def test_a_wrong_account_stops_everything(
 ) -> None:
     """Nothing is sent, and the message lists the accounts there are."""
     said = trader.fails(1, *command, "--accounts", "alice,zoe", "--base-url", url)
-    assert said == "there is no account 'zoe': use one of MASTER, USER:alice, USER:bob"
+    assert said == "there is no account 'zoe'; the accounts are MASTER, USER:alice, USER:bob"
     assert fake.arrivals == []
 
 
-def test_without_credentials_there_is_nobody_to_call(shell: Shell) -> None:
+def test_without_credentials_no_account_is_called(shell: Shell) -> None:
     """The message says which variables to set."""
     for command in (["call-all", "Balance"], ["copy-order", *ORDER]):
         assert "set KRAKEN_MASTER_API_KEY" in shell.fails(1, *command)
 
 
-def test_a_public_method_is_no_call_for_accounts(trader: Shell) -> None:
+def test_a_public_method_needs_no_accounts(trader: Shell) -> None:
     """The message names the other command."""
     assert "krakenonce call Ticker" in trader.fails(2, "call-all", "Ticker")
 
@@ -74,23 +74,23 @@ def test_a_copy_is_checked_only(trader: Shell, url: str, fake: FakeKraken) -> No
 def test_a_copy_is_placed_once_for_each(trader: Shell, url: str, fake: FakeKraken) -> None:
     """All accounts named, MASTER too; --json has results and verdicts."""
     words = ("copy-order", *ORDER, "--accounts", "MASTER,alice,bob", "--scale", "2", "--json", "--base-url", url)
-    told = json.loads(trader.works(*words))
-    assert [told[name]["verdict"] for name in NAMES] == ["placed"] * 3
-    assert "buy 0.20000000 XBTUSD" in told["MASTER"]["result"]["descr"]["order"]
+    shown = json.loads(trader.works(*words))
+    assert [shown[name]["verdict"] for name in NAMES] == ["placed"] * 3
+    assert "buy 0.20000000 XBTUSD" in shown["MASTER"]["result"]["descr"]["order"]
     assert placed(fake) == NAMES
 
 
 def test_a_copy_without_an_answer_is_looked_for(trader: Shell, url: str, fake: FakeKraken) -> None:
-    """It stands, so it is no failure; a line on stderr says what takes a moment."""
+    """It was placed, so it is no failure; a line on stderr says what takes a moment."""
     fake.faults.add("AddOrder", "process_then_html", status=504)
     done = trader.run("copy-order", *ORDER, "--accounts", "alice", "--base-url", url)
     assert (done.code, done.out.splitlines()[1].split()[:2]) == (0, ["USER:alice", "placed"])
-    assert one_line(done.err) == "USER:alice: no answer, asking Kraken whether the order stands"
+    assert one_line(done.err) == "USER:alice: no answer; asking Kraken whether the order was placed"
     assert placed(fake) == ["USER:alice"]
 
 
 def test_a_copy_that_is_refused_is_a_failure(trader: Shell, url: str, fake: FakeKraken) -> None:
-    """The account that cannot pay is told apart; the others have their orders."""
+    """The account that cannot pay has its error; the others have their orders."""
     words = ("copy-order", *ORDER, "--scale", "bob=30", "--base-url", url)
     done = trader.run(*words)
     (alice, bob) = done.out.splitlines()[1:]
@@ -102,35 +102,42 @@ def test_a_copy_that_is_refused_is_a_failure(trader: Shell, url: str, fake: Fake
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--scale", "1", "--scale", "2"], 2, "Give one --scale for all accounts"),
+        (["--scale", "1", "--scale", "2"], 2, "--scale was given twice for all accounts"),
         (["--scale", "zoe=2"], 1, "there is no account 'zoe'"),
-        (["--scale", "bob=1", "--scale", "USER:BOB=2"], 2, "Give one --scale for USER:bob"),
+        (["--scale", "bob=1", "--scale", "USER:BOB=2"], 2, "--scale was given twice for USER:bob"),
         (["--within", "0"], 2, "0"),
         (["--within", "inf"], 2, "inf is not a number of seconds"),
         (["--within", "1e10"], 1, "within cannot be 10000000000.0 seconds: give at most 1e+09"),
     ],
-    ids=["two scales", "a scale for nobody", "two scales for one", "no time", "endless", "hundreds of years"],
+    ids=[
+        "two scales",
+        "a scale for an unknown account",
+        "two scales for one",
+        "no time",
+        "endless",
+        "hundreds of years",
+    ],
 )
-def test_wrong_words_for_a_copy(
+def test_wrong_options_of_a_copy(
     trader: Shell, url: str, fake: FakeKraken, words: list[str], code: int, message: str
 ) -> None:
-    """They are said, and nothing is sent."""
+    """The message says what is wrong, and nothing is sent."""
     assert message in trader.fails(code, "copy-order", *ORDER, *words, "--base-url", url)
     assert fake.arrivals == []
 
 
 @pytest.mark.parametrize("scale", ["much", "bob=O.5", "bob=", "bob=0,5"])
 def test_a_wrong_scale_places_nothing(trader: Shell, url: str, fake: FakeKraken, scale: str) -> None:
-    """A factor that is no number stops everything, also if it is one account's: the others' orders are real."""
+    """A factor that is not a number stops everything, also if it is one account's: the others' orders are real."""
     said = trader.fails(1, "copy-order", *ORDER, "--scale", scale, "--base-url", url)
-    assert said.startswith("the scale must be a number above 0")
+    assert said == "the scale must be a Decimal, text or integer above 0"
     assert fake.arrivals == []
 
 
-def test_nobody_s_account_is_not_master_s(trader: Shell, url: str, fake: FakeKraken) -> None:
-    """An empty --account, of a variable that is not set, is refused."""
+def test_an_empty_account_is_not_master(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """An empty --account (from an unset variable) is refused."""
     for words in (["call", "AddOrder", *ORDER], ["balance"], ["adopt", "--yes"]):
-        assert "no such account: use one of" in trader.fails(1, *words, "--account", "", "--base-url", url)
+        assert "there is no such account; the" in trader.fails(1, *words, "--account", "", "--base-url", url)
     assert fake.arrivals == []
 
 
@@ -177,27 +184,27 @@ def test_what_cannot_be_sent_in_time_is_not_sent(trader: Shell, url: str, fake: 
     """--within holds for the whole, and it is a failure."""
     done = trader.run(*command, "--within", "0.000001", "--base-url", url)
     assert done.code == 1
-    assert "ran out before" in done.out
+    assert "before" in done.out
     assert fake.arrivals == []
 
 
 def test_a_copy_that_cannot_be_asked_for_is_a_failure(trader: Shell, url: str, fake: FakeKraken) -> None:
-    """Nothing is known of the order, and the word for it is unknown."""
+    """The order's outcome is unknown, and the table says so."""
     fake.faults.add("AddOrder", "process_then_cut")
     fake.faults.add("OpenOrders", "html", times=3)
     done = trader.run("copy-order", *ORDER, "--accounts", "alice", "--base-url", url)
     assert (done.code, done.out.splitlines()[1].split()[:2]) == (1, ["USER:alice", "unknown"])
 
 
-def test_without_users_there_is_nobody_to_copy_to(trader: Shell, url: str, fake: FakeKraken) -> None:
-    """MASTER alone has to be named."""
+def test_without_users_no_order_is_copied(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """If there is only MASTER, it has to be named."""
     trader.env = {name: value for name, value in trader.env.items() if not name.startswith("KRAKEN_USER")}
     assert "--accounts MASTER" in trader.fails(2, "copy-order", *ORDER, "--base-url", url)
     assert fake.arrivals == []
 
 
-def test_whoever_is_told_what_it_waits_for_loses_no_turn(capsys: pytest.CaptureFixture[str]) -> None:
-    """A free lane is free again after the look, and our own process is not blamed for holding it."""
+def test_explaining_a_wait_takes_no_turn(capsys: pytest.CaptureFixture[str]) -> None:
+    """A free lane is free afterwards, and our own process is not named as the holder."""
     manager = NonceManager("memory:")
     who = Account("MASTER", "a key", "a secret")
 
@@ -219,36 +226,36 @@ def test_one_account_s_key_is_adopted_and_no_other(trader: Shell, url: str, fake
     assert {each.account for each in fake.arrivals} == {"USER:alice"}
 
 
-def test_json_tells_what_may_have_been_executed(trader: Shell, url: str, fake: FakeKraken) -> None:
-    """A program that reads it must not take an order without an answer for one that was not placed."""
+def test_json_shows_what_may_have_been_executed(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """A program that reads it can distinguish an order without an answer from one that was not placed."""
     fake.faults.add("AddOrder", "process_then_cut")
     done = trader.run("call-all", "AddOrder", *ORDER, "--accounts", "alice", "--base-url", url)
-    told = json.loads(done.out)["USER:alice"]
-    assert (done.code, told["error"], told["may_have_executed"]) == (1, "OutcomeUnknown", "unknown")
+    shown = json.loads(done.out)["USER:alice"]
+    assert (done.code, shown["error"], shown["may_have_executed"]) == (1, "OutcomeUnknown", "unknown")
 
 
 @pytest.mark.parametrize(
     "words", [["balance", "--all", "--account", "bob"], ["call", "../Balance"], ["call", "Balance?x"]], ids=" ".join
 )
-def test_what_cannot_be_meant_is_not_sent(trader: Shell, url: str, fake: FakeKraken, words: list[str]) -> None:
-    """Both one account and all, or a method that is no name, is a mistake in the command."""
+def test_a_contradictory_command_sends_nothing(trader: Shell, url: str, fake: FakeKraken, words: list[str]) -> None:
+    """One account together with all, and a method that is not a name, are errors."""
     assert trader.fails(2, *words, "--base-url", url)
     assert fake.arrivals == []
 
 
 def test_json_has_the_txid_of_an_order_that_was_looked_for(trader: Shell, url: str, fake: FakeKraken) -> None:
-    """Placed without an answer and found by asking: a program needs its id as much as that of any other."""
+    """It got no answer and was found by asking: a program needs its id, too."""
     fake.faults.add("AddOrder", "process_then_cut")
-    told = json.loads(trader.run("copy-order", *ORDER, "--json", "--accounts", "alice,bob", "--base-url", url).out)
+    shown = json.loads(trader.run("copy-order", *ORDER, "--json", "--accounts", "alice,bob", "--base-url", url).out)
     ids = {each.name: list(each.orders) for each in fake.accounts.values()}
-    assert {name: (each["verdict"], each["txids"]) for name, each in told.items()} == {
+    assert {name: (each["verdict"], each["txids"]) for name, each in shown.items()} == {
         name: ("placed", ids[name]) for name in ("USER:alice", "USER:bob")
     }
 
 
 def test_an_order_of_call_all_without_an_answer_names_its_id(trader: Shell, url: str, fake: FakeKraken) -> None:
-    """`call-all AddOrder` tells by which cl_ord_id each order can be found."""
+    """`call-all AddOrder` prints the cl_ord_id by which each order can be found."""
     fake.faults.add("AddOrder", "process_then_cut")
-    told = json.loads(trader.run("call-all", "AddOrder", *ORDER, "--accounts", "alice", "--base-url", url).out)
+    shown = json.loads(trader.run("call-all", "AddOrder", *ORDER, "--accounts", "alice", "--base-url", url).out)
     (order,) = next(each for each in fake.accounts.values() if each.name == "USER:alice").orders.values()
-    assert told["USER:alice"]["cl_ord_ids"] == [order.cl_ord_id]
+    assert shown["USER:alice"]["cl_ord_ids"] == [order.cl_ord_id]

@@ -1,4 +1,4 @@
-"""Commands that are stopped, or cannot write: what became of each order is told all the same."""
+"""Commands that are stopped, or cannot write: the outcome of each order is printed all the same."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     "words", [("copy-order", *ORDER), ("call-all", "AddOrder", *ORDER), ("call", "AddOrder", *ORDER)]
 )
-def test_an_order_is_told_also_where_output_cannot_be_written(
+def test_an_order_is_printed_also_if_stdout_is_closed(
     trader: Shell, url: str, fake: FakeKraken, words: tuple[str, ...]
 ) -> None:
-    """It stands all the same: what was to be printed is in the complaint."""
+    """It was placed all the same: the output is on stderr."""
     reader, writer = os.pipe()
     os.close(reader)
-    with open(writer, "w") as nobody_reads:
-        done = trader.end(trader.start(*words, "--base-url", url, stdout=nobody_reads))
+    with open(writer, "w") as closed:
+        done = trader.end(trader.start(*words, "--base-url", url, stdout=closed))
     assert done.code == 1
     txids = [txid for each in fake.accounts.values() for txid in each.orders]
     assert txids
@@ -40,7 +40,7 @@ def test_an_order_is_told_also_where_output_cannot_be_written(
 
 
 @pytest.mark.parametrize("words", [("copy-order", *ORDER), ("call", "AddOrder", *ORDER)])
-def test_who_is_stopped_while_nobody_reads_is_told_the_orders(
+def test_a_command_that_is_stopped_while_stdout_is_full_prints_the_orders(
     trader: Shell, url: str, fake: FakeKraken, words: tuple[str, ...]
 ) -> None:
     """The pipe is full, Ctrl-C ends the wait, and the orders are on stderr."""
@@ -68,21 +68,21 @@ def test_who_is_stopped_while_nobody_reads_is_told_the_orders(
 def is_blocked(pid: int) -> bool:
     """Whether a process waits to write into a pipe."""
     if sys.platform != "linux":
-        pytest.skip("only Linux tells what a process waits for")
+        pytest.skip("only Linux shows what a process waits for")
     return "pipe_write" in Path(f"/proc/{pid}/wchan").read_text()
 
 
 def drop_answers(fake: FakeKraken, accounts: int) -> None:
-    """Orders are placed and not answered, nor is the question whether they stand."""
+    """Place orders without an answer, and do not answer the question whether they were placed."""
     fake.faults.add("AddOrder", "process_then_cut", times=accounts)
     fake.faults.add("OpenOrders", "slow_answer", seconds=60, times=accounts)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_who_is_stopped_while_orders_are_asked_for_is_told_their_ids(
+def test_a_command_that_is_stopped_while_it_asks_for_orders_prints_their_ids(
     trader: Shell, url: str, fake: FakeKraken, number: signal.Signals
 ) -> None:
-    """Both are asked for at once; Ctrl-C, or SIGTERM as `timeout` sends it, prints the table with what is known."""
+    """Both are asked for at the same time; Ctrl-C, or SIGTERM as `timeout` sends it, prints the table."""
     drop_answers(fake, 2)
     process = trader.start("copy-order", *ORDER, "--accounts", "alice,bob", "--base-url", url)
     while sum(each.method == "OpenOrders" for each in fake.arrivals) < 2:
@@ -98,12 +98,12 @@ def test_who_is_stopped_while_orders_are_asked_for_is_told_their_ids(
 
 
 def test_a_second_ctrl_c_loses_no_id(trader: Shell, url: str, fake: FakeKraken) -> None:
-    """Whoever presses it twice is told all the same which orders may stand."""
+    """The ids of orders that may have been placed are printed all the same."""
     fake.faults.add("AddOrder", "slow_answer", seconds=60, times=2)
     process = trader.start("copy-order", *ORDER, "--json", "--accounts", "alice,bob", "--base-url", url)
     while len(placed(fake)) < 2:
         assert process.poll() is None
-    while process.poll() is None:  # while the first waits for late answers, and while all is told
+    while process.poll() is None:  # while the first waits for late answers, and while the outcomes are printed
         process.send_signal(signal.SIGINT)
         time.sleep(0.001)
     done = trader.end(process)
@@ -113,7 +113,7 @@ def test_a_second_ctrl_c_loses_no_id(trader: Shell, url: str, fake: FakeKraken) 
 
 
 def test_an_interrupted_order_names_its_id(trader: Shell, url: str, fake: FakeKraken) -> None:
-    """Ctrl-C while the answer is awaited: the order stands, and a line says by which id it can be found."""
+    """Ctrl-C while it waits for the answer: the order was placed, and a line says by which id it can be found."""
     fake.faults.add("AddOrder", "slow_answer", seconds=30)
     process = trader.start("call", "AddOrder", *ORDER, "cl_ord_id=mine", "--base-url", url)
     while not placed(fake):
@@ -125,10 +125,10 @@ def test_an_interrupted_order_names_its_id(trader: Shell, url: str, fake: FakeKr
 
 
 @pytest.mark.parametrize("words", [("copy-order", *ORDER, "--json"), ("call-all", "AddOrder", *ORDER)], ids=" ".join)
-def test_ctrl_c_tells_at_once_what_became_of_each_order(
+def test_ctrl_c_prints_the_outcome_of_each_order_at_once(
     trader: Shell, url: str, fake: FakeKraken, words: tuple[str, ...]
 ) -> None:
-    """Who was answered has the txid, who was not the cl_ord_id to look for, and nobody waits for the rest."""
+    """An order with an answer has its txid, one without its cl_ord_id; the command does not wait for the answer."""
     fake.faults.add("AddOrder", "slow_answer", seconds=60)
     process = trader.start(*words, "--accounts", "alice,bob", "--base-url", url)
     while len(placed(fake)) < 2:
@@ -138,20 +138,20 @@ def test_ctrl_c_tells_at_once_what_became_of_each_order(
     done = trader.end(process)
     assert time.monotonic() - began < 20
     assert done.code == 130
-    told = json.loads(done.out)
-    (slow,) = (name for name, each in told.items() if "error" in each)
-    (quick,) = (name for name, each in told.items() if "result" in each)
+    shown = json.loads(done.out)
+    (slow,) = (name for name, each in shown.items() if "error" in each)
+    (quick,) = (name for name, each in shown.items() if "result" in each)
     (order,) = next(each for each in fake.accounts.values() if each.name == slow).orders.values()
-    assert (told[slow]["may_have_executed"], told[slow]["cl_ord_ids"]) == ("unknown", [order.cl_ord_id])
-    assert str(order.cl_ord_id) in told[slow]["message"]
+    assert (shown[slow]["may_have_executed"], shown[slow]["cl_ord_ids"]) == ("unknown", [order.cl_ord_id])
+    assert str(order.cl_ord_id) in shown[slow]["message"]
     assert (
         list(next(each for each in fake.accounts.values() if each.name == quick).orders)
-        == told[quick]["result"]["txid"]
+        == shown[quick]["result"]["txid"]
     )
 
 
 def test_ctrl_c_prints_the_table(trader: Shell, url: str, fake: FakeKraken) -> None:
-    """The same for people."""
+    """The same without --json."""
     fake.faults.add("AddOrder", "slow_answer", seconds=60)
     process = trader.start("copy-order", *ORDER, "--accounts", "alice", "--base-url", url)
     while not placed(fake):
