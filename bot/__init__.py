@@ -1,1 +1,1 @@
-"""The names a bot imports; everything behind them is krakenonce."""
+"""The names that bots import; the code is in krakenonce."""

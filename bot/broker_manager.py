@@ -1,4 +1,4 @@
-"""Brokers for MASTER and users, on the global nonce source."""
+"""Brokers for MASTER and users, with the global nonce manager."""
 
 from krakenonce.brokers import BrokerManager, KrakenBroker, KrakenNonce
 

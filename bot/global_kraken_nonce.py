@@ -1,4 +1,4 @@
-"""One global Kraken nonce source and one API lock for MASTER and all users."""
+"""The global nonce manager: one nonce counter and one API lock for MASTER and all users."""
 
 from krakenonce.global_manager import (
     GlobalKrakenNonceManager,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import threading
@@ -13,20 +14,20 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from krakenonce.brokers.credentials import Account, account, load_accounts
 from krakenonce.brokers.procedures import exact
-from krakenonce.checks import check_nonces, check_serialization, check_text
+from krakenonce.checks import check_nonces, check_text
 from krakenonce.errors import ConfigError
 from krakenonce.global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
 from krakenonce.guards import Turns, guard, krakenex
 from krakenonce.key.answers import refusal_in, result_of
 from krakenonce.kraken import orders
 from krakenonce.kraken.client import Kraken
-from krakenonce.kraken.request import KRAKEN, host_of
-from krakenonce.kraken.transport import Transport
+from krakenonce.kraken.request import KRAKEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from krakenonce.kraken.sent import Reconciled, SentOrder
+    from krakenonce.kraken.transport import Transport
 
 __all__ = ["KrakenAPI", "KrakenBroker", "KrakenNonce"]
 
@@ -96,19 +97,21 @@ class KrakenBroker:
     ) -> None:
         check_text("account_identifier", account_identifier)
         check_nonces(nonces)
-        host_of(base_url)
         if credentials is not None and not isinstance(credentials, Account):
             raise ConfigError("credentials must be an Account, such as load_accounts(os.environ)['MASTER']")
-        if transport is not None and not isinstance(transport, Transport):
-            raise ConfigError(f"transport must be a Transport, such as Transport(base_url), not {transport!r}")
-        check_serialization(serialization)
         self._serialization = serialization
-        self._transport = transport
         self.account_identifier = account_identifier
         self.kraken_api = kraken_api
         self._credentials = credentials
-        self._base_url = base_url
         self._nonces = nonces or get_global_nonce_manager()
+        self._make = functools.partial(
+            Kraken,
+            manager=self._nonces.manager,
+            serialization=serialization,
+            base_url=base_url,
+            transport=transport,
+        )
+        self._make()  # checks the settings now, not when it connects
         if use_global_nonce:
             logger.info("✅ Using GLOBAL Kraken Nonce Manager for %s (nanosecond precision)", account_identifier)
         else:
@@ -235,15 +238,7 @@ class KrakenBroker:
         """Return the client, made now if there is none."""
         if self.kraken_api is None:
             found = self._credentials or account(load_accounts(os.environ), self.account_identifier)
-            self.kraken_api = Kraken(
-                found.key,
-                found.secret,
-                manager=self._nonces.manager,
-                tier=found.tier,
-                serialization=self._serialization,
-                base_url=self._base_url,
-                transport=self._transport,
-            )
+            self.kraken_api = self._make(found.key, found.secret, tier=found.tier)
         return self.kraken_api
 
     def _ours(self, api: object) -> Kraken | None:
@@ -251,7 +246,7 @@ class KrakenBroker:
         if not isinstance(api, Kraken) or self._kraken_nonce is not None:
             return None
         is_disabled = self._serialization == "global" and not self._nonces.get_api_call_lock().enabled
-        api._become(self._nonces.manager, "key" if is_disabled else self._serialization)
+        api._use(self._nonces.manager, "key" if is_disabled else self._serialization)
         return api
 
     def _guard(self, api: object) -> bool:

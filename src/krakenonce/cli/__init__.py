@@ -46,9 +46,11 @@ def cli() -> None:
     """Issue nonces for Kraken's private REST API, and let one call per API key through at a time."""
 
 
-_NONCES = (next_, peek, stats, raise_floor)
-_CALLS = (adopt, balance, call, call_all, copy_order)
-for _command in (*_NONCES, *_CALLS, gateway, fake_kraken, demo):
+for _command in (
+    *(next_, peek, stats, raise_floor),
+    *(adopt, balance, call, call_all, copy_order),
+    *(gateway, fake_kraken, demo),
+):
     cli.add_command(_command)
 
 
@@ -58,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: The arguments after ``krakenonce``; None: those of this process.
     """
-    _show_warnings()
+    logging.getLogger("krakenonce").addHandler(_WARNINGS)  # no matter how often
     try:
         code = cli.main(None if argv is None else list(argv), prog_name="krakenonce", standalone_mode=False)
         if sys.stdout is not None:
@@ -113,7 +115,4 @@ class _OneLine(logging.Handler):
         complain(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
-def _show_warnings() -> None:
-    logger = logging.getLogger("krakenonce")
-    if not any(isinstance(handler, _OneLine) for handler in logger.handlers):
-        logger.addHandler(_OneLine(logging.WARNING))
+_WARNINGS = _OneLine(logging.WARNING)

@@ -186,8 +186,7 @@ def _gathered(
     advance: Callable[[object], None] = lambda _: None,
 ) -> tuple[dict[str, Outcome[Any]], KeyboardInterrupt | None]:
     """Make the calls. Return the outcome of each, and the interrupt that stopped them, if any."""
-    outcomes: dict[str, Outcome[Any]] = {}
-    stopped = None
+    outcomes: dict[str, Outcome[Any]] = {name: Outcome(name, error=late(why=INTERRUPTED)) for name in names}
 
     def note(outcome: Outcome[Any]) -> None:
         outcomes[outcome.account] = outcome
@@ -195,9 +194,9 @@ def _gathered(
 
     try:
         calls(note)
-    except KeyboardInterrupt as interrupt:
-        stopped = interrupt
-    return {name: outcomes.get(name) or Outcome(name, error=late(why=INTERRUPTED)) for name in names}, stopped
+    except KeyboardInterrupt as stopped:
+        return outcomes, stopped
+    return outcomes, None
 
 
 def _leave(number: signal.Signals) -> NoReturn:

@@ -10,8 +10,8 @@ import json
 import logging
 import os
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
 import krakenex
@@ -37,16 +37,12 @@ def main() -> None:
     """Do the job."""
     logging.disable()  # refusals are counted
     job = json.loads(os.environ.pop(JOB))
-    threads = []
-    for index in range(job["threads"]):
-        share = len(range(index, job["calls"], job["threads"]))
-        threads.append(threading.Thread(target=_work, args=(_calls(job, index), index, share)))
+    calls = [_calls(job, index) for index in range(job["threads"])]
     _report("ready")
     sys.stdin.read()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(calls)) as pool:
+        for index, each in enumerate(calls):
+            pool.submit(_work, each, index, len(range(index, job["calls"], len(calls))))
 
 
 def _work(calls: list[Call], index: int, share: int) -> None:
@@ -86,10 +82,7 @@ def _kraken(_: str, key: str, secret: str, url: str, manager: NonceManager | Non
 
 def _report(what: str) -> None:
     """Write one line; a small write to a pipe is never cut or mixed with another thread's."""
-    try:
-        os.write(1, f"{what}\n".encode())
-    except OSError:  # the demo has ended
-        os._exit(1)
+    os.write(1, f"{what}\n".encode())  # if the demo has ended, the error ends the thread
 
 
 if __name__ == "__main__":

@@ -69,16 +69,14 @@ def report_long_wait(who: Account, manager: NonceManager) -> Iterator[None]:
 def _explain(who: Account, manager: NonceManager) -> None:
     lane = manager.lane(who.key, timeout=0)
     try:
-        lane.acquire()
+        with lane:
+            return
     except LaneTimeout as error:
-        if f"process {os.getpid()} " in str(error):
-            complain(f"{who.name} is still waiting for Kraken's answer; press Ctrl-C to stop waiting")
-        else:
-            complain(f"{who.name} is still waiting for its turn: {lane.holder()}; press Ctrl-C to stop waiting")
+        is_ours = f"process {os.getpid()} " in str(error)
+        what = "Kraken's answer" if is_ours else f"its turn: {lane.holder()}"
+        complain(f"{who.name} is still waiting for {what}; press Ctrl-C to stop waiting")
     except KrakenonceError:
         return  # the command itself gets this error, too
-    else:
-        lane.release()
 
 
 @contextlib.contextmanager

@@ -81,7 +81,7 @@ class Session(Generic[T]):
         shown = fingerprint(self.key) if self.key else ""
         return f"{type(self).__name__}(key={shown!r}, base_url={self._transport.base_url!r})"
 
-    def _become(self, manager: NonceManager, serialization: str) -> None:
+    def _use(self, manager: NonceManager, serialization: str) -> None:
         """Take nonces and turns from another manager from now on, as the client of a broker does."""
         self._serialization = serialization
         if manager is not self._given_manager:

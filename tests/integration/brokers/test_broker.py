@@ -517,8 +517,8 @@ def test_no_secret_is_shown(
     broker.connect()
     broker.get_account_balance()
     shown = [repr(broker), repr(broker._nonces), repr(broker._credentials), f"{BrokerManager([master]).brokers}"]
-    mixed_up = KrakenBroker("USER:mixed", credentials=Account("USER:mixed", alice.key, master.secret))
-    mixed_up._base_url = server.url
+    wrong = Account("USER:mixed", alice.key, master.secret)
+    mixed_up = KrakenBroker("USER:mixed", credentials=wrong, base_url=server.url)
     for failing in (mixed_up, KrakenBroker("USER:bob", credentials=alice, base_url="http://127.0.0.1:1")):
         with pytest.raises((KrakenAPIError, RequestNotSent)) as caught:
             failing.connect()

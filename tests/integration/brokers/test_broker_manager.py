@@ -289,7 +289,7 @@ def test_a_question_that_takes_too_long_ends(
     outcomes = make(accounts).copy_order(ORDER, ["u0"])
     verdict = make(accounts).reconcile(outcomes, within=1)["USER:u0"]
     assert verdict.state == "unknown"
-    assert verdict.details.startswith("Kraken could not be asked what became of the order")
+    assert verdict.details.startswith("Kraken could not be asked whether the order was placed")
 
 
 @pytest.mark.parametrize("missing", [False, True])

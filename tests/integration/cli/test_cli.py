@@ -156,7 +156,7 @@ def test_a_file_in_place_of_the_state_directory(shell: Shell, tmp_path: Path) ->
 
 def test_an_unknown_store(shell: Shell) -> None:
     """The URL of an unknown backend is a failure that names the known ones."""
-    assert "known are file:PATH and memory:" in shell.fails(1, "next", "--state", "stone:tablet")
+    assert "use file:PATH or memory:" in shell.fails(1, "next", "--state", "stone:tablet")
 
 
 def test_warnings_are_lines_on_stderr(shell: Shell) -> None:

@@ -110,7 +110,7 @@ def test_no_connection(trader: Shell) -> None:
     """Without a connection, the message says that nothing was sent."""
     with socket.create_server(("127.0.0.1", 0)) as unused:
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-    assert "nothing was sent" in trader.fails(1, "balance", "--base-url", url)
+    assert "Nothing was sent." in trader.fails(1, "balance", "--base-url", url)
 
 
 def test_a_turn_that_is_long_in_coming(trader: Shell, fake: Fake) -> None:
@@ -127,7 +127,7 @@ def test_a_turn_that_is_long_in_coming(trader: Shell, fake: Fake) -> None:
 
 def test_a_wrong_address(trader: Shell) -> None:
     """An address that is none is refused."""
-    assert "is not like https://api.kraken.com" in trader.fails(1, "balance", "--base-url", "kraken")
+    assert "must look like https://api.kraken.com" in trader.fails(1, "balance", "--base-url", "kraken")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
