@@ -7,7 +7,7 @@ from prove.planted.bug import Planted
 __all__ = ["GATEWAY"]
 
 _GATEWAY = "src/krakenonce/gateway/gateway.py"
-_QUEUE = "src/krakenonce/gateway/key_queue.py"
+_QUEUE = "src/krakenonce/gateway/waiting.py"
 _KEYS = "src/krakenonce/gateway/local_keys.py"
 _CALL = "src/krakenonce/gateway/client_call.py"
 

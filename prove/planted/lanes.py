@@ -7,10 +7,10 @@ from prove.planted.bug import Planted
 __all__ = ["LANES"]
 
 _GATE = "src/krakenonce/backends/file/gate.py"
-_QUEUE = "src/krakenonce/key/queue.py"
+_QUEUE = "src/krakenonce/key/waiting.py"
 _BROKER = "src/krakenonce/brokers/broker.py"
 _KRAKENEX = "src/krakenonce/guards/krakenex.py"
-_TURN = "src/krakenonce/key/turn.py"
+_TURN = "src/krakenonce/key/queue_order.py"
 
 LANES = (
     Planted(
@@ -165,7 +165,7 @@ LANES = (
     Planted(
         "a signal handler waits behind the thread that it has interrupted",
         10,
-        "src/krakenonce/key/queue.py",
+        "src/krakenonce/key/waiting.py",
         was="if any(each.owner == waiter.owner and each is not waiter for each in turn.waiting):",
         becomes="if any(each.owner is None and each is not waiter for each in turn.waiting):",
         test="tests/integration/key/test_signal_handlers.py::test_a_handler_of_one_in_line_does_not_line_up_behind_it",

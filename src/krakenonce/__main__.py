@@ -22,7 +22,7 @@ def main() -> int | str:
             import rich  # noqa: F401
     except ConfigError as error:
         return f"krakenonce: {error}"
-    from krakenonce.cli import main
+    from krakenonce.cli.main import main
 
     return main()
 

@@ -46,7 +46,7 @@ def _server() -> subprocess.Popen[str]:
 
 
 def _serve() -> None:
-    for module in ("krakenonce.cli", "krakenonce.brokers", "krakenonce.gateway.server", "rich.table"):
+    for module in ("krakenonce.cli.main", "krakenonce.brokers", "krakenonce.gateway.server", "rich.table"):
         importlib.import_module(module)
     gc.freeze()  # collecting what is imported would copy it
     fork = multiprocessing.get_context("fork")

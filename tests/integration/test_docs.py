@@ -14,7 +14,7 @@ import krakenex
 import pytest
 
 from krakenonce import errors
-from krakenonce.cli import main
+from krakenonce.cli.main import main
 from krakenonce.testing import FakeKraken, FakeKrakenServer
 from krakenonce.testing.fake_kraken import FakeAccount
 
@@ -219,7 +219,7 @@ def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.
 
 def main_group() -> click.Group:
     """The command line's root."""
-    from krakenonce.cli import cli
+    from krakenonce.cli.main import cli
 
     assert callable(main)
     return cli

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from krakenonce.backends.default_directory import default_directory
 from krakenonce.backends.file import FileStore
 from krakenonce.backends.memory import MemoryStore
 from krakenonce.backends.protocol import SERVED, Backend
@@ -15,7 +15,7 @@ from krakenonce.errors import ConfigError
 if TYPE_CHECKING:
     from krakenonce.clock import Clock
 
-__all__ = ["default_directory", "find_backend", "open_store"]
+__all__ = ["find_backend", "open_store"]
 
 
 def find_backend(
@@ -80,14 +80,3 @@ def open_store(url: str | os.PathLike[str], *, clock: Clock | None = None) -> Ba
     if not path:
         raise ConfigError("a file backend needs a directory: file:PATH")
     return FileStore(Path(path).expanduser(), clock=clock, allow_network=allow == "yes")
-
-
-def default_directory() -> Path:
-    """Return ``$KRAKENONCE_STATE_DIR``, else the platform's state directory of this user."""
-    chosen = os.environ.get("KRAKENONCE_STATE_DIR")
-    if chosen:
-        return Path(chosen).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "krakenonce"
-    state_home = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(state_home) if state_home.startswith("/") else Path.home() / ".local" / "state") / "krakenonce"

@@ -12,9 +12,9 @@ from krakenonce.gateway.replies import UNKNOWN_OUTCOME
 from krakenonce.key.answers import shown
 
 if TYPE_CHECKING:
-    from krakenonce.gateway.key_queue import TurnDetails
     from krakenonce.gateway.replies import Reply
     from krakenonce.gateway.upstream import Forwarded
+    from krakenonce.gateway.waiting import TurnDetails
 
 __all__ = ["Activity", "Histogram", "Refusal"]
 

@@ -9,8 +9,8 @@ from krakenonce.errors import ConfigError, KrakenonceError, LockedOut, OutcomeUn
 from krakenonce.gateway.client_call import method_in, read_call
 from krakenonce.gateway.groups import groups_of
 from krakenonce.gateway.headers import answered, can_pass, passed_on
-from krakenonce.gateway.key_queue import Closed, Full, NotBegun, TooLong
 from krakenonce.gateway.replies import Reply, kraken_json, not_sent, unknown
+from krakenonce.gateway.waiting import Closed, Full, NotBegun, TooLong
 from krakenonce.key.methods import METHODS
 from krakenonce.kraken.wire import JSON, decode_secret, is_signed
 

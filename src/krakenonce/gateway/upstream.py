@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from krakenonce.errors import InvalidNonce, KrakenonceError, LockedOut, OutcomeUnknown, RateLimited
 from krakenonce.gateway.headers import signed
-from krakenonce.gateway.key_queue import KeyQueue
+from krakenonce.gateway.waiting import KeyQueue
 from krakenonce.key.answers import refusal_in
 from krakenonce.key.api_key import ASK_AGAIN, ApiKey
 from krakenonce.key.limits import TIERS
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from krakenonce.brokers.credentials import Account
     from krakenonce.errors import KrakenAPIError
     from krakenonce.gateway.client_call import ClientCall
-    from krakenonce.gateway.key_queue import TurnDetails
+    from krakenonce.gateway.waiting import TurnDetails
     from krakenonce.key.limiter import Place
     from krakenonce.kraken.async_transport import AsyncTransport
     from krakenonce.kraken.request import Answer

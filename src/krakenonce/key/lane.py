@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from krakenonce.errors import LaneError
 from krakenonce.key.naming import GLOBAL, fingerprint
-from krakenonce.key.queue import LaneQueue
+from krakenonce.key.waiting import LaneQueue
 from krakenonce.process import Section
 
 if TYPE_CHECKING:

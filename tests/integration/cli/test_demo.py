@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 WITHOUT = """
 import sys
 sys.modules[{!r}] = None
-from krakenonce.cli import main
+from krakenonce.cli.main import main
 sys.exit(main(["demo"]))
 """
 SMALLER = """
 import importlib, sys
-from krakenonce.cli import main
+from krakenonce.cli.main import main
 demo = importlib.import_module("krakenonce.cli.demo")
 demo.PROCESSES, demo.CALLS = {}, {}
 sys.exit(main(["demo", *sys.argv[1:]]))

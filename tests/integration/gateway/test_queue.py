@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from krakenonce.errors import LaneTimeout, NonceStoreError
-from krakenonce.gateway.key_queue import Closed, Full, KeyQueue, TooLong, TurnDetails
+from krakenonce.gateway.waiting import Closed, Full, KeyQueue, TooLong, TurnDetails
 from krakenonce.manager import NonceManager
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from krakenonce.errors import LaneTimeout
-from krakenonce.key.queue import LaneQueue
+from krakenonce.key.waiting import LaneQueue
 from krakenonce.manager import NonceManager
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import pytest
 
 from krakenonce.errors import LaneError, LaneTimeout, NonceStoreError
 from krakenonce.key.naming import fingerprint
-from krakenonce.key.queue import LaneQueue
+from krakenonce.key.waiting import LaneQueue
 from krakenonce.manager import NonceManager
 from tests.integration.key.helpers import in_child, in_thread, join, open_files, refusal, until_waiting, waiting
 

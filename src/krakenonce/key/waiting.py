@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import LaneError, LaneTimeout
-from krakenonce.key.turn import Turn, Waiter
+from krakenonce.key.queue_order import Turn, Waiter
 from krakenonce.process import Section
 
 if TYPE_CHECKING:

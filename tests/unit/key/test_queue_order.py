@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from krakenonce.key.turn import Turn, Waiter
+from krakenonce.key.queue_order import Turn, Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
