@@ -29,11 +29,17 @@ _FOR_TWO_CRASHES = 60  # seconds of a trial that is not a short one; all is trie
 _FAULTS: tuple[Fault, ...] = ("full", "broken", "broken but stored", "broken and torn")
 
 
-def run(trial: Trial, scenarios: Sequence[Scenario] = SCENARIOS) -> Figures:
-    """Go through all scenarios, without any chance. In a short run nothing follows a crash, else another crash."""
+def run(trial: Trial, scenarios: Sequence[Scenario] = SCENARIOS, first: int = 1) -> Figures:
+    """Go through all scenarios, without any chance. In a short run nothing follows a crash, else another crash.
+
+    Args:
+        trial: Where, and whether it is a short run.
+        scenarios: Those to go through.
+        first: The system call to begin with, for a test that knows where it finds something.
+    """
     figures = dict.fromkeys(("scenarios", "crash points", "disk states", "failing calls"), 0)
     for scenario in scenarios:
-        _Search(trial.directory, scenario, figures, twice=trial.seconds >= _FOR_TWO_CRASHES).run()
+        _Search(trial.directory, scenario, figures, twice=trial.seconds >= _FOR_TWO_CRASHES).run(first)
     return figures
 
 
@@ -58,9 +64,9 @@ class _Search:
         self._figures = figures
         self._seen: set[object] = set()
 
-    def run(self) -> None:
+    def run(self, first: int) -> None:
         self._figures["scenarios"] += 1
-        for call in itertools.count(1 if self._scenario.inside else _NEVER):
+        for call in itertools.count(first if self._scenario.inside else _NEVER):
             if not self._crash(call):
                 return
             for fault in _FAULTS:

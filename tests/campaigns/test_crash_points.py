@@ -22,4 +22,4 @@ def test_a_broken_store_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """The campaign can fail: one line of the store is changed, and a number comes back, or would."""
     each.apply(monkeypatch)
     with pytest.raises(Broken):
-        run(Trial(tmp_path, 1, 60), [BY_NAME[str(each.caught)]])
+        run(Trial(tmp_path, 1, 60), [BY_NAME[str(each.caught)]], each.first)

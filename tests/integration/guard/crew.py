@@ -10,7 +10,7 @@ from krakenonce.guards import guard
 from krakenonce.testing import FakeAccount
 from tests.integration.guard.families import NAMED
 
-CALLS = 20
+CALLS = 10
 CREW = ("krakenex", "ccxt", "sdk User", "ccxt")  # a client for each thread
 
 

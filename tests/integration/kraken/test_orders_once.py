@@ -1,4 +1,4 @@
-"""No order is ever placed twice: a thousand orders over HTTP, while answers and requests get lost.
+"""No order is ever placed twice: hundreds of orders over HTTP, while answers and requests get lost.
 
 A bot with threads and a bot with tasks place orders at the same time. Whatever an error leaves open they ask for, and
 they place an order again only when the answer is that it does not stand. Each order has a volume of its own, by which
@@ -27,9 +27,9 @@ from tests.integration.kraken.simulation import World
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-ORDERS = 1000
-ACCOUNTS = 16  # half of them for the threads, half for the tasks
-THREADS = 40
+ORDERS = 300
+ACCOUNTS = 8  # half of them for the threads, half for the tasks
+THREADS = 20
 TRIES = 5
 
 FINE: dict[str, Any] = {"fault": "slow_answer", "seconds": 0.001}
@@ -150,9 +150,9 @@ def impatient(fake: FakeKraken, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_thousand_orders_with_ids_are_each_placed_once(fake: FakeKraken) -> None:
+def test_orders_with_ids_are_each_placed_once(fake: FakeKraken) -> None:
     """More than half of them meet a fault; in the end each stands exactly once."""
-    make_trouble(fake, LOST, EXECUTED * 70 + [HIDDEN] * 16 + [FINE] * 200)
+    make_trouble(fake, LOST, EXECUTED * 20 + [HIDDEN] * 6 + [FINE] * 40)
     for method in ("OpenOrders", "ClosedOrders", "Time"):
         fake.faults.add(method, "process_then_html", times=5)
     with FakeKrakenServer(fake) as server:
@@ -166,7 +166,7 @@ def test_a_thousand_orders_with_ids_are_each_placed_once(fake: FakeKraken) -> No
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_thousand_orders_without_ids_are_never_placed_twice(fake: FakeKraken) -> None:
+def test_orders_without_ids_are_never_placed_twice(fake: FakeKraken) -> None:
     """What cannot be told apart for sure is not repeated; what is not there at all is."""
     make_trouble(fake, LOST, EXECUTED * 6 + [HIDDEN] * 6)
     with FakeKrakenServer(fake) as server:
