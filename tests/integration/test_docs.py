@@ -126,6 +126,19 @@ def test_the_how_tos_examples_run(page: Path, number: int, tmp_path: Path) -> No
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, cwd=tmp_path)
 
 
+def test_the_backend_of_the_how_to_keeps_the_contract(tmp_path: Path) -> None:
+    """The page's example passes the tests that the built-in backends pass."""
+    (program,) = blocks(ROOT / "docs" / "how-to" / "write-a-backend.md", "python")
+    (tmp_path / "my_backend.py").write_text(program)
+    contract = ROOT / "tests" / "integration" / "backends" / "test_contract.py"
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", str(contract), "--backend", "my_backend:SqliteBackend"],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT / 'src'}"},
+        cwd=ROOT,
+        check=True,
+    )
+
+
 def test_the_commands_for_moving_a_key_print_what_the_page_says(tmp_path: Path, environment: dict[str, str]) -> None:
     """The console block, command by command."""
     (block,) = blocks(ROOT / "docs" / "how-to" / "move-a-key.md", "console")

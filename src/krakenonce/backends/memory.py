@@ -131,6 +131,7 @@ class BytesInMemory:
 
     def write(self, offset: int, data: bytes) -> None:
         """Put *data* there."""
+        self._data.extend(bytes(max(offset - len(self._data), 0)))
         self._data[offset : offset + len(data)] = data
 
 

@@ -5,27 +5,19 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from krakenonce.backends import Backend, FileStore, MemoryStore, memory
-from krakenonce.errors import InvalidFloor, InvalidScope, NonceExhausted
+from krakenonce.backends import Backend, MemoryStore, memory
+from krakenonce.errors import ConfigError, InvalidFloor, InvalidScope, NonceExhausted, RecordChanged
 from krakenonce.rule import NONCE_MAX
 from krakenonce.testing.clock import ManualClock
 from tests.integration.backends.helpers import rising
+from tests.integration.backends.test_records import add
 from tests.integration.key.helpers import in_child, in_thread, join, until
 
 NOW = ManualClock().now_ns()
-
-
-@pytest.fixture(params=["file", "memory"])
-def store(request: pytest.FixtureRequest, state: Path, clock: ManualClock) -> Iterator[Backend]:
-    """Each kind of store, new and empty."""
-    store: Backend = FileStore(state, clock=clock) if request.param == "file" else MemoryStore(clock=clock)
-    yield store
-    store.close()
 
 
 def test_a_store_is_not_pickled(store: Backend) -> None:
@@ -251,3 +243,73 @@ def test_a_closed_store_opens_again(store: Backend) -> None:
     store.close()
     assert len(os.listdir("/dev/fd")) == before
     assert store.advance("global") == first + 1
+
+
+def test_a_record_is_what_was_written_last(store: Backend) -> None:
+    """None before; then the data, which the next writer has to know."""
+    assert store.records.read("keys") is None
+    store.records.write("keys", b"one", None)
+    assert store.records.read("keys") == b"one"
+    store.records.write("keys", b"", b"one")
+    assert store.records.read("keys") == b""
+    assert store.records.read("others") is None
+
+
+def test_what_another_writer_has_written_is_not_overwritten(store: Backend) -> None:
+    """Nor is a record that was made meanwhile, or that is not there."""
+    store.records.write("keys", b"one", None)
+    store.records.write("keys", b"", b"one")
+    for name, before in (("keys", b"one"), ("keys", None), ("others", b"one"), ("others", b"")):
+        found = store.records.read(name)
+        with pytest.raises(RecordChanged, match=f"record {name}; nothing was written"):
+            store.records.write(name, b"three", before)
+        assert store.records.read(name) == found
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "é", "x" * 65, 5])
+def test_a_name_that_cannot_be_a_file_s_is_refused(store: Backend, name: str) -> None:
+    """As for a counter."""
+    calls: list[Callable[[], object]] = [lambda: store.records.read(name), lambda: store.records.write(name, b"", None)]
+    for call in calls:
+        with pytest.raises(ConfigError, match="the name of a record has 1 to 64 letters"):
+            call()
+
+
+def test_a_record_is_small(store: Backend) -> None:
+    """It is read and written as a whole."""
+    store.records.write("keys", bytes(65536), None)
+    with pytest.raises(ConfigError, match="at most 65536 bytes"):
+        store.records.write("others", bytes(65537), None)
+    assert store.records.read("others") is None
+
+
+def test_nothing_is_lost_among_threads(store: Backend) -> None:
+    """Of those who have read the same, one writes."""
+    join([in_thread(add, store.records, 20) for _ in range(4)])
+    assert store.records.read("number") == b"80"
+
+
+def test_a_gate_is_one_object_and_is_taken_and_released(store: Backend) -> None:
+    """Releasing it twice does no harm, and the gates of other keys are free meanwhile."""
+    gate, other = store.gate("one"), store.gate("two")
+    assert store.gate("one") is gate
+    for _ in range(2):
+        assert gate.try_acquire()
+        assert other.try_acquire()
+        assert gate.holder()
+        other.release()
+        gate.release()
+        gate.release()
+
+
+def test_rate_counters_are_bytes_that_stay(store: Backend) -> None:
+    """None at first; and a step that fails does not stop the next one."""
+    assert not store.rate_limits.exist("key")
+    store.rate_limits.step("key", lambda counters: counters.write(2, b"some"))
+    assert store.rate_limits.exist("key")
+    with pytest.raises(ZeroDivisionError):
+        store.rate_limits.step("key", lambda _: 1 // 0)
+    assert store.rate_limits.step("key", lambda counters: (counters.read(0, 2), counters.read(2, 9))) == (
+        b"\0\0",
+        b"some",
+    )
