@@ -7,8 +7,6 @@ import sys
 from krakenonce.errors import ConfigError
 from krakenonce.extras import needed_by
 
-__all__ = ["main"]
-
 
 def main() -> int | str:
     """Run the command that this process was started with.

@@ -6,8 +6,6 @@ from typing import Any
 
 from krakenonce.errors import ConfigError
 
-__all__ = ["check_manager", "check_nonces", "check_number", "check_seconds", "check_serialization", "check_text"]
-
 _YEARS = 1e9  # seconds; above this the system's own timeouts overflow
 
 

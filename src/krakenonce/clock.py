@@ -8,8 +8,6 @@ import sys
 import time
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock"]
-
 # Both continue while the machine sleeps, so a sleep does not look like a step of the wall clock.
 _SINCE_BOOT = time.CLOCK_BOOTTIME if sys.platform == "linux" else time.CLOCK_MONOTONIC
 

@@ -10,8 +10,6 @@ from krakenonce.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["needed_by"]
-
 
 @contextmanager
 def needed_by(what: str, extra: str) -> Iterator[None]:

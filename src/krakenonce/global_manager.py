@@ -22,15 +22,6 @@ if TYPE_CHECKING:
 
     from krakenonce.key.lane import Lane
 
-__all__ = [
-    "ApiCallLock",
-    "GlobalKrakenNonceManager",
-    "GlobalNonceStats",
-    "get_global_kraken_nonce",
-    "get_global_nonce_manager",
-    "get_global_nonce_stats",
-    "get_kraken_api_lock",
-]
 
 logger = logging.getLogger("krakenonce")
 

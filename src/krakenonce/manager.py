@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from krakenonce.backends import Backend, ScopeStats, Shared
     from krakenonce.clock import Clock
 
-__all__ = ["NonceManager"]
 
 logger = logging.getLogger("krakenonce.manager")
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ForkCheck", "Section", "call_in_children", "interrupted"]
-
 
 class _Forked(Protocol):
     def _after_fork(self) -> None: ...

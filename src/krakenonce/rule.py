@@ -9,24 +9,6 @@ from typing import Literal, NamedTuple
 
 from krakenonce.errors import ClockError, InvalidFloor, InvalidScope, KrakenonceError, NonceExhausted
 
-__all__ = [
-    "EARLIEST",
-    "LATEST",
-    "MARK_STEP",
-    "NONCE_MAX",
-    "STEP_LASTS",
-    "STEP_LIMIT",
-    "Anchor",
-    "ClockVerdict",
-    "check_floor",
-    "check_name",
-    "check_scope",
-    "in_range",
-    "judge_clock",
-    "mark_for",
-    "next_nonce",
-]
-
 SECOND = 1_000_000_000
 NONCE_MAX = 2**63 - 1  # promise 8: Kraken's guide says unsigned 64 bit, its schema says int64
 MARK_STEP = 10 * SECOND  # the ten-second step: how far the mark is raised above the nonce that needed it

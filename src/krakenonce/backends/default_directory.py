@@ -6,8 +6,6 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["default_directory"]
-
 
 def default_directory() -> Path:
     """Return ``$KRAKENONCE_STATE_DIR``, else the platform's state directory of this user."""

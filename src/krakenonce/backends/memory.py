@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from krakenonce.backends.protocol import Shared
     from krakenonce.clock import Clock
 
-__all__ = ["BytesInMemory", "MemoryStore", "OpenGate"]
 
 _T = TypeVar("_T")
 logger = logging.getLogger("krakenonce")

@@ -1,4 +1,4 @@
-"""From a URL, a path or an object to a backend."""
+"""From a URL, a path or an object to a backend. A new kind of URL is one more case in :func:`open_store`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from krakenonce.errors import ConfigError
 
 if TYPE_CHECKING:
     from krakenonce.clock import Clock
-
-__all__ = ["find_backend", "open_store"]
 
 
 def find_backend(

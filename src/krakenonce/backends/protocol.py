@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, Type
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SERVED", "Backend", "Gate", "RateCounters", "RateLimits", "Records", "ScopeStats", "Shared"]
 
 _T = TypeVar("_T")
 

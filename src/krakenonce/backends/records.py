@@ -5,8 +5,6 @@ from __future__ import annotations
 from krakenonce.errors import ConfigError, RecordChanged
 from krakenonce.rule import check_name
 
-__all__ = ["check_change", "check_record_name"]
-
 _MOST = 65_536  # bytes
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from krakenonce.brokers.fan_out import FanOut
 
-__all__ = ["AsyncBrokerManager"]
 
 TASKS = 128  # accounts that are called at the same time: each needs a connection and two open lane files
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from krakenonce.kraken.sent import Reconciled, SentOrder
     from krakenonce.kraken.transport import Transport
 
-__all__ = ["KrakenAPI", "KrakenBroker", "KrakenNonce"]
 
 logger = logging.getLogger("krakenonce")
 

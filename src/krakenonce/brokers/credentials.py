@@ -22,7 +22,6 @@ from krakenonce.kraken.wire import decode_secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MASTER", "Account", "account", "checked", "full_name", "load_accounts", "variables"]
 
 A = TypeVar("A")
 

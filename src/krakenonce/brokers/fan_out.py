@@ -17,21 +17,6 @@ if TYPE_CHECKING:
 
     from krakenonce.kraken.sent import Reconciled
 
-__all__ = [
-    "GRACE",
-    "INTERRUPTED",
-    "OVER",
-    "Call",
-    "FanOut",
-    "OnOutcome",
-    "Outcome",
-    "Verdict",
-    "late",
-    "not_sent",
-    "order_to_find",
-    "reason",
-    "verdicts",
-]
 
 logger = logging.getLogger("krakenonce")
 

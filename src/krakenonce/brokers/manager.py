@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from krakenonce.brokers.fan_out import FanOut
     from krakenonce.global_manager import GlobalKrakenNonceManager
 
-__all__ = ["BrokerManager"]
 
 THREADS = 64  # accounts that are called at the same time
 

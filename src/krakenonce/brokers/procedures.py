@@ -15,16 +15,6 @@ from krakenonce.key.answers import Reading
 if TYPE_CHECKING:
     from krakenonce.kraken.sent import Reconciled
 
-__all__ = [
-    "Scale",
-    "balances",
-    "call_all",
-    "connect_all",
-    "copy_order",
-    "exact",
-    "reconcile",
-    "scaled",
-]
 
 logger = logging.getLogger("krakenonce")
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from krakenonce.brokers.fan_out import Verdict
     from krakenonce.brokers.manager import BrokerManager
 
-__all__ = ["balances_of", "call_all", "copy_order"]
 
 accounts_option = click.option(
     "--accounts",

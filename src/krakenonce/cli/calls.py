@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from krakenonce.brokers.credentials import Account
 
-__all__ = ["adopt", "balance", "call"]
 
 EXAMPLES = """\b
 krakenonce call Ticker pair=XBTUSD

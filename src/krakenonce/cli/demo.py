@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from krakenonce.cli.demo_crew import Crew
     from krakenonce.testing import FakeKraken
 
-__all__ = ["demo"]
 
 PROCESSES, THREADS = 4, 4
 CALLS = 800  # in total, each of the two times
@@ -121,8 +120,8 @@ def _show(*ways: dict[str, Any]) -> None:
         "time (s)": [f"{each['seconds']:.2f}" for each in ways],
         "calls per second": [f"{each['calls_per_second']:.0f}" for each in ways],
     }
-    write_table(("", "own clocks", "krakenonce"), [(name, *cells) for name, cells in rows.items()])
-    for name, each in zip(("own clocks", "krakenonce"), ways, strict=True):
+    write_table(("", "clock nonces", "krakenonce"), [(name, *cells) for name, cells in rows.items()])
+    for name, each in zip(("clock nonces", "krakenonce"), ways, strict=True):
         write(
             f"{name}: in progress when a process was killed: {each['in_progress']}, "
             f"of these refused: {each['in_progress_refused']}"
@@ -131,7 +130,7 @@ def _show(*ways: dict[str, Any]) -> None:
 
 def _show_fan_out(copied: dict[str, Any]) -> None:
     rows = [
-        ("one lock for all accounts", f"{copied['one_lock_seconds']:.2f}"),
+        ("one account after the other", f"{copied['one_lock_seconds']:.2f}"),
         ("all at the same time", f"{copied['side_by_side_seconds']:.2f}"),
     ]
     write_table((f"one order for {copied['accounts']} accounts", "time (s)"), rows)

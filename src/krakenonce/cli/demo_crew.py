@@ -17,7 +17,6 @@ from krakenonce.errors import KrakenonceError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["JOB", "Crew"]
 
 JOB = "KRAKENONCE_DEMO_JOB"  # the environment variable in which a worker gets its job: other users cannot read it
 _TIMEOUT = 20.0  # seconds without a report from any worker after which the demo stops

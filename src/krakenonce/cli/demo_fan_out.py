@@ -10,8 +10,6 @@ from krakenonce.global_manager import GlobalKrakenNonceManager
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeKraken, FakeKrakenServer
 
-__all__ = ["ACCOUNTS", "ROUND_TRIP", "fan_out"]
-
 ACCOUNTS = 30
 ROUND_TRIP = 0.05  # seconds
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.01", "price": "20000"}

@@ -17,8 +17,6 @@ from krakenonce.gateway.local_keys import FILE_NAME, LocalKeys
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["gateway_for"]
-
 
 @contextlib.contextmanager
 def gateway_for(

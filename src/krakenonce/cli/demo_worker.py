@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     Call = Callable[[str, Mapping[str, str]], Mapping[str, Any]]
 
-__all__ = ["main"]
 
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.01", "price": "100", "validate": "true"}
 CALLS: tuple[tuple[str, dict[str, str]], ...] = (("Balance", {}), ("OpenOrders", {}), ("AddOrder", ORDER))

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from krakenonce.testing import FakeKraken
     from krakenonce.testing.rules import Tier
 
-__all__ = ["fake_kraken"]
 
 _BALANCES = {
     "MASTER": {"ZUSD": "10000.0000", "XXBT": "0.5000000000"},

@@ -17,8 +17,6 @@ from krakenonce.extras import needed_by
 if TYPE_CHECKING:
     from krakenonce.gateway.local_keys import LocalKey, LocalKeys
 
-__all__ = ["gateway"]
-
 
 name_option = click.option("--name", required=True, metavar="NAME", help="Name of the local key.")
 

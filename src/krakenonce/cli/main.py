@@ -1,4 +1,4 @@
-"""The command line: ``krakenonce COMMAND``.
+"""The command line: ``krakenonce COMMAND``. A new command is one more name in the list below.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C, 143 stopped by SIGTERM. Each failure is one line on
 stderr.
@@ -30,7 +30,6 @@ from krakenonce.errors import InvalidFloor, InvalidScope, KrakenonceError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main"]
 
 FAILED, WRONG_USAGE, INTERRUPTED, TERMINATED = 1, 2, 128 + signal.SIGINT, 128 + signal.SIGTERM
 

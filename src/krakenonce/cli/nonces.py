@@ -14,8 +14,6 @@ from krakenonce.errors import InvalidScope, NonceError
 from krakenonce.manager import NonceManager
 from krakenonce.rule import NONCE_MAX
 
-__all__ = ["next_", "peek", "raise_floor", "stats"]
-
 _DAY = 86_400 * 10**9  # nanoseconds
 
 

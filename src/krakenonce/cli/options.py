@@ -14,16 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = [
-    "account_option",
-    "confirm",
-    "finite",
-    "json_option",
-    "kraken_options",
-    "params_of",
-    "scope_option",
-    "state_option",
-]
 
 state_option = click.option(
     "--state",

@@ -13,7 +13,6 @@ from krakenonce.errors import KrakenonceError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-__all__ = ["complain", "not_lost", "to_json", "write", "write_table"]
 
 _PLAIN = 64  # decimal places up to which a Decimal is written without an exponent
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from krakenonce.brokers.credentials import Account
     from krakenonce.manager import NonceManager
 
-__all__ = ["Terminated", "progress", "report_long_wait", "terminable"]
 
 _SILENCE = 2.0  # seconds
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from krakenonce.gateway.upstream import Forwarded
     from krakenonce.gateway.waiting import TurnDetails
 
-__all__ = ["Activity", "Histogram", "Refusal"]
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # seconds
 _REFUSALS = 20  # shown by the status page

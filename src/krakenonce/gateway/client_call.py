@@ -10,8 +10,6 @@ from urllib.parse import parse_qsl, unquote_plus
 from krakenonce.errors import ConfigError
 from krakenonce.kraken.wire import DIGITS, is_json
 
-__all__ = ["ClientCall", "method_in", "read_call"]
-
 _DECODER = JSONDecoder()
 # What is before, in and after the members of a JSON object; each _ stands for blanks.
 _FIRST, _COLON, _NEXT, _END = (

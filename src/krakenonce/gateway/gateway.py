@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from krakenonce.gateway.local_keys import LocalKey, LocalKeys
     from krakenonce.gateway.upstream import Forwarded, KrakenKey
 
-__all__ = ["NONCE_PATH", "Gateway"]
 
 NONCE_PATH = "/v1/nonce"
 _NONCE = frozenset(("nonce",))

@@ -10,7 +10,6 @@ from krakenonce.key.methods import METHODS
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
-__all__ = ["GROUPS", "groups_of", "parse_groups"]
 
 GROUPS = {
     "query": "balances, orders, trades, ledgers and all other methods that only read",

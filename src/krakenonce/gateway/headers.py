@@ -13,7 +13,6 @@ from krakenonce.kraken.wire import FORM
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PASSED_ON", "answered", "can_pass", "not_answered", "passed_on", "signed"]
 
 PASSED_ON = ("Content-Type",)  # from the client to Kraken, unchanged
 _LONGEST = 300  # characters of an explanation

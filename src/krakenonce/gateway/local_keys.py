@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["FILE_NAME", "LocalKey", "LocalKeys"]
 
 FILE_NAME = "gateway_keys.json"
 _FORMAT = 1

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from krakenonce.gateway.upstream import KrakenKey
     from krakenonce.manager import NonceManager
 
-__all__ = ["CONTENT_TYPE", "METRICS", "metrics_text"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

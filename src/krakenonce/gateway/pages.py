@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from krakenonce.gateway.upstream import KrakenKey
     from krakenonce.manager import NonceManager
 
-__all__ = ["Pages"]
 
 _HEADERS = {
     "Cache-Control": "no-store",

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from krakenonce.kraken.async_transport import AsyncTransport
 
-__all__ = ["PublicCalls"]
 
 _KEPT_FOR = {"AssetPairs": 300.0, "Assets": 300.0, "Time": 0.5}  # seconds
 _CACHED = 64  # answers

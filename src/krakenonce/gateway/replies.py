@@ -11,7 +11,6 @@ from krakenonce.kraken.wire import JSON
 if TYPE_CHECKING:
     from krakenonce.errors import OutcomeUnknown
 
-__all__ = ["UNKNOWN_OUTCOME", "Reply", "kraken_json", "not_sent", "unknown"]
 
 UNKNOWN_OUTCOME = "unknown_outcome"  # the reason of a reply to a call that was sent and got no answer
 

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from krakenonce.gateway.settings import Settings
 
-__all__ = ["Listening", "run"]
 
 logger = logging.getLogger("krakenonce")
 

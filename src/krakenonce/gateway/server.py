@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from krakenonce.gateway.public import PublicCalls
     from krakenonce.gateway.replies import Reply
 
-__all__ = ["GatewayServer"]
 
 LARGEST_BODY = 256 * 1024  # bytes; Kraken's largest batch of orders has some 10 kB
 LARGEST_HEADER = 8 * 1024  # bytes, of one header and of the request line

@@ -14,8 +14,6 @@ from krakenonce.manager import NonceManager
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Settings", "credentials_path", "key_file"]
-
 
 @dataclass(frozen=True)
 class Settings:

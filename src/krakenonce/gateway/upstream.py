@@ -25,12 +25,11 @@ if TYPE_CHECKING:
     from krakenonce.errors import KrakenAPIError
     from krakenonce.gateway.client_call import ClientCall
     from krakenonce.gateway.waiting import TurnDetails
-    from krakenonce.key.limiter import Place
+    from krakenonce.key.counting import Place
     from krakenonce.kraken.async_transport import AsyncTransport
     from krakenonce.kraken.request import Answer
     from krakenonce.manager import NonceManager
 
-__all__ = ["Forwarded", "KrakenKey"]
 
 # Why Kraken has refused a call -> a word for metrics; the first that fits.
 _REASONS = ((InvalidNonce, "invalid_nonce"), (LockedOut, "lockout"), (RateLimited, "rate_limit"), (object, "other"))

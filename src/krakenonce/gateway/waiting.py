@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from krakenonce.key.lane import Lane
 
-__all__ = ["Closed", "Full", "KeyQueue", "NotBegun", "TooLong", "TurnDetails"]
 
 R = TypeVar("R")
 

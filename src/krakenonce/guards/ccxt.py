@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from krakenonce.guards.turns import Turn, Turns
 
-__all__ = ["attach", "knows"]
-
 
 def knows(client: Any) -> bool:
     """Return whether this is ccxt's kraken, synchronous or not, or built on it."""

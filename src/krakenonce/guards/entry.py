@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from krakenonce.guards.turns import Adapter
     from krakenonce.manager import NonceManager
 
-__all__ = ["guard"]
 
 Client = TypeVar("Client")
 

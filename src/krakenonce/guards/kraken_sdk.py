@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from krakenonce.guards.turns import Turns
 
-__all__ = ["attach", "knows"]
-
 
 def knows(client: Any) -> bool:
     """Return whether this is one of the SDK's Spot clients."""

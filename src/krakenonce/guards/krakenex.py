@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from krakenonce.guards.turns import Turns
 
-__all__ = ["attach", "knows"]
-
 
 def knows(client: Any) -> bool:
     """Return whether this is a krakenex API."""

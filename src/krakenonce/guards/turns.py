@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from krakenonce.key.api_key import ApiKey
 
-__all__ = ["Adapter", "Turn", "Turns", "refuse_repeats", "replace"]
 
 _shared: dict[str, NonceManager] = {}
 

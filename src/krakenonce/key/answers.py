@@ -1,4 +1,7 @@
-"""Turns Kraken's error strings into exceptions that say what happened and what to do."""
+"""Turns Kraken's error strings into exceptions that say what happened and what to do.
+
+A new string is one more line in ``_CLASSES``, with a class of ``errors.py``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
-__all__ = ["Reading", "advice", "error_from", "refusal_in", "result_of", "shown"]
 
 # How a string begins, in lower case: the capitals differ ("Unknown Method" has been seen). After it comes nothing, or
 # a colon and details. The strings are from Kraken's pages on errors and limits, its SDK, and users' reports.

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from krakenonce.errors import InvalidNonce, LockedOut, RateLimited, Throttled
 from krakenonce.key.answers import advice
-from krakenonce.key.counting import A_FEW_SECONDS
-from krakenonce.key.limiter import Levels, Limiter, Place
+from krakenonce.key.counting import A_FEW_SECONDS, Levels, Place
+from krakenonce.key.limiter import Limiter
 from krakenonce.key.lockout import LOCKOUT, refuse_if
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from krakenonce.key.limits import Tier
     from krakenonce.manager import NonceManager
 
-__all__ = ["ASK_AGAIN", "ApiKey"]
 
 ASK_AGAIN = 1.0  # seconds after which a call that waits for the rate limit asks again
 

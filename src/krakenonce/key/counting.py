@@ -36,20 +36,6 @@ if TYPE_CHECKING:
     from krakenonce.key.limits import Tier
     from krakenonce.key.limits_state import State
 
-__all__ = [
-    "A_FEW_SECONDS",
-    "LAPSE",
-    "Booking",
-    "Levels",
-    "Place",
-    "ask",
-    "leave",
-    "levels",
-    "not_sent",
-    "note",
-    "refused",
-    "send",
-]
 
 LAPSE = 15.0  # seconds after which the place of a call that has not asked again is free: its process has ended
 _AT_ONCE = 0.001  # a shorter wait, in seconds, counts as none

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from krakenonce.backends import Backend
     from krakenonce.backends.protocol import Gate
 
-__all__ = ["Lane", "find_lane"]
 
 _REMEMBERED = 32  # queues that are kept, with open files, while no caller uses them
 

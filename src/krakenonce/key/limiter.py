@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from krakenonce.clock import Clock
     from krakenonce.key.limits import Tier
 
-__all__ = ["Booking", "Levels", "Limiter", "Place"]
 
 _T = TypeVar("_T")
 

@@ -32,17 +32,6 @@ from krakenonce.key.methods import METHODS, orders_in
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = [
-    "RESERVE",
-    "TIERS",
-    "Charge",
-    "Order",
-    "Tier",
-    "engine_cost",
-    "level_now",
-    "pair_hash",
-    "stable_hash",
-]
 
 RESERVE = 1.0  # seconds a call may arrive after its time
 

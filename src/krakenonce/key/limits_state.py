@@ -15,26 +15,6 @@ if TYPE_CHECKING:
 
     from krakenonce.backends.protocol import RateCounters
 
-__all__ = [
-    "COUNTER",
-    "DUE",
-    "HEAD",
-    "MAGIC",
-    "ORDER",
-    "ORDERS",
-    "ORDERS_AT",
-    "PAIRS",
-    "PAIRS_AT",
-    "PER_PLACE",
-    "PLACE_SIZE",
-    "REST_AT",
-    "UNTIL",
-    "UNTIL_AT",
-    "URGENT",
-    "WAITING",
-    "State",
-    "Waiting",
-]
 
 MAGIC = b"KNLIMIT2"  # the last character is the version
 HEAD = struct.Struct("<8sQ")  # magic, boot

@@ -10,7 +10,6 @@ from krakenonce.key.limits_state import UNTIL, UNTIL_AT
 if TYPE_CHECKING:
     from krakenonce.key.limits_state import State
 
-__all__ = ["LOCKOUT", "lock_out", "locked_out", "refuse_if"]
 
 LOCKOUT = 900.0  # seconds; Kraken's support page says about 15 minutes, its API pages a few minutes
 _LONGEST = 86_400.0  # seconds; more than this in a file is damage

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
-__all__ = ["METHODS", "PUBLIC", "Kind", "Method", "ids_in", "kind_of", "orders_in"]
-
 # Kraken's id of an order, which no other order gets. By the time of a second cancel, a userref or a cl_ord_id may
 # name another order.
 _TXID = re.compile(r"O[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{6}")

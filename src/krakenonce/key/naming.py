@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["GLOBAL", "fingerprint"]
-
 GLOBAL = "global"  # the lane for all accounts, and the common counter; not an API key
 
 

@@ -1,5 +1,7 @@
 """Whose turn it is, as a table of events and states. No I/O, no threads, no clock.
 
+Which calls are urgent is in ``methods.py``. ``counting.py`` orders calls that wait for the rate limit in the same way.
+
 The caller with the turn also has the gate, which excludes the other processes. To fetch the gate is to wait for it.
 
 =======  =========================  ===========================  ==================================================
@@ -26,7 +28,6 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Do", "Turn", "Waiter"]
 
 Do = Literal[
     "try",  # take the gate if it is free

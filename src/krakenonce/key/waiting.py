@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from krakenonce.backends.protocol import Gate
 
-__all__ = ["LaneQueue", "current_owner"]
-
 
 def current_owner() -> object:
     """Return the caller: the running asyncio task, else the thread."""

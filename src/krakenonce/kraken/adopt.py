@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from krakenonce.kraken.client import Kraken
     from krakenonce.manager import NonceManager
 
-__all__ = ["Adopted", "adopt", "floors"]
 
 RESERVE = 2**53  # nonces left above the highest try, for later calls
 

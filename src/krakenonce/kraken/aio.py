@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from krakenonce.kraken.calling import Calls
     from krakenonce.kraken.request import Step, Steps
 
-__all__ = ["AsyncKraken"]
 
 P = ParamSpec("P")
 R = TypeVar("R")

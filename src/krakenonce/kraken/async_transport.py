@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from krakenonce.kraken.request import Request
 
-__all__ = ["AsyncTransport"]
-
 
 class AsyncTransport:
     """Connections to one address, for any number of clients and tasks of one event loop.

@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from krakenonce.key.api_key import ApiKey
-    from krakenonce.key.limiter import Place
+    from krakenonce.key.counting import Place
 
-__all__ = ["Calls"]
 
 logger = logging.getLogger("krakenonce")
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from krakenonce.kraken.calling import Calls
     from krakenonce.kraken.request import Step, Steps
 
-__all__ = ["Kraken"]
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -15,17 +15,6 @@ if TYPE_CHECKING:
     from krakenonce.kraken.calling import Calls
     from krakenonce.kraken.request import Steps
 
-__all__ = [
-    "Placed",
-    "add_order",
-    "add_orders",
-    "amend_order",
-    "cancel_all",
-    "cancel_all_after",
-    "cancel_order",
-    "cancel_orders",
-    "reconcile",
-]
 
 Amount: TypeAlias = Decimal | str | int
 

@@ -12,24 +12,6 @@ if TYPE_CHECKING:
     from krakenonce.kraken.calling import Calls
     from krakenonce.kraken.request import Steps
 
-__all__ = [
-    "ApiKeyInfo",
-    "AssetBalance",
-    "Page",
-    "WebSocketToken",
-    "api_key_info",
-    "balances",
-    "closed_orders",
-    "extended_balances",
-    "ledger_page",
-    "open_orders",
-    "query_orders",
-    "server_time",
-    "system_status",
-    "trade_balance",
-    "trade_page",
-    "websocket_token",
-]
 
 _IDS_PER_CALL = 50  # of QueryOrders
 

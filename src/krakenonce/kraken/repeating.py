@@ -38,7 +38,6 @@ from krakenonce.kraken.sent import SentOrder, reconcile
 if TYPE_CHECKING:
     from krakenonce.kraken.calling import Calls
 
-__all__ = ["LOGGED_WAIT", "PAUSES", "REFUSALS", "Tries", "pause"]
 
 logger = logging.getLogger("krakenonce")
 

@@ -18,23 +18,8 @@ from krakenonce.kraken.wire import FORM, JSON, decode_secret, encode_form, encod
 
 if TYPE_CHECKING:
     from krakenonce.errors import KrakenAPIError
-    from krakenonce.key.limiter import Place
+    from krakenonce.key.counting import Place
 
-__all__ = [
-    "KRAKEN",
-    "Answer",
-    "Key",
-    "PrivateCall",
-    "PublicCall",
-    "Request",
-    "Sleep",
-    "Step",
-    "Steps",
-    "host_of",
-    "no_answer",
-    "not_sent",
-    "read_answer",
-]
 
 KRAKEN = "https://api.kraken.com"
 _SHOWN = 80  # characters of an answer that is not Kraken's JSON, shown in the message

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from krakenonce.kraken.calling import Calls
 
-__all__ = ["LIFETIME", "Reconciled", "SentOrder", "prepared", "reconcile"]
 
 LIFETIME = 10.0  # seconds an order may take to reach the engine, if the caller does not say
 MARGIN = timedelta(seconds=3)  # after the deadline, for an order that is placed but not visible yet

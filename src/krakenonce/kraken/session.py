@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from krakenonce.kraken.transport import Transport
     from krakenonce.manager import NonceManager
 
-__all__ = ["Session", "seconds_left", "until_after"]
 
 _OFF = "none"  # the tier whose calls are not counted
 

@@ -17,7 +17,6 @@ with needed_by("Kraken", "client"):
 if TYPE_CHECKING:
     from krakenonce.kraken.request import Request
 
-__all__ = ["Transport"]
 
 _KEPT = 64  # idle connections that stay open
 

@@ -18,20 +18,6 @@ from urllib.parse import parse_qsl, urlencode
 
 from krakenonce.errors import ConfigError
 
-__all__ = [
-    "DIGITS",
-    "FORM",
-    "JSON",
-    "decode_secret",
-    "encode_form",
-    "encode_json",
-    "is_json",
-    "is_signed",
-    "nonce_of",
-    "sign",
-    "verify",
-]
-
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 

@@ -89,7 +89,8 @@ manager.close()
 """
 LIMITS = """
 import os, pathlib, sys
-from krakenonce.key.limiter import Limiter, Place
+from krakenonce.key.counting import Place
+from krakenonce.key.limiter import Limiter
 from krakenonce.key.limits import TIERS
 from krakenonce.backends import FileStore
 

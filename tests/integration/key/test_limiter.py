@@ -23,8 +23,8 @@ from krakenonce.backends import FileStore, MemoryStore
 from krakenonce.backends.file.locked_files import LockedFiles
 from krakenonce.clock import SystemClock
 from krakenonce.errors import NonceStoreError
-from krakenonce.key.counting import LAPSE
-from krakenonce.key.limiter import Booking, Limiter, Place
+from krakenonce.key.counting import LAPSE, Booking, Place
+from krakenonce.key.limiter import Limiter
 from krakenonce.key.limits import TIERS, Tier, engine_cost, pair_hash
 from krakenonce.key.limits import Order as Known
 from krakenonce.key.methods import METHODS

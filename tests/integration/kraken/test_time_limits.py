@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from krakenonce.errors import CallTimeout, LaneTimeout, OutcomeUnknown, RequestNotSent
-from krakenonce.key.limiter import Limiter, Place
+from krakenonce.key.counting import Place
+from krakenonce.key.limiter import Limiter
 from krakenonce.key.limits import TIERS
 from krakenonce.kraken import AsyncKraken, queries
 from krakenonce.kraken.request import PrivateCall

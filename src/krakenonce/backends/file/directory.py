@@ -9,8 +9,6 @@ from pathlib import Path
 from krakenonce.backends.file.filesystem import check_filesystem, make_directory, store_error
 from krakenonce.errors import NonceStoreError
 
-__all__ = ["StateDirectory"]
-
 _PREFIX, _SUFFIXES = "kraken_", ("_nonce.txt", "_nonce.mark")
 
 

@@ -14,19 +14,6 @@ from pathlib import Path
 
 from krakenonce.errors import NonceStoreError
 
-__all__ = [
-    "check_filesystem",
-    "filesystem_of",
-    "make_directory",
-    "no_space",
-    "open_regular",
-    "opening",
-    "store_error",
-    "sync",
-    "sync_directory",
-    "write_whole",
-]
-
 logger = logging.getLogger("krakenonce")
 
 # Held from the opening of a file that will be locked until it is where a forked child finds and closes it; a fork waits

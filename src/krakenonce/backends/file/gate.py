@@ -12,8 +12,6 @@ from krakenonce.backends.file.filesystem import make_directory, opening, store_e
 from krakenonce.backends.file.open_files import OpenFiles
 from krakenonce.clock import SystemClock
 
-__all__ = ["FileGate", "gate_at"]
-
 _KEPT_OPEN = 32  # lanes whose files stay open while no caller of this process holds them
 
 

@@ -17,7 +17,6 @@ from krakenonce.process import Section, call_in_children
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LockedFile", "LockedFiles"]
 
 _KEPT_OPEN = 64
 _REOPENINGS = 100  # a file that is deleted this often within one step is deleted by a program, not by accident

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from krakenonce.backends.file.scope_state import ScopeState
     from krakenonce.clock import Clock
 
-__all__ = ["look"]
-
 
 def look(state: ScopeState, clock: Clock) -> tuple[int | None, int | None]:
     """Return the last nonce and the mark that are on the disk, without writing or creating anything."""

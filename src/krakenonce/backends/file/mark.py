@@ -12,19 +12,6 @@ from typing import NamedTuple
 
 from krakenonce.rule import NONCE_MAX, Anchor, in_range
 
-__all__ = [
-    "FILE_SIZE",
-    "FIRST",
-    "NOT_WRITTEN",
-    "SECOND",
-    "MarkRecord",
-    "OtherVersion",
-    "pack",
-    "slot_offset",
-    "slots_in_writing_order",
-    "unpack_file",
-]
-
 SLOT_DISTANCE = 4096  # two slots never share a disk sector
 SLOT_SIZE = 512
 FILE_SIZE = SLOT_DISTANCE + SLOT_SIZE

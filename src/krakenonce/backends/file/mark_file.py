@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from krakenonce.backends.file.recovery import Records
     from krakenonce.backends.file.scope_state import ScopeState
 
-__all__ = ["MarkFile", "read_mark"]
-
 
 def read_mark(fd: int, path: Path) -> Records:
     """Return both slots' records. Raises NonceStoreError if another version has written one."""

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["OpenFiles", "when_lost"]
 
 # How old a change of the directory must be for the next one to have another time. Most file systems stamp with the
 # kernel's clock of a few milliseconds, which a busy virtual machine may see stand still; some count seconds, even two.

@@ -9,8 +9,6 @@ from krakenonce.backends.file.filesystem import open_regular, store_error, sync,
 from krakenonce.backends.file.locked_files import LockedFiles
 from krakenonce.backends.records import check_change, check_record_name
 
-__all__ = ["FileRecords", "replace_file"]
-
 
 class FileRecords:
     """The records in one directory. Each is replaced as a whole, while a file beside it is locked.

@@ -10,7 +10,6 @@ from krakenonce.rule import MARK_STEP, NONCE_MAX
 if TYPE_CHECKING:
     from krakenonce.clock import Clock
 
-__all__ = ["READ", "Found", "in_force", "last_issued", "newest", "of_this_boot"]
 
 READ = 64  # bytes of the nonce file to read: enough to see that it is longer than a nonce
 _BLANKS = b" \t\r\n\0"  # a file that was growing when the power was cut may be full of zeros

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from krakenonce.clock import Clock
     from krakenonce.errors import NonceStoreError
 
-__all__ = ["ScopeFiles"]
 
 logger = logging.getLogger("krakenonce")
 

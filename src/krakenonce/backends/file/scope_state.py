@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from krakenonce.clock import Clock
 
-__all__ = ["OwnMark", "ScopeState"]
 
 _NEWS = {
     "back": "the clock stepped back; nonces continue from the last one",

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from krakenonce.backends.protocol import ScopeStats, Shared
 
-__all__ = ["FileStore"]
 
 Handle = dict[str, ScopeFiles]  # the files that one thread uses while it is inside the backend, by counter
 
