@@ -18,8 +18,9 @@ help:  ## list these targets
 demo: .venv/.ready  ## see krakenonce at work against a fake Kraken on this machine
 	@.venv/bin/krakenonce demo $(ARGS)
 
+# The tests start hundreds of interpreters: without bytecode, each would compile everything again.
 test: .venv/.ready  ## run the tests, on all cores
-	@.venv/bin/pytest -n auto $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= .venv/bin/pytest -n auto $(ARGS)
 
 prove: .venv/.ready  ## try to break every promise, 15 minutes; 5 with SHORT=1
 	@.venv/bin/python -m prove $(if $(SHORT),--short) $(ARGS)

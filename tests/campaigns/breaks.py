@@ -185,6 +185,7 @@ BREAKS = [
         "_advance",
         "int(text) if",
         "(state.last if state.last > 0 else int(text)) if",
+        5,
     ),
     Break("deleted files are not noticed", OpenFiles, "are_in_place", " or self.are_surely_in_place()", " or True"),
     Break("the clock lowers the number", ScopeFiles, "_advance", "now_ns if now_ns > last else last + 1", "now_ns"),

@@ -446,7 +446,7 @@ bodies = st.one_of(
 types = st.one_of(st.sampled_from([FORM, JSON, JSON + "; charset=utf-16"]).map(str.encode), values)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=values, body=bodies, content_type=types, value=values)
 @example(b"Balance", b"nonce=1", b"\xff", b"")
 @example(b"Balance?\xff", b"nonce=1", b"", b"")
