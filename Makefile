@@ -18,12 +18,12 @@ help:  ## list these targets
 demo: .venv/.ready  ## see krakenonce at work against a fake Kraken on this machine
 	@.venv/bin/krakenonce demo $(ARGS)
 
-# The tests start hundreds of interpreters: without bytecode, each would compile everything again.
+# Tests, campaigns and benchmarks start hundreds of interpreters: without bytecode, each would compile everything again.
 test: .venv/.ready  ## run the tests, on all cores
 	@PYTHONDONTWRITEBYTECODE= .venv/bin/pytest -n auto $(ARGS)
 
 prove: .venv/.ready  ## try to break every promise, 15 minutes; 5 with SHORT=1
-	@.venv/bin/python -m prove $(if $(SHORT),--short) $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= .venv/bin/python -m prove $(if $(SHORT),--short) $(ARGS)
 
 lint: .venv/.ready  ## check style, format and types
 	@.venv/bin/ruff check
@@ -39,7 +39,7 @@ docs: .venv/.ready  ## build the documentation into site/, with all links checke
 	@.venv/bin/python -m docs
 
 bench: .venv/.ready  ## measure speed on this machine
-	@.venv/bin/python -m bench $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= .venv/bin/python -m bench $(ARGS)
 
 # Not data/: it may hold counters, and a lost counter is a nonce handed out twice.
 clean:  ## remove .venv, caches and build results
