@@ -5,7 +5,6 @@ import re
 import shlex
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,15 +16,7 @@ from krakenonce import errors
 from krakenonce.cli.main import main
 from krakenonce.testing import FakeKraken, FakeKrakenServer
 from krakenonce.testing.fake_kraken import FakeAccount
-
-ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """The fenced blocks of one language in a page."""
-    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    return [textwrap.dedent(block) for _, block in found]
+from tests.integration.pages import PAGES, ROOT, blocks, modules, programs
 
 
 @pytest.fixture
@@ -117,22 +108,26 @@ class NonceOf:
 
 @pytest.mark.parametrize(
     ("page", "number"),
-    [(page, i) for page in PAGES if page.parent.name == "how-to" for i in range(len(blocks(page, "python")))],
+    [(page, i) for page in PAGES if page.parent.name == "how-to" for i in range(len(programs(page)))],
     ids=lambda value: value.name if isinstance(value, Path) else str(value),
 )
 def test_the_how_tos_examples_run(page: Path, number: int, tmp_path: Path) -> None:
-    """Each Python block of a how-to runs by itself."""
-    program = blocks(page, "python")[number].replace("/tmp/krakenonce-example", str(tmp_path / "state"))  # noqa: S108
+    """Each Python block of a how-to runs by itself, beside the files that the page has a reader write."""
+    for name, source in modules(page).items():
+        (tmp_path / name).write_text(source)
+    program = programs(page)[number].replace("/tmp/krakenonce-example", str(tmp_path / "state"))  # noqa: S108
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, cwd=tmp_path)
 
 
 def test_the_backend_of_the_how_to_keeps_the_contract(tmp_path: Path) -> None:
-    """The page's example passes the tests that the built-in backends pass."""
-    (program,) = blocks(ROOT / "docs" / "how-to" / "write-a-backend.md", "python")
-    (tmp_path / "my_backend.py").write_text(program)
-    contract = ROOT / "tests" / "integration" / "backends" / "test_contract.py"
+    """The page's example passes the tests that the built-in backends pass. It syncs nothing here, to save time."""
+    source = modules(ROOT / "docs" / "how-to" / "write-a-backend.md")["my_backend.py"]
+    assert "synchronous = FULL" in source
+    (tmp_path / "my_backend.py").write_text(source.replace("synchronous = FULL", "synchronous = OFF"))
+    tests = ["backends/test_contract.py", "backends/test_shared.py", "key/test_backends.py"]
+    paths = [ROOT / "tests" / "integration" / test for test in tests]
     subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", str(contract), "--backend", "my_backend:SqliteBackend"],
+        [sys.executable, "-m", "pytest", "-q", "--backend", "my_backend:SqliteBackend", *paths],
         env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT / 'src'}"},
         cwd=ROOT,
         check=True,

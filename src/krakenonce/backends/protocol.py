@@ -118,7 +118,7 @@ class Backend(Protocol):
 
     @property
     def rate_limits(self) -> RateLimits:
-        """Kraken's rate counters, as they are counted here."""
+        """Kraken's rate counters, as they are counted on this host: their times count from its start."""
 
     @property
     def records(self) -> Records:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from krakenonce.backends import Backend, MemoryStore, memory
-from krakenonce.errors import ConfigError, InvalidFloor, InvalidScope, NonceExhausted, RecordChanged
+from krakenonce.errors import ConfigError, InvalidFloor, InvalidScope, NonceExhausted, NonceStoreError, RecordChanged
 from krakenonce.rule import NONCE_MAX
 from krakenonce.testing.clock import ManualClock
 from tests.integration.backends.helpers import rising
@@ -20,11 +20,15 @@ from tests.integration.key.helpers import in_child, in_thread, join, until
 NOW = ManualClock().now_ns()
 
 
-def test_a_store_is_not_pickled(store: Backend) -> None:
-    """Another process would count with a copy; what a worker is given is the state directory."""
-    store.advance("global")
-    with pytest.raises(TypeError, match="pickle"):
-        pickle.dumps(store)
+def test_a_pickled_store_is_refused_or_shares_the_counter(store: Backend) -> None:
+    """A copy in another process must not count by itself."""
+    first = store.advance("global")
+    try:
+        copy = pickle.loads(pickle.dumps(store))  # noqa: S301 - we have made it
+    except TypeError as error:
+        assert "pickle" in str(error)  # noqa: PT017 - one that is not refused is right, too
+    else:
+        assert [copy.advance("global"), store.advance("global")] == [first + 1, first + 2]
 
 
 def test_numbers_follow_the_clock(store: Backend, clock: ManualClock) -> None:
@@ -313,3 +317,12 @@ def test_rate_counters_are_bytes_that_stay(store: Backend) -> None:
         b"\0\0",
         b"some",
     )
+
+
+def test_a_handler_that_interrupts_a_step_is_refused(store: Backend) -> None:
+    """It would wait for its own thread."""
+    with pytest.raises(NonceStoreError, match="signal handler"):
+        store.rate_limits.step("key", lambda _: store.rate_limits.step("key", lambda _: None))
+    with pytest.raises(NonceStoreError, match="signal handler"):
+        store.rate_limits.step("key", lambda _: store.records.write("name", b"", None))
+    store.records.write("name", b"", None)

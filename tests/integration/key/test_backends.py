@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from krakenonce.backends import FileStore, MemoryStore
+from krakenonce.backends import MemoryStore
 from krakenonce.backends.memory import OpenGate
+from krakenonce.clock import SystemClock
 from krakenonce.errors import LaneError
 from krakenonce.manager import NonceManager
 from tests.integration.key.helpers import in_thread, refusal
@@ -15,19 +16,16 @@ from tests.integration.key.helpers import in_thread, refusal
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-def two_managers(kind: str, state: Path) -> list[NonceManager]:
-    """Two managers over one state."""
-    if kind == "two file stores":
-        return [NonceManager(FileStore(state)), NonceManager(FileStore(state))]
-    store = MemoryStore() if kind == "one memory store" else FileStore(state)
-    return [NonceManager(store), NonceManager(store)]
+    from tests.integration.conftest import Opener
 
 
-@pytest.mark.parametrize("kind", ["one memory store", "one file store", "two file stores"])
-def test_two_managers_over_one_state_share_a_key_s_lane(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("count", [1, 2])
+def test_two_managers_over_one_state_share_a_key_s_lane(tmp_path: Path, opener: Opener, count: int) -> None:
     """While one has the turn, a thread with the other waits for it; and the thread that has it may enter again."""
-    first, second = two_managers(kind, tmp_path)
+    backends = [opener(tmp_path / "state", SystemClock()) for _ in range(count)]
+    if backends[0].shared == "process":
+        backends[1:] = []  # another one would have a state of its own
+    first, second = NonceManager(backends[0]), NonceManager(backends[-1])
     said: list[str] = []
     with first.lane("key"):
         in_thread(lambda: said.append(refusal(second.lane("key", timeout=0)))).join()
