@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from krakenonce.testing.order import OPPOSITE
+
 if TYPE_CHECKING:
     from krakenonce.testing.markets import Pair
     from krakenonce.testing.order import Order, Side
@@ -62,13 +64,12 @@ class Book:
 
     def levels(self, side: Side) -> list[Level]:
         """Return the levels of one side, the best price first; at one price, orders of accounts come first."""
-        other: Side = "sell" if side == "buy" else "buy"
-        facing = self._orders[other]
+        facing = self._orders[OPPOSITE[side]]
         found = [Level(order.price, order.left, order) for order in self._orders[side]]
         found += [
             Level(price, DEPTH)
             for price in self._maker_prices(side)
-            if not facing or _is_beyond(other, facing[0].price, price)
+            if not facing or _is_beyond(OPPOSITE[side], facing[0].price, price)
         ]
         return sorted(found, key=lambda level: -level.price if side == "buy" else level.price)
 
@@ -78,7 +79,7 @@ class Book:
         The book is not changed.
         """
         left, fills = order.left, list[Level]()
-        for level in self.levels("sell" if order.side == "buy" else "buy"):
+        for level in self.levels(OPPOSITE[order.side]):
             if not left or (order.kind == "limit" and _is_beyond(order.side, order.price, level.price)):
                 break
             if level.resting is not None and level.resting.owner is order.owner:

@@ -8,16 +8,17 @@ from decimal import Decimal
 from math import inf
 from typing import TYPE_CHECKING
 
-from krakenonce.testing.book import Book, Level
+from krakenonce.testing.book import Book
 from krakenonce.testing.markets import PAIRS
-from krakenonce.testing.order import Trade, new_id
+from krakenonce.testing.order import OPPOSITE, new_id
 from krakenonce.testing.request import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from krakenonce.testing.fake_account import FakeAccount
-    from krakenonce.testing.order import Order
+    from krakenonce.testing.markets import Pair
+    from krakenonce.testing.order import Order, Side
     from krakenonce.testing.rules import Rules
 
 __all__ = ["MatchingEngine", "PublicTrade"]
@@ -96,12 +97,13 @@ class MatchingEngine:
             self.finish(order, "canceled", now, "Order could not be filled at once")
             return
         for fill in fills:
-            self._settle(order, fill, now, is_maker=False)
+            self._publish(order.pair, fill.price, fill.volume, now, order.side, order.kind)
+            self._settle(order, fill.price, fill.volume, now, is_maker=False)
             if fill.resting is not None:
-                self._take(fill.resting, fill, now)
-        if not order.left:
-            self.finish(order, "closed", now)
-        elif meets_own:
+                self._settle(fill.resting, fill.price, fill.volume, now, is_maker=True)
+        if order.status == "closed":
+            return
+        if meets_own:
             self.finish(order, "canceled", now, "Self trade prevented")
         elif order.kind == "market" or order.timeinforce in ("IOC", "FOK"):
             self.finish(order, "canceled", now, "Order could not be filled at once")
@@ -128,41 +130,43 @@ class MatchingEngine:
 
     def take(self, order: Order, volume: Decimal, now: float) -> None:
         """Fill some of a resting order at its own price, by the market maker."""
-        self._take(order, Level(order.price, volume), now)
+        self._publish(order.pair, order.price, volume, now, OPPOSITE[order.side], "market")
+        self._settle(order, order.price, volume, now, is_maker=True)
 
-    def _take(self, order: Order, fill: Level, now: float) -> None:
-        self._settle(order, fill, now, is_maker=True)
-        if not order.left:
-            self.finish(order, "closed", now)
+    def _publish(self, pair: Pair, price: Decimal, volume: Decimal, now: float, side: Side, kind: str) -> None:
+        trades = self.trades[pair.name]
+        trades.append(PublicTrade(price, volume, now, side, kind, len(trades) + 1))
 
-    def _settle(self, order: Order, fill: Level, now: float, *, is_maker: bool) -> None:
-        """Book one side of a fill."""
+    def _settle(self, order: Order, price: Decimal, volume: Decimal, now: float, *, is_maker: bool) -> None:
+        """Enter one side of a fill, and close the order if nothing of it is left."""
         pair, owner = order.pair, order.owner
-        public = self.trades[pair.name]
-        if not is_maker or fill.resting is None:  # once for each fill
-            side = order.side if not is_maker else ("sell" if order.side == "buy" else "buy")
-            kind = "market" if is_maker else order.kind
-            public.append(PublicTrade(fill.price, fill.volume, now, side, kind, len(public) + 1))
-        cost = fill.price * fill.volume
+        cost = price * volume
         fee = cost * (self.rules.maker_fee if is_maker else self.rules.taker_fee)
         sign = 1 if order.side == "buy" else -1
         txid = new_id("T")
-        entries = (
-            owner.enter("trade", txid, pair.base.name, sign * fill.volume, Decimal(0), now),
-            owner.enter("trade", txid, pair.quote.name, -sign * cost, fee, now),
-        )
-        order.filled += fill.volume
+        ledgers = owner.enter("trade", txid, pair.base.name, sign * volume, Decimal(0), now)
+        ledgers += owner.enter("trade", txid, pair.quote.name, -sign * cost, fee, now)
+        order.filled += volume
         order.cost += cost
         order.fee += fee
         order.trades.append(txid)
-        owner.trades[txid] = Trade(
-            order=order,
-            price=fill.price,
-            volume=fill.volume,
-            fee=fee,
-            time=now,
-            is_maker=is_maker,
-            number=len(public),
-            ledgers=tuple(entry for entry in entries if entry),
-            txid=txid,
-        )
+        owner.trades[txid] = {
+            "ordertxid": order.txid,
+            "postxid": "TKH2SE-M7IF5-CFI7LT",
+            "pair": pair.name,
+            "time": round(now, 7),
+            "type": order.side,
+            "ordertype": order.kind,
+            "price": pair.cost_text(price),
+            "cost": pair.cost_text(cost),
+            "fee": pair.cost_text(fee),
+            "vol": f"{volume:.8f}",
+            "margin": "0.00000",
+            "leverage": "0",
+            "misc": "",
+            "trade_id": len(self.trades[pair.name]),
+            "maker": is_maker,
+            "ledgers": ledgers,
+        }
+        if not order.left:
+            self.finish(order, "closed", now)

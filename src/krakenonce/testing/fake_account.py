@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.testing.markets import amount_text
-from krakenonce.testing.order import LedgerEntry, new_id
+from krakenonce.testing.order import new_id
 
 if TYPE_CHECKING:
-    from krakenonce.testing.order import Order, Trade
+    from krakenonce.testing.order import Order
 
 __all__ = ["PERMISSIONS", "FakeAccount"]
 
@@ -47,9 +47,9 @@ class FakeAccount:
         last_nonce: The largest nonce accepted so far.
         orders: The open orders, by id.
         done: The closed, cancelled and expired orders, by id.
-        trades: The fills, by id.
-        ledger: The changes of the balances, by id.
-        withdrawals: The withdrawals, by reference id.
+        trades: The fills, by id, as TradesHistory shows them with ``ledgers``.
+        ledger: The changes of the balances, by id, as Ledgers shows them.
+        withdrawals: The withdrawals, by reference id, as WithdrawStatus shows them.
         cancel_all_at: When CancelAllOrdersAfter cancels all orders; ``None`` if it is off.
     """
 
@@ -64,8 +64,8 @@ class FakeAccount:
     last_nonce: int = 0
     orders: dict[str, Order] = field(default_factory=dict, repr=False)
     done: dict[str, Order] = field(default_factory=dict, repr=False)
-    trades: dict[str, Trade] = field(default_factory=dict, repr=False)
-    ledger: dict[str, LedgerEntry] = field(default_factory=dict, repr=False)
+    trades: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+    ledger: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     withdrawals: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     cancel_all_at: float | None = field(default=None, repr=False)
 
@@ -87,22 +87,21 @@ class FakeAccount:
         """Return how much of an asset is not set aside; arguments as for ``held``."""
         return self.balances.get(asset, Decimal(0)) - self.held(asset, fee)
 
-    def enter(self, kind: str, refid: str, asset: str, amount: Decimal, fee: Decimal, now: float) -> str | None:
-        """Change a balance and write it into the ledger; return the entry's id.
-
-        Without ``is_counted`` nothing is written; it returns ``None``.
-        """
+    def enter(self, kind: str, refid: str, asset: str, amount: Decimal, fee: Decimal, now: float) -> list[str]:
+        """Change a balance and write it into the ledger; return the ids of the entries: none without ``is_counted``."""
         if not self.is_counted:
-            return None
+            return []
         self.balances[asset] = self.balances.get(asset, Decimal(0)) + amount - fee
         entry = new_id("L")
-        self.ledger[entry] = LedgerEntry(
-            kind=kind,
-            refid=refid,
-            asset=asset,
-            amount=amount_text(asset, amount),
-            fee=amount_text(asset, fee),
-            balance=amount_text(asset, self.balances[asset]),
-            time=now,
-        )
-        return entry
+        self.ledger[entry] = {
+            "refid": refid,
+            "time": round(now, 4),
+            "type": kind,
+            "subtype": "",
+            "aclass": "currency",
+            "asset": asset,
+            "amount": amount_text(asset, amount),
+            "fee": amount_text(asset, fee),
+            "balance": amount_text(asset, self.balances[asset]),
+        }
+        return [entry]

@@ -1,4 +1,4 @@
-"""Orders, trades and ledger entries, and how Kraken shows them."""
+"""Orders, and how Kraken shows them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from krakenonce.testing.fake_account import FakeAccount
     from krakenonce.testing.markets import Pair
 
-__all__ = ["LedgerEntry", "Order", "Side", "Trade", "new_id"]
+__all__ = ["OPPOSITE", "Order", "Side", "new_id"]
 
 Side = Literal["buy", "sell"]
+OPPOSITE: dict[Side, Side] = {"buy": "sell", "sell": "buy"}
 
 
 def new_id(first: str) -> str:
@@ -139,90 +140,4 @@ class Order:
             **named,
             **ended,
             **traded,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trade:
-    """One fill of one order.
-
-    Args:
-        order: The order.
-        price: The price.
-        volume: The amount of the base asset.
-        fee: The fee, in the quote currency.
-        time: When it happened, in seconds since 1970.
-        is_maker: Whether the order was the resting one.
-        number: Kraken's ``trade_id``: counts the trades of the pair.
-        txid: Its id.
-        ledgers: Ids of its ledger entries.
-    """
-
-    order: Order
-    price: Decimal
-    volume: Decimal
-    fee: Decimal
-    time: float
-    is_maker: bool
-    number: int
-    ledgers: tuple[str, ...]
-    txid: str
-
-    def shown(self, *, with_ledgers: bool = False) -> dict[str, Any]:
-        """Return it as TradesHistory and QueryTrades show it."""
-        pair = self.order.pair
-        return {
-            "ordertxid": self.order.txid,
-            "postxid": "TKH2SE-M7IF5-CFI7LT",
-            "pair": pair.name,
-            "time": round(self.time, 7),
-            "type": self.order.side,
-            "ordertype": self.order.kind,
-            "price": pair.cost_text(self.price),
-            "cost": pair.cost_text(self.price * self.volume),
-            "fee": pair.cost_text(self.fee),
-            "vol": f"{self.volume:.8f}",
-            "margin": "0.00000",
-            "leverage": "0",
-            "misc": "",
-            "trade_id": self.number,
-            "maker": self.is_maker,
-            **({"ledgers": list(self.ledgers)} if with_ledgers else {}),
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerEntry:
-    """One change of a balance.
-
-    Args:
-        kind: ``trade``, ``withdrawal`` or ``transfer``.
-        refid: The id of the trade, withdrawal or transfer.
-        asset: The asset.
-        amount: The change, without the fee.
-        fee: The fee.
-        balance: The balance after it.
-        time: When it happened, in seconds since 1970.
-    """
-
-    kind: str
-    refid: str
-    asset: str
-    amount: str
-    fee: str
-    balance: str
-    time: float
-
-    def shown(self) -> dict[str, Any]:
-        """Return it as Ledgers and QueryLedgers show it."""
-        return {
-            "refid": self.refid,
-            "time": round(self.time, 4),
-            "type": self.kind,
-            "subtype": "",
-            "aclass": "currency",
-            "asset": self.asset,
-            "amount": self.amount,
-            "fee": self.fee,
-            "balance": self.balance,
         }

@@ -6,7 +6,7 @@ from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.testing.arguments import cl_ord_id, invalid, listed, moment, one_of, optional, positive, rfc3339, whole
-from krakenonce.testing.order import Order
+from krakenonce.testing.order import OPPOSITE, Order
 from krakenonce.testing.request import Refused
 
 if TYPE_CHECKING:
@@ -136,5 +136,5 @@ def _close(params: Mapping[str, Any]) -> str:
 
 def _volume_for(call: Call, order: Order) -> Decimal:
     """Return the volume that an amount of the quote currency buys at the best price."""
-    levels = call.engine.books[order.pair.name].levels("sell" if order.side == "buy" else "buy")
+    levels = call.engine.books[order.pair.name].levels(OPPOSITE[order.side])
     return (order.volume / levels[0].price).quantize(_LOT, ROUND_DOWN)

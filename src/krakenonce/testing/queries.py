@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from krakenonce.testing.arguments import invalid, is_on, listed, required, whole
 from krakenonce.testing.markets import PAIRS, amount_text, find_asset, find_pair
-from krakenonce.testing.order import LedgerEntry, Order, Trade
 from krakenonce.testing.request import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
+    from krakenonce.testing.order import Order
     from krakenonce.testing.private import Call
+
+    Entries = Mapping[str, dict[str, Any]]  # by id, as Kraken shows them
 
 __all__ = ["QUERIES"]
 
@@ -79,17 +81,12 @@ def _trade_volume(call: Call) -> dict[str, Any]:
 
 
 def _open_orders(call: Call) -> dict[str, Any]:
-    with_trades = is_on(call.params, "trades")
-    orders = _visible(call, call.account.orders.values())
-    return {"open": {order.txid: order.shown(with_trades=with_trades) for order in orders}}
+    return {"open": _shown(call, _visible(call, call.account.orders.values()))}
 
 
 def _closed_orders(call: Call) -> dict[str, Any]:
-    by_opening = call.params.get("closetime") == "open"
-    orders = _visible(call, call.account.done.values())
-    times = {order.txid: order.opened if by_opening else order.closed for order in orders}
-    with_trades = is_on(call.params, "trades")
-    return _history(call, "closed", times, lambda txid: call.account.done[txid].shown(with_trades=with_trades))
+    time = "opentm" if call.params.get("closetime") == "open" else "closetm"
+    return _history(call, "closed", _shown(call, _visible(call, call.account.done.values())), time)
 
 
 def _query_orders(call: Call) -> dict[str, Any]:
@@ -97,20 +94,25 @@ def _query_orders(call: Call) -> dict[str, Any]:
     found = _visible(call, orders, names=("userref",))
     if not found:
         raise Refused(call.engine.rules.unknown_order_error)
+    return _shown(call, found)
+
+
+def _shown(call: Call, orders: Iterable[Order]) -> dict[str, dict[str, Any]]:
     with_trades = is_on(call.params, "trades")
-    return {order.txid: order.shown(with_trades=with_trades) for order in found}
+    return {order.txid: order.shown(with_trades=with_trades) for order in orders}
 
 
 def _trades_history(call: Call) -> dict[str, Any]:
     trades = call.account.trades
-    times = {txid: trade.time for txid, trade in trades.items()}
-    with_ledgers = is_on(call.params, "ledgers")
-    return _history(call, "trades", times, lambda txid: trades[txid].shown(with_ledgers=with_ledgers))
+    return _history(call, "trades", trades if is_on(call.params, "ledgers") else _without_ledgers(trades))
 
 
-def _query_trades(call: Call) -> dict[str, Any]:
-    found = _all_of(call.account.trades, _asked_ids(call, "txid"), "EQuery:Unknown trade")
-    return {txid: trade.shown() for txid, trade in found.items()}
+def _query_trades(call: Call) -> Entries:
+    return _without_ledgers(_all_of(call.account.trades, _asked_ids(call, "txid"), "EQuery:Unknown trade"))
+
+
+def _without_ledgers(trades: Entries) -> Entries:
+    return {txid: {name: value for name, value in trade.items() if name != "ledgers"} for txid, trade in trades.items()}
 
 
 def _open_positions(call: Call) -> dict[str, Any]:  # noqa: ARG001 - there is no margin here
@@ -120,27 +122,22 @@ def _open_positions(call: Call) -> dict[str, Any]:  # noqa: ARG001 - there is no
 def _ledgers(call: Call) -> dict[str, Any]:
     assets = {find_asset(name).name for name in listed(call.params, "asset") if name != "all"}
     kind = call.params.get("type") or "all"
-    entries = call.account.ledger
-    times = {
-        txid: entry.time
-        for txid, entry in entries.items()
-        if (not assets or entry.asset in assets) and kind in ("all", entry.kind)
+    entries = {
+        txid: entry
+        for txid, entry in call.account.ledger.items()
+        if (not assets or entry["asset"] in assets) and kind in ("all", entry["type"])
     }
-    return _history(call, "ledger", times, lambda txid: entries[txid].shown())
+    return _history(call, "ledger", entries)
 
 
-def _query_ledgers(call: Call) -> dict[str, Any]:
-    found = _all_of(call.account.ledger, _asked_ids(call, "id"), "EQuery:Unknown ledger")
-    return {txid: entry.shown() for txid, entry in found.items()}
+def _query_ledgers(call: Call) -> Entries:
+    return _all_of(call.account.ledger, _asked_ids(call, "id"), "EQuery:Unknown ledger")
 
 
-_T = TypeVar("_T", Trade, LedgerEntry)
-
-
-def _all_of(there: dict[str, _T], wanted: list[str], error: str) -> dict[str, _T]:
+def _all_of(there: Entries, wanted: list[str], error: str) -> Entries:
     if not set(wanted) <= set(there):
         raise Refused(error)
-    return {txid: there[txid] for txid in wanted}
+    return {txid: dict(there[txid]) for txid in wanted}
 
 
 def _asked_ids(call: Call, name: str) -> list[str]:
@@ -160,21 +157,22 @@ def _visible(call: Call, orders: Iterable[Order], names: tuple[str, ...] = ("cl_
     ]
 
 
-def _history(call: Call, name: str, times: dict[str, float], shown: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+def _history(call: Call, name: str, entries: Entries, time: str = "time") -> dict[str, Any]:
     """Return one page of a history, the newest entry first, from after ``start`` until ``end``.
 
     Args:
         call: Its parameters are ``start`` and ``end``, each a time or an id, ``ofs``, and ``without_count``.
         name: Kraken's name for the entries.
-        times: The times of all entries, by id.
-        shown: Returns the entry with an id as Kraken shows it.
+        entries: All entries.
+        time: The field with the time of an entry.
     """
+    times = {txid: entry[time] for txid, entry in entries.items()}
     start, end = _bound(call, "start", times, float("-inf")), _bound(call, "end", times, float("inf"))
     chosen = [txid for txid in sorted(times, key=times.__getitem__)[::-1] if start < times[txid] <= end]
     offset = whole(call.params, "ofs")
     if offset < 0:
         raise invalid("ofs")
-    page = {txid: shown(txid) for txid in chosen[offset : offset + _PAGE]}
+    page = {txid: dict(entries[txid]) for txid in chosen[offset : offset + _PAGE]}
     return {name: page} if is_on(call.params, "without_count") else {name: page, "count": len(chosen)}
 
 
