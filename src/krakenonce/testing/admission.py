@@ -8,7 +8,6 @@ whatever comes after. Switches are in :class:`~krakenonce.testing.rules.Rules`.
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from krakenonce.kraken.wire import decode_secret
@@ -63,14 +62,6 @@ _NEEDED: dict[str, tuple[set[str], ...]] = {
 }
 
 
-@dataclass(slots=True)
-class _Failures:
-    """The consecutive failures of one key, known or unknown."""
-
-    times: list[float] = field(default_factory=list)
-    locked_until: float = 0.0
-
-
 class Admission:
     """Checks requests.
 
@@ -81,7 +72,8 @@ class Admission:
 
     def __init__(self, rules: Rules, limits: Limits) -> None:
         self._rules, self._limits = rules, limits
-        self._failures: dict[str, _Failures] = {}
+        self._failures: dict[str, list[float]] = {}  # the times of consecutive failures, by key, known or unknown
+        self._locked_until: dict[str, float] = {}
         self._used: dict[str, set[int]] = {}
 
     def accept(self, account: FakeAccount | None, request: Request) -> FakeAccount:
@@ -94,17 +86,16 @@ class Admission:
         Raises:
             Refused: With the error to answer with.
         """
-        failures = self._failures.setdefault(request.key, _Failures())
-        if request.now < failures.locked_until:
+        if request.now < self._locked_until.get(request.key, 0.0):
             raise Refused("EGeneral:Temporary lockout")
         try:
             if account is None:
                 raise Refused("EAPI:Invalid key")
             self._check(account, request)
         except Refused as refusal:
-            self._note(failures, str(refusal), request.now)
+            self._note(request, str(refusal))
             raise
-        failures.times.clear()
+        self._failures.pop(request.key, None)
         return account
 
     def check_call(self, account: FakeAccount, request: Request) -> None:
@@ -156,10 +147,13 @@ class Admission:
             used = {each for each in self._used.get(account.key, ()) if each >= lowest}
             self._used[account.key] = used | {nonce}
 
-    def _note(self, failures: _Failures, error: str, now: float) -> None:
+    def _note(self, request: Request, error: str) -> None:
+        """Note a failure, and lock the key out if there were too many."""
         if not self._rules.lockout_after or error not in _LEAD_TO_LOCKOUT:
             return
-        failures.times = [*(at for at in failures.times if at >= now - self._rules.lockout_within), now]
-        if len(failures.times) >= self._rules.lockout_after:
-            failures.times.clear()
-            failures.locked_until = now + self._rules.lockout_seconds
+        earliest = request.now - self._rules.lockout_within
+        failures = [at for at in self._failures.get(request.key, ()) if at >= earliest]
+        self._failures[request.key] = [*failures, request.now]
+        if len(failures) + 1 >= self._rules.lockout_after:
+            del self._failures[request.key]
+            self._locked_until[request.key] = request.now + self._rules.lockout_seconds

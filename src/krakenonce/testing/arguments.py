@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.testing.request import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 __all__ = [
     "cl_ord_id",
@@ -18,7 +18,6 @@ __all__ = [
     "is_on",
     "listed",
     "moment",
-    "one_of",
     "optional",
     "positive",
     "required",
@@ -29,7 +28,9 @@ __all__ = [
 _CL_ORD_ID = (
     r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}|[\x20-\x7e]{1,18}"
 )
-_INT32 = range(-(2**31), 2**31)
+_DECIMAL = r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?"
+_WITH_ZONE = r"(?i).{11,}(Z|[+-][0-9:]+)"  # a date, a time and an offset
+INT32 = range(-(2**31), 2**31)
 
 
 def invalid(name: str) -> Refused:
@@ -37,23 +38,20 @@ def invalid(name: str) -> Refused:
     return Refused(f"EGeneral:Invalid arguments:{name}")
 
 
-def required(params: Mapping[str, Any], name: str) -> str:
-    """Return a text that must not be missing."""
-    value = params.get(name)
-    if not isinstance(value, str) or not value:
+def required(params: Mapping[str, Any], name: str, pattern: str = r"(?s).+") -> str:
+    """Return a text of this pattern; it must not be missing."""
+    text = optional(params, name, pattern)
+    if not text:
         raise invalid(name)
-    return value
+    return text
 
 
 def positive(params: Mapping[str, Any], name: str, default: Decimal | None = None) -> Decimal:
     """Return a number above 0; it must not be missing unless there is a default."""
     if default is not None and not params.get(name):
         return default
-    try:
-        number = Decimal(required(params, name))
-    except InvalidOperation:
-        number = Decimal(0)
-    if not number.is_finite() or number <= 0 or not -20 < number.adjusted() < 20:
+    number = Decimal(required(params, name, _DECIMAL))
+    if number == 0 or not -20 < number.adjusted() < 20:
         raise invalid(name)
     return number
 
@@ -66,18 +64,10 @@ def optional(params: Mapping[str, Any], name: str, pattern: str) -> str:
     return str(text)
 
 
-def one_of(params: Mapping[str, Any], name: str, choices: Sequence[str]) -> str:
-    """Return one of the given texts; it must not be missing."""
-    text = required(params, name)
-    if text not in choices:
-        raise invalid(name)
-    return text
-
-
-def whole(params: Mapping[str, Any], name: str, default: int = 0) -> int:
-    """Return a whole number of 32 bits, or the default if it is missing."""
+def whole(params: Mapping[str, Any], name: str, default: int = 0, *, allowed: range = INT32) -> int:
+    """Return an integer of this range, or the default if it is missing; the default must be in the range, too."""
     number = int(optional(params, name, r"-?[0-9]{1,10}") or default)
-    if number not in _INT32:
+    if number not in allowed:
         raise invalid(name)
     return number
 
@@ -106,16 +96,11 @@ def moment(params: Mapping[str, Any], name: str, now: float) -> float:
 
 def rfc3339(params: Mapping[str, Any], name: str) -> float | None:
     """Return a time given as RFC 3339 in seconds since 1970, ``None`` if it is missing."""
-    text = params.get(name, "")
-    if text == "":
-        return None
+    text = optional(params, name, _WITH_ZONE)
     try:
-        found = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
+        return datetime.fromisoformat(text).timestamp() if text else None
+    except ValueError:
         raise invalid(name) from None
-    if found.tzinfo is None:
-        raise invalid(name)
-    return found.timestamp()
 
 
 def cl_ord_id(params: Mapping[str, Any]) -> str | None:

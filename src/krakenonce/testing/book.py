@@ -59,8 +59,7 @@ class Book:
 
     def remove(self, order: Order) -> None:
         """Remove an order if it is in the book."""
-        if order in self._orders[order.side]:
-            self._orders[order.side].remove(order)
+        self._orders[order.side] = [each for each in self._orders[order.side] if each is not order]
 
     def levels(self, side: Side) -> list[Level]:
         """Return the levels of one side, the best price first; at one price, orders of accounts come first."""

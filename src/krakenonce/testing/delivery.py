@@ -50,14 +50,12 @@ class Delivery:
         half = self._delay() / 2
         self._in_flight[request.key] += 1
         try:
-            if half > 0:
-                await asyncio.sleep(half)
+            await asyncio.sleep(half)
             reply = await self._reply(replace(request, received=time.time()), fault, is_gone)
-            if half > 0:
-                await asyncio.sleep(half)
+            await asyncio.sleep(half)
+            return reply
         finally:
             self._in_flight[request.key] -= 1
-        return reply
 
     async def _reply(self, request: Request, fault: Fault | None, is_gone: Callable[[], bool]) -> Reply:
         if fault is None:

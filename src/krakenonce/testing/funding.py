@@ -23,35 +23,26 @@ _METHODS = {"XXBT": "Bitcoin", "XETH": "Ether", "USDT": "Tether USD (ERC20)", "S
 _LIMIT = "1000000"
 
 
-def _deposit_methods(call: Call) -> list[dict[str, Any]]:
-    asset = _asset(call)
+def _deposit_methods(_: Call, asset: Asset) -> list[dict[str, Any]]:
     return [{"method": _method(asset), "limit": False, "fee": amount_text(asset.name, Decimal(0)), "gen-address": True}]
 
 
-def _deposit_addresses(call: Call) -> list[dict[str, Any]]:
-    asset = _asset(call)
+def _deposit_addresses(call: Call, asset: Asset) -> list[dict[str, Any]]:
     address = hashlib.sha256(f"{call.account.key} {asset.name}".encode()).hexdigest()[:34]
     return [{"address": address, "expiretm": "0", "new": True}]
 
 
-def _deposit_status(call: Call) -> list[dict[str, Any]]:  # noqa: ARG001 - nothing ever comes in
-    return []
-
-
-def _withdraw_methods(call: Call) -> list[dict[str, Any]]:
-    asset = _asset(call)
+def _withdraw_methods(_: Call, asset: Asset) -> list[dict[str, Any]]:
     return [{"asset": asset.name, "method": _method(asset), "network": _method(asset), "minimum": "0.0001"}]
 
 
-def _withdraw_addresses(call: Call) -> list[dict[str, Any]]:
-    asset = _asset(call)
+def _withdraw_addresses(_: Call, asset: Asset) -> list[dict[str, Any]]:
     return [
         {"address": "fake-address", "asset": asset.name, "method": _method(asset), "key": "fake-key", "verified": True}
     ]
 
 
-def _withdraw_info(call: Call) -> dict[str, Any]:
-    asset = _asset(call)
+def _withdraw_info(call: Call, asset: Asset) -> dict[str, Any]:
     required(call.params, "key")
     amount = positive(call.params, "amount")
     return {
@@ -62,8 +53,7 @@ def _withdraw_info(call: Call) -> dict[str, Any]:
     }
 
 
-def _withdraw(call: Call) -> dict[str, Any]:
-    asset = _asset(call)
+def _withdraw(call: Call, asset: Asset) -> dict[str, Any]:
     required(call.params, "key")
     amount = _affordable(call, asset)
     refid = new_id("F")
@@ -99,8 +89,7 @@ def _withdraw_cancel(call: Call) -> bool:
     return True
 
 
-def _wallet_transfer(call: Call) -> dict[str, Any]:
-    asset = _asset(call)
+def _wallet_transfer(call: Call, asset: Asset) -> dict[str, Any]:
     required(call.params, "from")
     required(call.params, "to")
     refid = new_id("B")
@@ -125,15 +114,20 @@ def _affordable(call: Call, asset: Asset) -> Decimal:
     return amount
 
 
+def _of_asset(method: Callable[[Call, Asset], Any]) -> Callable[[Call], Any]:
+    """Return a method that gets the asset of its call, too."""
+    return lambda call: method(call, _asset(call))
+
+
 FUNDING: dict[str, Callable[[Call], Any]] = {
-    "DepositAddresses": _deposit_addresses,
-    "DepositMethods": _deposit_methods,
-    "DepositStatus": _deposit_status,
-    "WalletTransfer": _wallet_transfer,
-    "Withdraw": _withdraw,
-    "WithdrawAddresses": _withdraw_addresses,
+    "DepositAddresses": _of_asset(_deposit_addresses),
+    "DepositMethods": _of_asset(_deposit_methods),
+    "DepositStatus": lambda _: [],  # nothing ever comes in
+    "WalletTransfer": _of_asset(_wallet_transfer),
+    "Withdraw": _of_asset(_withdraw),
+    "WithdrawAddresses": _of_asset(_withdraw_addresses),
     "WithdrawCancel": _withdraw_cancel,
-    "WithdrawInfo": _withdraw_info,
-    "WithdrawMethods": _withdraw_methods,
+    "WithdrawInfo": _of_asset(_withdraw_info),
+    "WithdrawMethods": _of_asset(_withdraw_methods),
     "WithdrawStatus": _withdraw_status,
 }

@@ -5,7 +5,17 @@ from __future__ import annotations
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.testing.arguments import cl_ord_id, invalid, listed, moment, one_of, optional, positive, rfc3339, whole
+from krakenonce.testing.arguments import (
+    cl_ord_id,
+    invalid,
+    listed,
+    moment,
+    optional,
+    positive,
+    required,
+    rfc3339,
+    whole,
+)
 from krakenonce.testing.order import OPPOSITE, Order
 from krakenonce.testing.request import Refused
 
@@ -32,7 +42,7 @@ def order_from(call: Call, pair: Pair, params: Mapping[str, Any]) -> Order:
     Raises:
         Refused: A parameter is wrong; the error names the first one.
     """
-    side, kind = one_of(params, "type", ("buy", "sell")), one_of(params, "ordertype", ("market", "limit"))
+    side, kind = required(params, "type", "buy|sell"), required(params, "ordertype", "market|limit")
     _refuse_what_is_missing_here(params)
     flags, timeinforce = _flags(params, kind), optional(params, "timeinforce", "GTC|IOC|FOK|GTD") or "GTC"
     order = Order(

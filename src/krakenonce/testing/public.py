@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.testing.arguments import invalid, listed, required, whole
+from krakenonce.testing.arguments import listed, optional, required, whole
 from krakenonce.testing.markets import ASSETS, PAIRS, find_asset, find_pair
 
 if TYPE_CHECKING:
@@ -76,9 +76,7 @@ def _best(book: Book, level: Level) -> list[str]:
 
 def _depth(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dict[str, Any]:
     pair = find_pair(required(params, "pair"))
-    count = whole(params, "count", 100)
-    if not 1 <= count <= 500:
-        raise invalid("count")
+    count = whole(params, "count", 100, allowed=range(1, 501))
     book = engine.books[pair.name]
 
     def shown(levels: list[Level]) -> list[list[Any]]:
@@ -92,9 +90,7 @@ def _depth(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dic
 
 def _ohlc(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dict[str, Any]:
     pair = find_pair(required(params, "pair"))
-    seconds = whole(params, "interval", 1) * 60
-    if seconds <= 0:
-        raise invalid("interval")
+    seconds = whole(params, "interval", 1, allowed=range(1, 2**31)) * 60
     begin = int(now) // seconds * seconds
     since = whole(params, "since")
     starts = [begin - seconds * ago for ago in reversed(range(_CANDLES))]
@@ -114,9 +110,7 @@ def _candle(engine: MatchingEngine, pair: Pair, start: int, seconds: int) -> lis
 
 def _trades(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dict[str, Any]:
     pair = find_pair(required(params, "pair"))
-    since = required(params, "since") if params.get("since") else "0"
-    if not since.replace(".", "", 1).isdigit():
-        raise invalid("since")
+    since = optional(params, "since", r"[0-9]{1,20}(\.[0-9]{0,9})?") or "0"
     count = whole(params, "count", _MOST_TRADES)
     # Kraken takes seconds as well as the nanoseconds that it gives as "last".
     after = int(since) if len(since) > 15 and since.isdigit() else _nanoseconds(float(since))

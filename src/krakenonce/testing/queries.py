@@ -115,10 +115,6 @@ def _without_ledgers(trades: Entries) -> Entries:
     return {txid: {name: value for name, value in trade.items() if name != "ledgers"} for txid, trade in trades.items()}
 
 
-def _open_positions(call: Call) -> dict[str, Any]:  # noqa: ARG001 - there is no margin here
-    return {}
-
-
 def _ledgers(call: Call) -> dict[str, Any]:
     assets = {find_asset(name).name for name in listed(call.params, "asset") if name != "all"}
     kind = call.params.get("type") or "all"
@@ -169,9 +165,7 @@ def _history(call: Call, name: str, entries: Entries, time: str = "time") -> dic
     times = {txid: entry[time] for txid, entry in entries.items()}
     start, end = _bound(call, "start", times, float("-inf")), _bound(call, "end", times, float("inf"))
     chosen = [txid for txid in sorted(times, key=times.__getitem__)[::-1] if start < times[txid] <= end]
-    offset = whole(call.params, "ofs")
-    if offset < 0:
-        raise invalid("ofs")
+    offset = whole(call.params, "ofs", allowed=range(2**31))
     page = {txid: dict(entries[txid]) for txid in chosen[offset : offset + _PAGE]}
     return {name: page} if is_on(call.params, "without_count") else {name: page, "count": len(chosen)}
 
@@ -190,7 +184,7 @@ QUERIES: dict[str, Callable[[Call], Any]] = {
     "ClosedOrders": _closed_orders,
     "Ledgers": _ledgers,
     "OpenOrders": _open_orders,
-    "OpenPositions": _open_positions,
+    "OpenPositions": lambda _: {},  # there is no margin here
     "QueryLedgers": _query_ledgers,
     "QueryOrders": _query_orders,
     "QueryTrades": _query_trades,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any, Literal, get_args
@@ -104,9 +105,7 @@ def _like(name: str, present: object, value: Any) -> Any:
         case float() if is_number:
             return float(value)
         case Decimal():
-            try:
+            with suppress(ArithmeticError):
                 if 0 <= Decimal(str(value)) < 1:
                     return Decimal(str(value))
-            except ArithmeticError:
-                pass
     raise ConfigError(f"The rule {name!r} cannot be {value!r}; it is a {type(present).__name__}, such as {present}.")

@@ -166,18 +166,12 @@ def _cancel_all(call: Call) -> dict[str, Any]:
 
 
 def _cancel_all_orders_after(call: Call) -> dict[str, Any]:
-    timeout = whole(call.params, "timeout", -1)
-    if not 0 <= timeout < _DAY:
-        raise invalid("timeout")
+    timeout = whole(call.params, "timeout", -1, allowed=range(_DAY))
     call.account.cancel_all_at = call.now + timeout if timeout else None
     return {
         "currentTime": _rfc3339(call.now),
         "triggerTime": _rfc3339(call.now + timeout) if timeout else "0",
     }
-
-
-def _web_sockets_token(call: Call) -> dict[str, Any]:  # noqa: ARG001 - all methods are called alike
-    return {"token": secrets.token_urlsafe(32), "expires": 900}
 
 
 def _rfc3339(moment: float) -> str:
@@ -212,5 +206,5 @@ TRADING: dict[str, Callable[[Call], Any]] = {
     "CancelOrder": _cancel_order,
     "CancelOrderBatch": _cancel_order_batch,
     "EditOrder": _edit_order,
-    "GetWebSocketsToken": _web_sockets_token,
+    "GetWebSocketsToken": lambda _: {"token": secrets.token_urlsafe(32), "expires": 900},
 }

@@ -168,6 +168,13 @@ def test_everybody_sees_trades_and_prices(fake: FakeKraken, caller: Caller) -> N
     assert caller.public("Ticker", "pair=ETHUSD")["XETHZUSD"]["a"][0] == "3001.50000"
 
 
+@pytest.mark.parametrize("since", ["9" * 5000, "9" * 400 + ".5", "1.5.5", "-1"])
+def test_a_since_that_is_no_time_is_refused(fake: FakeKraken, since: str) -> None:
+    """Also if it has more digits than any time."""
+    answer = fake.answer(f"/0/public/Trades?pair=XBTUSD&since={since}", {}, b"", NOW)
+    assert answer == {"error": ["EGeneral:Invalid arguments:since"]}
+
+
 @pytest.mark.parametrize("name", ["XXBTZUSD", "XBTUSD", "XBT/USD", "BTCUSD", "BTC/USD", "xbtusd"])
 def test_a_pair_has_many_names(caller: Caller, name: str) -> None:
     """Orders and public methods take any of them."""
