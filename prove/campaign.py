@@ -76,7 +76,7 @@ class Campaign:
 
 
 def check_order(issues: Iterable[Issue]) -> None:
-    """Raise Broken if any number was given twice, revived, or out of order."""
+    """Raise Broken if any nonce was issued twice or out of order."""
     wrong = violations(issues)
     if wrong:
         lines = "\n".join(map(str, wrong[:10]))

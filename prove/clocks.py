@@ -141,14 +141,14 @@ def _life(manager: NonceManager, teller: Teller, count: int) -> None:
 
 def check_lead(issues: Sequence[Issue], limit: int) -> None:
     """Raise Broken if a number is ahead of the real clock by more than *limit* nanoseconds."""
-    far = max(issues, key=lambda issue: issue.number - issue.answered)
+    far = max(issues, key=lambda issue: issue.nonce - issue.answered)
     lead = _lead(far)
     if lead > limit:
         raise Broken(f"{far} is {lead / SECOND:.1f} s ahead of the clock; {limit / SECOND:.0f} s are allowed")
 
 
 def _lead(issue: Issue) -> int:
-    return issue.number - issue.answered - (time.time_ns() - time.monotonic_ns())
+    return issue.nonce - issue.answered - (time.time_ns() - time.monotonic_ns())
 
 
 class Lasting:

@@ -55,7 +55,7 @@ class Host:
     @property
     def highest(self) -> int | None:
         """The largest number given out so far, or floor set."""
-        return max((issue.number for issue in self._issues), default=None)
+        return max((issue.nonce for issue in self._issues), default=None)
 
     def start(self) -> FileStore:
         """Start a process; the last one in the list is the one that acts."""

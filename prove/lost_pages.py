@@ -88,8 +88,8 @@ def failed_syncs(trial: Trial, maker: Maker, end: float) -> Figures:
             figures["failed syncs"] += _check_told(disk, told.count("refused"), crew.kills - kills)
             _cut_power(trial.rng, disk, state)
             behind = round(trial.rng.uniform(60, 120) * SECOND)
-            clock = Hurry(figures["power cuts"], max([last, *(issue.number for issue in told.issues)]) - behind)
-            last = rounds.judge(told, partial(maker, clock=clock)).number
+            clock = Hurry(figures["power cuts"], max([last, *(issue.nonce for issue in told.issues)]) - behind)
+            last = rounds.judge(told, partial(maker, clock=clock)).nonce
             disk.write_bytes(mark.read_bytes())
     return {**figures, "numbers": rounds.numbers}
 

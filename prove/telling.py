@@ -127,7 +127,7 @@ class Listener:
                 nonlocal at
                 issues, notes = _told(bytes(self._heard[at:]))
                 at = len(self._heard)
-                seen.update(issue.who for issue in issues if "number".startswith(what) and issue.asked > now)
+                seen.update(issue.caller for issue in issues if "number".startswith(what) and issue.asked > now)
                 seen.update(note.who for note in notes if note.what.startswith(what) and note.at > now)
                 return len(seen) >= by
 

@@ -11,12 +11,12 @@ _CHECKER = "src/krakenonce/testing/checker.py"
 
 JUDGES = (
     Planted(
-        "the fake Kraken accepts the same number twice",
+        "the fake Kraken accepts the same nonce twice",
         "judge",
         _ADMISSION,
         was="        if nonce > account.last_nonce:\n",
         becomes="        if nonce >= account.last_nonce:\n",
-        test="tests/integration/kraken/test_fake_kraken.py::test_numbers_must_rise",
+        test="tests/integration/kraken/test_fake_kraken.py::test_nonces_must_rise",
     ),
     Planted(
         "the fake Kraken does not look at signatures",
@@ -27,23 +27,23 @@ JUDGES = (
         test="tests/integration/kraken/test_fake_kraken.py::test_the_signature_covers_path_query_and_body",
     ),
     Planted(
-        "a number given twice is in order",
+        "a nonce issued twice is in order",
         "judge",
         _CHECKER,
-        was="        before = seen.setdefault(issue.number, issue)\n",
-        becomes="        before = seen[issue.number] = issue\n",
-        test="tests/unit/testing/test_checker.py::test_a_number_given_twice_is_found",
+        was="        before = seen.setdefault(issue.nonce, issue)\n",
+        becomes="        before = seen[issue.nonce] = issue\n",
+        test="tests/unit/testing/test_checker.py::test_a_nonce_issued_twice_is_found",
     ),
     Planted(
-        "a smaller number after a larger answer is in order",
+        "a smaller nonce after a larger one was returned is in order",
         "judge",
         _CHECKER,
-        was="issue.number < largest[who].number:",
-        becomes="issue.number < largest[who].number - 10**9:",
-        test="tests/unit/testing/test_checker.py::test_a_smaller_number_after_a_larger_answer_is_found",
+        was="issue.nonce < largest[caller].nonce:",
+        becomes="issue.nonce < largest[caller].nonce - 10**9:",
+        test="tests/unit/testing/test_checker.py::test_a_smaller_nonce_after_a_larger_one_was_returned_is_found",
     ),
     Planted(
-        "numbers are judged in the order in which they were told",
+        "nonces are checked in the order in which they were reported",
         "judge",
         _CHECKER,
         was="issues = sorted(issues, key=lambda issue: issue.asked)\n",
@@ -51,11 +51,11 @@ JUDGES = (
         test="tests/unit/testing/test_checker.py::test_it_says_what_comparing_every_pair_says",
     ),
     Planted(
-        "a process out of its own order is not told apart",
+        "a process out of its own order is not distinguished",
         "judge",
         _CHECKER,
-        was="            for who in (None, following.who):\n",
-        becomes="            for who in (None,):\n",
+        was="            for caller in (None, following.caller):\n",
+        becomes="            for caller in (None,):\n",
         test="tests/unit/testing/test_checker.py::test_it_says_what_comparing_every_pair_says",
     ),
 )

@@ -1,11 +1,11 @@
-"""Check the nonces that threads or processes were given: each once, and above all that were given before it."""
+"""Check the nonces that threads or processes were given: each once, and above all that were returned before it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["Issue", "Violation", "violations"]
 
@@ -15,23 +15,23 @@ class Issue(NamedTuple):
 
     Args:
         asked: When it was asked for, in nanoseconds by one clock for all (``time.monotonic_ns()`` on one host).
-        answered: When the caller had it.
-        number: The nonce.
-        who: The process or thread, under any name; a restarted process has another name.
+        answered: When it was returned.
+        nonce: The nonce.
+        caller: The process or thread, under any name; a restarted process has another name.
     """
 
     asked: int
     answered: int
-    number: int
-    who: str = ""
+    nonce: int
+    caller: str = ""
 
 
 class Violation(NamedTuple):
     """What is wrong with a nonce.
 
     Args:
-        kind: ``twice``: given to two calls that overlap. ``revived``: given again after it had been given.
-            ``order``: below a nonce that had been given before this one was asked for. ``own order``: the same
+        kind: ``twice``: issued to two calls that overlap. ``issued again``: issued again after it had been returned.
+            ``order``: below a nonce that had been returned before this one was asked for. ``own order``: the same
             within one caller.
         issue: The nonce.
         before: The nonce that it contradicts.
@@ -48,29 +48,24 @@ def violations(issues: Iterable[Issue]) -> list[Violation]:
     return [*_repeated(issues), *_out_of_order(issues)]
 
 
-def _repeated(issues: list[Issue]) -> list[Violation]:
-    wrong = []
+def _repeated(issues: list[Issue]) -> Iterator[Violation]:
     seen: dict[int, Issue] = {}
     for issue in issues:
-        before = seen.setdefault(issue.number, issue)
+        before = seen.setdefault(issue.nonce, issue)
         if before is not issue:
-            wrong.append(Violation("revived" if before.answered < issue.asked else "twice", issue, before))
-    return wrong
+            yield Violation("issued again" if before.answered < issue.asked else "twice", issue, before)
 
 
-def _out_of_order(issues: list[Issue]) -> list[Violation]:
-    wrong = []
-    largest: dict[str | None, Issue] = {}  # given so far to each caller; None: to any caller
+def _out_of_order(issues: list[Issue]) -> Iterator[Violation]:
+    largest: dict[str | None, Issue] = {}  # returned so far to each caller; None: to any caller
     answered = iter(sorted(issues, key=lambda issue: issue.answered))
     following = next(answered, None)
     for issue in issues:
         while following is not None and following.answered < issue.asked:
-            for who in (None, following.who):
-                if following.number > largest.get(who, following).number or who not in largest:
-                    largest[who] = following
+            for caller in (None, following.caller):
+                largest[caller] = max(largest.get(caller, following), following, key=lambda each: each.nonce)
             following = next(answered, None)
-        for who, kind in ((issue.who, "own order"), (None, "order")):
-            if who in largest and issue.number < largest[who].number:
-                wrong.append(Violation(kind, issue, largest[who]))
+        for caller, kind in ((issue.caller, "own order"), (None, "order")):
+            if caller in largest and issue.nonce < largest[caller].nonce:
+                yield Violation(kind, issue, largest[caller])
                 break
-    return wrong

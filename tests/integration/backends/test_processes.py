@@ -87,7 +87,7 @@ def test_killed_processes_take_no_number_back(state: Path) -> None:
             issues += collect(finish(worker), f"run {i} pid {worker.pid}")
     assert len(issues) > 100
     assert violations(issues) == []
-    assert NonceManager(state).next() > max(issue.number for issue in issues)
+    assert NonceManager(state).next() > max(issue.nonce for issue in issues)
 
 
 def test_a_stopped_process_does_not_lose_the_others_order(state: Path) -> None:
@@ -191,7 +191,7 @@ def test_parent_and_child_at_the_same_time(state: Path) -> None:
     pid = os.fork()
     if pid == 0:
         try:
-            told.write_text("".join(f"{i.asked} {i.answered} {i.number}\n" for i in take_many("child")))
+            told.write_text("".join(f"{i.asked} {i.answered} {i.nonce}\n" for i in take_many("child")))
         finally:
             os._exit(0)
     ours = take_many("parent")

@@ -49,7 +49,7 @@ def call(fake: FakeKraken, account: FakeAccount, method: str, nonce: int, **para
     return fake.answer(*signed(account, method, nonce, params), NOW)
 
 
-def test_numbers_must_rise(fake: FakeKraken, account: FakeAccount) -> None:
+def test_nonces_must_rise(fake: FakeKraken, account: FakeAccount) -> None:
     """A nonce is accepted if it is above the last accepted one; equal and lower ones are refused."""
     replies = [call(fake, account, "Balance", nonce) for nonce in (10, 10, 9, 11, 2**64 - 1)]
     refused, fine = {"error": ["EAPI:Invalid nonce"]}, {"error": [], "result": {"ZUSD": "100.0000"}}
