@@ -8,6 +8,7 @@ whatever comes after. Switches are in :class:`~krakenonce.testing.rules.Rules`.
 from __future__ import annotations
 
 import hmac
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from krakenonce.kraken.wire import decode_secret
@@ -74,7 +75,7 @@ class Admission:
         self._rules, self._limits = rules, limits
         self._failures: dict[str, list[float]] = {}  # the times of consecutive failures, by key, known or unknown
         self._locked_until: dict[str, float] = {}
-        self._used: dict[str, set[int]] = {}
+        self._used: defaultdict[str, set[int]] = defaultdict(set)  # accepted nonces by key
 
     def accept(self, account: FakeAccount | None, request: Request) -> FakeAccount:
         """Return the account of an accepted request; its nonce is used from then on.
@@ -127,7 +128,8 @@ class Admission:
         in_order = checks if self._rules.sig_before_nonce else reversed(checks)
         error = next((error for error in in_order if not checks[error]), None)
         if error is None or (error == _INVALID_SIGNATURE and self._rules.failed_sig_consumes_nonce):
-            self._use(account, nonce)
+            account.last_nonce = max(account.last_nonce, nonce)
+            self._used[account.key].add(nonce)
         if error is not None:
             raise Refused(error)
 
@@ -137,15 +139,8 @@ class Admission:
             return True
         lowest = account.last_nonce - account.nonce_window
         is_inside = nonce > lowest or (nonce == lowest and self._rules.window_includes_edge)
-        is_new = nonce != account.last_nonce and nonce not in self._used.get(account.key, ())
+        is_new = nonce != account.last_nonce and nonce not in self._used[account.key]
         return bool(account.nonce_window) and is_inside and (is_new or self._rules.window_allows_duplicates)
-
-    def _use(self, account: FakeAccount, nonce: int) -> None:
-        account.last_nonce = max(account.last_nonce, nonce)
-        if account.nonce_window:
-            lowest = account.last_nonce - account.nonce_window
-            used = {each for each in self._used.get(account.key, ()) if each >= lowest}
-            self._used[account.key] = used | {nonce}
 
     def _note(self, request: Request, error: str) -> None:
         """Note a failure, and lock the key out if there were too many."""

@@ -69,10 +69,6 @@ class FakeAccount:
     withdrawals: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     cancel_all_at: float | None = field(default=None, repr=False)
 
-    def find(self, txid: str) -> Order | None:
-        """Return an order, open or done."""
-        return self.orders.get(txid) or self.done.get(txid)
-
     def held(self, asset: str, fee: Decimal) -> Decimal:
         """Return how much of an asset is set aside for open orders.
 

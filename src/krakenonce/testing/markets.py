@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 from krakenonce.testing.request import Refused
 
@@ -58,7 +58,6 @@ class Pair:
     minimum: Decimal
     reference: Decimal
 
-    lot_decimals = 8
     cost_minimum = Decimal("0.00001")
 
     @property
@@ -96,7 +95,7 @@ class Pair:
             "lot": "unit",
             "cost_decimals": 5,
             "pair_decimals": self.price_decimals,
-            "lot_decimals": self.lot_decimals,
+            "lot_decimals": 8,
             "lot_multiplier": 1,
             "leverage_buy": [],
             "leverage_sell": [],
@@ -112,43 +111,46 @@ class Pair:
         }
 
 
-_HELD = (
-    Asset("ZUSD", "USD", 4, 2),
-    Asset("ZEUR", "EUR", 4, 2),
-    Asset("XXBT", "XBT", 10, 5),
-    Asset("XETH", "ETH", 10, 5),
-    Asset("USDT", "USDT", 8, 4),
-    Asset("SOL", "SOL", 10, 5),
-)
-ASSETS = {asset.name: asset for asset in _HELD}
+ASSETS = {
+    asset.name: asset
+    for asset in (
+        Asset("ZUSD", "USD", 4, 2),
+        Asset("ZEUR", "EUR", 4, 2),
+        Asset("XXBT", "XBT", 10, 5),
+        Asset("XETH", "ETH", 10, 5),
+        Asset("USDT", "USDT", 8, 4),
+        Asset("SOL", "SOL", 10, 5),
+    )
+}
 
 
 def _pair(name: str, base: str, quote: str, price_decimals: int, minimum: str, reference: str) -> Pair:
     return Pair(name, ASSETS[base], ASSETS[quote], price_decimals, Decimal(minimum), Decimal(reference))
 
 
-_TRADED = (
-    _pair("XXBTZUSD", "XXBT", "ZUSD", 1, "0.00001", "60000"),
-    _pair("XXBTZEUR", "XXBT", "ZEUR", 1, "0.00001", "55000"),
-    _pair("XETHZUSD", "XETH", "ZUSD", 2, "0.001", "3000"),
-    _pair("XETHZEUR", "XETH", "ZEUR", 2, "0.001", "2750"),
-    _pair("XETHXXBT", "XETH", "XXBT", 5, "0.001", "0.05"),
-    _pair("XBTUSDT", "XXBT", "USDT", 1, "0.00001", "60000"),
-    _pair("SOLUSD", "SOL", "ZUSD", 2, "0.02", "150"),
-    _pair("USDTZUSD", "USDT", "ZUSD", 5, "5", "1"),
-)
-PAIRS = {pair.name: pair for pair in _TRADED}
+PAIRS = {
+    pair.name: pair
+    for pair in (
+        _pair("XXBTZUSD", "XXBT", "ZUSD", 1, "0.00001", "60000"),
+        _pair("XXBTZEUR", "XXBT", "ZEUR", 1, "0.00001", "55000"),
+        _pair("XETHZUSD", "XETH", "ZUSD", 2, "0.001", "3000"),
+        _pair("XETHZEUR", "XETH", "ZEUR", 2, "0.001", "2750"),
+        _pair("XETHXXBT", "XETH", "XXBT", 5, "0.001", "0.05"),
+        _pair("XBTUSDT", "XXBT", "USDT", 1, "0.00001", "60000"),
+        _pair("SOLUSD", "SOL", "ZUSD", 2, "0.02", "150"),
+        _pair("USDTZUSD", "USDT", "ZUSD", 5, "5", "1"),
+    )
+}
 
 
-_T = TypeVar("_T")
-
-
-def _with_btc(names: dict[str, _T]) -> dict[str, _T]:
+def _with_btc(names: dict[str, Any]) -> dict[str, Any]:
     return names | {name.replace("XBT", "BTC"): value for name, value in names.items()}
 
 
-_ASSET_NAMES = ASSETS | _with_btc({asset.altname: asset for asset in _HELD})
-_PAIR_NAMES = PAIRS | _with_btc({name: pair for pair in _TRADED for name in (pair.altname, pair.wsname)})
+_ASSET_NAMES: dict[str, Asset] = ASSETS | _with_btc({asset.altname: asset for asset in ASSETS.values()})
+_PAIR_NAMES: dict[str, Pair] = PAIRS | _with_btc(
+    {name: pair for pair in PAIRS.values() for name in (pair.altname, pair.wsname)}
+)
 
 
 def find_pair(name: str) -> Pair:

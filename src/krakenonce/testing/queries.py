@@ -90,7 +90,8 @@ def _closed_orders(call: Call) -> dict[str, Any]:
 
 
 def _query_orders(call: Call) -> dict[str, Any]:
-    orders = [order for order in map(call.account.find, _asked_ids(call, "txid")) if order is not None]
+    there = call.account.done | call.account.orders
+    orders = [there[txid] for txid in _asked_ids(call, "txid") if txid in there]
     found = _visible(call, orders, names=("userref",))
     if not found:
         raise Refused(call.engine.rules.unknown_order_error)

@@ -21,7 +21,6 @@ from krakenonce.testing.request import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from aiohttp import web
 
@@ -74,9 +73,7 @@ class FakeKrakenServer:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -145,7 +142,7 @@ class FakeKrakenServer:
         is_control = request.path.startswith("/fake/")
         is_query = request.method == "GET" and request.path.startswith("/0/public/")
         if not (request.method == "POST" or is_control or is_query):
-            return web.Response(status=405, text="Private methods are called with POST.")
+            return web.Response(status=405, text="Call private methods with POST.")
         try:
             body = await request.read()
         except (ConnectionError, web.RequestPayloadError):
