@@ -12,12 +12,11 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from krakenonce.kraken.wire import decode_secret
-from krakenonce.testing.request import Refused
+from krakenonce.testing.request import Refused, Request
 
 if TYPE_CHECKING:
-    from krakenonce.testing.fake_account import FakeAccount
+    from krakenonce.testing.accounts import FakeAccount
     from krakenonce.testing.limits import Limits
-    from krakenonce.testing.request import Request
     from krakenonce.testing.rules import Rules
 
 __all__ = ["INVALID_NONCE", "Admission"]

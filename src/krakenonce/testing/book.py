@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from krakenonce.testing.order import OPPOSITE
+from krakenonce.testing.accounts import OPPOSITE, Order, Side
 
 if TYPE_CHECKING:
     from krakenonce.testing.markets import Pair
-    from krakenonce.testing.order import Order, Side
 
 __all__ = ["Book", "Level"]
 

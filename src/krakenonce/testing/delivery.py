@@ -9,13 +9,12 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.testing.faults import FAULTS
+from krakenonce.testing.faults import FAULTS, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from krakenonce.testing.fake_kraken import FakeKraken
-    from krakenonce.testing.faults import Fault
     from krakenonce.testing.request import Request
 
 __all__ = ["Delivery", "Reply"]

@@ -8,17 +8,14 @@ from decimal import Decimal
 from math import inf
 from typing import TYPE_CHECKING
 
+from krakenonce.testing.accounts import OPPOSITE, FakeAccount, Order, Side, new_id
 from krakenonce.testing.book import Book
-from krakenonce.testing.markets import PAIRS
-from krakenonce.testing.order import OPPOSITE, new_id
+from krakenonce.testing.markets import PAIRS, Pair
 from krakenonce.testing.request import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from krakenonce.testing.fake_account import FakeAccount
-    from krakenonce.testing.markets import Pair
-    from krakenonce.testing.order import Order, Side
     from krakenonce.testing.rules import Rules
 
 __all__ = ["MatchingEngine", "PublicTrade"]

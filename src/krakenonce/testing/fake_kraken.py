@@ -12,22 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import ConfigError
 from krakenonce.kraken.wire import decode_secret
+from krakenonce.testing.accounts import PERMISSIONS, FakeAccount
 from krakenonce.testing.admission import INVALID_NONCE, Admission
-from krakenonce.testing.arrivals import Arrival, explain
 from krakenonce.testing.engine import MatchingEngine
-from krakenonce.testing.fake_account import PERMISSIONS, FakeAccount
 from krakenonce.testing.faults import Faults
 from krakenonce.testing.limits import Limits
 from krakenonce.testing.markets import find_pair
 from krakenonce.testing.private import PRIVATE, Call
 from krakenonce.testing.public import PUBLIC
-from krakenonce.testing.request import Refused, unpack
+from krakenonce.testing.request import Arrival, Refused, Request, explain, unpack
 from krakenonce.testing.rules import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from krakenonce.testing.request import Request
 
 __all__ = ["Arrival", "FakeAccount", "FakeKraken"]
 

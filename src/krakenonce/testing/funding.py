@@ -6,15 +6,14 @@ import hashlib
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from krakenonce.testing.accounts import new_id
 from krakenonce.testing.arguments import positive, required
-from krakenonce.testing.markets import amount_text, find_asset
-from krakenonce.testing.order import new_id
+from krakenonce.testing.markets import Asset, amount_text, find_asset
 from krakenonce.testing.request import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from krakenonce.testing.markets import Asset
     from krakenonce.testing.private import Call
 
 __all__ = ["FUNDING"]

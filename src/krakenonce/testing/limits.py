@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from krakenonce.testing.request import Refused
 
 if TYPE_CHECKING:
-    from krakenonce.testing.fake_account import FakeAccount
-    from krakenonce.testing.order import Order
+    from krakenonce.testing.accounts import FakeAccount, Order
     from krakenonce.testing.rules import Rules
 
 __all__ = ["Counter", "Limits", "cost_of"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, Any
 
+from krakenonce.testing.accounts import OPPOSITE, Order
 from krakenonce.testing.arguments import (
     cl_ord_id,
     invalid,
@@ -16,7 +17,6 @@ from krakenonce.testing.arguments import (
     rfc3339,
     whole,
 )
-from krakenonce.testing.order import OPPOSITE, Order
 from krakenonce.testing.request import Refused
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from krakenonce.testing.trading import TRADING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from krakenonce.testing.accounts import FakeAccount
     from krakenonce.testing.engine import MatchingEngine
-    from krakenonce.testing.fake_account import FakeAccount
     from krakenonce.testing.limits import Limits
 
 __all__ = ["PRIVATE", "Call"]

@@ -7,14 +7,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.testing.arguments import listed, optional, required, whole
-from krakenonce.testing.markets import ASSETS, PAIRS, find_asset, find_pair
+from krakenonce.testing.markets import ASSETS, PAIRS, Pair, find_asset, find_pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from krakenonce.testing.book import Book, Level
     from krakenonce.testing.engine import MatchingEngine, PublicTrade
-    from krakenonce.testing.markets import Pair
 
     Method = Callable[[MatchingEngine, Mapping[str, Any], float], Any]
 

@@ -12,7 +12,7 @@ from krakenonce.testing.request import Refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from krakenonce.testing.order import Order
+    from krakenonce.testing.accounts import Order
     from krakenonce.testing.private import Call
 
     Entries = Mapping[str, dict[str, Any]]  # by id, as Kraken shows them

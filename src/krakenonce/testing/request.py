@@ -1,4 +1,7 @@
-"""One request to the fake Kraken, unpacked once: no other module reads its path, headers or body."""
+"""A request to the fake Kraken, unpacked once, and its entry in the log.
+
+No other module reads its path, headers or body.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,12 @@ from urllib.parse import parse_qsl
 from krakenonce.kraken.wire import is_json, nonce_of, sign
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["Refused", "Request", "unpack"]
+__all__ = ["Arrival", "Refused", "Request", "explain", "unpack"]
 
 _LARGEST_NONCE = 2**64 - 1  # Kraken's guides call the nonce an unsigned 64-bit integer
+_SHOWN = 5  # refused nonces in a message
 
 
 class Refused(Exception):
@@ -128,3 +132,53 @@ def _read_form(text: str) -> dict[str, Any]:
         else:
             fields[name] = value
     return fields
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One private request, in the order of arrival.
+
+    Args:
+        at: When it was processed, in seconds since 1970.
+        account: The name of the account, ``None`` for an unknown key.
+        method: Such as ``Balance``.
+        nonce: Its nonce, ``None`` when missing or unreadable.
+        accepted: Whether the nonce was accepted; it is used then, whatever the answer is.
+        error: The error string of the answer, ``None`` if it has none.
+        sender_gone: Whether the sender had closed the connection before the request was processed.
+        is_copy: Whether the fault ``duplicate`` made it; its sender sent one request.
+        last_nonce: The last nonce accepted before it, ``None`` for an unknown key.
+    """
+
+    at: float
+    account: str | None
+    method: str
+    nonce: int | None
+    accepted: bool
+    error: str | None
+    sender_gone: bool
+    is_copy: bool = False
+    last_nonce: int | None = None
+
+
+def explain(refused: Sequence[Arrival], calls: int) -> str:
+    """Return the message for requests whose nonce was refused.
+
+    Args:
+        refused: These requests.
+        calls: How many private requests there were in all.
+    """
+    lines = [
+        f"  {each.account}: {each.method} with {'no readable nonce' if each.nonce is None else f'nonce {each.nonce}'}; "
+        f"the last one accepted was {each.last_nonce}"
+        for each in refused[:_SHOWN]
+    ]
+    if len(refused) > _SHOWN:
+        lines.append(f"  and {len(refused) - _SHOWN} more")
+    return "\n".join(
+        [
+            f"{len(refused)} of {calls} private calls were answered with EAPI:Invalid nonce:",
+            *lines,
+            "The calls of a key have to reach Kraken one after the other, each with a larger nonce.",
+        ]
+    )

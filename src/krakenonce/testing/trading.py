@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from krakenonce.testing.accounts import Order, new_id
 from krakenonce.testing.arguments import invalid, is_on, listed, positive, required, whole
 from krakenonce.testing.limits import cost_of
 from krakenonce.testing.markets import find_pair
-from krakenonce.testing.order import new_id
 from krakenonce.testing.placing import (
     check_deadline,
     check_mode,
@@ -23,7 +23,6 @@ from krakenonce.testing.request import Refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from krakenonce.testing.order import Order
     from krakenonce.testing.private import Call
 
 __all__ = ["TRADING"]
