@@ -6,6 +6,7 @@ further above its limit than by one call: after a wait the next call is accepted
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -83,7 +84,9 @@ class Limits:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._counters: dict[tuple[str, str], Counter] = {}  # by key and pair; for REST without a pair
+        self._counters: defaultdict[tuple[str, str], Counter] = defaultdict(
+            Counter
+        )  # by key and pair; for REST without a pair
 
     def count_call(self, account: FakeAccount, method: str, now: float) -> None:
         """Count a call of *method* in the REST counter.
@@ -94,7 +97,7 @@ class Limits:
         if self._rules.tier is None or method in _COUNTED_ELSEWHERE:
             return
         cost = self._rules.closed_orders_cost if method == "ClosedOrders" else _COSTS.get(method, 1)
-        if not self._counters.setdefault((account.key, ""), Counter()).add(cost, _REST[self._rules.tier], now):
+        if not self._counters[account.key, ""].add(cost, _REST[self._rules.tier], now):
             raise Refused("EAPI:Rate limit exceeded")
 
     def count(self, account: FakeAccount, pair: str, cost: float, now: float, *, even_if_full: bool = True) -> bool:
@@ -104,8 +107,7 @@ class Limits:
         """
         if self._rules.tier is None:
             return True
-        counter = self._counters.setdefault((account.key, pair), Counter())
-        return counter.add(cost, _TRADING[self._rules.tier], now, even_if_full=even_if_full)
+        return self._counters[account.key, pair].add(cost, _TRADING[self._rules.tier], now, even_if_full=even_if_full)
 
     def require(self, account: FakeAccount, pair: str, cost: float, now: float, *, even_if_full: bool = True) -> None:
         """Count a transaction, and refuse it beyond the limit; arguments as for ``count``.

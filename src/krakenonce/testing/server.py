@@ -11,8 +11,7 @@ import random
 import socket
 import threading
 import time
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from krakenonce.extras import needed_by
 from krakenonce.testing.control import control
@@ -20,7 +19,7 @@ from krakenonce.testing.delivery import Delivery
 from krakenonce.testing.request import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from aiohttp import web
 
@@ -87,15 +86,13 @@ class FakeKrakenServer:
             import aiohttp  # noqa: F401 - looked for early, so that the message comes early
         if self._thread is not None:
             return
-        listening: Future[int] = Future()
-        thread = threading.Thread(target=self._run, args=(listening,), name="fake-kraken", daemon=True)
-        thread.start()
-        try:
-            self._port = listening.result()
-        except BaseException:
-            thread.join()
-            raise
-        self._thread = thread
+        listener = socket.create_server((self._host, self._port))
+        self._port = listener.getsockname()[1]
+        loop, stopping = asyncio.new_event_loop(), asyncio.Event()
+        self._end = lambda: loop.call_soon_threadsafe(stopping.set)
+        serving = self._serve(listener, stopping)
+        self._thread = threading.Thread(target=_run, args=(loop, serving), name="fake-kraken", daemon=True)
+        self._thread.start()
         self.fake.url = self.url
 
     def stop(self) -> None:
@@ -110,25 +107,14 @@ class FakeKrakenServer:
         thread.join()
         self.fake.url = ""
 
-    def _run(self, listening: Future[int]) -> None:
-        try:
-            asyncio.run(self._serve(listening))
-        except Exception as error:  # whatever it is, start() is waiting for it
-            if listening.done():
-                raise
-            listening.set_exception(error)
-
-    async def _serve(self, listening: Future[int]) -> None:
+    async def _serve(self, listener: socket.socket, stopping: asyncio.Event) -> None:
         from aiohttp import web
 
-        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
-        self._end = lambda: loop.call_soon_threadsafe(stopping.set)
         runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=_GRACE)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, self._host, self._port)
+            site = web.SockSite(runner, listener)
             await site.start()
-            listening.set_result(runner.addresses[0][1])
             await stopping.wait()
             await site.stop()
             for _ in range(3):  # the runner hears of connections accepted at the last moment, and closes them
@@ -158,6 +144,11 @@ class FakeKrakenServer:
         if isinstance(reply, dict):
             return web.json_response(reply)
         return web.Response(status=reply or 502, text=_PAGE.format(reply), content_type="text/html")
+
+
+def _run(loop: asyncio.AbstractEventLoop, serving: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(serving)
 
 
 def _is_gone(transport: asyncio.Transport | None) -> bool:
