@@ -4,7 +4,7 @@
 GET       /fake/arrivals        the log: one object for each private request
 POST      /fake/reset           empties the log; accepted nonces stay accepted
 POST      /fake/faults          adds a fault: ``{"method": "AddOrder", "fault": "process_then_cut", "times": 1}``
-GET       /fake/faults          the faults that no request has met yet
+GET       /fake/faults          the faults still to come
 DELETE    /fake/faults          removes them
 GET       /fake/rules           the switches: :class:`~krakenonce.testing.rules.Rules`
 POST      /fake/rules           changes some of them: ``{"status": "maintenance"}``
@@ -43,7 +43,7 @@ def control(fake: FakeKraken, verb: str, path: str, body: bytes) -> tuple[int, A
     handler = _PATHS.get((verb, path.removeprefix("/fake/").rstrip("/")))
     if handler is None:
         known = ", ".join(f"{other} /fake/{name}" for other, name in _PATHS)
-        return 404, {"error": f"There is no {verb} {path} here, but there are: {known}."}
+        return 404, {"error": f"There is no {verb} {path}; there are: {known}."}
     try:
         answer = handler(fake, _object(body))
     except ConfigError as error:

@@ -37,7 +37,7 @@ class FakeKraken:
         rules: How strict it is; ``None`` for the defaults. They may be changed at any time.
 
     ``accounts`` has the accounts by key, ``arrivals`` the log of the private requests. ``faults`` are the faults that
-    the next requests over HTTP meet. ``url`` is the address of its server, empty if none runs.
+    the next requests over HTTP get. ``url`` is the address of its server, empty if none runs.
     """
 
     def __init__(self, rules: Rules | None = None) -> None:
@@ -137,7 +137,7 @@ class FakeKraken:
                 raise ConfigError(f"The fake Kraken has no pair {pair!r}.") from refusal
             amount = _amount("price", price)
             if amount <= 0:
-                raise ConfigError("A price is above 0.")
+                raise ConfigError("The price must be above 0.")
             self._engine.set_price(name, amount, self._pass_time(now))
 
     def fill(self, txid: str, volume: str | Decimal | None = None, now: float | None = None) -> None:

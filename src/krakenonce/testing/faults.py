@@ -67,12 +67,12 @@ FAULTS: dict[FaultName, Course] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A fault that the next ``times`` requests of a method meet.
+    """A fault that the next ``times`` requests of a method get.
 
     Args:
         method: Such as ``AddOrder``; ``any`` for any method, also a public one.
         fault: Its name in the table ``FAULTS``.
-        times: How many requests meet it.
+        times: How many requests get it.
         seconds: How long ``slow_answer`` and ``slow_request`` take, and how long ``hold_back`` waits at most.
         status: The HTTP status of ``html`` and ``process_then_html``.
         error: The error string of ``error`` and ``process_then_error``.
@@ -92,23 +92,23 @@ class Fault:
     def __post_init__(self) -> None:
         needed = FAULTS[self.fault].needs if self.fault in get_args(FaultName) else ""
         rules = {
-            f"fault is one of: {', '.join(FAULTS)}": self.fault in get_args(FaultName),
-            "method is a name such as AddOrder, or any": _is_text(self.method),
-            "times is a whole number above 0": _is_whole(self.times) and self.times > 0,
-            "seconds is a number, 0 or more": _is_duration(self.seconds),
-            "hidden_for is a number, 0 or more": _is_duration(self.hidden_for),
+            f"fault must be one of: {', '.join(FAULTS)}": self.fault in get_args(FaultName),
+            "method must be a name such as AddOrder, or any": _is_text(self.method),
+            "times must be an integer above 0": _is_whole(self.times) and self.times > 0,
+            "seconds must be a number, 0 or more": _is_duration(self.seconds),
+            "hidden_for must be a number, 0 or more": _is_duration(self.hidden_for),
             f"{self.fault} needs {needed} above 0": not needed or bool(getattr(self, needed)),
-            "status is a whole number from 200 to 599": _is_whole(self.status) and 200 <= self.status <= 599,
-            "error is a text": _is_text(self.error),
-            "answer is first or second": self.answer in ("first", "second"),
+            "status must be an integer from 200 to 599": _is_whole(self.status) and 200 <= self.status <= 599,
+            "error must be a text that is not empty": _is_text(self.error),
+            "answer must be first or second": self.answer in ("first", "second"),
         }
-        for rule, is_kept in rules.items():
-            if not is_kept:
+        for rule, is_met in rules.items():
+            if not is_met:
                 raise ConfigError(f"This fault cannot be used: {rule}.")
 
 
 class Faults:
-    """The faults that no request has met yet. A request meets the first one that was added for its method.
+    """The faults still to come. A request gets the first one that was added for its method.
 
     Faults may be added while the server runs.
     """
@@ -118,7 +118,7 @@ class Faults:
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """Return how many requests will meet a fault."""
+        """Return how many requests will get a fault."""
         return sum(each.times for each in self.waiting())
 
     def add(self, method: str, fault: FaultName, **details: Any) -> None:
@@ -149,7 +149,7 @@ class Faults:
             self._waiting.append(fault)
 
     def take(self, method: str) -> Fault | None:
-        """Return the fault that a request of *method* meets, ``None`` for none; the request counts in its ``times``."""
+        """Return the fault that a request of *method* gets, or ``None``; its ``times`` counts down."""
         with self._lock:
             for place, fault in enumerate(self._waiting):
                 if fault.method in (ANY, method):
@@ -161,7 +161,7 @@ class Faults:
         return None
 
     def waiting(self) -> list[Fault]:
-        """Return the faults that no request has met yet."""
+        """Return the faults still to come."""
         with self._lock:
             return list(self._waiting)
 

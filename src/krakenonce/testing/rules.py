@@ -28,7 +28,7 @@ class Rules:
 
     Args:
         status: The answer of SystemStatus, and the mode in which orders are refused.
-        tier: The tier whose rate limits are kept; ``None`` for no limits.
+        tier: The tier whose rate limits are applied; ``None`` for no limits.
         closed_orders_cost: What ClosedOrders costs in the REST counter: 1 or 2.
         max_in_flight: How many requests of a key may be in flight at once; 0 for no limit.
         lockout_after: How many consecutive invalid keys, signatures or nonces lock a key out; 0 for never.
@@ -92,7 +92,7 @@ class Rules:
         if name not in _CHOICES:
             return _like(name, getattr(self, name), value)
         if value not in _CHOICES[name]:
-            raise ConfigError(f"The rule {name!r} is one of {', '.join(map(repr, _CHOICES[name]))}.")
+            raise ConfigError(f"The rule {name!r} must be one of {', '.join(map(repr, _CHOICES[name]))}.")
         return value
 
 

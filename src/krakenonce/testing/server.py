@@ -117,7 +117,7 @@ class FakeKrakenServer:
             await site.start()
             await stopping.wait()
             await site.stop()
-            for _ in range(3):  # the runner hears of connections accepted at the last moment, and closes them
+            for _ in range(3):  # the runner learns of connections accepted at the last moment, and closes them
                 await asyncio.sleep(0)
         finally:
             await runner.cleanup()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.001", "price": "37500"}
 NOW = 1688669448.25
 
-# Sends the requests at once, each on its own connection, and hears no answer.
+# Sends the requests at once, each on its own connection, and reads no answer.
 SENDER = """
 import socket, sys, threading
 port, *requests = sys.stdin.read().split()
@@ -36,8 +36,8 @@ threading.Event().wait()
 
 
 @pytest.fixture
-def stock(account: FakeAccount, server: FakeKrakenServer) -> Iterator[krakenex.API]:
-    """An unchanged krakenex client of the account."""
+def krakenex_api(account: FakeAccount, server: FakeKrakenServer) -> Iterator[krakenex.API]:
+    """An unmodified krakenex client of the account."""
     client = krakenex.API(account.key, account.secret)
     client.uri = server.url
     yield client
@@ -72,7 +72,7 @@ def test_a_nonce_beyond_64_bits_is_invalid(fake: FakeKraken, account: FakeAccoun
 
 
 def test_a_bad_signature_uses_no_nonce(fake: FakeKraken, account: FakeAccount) -> None:
-    """Whoever knows only the public key cannot use up its nonces."""
+    """A sender that knows only the public key cannot use up its nonces."""
     path, headers, body = signed(account, "Balance", 10)
     forged = headers | {"API-Sign": base64.b64encode(bytes(64)).decode()}
     assert fake.answer(path, forged, body, NOW) == {"error": ["EAPI:Invalid signature"]}
@@ -198,19 +198,19 @@ def test_a_key_is_added_once(fake: FakeKraken, account: FakeAccount) -> None:
         fake.add_account("bad", secret="*")
 
 
-def test_stock_krakenex_works_over_http(fake: FakeKraken, stock: krakenex.API) -> None:
+def test_unmodified_krakenex_works_over_http(fake: FakeKraken, krakenex_api: krakenex.API) -> None:
     """Krakenex signs, sends and reads as it does with Kraken."""
-    assert stock.query_public("Time")["result"]["unixtime"] > 1_600_000_000
-    assert stock.query_private("Balance")["result"] == {"ZUSD": "100.0000"}
-    assert stock.query_private("AddOrder", dict(ORDER))["result"]["txid"]
+    assert krakenex_api.query_public("Time")["result"]["unixtime"] > 1_600_000_000
+    assert krakenex_api.query_private("Balance")["result"] == {"ZUSD": "100.0000"}
+    assert krakenex_api.query_private("AddOrder", dict(ORDER))["result"]["txid"]
     assert len(fake.accepted()) == 2
 
 
-def test_stock_krakenex_with_a_wrong_secret(stock: krakenex.API) -> None:
+def test_unmodified_krakenex_with_a_wrong_secret(krakenex_api: krakenex.API) -> None:
     """A wrong secret is an invalid signature, with HTTP status 200."""
-    stock.secret = base64.b64encode(b"wrong").decode()
-    assert stock.query_private("Balance") == {"error": ["EAPI:Invalid signature"]}
-    assert stock.response.status_code == 200
+    krakenex_api.secret = base64.b64encode(b"wrong").decode()
+    assert krakenex_api.query_private("Balance") == {"error": ["EAPI:Invalid signature"]}
+    assert krakenex_api.response.status_code == 200
 
 
 def test_the_server_verifies_the_path_as_it_was_sent(account: FakeAccount, server: FakeKrakenServer) -> None:
@@ -224,10 +224,10 @@ def test_the_server_verifies_the_path_as_it_was_sent(account: FakeAccount, serve
 
 
 def test_the_log_is_read_and_emptied_over_http(
-    fake: FakeKraken, account: FakeAccount, stock: krakenex.API, server: FakeKrakenServer
+    fake: FakeKraken, account: FakeAccount, krakenex_api: krakenex.API, server: FakeKrakenServer
 ) -> None:
     """Other processes can read the log; emptying it leaves the nonces used."""
-    stock.query_private("Balance")
+    krakenex_api.query_private("Balance")
     used = account.last_nonce
     (arrival,) = urllib3.request("GET", server.url + "/fake/arrivals").json()
     assert (arrival["account"], arrival["method"], arrival["nonce"]) == ("bot", "Balance", used)
@@ -269,7 +269,7 @@ def test_a_request_counts_although_its_sender_is_gone(account: FakeAccount, fake
 
 
 def test_a_killed_sender_is_gone_at_once(account: FakeAccount) -> None:
-    """The log says so also of a request that is looked at before the event loop has heard of the death."""
+    """The log says so also of a request that is looked at before the event loop knows that the sender is dead."""
     sender = subprocess.Popen([sys.executable, "-c", SENDER], stdin=subprocess.PIPE)
 
     class Killing(FakeKraken):

@@ -26,8 +26,8 @@ def nonces(fake: FakeKraken) -> list[int | None]:
     return [arrival.nonce for arrival in fake.arrivals]
 
 
-def test_a_fault_meets_the_next_matching_calls_in_order(fake: FakeKraken, wire: Wire) -> None:
-    """Other methods are answered as ever; each fault is met as often as it says, then the next one."""
+def test_the_next_matching_calls_get_a_fault_in_order(fake: FakeKraken, wire: Wire) -> None:
+    """Other methods are answered as before; each fault applies as often as it says, then the next one."""
     fake.faults.add("AddOrder", "html", status=504, times=2)
     fake.faults.add(ANY, "error", error="EService:Busy")
     assert len(fake.faults) == 3
@@ -56,7 +56,7 @@ def test_the_page_lists_the_faults_as_they_are() -> None:
 
 
 def test_a_public_method_may_fail_too(fake: FakeKraken, server: FakeKrakenServer) -> None:
-    """SystemStatus and the like meet faults as private methods do."""
+    """SystemStatus and the like get faults as private methods do."""
     fake.faults.add("Time", "html")
     assert urllib3.request("GET", server.url + "/0/public/Time").status == 502
     assert urllib3.request("GET", server.url + "/0/public/Time").status == 200
@@ -138,13 +138,13 @@ def test_a_slow_request_is_executed_late(fake: FakeKraken, account: FakeAccount,
     assert nonces(fake) == [2, 1]
 
 
-@pytest.mark.parametrize(("answer", "heard"), [("first", []), ("second", ["EAPI:Invalid nonce"])])
+@pytest.mark.parametrize(("answer", "error"), [("first", []), ("second", ["EAPI:Invalid nonce"])])
 def test_the_same_bytes_may_arrive_twice(
-    fake: FakeKraken, account: FakeAccount, wire: Wire, answer: str, heard: list[str]
+    fake: FakeKraken, account: FakeAccount, wire: Wire, answer: str, error: list[str]
 ) -> None:
-    """One order is placed; the sender hears the answer to the first or to the second copy."""
+    """One order is placed; the sender gets the answer to the first or to the second copy."""
     fake.faults.add("AddOrder", "duplicate", answer=answer)
-    assert wire.reply("AddOrder", **ORDER)["error"] == heard
+    assert wire.reply("AddOrder", **ORDER)["error"] == error
     assert [(each.nonce, each.error, each.is_copy) for each in fake.arrivals] == [
         (1, None, False),
         (1, "EAPI:Invalid nonce", True),
@@ -201,7 +201,7 @@ def test_requests_held_back_keep_their_order(fake: FakeKraken, account: FakeAcco
 
 
 def test_a_request_held_back_goes_on_when_none_comes(fake: FakeKraken, wire: Wire) -> None:
-    """It does not wait for ever."""
+    """It waits for its seconds at most."""
     fake.faults.add("Balance", "hold_back", seconds=0.01)
     assert wire.reply("Balance") == {"error": [], "result": {}}
 
@@ -209,21 +209,21 @@ def test_a_request_held_back_goes_on_when_none_comes(fake: FakeKraken, wire: Wir
 @pytest.mark.parametrize(
     ("described", "message"),
     [
-        ({"method": "AddOrder", "fault": "guess"}, "fault is one of: drop"),
+        ({"method": "AddOrder", "fault": "guess"}, "fault must be one of: drop"),
         ({"method": "AddOrder"}, "has a method and a fault"),
         ({"method": "AddOrder", "fault": "drop", "colour": "red"}, "has a method and a fault"),
-        ({"method": "", "fault": "drop"}, "method is a name"),
-        ({"method": ["AddOrder"], "fault": "drop"}, "method is a name"),
-        ({"method": "AddOrder", "fault": "drop", "times": 0}, "times is"),
-        ({"method": "AddOrder", "fault": "drop", "times": 1.5}, "times is"),
+        ({"method": "", "fault": "drop"}, "method must be a name"),
+        ({"method": ["AddOrder"], "fault": "drop"}, "method must be a name"),
+        ({"method": "AddOrder", "fault": "drop", "times": 0}, "times must be"),
+        ({"method": "AddOrder", "fault": "drop", "times": 1.5}, "times must be"),
         ({"method": "AddOrder", "fault": "slow_answer"}, "slow_answer needs seconds"),
-        ({"method": "AddOrder", "fault": "slow_answer", "seconds": -1}, "seconds is a number"),
-        ({"method": "AddOrder", "fault": "slow_answer", "seconds": "1"}, "seconds is a number"),
+        ({"method": "AddOrder", "fault": "slow_answer", "seconds": -1}, "seconds must be a number"),
+        ({"method": "AddOrder", "fault": "slow_answer", "seconds": "1"}, "seconds must be a number"),
         ({"method": "AddOrder", "fault": "hidden"}, "hidden needs hidden_for"),
-        ({"method": "AddOrder", "fault": "drop", "hidden_for": float("nan")}, "hidden_for is a number"),
-        ({"method": "AddOrder", "fault": "html", "status": 600}, "status is"),
-        ({"method": "AddOrder", "fault": "error", "error": ""}, "error is a text"),
-        ({"method": "AddOrder", "fault": "duplicate", "answer": "third"}, "answer is"),
+        ({"method": "AddOrder", "fault": "drop", "hidden_for": float("nan")}, "hidden_for must be a number"),
+        ({"method": "AddOrder", "fault": "html", "status": 600}, "status must be"),
+        ({"method": "AddOrder", "fault": "error", "error": ""}, "error must be a text"),
+        ({"method": "AddOrder", "fault": "duplicate", "answer": "third"}, "answer must be"),
     ],
 )
 def test_a_fault_that_cannot_be_used_is_explained(described: dict[str, Any], message: str) -> None:
@@ -234,8 +234,8 @@ def test_a_fault_that_cannot_be_used_is_explained(described: dict[str, Any], mes
     assert len(faults) == 0
 
 
-def test_faults_are_listed_and_forgotten() -> None:
-    """What is still to come can be looked at and taken back."""
+def test_faults_are_listed_and_removed() -> None:
+    """A test can list the faults still to come, and remove them."""
     faults = Faults()
     faults.add("Balance", "drop", times=3)
     assert faults.take("AddOrder") is None
@@ -246,7 +246,7 @@ def test_faults_are_listed_and_forgotten() -> None:
 
 
 def test_faults_are_scripted_over_http(fake: FakeKraken, wire: Wire) -> None:
-    """Other processes and languages add, list and take back faults with JSON."""
+    """Other processes and languages add, list and remove faults with JSON."""
     wanted = {"method": "AddOrder", "fault": "process_then_html", "status": 520}
     assert wire.control("POST", "faults", wanted) == (200, {"waiting": 1})
     status, (listed,) = wire.control("GET", "faults")
@@ -260,7 +260,7 @@ def test_faults_are_scripted_over_http(fake: FakeKraken, wire: Wire) -> None:
 def test_a_wrong_fault_over_http_is_explained(wire: Wire) -> None:
     """Status 400 and the reason as JSON; for a path that is not there, 404 and those that are."""
     status, answer = wire.control("POST", "faults", {"method": "AddOrder", "fault": "guess"})
-    assert (status, "fault is one of" in answer["error"]) == (400, True)
+    assert (status, "fault must be one of" in answer["error"]) == (400, True)
     status, answer = wire.control("POST", "faults", ["drop"])
     assert (status, answer) == (400, {"error": "The body is not a JSON object."})
     status, answer = wire.control("GET", "guess")
@@ -275,7 +275,7 @@ def wait_for(fake: FakeKraken, calls: int) -> None:
 
 
 def wait_for_fault(fake: FakeKraken, left: int = 0) -> None:
-    """Return when so many requests are left that will meet a fault."""
+    """Return when so many requests are left that will get a fault."""
     tick = threading.Event()
     while len(fake.faults) > left:
         tick.wait(0.001)

@@ -63,7 +63,7 @@ def test_a_selling_order_is_passed_by_a_rising_market(fake: FakeKraken, payer: C
 
 
 def test_a_limit_order_that_crosses_is_filled_in_part(caller: Caller) -> None:
-    """It takes what is there within its limit; the rest stays open at the limit and heads the book."""
+    """It takes what is there within its limit; the rest stays open at the limit, as the best price of the book."""
     caller.place(price="50000")  # further down, and there first
     txid = caller.place(volume="120", price="60030")
     order = caller.look(txid)
@@ -103,8 +103,8 @@ def test_an_account_does_not_trade_with_itself(caller: Caller) -> None:
     assert caller.look(resting)["status"] == "open"
 
 
-def test_somebody_takes_part_of_an_order(fake: FakeKraken, payer: Caller) -> None:
-    """A test fills an order bit by bit."""
+def test_an_order_is_filled_in_parts(fake: FakeKraken, payer: Caller) -> None:
+    """A test fills a part of an open order, then the rest."""
     txid = payer.place(volume="0.1", price="50000")
     fake.fill(txid, "0.04", NOW)
     order = payer.result("OpenOrders", trades="true")["open"][txid]
@@ -117,8 +117,8 @@ def test_somebody_takes_part_of_an_order(fake: FakeKraken, payer: Caller) -> Non
 
 def test_wrong_prices_and_fills_are_explained(fake: FakeKraken, caller: Caller) -> None:
     """A pair that is not there, a price of nothing, a fill larger than the order."""
-    for pair, price, told in (("GUESS", "1", "no pair"), ("XBTUSD", "0", "above 0"), ("XBTUSD", "x", "not a number")):
-        with pytest.raises(ConfigError, match=told):
+    for pair, price, words in (("GUESS", "1", "no pair"), ("XBTUSD", "0", "above 0"), ("XBTUSD", "x", "not a number")):
+        with pytest.raises(ConfigError, match=words):
             fake.set_price(pair, price)
     with pytest.raises(ConfigError, match=r"has 1\.25000000 left|has 1\.25 left"):
         fake.fill(caller.place(), "2")
@@ -151,7 +151,7 @@ def test_a_trade_is_found_by_its_id(caller: Caller) -> None:
     assert caller.error("QueryTrades", txid="T").startswith("EQuery")
 
 
-def test_everybody_sees_trades_and_prices(fake: FakeKraken, caller: Caller) -> None:
+def test_public_methods_show_trades_and_prices(fake: FakeKraken, caller: Caller) -> None:
     """Ticker, Trades, OHLC and Spread show the market."""
     caller.place(**MARKET, volume="2")
     ticker = caller.public("Ticker", "pair=BTCUSD")["XXBTZUSD"]

@@ -149,7 +149,7 @@ def test_a_deadline_is_looked_at_when_the_order_is_processed(fake: FakeKraken, c
     assert fake.answer(*in_time, NOW + 4.9, received=NOW)["error"] == []
 
 
-def test_a_conditional_close_is_told(caller: Caller) -> None:
+def test_a_conditional_close_is_described(caller: Caller) -> None:
     """It is in the description, as text."""
     close = {"close[ordertype]": "stop-loss-limit", "close[price]": "22000", "close[price2]": "21000"}
     descr = caller.result("AddOrder", **ORDER, **close)["descr"]
@@ -210,7 +210,7 @@ def test_several_orders_are_cancelled(caller: Caller) -> None:
     assert caller.error("CancelOrderBatch", as_json=True, orders=["x"] * 51) == "EGeneral:Invalid arguments:orders"
 
 
-def test_the_dead_mans_switch_strikes(caller: Caller) -> None:
+def test_the_dead_mans_switch_cancels_all_orders(caller: Caller) -> None:
     """When its time has come all orders are cancelled; another call puts it off, 0 switches it off."""
     txid = caller.place()
     assert caller.result("CancelAllOrdersAfter", timeout=60) == {

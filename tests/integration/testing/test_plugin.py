@@ -71,7 +71,7 @@ def test_each_test_has_a_fake_kraken_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_run_without_the_fixture_loads_next_to_nothing(tmp_path: Path) -> None:
-    """Whoever has krakenonce installed does not pay for it in every run of pytest."""
+    """An installed krakenonce does not slow down every run of pytest."""
     heavy = ["aiohttp", "urllib3", "krakenonce.kraken", "krakenonce.testing.fake_kraken", "krakenonce.testing.server"]
     test = f"import sys\ndef test_light():\n    assert not set({heavy}) & set(sys.modules)\n"
     done = run_pytest(tmp_path, test + "    assert 'krakenonce.testing.plugin' in sys.modules\n")
