@@ -93,13 +93,13 @@ class Fault:
         needed = FAULTS[self.fault].needs if self.fault in get_args(FaultName) else ""
         rules = {
             f"fault must be one of: {', '.join(FAULTS)}": self.fault in get_args(FaultName),
-            "method must be a name such as AddOrder, or any": _is_text(self.method),
-            "times must be an integer above 0": _is_whole(self.times) and self.times > 0,
+            "method must be a name such as AddOrder, or any": type(self.method) is str and self.method != "",
+            "times must be an integer above 0": type(self.times) is int and self.times > 0,
             "seconds must be a number, 0 or more": _is_duration(self.seconds),
             "hidden_for must be a number, 0 or more": _is_duration(self.hidden_for),
             f"{self.fault} needs {needed} above 0": not needed or bool(getattr(self, needed)),
-            "status must be an integer from 200 to 599": _is_whole(self.status) and 200 <= self.status <= 599,
-            "error must be a text that is not empty": _is_text(self.error),
+            "status must be an integer from 200 to 599": type(self.status) is int and 200 <= self.status <= 599,
+            "error must be a text that is not empty": type(self.error) is str and self.error != "",
             "answer must be first or second": self.answer in ("first", "second"),
         }
         for rule, is_met in rules.items():
@@ -171,13 +171,5 @@ class Faults:
             self._waiting.clear()
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_duration(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e6
+def _is_duration(value: float) -> bool:
+    return type(value) in (int, float) and 0 <= value < 1e6

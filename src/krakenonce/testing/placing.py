@@ -43,7 +43,8 @@ def order_from(call: Call, pair: Pair, params: Mapping[str, Any]) -> Order:
         Refused: A parameter is wrong; the error names the first one.
     """
     side, kind = required(params, "type", "buy|sell"), required(params, "ordertype", "market|limit")
-    _refuse_what_is_missing_here(params)
+    optional(params, "leverage", "none|0|1")  # the fake has neither margin nor a start time, and must not ignore them
+    optional(params, "starttm", "0")
     flags, timeinforce = _flags(params, kind), optional(params, "timeinforce", "GTC|IOC|FOK|GTD") or "GTC"
     order = Order(
         owner=call.account,
@@ -109,13 +110,6 @@ def check_new(call: Call, order: Order) -> None:
     orders = call.account.orders.values()
     if order.cl_ord_id is not None and any(each.cl_ord_id == order.cl_ord_id for each in orders):
         raise Refused(call.engine.rules.duplicate_cl_ord_id_error)
-
-
-def _refuse_what_is_missing_here(params: Mapping[str, Any]) -> None:
-    """Refuse margin and a start time: the fake has neither, and must not ignore them."""
-    for name, harmless in (("leverage", ("none", "", "0", "1")), ("starttm", ("0", ""))):
-        if params.get(name, "") not in harmless:
-            raise invalid(name)
 
 
 def _flags(params: Mapping[str, Any], kind: str) -> tuple[str, ...]:
