@@ -83,8 +83,12 @@ class MatchingEngine:
         return account.is_counted if self.rules.check_funds is None else self.rules.check_funds
 
     def place(self, order: Order, now: float) -> None:
-        """Match an order; the rest of it stays in the book, or is cancelled if it must not."""
+        """Match a new order, or an open one whose limit or volume has changed.
+
+        The rest of it stays in the book, or is cancelled if it must not.
+        """
         book = self.books[order.pair.name]
+        book.remove(order)
         order.owner.orders[order.txid] = order
         fills, meets_own = book.meet(order)
         if "post" in order.flags and (fills or meets_own):
@@ -106,11 +110,6 @@ class MatchingEngine:
             self.finish(order, "canceled", now, "Order could not be filled at once")
         else:
             book.add(order)
-
-    def replace(self, order: Order, now: float) -> None:
-        """Match an open order again after its limit or volume has changed."""
-        self.books[order.pair.name].remove(order)
-        self.place(order, now)
 
     def finish(self, order: Order, status: str, now: float, reason: str | None = None) -> None:
         """End an open order."""

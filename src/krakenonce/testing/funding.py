@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["FUNDING"]
 
 _METHODS = {"XXBT": "Bitcoin", "XETH": "Ether", "USDT": "Tether USD (ERC20)", "SOL": "Solana"}
-_LIMIT = "1000000"
 
 
 def _deposit_methods(_: Call, asset: Asset) -> list[dict[str, Any]]:
@@ -46,7 +45,7 @@ def _withdraw_info(call: Call, asset: Asset) -> dict[str, Any]:
     amount = positive(call.params, "amount")
     return {
         "method": _method(asset),
-        "limit": _LIMIT,
+        "limit": "1000000",
         "amount": amount_text(asset.name, amount),
         "fee": amount_text(asset.name, Decimal(0)),
     }

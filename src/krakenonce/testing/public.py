@@ -24,8 +24,8 @@ _MOST_TRADES = 1000
 
 
 def _time(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dict[str, Any]:  # noqa: ARG001 - all are called alike
-    moment = datetime.fromtimestamp(now, UTC)
-    return {"unixtime": int(now), "rfc1123": moment.strftime("%a, %d %b %y %H:%M:%S +0000")}
+    rfc1123 = datetime.fromtimestamp(now, UTC).strftime("%a, %d %b %y %H:%M:%S +0000")
+    return {"unixtime": int(now), "rfc1123": rfc1123}
 
 
 def _system_status(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dict[str, Any]:  # noqa: ARG001 - all are called alike

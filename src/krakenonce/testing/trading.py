@@ -87,7 +87,7 @@ def _amend_order(call: Call) -> dict[str, Any]:
         raise Refused("EOrder:Post only order")
     call.engine.check_funds(wanted, instead_of=order)
     order.volume, order.price, order.touched = wanted.volume, wanted.price, call.now
-    call.engine.replace(order, call.now)
+    call.engine.place(order, call.now)
     return {"amend_id": new_id("T")}
 
 
