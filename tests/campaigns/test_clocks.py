@@ -22,7 +22,7 @@ def test_no_clock_breaks_the_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("maker", "complaint"), [(ClockAlone, "numbers are wrong"), (Believing, "ahead of the clock; 70 s are allowed")]
 )
-def test_numbers_that_trust_the_clock_are_found(tmp_path: Path, maker: type[NonceManager], complaint: str) -> None:
+def test_nonces_that_trust_the_clock_are_found(tmp_path: Path, maker: type[NonceManager], complaint: str) -> None:
     """The clock as it is; and one number after the other, but raised to whatever clock is seen."""
     with pytest.raises(Broken, match=complaint):
         run(Trial(tmp_path, 1, 1.0), maker)
@@ -34,7 +34,7 @@ def test_a_process_that_crashes_is_found(tmp_path: Path) -> None:
         run(Trial(tmp_path, 1, 1.0), CrashingSoon)
 
 
-def test_a_clock_that_stays_ahead_and_is_believed_too_early_is_found(tmp_path: Path) -> None:
+def test_a_clock_that_stays_ahead_and_is_trusted_too_early_is_found(tmp_path: Path) -> None:
     """It has to last a minute; this manager takes each step for right."""
     require_libfaketime(tmp_path)
     with Lasting(Trial(tmp_path, 1, 0), Believing) as lasting:

@@ -10,7 +10,7 @@ from tests.campaigns.breaks import BREAKS, Break
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
 
-def test_no_crash_point_brings_a_number_back(tmp_path: Path) -> None:
+def test_no_nonce_is_issued_again_after_any_crash_point(tmp_path: Path) -> None:
     """Whatever call was the last one, and whatever the disk then has, numbers go on above all that were given out."""
     figures = run(Trial(tmp_path, 1, 0), [BY_NAME["the mark is extended"]])
     assert figures["crash points"] > 10
@@ -18,7 +18,7 @@ def test_no_crash_point_brings_a_number_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("each", [each for each in BREAKS if isinstance(each.caught, str)], ids=lambda each: each.name)
-def test_a_broken_store_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each: Break) -> None:
+def test_a_broken_backend_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each: Break) -> None:
     """The campaign can fail: one line of the store is changed, and a number comes back, or would."""
     each.apply(monkeypatch)
     with pytest.raises(Broken):

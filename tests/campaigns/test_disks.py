@@ -19,7 +19,7 @@ def test_no_disk_breaks_the_order(tmp_path: Path) -> None:
     assert figures["numbers"] > 0
 
 
-def test_a_store_that_trusts_a_failed_sync_is_found(tmp_path: Path) -> None:
+def test_a_backend_that_trusts_a_failed_sync_is_found(tmp_path: Path) -> None:
     """It has reported no error for a sync that failed."""
     with pytest.raises(Broken, match="syncs failed"):
         failed_syncs(Trial(tmp_path, 1, 0), Trusting, time.monotonic() + 10)
@@ -33,19 +33,19 @@ def test_nonces_issued_after_a_failed_sync_are_found(tmp_path: Path, monkeypatch
         failed_syncs(Trial(tmp_path, 5, 0), Trusting, time.monotonic() + 50)  # it takes less than five
 
 
-def test_a_store_that_does_not_tell_each_failed_sync_is_found(tmp_path: Path) -> None:
+def test_a_backend_that_does_not_report_each_failed_sync_is_found(tmp_path: Path) -> None:
     """Three in four are tried again in silence."""
     with pytest.raises(Broken, match="syncs failed"):
         failed_syncs(Trial(tmp_path, 1, 0), Retrying, time.monotonic() + 10)
 
 
-def test_a_store_that_goes_on_when_its_disk_has_given_up_is_found(tmp_path: Path) -> None:
+def test_a_backend_that_goes_on_when_its_disk_has_given_up_is_found(tmp_path: Path) -> None:
     """Numbers that were never written down."""
     with pytest.raises(Broken, match=r"given on a read-only disk|numbers are wrong"):
         giving_up(Trial(tmp_path, 1, 0), Telling, 0)
 
 
-def test_a_store_that_goes_on_without_its_disk_is_found(tmp_path: Path) -> None:
+def test_a_backend_that_goes_on_without_its_disk_is_found(tmp_path: Path) -> None:
     """Numbers that were never written down, from a disk that is full or read-only."""
     with pytest.raises(Broken, match=r"given on a read-only disk|numbers are wrong"):
         full_and_read_only(Trial(tmp_path, 1, 0), Silent, 0)

@@ -29,7 +29,7 @@ def test_processes_that_hang_or_crash_are_found(
 
 
 @pytest.mark.parametrize("maker", [Unlocked, Forgetful])
-def test_numbers_that_break_are_found(tmp_path: Path, maker: type[NonceManager]) -> None:
+def test_nonces_out_of_order_are_found(tmp_path: Path, maker: type[NonceManager]) -> None:
     """A counter without a lock, and one that each process has for itself."""
     with pytest.raises(Broken, match="numbers are wrong"):
         run(Trial(tmp_path, 1, 0.1), maker)

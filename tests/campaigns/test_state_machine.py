@@ -7,7 +7,7 @@ from prove.state_machine import search
 from tests.campaigns.breaks import BREAKS, Break
 
 
-def test_no_order_of_events_brings_a_number_back(tmp_path: Path) -> None:
+def test_no_order_of_events_issues_a_nonce_again(tmp_path: Path) -> None:
     """Kills, power cuts, bad disks, wrong clocks and deletions in any order: what is promised holds."""
     figures = dict.fromkeys(("examples", "steps", "numbers"), 0)
     search(tmp_path, 1, 20, figures)
@@ -16,7 +16,7 @@ def test_no_order_of_events_brings_a_number_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("each", [each for each in BREAKS if isinstance(each.caught, int)], ids=lambda each: each.name)
-def test_a_broken_store_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each: Break) -> None:
+def test_a_broken_backend_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each: Break) -> None:
     """The campaign can fail: one line of the store is changed, and hypothesis finds what comes of it."""
     each.apply(monkeypatch)
     figures = dict.fromkeys(("examples", "steps", "numbers"), 0)

@@ -17,7 +17,7 @@ def test_no_stop_fork_or_exit_breaks_order_or_turns(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("maker", "complaint"), [(OwnLanes, "came"), (Forgetful, "numbers are wrong")])
-def test_turns_and_numbers_that_break_are_found(tmp_path: Path, maker: type[NonceManager], complaint: str) -> None:
+def test_broken_turns_and_nonces_are_found(tmp_path: Path, maker: type[NonceManager], complaint: str) -> None:
     """Lanes that each process has for itself, and a counter that each process has for itself."""
     with pytest.raises(Broken, match=complaint):
         run(Trial(tmp_path, 1, 0.1), maker)

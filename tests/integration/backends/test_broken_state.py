@@ -39,7 +39,7 @@ def used(state: Path, clock: ManualClock) -> int:
 
 
 @pytest.mark.parametrize("name", BROKEN_TEXTS)
-def test_a_broken_text_is_passed_by_going_above_the_mark(
+def test_a_broken_nonce_file_is_passed_by_going_above_the_mark(
     state: Path, clock: ManualClock, used: int, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever the text says, numbers go on above the mark, the log names the file, and the text is good again."""
@@ -54,7 +54,9 @@ def test_a_broken_text_is_passed_by_going_above_the_mark(
 
 
 @pytest.mark.parametrize("name", BROKEN_TEXTS)
-def test_a_text_broken_under_a_running_process_is_noticed_at_once(state: Path, clock: ManualClock, name: str) -> None:
+def test_a_nonce_file_broken_under_a_running_process_is_noticed_at_once(
+    state: Path, clock: ManualClock, name: str
+) -> None:
     """A running process does not go on from a damaged text either."""
     store = FileStore(state, clock=clock)
     numbers = [store.advance("global") for _ in range(3)]
@@ -65,14 +67,14 @@ def test_a_text_broken_under_a_running_process_is_noticed_at_once(state: Path, c
     assert store.stats("global").recovered == 1
 
 
-def test_a_text_with_a_line_break_is_a_number(state: Path, clock: ManualClock, used: int) -> None:
+def test_a_nonce_file_with_a_line_break_is_valid(state: Path, clock: ManualClock, used: int) -> None:
     """`echo 1800000000000000002 > file` writes the same number with a line break; it is read and tidied."""
     text_path(state).write_text(f"{used}\n")
     assert take(state, clock) == [used + 1]
     assert text_path(state).read_text() == str(used + 1)
 
 
-def test_a_text_restored_from_a_backup_is_noticed(state: Path, clock: ManualClock) -> None:
+def test_a_nonce_file_restored_from_a_backup_is_noticed(state: Path, clock: ManualClock) -> None:
     """An old copy of the text put back under a running process brings no number back."""
     store = FileStore(state, clock=clock)
     first = store.advance("global")
@@ -94,7 +96,7 @@ def test_one_torn_slot_costs_nothing(state: Path, clock: ManualClock, used: int,
     assert all(read_slots(state))
 
 
-def test_a_slot_that_is_one_extension_behind_is_enough(state: Path, clock: ManualClock) -> None:
+def test_a_slot_that_is_one_step_behind_is_enough(state: Path, clock: ManualClock) -> None:
     """Killed between the two slots' writes: the newer mark covered no number yet, the older one covers all."""
     old = take(state, clock)[0]
     before = mark_path(state).read_bytes()
@@ -126,7 +128,7 @@ def test_both_slots_broken_is_the_clock_and_a_warning(
     assert all(read_slots(state))
 
 
-def test_both_slots_broken_and_no_text_is_the_clock(state: Path, clock: ManualClock, used: int) -> None:
+def test_with_both_slots_broken_and_no_nonce_file_the_clock_counts(state: Path, clock: ManualClock, used: int) -> None:
     """Nothing left to go by but the time."""
     mark_path(state).write_bytes(b"broken")
     text_path(state).unlink()
@@ -177,7 +179,7 @@ def test_something_else_in_the_file_s_place_is_refused(
 
 
 @pytest.mark.parametrize("victims", [("text",), ("mark",), ("text", "mark")])
-def test_files_deleted_under_a_running_process_are_made_anew(
+def test_files_deleted_under_a_running_process_are_made_again(
     state: Path, clock: ManualClock, victims: tuple[str, ...]
 ) -> None:
     """The next number is in a new file, is larger, and a second process goes on from there."""
@@ -204,7 +206,7 @@ def test_a_new_file_has_a_mark_of_its_own(state: Path, clock: ManualClock, victi
     assert all(slot is not None and slot.mark >= number for slot in read_slots(state))
 
 
-def test_a_copy_in_the_mark_file_s_place_is_not_believed(state: Path, clock: ManualClock) -> None:
+def test_a_copy_in_the_mark_file_s_place_is_not_trusted(state: Path, clock: ManualClock) -> None:
     """It says the same, but nobody has synced it: the next number is issued under a mark that was put there anew."""
     store = FileStore(state, clock=clock)
     store.advance("global")
@@ -231,7 +233,7 @@ def test_a_new_mark_file_is_not_taken_for_the_deleted_one(state: Path, clock: Ma
     assert store.stats("global").issued == 2
 
 
-def test_a_process_with_a_deleted_mark_writes_no_number_that_it_does_not_give(
+def test_a_process_with_a_deleted_mark_writes_no_nonce_that_it_does_not_issue(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Others go on with the text under a new mark; it sees that before it writes, and not only after."""
@@ -253,7 +255,7 @@ def test_a_process_with_a_deleted_mark_writes_no_number_that_it_does_not_give(
     assert {data for data in written if len(data) == 19} == {b"%d" % number}
 
 
-def test_a_directory_deleted_under_a_running_process_is_made_anew(state: Path, clock: ManualClock) -> None:
+def test_a_directory_deleted_under_a_running_process_is_made_again(state: Path, clock: ManualClock) -> None:
     """`rm -r` of the whole state directory does not bring a number back."""
     store = FileStore(state, clock=clock)
     first = store.advance("global")
@@ -266,7 +268,7 @@ def test_a_directory_deleted_under_a_running_process_is_made_anew(state: Path, c
     assert text_path(state).read_text() == str(second)
 
 
-def test_a_text_renamed_away_under_a_running_process_is_noticed(state: Path, clock: ManualClock) -> None:
+def test_a_nonce_file_renamed_away_under_a_running_process_is_noticed(state: Path, clock: ManualClock) -> None:
     """A moved or replaced text is not written to any more: another process would not see it."""
     store = FileStore(state, clock=clock)
     first = store.advance("global")
@@ -277,7 +279,7 @@ def test_a_text_renamed_away_under_a_running_process_is_noticed(state: Path, clo
     assert (state / "backup.txt").read_text() != text_path(state).read_text()
 
 
-def test_a_floor_set_after_the_text_was_deleted_holds_for_others(state: Path, clock: ManualClock) -> None:
+def test_a_floor_set_after_the_nonce_file_was_deleted_holds_for_others(state: Path, clock: ManualClock) -> None:
     """A process that still has the deleted text open puts the floor into the new one, where other processes look."""
     first, second = FileStore(state, clock=clock), FileStore(state, clock=clock)
     second.raise_floor("global", clock.now_ns())
@@ -337,7 +339,7 @@ def test_a_floor_is_raised_in_the_files_that_are_in_place(
     assert take(state, clock)[0] > floor + more
 
 
-def test_files_that_vanish_as_fast_as_they_are_made_are_told(
+def test_files_that_vanish_as_fast_as_they_are_made_are_reported(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither a number nor a floor is waited for without end."""
@@ -388,7 +390,7 @@ def test_a_huge_clock_lead_is_kept(state: Path, clock: ManualClock) -> None:
     assert take(state, clock)[0] > first > clock.now_ns()
 
 
-def test_a_process_with_a_deleted_mark_lowers_no_text(
+def test_a_process_with_a_deleted_mark_lowers_no_nonce_file(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It writes nothing into the text that others use by now, also when its disk fails right afterwards."""

@@ -22,7 +22,7 @@ def test_blanks_that_an_editor_has_left_are_tidied(state: Path, clock: ManualClo
         assert text_path(state).read_text() == str(number)
 
 
-def test_a_text_put_back_is_passed_by_going_above_what_others_issued(
+def test_an_old_nonce_file_put_back_is_passed_by_going_above_what_others_issued(
     state: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One process sees that the text is older than its own last number; others may have issued up to the mark."""
@@ -75,7 +75,7 @@ def test_a_floor_below_the_mark_is_seen_by_others_and_moves_no_mark(state: Path,
     assert other.advance("global") == floor + 1
 
 
-def test_a_mark_file_keeps_its_own_number(state: Path, clock: ManualClock) -> None:
+def test_a_mark_file_keeps_its_inode(state: Path, clock: ManualClock) -> None:
     """Else each extension would be a new file to all other processes."""
     store = FileStore(state, clock=clock)
     names = set()
@@ -94,7 +94,7 @@ def test_a_mark_file_is_zeros_beside_its_slots(state: Path, clock: ManualClock) 
 
 
 @pytest.mark.parametrize("begin", ["a number", "a floor"])
-def test_a_mark_overwritten_under_a_running_process_is_written_anew(
+def test_a_mark_overwritten_under_a_running_process_is_written_again(
     state: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture, begin: str
 ) -> None:
     """The file is the same, but what this process had put there is gone: it does not go by its memory of it."""
@@ -115,7 +115,7 @@ def test_a_mark_overwritten_under_a_running_process_is_written_anew(
 
 
 @pytest.mark.parametrize("damage", [b"", bytes(FILE_SIZE)])
-def test_a_look_at_a_broken_mark_says_from_where_numbers_go_on(state: Path, clock: ManualClock, damage: bytes) -> None:
+def test_a_look_at_a_broken_mark_says_where_nonces_continue(state: Path, clock: ManualClock, damage: bytes) -> None:
     """The text, and what it may have missed."""
     last = take(state, clock)[0] + 2 * MARK_STEP
     mark_path(state).write_bytes(damage)
@@ -124,7 +124,7 @@ def test_a_look_at_a_broken_mark_says_from_where_numbers_go_on(state: Path, cloc
     assert store.advance("global") == last + 1
 
 
-def test_a_look_at_a_text_that_never_had_a_mark_takes_it_as_it_is(state: Path, clock: ManualClock) -> None:
+def test_a_look_at_a_nonce_file_that_never_had_a_mark_takes_it_as_it_is(state: Path, clock: ManualClock) -> None:
     """As the first number after it does."""
     state.mkdir()
     text_path(state).write_text(str(clock.now_ns() + 5))

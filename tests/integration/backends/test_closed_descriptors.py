@@ -113,7 +113,7 @@ with (state / "stranger").open("w+") as stranger:  # it gets the lowest number t
 @pytest.mark.parametrize(
     "case", [NOTHING, STRANGERS, OTHER_SCOPE, LANE_FIRST], ids=["nothing", "files", "scope", "lane"]
 )
-def test_numbers_and_turns_go_on_after_everything_was_closed(state: Path, tmp_path: Path, case: str) -> None:
+def test_nonces_and_turns_go_on_after_everything_was_closed(state: Path, tmp_path: Path, case: str) -> None:
     """Numbers rise, turns are given, and what got our descriptors' numbers is not written, closed or left locked."""
     other = tmp_path / "other"
     other.mkdir()
@@ -161,7 +161,7 @@ def test_the_limits_are_kept_after_their_file_was_closed(state: Path) -> None:
     assert stranger == "mine"
 
 
-def test_stores_may_be_made_while_all_are_told_what_was_closed(state: Path) -> None:
+def test_backends_may_be_made_while_all_learn_what_was_closed(state: Path) -> None:
     """As by another thread: here one is made at each line of the way."""
     held, made, before = OpenFiles(), [FileStore(state)], sys.gettrace()
     fd = held.keep(os.open(state.parent, os.O_RDONLY), state.parent)
@@ -178,7 +178,7 @@ def test_stores_may_be_made_while_all_are_told_what_was_closed(state: Path) -> N
     assert len(made) > 1
 
 
-def test_whoever_gets_a_number_that_is_just_given_back_has_it_rightly(
+def test_a_file_opened_with_a_descriptor_that_was_just_closed_is_no_loss(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another thread may open a file in the instant in which ours is closed: that is nothing to be told of."""
@@ -200,7 +200,9 @@ def test_whoever_gets_a_number_that_is_just_given_back_has_it_rightly(
     assert second.are_open()
 
 
-def test_whoever_gets_a_number_that_was_not_given_back_tells_all(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_opened_with_a_descriptor_that_was_not_closed_is_a_loss_for_all(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It was closed under the one who had it, and so may others be."""
     first, second, told = OpenFiles(), OpenFiles(), list[int]()
     fd = first.keep(os.open(state.parent, os.O_RDONLY), state.parent)
@@ -211,7 +213,7 @@ def test_whoever_gets_a_number_that_was_not_given_back_tells_all(state: Path, mo
     assert not first.are_open()
 
 
-def test_what_nobody_has_any_more_is_closed(tmp_path: Path) -> None:
+def test_what_is_not_used_any_more_is_closed(tmp_path: Path) -> None:
     """Descriptors go with the object that has opened them."""
     fd = OpenFiles().keep(os.open(tmp_path, os.O_RDONLY), tmp_path)
     gc.collect()

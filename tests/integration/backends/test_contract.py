@@ -31,19 +31,19 @@ def test_a_pickled_store_is_refused_or_shares_the_counter(store: Backend) -> Non
         assert [copy.advance("global"), store.advance("global")] == [first + 1, first + 2]
 
 
-def test_numbers_follow_the_clock(store: Backend, clock: ManualClock) -> None:
+def test_nonces_follow_the_clock(store: Backend, clock: ManualClock) -> None:
     """With time between the calls, the number is the time."""
     for time in (NOW, NOW + 7, NOW + 5000):
         clock.set_wall(time)
         assert store.advance("global") == time
 
 
-def test_numbers_rise_by_one_while_the_clock_stands_still(store: Backend) -> None:
+def test_nonces_rise_by_one_while_the_clock_does_not_change(store: Backend) -> None:
     """A frozen clock gives consecutive numbers."""
     assert [store.advance("global") for _ in range(4)] == [NOW, NOW + 1, NOW + 2, NOW + 3]
 
 
-def test_numbers_rise_while_the_clock_falls(store: Backend, clock: ManualClock) -> None:
+def test_nonces_rise_while_the_clock_falls(store: Backend, clock: ManualClock) -> None:
     """An hour back makes no number smaller."""
     first = store.advance("global")
     clock.step(-3600)
@@ -58,7 +58,7 @@ def test_scopes_are_counters_of_their_own(store: Backend) -> None:
     assert store.scopes() == ["far-ahead", "global"]
 
 
-def test_peek_tells_the_last_number_and_changes_nothing(store: Backend) -> None:
+def test_peek_returns_the_last_nonce_and_changes_nothing(store: Backend) -> None:
     """Peeking is free: None before the first number, then the last one."""
     assert store.peek("global") is None
     assert store.scopes() == []
@@ -68,7 +68,7 @@ def test_peek_tells_the_last_number_and_changes_nothing(store: Backend) -> None:
     assert store.advance("global") == number + 1
 
 
-def test_a_floor_is_passed_by_the_next_number(store: Backend) -> None:
+def test_the_next_nonce_is_above_a_floor(store: Backend) -> None:
     """After raise_floor(F) the next number is F + 1 if the clock is not further."""
     store.raise_floor("global", NOW + 500)
     assert store.peek("global") == NOW + 500
@@ -123,7 +123,7 @@ def restless() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-def test_no_number_is_given_twice_to_threads(store: Backend, restless: None) -> None:
+def test_no_nonce_is_issued_twice_to_threads(store: Backend, restless: None) -> None:
     """More threads than there are places at the files, one counter: all numbers differ and each thread's rise."""
     taken: list[list[int]] = [[] for _ in range(12)]
 
@@ -174,7 +174,7 @@ class TellingLock:
         return False
 
 
-def test_a_thread_waits_while_another_is_inside_the_memory_store(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_waits_while_another_is_inside_the_memory_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped in the middle of the step, a thread keeps the others out, and they get larger numbers."""
     slow = SlowClock()
     store, lock = MemoryStore(clock=slow), TellingLock()
@@ -208,7 +208,7 @@ def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent() -> None:
     assert told == str(NOW)
 
 
-def test_a_floor_holds_while_threads_take_numbers(store: Backend, restless: None) -> None:
+def test_a_floor_holds_while_threads_take_nonces(store: Backend, restless: None) -> None:
     """Whoever asks after raise_floor has returned gets a number above it, whatever others were about to write."""
     enough = threading.Event()
 
@@ -237,7 +237,7 @@ def test_closing_may_be_repeated(store: Backend) -> None:
     store.close()
 
 
-def test_a_closed_store_opens_again(store: Backend) -> None:
+def test_a_closed_backend_opens_again(store: Backend) -> None:
     """Closing gives back what was opened; a later call goes on."""
     before = len(os.listdir("/dev/fd"))
     store.raise_floor("global", NOW)

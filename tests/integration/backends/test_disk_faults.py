@@ -46,7 +46,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> FailingSync:
 
 
 @pytest.mark.parametrize("failing", [1, 2])
-def test_a_failed_sync_is_loud_and_hands_out_nothing(
+def test_a_failed_sync_is_an_error_and_issues_nothing(
     state: Path, clock: ManualClock, disk: FailingSync, failing: int
 ) -> None:
     """Whichever slot's sync fails: an error that names the file, and no number above the old mark (invariant 6)."""
@@ -110,9 +110,7 @@ def test_tries_that_fail_half_way_do_not_climb(state: Path, clock: ManualClock, 
     assert take(state, clock) == [clock.now_ns()]
 
 
-def test_a_first_number_that_cannot_be_synced_is_not_handed_out(
-    state: Path, clock: ManualClock, disk: FailingSync
-) -> None:
+def test_a_first_nonce_that_cannot_be_synced_is_not_issued(state: Path, clock: ManualClock, disk: FailingSync) -> None:
     """Not even the very first one."""
     disk.failing = 1
     with pytest.raises(NonceStoreError, match="Input/output error"):
@@ -143,9 +141,9 @@ print(numbers == sorted(set(numbers)), manager.store.stats("global").recovered)
 @pytest.mark.parametrize(
     ("before", "room", "said"),
     [(1, 10, "write {text}"), (0, 4096, "make durable {mark}")],
-    ids=["part of a number", "one slot of two"],
+    ids=["part of a nonce", "one slot of two"],
 )
-def test_what_there_is_room_for_in_part_is_refused_and_leaves_nothing_behind(
+def test_what_can_only_be_written_in_part_is_refused_and_leaves_nothing_behind(
     state: Path, before: int, room: int, said: str
 ) -> None:
     """The kernel takes so many bytes of a file and no more: an error, and numbers go on once it takes all of it."""
@@ -188,7 +186,7 @@ def test_without_a_free_descriptor_the_message_says_so(state: Path, clock: Manua
 
 
 @pytest.mark.parametrize("passing", [0, 1])
-def test_an_extension_that_fails_after_a_power_cut_does_not_make_an_old_text_exact(
+def test_a_failed_raise_of_the_mark_after_a_power_cut_does_not_make_an_old_nonce_file_exact(
     state: Path, clock: ManualClock, disk: FailingSync, passing: int
 ) -> None:
     """It misses the last numbers, also with a mark of the new boot beside it (invariant 1)."""
@@ -201,7 +199,7 @@ def test_an_extension_that_fails_after_a_power_cut_does_not_make_an_old_text_exa
     assert take(state, clock)[0] > second
 
 
-def test_a_process_that_could_write_no_number_yet_does_not_take_a_missing_text_for_a_beginning(
+def test_a_process_that_could_write_no_nonce_yet_does_not_take_a_missing_nonce_file_for_a_new_counter(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its mark is on the disk, its first number is not; then the text is deleted: it goes on above the mark."""
@@ -223,7 +221,7 @@ def test_a_process_that_could_write_no_number_yet_does_not_take_a_missing_text_f
     assert store.advance("global") > max(issued)
 
 
-def test_a_floor_that_failed_carries_no_number_away(state: Path, clock: ManualClock, disk: FailingSync) -> None:
+def test_a_floor_that_failed_raises_no_nonce(state: Path, clock: ManualClock, disk: FailingSync) -> None:
     """Half of it may be on the disk: the mark stays that high, and the numbers go on from the last one."""
     store = FileStore(state, clock=clock)
     first = store.advance("global")
@@ -292,7 +290,7 @@ def test_after_a_failed_sync_no_thread_syncs_what_was_open_before(
         assert waiting.step(1) is None
 
 
-def test_a_text_that_can_be_put_back_only_in_part_is_no_number(
+def test_a_nonce_file_that_can_be_restored_only_in_part_is_not_trusted(
     state: Path, clock: ManualClock, disk: FailingSync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first half of the old number and the second of the new one could be below the last, and fit the mark."""
@@ -317,7 +315,7 @@ def test_a_text_that_can_be_put_back_only_in_part_is_no_number(
     assert take(state, clock)[0] > last
 
 
-def test_a_store_that_was_refused_has_no_file_open(state: Path, clock: ManualClock, disk: FailingSync) -> None:
+def test_a_backend_whose_disk_failed_has_no_file_open(state: Path, clock: ManualClock, disk: FailingSync) -> None:
     """A disk that has failed can be unmounted while its processes go on."""
     store = FileStore(state, clock=clock)
     for ask in (

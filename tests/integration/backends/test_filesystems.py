@@ -26,7 +26,7 @@ def test_a_full_disk_does_not_stop_a_scope_that_exists(small_disk: Path, clock: 
     assert rising(numbers)
 
 
-def test_a_full_disk_refuses_a_new_scope_and_works_once_there_is_room(small_disk: Path, clock: ManualClock) -> None:
+def test_a_full_disk_refuses_a_new_counter_and_works_once_there_is_space(small_disk: Path, clock: ManualClock) -> None:
     """No space left: one clear error; after making room, the same store goes on."""
     store = FileStore(small_disk, clock=clock)
     fill(small_disk)

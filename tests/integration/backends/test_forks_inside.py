@@ -74,15 +74,15 @@ def fork_inside(question: Callable[[], int | None], manager: NonceManager, line:
 REFUSAL = "a signal handler forked while this thread was taking a nonce; no nonce was issued in the child; call again"
 
 
-@pytest.mark.parametrize(("asked", "step"), [("next number", 1), ("first number", 11), ("floor", 7), ("look", 5)])
-def test_a_child_forked_in_the_middle_is_told_so_and_has_numbers_of_its_own(
+@pytest.mark.parametrize(("asked", "step"), [("next nonce", 1), ("first nonce", 11), ("floor", 7), ("look", 5)])
+def test_a_child_forked_in_the_middle_gets_an_error_and_then_nonces_of_its_own(
     tmp_path: Path, asked: str, step: int
 ) -> None:
     """At each line, or at some of them: the child would go on with its parent's work, to the same answer."""
     told = []
     for line in itertools.count(2, step):  # the first one is before it
-        manager = NonceManager(tmp_path / str(line) if asked == "first number" else tmp_path)
-        last = 0 if asked == "first number" else manager.next()
+        manager = NonceManager(tmp_path / str(line) if asked == "first nonce" else tmp_path)
+        last = 0 if asked == "first nonce" else manager.next()
         questions: dict[str, Callable[[], int | None]] = {
             "floor": partial(manager.raise_floor, last + 10**6),
             "look": manager.peek,

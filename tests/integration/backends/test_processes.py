@@ -72,7 +72,7 @@ def test_processes_and_threads_share_one_counter(state: Path, processes: int, th
     assert violations(issues) == []
 
 
-def test_killed_processes_take_no_number_back(state: Path) -> None:
+def test_killed_processes_take_no_nonce_back(state: Path) -> None:
     """SIGKILL at random moments, twenty times, two processes at a time: what was told is never told again."""
     rng = random.Random(7)
     issues: list[Issue] = []
@@ -288,7 +288,7 @@ def test_a_floor_waits_while_a_thread_is_inside_the_step(state: Path, stop_insid
     assert manager.next() > floor
 
 
-def test_a_look_that_waits_keeps_nobody_from_forking(state: Path, stop_inside: Stop) -> None:
+def test_a_look_that_waits_does_not_prevent_forks(state: Path, stop_inside: Stop) -> None:
     """Another process may be stopped inside its step; and the child does not keep the lock of that look."""
     manager = NonceManager(state)
     let_go = stop_inside(manager)
@@ -459,7 +459,7 @@ def test_the_log_is_written_with_the_lock_free(state: Path) -> None:
     assert free == [True, True]  # the damage, and the clock
 
 
-def test_a_signal_handler_that_takes_a_number_does_not_hang(state: Path) -> None:
+def test_a_signal_handler_that_takes_a_nonce_does_not_hang(state: Path) -> None:
     """In the middle of next() it gets a clear error instead of waiting for itself; elsewhere it gets a number."""
     manager = NonceManager(state)
     outcomes: list[object] = []
@@ -484,7 +484,7 @@ def test_a_signal_handler_that_takes_a_number_does_not_hang(state: Path) -> None
 
 
 @pytest.mark.parametrize("inside", ["next", "peek", "raise_floor"])
-def test_whoever_interrupts_a_store_is_refused_whatever_it_asks(
+def test_a_handler_that_interrupts_a_backend_is_refused_whatever_it_asks(
     state: Path, monkeypatch: pytest.MonkeyPatch, inside: str
 ) -> None:
     """It would wait for a lock that its own thread has, with every other process; another manager has the same lock."""
@@ -554,7 +554,7 @@ def test_an_interrupt_in_the_middle_leaves_nothing_locked(state: Path, inside: s
     assert numbers[-1] < time.time_ns() + 60 * 10**9
 
 
-def test_the_text_deleted_under_many_threads_and_processes(state: Path) -> None:
+def test_the_nonce_file_deleted_under_many_threads_and_processes(state: Path) -> None:
     """Deleted forty times while two processes with three threads each take numbers: none twice, none out of order."""
     other = start_python(TAKE_IN_THREADS, state, 3, 1500)
     manager = NonceManager(state)
@@ -603,7 +603,7 @@ print(sys.getallocatedblocks() - before)
 """
 
 
-def test_memory_does_not_grow_with_the_numbers(state: Path) -> None:
+def test_memory_does_not_grow_with_the_nonces(state: Path) -> None:
     """A hundred thousand numbers leave no more objects in a process than there were."""
     assert int(finish(start_python(GROWTH, state))) < 1000
     assert len(text_path(state).read_text()) == 19

@@ -172,7 +172,7 @@ def test_a_childs_lanes_work(manager: NonceManager, peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
-def test_a_child_of_a_process_in_line(manager: NonceManager, peer: Peer, timeout: float | None) -> None:
+def test_a_child_of_a_process_in_the_queue(manager: NonceManager, peer: Peer, timeout: float | None) -> None:
     """A fork while threads wait for another process disturbs neither them nor the child."""
     assert peer.ask("take") == "held"
     lane, said = manager.lane("key", timeout), list[str]()

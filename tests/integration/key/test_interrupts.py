@@ -132,7 +132,7 @@ def test_an_interrupted_wait_leaves_nothing_held(manager: NonceManager, timeout:
 
 
 @pytest.mark.parametrize("timeouts", [(None, 60), (60, None)], ids=["a thread waits", "a helper waits"])
-def test_an_interrupted_release_keeps_nobody_waiting(
+def test_an_interrupted_release_lets_the_next_caller_in(
     manager: NonceManager, timeouts: tuple[float | None, float | None]
 ) -> None:
     """Where it has begun to give the turn back, the others get it; else the thread can do it again."""

@@ -347,7 +347,7 @@ def test_what_protects_an_account_takes_the_next_free_place(method: str, limiter
     assert (second.look(), readers[0].look()) == pytest.approx((1 / 0.33, 2 / 0.33))
 
 
-def test_who_was_told_to_go_is_not_overtaken(limiter: Limiter) -> None:
+def test_a_call_that_may_go_is_not_overtaken(limiter: Limiter) -> None:
     """A reader that waits for its turn only may be sent before the cancel: the limits have room for both, or wait."""
     for _ in range(14):
         Placed(limiter)
@@ -384,7 +384,7 @@ def test_krakens_worked_example(limiter: Limiter, clock: ManualClock) -> None:
     assert at_once(limiter, slow, "AddOrder", pair="XBTUSD") == 100 - 8
 
 
-def test_the_age_of_an_order_is_known_to_everybody(tmp_path: Path, clock: ManualClock) -> None:
+def test_the_age_of_an_order_is_known_to_all_processes(tmp_path: Path, clock: ManualClock) -> None:
     """What one process has placed costs another the age's points to cancel, and nothing after 300 seconds."""
     ours, theirs = (Limiter(FileStore(tmp_path).rate_limits, clock=clock) for _ in range(2))
     ours.placed(KEY, "XBTUSD", ["OA"])
@@ -426,7 +426,7 @@ def test_an_amend_that_waits_makes_its_order_new_when_it_is_sent(limiter: Limite
     assert at_once(limiter, STARTER, "AddOrder", pair="XBTUSD") == 59 - 8
 
 
-def test_a_refusal_makes_everybody_wait(tmp_path: Path, clock: ManualClock) -> None:
+def test_a_refusal_makes_all_calls_wait(tmp_path: Path, clock: ManualClock) -> None:
     """Kraken's word counts: all who share the counter wait until it has come down from its maximum."""
     ours, theirs = (Limiter(FileStore(tmp_path).rate_limits, clock=clock) for _ in range(2))
     assert ours.refused(Place(KEY, STARTER, "Balance", {})) == pytest.approx(1 / 0.33 + 1)
@@ -452,7 +452,7 @@ def test_a_refusal_at_a_counter_that_is_not_known(limiter: Limiter, tier: Tier |
     assert limiter.refused(Place(KEY, tier, method, {})) == 5
 
 
-def test_a_lockout_closes_the_key_for_everybody(tmp_path: Path, clock: ManualClock) -> None:
+def test_a_lockout_closes_the_key_for_all_calls(tmp_path: Path, clock: ManualClock) -> None:
     """With limits or without, through every limiter, until it ends; other keys go on. Nothing is booked meanwhile."""
     ours, theirs = (Limiter(FileStore(tmp_path).rate_limits, clock=clock) for _ in range(2))
     book(ours, STARTER, "Balance", {}, 0)
@@ -566,7 +566,7 @@ def test_a_file_cut_short_counts_as_empty(tmp_path: Path, size: int, clock: Manu
     assert at_once(limiter, method="AddOrder", pair="XBTUSD") in (58, 59)
 
 
-def test_a_deleted_file_is_made_anew(tmp_path: Path, clock: ManualClock) -> None:
+def test_a_deleted_file_is_made_again(tmp_path: Path, clock: ManualClock) -> None:
     """A running limiter notices, and shares the new file with those that come later."""
     limiter = Limiter(FileStore(tmp_path).rate_limits, clock=clock)
     assert at_once(limiter) == 14
@@ -613,7 +613,7 @@ def test_a_path_that_cannot_be_used(tmp_path: Path, what: str) -> None:
     assert KEY not in str(refusal.value)
 
 
-def test_a_failing_disk_is_told_and_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_disk_is_an_error_and_leaves_nothing_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says so, nothing stays locked, and the next call opens the file anew."""
     limiter = Limiter(FileStore(tmp_path).rate_limits)
     book(limiter, STARTER, "Balance", {}, 0)
@@ -715,7 +715,9 @@ def test_a_child_keeps_what_is_in_memory_to_itself() -> None:
 
 
 @pytest.mark.parametrize("kind", ["the same store", "another store", "memory"])
-def test_a_signal_handler_inside_the_step_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_a_signal_handler_inside_the_step_gets_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     """A call from a handler that interrupted the same in its thread is refused, for it would wait for itself."""
     store = MemoryStore() if kind == "memory" else FileStore(tmp_path)
     others = FileStore(tmp_path) if kind == "another store" else store

@@ -57,7 +57,7 @@ def test_a_holder_that_ends_frees_the_lane(manager: NonceManager, peer: Peer) ->
 
 
 @pytest.mark.parametrize("order", ["take", "take 60"])
-def test_a_killed_waiter_is_out_of_line(start_peer: Callable[[], Peer], manager: NonceManager, order: str) -> None:
+def test_a_killed_waiter_is_out_of_the_queue(start_peer: Callable[[], Peer], manager: NonceManager, order: str) -> None:
     """When a process is killed that waits for the lane, the others have their turns."""
     holder, killed, following = start_peer(), start_peer(), start_peer()
     assert holder.ask("take") == "held"
@@ -81,7 +81,7 @@ def test_a_stopped_holder_is_named(manager: NonceManager, peer: Peer) -> None:
     assert refusal(manager.lane("key")) == "taken"
 
 
-def test_nobody_starves(start_peer: Callable[[], Peer], manager: NonceManager) -> None:
+def test_no_process_starves(start_peer: Callable[[], Peer], manager: NonceManager) -> None:
     """Among processes that take turn after turn with no pause between them, another one gets its share."""
     for _ in range(3):
         assert start_peer().ask("hog") == "hogging"

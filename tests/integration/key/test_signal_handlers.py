@@ -61,7 +61,7 @@ def interrupt(work: Callable[[], object], line: int, handler: Callable[[], objec
 
 
 @pytest.mark.parametrize("what", ["lane", "API lock", "memory"])
-def test_a_handler_at_any_line_is_let_in_or_refused(manager: NonceManager, peer: Peer, what: str) -> None:
+def test_a_handler_at_any_line_gets_the_turn_or_an_error(manager: NonceManager, peer: Peer, what: str) -> None:
     """It never waits for the thread that it has interrupted, and leaves everything as it was."""
     memory = krakenonce.NonceManager("memory:")
     lock = GlobalKrakenNonceManager(manager).get_api_call_lock()
@@ -85,7 +85,7 @@ def test_a_handler_at_any_line_is_let_in_or_refused(manager: NonceManager, peer:
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
-def test_a_handler_of_one_in_line_does_not_line_up_behind_it(
+def test_a_handler_of_a_waiting_thread_does_not_queue_behind_it(
     manager: NonceManager, peer: Peer, timeout: float | None
 ) -> None:
     """Its thread would have its turn before it, and go on only after it."""

@@ -79,7 +79,7 @@ def test_two_hundred_tasks_come_in_order(manager: NonceManager) -> None:
     assert order == list(range(200))
 
 
-def test_threads_and_tasks_stand_in_one_line(manager: NonceManager) -> None:
+def test_threads_and_tasks_wait_in_one_queue(manager: NonceManager) -> None:
     """Threads, threads with a timeout, and tasks of two event loops are served in the order of asking."""
     order: list[object] = []
     wanted = list(range(24))
@@ -140,7 +140,7 @@ def test_a_task_does_not_share_the_turn_of_its_maker(manager: NonceManager) -> N
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_cancelled_task_leaves_the_line(manager: NonceManager, place: int) -> None:
+def test_a_cancelled_task_leaves_the_queue(manager: NonceManager, place: int) -> None:
     """Wherever in line a task is cancelled, it is gone at once and the others have their turns."""
     log: list[object] = []
 

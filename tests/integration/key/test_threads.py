@@ -154,7 +154,7 @@ def test_a_free_lane_needs_no_time(manager: NonceManager) -> None:
     assert [refusal(manager.lane("key", timeout)) for timeout in NO_TIME] == ["taken"] * len(NO_TIME)
 
 
-def test_managers_of_one_directory_share_the_line(tmp_path: Path) -> None:
+def test_managers_of_one_directory_share_the_queue(tmp_path: Path) -> None:
     """A path, a URL, a link and a detour to one directory lead to one line, which its holder may enter again."""
     (tmp_path / "state").mkdir()
     (tmp_path / "link").symlink_to("state")
@@ -187,7 +187,7 @@ def test_keys_do_not_wait_for_each_other(tmp_path: Path, stores: tuple[str, str]
     assert f"process {os.getpid()} has held it for" in said[3]
 
 
-def test_the_key_is_told_to_nobody(manager: NonceManager, tmp_path: Path) -> None:
+def test_the_key_is_shown_nowhere(manager: NonceManager, tmp_path: Path) -> None:
     """Files, names, messages and threads carry a fingerprint of the API key, and nothing of the key itself."""
     lane, told = manager.lane(KEY, timeout=60), [fingerprint(KEY)]
     with pytest.raises(LaneError) as caught:
@@ -243,7 +243,7 @@ def test_a_turn_outlives_the_object_it_was_taken_with(manager: NonceManager, pee
     assert peer.ask("take") == "held"
 
 
-def test_a_lane_that_nobody_uses_is_forgotten(manager: NonceManager) -> None:
+def test_a_lane_that_is_not_used_is_forgotten(manager: NonceManager) -> None:
     """A lane that is not held and that nobody refers to takes no memory once many others have been used."""
     assert refusal(manager.lane("key")) == "taken"
     queue = weakref.ref(manager.lane("key")._queue)
@@ -341,7 +341,7 @@ def test_interrupted_while_a_thread_is_started(
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
-def test_an_unusable_file_fails_everybody_in_line(
+def test_an_unusable_file_fails_all_in_the_queue(
     manager: NonceManager, peer: Peer, tmp_path: Path, timeout: float | None
 ) -> None:
     """When the lane's file cannot be used any more, those in line get an error each, until it can be used again."""
@@ -366,7 +366,7 @@ def test_an_unusable_file_fails_everybody_in_line(
     assert refusal(lane) == "taken"
 
 
-def test_an_unusable_directory_is_a_store_error(tmp_path: Path) -> None:
+def test_an_unusable_directory_is_a_backend_error(tmp_path: Path) -> None:
     """A state directory that is a file fails the first turn with a NonceStoreError, and nothing is held."""
     (tmp_path / "state").write_text("")
     lane = NonceManager(tmp_path / "state").lane("key")
@@ -376,7 +376,7 @@ def test_an_unusable_directory_is_a_store_error(tmp_path: Path) -> None:
         lane.release()
 
 
-def test_errors_of_the_lock_itself_are_store_errors(manager: NonceManager, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_the_lock_itself_are_backend_errors(manager: NonceManager, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system that gives no locks is reported as a NonceStoreError, never as an OSError."""
 
     def flock(_fd: int, how: int) -> None:
