@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from prove.campaign import Broken
 from prove.nursery import Nursery, Worker
-from prove.telling import Listener, Told
+from prove.pipe import Listener, Reported
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ class Crew:
     sixty-four is a new interpreter, as a restart of a bot is.
 
     Args:
-        trial: Where, how long, and by which chance.
+        trial: Where, how long, and with which random choices.
         work: What each process does; another list counts from the next start.
         env: What is different in their environment.
     """
@@ -70,7 +70,7 @@ class Crew:
         return [worker.pid for worker in self._workers if worker is not None]
 
     def start(self) -> None:
-        """Start all, and wait until each has told something."""
+        """Start all, and wait until each has reported something."""
         self._workers = [None] * len(self.work)
         for i in range(len(self._workers)):
             self._start(i)
@@ -102,8 +102,8 @@ class Crew:
                 os.kill(worker.pid, signal.SIGCONT)
                 del self._stopped[i]
 
-    def disband(self) -> Told:
-        """See that all are at work, kill them, wait until their forks are gone too, and return what was told.
+    def disband(self) -> Reported:
+        """See that all are at work, kill them, wait until their forks are gone too, and return what was reported.
 
         Raises:
             Broken: One of them failed, crashed, hangs, or does not end.
@@ -115,9 +115,9 @@ class Crew:
         return self.listener.hear()
 
     def _see_all(self) -> None:
-        """Wait until each has told something."""
+        """Wait until each has reported something."""
         try:
-            self.listener.until_all_tell(self.pids)
+            self.listener.until_all_report(self.pids)
         except Broken:
             self._end_all()  # one that has crashed does not hang
             self._check_crashes()

@@ -13,15 +13,15 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self
 
-from prove.telling import Teller
+from prove.pipe import Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
-    from prove.telling import Listener
+    from prove.pipe import Listener
 
-    Work = Callable[[Teller, random.Random], None]
+    Work = Callable[[Reporter, random.Random], None]
 
 __all__ = ["Nursery", "Worker"]
 
@@ -32,7 +32,7 @@ class Worker(NamedTuple):
     """A process at work, which is ours to kill until it is buried.
 
     Args:
-        pid: Its process id; nobody else has it before it is buried.
+        pid: Its process id; no other process has it before it is buried.
         bury: Waits for its end, and returns its status as ``os.waitpid`` gives it.
     """
 
@@ -44,7 +44,7 @@ class Nursery:
     """A new interpreter that forks workers; a start takes a millisecond or two.
 
     Args:
-        listener: To whom they tell.
+        listener: What they report to.
         env: What is different in their environment: preloaded libraries count for all of them.
     """
 
@@ -108,17 +108,17 @@ def _serve(pipe: int, alive: Path) -> None:
 
 
 def _live(pipe: int, alive: Path, work: Work, seed: int) -> NoReturn:
-    """Do the work of a process; what goes wrong is told."""
+    """Do the work of a process; what goes wrong is reported."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1):  # a fork that hangs must not keep the nursery's pipes open
         os.dup2(nothing, fd)
-    os.nice(10)  # whoever kills and starts goes first
+    os.nice(10)  # the campaign, which kills and starts, goes first
     fcntl.flock(os.open(alive, os.O_RDONLY), fcntl.LOCK_SH)  # until this process and all its forks are gone
-    teller = Teller(pipe)
+    reporter = Reporter(pipe)
     try:
-        work(teller, random.Random(seed))
+        work(reporter, random.Random(seed))
     except BaseException:
-        teller.note("failed", traceback.format_exc())
+        reporter.note("failed", traceback.format_exc())
         os._exit(1)
     os._exit(0)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import random
     from pathlib import Path
 
-    from prove.telling import Listener
+    from prove.pipe import Listener
 
 __all__ = ["HOUR", "WrongClock", "require_libfaketime"]
 
@@ -56,7 +56,7 @@ class WrongClock:
 
 
 def _faking(path: Path) -> dict[str, str]:
-    """What preloads libfaketime and tells it to follow *path*, for the wall clock alone."""
+    """What preloads libfaketime and lets it follow *path*, for the wall clock alone."""
     from libfaketime import get_reload_information
 
     words: dict[str, str] = get_reload_information()[1]

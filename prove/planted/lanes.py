@@ -1,4 +1,4 @@
-"""Bugs in the turn: lanes, the global API lock, and the broker that holds it. Promise 10, and 7 for its numbers."""
+"""Bugs in the turn: lanes, the global API lock, and the broker that holds it. Promise 10, and 7 for its nonces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bugs in the mark and in what is judged by it. Promises 1 to 3."""
+"""Bugs in the mark and in what depends on it. Promises 1 to 3."""
 
 from __future__ import annotations
 

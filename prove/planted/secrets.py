@@ -1,4 +1,4 @@
-"""Bugs that tell a secret, or sign other bytes than those that are sent: docs/explanation/security.md."""
+"""Bugs that show a secret, or sign other bytes than those that are sent: docs/explanation/security.md."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ STORE = (
         _FILES,
         was="if in_place and age > (_FINE_TICK if changed % SECOND else _COARSE_TICK):",
         becomes="if in_place:",
-        test="tests/integration/backends/test_place.py::test_where_times_are_coarse_each_path_is_looked_at",
+        test="tests/integration/backends/test_open_files.py::test_where_times_are_coarse_each_path_is_looked_at",
     ),
     Planted(
         "a directory above that is moved goes unnoticed",
@@ -120,7 +120,7 @@ STORE = (
         _STEP,
         was="not self._files.are_surely_in_place()",
         becomes="not self._files.are_in_place()",
-        test="tests/integration/backends/test_place.py::test_a_directory_above_that_is_moved_is_noticed",
+        test="tests/integration/backends/test_open_files.py::test_a_directory_above_that_is_moved_is_noticed",
     ),
     Planted(
         "a link on the way is followed each time",
@@ -128,7 +128,7 @@ STORE = (
         "src/krakenonce/backends/file/directory.py",
         was="self.path = Path(path).resolve()",
         becomes="self.path = Path(path)",
-        test="tests/integration/backends/test_place.py::test_a_link_on_the_way_is_followed_once",
+        test="tests/integration/backends/test_open_files.py::test_a_link_on_the_way_is_followed_once",
     ),
     Planted(
         "the directory that is watched is another one",
@@ -136,7 +136,7 @@ STORE = (
         _FILES,
         was="all(self.is_at_path(fd) for fd in self._known)",
         becomes="all(self.is_at_path(fd) for fd in self._known if fd != self._directory)",
-        test="tests/integration/backends/test_place.py::test_a_directory_that_has_taken_the_place_of_another_is_noticed",
+        test="tests/integration/backends/test_open_files.py::test_a_directory_that_has_taken_the_place_of_another_is_noticed",
     ),
     Planted(
         "a network file system passes as a local one",

@@ -1,4 +1,4 @@
-"""The list of planted bugs, and that a bug which nobody notices is told."""
+"""The list of planted bugs, and that a bug which no test notices is reported."""
 
 from __future__ import annotations
 
@@ -100,10 +100,10 @@ def test_bugs_that_no_test_notices_are_reported(tree: Path, tmp_path: Path) -> N
     ]
     with pytest.raises(Broken) as caught:
         plant(Trial(tmp_path / "run", 1, 60), bugs, tree)
-    told = str(caught.value)
-    assert "2 of 2 planted bugs were not caught" in told
-    assert f"nothing at all (src/krakenonce/rule.py): {NOTICED.test} passes all the same" in told
-    assert f"a slip (src/krakenonce/rule.py): {NOTICED.test} only finds that the planted code cannot run" in told
+    message = str(caught.value)
+    assert "2 of 2 planted bugs were not caught" in message
+    assert f"nothing at all (src/krakenonce/rule.py): {NOTICED.test} passes all the same" in message
+    assert f"a slip (src/krakenonce/rule.py): {NOTICED.test} only finds that the planted code cannot run" in message
 
 
 def test_a_test_that_fails_anyway_is_reported(tree: Path, tmp_path: Path) -> None:
