@@ -47,7 +47,7 @@ class Forgetful(MemoryStore):
     """Makes another gate each time."""
 
     def gate(self, _name: str) -> OpenGate:
-        """A gate that nobody else has."""
+        """A gate that no other lane has."""
         return OpenGate()
 
 

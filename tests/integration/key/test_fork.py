@@ -34,7 +34,7 @@ def leave(lane: Lane, times: int = 1) -> str:
 
 
 def test_a_child_does_not_hold_its_parents_turn(manager: NonceManager) -> None:
-    """A child of the holder has to wait like everybody else, and is told that its parent holds the lane."""
+    """A child of the holder has to wait like all others, and its error says that its parent holds the lane."""
     with manager.lane("key"):
         said = in_child(lambda: refusal(manager.lane("key", timeout=0)))
     assert f"process {os.getpid()} has held it for" in said

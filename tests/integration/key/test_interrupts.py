@@ -1,4 +1,4 @@
-"""Ctrl-C wherever Python looks for signals within a lane's code: nobody holds by mistake, nobody waits for ever."""
+"""Ctrl-C wherever Python looks for signals within a lane's code: no lane stays held, no caller waits for ever."""
 
 from __future__ import annotations
 

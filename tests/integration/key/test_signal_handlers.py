@@ -1,4 +1,4 @@
-"""Signal handlers that take the lane, or a number, which they have interrupted: nobody waits for himself."""
+"""Signal handlers that take the lane, or a nonce, which they have interrupted: no thread waits for itself."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_handler_of_a_waiting_thread_does_not_queue_behind_it(
 ) -> None:
     """Its thread would have its turn before it, and go on only after it."""
     assert peer.ask("take") == "held"
-    lane, told, me = manager.lane("key", timeout), list[str](), os.getpid()
+    lane, errors, me = manager.lane("key", timeout), list[str](), os.getpid()
     refusal = (
         f"a signal handler has interrupted this thread while it waited for lane {lane.name}, "
         "so the handler cannot wait for it, too; let it set a flag instead"
@@ -101,11 +101,12 @@ def test_a_handler_of_a_waiting_thread_does_not_queue_behind_it(
             with manager.lane("key"):
                 pass
         except LaneError as error:
-            told.append(str(error))
+            errors.append(str(error))
 
     def send() -> None:
         until_waiting(lane, 1)
-        while refusal not in told:  # one may come just before the waiting, and be seen after it, or in the lane's code
+        # One may come just before the waiting, and be seen after it, or in the lane's code.
+        while refusal not in errors:
             os.kill(me, signal.SIGUSR1)
             time.sleep(0.05)
         peer.tell("leave")
@@ -118,4 +119,4 @@ def test_a_handler_of_a_waiting_thread_does_not_queue_behind_it(
     finally:
         sender.join()
         signal.signal(signal.SIGUSR1, before)
-    assert set(told) <= {refusal, REFUSAL.format("lane was asked for")}
+    assert set(errors) <= {refusal, REFUSAL.format("lane was asked for")}
