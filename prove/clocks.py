@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from krakenonce.testing.checker import Issue
     from prove.campaign import Figures, Trial
-    from prove.nursery import Worker
+    from prove.fork_server import Worker
     from prove.pipe import Reported
     from prove.rounds import Maker
 
@@ -81,7 +81,7 @@ def run(trial: Trial, maker: Maker = NonceManager) -> Figures:
             reported, steps = _boot(
                 trial, partial(lives, state, partial(maker, clock=boot)), behind=figures["boots"] % 2 == 0
             )
-            last = rounds.judge(reported, partial(maker, clock=boot))
+            last = rounds.check(reported, partial(maker, clock=boot))
             check_lead([*reported.issues, last], STEP_LIMIT + MARK_STEP * figures["boots"])
             figures["clock steps"] += steps
             figures["nonces"] = rounds.nonces
@@ -98,8 +98,8 @@ def _boot(trial: Trial, work: Callable[[Reporter, random.Random], None], *, behi
         clocks = []
         for i in range(_CLOCKS):
             clocks.append(WrongClock(trial.directory / f"clock-{i}", listener, -HOUR if behind else 0))
-            stack.enter_context(clocks[-1].nursery)
-        workers = [clock.nursery.start(work, trial.rng.getrandbits(32)) for clock in clocks]
+            stack.enter_context(clocks[-1].fork_server)
+        workers = [clock.fork_server.start(work, trial.rng.getrandbits(32)) for clock in clocks]
         stack.callback(_end, workers)
         listener.until_reported("some processes report nothing", by=_CLOCKS)
         end, ticks = time.monotonic() + _ROUND, 0
@@ -115,7 +115,7 @@ def _boot(trial: Trial, work: Callable[[Reporter, random.Random], None], *, behi
 def _end(workers: list[Worker]) -> None:
     while workers:
         os.kill(workers[-1].pid, signal.SIGKILL)
-        workers.pop().bury()
+        workers.pop().reap()
 
 
 def lives(state: Path, maker: Maker, reporter: Reporter, rng: random.Random) -> None:
@@ -125,7 +125,7 @@ def lives(state: Path, maker: Maker, reporter: Reporter, rng: random.Random) -> 
         pid = os.fork()
         if not pid:
             _life(maker(state), Reporter(reporter.pipe), count)
-        reporter.bury(pid)
+        reporter.reap(pid)
         reporter.note("life")
 
 
@@ -163,8 +163,8 @@ class Lasting:
         self._directory.mkdir()
         self._listener = self._running.enter_context(Listener(self._directory / "alive"))
         clock = WrongClock(self._directory / "clock", self._listener, 0)
-        self._running.enter_context(clock.nursery)
-        self._workers = [clock.nursery.start(self._work, 0)]
+        self._running.enter_context(clock.fork_server)
+        self._workers = [clock.fork_server.start(self._work, 0)]
         self._running.callback(_end, self._workers)
         self._listener.until_reported("the process with the clock ahead reports nothing")
         self._stepped = time.monotonic_ns()

@@ -59,8 +59,8 @@ def full_and_read_only(trial: Trial, maker: Maker, end: float) -> Figures:
             while time.monotonic() < end or not figures["times full"]:
                 crew.start()
                 spans = [_one_cycle(crew, disk) for _ in range(_CYCLES)]
-                reported = crew.disband()
-                rounds.judge(reported, maker)
+                reported = crew.kill_all()
+                rounds.check(reported, maker)
                 _check_refusals(reported, spans)
                 figures["times full"] += _CYCLES
                 figures["times read-only"] += _CYCLES

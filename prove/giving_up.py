@@ -43,8 +43,8 @@ def giving_up(trial: Trial, maker: Maker, end: float) -> Figures:
                     spans.append(_give_up(disk, crew.listener))
                     _mount_again(disk, crew)
                     crew.listener.until_reported("the disk is mounted again, and no nonce is issued", "nonce", by=3)
-                reported = crew.disband()
-                rounds.judge(reported, maker)
+                reported = crew.kill_all()
+                rounds.check(reported, maker)
                 check_frozen(reported, spans)
                 figures["times given up"] += _CYCLES
                 figures["refusals"] += reported.count("refused")

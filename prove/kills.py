@@ -35,7 +35,7 @@ def run(trial: Trial, maker: Maker = NonceManager) -> Figures:
         while not (trial.over and rounds.nonces):
             crew.start()
             _kill_some(trial, crew)
-            rounds.judge(crew.disband(), maker)
+            rounds.check(crew.kill_all(), maker)
     return {"kills": crew.kills, "starts": crew.starts, "nonces": rounds.nonces}
 
 

@@ -89,7 +89,7 @@ def failed_syncs(trial: Trial, maker: Maker, end: float) -> Figures:
             _cut_power(trial.rng, disk, state)
             behind = round(trial.rng.uniform(60, 120) * SECOND)
             clock = Hurry(figures["power cuts"], max([last, *(issue.nonce for issue in reported.issues)]) - behind)
-            last = rounds.judge(reported, partial(maker, clock=clock)).nonce
+            last = rounds.check(reported, partial(maker, clock=clock)).nonce
             disk.write_bytes(mark.read_bytes())
     return {**figures, "nonces": rounds.nonces}
 
@@ -113,7 +113,7 @@ def _round(trial: Trial, crew: Crew) -> Reported:
         time.sleep(trial.rng.expovariate(1 / _BETWEEN_KILLS))  # the moment of death is the point
         if kills:
             crew.kill()
-    return crew.disband()
+    return crew.kill_all()
 
 
 def _check_reported(disk: Path, refusals: int, kills: int) -> int:

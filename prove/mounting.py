@@ -46,7 +46,7 @@ def small_disk(point: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> None:
-    """Use up the last byte."""
+    """Fill the disk to its last byte."""
     with (disk / "filler").open("wb", buffering=0) as file:
         try:
             while file.write(b"x" * 4096):

@@ -78,7 +78,7 @@ class Reporter:
         line = " ".join(words.split()).encode()[-_LONGEST:]
         os.write(self.pipe, b"%s %s %d %s\n" % (self._who, what.encode(), time.monotonic_ns(), line))
 
-    def bury(self, pid: int) -> None:
+    def reap(self, pid: int) -> None:
         """Wait for the end of a forked child; one that has crashed has failed."""
         status = os.waitpid(pid, 0)[1]
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGKILL:

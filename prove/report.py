@@ -1,4 +1,4 @@
-"""What a whole run has found out, written into docs/explanation/how-we-test.md."""
+"""The results of a whole run, written into docs/explanation/how-we-test.md."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Outcome(NamedTuple):
 
 
 def what_came_out(outcomes: Iterable[Outcome], seed: int) -> str:
-    """Return what the campaigns of a whole run have come to, in Markdown.
+    """Return the results of the campaigns of a whole run, in Markdown.
 
     Args:
         outcomes: How each campaign ended.

@@ -35,7 +35,7 @@ class Rounds:
         self._state = state
         self._largest: list[Issue] = []
 
-    def judge(self, reported: Reported, maker: Maker) -> Issue:
+    def check(self, reported: Reported, maker: Maker) -> Issue:
         """Raise Broken if a nonce was wrong; return the one that a new manager of *maker* issues."""
         asked = time.monotonic_ns()
         with maker(self._state) as manager:

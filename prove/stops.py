@@ -45,8 +45,8 @@ def run(trial: Trial, maker: Maker = NonceManager) -> Figures:
         while not (trial.over and rounds.nonces):
             crew.start()
             _disturb(trial, crew)
-            reported = crew.disband()
-            rounds.judge(reported, maker)
+            reported = crew.kill_all()
+            rounds.check(reported, maker)
             figures["turns"] += _check_turns(reported)
             figures["forks"] += reported.count("fork")
             figures["exits"] += reported.count("exit")
@@ -104,7 +104,7 @@ def fork(state: Path, maker: Maker, reporter: Reporter, rng: random.Random) -> N
         if not rng.randrange(4):
             time.sleep(rng.uniform(0, 0.005))
             os.kill(pid, signal.SIGKILL)
-        reporter.bury(pid)
+        reporter.reap(pid)
         reporter.nonce(manager.next)
 
 

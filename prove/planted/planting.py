@@ -41,9 +41,9 @@ def plant(trial: Trial, bugs: Sequence[Planted], root: Path = ROOT) -> Figures:
     for bug in bugs:
         check_fit(bug, root)
     shares = [share for share in (bugs[part::_AT_ONCE] for part in range(_AT_ONCE)) if share]
-    beds = [Bed(root, trial.directory / f"copy{part}", trial.seed) for part in range(len(shares))]
+    copies = [TreeCopy(root, trial.directory / f"copy{part}", trial.seed) for part in range(len(shares))]
     with ThreadPoolExecutor(_AT_ONCE) as workers:
-        missed = [line for lines in workers.map(Bed.work, beds, shares) for line in lines]
+        missed = [line for lines in workers.map(TreeCopy.work, copies, shares) for line in lines]
     if missed:
         raise Broken("\n".join((f"{len(missed)} of {len(bugs)} planted bugs were not caught:", *missed)))
     promises = {bug.promise for bug in bugs if isinstance(bug.promise, int)}
@@ -83,7 +83,7 @@ class Ended(NamedTuple):
         return "\n".join(f"        {line}" for line in self.output.rstrip().splitlines()[-12:])
 
 
-class Bed:
+class TreeCopy:
     """A copy of the tree in which bugs are planted.
 
     Args:
