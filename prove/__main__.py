@@ -1,4 +1,4 @@
-"""Run the campaigns, say what came out, and exit 1 if a promise was broken."""
+"""Run the campaigns, print what came out, and exit 1 if a promise was broken."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def attempt(campaign: Campaign, seed: int, *, short: bool) -> Outcome:
-    """Run one campaign, say how it ended, and return that."""
+    """Run one campaign, print how it ended, and return that."""
     print(f"{campaign.name} (seed {seed}): {campaign.what} ...", flush=True)
     began = time.monotonic()
     figures: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""What a campaign is given, and how it says what came out."""
+"""What a campaign is given, and how it reports what came out."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from krakenonce.testing.checker import Issue
 
-__all__ = ["PATIENCE", "Broken", "Campaign", "NotHere", "Trial", "check_order"]
+__all__ = ["MAX_WAIT", "Broken", "Campaign", "NotHere", "Trial", "check_order"]
 
-PATIENCE = 20.0  # seconds until something that must happen counts as hanging
+MAX_WAIT = 20.0  # seconds until something that must happen counts as hanging
 
 Figures = dict[str, int]
 
@@ -36,7 +36,7 @@ class Trial:
 
     Args:
         directory: Empty, on a real disk.
-        seed: What all chance in it comes from.
+        seed: The seed of all random choices.
         seconds: How long it may go on where more time means more tries.
     """
 
@@ -64,8 +64,8 @@ class Campaign:
         name: For the command line.
         what: What is tried, for the progress and the report.
         run: Does it and returns figures by what they count; raises Broken or NotHere.
-        seconds: The time of a long run.
-        short: The time of a short one.
+        seconds: Seconds of a long run.
+        short: Seconds of a short one.
     """
 
     name: str
@@ -76,8 +76,8 @@ class Campaign:
 
 
 def check_order(issues: Iterable[Issue]) -> None:
-    """Raise Broken if any nonce was issued twice or out of order."""
+    """Raise Broken if any nonce was issued twice, issued again after a restart, or out of order."""
     wrong = violations(issues)
     if wrong:
         lines = "\n".join(map(str, wrong[:10]))
-        raise Broken(f"{len(wrong)} numbers are wrong:\n{lines}")
+        raise Broken(f"{len(wrong)} nonces are wrong:\n{lines}")

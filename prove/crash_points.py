@@ -1,4 +1,4 @@
-"""Every system call of the store as the last one before a crash, and after it every state that the disk may have."""
+"""Every system call of the file backend as the last one before a crash, and every state that the disk may then have."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from krakenonce.errors import NonceStoreError
 from prove.campaign import Broken, Campaign
 from prove.crash_scenarios import SCENARIOS
-from prove.host import MARK, STATE, TEXT, Host, marks_in, told
+from prove.host import MARK, STATE, TEXT, Host, located, marks_in
 from prove.simulated_disk import Killed
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _FAULTS: tuple[Fault, ...] = ("full", "broken", "broken but stored", "broken and
 
 
 def run(trial: Trial, scenarios: Sequence[Scenario] = SCENARIOS, first: int = 1) -> Figures:
-    """Go through all scenarios, without any chance. In a short run nothing follows a crash, else another crash.
+    """Go through all scenarios; nothing is random. In a long run, another crash follows each crash.
 
     Args:
         trial: Where, and whether it is a short run.
@@ -45,7 +45,7 @@ def run(trial: Trial, scenarios: Sequence[Scenario] = SCENARIOS, first: int = 1)
 
 CRASH_POINTS = Campaign(
     name="crash-points",
-    what="a kill or a power cut at each system call of the store, and each state that the disk may then have",
+    what="a kill or a power cut at each system call of the file backend, and each state that the disk may then have",
     run=run,
     seconds=_FOR_TWO_CRASHES,
     short=20,
@@ -87,10 +87,10 @@ class _Search:
         return host, refused
 
     def _crash(self, call: int) -> bool:
-        """Let everything end before the *call*-th call; return whether it came to that."""
+        """Let everything end before the *call*-th call; return whether that call was made."""
         where = f"{self._scenario.name}, crashed before call {call}"
         self._figures["crash points"] += 1
-        with told(where):
+        with located(where):
             host, _ = self._play(call, "killed")
         crashed = host.disk.fired
         if crashed and (host.disk.state, host.highest) in self._seen:
@@ -98,7 +98,7 @@ class _Search:
         self._seen.add((host.disk.state, host.highest))
         self._cut(host, where)
         for survivor in range(len(host.processes)):
-            with told(f"{where}, others went on"):
+            with located(f"{where}, others went on"):
                 host, _ = self._play(call, "killed")
                 host.disk.heal()
                 host.next(host.processes[survivor])
@@ -113,7 +113,7 @@ class _Search:
     def _crash_again(self, call: int, again: int, step: float, where: str) -> bool:
         """After a kill another process tries the same, and is killed in its turn."""
         where += f", killed again before call {again} of the next try"
-        with told(where):
+        with located(where):
             host, _ = self._play(call, "killed")
             host.clock.step(step)
             host.disk.fail(again, "killed")
@@ -129,16 +129,16 @@ class _Search:
         return crashed
 
     def _fail(self, call: int, fault: Fault) -> None:
-        """Let one call fail, which has to be loud, and let each process go on."""
+        """Let one call fail, which must raise an error, and let each process continue."""
         self._figures["failing calls"] += 1
         where = f"{self._scenario.name}, call {call} failed ({fault})"
-        with told(where):
+        with located(where):
             host, refused = self._play(call, fault)
             if not refused:
-                raise Broken("nobody was told")
+                raise Broken("the failure was not reported as an error")
         self._cut(host, where)
         for one in range(len(host.processes)):
-            with told(f"{where}, and it went on"):
+            with located(f"{where}, and it went on"):
                 host, _ = self._play(call, fault)
                 host.disk.heal()
                 host.next(host.processes[one])
@@ -146,7 +146,7 @@ class _Search:
             self._cut(host, f"{where}, and it went on")
 
     def _cut(self, host: Host, where: str, depth: int = 1) -> None:
-        """Cut the power: whatever the disk has then, the next number is above all before, and so after another cut."""
+        """Cut the power: whatever the disk has then, the next nonce is above all before, also after another cut."""
         for image in host.disk.images():
             for step in _CLOCKS:
                 self._boot(image, host, step, f"{where}, power cut", depth)
@@ -160,7 +160,7 @@ class _Search:
             return
         self._seen.add(state)
         self._figures["disk states"] += 1
-        with told(f"{where} leaving {_described(image)}"):
+        with located(f"{where} leaving {_described(image)}"):
             host = Host(self._roots[depth], image, clock, before.highest)
             host.next(host.start())
         if depth + 1 < len(self._roots):
@@ -170,4 +170,4 @@ class _Search:
 def _described(image: Image) -> str:
     if image.get(STATE, b"") is not None:
         return "nothing"
-    return f"the text {image.get(TEXT)!r} and the marks {marks_in(image.get(MARK))}"
+    return f"the nonce file {image.get(TEXT)!r} and the marks {marks_in(image.get(MARK))}"

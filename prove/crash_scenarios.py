@@ -1,4 +1,4 @@
-"""What the store may be at when it crashes. Each scenario: what was before, and what its last process is doing."""
+"""What the file backend may be doing when it crashes. A scenario: what was before, and what its last process does."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _SLOT = 4096  # the offset of the second one
 
 
 class Scenario(NamedTuple):
-    """One thing to be at.
+    """One thing to crash in.
 
     Args:
         name: For the report.
-        before: What has happened without a crash; leaves the processes running that shall be.
-        act: What is crashed into, done by the last process, which it may have to start.
+        before: What has happened without a crash; the processes that shall run are left running.
+        act: What the crash interrupts, done by the last process, which it may have to start.
         inside: Whether a crash or an error within it is promised to be harmless, and not only one after it.
     """
 
@@ -86,7 +86,7 @@ def _floor(host: Host) -> None:
     _next(host)
 
 
-def _floor_in_the_window(host: Host) -> None:
+def _floor_below_the_mark(host: Host) -> None:
     host.raise_floor(host.processes[-1], host.clock.now_ns() + SECOND)
     host.clock.step(-100)
     _next(host)
@@ -111,7 +111,7 @@ def _without(*names: str) -> Callable[[Host], None]:
     return act
 
 
-def _made_anew(host: Host) -> None:
+def _made_again(host: Host) -> None:
     """Two processes have closed their files; the second makes new ones, and is killed in it."""
     first, second = host.start(), host.start()
     for process in (first, second):
@@ -129,7 +129,7 @@ def _both_slots_broken(host: Host) -> None:
 
 
 def _write_back(host: Host) -> None:
-    """Time passes, and the cache writes the text to the disk: without that nothing would be left of the number."""
+    """Time passes, and the cache writes the nonce file to the disk: otherwise nothing would be left of the nonce."""
     host.disk.damage(TEXT, b"%d" % (host.highest or 0))
 
 
@@ -139,24 +139,24 @@ def _text_gone(host: Host) -> None:
 
 
 SCENARIOS = [
-    Scenario("the first number in a new directory", _nothing, _first),
+    Scenario("the first nonce in a new directory", _nothing, _first),
     Scenario("a restart", _stopped, _first),
     Scenario("a restart after a reboot", _rebooted, _first),
-    Scenario("a restart after a reboot with an old text", _rebooted_with_an_old_text, _first),
-    Scenario("the mark is extended", _running, _next),
-    Scenario("the mark is extended beside another process", _two, _next),
-    Scenario("several numbers and extensions", _running, _several),
+    Scenario("a restart after a reboot with an old nonce file", _rebooted_with_an_old_text, _first),
+    Scenario("the mark is raised", _running, _next),
+    Scenario("the mark is raised beside another process", _two, _next),
+    Scenario("several nonces and raises of the mark", _running, _several),
     Scenario("a floor in a new directory", _nothing, _floor),
     Scenario("a floor beyond the mark", _running, _floor),
     Scenario("a floor beyond the mark after a restart", _stopped, _floor),
-    Scenario("a floor below the mark", _running, _floor_in_the_window),
+    Scenario("a floor below the mark", _running, _floor_below_the_mark),
     Scenario("the first slot is broken", _damaged(MARK, b"\xff" * 512, 0), _first),
     Scenario("the second slot is broken", _damaged(MARK, b"\xff" * 512, _SLOT), _first),
     Scenario("both slots are broken", _both_slots_broken, _first),
-    Scenario("the text is garbage", _damaged(TEXT, b"see the backup of yesterday"), _first),
-    Scenario("the text is gone", _text_gone, _first),
-    Scenario("the text is deleted under a running process", _running, _without(TEXT)),
+    Scenario("the nonce file is garbage", _damaged(TEXT, b"see the backup of yesterday"), _first),
+    Scenario("the nonce file is gone", _text_gone, _first),
+    Scenario("the nonce file is deleted under a running process", _running, _without(TEXT)),
     Scenario("the mark is deleted under a running process", _running, _without(MARK), inside=False),
-    Scenario("the mark is deleted and made anew by one that is killed", _made_anew, _next),
+    Scenario("the mark is deleted and made again by a process that is killed", _made_again, _next),
     Scenario("both are deleted under a running process", _running, _without(MARK, TEXT), inside=False),
 ]

@@ -11,32 +11,32 @@ from collections import deque
 from typing import TYPE_CHECKING, Self
 
 from prove.campaign import Broken
-from prove.nursery import Nursery, Worker
-from prove.telling import Listener, Told
+from prove.fork_server import ForkServer, Worker
+from prove.pipe import Listener, Reported
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from prove.campaign import Trial
-    from prove.nursery import Work
+    from prove.fork_server import Work
 
 __all__ = ["Crew"]
 
 _NEW_INTERPRETER = 64  # one start in so many
-_UNBURIED = 16  # dead processes that need not be waited for yet
+_UNREAPED = 16  # dead processes that need not be waited for yet
 
 logging.getLogger("krakenonce").addHandler(logging.NullHandler())  # it warns of what is done to it here
 
 
 class Crew:
-    """Some processes, each with its own work, which goes on until the process is killed or leaves.
+    """Some processes, each with its own work, which continues until the process is killed or exits.
 
-    Thousands of starts need cheap ones: most processes are forks of a :class:`~prove.nursery.Nursery`. One in
+    Thousands of starts need cheap ones: most processes are forks of a :class:`~prove.fork_server.ForkServer`. One in
     sixty-four is a new interpreter, as a restart of a bot is.
 
     Args:
-        trial: Where, how long, and by which chance.
+        trial: Where, how long, and with which random choices.
         work: What each process does; another list counts from the next start.
         env: What is different in their environment.
     """
@@ -55,7 +55,7 @@ class Crew:
 
     def __enter__(self) -> Self:
         self._running.enter_context(self.listener)
-        self._nursery = self._running.enter_context(Nursery(self.listener, self._env))
+        self._fork_server = self._running.enter_context(ForkServer(self.listener, self._env))
         return self
 
     def __exit__(
@@ -70,19 +70,19 @@ class Crew:
         return [worker.pid for worker in self._workers if worker is not None]
 
     def start(self) -> None:
-        """Start all, and wait until each has told something."""
+        """Start all, and wait until each has reported something."""
         self._workers = [None] * len(self.work)
         for i in range(len(self._workers)):
             self._start(i)
         self._see_all()
 
     def kill(self) -> None:
-        """Kill one of them, stopped or not, and start it again; the same if it has left by itself."""
+        """Kill one of them, stopped or not, and start it again; also if it has exited by itself."""
         i = self._rng.randrange(len(self._workers))
         self._kill(i)
         self._start(i)
-        if len(self._dying) > _UNBURIED:
-            self._bury()
+        if len(self._dying) > _UNREAPED:
+            self._reap()
         self._check_crashes()
 
     def stop(self, seconds: float) -> None:
@@ -95,15 +95,15 @@ class Crew:
             self.stops += 1
 
     def go_on(self, *, all_at_once: bool = False) -> None:
-        """Let those go on whose time is up."""
+        """Continue those whose time is up."""
         for i, end in list(self._stopped.items()):
             worker = self._workers[i]
             if worker is not None and (all_at_once or time.monotonic() >= end):
                 os.kill(worker.pid, signal.SIGCONT)
                 del self._stopped[i]
 
-    def disband(self) -> Told:
-        """See that all are at work, kill them, wait until their forks are gone too, and return what was told.
+    def kill_all(self) -> Reported:
+        """See that all are at work, kill them, wait until their forks are gone too, and return what was reported.
 
         Raises:
             Broken: One of them failed, crashed, hangs, or does not end.
@@ -115,9 +115,9 @@ class Crew:
         return self.listener.hear()
 
     def _see_all(self) -> None:
-        """Wait until each has told something."""
+        """Wait until each has reported something."""
         try:
-            self.listener.until_all_tell(self.pids)
+            self.listener.until_all_report(self.pids)
         except Broken:
             self._end_all()  # one that has crashed does not hang
             self._check_crashes()
@@ -130,9 +130,9 @@ class Crew:
     def _start(self, i: int) -> None:
         seed = self._rng.getrandbits(32)
         if self._rng.randrange(_NEW_INTERPRETER):
-            self._workers[i] = self._nursery.start(self.work[i], seed)
+            self._workers[i] = self._fork_server.start(self.work[i], seed)
         else:
-            self._workers[i] = Nursery(self.listener, self._env).become(self.work[i], seed)
+            self._workers[i] = ForkServer(self.listener, self._env).become(self.work[i], seed)
         self.starts += 1
 
     def _kill(self, i: int) -> None:
@@ -143,9 +143,9 @@ class Crew:
             os.kill(worker.pid, signal.SIGKILL)
             self._dying.append(worker)
 
-    def _bury(self) -> None:
-        """Wait for the end of one that was killed, or had left before."""
-        status = self._dying[0].bury()
+    def _reap(self) -> None:
+        """Wait for the end of one that was killed, or had exited before."""
+        status = self._dying[0].reap()
         self._dying.popleft()
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGKILL:
             self._crash = f"a process has crashed: {signal.Signals(os.WTERMSIG(status)).name}"
@@ -155,4 +155,4 @@ class Crew:
         for i in range(len(self._workers)):
             self._kill(i)
         while self._dying:
-            self._bury()
+            self._reap()

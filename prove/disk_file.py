@@ -25,7 +25,7 @@ class DiskFile:
 
     Args:
         content: What is there to begin with, safely stored.
-        inode: Its number.
+        inode: Its inode.
     """
 
     def __init__(self, content: bytes = b"", inode: int = 0) -> None:
@@ -39,7 +39,7 @@ class DiskFile:
 
     @property
     def state(self) -> object:
-        """What tells it from another one."""
+        """What distinguishes it from another one."""
         return bytes(self.content), tuple(map(tuple, self.sectors)), tuple(self.sizes)
 
     def write(self, data: bytes, offset: int) -> None:

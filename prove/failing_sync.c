@@ -1,4 +1,4 @@
-/* Preloaded into a process: a disk whose syncs fail, as Linux tells of it.
+/* Preloaded into a process: a disk whose syncs fail, as Linux reports them.
 
    A sync that fails leaves what was written in the page cache, and calls it clean: the next sync has nothing to do and
    succeeds, though the disk has got nothing of it, or all, or the first bytes. What the disk has got is kept in the file

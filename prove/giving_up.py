@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prove.campaign import PATIENCE, Broken, NotHere
+from prove.campaign import MAX_WAIT, Broken, NotHere
 from prove.crew import Crew
-from prove.lost_pages import take_or_say
+from prove.lost_pages import take_or_report
 from prove.mounting import check_frozen, run_tool
 from prove.rounds import Rounds
 
@@ -21,34 +21,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from prove.campaign import Figures, Trial
+    from prove.pipe import Listener
     from prove.rounds import Maker
-    from prove.telling import Listener
 
 __all__ = ["giving_up"]
 
-_CYCLES = 3  # between two looks at what was told
+_CYCLES = 3  # between two checks of what was reported
 
 
 def giving_up(trial: Trial, maker: Maker, end: float) -> Figures:
-    """Until *end*, let an ext4 give up under three processes with open files, and mount it anew: they all go on."""
-    figures = dict.fromkeys(("times given up", "refusals", "numbers"), 0)
+    """Until *end*, let an ext4 give up under three processes with open files, and mount it again: they all continue."""
+    figures = dict.fromkeys(("times given up", "refusals", "nonces"), 0)
     with _ext4(trial.directory) as disk:
         state = disk / "state"
         rounds = Rounds(state)
-        with Crew(trial, [partial(take_or_say, state, maker)] * 3) as crew:
+        with Crew(trial, [partial(take_or_report, state, maker)] * 3) as crew:
             while time.monotonic() < end or not figures["times given up"]:
                 crew.start()
                 spans = []
                 for _ in range(_CYCLES):
                     spans.append(_give_up(disk, crew.listener))
-                    _mount_anew(disk, crew)
-                    crew.listener.until_told("the disk is mounted anew, and no number is given", "number", by=3)
-                told = crew.disband()
-                rounds.judge(told, maker)
-                check_frozen(told, spans)
+                    _mount_again(disk, crew)
+                    crew.listener.until_reported("the disk is mounted again, and no nonce is issued", "nonce", by=3)
+                reported = crew.kill_all()
+                rounds.check(reported, maker)
+                check_frozen(reported, spans)
                 figures["times given up"] += _CYCLES
-                figures["refusals"] += told.count("refused")
-                figures["numbers"] = rounds.numbers
+                figures["refusals"] += reported.count("refused")
+                figures["nonces"] = rounds.nonces
     return figures
 
 
@@ -84,15 +84,15 @@ def _trigger(point: Path) -> Path:
 
 def _give_up(disk: Path, listener: Listener) -> tuple[int, int]:
     """Let the file system meet an error; return from when until when all of it was surely read-only."""
-    _trigger(disk).write_text("a proof of what comes then")
+    _trigger(disk).write_text("krakenonce test")
     began = time.monotonic_ns()
-    listener.until_told("the disk has given up, and nothing is refused", "refused", by=3)
+    listener.until_reported("the disk has given up, and nothing is refused", "refused", by=3)
     return began, time.monotonic_ns()
 
 
-def _mount_anew(disk: Path, crew: Crew) -> None:
-    """Unmount the disk and mount it again while all processes are stopped, or they would begin anew below it."""
-    deadline = time.monotonic() + PATIENCE
+def _mount_again(disk: Path, crew: Crew) -> None:
+    """Unmount the disk and mount it again while all processes are stopped, or they would use the directory below."""
+    deadline = time.monotonic() + MAX_WAIT
     while True:
         for pid in crew.pids:
             os.kill(pid, signal.SIGSTOP)
@@ -102,7 +102,7 @@ def _mount_anew(disk: Path, crew: Crew) -> None:
             time.sleep(0.001)
         gone = not run_tool("umount", str(disk))
         if gone and _mount(disk):
-            raise Broken("the disk cannot be mounted anew")
+            raise Broken("the disk cannot be mounted again")
         for pid in crew.pids:
             os.kill(pid, signal.SIGCONT)
         if gone:

@@ -1,4 +1,4 @@
-"""One machine in a simulation: a disk, a clock, processes with stores of their own, and a watch over their numbers."""
+"""One machine in a simulation: a disk, a clock, processes with backends of their own, and a check of their nonces."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from prove.simulated_disk import Image
 
-__all__ = ["MARK", "SCOPE", "STATE", "TEXT", "Host", "marks_in", "told"]
+__all__ = ["MARK", "SCOPE", "STATE", "TEXT", "Host", "located", "marks_in"]
 
 SCOPE = "global"
 STATE = "state"
@@ -31,13 +31,13 @@ logging.getLogger("krakenonce").addHandler(logging.NullHandler())  # each crash 
 
 
 class Host:
-    """A machine and its processes, each of which is a store that shares nothing with the others but the disk.
+    """A machine and its processes, each of which is a backend that shares only the disk with the others.
 
     Args:
         root: An existing directory; it is emptied.
         image: What is on the disk.
         clock: The machine's clocks.
-        highest: The largest number given out, or floor set, in an earlier life.
+        highest: The largest nonce issued, or floor set, before this run.
     """
 
     def __init__(
@@ -46,15 +46,15 @@ class Host:
         self.disk = SimulatedDisk(root, image, self._check_sync)
         self.clock = clock or ManualClock()
         self.processes: list[FileStore] = []
-        self.slot_lost = False  # damaged from outside, or by a sync that failed, and not yet written anew
+        self.slot_lost = False  # damaged from outside, or by a sync that failed, and not yet written again
         self._issues: list[Issue] = []
         self._boots = 1
         if highest is not None:
-            self._note(highest, "an earlier life")
+            self._note(highest, "before")
 
     @property
     def highest(self) -> int | None:
-        """The largest number given out so far, or floor set."""
+        """The largest nonce issued so far, or floor set."""
         return max((issue.nonce for issue in self._issues), default=None)
 
     def start(self) -> FileStore:
@@ -69,15 +69,15 @@ class Host:
             process.close()
 
     def next(self, process: FileStore) -> int:
-        """Take a number, and hold it against invariants 1, 2 and 4."""
+        """Take a nonce, and check invariants 1, 2 and 4."""
         with self.disk.mounted():
-            number = process.advance(SCOPE)
-        self._note(number, "a process")
-        self._check_slots(number)
-        return number
+            nonce = process.advance(SCOPE)
+        self._note(nonce, "a process")
+        self._check_slots(nonce)
+        return nonce
 
     def raise_floor(self, process: FileStore, floor: int) -> None:
-        """Set a floor, which counts as a number given out."""
+        """Set a floor, which counts as an issued nonce."""
         with self.disk.mounted():
             process.raise_floor(SCOPE, floor)
         if floor > (-1 if self.highest is None else self.highest):
@@ -85,7 +85,7 @@ class Host:
             self._check_slots(floor)
 
     def peek(self, process: FileStore) -> int | None:
-        """Look at the last number."""
+        """Look at the last nonce."""
         with self.disk.mounted():
             return process.peek(SCOPE)
 
@@ -99,27 +99,27 @@ class Host:
         self.clock.step(step)
 
     def check(self) -> None:
-        """Whatever a power cut leaves now, there is a mark above all numbers given out (invariant 1)."""
+        """Whatever a power cut leaves now, there is a mark above all issued nonces (invariant 1)."""
         for content in self.disk.possible(MARK):
             marks = marks_in(content)
             if self.highest is not None and self.highest > max(marks, default=-1):
-                raise Broken(f"{self.highest} was given out, and a power cut may leave the marks {marks}")
+                raise Broken(f"{self.highest} was issued, and a power cut may leave the marks {marks}")
 
-    def _note(self, number: int, who: str) -> None:
+    def _note(self, nonce: int, who: str) -> None:
         moment = 2 * len(self._issues)
-        self._issues.append(Issue(moment, moment + 1, number, who))
+        self._issues.append(Issue(moment, moment + 1, nonce, who))
         check_order(self._issues)
 
-    def _check_slots(self, number: int) -> None:
-        """Both slots on the disk cover the number, so that one may be lost."""
+    def _check_slots(self, nonce: int) -> None:
+        """Both slots on the disk cover the nonce, so that one may be lost."""
         self.check()
         marks = marks_in(self.disk.image().get(MARK))
         self.slot_lost &= min(len(marks), len(marks_in(self.disk.seen(MARK)))) < 2
-        if number > min(marks) or len(marks) < 2 - self.slot_lost:
-            raise Broken(f"{number} was given out, and not both slots on the disk cover it: {marks}")
+        if nonce > min(marks) or len(marks) < 2 - self.slot_lost:
+            raise Broken(f"{nonce} was issued, and not both slots on the disk cover it: {marks}")
 
     def _check_sync(self, name: str, before: bytes, after: bytes) -> None:
-        """A mark that has been synced never goes down, whether or not a number was issued under it (invariant 2)."""
+        """A mark that has been synced never goes down, whether or not a nonce was issued under it (invariant 2)."""
         highest, now = (max(marks_in(content), default=0) for content in (before, after))
         if name == MARK and now < highest and not self.slot_lost:
             raise Broken(f"the mark on the disk went down from {highest} to {now}")
@@ -131,8 +131,8 @@ def marks_in(content: bytes | None) -> list[int]:
 
 
 @contextlib.contextmanager
-def told(where: str) -> Iterator[None]:
-    """Say where it was that a promise was broken; an error of the store is one, where nothing failed."""
+def located(where: str) -> Iterator[None]:
+    """Say where a promise was broken. An error of the backend breaks one, if nothing failed."""
     try:
         yield
     except (Broken, KrakenonceError, Misuse) as error:

@@ -1,4 +1,4 @@
-"""Processes are killed at any moment, thousands of times: no number is given twice or out of order."""
+"""Processes are killed at any moment, thousands of times: no nonce is issued twice or out of order."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from prove.campaign import Figures, Trial
+    from prove.pipe import Reporter
     from prove.rounds import Maker
-    from prove.telling import Teller
 
 __all__ = ["KILLS", "take"]
 
 _PROCESSES = 8
-_ROUND = 2.0  # seconds; then all are killed at once and what they told is judged
+_ROUND = 2.0  # seconds; then all are killed at once and what they reported is checked
 _AT_LEAST = 30  # kills in a round
 _BETWEEN_KILLS = 0.003  # seconds, on average
 
@@ -32,11 +32,11 @@ def run(trial: Trial, maker: Maker = NonceManager) -> Figures:
     state = trial.directory / "state"
     rounds = Rounds(state)
     with Crew(trial, [partial(take, state, maker)] * _PROCESSES) as crew:
-        while not (trial.over and rounds.numbers):
+        while not (trial.over and rounds.nonces):
             crew.start()
             _kill_some(trial, crew)
-            rounds.judge(crew.disband(), maker)
-    return {"kills": crew.kills, "starts": crew.starts, "numbers": rounds.numbers}
+            rounds.check(crew.kill_all(), maker)
+    return {"kills": crew.kills, "starts": crew.starts, "nonces": rounds.nonces}
 
 
 def _kill_some(trial: Trial, crew: Crew) -> None:
@@ -48,11 +48,11 @@ def _kill_some(trial: Trial, crew: Crew) -> None:
         kills += 1
 
 
-def take(state: Path, maker: Maker, teller: Teller, _rng: random.Random) -> None:
-    """Take numbers until killed."""
+def take(state: Path, maker: Maker, reporter: Reporter, _rng: random.Random) -> None:
+    """Take nonces until killed."""
     manager = maker(state)
     while True:
-        teller.number(manager.next)
+        reporter.nonce(manager.next)
 
 
 KILLS = Campaign("kills", "eight processes, killed at any moment and started again", run, seconds=60, short=10)

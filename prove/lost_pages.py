@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     import random
 
     from prove.campaign import Figures, Trial
+    from prove.pipe import Reported, Reporter
     from prove.rounds import Maker
-    from prove.telling import Teller, Told
 
-__all__ = ["failed_syncs", "take_or_say"]
+__all__ = ["failed_syncs", "take_or_report"]
 
 _HURRY = 400  # times as fast as the clock: the mark is synced each 25 ms
 _ROUND = 0.2  # seconds until the power is cut
@@ -61,9 +61,9 @@ class Hurry:
 def failed_syncs(trial: Trial, maker: Maker, end: float) -> Figures:
     """Until *end*, run processes on a disk that loses what it fails to sync, kill them, and cut the power.
 
-    After a cut the mark file is what the disk has got, the text is older, missing or as it was, and the clock is a
-    minute or two behind, so that it helps nobody. The next number is above all that were told, and each failure of a
-    sync was an error of whoever asked for it, unless it was killed before it could tell.
+    After a cut the mark file is what the disk has got, the nonce file is older, missing or as it was, and the clock is
+    a minute or two behind, so that it does not help. The next nonce is above all that were reported, and each failure
+    of a sync was an error for the process that asked for it, unless it was killed before it could report it.
     """
     if sys.platform != "linux":
         raise NotHere("only Linux preloads a library so")
@@ -76,35 +76,35 @@ def failed_syncs(trial: Trial, maker: Maker, end: float) -> Figures:
         "ONE_IN": f"{_ONE_IN}",
         "SEED": f"{trial.rng.getrandbits(30)}",
     }
-    figures = dict.fromkeys(("power cuts", "failed syncs", "numbers"), 0)
+    figures = dict.fromkeys(("power cuts", "failed syncs", "nonces"), 0)
     rounds, clock, last = Rounds(state), Hurry(0, time.time_ns()), 0
     with Crew(trial, [], env) as crew:
         while time.monotonic() < end or not figures["power cuts"]:
-            work = partial(take_or_say, state, partial(maker, clock=clock))
+            work = partial(take_or_report, state, partial(maker, clock=clock))
             crew.work = [work] * trial.rng.choice([1, 1, 3])
             kills = crew.kills
-            told = _round(trial, crew)
+            reported = _round(trial, crew)
             figures["power cuts"] += 1
-            figures["failed syncs"] += _check_told(disk, told.count("refused"), crew.kills - kills)
+            figures["failed syncs"] += _check_reported(disk, reported.count("refused"), crew.kills - kills)
             _cut_power(trial.rng, disk, state)
             behind = round(trial.rng.uniform(60, 120) * SECOND)
-            clock = Hurry(figures["power cuts"], max([last, *(issue.nonce for issue in told.issues)]) - behind)
-            last = rounds.judge(told, partial(maker, clock=clock)).nonce
+            clock = Hurry(figures["power cuts"], max([last, *(issue.nonce for issue in reported.issues)]) - behind)
+            last = rounds.check(reported, partial(maker, clock=clock)).nonce
             disk.write_bytes(mark.read_bytes())
-    return {**figures, "numbers": rounds.numbers}
+    return {**figures, "nonces": rounds.nonces}
 
 
-def take_or_say(state: Path, maker: Maker, teller: Teller, _rng: random.Random) -> None:
-    """Take numbers until killed; a refusal is told and tried again."""
+def take_or_report(state: Path, maker: Maker, reporter: Reporter, _rng: random.Random) -> None:
+    """Take nonces until killed; report a refusal and try again."""
     manager = maker(state)
     while True:
         try:
-            teller.number(manager.next)
+            reporter.nonce(manager.next)
         except NonceStoreError as error:
-            teller.note("refused", str(error))
+            reporter.note("refused", str(error))
 
 
-def _round(trial: Trial, crew: Crew) -> Told:
+def _round(trial: Trial, crew: Crew) -> Reported:
     """Run for a while, in half of the rounds kill now and then, and all in the end."""
     crew.start()
     kills = trial.rng.random() < 0.5
@@ -113,19 +113,19 @@ def _round(trial: Trial, crew: Crew) -> Told:
         time.sleep(trial.rng.expovariate(1 / _BETWEEN_KILLS))  # the moment of death is the point
         if kills:
             crew.kill()
-    return crew.disband()
+    return crew.kill_all()
 
 
-def _check_told(disk: Path, refusals: int, kills: int) -> int:
-    """Return how many syncs have failed since the disk was last made; raise Broken if not all of them were told."""
+def _check_reported(disk: Path, refusals: int, kills: int) -> int:
+    """Return how many syncs have failed since the disk was last made; raise Broken if not all were reported."""
     failed = int(_COUNTS.unpack_from(disk.read_bytes(), _PAGES + 2)[1])
     if not failed - kills <= refusals <= failed:
-        raise Broken(f"{failed} syncs failed; {refusals} errors were told, and {kills} processes killed")
+        raise Broken(f"{failed} syncs failed; {refusals} errors were reported, and {kills} processes killed")
     return failed
 
 
 def _cut_power(rng: random.Random, disk: Path, state: Path) -> None:
-    """Leave what the disk has got of the mark; of the text, which is never synced, anything."""
+    """Leave what the disk has got of the mark; of the nonce file, which is never synced, anything."""
     mark, text = state / "kraken_global_nonce.mark", state / "kraken_global_nonce.txt"
     mark.write_bytes(disk.read_bytes()[:_PAGES])
     fate = rng.choice(["gone", "empty", "older", "as it was"])

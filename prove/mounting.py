@@ -1,4 +1,4 @@
-"""What campaigns on disks have in common: the system's tools, and what must be told and what must not."""
+"""What campaigns on disks have in common: the system's tools, and the check for nonces from a read-only disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from prove.telling import Told
+    from prove.pipe import Reported
 
 __all__ = ["check_frozen", "fill", "run_tool", "small_disk"]
 
@@ -39,14 +39,14 @@ def small_disk(point: Path) -> Iterator[Path]:
         raise NotHere("this machine does not let us mount a file system")
     try:
         if any(run_tool("mount", "-o", f"remount,{how}", str(point)) for how in ("ro", "rw")):
-            raise NotHere("this machine does not let us mount a file system anew")
+            raise NotHere("this machine does not let us mount a file system again")
         yield point
     finally:
         run_tool("umount", "-l", str(point))
 
 
 def fill(disk: Path) -> None:
-    """Use up the last byte."""
+    """Fill the disk to its last byte."""
     with (disk / "filler").open("wb", buffering=0) as file:
         try:
             while file.write(b"x" * 4096):
@@ -56,8 +56,8 @@ def fill(disk: Path) -> None:
                 raise
 
 
-def check_frozen(told: Told, spans: list[tuple[int, int]]) -> None:
-    """Raise Broken if a number was asked for and given within one of the spans in which the disk was read-only."""
-    for issue in told.issues:
+def check_frozen(reported: Reported, spans: list[tuple[int, int]]) -> None:
+    """Raise Broken if a nonce was asked for and issued within one of the spans in which the disk was read-only."""
+    for issue in reported.issues:
         if any(began < issue.asked and issue.answered < ended for began, ended in spans):
-            raise Broken(f"given on a read-only disk: {issue}")
+            raise Broken(f"issued on a read-only disk: {issue}")

@@ -1,4 +1,4 @@
-"""What a whole run has found out, written into docs/explanation/how-we-test.md."""
+"""The results of a whole run, written into docs/explanation/how-we-test.md."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class Outcome(NamedTuple):
 
 
 def what_came_out(outcomes: Iterable[Outcome], seed: int) -> str:
-    """Return what the campaigns of a whole run have come to, in Markdown.
+    """Return the results of the campaigns of a whole run, in Markdown.
 
     Args:
         outcomes: How each campaign ended.
-        seed: What all chance in the run came from.
+        seed: The seed of all random choices of the run.
     """
     machine = f"{platform.system()} {platform.machine()}, CPython {platform.python_version()}, {os.cpu_count()} cores"
     lines = [
@@ -69,7 +69,7 @@ def which_test_would_break(bugs: Sequence[Planted]) -> str:
     promises: dict[object, str] = {
         int(number): f"{number}. {title}" for number, title in _PROMISE.findall((DOCS / "guarantees.md").read_text())
     }
-    promises |= {"security": "What the security page says", "judge": "What the tests are judged by"}
+    promises |= {"security": "What the security page says", "judge": "What judges the tests"}
     for promise, title in promises.items():
         planted = [bug for bug in bugs if bug.promise == promise]
         lines += ["", f"### {title}", "", "| planted bug | caught by |", "| --- | --- |"]

@@ -1,4 +1,4 @@
-"""Rounds of a campaign: what was told in one is judged, and whatever came before it with it."""
+"""Rounds of a campaign: what was reported in one is checked, together with what came before."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prove.campaign import check_order
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from prove.telling import Told
+    from prove.pipe import Reported
 
 __all__ = ["Maker", "Rounds"]
 
@@ -21,27 +21,27 @@ Maker = Callable[..., NonceManager]  # from a state directory, and for some camp
 
 
 class Rounds:
-    """The order of the numbers over all rounds.
+    """The order of the nonces over all rounds.
 
-    After each round a new manager's number has to be above all that were told. It stands for them in the next round,
-    so that what is judged does not grow.
+    After each round a new manager's nonce has to be above all that were reported. The next round checks against that
+    nonce alone, so that what is checked does not grow.
 
     Args:
         state: The state directory.
     """
 
     def __init__(self, state: Path) -> None:
-        self.numbers = 0
+        self.nonces = 0
         self._state = state
         self._largest: list[Issue] = []
 
-    def judge(self, told: Told, maker: Maker) -> Issue:
-        """Raise Broken if a number was wrong; return the one that a new manager of *maker* gives."""
+    def check(self, reported: Reported, maker: Maker) -> Issue:
+        """Raise Broken if a nonce was wrong; return the one that a new manager of *maker* issues."""
         asked = time.monotonic_ns()
         with maker(self._state) as manager:
-            number = manager.next()
-        last = Issue(asked, time.monotonic_ns(), number, "afterwards")
-        check_order([*self._largest, *told.issues, last])
+            nonce = manager.next()
+        last = Issue(asked, time.monotonic_ns(), nonce, "afterwards")
+        check_order([*self._largest, *reported.issues, last])
         self._largest = [last]
-        self.numbers += len(told.issues)
+        self.nonces += len(reported.issues)
         return last

@@ -1,4 +1,4 @@
-"""A disk whose power can be cut: the store's own system calls on real files, and beside them what of it is stored.
+"""A disk whose power can be cut: the backend's own system calls on real files, and beside them what of it is stored.
 
 The real files are the page cache: they show what a process sees, and outlive it. What a power cut leaves is counted
 beside them, from the calls that were made. Nothing is really synced, so a crash costs a millisecond.
@@ -38,7 +38,7 @@ class Killed(BaseException):
 
 
 class Misuse(Exception):
-    """The store used the disk as no disk may be used, or in a way that this one does not see."""
+    """The backend used the disk as no disk may be used, or in a way that this one does not see."""
 
 
 def dropped(versions: Sequence[Any]) -> Any:
@@ -89,7 +89,7 @@ class SimulatedDisk:
     # What happens to it.
 
     def put(self, image: Image) -> None:
-        """Begin anew with this on the disk, as after a boot; every process must have ended."""
+        """Begin again with this on the disk, as after a boot; every process must have ended."""
         for path in sorted(self.root.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()
         self._names.clear()
@@ -142,7 +142,7 @@ class SimulatedDisk:
 
     @property
     def state(self) -> object:
-        """What tells it from another one, in all that can make a difference later."""
+        """What distinguishes it from another one, in all that can make a difference later."""
         return tuple((name, tuple(file and file.state for file in files)) for name, files in self._names.items())
 
     def images(self) -> Iterator[Image]:
@@ -167,7 +167,7 @@ class SimulatedDisk:
         return {name: None if there[name] is _DIRECTORY else _file(there[name]).image(pick, pick) for name in names}
 
     def check(self) -> None:
-        """Raise Misuse unless all that the store did to its files was seen here."""
+        """Raise Misuse unless all that the backend did to its files was seen here."""
         there = set()
         for folder, folders, files in os.walk(self.root):
             there |= {self._name(os.path.join(folder, each)) for each in (*folders, *files)}
@@ -196,7 +196,7 @@ class SimulatedDisk:
             (mark_file, "fstat", self._os_fstat),
             (os, "pread", self._os_pread),
             (os, "pwrite", self._os_pwrite),
-            (time, "sleep", lambda _: None),  # the store waits for other threads, which there are none of here
+            (time, "sleep", lambda _: None),  # the backend waits for other threads, which there are none of here
             (filesystem, "_mounts", str),  # the same file system all the time
         ]
         calls.append((fcntl, "fcntl", self._fcntl) if sys.platform == "darwin" else (os, "fdatasync", self._os_sync))
@@ -254,7 +254,7 @@ class SimulatedDisk:
         except OSError as error:
             if error.errno != errno.ENOSPC or len(data) < 2:
                 raise
-            data = data[: len(data) // 2]  # a full disk takes what there is room for
+            data = data[: len(data) // 2]  # a full disk takes what there is space for
         self._files[fd].write(data, offset)
         return _pwrite(fd, data, offset)
 
@@ -311,7 +311,7 @@ class SimulatedDisk:
         return whole[len(self._prefix) :] if whole.startswith(self._prefix) else "" if whole == str(self.root) else None
 
     def _free_inode(self) -> int:
-        """The smallest number that no file has: some file systems give those of deleted files again, others do not."""
+        """The smallest inode that no file has: some file systems give those of deleted files again, others do not."""
         used = {file.inode for file in (*self._files.values(), *map(self._current, self._names)) if file}
         return next(number for number in itertools.count(1) if number not in used)
 

@@ -1,4 +1,4 @@
-"""Anything that can happen to the store, in any order: hypothesis looks for the order that breaks a promise."""
+"""Anything that can happen to the file backend, in any order: hypothesis looks for the order that breaks a promise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from krakenonce.errors import ClockError, NonceExhausted, NonceStoreError
 from krakenonce.rule import EARLIEST, LATEST, MARK_STEP, NONCE_MAX, STEP_LIMIT, in_range
 from prove.campaign import Broken, Campaign
-from prove.host import MARK, SCOPE, TEXT, Host, marks_in, told
+from prove.host import MARK, SCOPE, TEXT, Host, located, marks_in
 from prove.simulated_disk import Killed, dropped, kept
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ which = st.integers(0, _PROCESSES - 1)
 calls = st.integers(1, 25)
 seconds = st.sampled_from([0.000001, 1, 9, 11, 61, 4000])
 steps = st.sampled_from([0, -1, -30, -3600, 5, 59, 61, 288, -288, 3600, 10**6])
-absurd = st.sampled_from([0, -5, EARLIEST - 1, LATEST, 2**63, 2**64 + 5])
+impossible_clocks = st.sampled_from([0, -5, EARLIEST - 1, LATEST, 2**63, 2**64 + 5])
 faults = st.sampled_from(["full", "broken", "broken but stored", "broken and torn"])
 floors = st.sampled_from(
     [1, SECOND, 5 * SECOND, MARK_STEP, MARK_STEP + 1, 10**15, -SECOND, -(2**62)]
-)  # from the last number
+)  # from the last nonce
 garbage = st.sampled_from([b"", b"see backup", b"-1", b"\0" * 19, b"9" * 19, b"17", b"x" * 64])
 
 
@@ -55,7 +55,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.host = Host(directory)
         self.figures = figures
         self.right = self.host.clock.now_ns()  # what the wall clock should say
-        self.knowing: FileStore | None = None  # the process that has given out the highest number
+        self.knowing: FileStore | None = None  # the process that has issued the highest nonce
         figures["examples"] += 1
 
     def teardown(self) -> None:
@@ -63,16 +63,16 @@ class StoreMachine(RuleBasedStateMachine):
         while self.host.processes:
             self.host.end(self.host.processes[-1])
 
-    # Numbers, and what may happen in the midst of taking one.
+    # Nonces, and what may happen while one is taken.
 
     @rule(which=which, by=st.sampled_from([1, -1]))
     def another_thread(self, which: int, by: int) -> None:
-        """The next number of a process is taken by another of its threads, which has the files open for itself."""
+        """The next nonce of a process is taken by another of its threads, which has the files open for itself."""
         self.process(which)._free.rotate(by)
 
     @rule(which=which)
     def next(self, which: int) -> None:
-        """Take a number; an error is right at the end of all numbers, and for the first one if the clock is absurd."""
+        """Take a nonce. An error is right after the largest nonce, and before the first if the clock is impossible."""
         self.take(self.process(which))
 
     @rule(which=which, call=calls, floor=st.booleans())
@@ -88,7 +88,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(which=which, call=calls, floor=st.booleans(), fault=faults, lasting=st.booleans())
     def disk_fails(self, which: int, call: int, floor: bool, fault: Fault, lasting: bool) -> None:
-        """A system call fails, or all from it on: that is loud, and the last number stays or rises (invariant 6)."""
+        """A system call fails, or all from it on: that is an error, and the last nonce stays or rises (invariant 6)."""
         process = self.process(which)
         self.host.disk.fail(call, fault, lasting=lasting)
         try:
@@ -99,17 +99,17 @@ class StoreMachine(RuleBasedStateMachine):
             self.host.slot_lost = True
         else:
             if self.host.disk.fired:
-                raise Broken(f"call {call} failed ({fault}), and nobody was told")
+                raise Broken(f"call {call} failed ({fault}), and there was no error")
         self.host.disk.heal()
 
     @rule(which=which, more=floors)
     def raise_floor(self, which: int, more: int) -> None:
-        """Set a floor, above or below the last number."""
+        """Set a floor, above or below the last nonce."""
         self.set_floor(self.process(which), more)
 
     @rule(which=which, left=st.sampled_from([1, 2, MARK_STEP, 3 * MARK_STEP]), seldom=st.integers(0, 9))
     def nearly_exhaust(self, which: int, left: int, seldom: int) -> None:
-        """Set a floor near the end of all numbers (invariant 8); seldom, for there is little to see afterwards."""
+        """Set a floor near the largest nonce (invariant 8); seldom, because little can happen afterwards."""
         if seldom == 5:
             self.set_floor(self.process(which), NONCE_MAX - left - (self.host.highest or self.right))
 
@@ -140,41 +140,41 @@ class StoreMachine(RuleBasedStateMachine):
         """The wall clock is set."""
         self.host.clock.step(step)
 
-    @rule(now_ns=absurd)
-    def clock_is_absurd(self, now_ns: int) -> None:
-        """The wall clock is out of its mind."""
+    @rule(now_ns=impossible_clocks)
+    def clock_is_impossible(self, now_ns: int) -> None:
+        """The wall clock shows a time before 2020 or after 2200."""
         self.host.clock.set_wall(now_ns)
 
     @rule()
     def clock_is_set_right(self) -> None:
-        """Somebody has noticed."""
+        """The clock is corrected."""
         self.host.clock.set_wall(self.right)
 
     @precondition(lambda self: max(self.host.highest or 0, EARLIEST) < self.host.clock.now_ns() < LATEST - 10**16)
     @rule(which=which, step=st.sampled_from([71, 3600, 10**6]))
     def clock_jumps(self, which: int, step: float) -> None:
-        """A step forward that is taken back within a minute carries no number along (invariant 5)."""
+        """A step forward that is taken back within a minute raises no nonce (invariant 5)."""
         process = self.process(which)
         self.take(process)
-        self.time_passes(11)  # so that the mark is moved up, and the clock looked at, when it is no more absurd
+        self.time_passes(11)  # so that the mark is moved up, and the clock looked at, when it is possible again
         self.take(process)
         now_ns, last = self.host.clock.now_ns(), self.host.highest or 0
         self.host.clock.step(step)
         self.take(process)
         self.host.clock.step(-step)
         if (self.host.highest or 0) > max(last + 1, now_ns + STEP_LIMIT):
-            raise Broken(f"a clock that jumped by {step} s at {now_ns} carried the numbers to {self.host.highest}")
+            raise Broken(f"a clock that jumped by {step} s at {now_ns} raised the nonces to {self.host.highest}")
 
     # What others do to the files.
 
     @rule()
-    def text_is_deleted(self) -> None:
-        """Numbers go on above the mark."""
+    def nonce_file_is_deleted(self) -> None:
+        """Nonces continue above the mark."""
         self.host.disk.delete(TEXT)
 
     @rule(text=garbage)
-    def text_is_changed(self, text: bytes) -> None:
-        """It is no number, or none that fits the mark."""
+    def nonce_file_is_changed(self, text: bytes) -> None:
+        """It is no nonce, or none that fits the mark."""
         if self.host.disk.seen(TEXT) is not None and marks_in(self.host.disk.seen(MARK)):
             self.host.disk.damage(TEXT, text)
 
@@ -189,7 +189,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.knowing in self.host.processes and EARLIEST <= self.host.highest < _AT_THE_END)
     @rule(both=st.booleans())
     def mark_is_deleted(self, both: bool) -> None:
-        """Promised is no more than that a running process notices, and goes on above its own numbers."""
+        """Promised is no more than that a running process notices, and continues above its own nonces."""
         self.host.disk.delete(MARK)
         if both:
             self.host.disk.delete(TEXT)
@@ -200,46 +200,46 @@ class StoreMachine(RuleBasedStateMachine):
     # What must hold.
 
     @invariant()
-    def a_mark_is_above_all_numbers(self) -> None:
-        """Whatever a power cut leaves, and whoever asks, nothing is below what was given out."""
+    def a_mark_is_above_all_nonces(self) -> None:
+        """Whatever a power cut leaves, and whichever process asks, nothing is below what was issued."""
         self.figures["steps"] += 1
         self.host.check()
-        told_last = self.host.peek(self.host.processes[0] if self.host.processes else self.host.start())
-        if (-1 if told_last is None else told_last) < (self.host.highest or -1):
-            raise Broken(f"peek says {told_last}, and {self.host.highest} was given out")
+        last = self.host.peek(self.host.processes[0] if self.host.processes else self.host.start())
+        if (-1 if last is None else last) < (self.host.highest or -1):
+            raise Broken(f"peek says {last}, and {self.host.highest} was issued")
 
     def process(self, which: int) -> FileStore:
         """One of the processes, started if need be."""
         return self.host.processes[which] if which < len(self.host.processes) else self.host.start()
 
     def take(self, process: FileStore) -> None:
-        """Take a number."""
+        """Take a nonce."""
         before = self.host.disk.seen(TEXT)
         try:
-            number = self.host.next(process)
+            nonce = self.host.next(process)
         except (ClockError, NonceExhausted) as error:
             if not self.may_refuse(error):
                 raise
             after = self.host.disk.seen(TEXT)
             if (after or b"") not in (before or b"", b"%d" % NONCE_MAX):  # the last one may be lost to deleted files
-                raise Broken(f"the text was changed, and then: {error}") from error
+                raise Broken(f"the nonce file was changed, and then: {error}") from error
             return
         self.knowing = process
-        self.figures["numbers"] += 1
-        if number > NONCE_MAX:
-            raise Broken(f"{number} is beyond 2^63 - 1")
-        if not (self.host.disk.fired or self.host.slot_lost) and self.host.peek(process) != number:
-            raise Broken(f"peek says {self.host.peek(process)} after {number} was given out")
+        self.figures["nonces"] += 1
+        if nonce > NONCE_MAX:
+            raise Broken(f"{nonce} is beyond 2^63 - 1")
+        if not (self.host.disk.fired or self.host.slot_lost) and self.host.peek(process) != nonce:
+            raise Broken(f"peek says {self.host.peek(process)} after {nonce} was issued")
 
     def may_refuse(self, error: Exception) -> bool:
-        """Whether it is right that there is no number."""
+        """Whether it is right that no nonce is issued."""
         highest = self.host.highest or 0
         if isinstance(error, ClockError):
             return highest < EARLIEST and not in_range(self.host.clock.now_ns())
         return highest >= _AT_THE_END
 
     def set_floor(self, process: FileStore, more: int) -> None:
-        """Set a floor relative to the last number."""
+        """Set a floor relative to the last nonce."""
         last = self.host.highest or self.right
         before = self.host.highest
         self.host.raise_floor(process, min(max(last + more, 0), NONCE_MAX - 1))
@@ -265,7 +265,7 @@ def search(directory: Path, seed: int, examples: int, figures: Figures, *, shrin
         suppress_health_check=list(HealthCheck),
     )
     try:
-        with told("a sequence of steps"):
+        with located("a sequence of steps"):
             run_state_machine_as_test(machine, settings=settings)  # type: ignore[arg-type] # it is called and no more
     except Broken as error:
         notes = "\n".join(getattr(error.__cause__, "__notes__", []))
@@ -273,8 +273,8 @@ def search(directory: Path, seed: int, examples: int, figures: Figures, *, shrin
 
 
 def run(trial: Trial) -> Figures:
-    """Go on in batches, each with a seed of its own, until the time is up."""
-    figures = dict.fromkeys(("examples", "steps", "numbers"), 0)
+    """Run batches, each with a seed of its own, until the time is up."""
+    figures = dict.fromkeys(("examples", "steps", "nonces"), 0)
     root = trial.directory / SCOPE
     root.mkdir()
     while True:
@@ -285,7 +285,7 @@ def run(trial: Trial) -> Figures:
 
 STATE_MACHINE = Campaign(
     name="state-machine",
-    what="numbers, floors, kills, power cuts, full and failing disks, clocks and deletions in any order",
+    what="nonces, floors, kills, power cuts, full and failing disks, clocks and deletions in any order",
     run=run,
     seconds=180,
     short=20,

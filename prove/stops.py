@@ -1,4 +1,4 @@
-"""Processes are stopped, killed and forked at any moment, and leave in their turn: order and turns hold."""
+"""Processes are stopped, killed and forked at any moment, and exit in their turn: order and turns hold."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NoReturn
 
 from krakenonce.manager import NonceManager
-from prove.campaign import PATIENCE, Broken, Campaign
+from prove.campaign import MAX_WAIT, Broken, Campaign
 from prove.crew import Crew
 from prove.kills import take
+from prove.pipe import Reporter
 from prove.rounds import Rounds
-from prove.telling import Teller
 
 if TYPE_CHECKING:
     import random
     from pathlib import Path
 
     from prove.campaign import Figures, Trial
+    from prove.pipe import Reported
     from prove.rounds import Maker
-    from prove.telling import Told
 
 __all__ = ["STOPS"]
 
@@ -36,25 +36,25 @@ _KEY = "the key of all"
 
 
 def run(trial: Trial, maker: Maker = NonceManager) -> Figures:
-    """Eight processes: some take numbers, some take turns and leave in them, some fork while threads take numbers."""
+    """Eight processes: some take nonces, some take turns and exit during them, some fork while threads take nonces."""
     state = trial.directory / "state"
     work = [partial(each, state, maker) for each in (take, take_turns, fork)]
     figures = dict.fromkeys(("turns", "forks", "exits"), 0)
     rounds = Rounds(state)
     with Crew(trial, [work[0], work[0], work[1], work[1], work[1], work[1], work[2], work[2]]) as crew:
-        while not (trial.over and rounds.numbers):
+        while not (trial.over and rounds.nonces):
             crew.start()
             _disturb(trial, crew)
-            told = crew.disband()
-            rounds.judge(told, maker)
-            figures["turns"] += _check_turns(told)
-            figures["forks"] += told.count("fork")
-            figures["exits"] += told.count("exit")
+            reported = crew.kill_all()
+            rounds.check(reported, maker)
+            figures["turns"] += _check_turns(reported)
+            figures["forks"] += reported.count("fork")
+            figures["exits"] += reported.count("exit")
     return {
         "kills": crew.kills,
         "stops": crew.stops,
         "starts": crew.starts,
-        "numbers": rounds.numbers,
+        "nonces": rounds.nonces,
         **figures,
     }
 
@@ -72,66 +72,66 @@ def _disturb(trial: Trial, crew: Crew) -> None:
         events += 1
 
 
-def take_turns(state: Path, maker: Maker, teller: Teller, rng: random.Random) -> None:
-    """Take turns and a number in each; sometimes end in the middle of one."""
+def take_turns(state: Path, maker: Maker, reporter: Reporter, rng: random.Random) -> None:
+    """Take turns and a nonce in each; sometimes exit in the middle of one."""
     manager = maker(state)
     while True:
-        _turn(manager, teller, leave=not rng.randrange(12))
+        _turn(manager, reporter, leave=not rng.randrange(12))
 
 
-def _turn(manager: NonceManager, teller: Teller, *, leave: bool) -> None:
-    with manager.lane(_KEY, timeout=PATIENCE):
-        teller.note("in")
-        teller.number(manager.next)
+def _turn(manager: NonceManager, reporter: Reporter, *, leave: bool) -> None:
+    with manager.lane(_KEY, timeout=MAX_WAIT):
+        reporter.note("in")
+        reporter.nonce(manager.next)
         if leave:
-            teller.note("exit")
+            reporter.note("exit")
             os._exit(0)
-        teller.note("out")
+        reporter.note("out")
 
 
-def fork(state: Path, maker: Maker, teller: Teller, rng: random.Random) -> None:
-    """Fork again and again while threads are inside the step; parent, threads and children all go on."""
+def fork(state: Path, maker: Maker, reporter: Reporter, rng: random.Random) -> None:
+    """Fork again and again while threads are inside the step; parent, threads and children all continue."""
     manager = maker(state)
     for _ in range(3):
-        threading.Thread(target=_take_in_thread, args=(manager, teller), daemon=True).start()
+        threading.Thread(target=_take_in_thread, args=(manager, reporter), daemon=True).start()
     while True:
         time.sleep(rng.uniform(0, 0.002))
         leave = not rng.randrange(4)
         pid = os.fork()
         if not pid:
-            _child(manager, teller, leave=leave)
-        teller.note("fork")
+            _child(manager, reporter, leave=leave)
+        reporter.note("fork")
         if not rng.randrange(4):
             time.sleep(rng.uniform(0, 0.005))
             os.kill(pid, signal.SIGKILL)
-        teller.bury(pid)
-        teller.number(manager.next)
+        reporter.reap(pid)
+        reporter.nonce(manager.next)
 
 
-def _take_in_thread(manager: NonceManager, teller: Teller) -> None:
+def _take_in_thread(manager: NonceManager, reporter: Reporter) -> None:
     try:
         while True:
-            teller.number(manager.next)
+            reporter.nonce(manager.next)
     except BaseException:
-        teller.note("failed", traceback.format_exc())
+        reporter.note("failed", traceback.format_exc())
         os._exit(1)
 
 
-def _child(manager: NonceManager, teller: Teller, *, leave: bool) -> NoReturn:
-    signal.alarm(round(2 * PATIENCE))  # if it hangs, that is found before
-    teller = Teller(teller.pipe)
+def _child(manager: NonceManager, reporter: Reporter, *, leave: bool) -> NoReturn:
+    signal.alarm(round(2 * MAX_WAIT))  # if it hangs, that is found before
+    reporter = Reporter(reporter.pipe)
     try:
         for _ in range(5):
-            teller.number(manager.next)
-        _turn(manager, teller, leave=leave)
+            reporter.nonce(manager.next)
+        _turn(manager, reporter, leave=leave)
     except BaseException:
-        teller.note("failed", traceback.format_exc())
+        reporter.note("failed", traceback.format_exc())
     os._exit(0)
 
 
-def _check_turns(told: Told) -> int:
+def _check_turns(reported: Reported) -> int:
     """Raise Broken unless there was one turn at a time; return how many."""
-    notes = sorted((note for note in told.notes if note.what in ("in", "out", "exit")), key=lambda note: note.at)
+    notes = sorted((note for note in reported.notes if note.what in ("in", "out", "exit")), key=lambda note: note.at)
     for before, note in pairwise(notes):
         if (note.what == "in") == (before.what == "in" and note.who == before.who):
             raise Broken(f"after {before} came {note}")

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from krakenonce.clock import SystemClock
 from krakenonce.rule import SECOND
 from prove.campaign import NotHere
-from prove.nursery import Nursery
+from prove.fork_server import ForkServer
 
 if TYPE_CHECKING:
     import random
     from pathlib import Path
 
-    from prove.telling import Listener
+    from prove.pipe import Listener
 
 __all__ = ["HOUR", "WrongClock", "require_libfaketime"]
 
@@ -25,7 +25,7 @@ HOUR = 3600
 
 
 class WrongClock:
-    """A wall clock that is wrong by as much as is said here, and a nursery whose workers have it.
+    """A wall clock that is wrong by a given time, and a fork server whose workers have it.
 
     libfaketime reads the file at each look at the clock; the monotonic clock and the time since boot stay real.
     """
@@ -35,7 +35,7 @@ class WrongClock:
         self.steps = -1
         self._two = (offset, offset)
         self.set(offset)
-        self.nursery = Nursery(listener, _faking(path))
+        self.fork_server = ForkServer(listener, _faking(path))
 
     def set(self, offset: float) -> None:
         """Let the clock be wrong by *offset* seconds from now on."""
@@ -56,7 +56,7 @@ class WrongClock:
 
 
 def _faking(path: Path) -> dict[str, str]:
-    """What preloads libfaketime and tells it to follow *path*, for the wall clock alone."""
+    """What preloads libfaketime and lets it follow *path*, for the wall clock alone."""
     from libfaketime import get_reload_information
 
     words: dict[str, str] = get_reload_information()[1]

@@ -1,4 +1,4 @@
-"""Arbitrary bytes and values against whatever writes, signs, reads or answers them, in batches until the time is up."""
+"""Arbitrary bytes and values for all code that writes, signs, reads or answers them, in batches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TARGETS = [*requests.TARGETS, *bodies.TARGETS, *answers.TARGETS, *connections.TA
 
 def run(trial: Trial) -> dict[str, int]:
     """Fuzz one target after the other, a batch each; the figures are examples. Raises Broken."""
-    logging.getLogger("krakenonce").addHandler(_SILENT)  # what it says of odd answers is not for the terminal
+    logging.getLogger("krakenonce").addHandler(_SILENT)  # its warnings about odd answers are not for the terminal
     try:
         tried = dict.fromkeys((each.name for each in TARGETS), 0)
         batch = 0

@@ -1,4 +1,4 @@
-"""What comes back: any bytes are Kraken's result, or one error of ours that does not claim to know too much."""
+"""Answers: any bytes are Kraken's result, or one error of ours that claims no more than is certain."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _RESULTS = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_PARTS | st.text(max_size=3), inner, max_size=6),
     max_leaves=8,
 )
-_TOLD = st.lists(st.sampled_from([*REFUSED, *OPEN, "WGeneral:Something"]) | st.text(), max_size=3)
+_ERRORS = st.lists(st.sampled_from([*REFUSED, *OPEN, "WGeneral:Something"]) | st.text(), max_size=3)
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,14 @@ def _no_json(name: str) -> None:
     raise ValueError(name)
 
 
-def _envelope(told: object, result: object) -> dict[str, object]:
-    return {"error": told, "result": result}
+def _envelope(strings: object, result: object) -> dict[str, object]:
+    return {"error": strings, "result": result}
 
 
 _ENVELOPES = (
-    st.builds(_envelope, _TOLD | st.just([]) | _JSON, _RESULTS)
+    st.builds(_envelope, _ERRORS | st.just([]) | _JSON, _RESULTS)
     | st.builds(lambda result: {"error": [], "result": result}, _RESULTS)
-    | st.builds(lambda told: {"error": told}, _TOLD)
+    | st.builds(lambda strings: {"error": strings}, _ERRORS)
     | st.builds(lambda result: {"result": result}, _RESULTS)
     | _JSON
 )
@@ -133,24 +133,26 @@ def check_answer(reply: Reply) -> None:
         require(
             isinstance(error, OutcomeUnknown | KrakenAPIError), "an answer was seen, and the error denies it", error
         )
-        told = [] if read is None else _told(read)
-        require(isinstance(error, KrakenAPIError) == bool(told), "Kraken gave an error, or did not", reply, error)
-        certain = bool(told) and all(each in REFUSED for each in told)
-        require(certain or error.may_have_executed == "unknown", "nobody knows, and the error does", reply, error)
+        given = [] if read is None else _errors_in(read)
+        require(isinstance(error, KrakenAPIError) == bool(given), "Kraken gave an error, or did not", reply, error)
+        certain = bool(given) and all(each in REFUSED for each in given)
+        require(
+            certain or error.may_have_executed == "unknown", "nothing proves it, and the error says so", reply, error
+        )
         require(not certain or error.may_have_executed == "no", "Kraken refused, and the error doubts it", reply, error)
-        require(not told or set(told) <= set(error.errors), "Kraken's own words are gone", reply, error)  # type: ignore[attr-defined]
+        require(not given or set(given) <= set(error.errors), "Kraken's error strings are missing", reply, error)  # type: ignore[attr-defined]
     else:
         require(read is not None and isinstance(read.get("error"), list), "a result without Kraken's form", reply)
-        require(not _told(read), "a result beside an error", reply)
+        require(not _errors_in(read), "a result beside an error", reply)
         require(_same(result, read["result"]) and result is not None, "another result", reply, result)
 
 
 def check_error(error: KrakenonceError) -> None:
-    """A message is one line that can be shown anywhere, and holds no key."""
-    told = str(error)
-    require(told.isprintable(), "the message has control characters", told)
-    require(KEY not in told, "the message holds the API key", told)
-    require(len(told) < 2000, "the message is a book", told)
+    """A message is one printable line and contains no key."""
+    message = str(error)
+    require(message.isprintable(), "the message has control characters", message)
+    require(KEY not in message, "the message contains the API key", message)
+    require(len(message) < 2000, "the message is too long", message)
     require(error.may_have_executed in ("yes", "no", "unknown"), "no verdict", error)
 
 
@@ -159,7 +161,7 @@ _MANAGER = NonceManager("memory:", clock=_CLOCK)
 
 
 def check_call(given: tuple[str, list[Reply]]) -> None:
-    """Whatever the answers are, a call ends with a result or one error; an order that may stand can be looked for."""
+    """Any answers lead to a result or one error; an order that may have been placed can be looked for."""
     name, replies = given
     _CLOCK.pass_time(100_000)  # every counter is empty by then, and no lockout lasts
     calls = calling.Calls(ApiKey(_MANAGER, KEY, TIERS["starter"]), 60.0, lambda: NOW)
@@ -168,11 +170,12 @@ def check_call(given: tuple[str, list[Reply]]) -> None:
     except KrakenonceError as error:
         check_error(error)
         if name in PLACING:
-            told = [_told(reply.read()) if reply.read() is not None else None for reply in replies]
-            proven = any(each and all(one in REFUSED for one in each) for each in told)
-            require(proven or error.may_have_executed != "no", "an order may stand, and the error denies it", error)
-            is_open = isinstance(error, errors.KrakenError) and error.may_have_executed != "no"
-            require(not is_open or error.order is not None, "an order that may stand cannot be looked for", error)  # type: ignore[attr-defined]
+            refusals = [_errors_in(reply.read()) if reply.read() is not None else None for reply in replies]
+            proven = any(each and all(one in REFUSED for one in each) for each in refusals)
+            unknown = error.may_have_executed != "no"
+            require(proven or unknown, "an order may have been placed, and the error denies it", error)
+            if isinstance(error, errors.KrakenError) and unknown:
+                require(error.order is not None, "an order that may have been placed cannot be looked for", error)
 
 
 def _run(steps: Steps[Any], replies: list[Reply]) -> None:
@@ -198,7 +201,7 @@ def _run(steps: Steps[Any], replies: list[Reply]) -> None:
         pass
 
 
-def _told(read: dict[str, Any]) -> list[str]:
+def _errors_in(read: dict[str, Any]) -> list[str]:
     """Kraken's errors in an answer, which must not quote the key; warnings are none."""
     listed = read.get("error")
     strings = listed if isinstance(listed, list) else [listed] if listed else []

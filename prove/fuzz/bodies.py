@@ -20,7 +20,7 @@ _NUMBERS = st.integers(0, 2**64 - 1)
 _BLANKS = st.text(" \t\r\n", max_size=2).map(str.encode)
 _FORM_NAMES = st.sampled_from([b"nonce=", b"n%6fnce=", b"%6E%6f%6E%63%65="])
 _JSON_NAMES = st.sampled_from([b'"nonce"', b'"n\\u006fnce"', b'"\\u006e\\u006F\\u006e\\u0063\\u0065"'])
-# A field of a form, as bytes that nobody has looked at, but not the nonce.
+# A field of a form, as unchecked bytes, but not the nonce.
 _FIELDS = st.binary(max_size=8).map(lambda field: b"x" + field.replace(b"&", b""))
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TARGETS"]
 
-PATIENCE = 10.0  # seconds for a connection and an answer
+MAX_WAIT = 10.0  # seconds for a connection and an answer
 
 
 class _Host:
@@ -47,7 +47,7 @@ class _Host:
         while not self._stopping:
             connection, _ = self._listener.accept()
             with connection, contextlib.suppress(OSError):
-                connection.settimeout(PATIENCE)
+                connection.settimeout(MAX_WAIT)
                 received = b""
                 while not received.endswith(b"\r\n\r\nnonce=1"):  # the one request that is sent here
                     piece = connection.recv(65536)
@@ -67,8 +67,8 @@ def _both() -> Iterator[Callable[[Any], None]]:
 
         def check(given: bytes | tuple[bytes, list[bytes], Reply]) -> None:
             host.answer = given if isinstance(given, bytes) else _as_http(*given)
-            _check(lambda: transport.send(REQUEST, PATIENCE), host.answer)
-            _check(lambda: runner.run(async_transport.send(REQUEST, PATIENCE)), host.answer)
+            _check(lambda: transport.send(REQUEST, MAX_WAIT), host.answer)
+            _check(lambda: runner.run(async_transport.send(REQUEST, MAX_WAIT)), host.answer)
 
         try:
             yield check
@@ -85,7 +85,7 @@ def _check(send: Callable[[], Any], sent: bytes) -> None:
         check_error(error)
         require(isinstance(error, OutcomeUnknown), "the call was sent, and the error denies it", sent, error)
     else:
-        require(isinstance(answer, dict) and b"200" in sent, "a result that nobody sent", sent, answer)
+        require(isinstance(answer, dict) and b"200" in sent, "a result that was not sent", sent, answer)
 
 
 def _as_http(line: bytes, headers: list[bytes], reply: Reply) -> bytes:

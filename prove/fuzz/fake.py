@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["TARGETS"]
 
 NOW = 1_700_000_000.0
-PATIENCE = 10.0  # seconds for an answer
+MAX_WAIT = 10.0  # seconds for an answer
 SECRET = b"s" * 64
 
 _ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "1.25", "price": "37500", "timeout": "60"}
@@ -142,7 +142,7 @@ def _server() -> Iterator[Callable[[Any], None]]:
     try:
         with FakeKrakenServer(fake.kraken) as server:
             address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
-            keeping = http.client.HTTPConnection(*address, timeout=PATIENCE)
+            keeping = http.client.HTTPConnection(*address, timeout=MAX_WAIT)
 
             def check(given: bytes | tuple[bytes, bytes, list[tuple[bytes, bytes]], bytes]) -> None:
                 faults.seen.clear()
@@ -182,7 +182,7 @@ def _as_http(verb: bytes, path: bytes, headers: list[tuple[bytes, bytes]], body:
 def _sent(address: tuple[str, int], request: bytes, *, at_once: bool) -> bytes:
     """Send bytes and return all that comes back; *at_once*: say that no more will come."""
     received = []
-    with socket.create_connection(address, PATIENCE) as connection, contextlib.suppress(ConnectionError):
+    with socket.create_connection(address, MAX_WAIT) as connection, contextlib.suppress(ConnectionError):
         connection.sendall(request)
         if at_once:
             connection.shutdown(socket.SHUT_WR)

@@ -1,4 +1,4 @@
-"""What leaves this machine: bodies that say what they were given, and signatures that hold for nothing else."""
+"""Requests: bodies that contain what they were given, and signatures that are valid for nothing else."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def check_form(params: dict[str, Any]) -> None:
         return
     require(body.isascii() and body.isprintable(), "a form is not plain ASCII", body)
     read = parse_qsl(body, keep_blank_values=True, strict_parsing=bool(body), max_num_fields=len(params))
-    told = zip(read, params.items(), strict=True)
-    require(all(name == was and _tells(text, value) for (name, text), (was, value) in told), "a form changed", body)
+    pairs = zip(read, params.items(), strict=True)
+    require(all(name == was and _means(text, value) for (name, text), (was, value) in pairs), "a form changed", body)
 
 
 def check_json(params: dict[str, Any]) -> None:
@@ -182,7 +182,7 @@ def _is_short(value: object) -> bool:
     return not isinstance(value, int) or abs(value) < _LONGEST
 
 
-def _tells(text: object, value: Any) -> bool:
+def _means(text: object, value: Any) -> bool:
     """Whether the text in a body means *value*."""
     if isinstance(value, bool):
         return text == ("true" if value else "false")
@@ -200,7 +200,7 @@ def _same(read: Any, given: Any) -> bool:
         case list():
             return isinstance(read, list) and len(read) == len(given) and all(map(_same, read, given))
         case Decimal():
-            return _tells(read, given)
+            return _means(read, given)
     return type(read) is type(given) and bool(read == given)
 
 

@@ -26,7 +26,7 @@ class Target:
     """One thing that is fuzzed.
 
     Args:
-        name: For the figures.
+        name: Its name in the figures.
         inputs: What it is given.
         opened: Makes it ready for one batch; the block gets the check.
         batch: Examples in one batch.
@@ -56,13 +56,13 @@ def _shown(seen: object) -> str:
         return "(longer than Python writes)"
 
 
-def fuzz(target: Target, seed: int, number: int = 0, *, shrink: bool = True) -> int:
+def fuzz(target: Target, seed: int, batch: int = 0, *, shrink: bool = True) -> int:
     """Run one batch and return how many examples there were.
 
     Args:
         target: What is fuzzed.
         seed: The trial's.
-        number: Which batch of that trial it is.
+        batch: Which batch of that trial it is.
         shrink: Whether to look for the smallest input that breaks the promise, which takes longer.
 
     Raises:
@@ -77,7 +77,7 @@ def fuzz(target: Target, seed: int, number: int = 0, *, shrink: bool = True) -> 
             check(given)
 
         try:
-            _examples(target, random.Random(f"{seed} {target.name} {number}").getrandbits(64), shrink)(one)()
+            _examples(target, random.Random(f"{seed} {target.name} {batch}").getrandbits(64), shrink)(one)()
         except (Exception, ExceptionGroup) as error:
             notes = "\n".join(getattr(error, "__notes__", ()))
             raise Broken(f"{target.name}: {type(error).__name__}: {error}\n{notes}") from error

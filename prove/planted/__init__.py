@@ -1,4 +1,4 @@
-"""Planted bugs: the tests that keep the promises are seen failing, again and again."""
+"""Planted bugs: small wrong changes to our code, and for each the one test that must fail."""
 
 from prove.campaign import Campaign, Figures, Trial
 from prove.planted.bug import Planted

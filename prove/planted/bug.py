@@ -15,7 +15,7 @@ class Planted:
     Args:
         name: What it breaks.
         promise: The number of the promise in docs/explanation/guarantees.md; ``security`` for what
-            docs/explanation/security.md says; ``judge`` for what the tests themselves are judged by.
+            docs/explanation/security.md says; ``judge`` for what judges the tests.
         file: Where it is planted, from the root of the tree.
         was: The text that is replaced; it is there exactly once.
         becomes: What it is replaced by.

@@ -15,7 +15,7 @@ _ASYNC = "src/krakenonce/kraken/async_transport.py"
 
 CLIENTS = (
     Planted(
-        "a call that is repeated has the number of the first try",
+        "a repeated call has the nonce of the first try",
         7,
         _SESSION,
         was="            nonce = api_key.nonce(place)\n",
@@ -32,7 +32,7 @@ CLIENTS = (
         _EXCHANGE,
         was='fields = {"nonce": nonce, **self.params}',
         becomes='fields = {"nonce": int(float(str(nonce))), **self.params}',
-        test="tests/integration/kraken/test_client.py::test_the_number_taken_is_the_number_sent",
+        test="tests/integration/kraken/test_client.py::test_the_nonce_taken_is_the_nonce_sent",
     ),
     Planted(
         "an order without an answer is sent again",
@@ -96,7 +96,7 @@ CLIENTS = (
         _SENT,
         was="        if now > until + MARGIN:\n",
         becomes="        if now > until - timedelta(seconds=LIFETIME):\n",
-        test="tests/unit/kraken/test_calling.py::test_an_order_is_repeated_after_invalid_nonce_only_when_it_cannot_stand",
+        test="tests/unit/kraken/test_calling.py::test_an_order_is_repeated_after_invalid_nonce_only_when_it_cannot_have_been_placed",
     ),
     Planted(
         "our own clock says when an order's deadline is over",
@@ -115,7 +115,7 @@ CLIENTS = (
         test="tests/integration/kraken/test_rules_of_calls.py::test_an_order_that_is_filled_while_it_is_looked_for_is_found",
     ),
     Planted(
-        "yesterday's order of the same id is taken for today's",
+        "yesterday's order of the same id passes as today's",
         9,
         _SENT,
         was="== cl_ord_id and _is_new(each, since)",
@@ -139,7 +139,7 @@ CLIENTS = (
         test="tests/unit/kraken/test_calling.py::test_a_withdrawal_is_not_repeated_after_invalid_nonce",
     ),
     Planted(
-        "a failed question is taken for the answer no",
+        "a failed query passes as the answer that there is no such order",
         9,
         _REPEATING,
         was="            raise error from failed\n        if not found.placed:\n",

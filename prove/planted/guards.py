@@ -60,12 +60,12 @@ GUARDS = (
         test="tests/integration/guard/test_clients.py::test_the_lane_is_held_while_a_private_call_is_made[sdk User]",
     ),
     Planted(
-        "a lockout told to a guarded client closes the key for nobody",
+        "a lockout seen by a guarded client closes the key for no call",
         12,
         "src/krakenonce/guards/turns.py",
         was='                api_key.settle(api_key.place("", {}), refusal)\n',
         becomes="                pass\n",
-        test="tests/integration/guard/test_lockout.py::test_a_lockout_told_to_one_client_closes_the_key_for_all",
+        test="tests/integration/guard/test_lockout.py::test_a_lockout_seen_by_one_client_closes_the_key_for_all",
     ),
     Planted(
         "a guarded client sends during a lockout",

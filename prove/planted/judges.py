@@ -1,4 +1,4 @@
-"""Bugs in what the tests are judged by: the fake Kraken, and the checker of order."""
+"""Bugs in what judges the tests: the fake Kraken, and the checker of order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bugs in the turn: lanes, the global API lock, and the broker that holds it. Promise 10, and 7 for its numbers."""
+"""Bugs in the turn: lanes, the global API lock, and the broker that holds it. Promise 10, and 7 for its nonces."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ LANES = (
         test="tests/integration/test_global_manager.py::test_the_lock_excludes_other_threads",
     ),
     Planted(
-        "the last one in line goes first",
+        "the last caller in the queue goes first",
         10,
         _TURN,
         was="self.holder, self.waiting = self.waiting[0], self.waiting[1:]",
@@ -95,7 +95,7 @@ LANES = (
         test="tests/integration/key/test_threads.py::test_the_holder_may_enter_again",
     ),
     Planted(
-        "whoever asks can end another's turn",
+        "any caller can end another's turn",
         10,
         _TURN,
         was="        if holder is None or holder.owner != owner:\n",
@@ -103,7 +103,7 @@ LANES = (
         test="tests/integration/key/test_threads.py::test_only_the_holder_gives_the_turn_back",
     ),
     Planted(
-        "who has given up stays in line",
+        "a caller that has stopped waiting stays in the queue",
         10,
         _TURN,
         was="            self.waiting.remove(waiter)\n",
@@ -159,7 +159,7 @@ LANES = (
         "src/krakenonce/process.py",
         was="        if self.lock._is_owned():",
         becomes="        if not self.lock:",
-        test="tests/integration/key/test_signal_handlers.py::test_a_handler_at_any_line_is_let_in_or_refused[lane]",
+        test="tests/integration/key/test_signal_handlers.py::test_a_handler_at_any_line_gets_the_turn_or_an_error[lane]",
         hangs=8,
     ),
     Planted(
@@ -168,7 +168,7 @@ LANES = (
         "src/krakenonce/key/waiting.py",
         was="if any(each.owner == waiter.owner and each is not waiter for each in turn.waiting):",
         becomes="if any(each.owner is None and each is not waiter for each in turn.waiting):",
-        test="tests/integration/key/test_signal_handlers.py::test_a_handler_of_one_in_line_does_not_line_up_behind_it",
+        test="tests/integration/key/test_signal_handlers.py::test_a_handler_of_a_waiting_thread_does_not_queue_behind_it",
         hangs=8,
     ),
     Planted(
@@ -180,7 +180,7 @@ LANES = (
         test="tests/integration/key/test_threads.py::test_interrupted_right_after_the_turn_has_come",
     ),
     Planted(
-        "a process with a line of its own keeps the others out",
+        "a process with a queue of its own keeps the lane",
         10,
         _QUEUE,
         was="                if self._turn.leave(owner):\n",
@@ -204,7 +204,7 @@ LANES = (
         was="            except BaseException:  # an interrupt: the other callers still need the turn\n"
         "                self._settle()\n",
         becomes="            except BaseException:\n",
-        test="tests/integration/key/test_interrupts.py::test_an_interrupted_release_keeps_nobody_waiting",
+        test="tests/integration/key/test_interrupts.py::test_an_interrupted_release_lets_the_next_caller_in",
         hangs=8,
     ),
     Planted(
@@ -217,7 +217,7 @@ LANES = (
         hangs=8,
     ),
     Planted(
-        "the API lock lets everybody in",
+        "the API lock excludes nobody",
         10,
         "src/krakenonce/global_manager.py",
         was="                lane.acquire()\n",
@@ -241,7 +241,7 @@ LANES = (
         test="tests/integration/brokers/test_broker.py::test_threads_and_processes_send_in_order",
     ),
     Planted(
-        "a number is given to two calls of one client",
+        "a nonce is used for two calls of one client",
         7,
         _KRAKENEX,
         was="    return turns.next(client.key)\n",
@@ -249,7 +249,7 @@ LANES = (
         test="tests/integration/brokers/test_broker.py::test_a_nonce_is_issued_once",
     ),
     Planted(
-        "the number of a call that failed goes to the next one",
+        "the nonce of a failed call is used for the next one",
         7,
         _KRAKENEX,
         was="        # A copy, because krakenex writes the nonce into the caller's parameters.\n",

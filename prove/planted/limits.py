@@ -10,7 +10,7 @@ _RULES = "src/krakenonce/kraken/calling.py"
 
 LIMITS = (
     Planted(
-        "the limits are looked at after the number was taken",
+        "the rate limits are checked after the nonce was taken",
         12,
         _RULES,
         was="""\
@@ -31,7 +31,7 @@ LIMITS = (
         "src/krakenonce/key/api_key.py",
         was="Limiter(manager.store.rate_limits, ",
         becomes="Limiter(type(manager)('memory:').store.rate_limits, ",
-        test="tests/integration/kraken/test_shared_limits.py::test_a_lockout_told_to_one_process_closes_the_key_for_all",
+        test="tests/integration/kraken/test_shared_limits.py::test_a_lockout_seen_by_one_process_closes_the_key_for_all",
     ),
     Planted(
         "calls go on during a lockout",
@@ -60,20 +60,20 @@ LIMITS = (
         test="tests/integration/key/test_limiter.py::test_who_books_waits_while_another_process_is_inside",
     ),
     Planted(
-        "who stands in line when a lockout comes is sent",
+        "a call that waits in the queue when a lockout comes is sent",
         12,
         "src/krakenonce/key/api_key.py",
         was="        refuse_if(self._limiter.send(place))\n",
         becomes="        self._limiter.send(place)\n",
-        test="tests/integration/kraken/test_rules_of_calls.py::test_who_stands_in_line_when_the_lockout_comes_is_not_sent",
+        test="tests/integration/kraken/test_rules_of_calls.py::test_a_call_that_waits_in_the_queue_when_the_lockout_comes_is_not_sent",
     ),
     Planted(
-        "a call with a number of its own is sent in a lockout",
+        "a call with a nonce of its own is sent in a lockout",
         12,
         "src/krakenonce/kraken/session.py",
         was="            api_key.count(place)\n",
         becomes="            pass\n",
-        test="tests/integration/kraken/test_rules_of_calls.py::test_a_call_with_a_number_of_its_own_is_not_sent_either[sync]",
+        test="tests/integration/kraken/test_rules_of_calls.py::test_a_call_with_a_nonce_of_its_own_is_not_sent_either[sync]",
     ),
     Planted(
         "a call that waits is not booked",

@@ -1,4 +1,4 @@
-"""Bugs in the mark and in what is judged by it. Promises 1 to 3."""
+"""Bugs in the mark and in what depends on it. Promises 1 to 3."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MARKS = (
         _MARK_FILE,
         was="            sync(self._fd)\n        except",
         becomes="        except",
-        test=f"{_RESTART}::test_each_number_is_below_a_mark_that_was_synced_before",
+        test=f"{_RESTART}::test_each_nonce_is_below_a_mark_that_was_synced_before",
     ),
     Planted(
         "the second slot is left behind",
@@ -29,7 +29,7 @@ MARKS = (
         _MARK_FILE,
         was="        self._write_durably(second, slot_offset(slots[1]), not_written)\n",
         becomes="",
-        test=f"{_RESTART}::test_each_number_is_below_a_mark_that_was_synced_before",
+        test=f"{_RESTART}::test_each_nonce_is_below_a_mark_that_was_synced_before",
     ),
     Planted(
         "the names of new files are not synced",
@@ -37,7 +37,7 @@ MARKS = (
         _STEP,
         was="            if self._mark.own.mark < 0:\n                self._files.sync_names()",
         becomes="            if self._mark.own.mark > 0:\n                self._files.sync_names()",
-        test=f"{_RESTART}::test_the_names_are_made_durable_before_the_first_number",
+        test=f"{_RESTART}::test_the_names_are_made_durable_before_the_first_nonce",
     ),
     Planted(
         "the name of a new state directory is not synced",
@@ -45,15 +45,15 @@ MARKS = (
         "src/krakenonce/backends/file/filesystem.py",
         was="        sync_directory(directory.parent)\n",
         becomes="",
-        test=f"{_RESTART}::test_the_names_are_made_durable_before_the_first_number",
+        test=f"{_RESTART}::test_the_names_are_made_durable_before_the_first_nonce",
     ),
     Planted(
-        "a directory that was made anew is taken for the one that was synced",
+        "a directory that was made again passes as the one that was synced",
         1,
         "src/krakenonce/backends/file/directory.py",
         was="            if self._checked == self._identity():\n",
         becomes="            if any(self._checked) and self._identity():\n",
-        test=f"{_RESTART}::test_the_names_are_made_durable_before_the_first_number",
+        test=f"{_RESTART}::test_the_names_are_made_durable_before_the_first_nonce",
     ),
     Planted(
         "the nonce file is trusted after a reboot",
@@ -69,7 +69,7 @@ MARKS = (
         _RECOVERY,
         was="    if any(base <= value <= mark for base, mark",
         becomes="    if any(value <= mark for base, mark",
-        test=f"{_BROKEN}::test_a_broken_text_is_passed_by_going_above_the_mark",
+        test=f"{_BROKEN}::test_a_broken_nonce_file_is_passed_by_going_above_the_mark",
     ),
     Planted(
         "a raise of the mark that failed half-way counts as complete",
@@ -77,7 +77,7 @@ MARKS = (
         _RECOVERY,
         was=" and slot.which != NOT_WRITTEN",
         becomes="",
-        test=f"{_FAULTS}::test_a_floor_that_failed_carries_no_number_away",
+        test=f"{_FAULTS}::test_a_floor_that_failed_raises_no_nonce",
     ),
     Planted(
         "the sure slot is overwritten while the other is in doubt",
@@ -88,7 +88,7 @@ MARKS = (
         test=f"{_RESTART}::test_one_slot_after_the_other_is_written_and_synced_the_sure_one_last",
     ),
     Planted(
-        "the older slot is taken for the one in doubt",
+        "the older slot passes as the one in doubt",
         3,
         _MARK,
         was="(False, record.sequence, record.which)",
@@ -125,7 +125,7 @@ MARKS = (
         _STEP,
         was="        if floor > self._mark.own.mark:\n",
         becomes="        if floor > self._mark.own.mark and last != found.last:\n",
-        test=f"{_RESTART}::test_a_floor_that_was_only_read_is_not_believed",
+        test=f"{_RESTART}::test_a_floor_that_was_only_read_is_not_trusted",
     ),
     Planted(
         "an old nonce file is restored when the disk fails",
@@ -133,7 +133,7 @@ MARKS = (
         _STEP,
         was="            self._raise_mark(records, nonce, found.last)\n",
         becomes="            self._raise_mark(records, nonce, int(text) if text.isdigit() else None)\n",
-        test=f"{_FAULTS}::test_an_extension_that_fails_after_a_power_cut_does_not_make_an_old_text_exact",
+        test=f"{_FAULTS}::test_a_failed_raise_of_the_mark_after_a_power_cut_does_not_make_an_old_nonce_file_exact",
     ),
     Planted(
         "an old nonce file is trusted beside a half-raised mark after a reboot",
@@ -141,7 +141,7 @@ MARKS = (
         _MARK_FILE,
         was="            old_base=last or 0,\n",
         becomes="            old_base=0,\n",
-        test=f"{_RESTART}::test_a_process_killed_in_its_first_number_after_a_reboot_makes_no_old_text_exact",
+        test=f"{_RESTART}::test_a_process_killed_in_its_first_nonce_after_a_reboot_makes_no_old_nonce_file_exact",
     ),
     Planted(
         "the mark goes down",
@@ -149,7 +149,7 @@ MARKS = (
         _MARK_FILE,
         was="mark=max(mark_for(nonce), before.mark if before else 0),",
         becomes="mark=mark_for(nonce),",
-        test=f"{_RESTART}::test_a_mark_from_an_extension_that_was_cut_short_stays",
+        test=f"{_RESTART}::test_a_half_raised_mark_stays",
     ),
     Planted(
         "a mark that was only read is trusted",
@@ -158,10 +158,10 @@ MARKS = (
         was="        if nonce > self._mark.own.mark:\n            self._raise_mark(records, nonce, found.last)\n",
         becomes="        if nonce > max((each.mark for each in records if each), default=self._mark.own.mark):\n"
         "            self._raise_mark(records, nonce, found.last)\n",
-        test=f"{_RESTART}::test_a_mark_that_was_only_read_is_not_believed",
+        test=f"{_RESTART}::test_a_mark_that_was_only_read_is_not_trusted",
     ),
     Planted(
-        "a new mark file with the inode of a deleted one is taken for that",
+        "a new mark file with the inode of a deleted one passes as that one",
         3,
         _MARK_FILE,
         was="own.file == (self._inode, record.file_id)",
@@ -169,12 +169,12 @@ MARKS = (
         test=f"{_BROKEN}::test_a_new_mark_file_is_not_taken_for_the_deleted_one",
     ),
     Planted(
-        "a copy of the mark file is taken for what was synced",
+        "a copy of the mark file passes as the one that was synced",
         3,
         _MARK_FILE,
         was="own.file == (self._inode, record.file_id)",
         becomes="own.file[1] == record.file_id",
-        test=f"{_BROKEN}::test_a_copy_in_the_mark_file_s_place_is_not_believed",
+        test=f"{_BROKEN}::test_a_copy_in_the_mark_file_s_place_is_not_trusted",
     ),
     Planted(
         "the mark is not checked after the first nonce",
@@ -182,7 +182,7 @@ MARKS = (
         _STEP,
         was="nonce > self._mark.own.mark or now_ns - state.anchor.wall_ns > MARK_STEP:",
         becomes="self._mark.own.mark < 0:",
-        test=f"{_RESTART}::test_each_number_is_below_a_mark_that_was_synced_before",
+        test=f"{_RESTART}::test_each_nonce_is_below_a_mark_that_was_synced_before",
     ),
     Planted(
         "the mark whose sync failed is left in the page cache",

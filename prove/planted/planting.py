@@ -28,7 +28,7 @@ _COPIED = ("src", "tests", "bot", "prove", "pyproject.toml")
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", ".run-*")  # the copies themselves are in the latter
 _AT_ONCE = 2
 _PYTEST = ("-m", "pytest", "-q", "-x", "-rfEp", "-p", "no:cacheprovider", "-p", "no:xdist")
-_PATIENCE = 60.0  # seconds for one test that does not hang
+_MAX_WAIT = 60.0  # seconds for one test that does not hang
 _CLUMSY = re.compile(r"^(?:E +)?(?:Name|Import|Syntax|UnboundLocal|Attribute)Error\b", re.MULTILINE)
 _WHERE = (
     "import subprocess, sys, krakenonce; print(krakenonce.__file__, flush=True);"
@@ -37,15 +37,15 @@ _WHERE = (
 
 
 def plant(trial: Trial, bugs: Sequence[Planted], root: Path = ROOT) -> Figures:
-    """Plant bugs, one at a time in each of two copies; raise Broken for those that nobody has noticed."""
+    """Plant bugs, one at a time in each of two copies; raise Broken for those that no test has noticed."""
     for bug in bugs:
         check_fit(bug, root)
     shares = [share for share in (bugs[part::_AT_ONCE] for part in range(_AT_ONCE)) if share]
-    beds = [Bed(root, trial.directory / f"copy{part}", trial.seed) for part in range(len(shares))]
+    copies = [TreeCopy(root, trial.directory / f"copy{part}", trial.seed) for part in range(len(shares))]
     with ThreadPoolExecutor(_AT_ONCE) as workers:
-        told = [line for lines in workers.map(Bed.work, beds, shares) for line in lines]
-    if told:
-        raise Broken("\n".join((f"{len(told)} of {len(bugs)} planted bugs were not caught:", *told)))
+        missed = [line for lines in workers.map(TreeCopy.work, copies, shares) for line in lines]
+    if missed:
+        raise Broken("\n".join((f"{len(missed)} of {len(bugs)} planted bugs were not caught:", *missed)))
     promises = {bug.promise for bug in bugs if isinstance(bug.promise, int)}
     return {"bugs planted and caught": len(bugs), "tests": len({bug.test for bug in bugs}), "promises": len(promises)}
 
@@ -68,13 +68,13 @@ def check_fit(bug: Planted, root: Path = ROOT) -> str:
 
 
 class Ended(NamedTuple):
-    """How a run of pytest ended; no code: it had to be killed."""
+    """How a run of pytest ended. The code is None if it had to be killed."""
 
     code: int | None
     output: str
 
     def says(self, word: str, test: str) -> bool:
-        """Whether *test*, or one set of its parameters, is told to have PASSED or FAILED."""
+        """Whether *test*, or one set of its parameters, is reported as PASSED or FAILED."""
         return re.search(rf"^{word} {re.escape(test)}(\[| |$)", self.output, re.MULTILINE) is not None
 
     @property
@@ -83,7 +83,7 @@ class Ended(NamedTuple):
         return "\n".join(f"        {line}" for line in self.output.rstrip().splitlines()[-12:])
 
 
-class Bed:
+class TreeCopy:
     """A copy of the tree in which bugs are planted.
 
     Args:
@@ -102,7 +102,7 @@ class Bed:
             elif source.exists():
                 shutil.copy2(source, place / name)
         self._env = {**os.environ, "PYTHONPATH": str(place / "src"), "PYTHONUNBUFFERED": "1"}
-        self._env.pop("PYTHONDONTWRITEBYTECODE", None)  # or every run would compile everything anew
+        self._env.pop("PYTHONDONTWRITEBYTECODE", None)  # or every run would compile everything again
 
     def work(self, bugs: Sequence[Planted]) -> list[str]:
         """Plant these bugs, one after the other; return a line for each that was not caught."""
@@ -113,15 +113,15 @@ class Bed:
     def _check_whose_code_runs(self) -> None:
         """An installed krakenonce must not win over the copy, nor in a process that a test starts."""
         command = [sys.executable, "-c", _WHERE]
-        told = subprocess.run(command, cwd=self._place, env=self._env, capture_output=True, text=True, check=True)
+        shown = subprocess.run(command, cwd=self._place, env=self._env, capture_output=True, text=True, check=True)
         expected = str(self._place / "src" / "krakenonce" / "__init__.py")
-        if told.stdout.split("\n") != [expected, expected, ""]:
-            raise Broken(f"the copy's code is not what runs, but {told.stdout!r}")
+        if shown.stdout.split("\n") != [expected, expected, ""]:
+            raise Broken(f"the copy's code is not what runs, but {shown.stdout!r}")
 
     def _check_sound(self, bugs: Sequence[Planted]) -> None:
-        """Without a bug all of the tests pass, or else a failure would say nothing; so would one that is only slow."""
+        """Without a bug all of the tests must pass, and in time. Otherwise a failure would prove nothing."""
         tests = sorted({bug.test for bug in bugs})
-        ended = self._pytest(tests, _PATIENCE, patience=_PATIENCE * len(tests))
+        ended = self._pytest(tests, _MAX_WAIT, max_wait=_MAX_WAIT * len(tests))
         wanting = [test for test in tests if not ended.says("PASSED", test)]
         if ended.code != 0 or wanting:
             some = ", ".join(wanting[:5]) + (f" and {len(wanting) - 5} more" if len(wanting) > 5 else "")
@@ -132,7 +132,7 @@ class Bed:
 
     def _look(self, bug: Planted) -> str | None:
         with self._planted(bug):
-            ended = self._pytest([bug.test], bug.hangs or _PATIENCE, "thread" if bug.hangs else "signal")
+            ended = self._pytest([bug.test], bug.hangs or _MAX_WAIT, "thread" if bug.hangs else "signal")
         why = _why_not_caught(bug, ended)
         return why and f"    {bug.name} ({bug.file}): {bug.test} {why}\n{ended.end}"
 
@@ -149,8 +149,8 @@ class Bed:
             path.write_bytes(sound)
             os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
-    def _pytest(self, tests: list[str], timeout: float, method: str = "signal", patience: float | None = None) -> Ended:
-        """Run tests; *timeout* is for each, and *patience* for all: a thread that hangs outlives its test."""
+    def _pytest(self, tests: list[str], timeout: float, method: str = "signal", max_wait: float | None = None) -> Ended:
+        """Run tests; *timeout* is for each, and *max_wait* for all: a thread that hangs outlives its test."""
         options = (
             f"--timeout={timeout}",
             f"--timeout-method={method}",
@@ -158,9 +158,9 @@ class Bed:
             f"--basetemp={self._place / 'tmp'}",  # every other run of pytest cleans up in the usual place
         )
         # What is compiled from a planted bug is not kept.
-        env = self._env if patience else {**self._env, "PYTHONDONTWRITEBYTECODE": "1"}
-        told = self._place / "told"
-        with told.open("wb") as out:
+        env = self._env if max_wait else {**self._env, "PYTHONDONTWRITEBYTECODE": "1"}
+        output = self._place / "output"
+        with output.open("wb") as out:
             pytest = subprocess.Popen(
                 [sys.executable, *_PYTEST, *options, *tests],
                 cwd=self._place,
@@ -171,14 +171,14 @@ class Bed:
                 start_new_session=True,
             )
             try:
-                code = pytest.wait(patience or timeout + 10)
+                code = pytest.wait(max_wait or timeout + 10)
             except subprocess.TimeoutExpired:
                 code = None
             finally:
                 with contextlib.suppress(ProcessLookupError):  # what a test started and did not end
                     os.killpg(pytest.pid, signal.SIGKILL)
                 pytest.wait()
-        return Ended(code, told.read_text(encoding="utf-8", errors="replace"))
+        return Ended(code, output.read_text(encoding="utf-8", errors="replace"))
 
 
 def _why_not_caught(bug: Planted, ended: Ended) -> str | None:
@@ -186,7 +186,7 @@ def _why_not_caught(bug: Planted, ended: Ended) -> str | None:
         return "passes all the same"
     timed_out = "Failed: Timeout" in ended.output or "+ Timeout +" in ended.output
     if (ended.code is None or timed_out) and not bug.hangs:
-        return "does not end: say so, if that is what the bug does"
+        return "does not end; set hangs=, if that is what the bug does"
     if ended.code not in (1, None) or not (ended.says("FAILED", bug.test) or timed_out):
         return f"does not fail, but pytest ends with {ended.code}"
     if _CLUMSY.search(ended.output):

@@ -25,7 +25,7 @@ RULE = (
         _RULE,
         was="nonce = now_ns if last is None else max(last + 1, now_ns)",
         becomes="nonce = now_ns if last is None else max(last - 10**9, now_ns)",
-        test="tests/unit/backends/test_rule.py::test_no_clock_however_absurd_lowers_the_number",
+        test="tests/unit/backends/test_rule.py::test_no_clock_lowers_the_nonce",
     ),
     Planted(
         "a step forward is trusted at once",
@@ -49,7 +49,7 @@ RULE = (
         _RULE,
         was="    if not since or step > ahead + STEP_LIMIT:",
         becomes="    if not since:",
-        test="tests/unit/backends/test_rule.py::test_a_step_that_grows_has_to_last_anew",
+        test="tests/unit/backends/test_rule.py::test_a_step_that_grows_has_to_last_again",
     ),
     Planted(
         "after a step back time is projected from the clock before it",
@@ -99,7 +99,7 @@ RULE = (
         _RULE,
         was="    return EARLIEST <= now_ns < LATEST\n",
         becomes="    return 0 <= now_ns < NONCE_MAX\n",
-        test="tests/integration/backends/test_clock_steps.py::test_an_absurd_clock_without_an_earlier_number_is_an_error",
+        test="tests/integration/backends/test_clock_steps.py::test_an_impossible_clock_without_an_earlier_nonce_is_an_error",
     ),
     Planted(
         "nonces continue above 2^63 - 1",
@@ -107,7 +107,7 @@ RULE = (
         _RULE,
         was="    if nonce > NONCE_MAX:\n",
         becomes="    if nonce > 2 * NONCE_MAX:\n",
-        test="tests/unit/backends/test_rule.py::test_the_last_number_there_is_can_be_issued_and_no_other_after_it",
+        test="tests/unit/backends/test_rule.py::test_the_largest_nonce_can_be_issued_and_no_other_after_it",
     ),
     Planted(
         "the largest nonce is that of unsigned integers",
@@ -115,7 +115,7 @@ RULE = (
         _RULE,
         was="NONCE_MAX = 2**63 - 1 ",
         becomes="NONCE_MAX = 2**64 - 1 ",
-        test="tests/unit/backends/test_rule.py::test_the_end_is_that_of_signed_numbers",
+        test="tests/unit/backends/test_rule.py::test_the_largest_nonce_is_that_of_signed_integers",
     ),
     Planted(
         "a floor that leaves no nonce is accepted",

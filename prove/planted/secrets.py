@@ -1,4 +1,4 @@
-"""Bugs that tell a secret, or sign other bytes than those that are sent: docs/explanation/security.md."""
+"""Bugs that show a secret, or sign other bytes than those that are sent: docs/explanation/security.md."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECRETS = (
         _EXCHANGE,
         was='        return "Key(...)"\n',
         becomes='        return f"Key({self.key})"\n',
-        test="tests/integration/kraken/test_rules_of_calls.py::test_no_part_of_a_key_is_told",
+        test="tests/integration/kraken/test_rules_of_calls.py::test_no_part_of_a_key_is_shown",
     ),
     Planted(
         "an account's key is in its repr",
@@ -40,7 +40,7 @@ SECRETS = (
         "src/krakenonce/key/naming.py",
         was="    return hashlib.sha256(name.encode()).hexdigest()[:16]\n",
         becomes="    return hashlib.sha256(name.encode()).hexdigest()[:8] + name[-8:].replace('/', '_')\n",
-        test="tests/integration/key/test_threads.py::test_the_key_is_told_to_nobody",
+        test="tests/integration/key/test_threads.py::test_the_key_is_shown_nowhere",
     ),
     Planted(
         "a secret is in the message that refuses it",
@@ -51,7 +51,7 @@ SECRETS = (
         test="tests/unit/kraken/test_wire.py::test_a_bad_secret_is_refused_and_not_quoted",
     ),
     Planted(
-        "an error page that quotes the key is told as it is",
+        "an error page that quotes the key is shown unchanged",
         "security",
         _EXCHANGE,
         was='shown.replace(key, "(key)")[:_SHOWN] if key else shown[:_SHOWN]',
@@ -59,12 +59,12 @@ SECRETS = (
         test="tests/integration/kraken/test_client.py::test_other_answers_are_unknown_outcomes",
     ),
     Planted(
-        "an error that quotes the key is told as it is",
+        "an error that quotes the key is shown unchanged",
         "security",
         _EXCHANGE,
         was='str(each).replace(key, "(key)")',
         becomes="str(each)",
-        test="tests/unit/key/test_answers.py::test_an_error_that_quotes_the_api_key_is_told_without_it",
+        test="tests/unit/key/test_answers.py::test_an_error_that_quotes_the_api_key_is_shown_without_it",
     ),
     Planted(
         "a credentials file that others may read is used",

@@ -44,7 +44,7 @@ STORE = (
         "src/krakenonce/backends/memory.py",
         was="        with _section.lock:\n            nonce = self._last[scope] =",
         becomes="        if _section.lock:\n            nonce = self._last[scope] =",
-        test="tests/integration/backends/test_contract.py::test_a_thread_waits_while_another_is_inside_the_memory_store",
+        test="tests/integration/backends/test_contract.py::test_a_thread_waits_while_another_is_inside_the_memory_backend",
     ),
     Planted(
         "parent and child of a fork share one lock",
@@ -70,7 +70,7 @@ STORE = (
         was="            if free is not self._free:\n                _refuse_in_child()\n\n    def peek",
         becomes="\n    def peek",
         test="tests/integration/backends/test_forks_inside.py"
-        "::test_a_child_forked_in_the_middle_is_told_so_and_has_numbers_of_its_own[next number-1]",
+        "::test_a_child_forked_in_the_middle_gets_an_error_and_then_nonces_of_its_own[next nonce-1]",
     ),
     Planted(
         "a signal handler waits for the thread that it has interrupted",
@@ -79,7 +79,7 @@ STORE = (
         was="        if thread in _inside:\n            raise _interrupted()\n        try:\n"
         "            _inside.add(thread)\n            yield\n",
         becomes="        try:\n            _inside.add(thread)\n            yield\n",
-        test=f"{_PROCESSES}::test_whoever_interrupts_a_store_is_refused_whatever_it_asks",
+        test=f"{_PROCESSES}::test_a_handler_that_interrupts_a_backend_is_refused_whatever_it_asks",
         hangs=8,
     ),
     Planted(
@@ -88,7 +88,7 @@ STORE = (
         _STEP,
         was="if last < state.last or nonce >",
         becomes="if nonce >",
-        test=f"{_BROKEN}::test_a_text_restored_from_a_backup_is_noticed",
+        test=f"{_BROKEN}::test_a_nonce_file_restored_from_a_backup_is_noticed",
     ),
     Planted(
         "files that are not in their place any more are written to",
@@ -96,7 +96,7 @@ STORE = (
         _STEP,
         was="        return last if self._files.are_in_place() else None\n",
         becomes="        return last\n",
-        test=f"{_BROKEN}::test_a_text_renamed_away_under_a_running_process_is_noticed",
+        test=f"{_BROKEN}::test_a_nonce_file_renamed_away_under_a_running_process_is_noticed",
     ),
     Planted(
         "a process with a deleted mark file writes into the others' nonce file",
@@ -104,7 +104,7 @@ STORE = (
         _STEP,
         was="        elif last != state.last and not self._files.are_in_place():",
         becomes="        elif last < state.last and not self._files.are_in_place():",
-        test=f"{_BROKEN}::test_a_process_with_a_deleted_mark_writes_no_number_that_it_does_not_give",
+        test=f"{_BROKEN}::test_a_process_with_a_deleted_mark_writes_no_nonce_that_it_does_not_issue",
     ),
     Planted(
         "coarse times of a file system are trusted",
@@ -112,7 +112,7 @@ STORE = (
         _FILES,
         was="if in_place and age > (_FINE_TICK if changed % SECOND else _COARSE_TICK):",
         becomes="if in_place:",
-        test="tests/integration/backends/test_place.py::test_where_times_are_coarse_each_path_is_looked_at",
+        test="tests/integration/backends/test_open_files.py::test_where_times_are_coarse_each_path_is_looked_at",
     ),
     Planted(
         "a directory above that is moved goes unnoticed",
@@ -120,7 +120,7 @@ STORE = (
         _STEP,
         was="not self._files.are_surely_in_place()",
         becomes="not self._files.are_in_place()",
-        test="tests/integration/backends/test_place.py::test_a_directory_above_that_is_moved_is_noticed",
+        test="tests/integration/backends/test_open_files.py::test_a_directory_above_that_is_moved_is_noticed",
     ),
     Planted(
         "a link on the way is followed each time",
@@ -128,7 +128,7 @@ STORE = (
         "src/krakenonce/backends/file/directory.py",
         was="self.path = Path(path).resolve()",
         becomes="self.path = Path(path)",
-        test="tests/integration/backends/test_place.py::test_a_link_on_the_way_is_followed_once",
+        test="tests/integration/backends/test_open_files.py::test_a_link_on_the_way_is_followed_once",
     ),
     Planted(
         "the directory that is watched is another one",
@@ -136,10 +136,10 @@ STORE = (
         _FILES,
         was="all(self.is_at_path(fd) for fd in self._known)",
         becomes="all(self.is_at_path(fd) for fd in self._known if fd != self._directory)",
-        test="tests/integration/backends/test_place.py::test_a_directory_that_has_taken_the_place_of_another_is_noticed",
+        test="tests/integration/backends/test_open_files.py::test_a_directory_that_has_taken_the_place_of_another_is_noticed",
     ),
     Planted(
-        "a network file system is taken for a local one",
+        "a network file system passes as a local one",
         4,
         "src/krakenonce/backends/file/filesystem.py",
         was="if kind.startswith(_REFUSED) and not allow_network:",
@@ -164,7 +164,7 @@ STORE = (
         becomes="""\
             self._failed("make durable", state.mark_path, error)
 """,
-        test=f"{_FAULTS}::test_a_failed_sync_is_loud_and_hands_out_nothing",
+        test=f"{_FAULTS}::test_a_failed_sync_is_an_error_and_issues_nothing",
     ),
     Planted(
         "what was open at a failed sync stays open",
@@ -172,7 +172,7 @@ STORE = (
         _STORE,
         was="                _close_handle(handle)  # a disk that has failed could not be unmounted\n",
         becomes="",
-        test=f"{_FAULTS}::test_a_store_that_was_refused_has_no_file_open",
+        test=f"{_FAULTS}::test_a_backend_whose_disk_failed_has_no_file_open",
     ),
     Planted(
         "other threads do not learn of a failed sync",
@@ -196,7 +196,7 @@ STORE = (
         _STEP,
         was='        if os.pwrite(self._text_fd, b"%d" % nonce, 0) != _DIGITS:\n            raise no_space()\n',
         becomes='        os.pwrite(self._text_fd, b"%d" % nonce, 0)\n',
-        test=f"{_FAULTS}::test_what_there_is_room_for_in_part_is_refused_and_leaves_nothing_behind[part of a number]",
+        test=f"{_FAULTS}::test_what_can_only_be_written_in_part_is_refused_and_leaves_nothing_behind[part of a nonce]",
     ),
     Planted(
         "the nonce is not in the file when it is returned",
@@ -204,6 +204,6 @@ STORE = (
         _STEP,
         was='        if os.pwrite(self._text_fd, b"%d" % nonce, 0) != _DIGITS:\n',
         becomes='        if state.issued % 2 and os.pwrite(self._text_fd, b"%d" % nonce, 0) != _DIGITS:\n',
-        test="tests/integration/backends/test_restart.py::test_the_number_is_in_the_file_before_it_is_returned",
+        test="tests/integration/backends/test_restart.py::test_the_nonce_is_in_the_file_before_it_is_returned",
     ),
 )

@@ -1,4 +1,4 @@
-"""Breaks of the store, one line each, that the campaigns have to notice."""
+"""Breaks of the file backend, one line each, that the campaigns have to notice."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["BREAKS", "Break"]
 
 
 class Break(NamedTuple):
-    """One line of the store that is replaced by another.
+    """One line of the file backend that is replaced by another.
 
     Args:
         name: What is wrong then.
         owner: The module or class.
         function: The function in it.
-        line: What stands there, once.
-        broken: What stands there instead.
+        line: What is there, once.
+        broken: What is there instead.
         caught: The scenario that shows it, or the seed with which the state machine finds it.
         first: Of that scenario, the system call to begin with: a crash before it shows nothing.
     """
@@ -41,10 +41,10 @@ class Break(NamedTuple):
     first: int = 1
 
     def apply(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Break the store until the test is over."""
+        """Break the file backend until the test is over."""
         function = getattr(self.owner, self.function)
         source = textwrap.dedent(inspect.getsource(function))
-        assert source.count(self.line) == 1, f"{self.line!r} does not stand once in {self.function}"
+        assert source.count(self.line) == 1, f"{self.line!r} is not there exactly once in {self.function}"
         names: dict[str, Any] = {}
         module = vars(sys.modules[function.__module__])
         exec(compile(source.replace(self.line, self.broken), self.name, "exec"), module, names)  # noqa: S102 - the break
@@ -55,7 +55,7 @@ class Break(NamedTuple):
 
 BREAKS = [
     Break(
-        "nothing is synced", MarkFile, "_write_durably", "sync(self._fd)", "pass", "the first number in a new directory"
+        "nothing is synced", MarkFile, "_write_durably", "sync(self._fd)", "pass", "the first nonce in a new directory"
     ),
     Break(
         "the names are not synced",
@@ -63,7 +63,7 @@ BREAKS = [
         "sync_names",
         "os.fsync(self._directory)",
         "pass",
-        "the first number in a new directory",
+        "the first nonce in a new directory",
     ),
     Break(
         "the one above is not synced",
@@ -71,15 +71,15 @@ BREAKS = [
         "make_directory",
         "sync_directory(directory.parent)",
         "pass",
-        "the first number in a new directory",
+        "the first nonce in a new directory",
     ),
     Break(
-        "the mark is not extended",
+        "the mark is not raised",
         ScopeFiles,
         "_advance",
         " or nonce > self._mark.own.mark or now_ns - state.anchor.wall_ns > MARK_STEP",
         "",
-        "the first number in a new directory",
+        "the first nonce in a new directory",
     ),
     Break(
         "a new file has the old mark",
@@ -87,7 +87,7 @@ BREAKS = [
         "read",
         "own.file == (self._inode, record.file_id)",
         "own.file[0] == self._inode",
-        "the mark is deleted and made anew by one that is killed",
+        "the mark is deleted and made again by a process that is killed",
         first=11,
     ),
     Break(
@@ -96,7 +96,7 @@ BREAKS = [
         "raise_above",
         "self._write_durably(second, slot_offset(slots[1]), not_written)",
         "pass",
-        "the first number in a new directory",
+        "the first nonce in a new directory",
     ),
     Break(
         "the sure slot is written first",
@@ -108,7 +108,7 @@ BREAKS = [
         first=11,
     ),
     Break(
-        "the older slot is taken for the one in doubt",
+        "the older slot passes as the one in doubt",
         mark,
         "_doubt",
         "record.sequence",
@@ -118,20 +118,20 @@ BREAKS = [
     ),
     Break("which slot was first is forgotten", mark, "_doubt", "record.which", "0", "a restart", first=15),
     Break(
-        "an old text is believed while the mark moves",
+        "an old nonce file is trusted while the mark is raised",
         MarkFile,
         "raise_above",
         "old_base=last or 0",
         "old_base=0",
-        "a restart after a reboot with an old text",
+        "a restart after a reboot with an old nonce file",
     ),
     Break(
-        "the mark is what the number is",
+        "the mark is what the nonce is",
         MarkFile,
         "raise_above",
         "mark_for(nonce)",
         "nonce - 1",
-        "the first number in a new directory",
+        "the first nonce in a new directory",
     ),
     Break(
         "the mark goes down",
@@ -142,45 +142,45 @@ BREAKS = [
         "a floor beyond the mark",
     ),
     Break(
-        "a mark that was read is believed",
+        "a mark that was read is trusted",
         ScopeFiles,
         "_advance_slowly",
         "if nonce > self._mark.own.mark:",
         "if nonce > max([self._mark.own.mark, *(record.mark for record in records if record)]):",
-        "the first number in a new directory",
+        "the first nonce in a new directory",
     ),
     Break(
-        "a directory that was found is believed",
+        "a directory that was found is trusted",
         filesystem,
         "make_directory",
         "sync_directory(path.parent)",
         "pass",
-        "the first number in a new directory",
+        "the first nonce in a new directory",
     ),
     Break(
-        "the text is believed after a reboot",
+        "the nonce file is trusted after a reboot",
         recovery,
         "last_issued",
         "if not same_boot:",
         "if False:",
-        "the mark is extended",
+        "the mark is raised",
     ),
     Break(
-        "the text is not held against the mark",
+        "the nonce file is not compared with the mark",
         recovery,
         "last_issued",
         "base <= value <= mark for base",
         "True for base",
     ),
     Break(
-        "the text is not written",
+        "the nonce file is not written",
         ScopeFiles,
         "_advance",
         'os.pwrite(self._text_fd, b"%d" % nonce, 0) != _DIGITS',
         "False",
     ),
     Break(
-        "the text is not read",
+        "the nonce file is not read",
         ScopeFiles,
         "_advance",
         "int(text) if",
@@ -188,8 +188,8 @@ BREAKS = [
         5,
     ),
     Break("deleted files are not noticed", OpenFiles, "are_in_place", " or self.are_surely_in_place()", " or True"),
-    Break("the clock lowers the number", ScopeFiles, "_advance", "now_ns if now_ns > last else last + 1", "now_ns"),
-    Break("a jump is believed at once", rule, "judge_clock", "step <= STEP_LIMIT", "True"),
+    Break("the clock lowers the nonce", ScopeFiles, "_advance", "now_ns if now_ns > last else last + 1", "now_ns"),
+    Break("a jump is trusted at once", rule, "judge_clock", "step <= STEP_LIMIT", "True"),
     Break(
         "a failed sync is swallowed",
         MarkFile,
@@ -197,6 +197,6 @@ BREAKS = [
         "offset + len(instead))\n        raise",
         "offset + len(instead))",
     ),
-    Break("a short write is taken for a whole one", filesystem, "write_whole", "!= len(data)", "< 0", 2),
-    Break("there is no end", rule, "next_nonce", "if nonce > NONCE_MAX:", "if False:", 3),
+    Break("a short write passes as a whole one", filesystem, "write_whole", "!= len(data)", "< 0", 2),
+    Break("there is no largest nonce", rule, "next_nonce", "if nonce > NONCE_MAX:", "if False:", 3),
 ]

@@ -20,7 +20,7 @@ from krakenonce.manager import NonceManager
 
 
 class Unlocked(NonceManager):
-    """Reads the last number, adds one and writes it, as if it were alone."""
+    """Reads the last nonce, adds one and writes it, as if no other process did."""
 
     def __init__(self, state: Path) -> None:
         super().__init__(MemoryStore())
@@ -28,67 +28,67 @@ class Unlocked(NonceManager):
         self._path = state / "last"
 
     def next(self, _scope: str = "global") -> int:
-        """Return the next number."""
-        number = int(self._path.read_text() or "0") + 1 if self._path.exists() else 1
-        self._path.write_text(str(number))
-        return number
+        """Return the next nonce."""
+        nonce = int(self._path.read_text() or "0") + 1 if self._path.exists() else 1
+        self._path.write_text(str(nonce))
+        return nonce
 
 
 class Forgetful(NonceManager):
-    """Begins anew with each process."""
+    """Begins again with each process."""
 
     def __init__(self, _state: Path) -> None:
         super().__init__(MemoryStore())
-        self._numbers = itertools.count(1)
+        self._nonces = itertools.count(1)
 
     def next(self, _scope: str = "global") -> int:
-        """Return the next number, not so fast that the order of millions has to be checked."""
+        """Return the next nonce, not so fast that the order of millions has to be checked."""
         time.sleep(0.001)
-        return next(self._numbers)
+        return next(self._nonces)
 
 
 class Hanging(NonceManager):
-    """Has no more numbers after some."""
+    """Hangs after some nonces."""
 
-    numbers = 0
+    nonces = 0
 
     def next(self, scope: str = "global") -> int:
-        """Return the next number, or never."""
-        self.numbers += 1
-        while self.numbers > 300:
+        """Return the next nonce, or never."""
+        self.nonces += 1
+        while self.nonces > 300:
             signal.pause()
         return super().next(scope)
 
 
 class Crashing(NonceManager):
-    """Takes the process along after some numbers."""
+    """Crashes the process after some nonces."""
 
-    numbers = 0
+    nonces = 0
 
     def next(self, scope: str = "global") -> int:
-        """Return the next number, or die."""
-        self.numbers += 1
-        if self.numbers > 300:
+        """Return the next nonce, or die."""
+        self.nonces += 1
+        if self.nonces > 300:
             os.kill(os.getpid(), signal.SIGSEGV)
         return super().next(scope)
 
 
 class CrashingForks(NonceManager):
-    """Takes each process along that has inherited it."""
+    """Crashes each process that has inherited it."""
 
     def __init__(self, *words: Any, **named: Any) -> None:
         super().__init__(*words, **named)
         self._pid = os.getpid()
 
     def next(self, scope: str = "global") -> int:
-        """Return the next number, or die."""
+        """Return the next nonce, or die."""
         if os.getpid() != self._pid:
             os.kill(os.getpid(), signal.SIGSEGV)
         return super().next(scope)
 
 
 class CrashingSoon(NonceManager):
-    """Takes each worker along when it is asked for the first number."""
+    """Crashes each worker that asks for its first nonce."""
 
     def next(self, scope: str = "global") -> int:
         """Die, but not with the tests."""
@@ -98,12 +98,12 @@ class CrashingSoon(NonceManager):
 
 
 class Retrying(NonceManager):
-    """After a sync that failed, closes all and tries again, three times in four, and says nothing."""
+    """After a sync that failed, closes all and tries again, three times in four, and reports nothing."""
 
     failures = 0
 
     def next(self, scope: str = "global") -> int:
-        """Return the next number."""
+        """Return the next nonce."""
         try:
             return super().next(scope)
         except NonceStoreError:
@@ -114,38 +114,38 @@ class Retrying(NonceManager):
 
 
 class ClockAlone(NonceManager):
-    """The clock is the number."""
+    """The clock is the nonce."""
 
     def next(self, _scope: str = "global") -> int:
-        """Return the next number."""
+        """Return the next nonce."""
         return time.time_ns()
 
 
-class Believing(NonceManager):
-    """Takes every step of the clock for right."""
+class TrustingClock(NonceManager):
+    """Trusts every step of the clock."""
 
     def next(self, scope: str = "global") -> int:
-        """Return the next number."""
+        """Return the next nonce."""
         self.raise_floor(time.time_ns(), scope)
         return super().next(scope)
 
 
-class Trusting(NonceManager):
-    """After a sync that failed, syncs the same descriptor again, and takes that for done."""
+class TrustingFailedSync(NonceManager):
+    """After a sync that failed, syncs the same descriptor again, and trusts that."""
 
     def next(self, scope: str = "global") -> int:
-        """Return the next number."""
+        """Return the next nonce."""
         with patch.object(mark_file, "sync", _sync_again):
             return super().next(scope)
 
 
 class Silent(NonceManager):
-    """Hands out its own numbers when the disk is no good, and says nothing."""
+    """Issues its own nonces when the disk fails, and reports nothing."""
 
     last = 0
 
     def next(self, scope: str = "global") -> int:
-        """Return the next number."""
+        """Return the next nonce."""
         if scope != "global":
             return super().next(scope)
         with contextlib.suppress(NonceStoreError):
@@ -155,13 +155,13 @@ class Silent(NonceManager):
         return self.last
 
 
-class Telling(Silent):
-    """The same, but one number in two is refused, as it should be."""
+class HalfSilent(Silent):
+    """The same, but every second nonce is refused, as it should be."""
 
     refuses = False
 
     def next(self, scope: str = "global") -> int:
-        """Return the next number, or refuse."""
+        """Return the next nonce, or refuse."""
         self.refuses = not self.refuses
         if self.refuses:
             return NonceManager.next(self, scope)
@@ -176,7 +176,7 @@ def _sync_again(fd: int) -> None:
 
 
 class OwnLanes(NonceManager):
-    """The numbers are right; each process has its lanes for itself."""
+    """The nonces are right, but each process has its own lanes."""
 
     def lane(self, name: str = GLOBAL, timeout: float | None = None, *, urgent: bool = False) -> Lane:
         """Return a lane that no other process knows."""

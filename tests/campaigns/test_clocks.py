@@ -1,4 +1,4 @@
-"""The campaign of clocks, for a moment; and that it notices numbers that trust the clock."""
+"""The campaign of clocks, for a moment; and that it notices nonces that trust the clock."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from krakenonce.manager import NonceManager
 from prove.campaign import Broken, Trial
 from prove.clocks import Lasting, run
 from prove.wrong_clock import require_libfaketime
-from tests.campaigns.makers import Believing, ClockAlone, CrashingSoon
+from tests.campaigns.makers import ClockAlone, CrashingSoon, TrustingClock
 
 pytest.importorskip("libfaketime", reason="libfaketime comes with the dev packages, on Linux")
 
@@ -20,24 +20,24 @@ def test_no_clock_breaks_the_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("maker", "complaint"), [(ClockAlone, "numbers are wrong"), (Believing, "ahead of the clock; 70 s are allowed")]
+    ("maker", "complaint"), [(ClockAlone, "nonces are wrong"), (TrustingClock, "ahead of the clock; 70 s are allowed")]
 )
-def test_numbers_that_trust_the_clock_are_found(tmp_path: Path, maker: type[NonceManager], complaint: str) -> None:
-    """The clock as it is; and one number after the other, but raised to whatever clock is seen."""
+def test_nonces_that_trust_the_clock_are_found(tmp_path: Path, maker: type[NonceManager], complaint: str) -> None:
+    """The clock as it is; and rising nonces, but raised to any clock."""
     with pytest.raises(Broken, match=complaint):
         run(Trial(tmp_path, 1, 1.0), maker)
 
 
 def test_a_process_that_crashes_is_found(tmp_path: Path) -> None:
-    """Each is a fork, and only whoever waits for its end can see how that was."""
+    """Each is a fork, and only the process that waits for its end can see how it ended."""
     with pytest.raises(Broken, match="a forked child has crashed: SIGSEGV"):
         run(Trial(tmp_path, 1, 1.0), CrashingSoon)
 
 
-def test_a_clock_that_stays_ahead_and_is_believed_too_early_is_found(tmp_path: Path) -> None:
-    """It has to last a minute; this manager takes each step for right."""
+def test_a_clock_that_stays_ahead_and_is_trusted_too_early_is_found(tmp_path: Path) -> None:
+    """It has to last a minute; this manager trusts each step."""
     require_libfaketime(tmp_path)
-    with Lasting(Trial(tmp_path, 1, 0), Believing) as lasting:
+    with Lasting(Trial(tmp_path, 1, 0), TrustingClock) as lasting:
         lasting.until_it_has_gone_on()
-        with pytest.raises(Broken, match=r"believed after \d\.\d s"):
-            lasting.believed_after()
+        with pytest.raises(Broken, match=r"trusted after \d\.\d s"):
+            lasting.trusted_after()

@@ -194,5 +194,5 @@ def test_a_fake_that_crashes_is_seen(
 
 
 def _batches(target: Any) -> None:
-    for number in range(40):
-        fuzz(target, 1, number, shrink=False)
+    for batch in range(40):
+        fuzz(target, 1, batch, shrink=False)

@@ -1,4 +1,4 @@
-"""The campaign of kills, for a moment; and that it notices numbers that kills can break."""
+"""The campaign of kills, for a moment; and that it notices nonces that kills can break."""
 
 from pathlib import Path
 
@@ -11,25 +11,25 @@ from tests.campaigns.makers import Crashing, Forgetful, Hanging, Unlocked
 
 
 def test_no_kill_breaks_the_order(tmp_path: Path) -> None:
-    """Many kills in a second, and all numbers in order."""
+    """Many kills in a second, and all nonces in order."""
     figures = run(Trial(tmp_path, 1, 1.2))
     assert figures["kills"] > 10
-    assert figures["starts"] == figures["kills"]  # nobody has left by itself
-    assert figures["numbers"] > 100
+    assert figures["starts"] == figures["kills"]  # no process has ended by itself
+    assert figures["nonces"] > 100
 
 
 @pytest.mark.parametrize(("maker", "complaint"), [(Hanging, "hang"), (Crashing, "has crashed: SIGSEGV")])
 def test_processes_that_hang_or_crash_are_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, maker: type[NonceManager], complaint: str
 ) -> None:
-    """After some numbers, in the middle of a round."""
-    monkeypatch.setattr("prove.telling.PATIENCE", 3.0)
+    """After some nonces, in the middle of a round."""
+    monkeypatch.setattr("prove.pipe.MAX_WAIT", 3.0)
     with pytest.raises(Broken, match=complaint):
         run(Trial(tmp_path, 1, 20.0), maker)  # until it is found
 
 
 @pytest.mark.parametrize("maker", [Unlocked, Forgetful])
-def test_numbers_that_break_are_found(tmp_path: Path, maker: type[NonceManager]) -> None:
+def test_nonces_out_of_order_are_found(tmp_path: Path, maker: type[NonceManager]) -> None:
     """A counter without a lock, and one that each process has for itself."""
-    with pytest.raises(Broken, match="numbers are wrong"):
+    with pytest.raises(Broken, match="nonces are wrong"):
         run(Trial(tmp_path, 1, 0.1), maker)

@@ -1,4 +1,4 @@
-"""The list of planted bugs, and that a bug which nobody notices is told."""
+"""The list of planted bugs, and that a bug which no test notices is reported."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_every_promise_is_broken_by_some_bug() -> None:
     assert len({bug.name for bug in ALL}) == len({(bug.file, bug.was, bug.becomes) for bug in ALL}) == len(ALL)
 
 
-def test_a_bug_that_does_not_fit_any_more_is_told(tree: Path, tmp_path: Path) -> None:
+def test_a_bug_that_does_not_fit_any_more_is_reported(tree: Path, tmp_path: Path) -> None:
     """The message says which, and what to do; so does one that leaves no Python."""
     moved = replace(NOTICED, was="return nonce + 2 * MARK_STEP")
     with pytest.raises(Broken, match=r"'the mark has no end' no longer fits src/krakenonce/rule\.py.*bring it up"):
@@ -92,7 +92,7 @@ def test_bugs_that_are_noticed_are_counted(tree: Path, tmp_path: Path) -> None:
     assert figures == {"bugs planted and caught": 2, "tests": 2, "promises": 1}
 
 
-def test_bugs_that_nobody_notices_are_told(tree: Path, tmp_path: Path) -> None:
+def test_bugs_that_no_test_notices_are_reported(tree: Path, tmp_path: Path) -> None:
     """A change that changes nothing, and one that is only code that cannot run."""
     bugs = [
         replace(NOTICED, name="nothing at all", becomes="return min(NONCE_MAX, nonce + MARK_STEP)"),
@@ -100,13 +100,13 @@ def test_bugs_that_nobody_notices_are_told(tree: Path, tmp_path: Path) -> None:
     ]
     with pytest.raises(Broken) as caught:
         plant(Trial(tmp_path / "run", 1, 60), bugs, tree)
-    told = str(caught.value)
-    assert "2 of 2 planted bugs were not caught" in told
-    assert f"nothing at all (src/krakenonce/rule.py): {NOTICED.test} passes all the same" in told
-    assert f"a slip (src/krakenonce/rule.py): {NOTICED.test} only finds that the planted code cannot run" in told
+    message = str(caught.value)
+    assert "2 of 2 planted bugs were not caught" in message
+    assert f"nothing at all (src/krakenonce/rule.py): {NOTICED.test} passes all the same" in message
+    assert f"a slip (src/krakenonce/rule.py): {NOTICED.test} only finds that the planted code cannot run" in message
 
 
-def test_a_test_that_fails_anyway_is_told(tree: Path, tmp_path: Path) -> None:
+def test_a_test_that_fails_anyway_is_reported(tree: Path, tmp_path: Path) -> None:
     """It would notice everything, and so says nothing."""
     bug = replace(NOTICED, test="tests/test_small.py::test_that_always_fails")
     with pytest.raises(Broken, match=r"without a planted bug, these do not pass: .*::test_that_always_fails"):

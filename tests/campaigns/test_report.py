@@ -27,23 +27,23 @@ BUG = Planted(
 def test_the_report_has_the_figures_and_what_was_not_run() -> None:
     """A line for each campaign, with its seed above all."""
     outcomes = [Outcome(CAMPAIGN, 59.7, {"kills": 12345}), Outcome(CAMPAIGN, 0.1, {}, "only root may mount")]
-    told = what_came_out(outcomes, 7)
-    assert "| `kills` | SIGKILL at any moment | 60 s | kills 12,345 |" in told
-    assert "| 0 s | not run: only root may mount |" in told
-    assert "The last whole run: " in told
-    assert "seed 7." in told
+    section = what_came_out(outcomes, 7)
+    assert "| `kills` | SIGKILL at any moment | 60 s | kills 12,345 |" in section
+    assert "| 0 s | not run: only root may mount |" in section
+    assert "The last whole run: " in section
+    assert "seed 7." in section
 
 
 def test_every_promise_is_there_with_the_tests_that_break() -> None:
     """Under its title, each planted bug with a link to the test's file."""
-    told = which_test_would_break([BUG])
-    first = told.partition("### 1. Durable before visible")[2].partition("###")[0]
+    section = which_test_would_break([BUG])
+    first = section.partition("### 1. Durable before visible")[2].partition("###")[0]
     assert "| no sync | [the mark never goes down](../../tests/integration/backends/test_restart.py) |" in first
-    assert "### 12. " in told
+    assert "### 12. " in section
 
 
 def test_the_page_lists_the_bugs_that_are_planted() -> None:
-    """No more and no fewer: whoever adds one runs `make prove ARGS=planted`, which writes it down."""
+    """No more and no fewer: after adding one, run `make prove ARGS=planted`, which writes it down."""
     assert f"\n## Which test would break\n\n{which_test_would_break(ALL)}\n" in PAGE.read_text()
 
 

@@ -20,7 +20,7 @@ def store(opener: Opener, state: Path, clock: ManualClock) -> Iterator[Backend]:
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """A clock that stands still."""
+    """A clock that does not change."""
     return ManualClock()
 
 

@@ -1,4 +1,4 @@
-"""What the store tests share: a state directory seen from outside, and processes that take numbers."""
+"""What the tests of backends share: a state directory seen from outside, and processes that take nonces."""
 
 import itertools
 import os
@@ -16,7 +16,7 @@ SECOND = 1_000_000_000
 
 
 def text_path(state: Path, scope: str = "global") -> Path:
-    """The file with the last number."""
+    """The nonce file."""
     return state / f"kraken_{scope}_nonce.txt"
 
 
@@ -38,7 +38,7 @@ def write_slot(state: Path, slot: int, data: bytes | MarkRecord) -> None:
 
 
 def take(state: Path, clock: ManualClock, count: int = 1) -> list[int]:
-    """Numbers from a store that has just been opened, as after a restart."""
+    """Nonces from a backend that has just been opened, as after a restart."""
     store = FileStore(state, clock=clock)
     try:
         return [store.advance("global") for _ in range(count)]
@@ -46,9 +46,9 @@ def take(state: Path, clock: ManualClock, count: int = 1) -> list[int]:
         store.close()
 
 
-def rising(numbers: Iterable[int]) -> bool:
-    """Whether each number is larger than the one before."""
-    return all(a < b for a, b in itertools.pairwise(numbers))
+def rising(nonces: Iterable[int]) -> bool:
+    """Whether each nonce is larger than the one before."""
+    return all(a < b for a, b in itertools.pairwise(nonces))
 
 
 def start_python(code: str, *arguments: object) -> subprocess.Popen[str]:
@@ -79,14 +79,14 @@ def finish(worker: subprocess.Popen[str]) -> str:
 
 
 def say(worker: subprocess.Popen[str], line: str) -> None:
-    """Say a line to a worker."""
+    """Send a line to a worker."""
     assert worker.stdin is not None
     worker.stdin.write(line + "\n")
     worker.stdin.flush()
 
 
 def hear(worker: subprocess.Popen[str]) -> str:
-    """A line that a worker says."""
+    """Return a line from a worker."""
     assert worker.stdout is not None
     return worker.stdout.readline()
 

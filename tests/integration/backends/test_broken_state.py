@@ -1,4 +1,4 @@
-"""Damaged, stale, changed and missing files: a stated recovery or a clear error, and never a smaller number."""
+"""Damaged, stale, changed and missing files: a stated recovery or a clear error, and never a smaller nonce."""
 
 import errno
 import logging
@@ -34,46 +34,48 @@ BROKEN_TEXTS = {
 
 @pytest.fixture
 def used(state: Path, clock: ManualClock) -> int:
-    """A state directory with numbers in it; the last of them."""
+    """A state directory with nonces in it; the last of them."""
     return take(state, clock, 3)[-1]
 
 
 @pytest.mark.parametrize("name", BROKEN_TEXTS)
-def test_a_broken_text_is_passed_by_going_above_the_mark(
+def test_a_broken_nonce_file_is_passed_by_going_above_the_mark(
     state: Path, clock: ManualClock, used: int, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever the text says, numbers go on above the mark, the log names the file, and the text is good again."""
+    """Whatever it contains, nonces continue above the mark; the log names the file, which is then valid again."""
     mark = max(slot.mark for slot in read_slots(state) if slot)
     text_path(state).write_bytes(BROKEN_TEXTS[name])
     with caplog.at_level(logging.WARNING, "krakenonce"):
-        numbers = take(state, clock, 2)
-    assert numbers == [mark + 1, mark + 2]
+        nonces = take(state, clock, 2)
+    assert nonces == [mark + 1, mark + 2]
     assert mark + 1 > used
     assert str(text_path(state)) in caplog.text
-    assert text_path(state).read_bytes() == str(numbers[-1]).encode()
+    assert text_path(state).read_bytes() == str(nonces[-1]).encode()
 
 
 @pytest.mark.parametrize("name", BROKEN_TEXTS)
-def test_a_text_broken_under_a_running_process_is_noticed_at_once(state: Path, clock: ManualClock, name: str) -> None:
-    """A running process does not go on from a damaged text either."""
+def test_a_nonce_file_broken_under_a_running_process_is_noticed_at_once(
+    state: Path, clock: ManualClock, name: str
+) -> None:
+    """A running process does not continue from a damaged nonce file either."""
     store = FileStore(state, clock=clock)
-    numbers = [store.advance("global") for _ in range(3)]
+    nonces = [store.advance("global") for _ in range(3)]
     text_path(state).write_bytes(BROKEN_TEXTS[name])
-    numbers += [store.advance("global") for _ in range(3)]
-    assert rising(numbers)
-    assert numbers[3] <= numbers[2] + 2 * MARK_STEP
+    nonces += [store.advance("global") for _ in range(3)]
+    assert rising(nonces)
+    assert nonces[3] <= nonces[2] + 2 * MARK_STEP
     assert store.stats("global").recovered == 1
 
 
-def test_a_text_with_a_line_break_is_a_number(state: Path, clock: ManualClock, used: int) -> None:
-    """`echo 1800000000000000002 > file` writes the same number with a line break; it is read and tidied."""
+def test_a_nonce_file_with_a_line_break_is_valid(state: Path, clock: ManualClock, used: int) -> None:
+    """`echo 1800000000000000002 > file` writes the same nonce with a line break; it is read and rewritten."""
     text_path(state).write_text(f"{used}\n")
     assert take(state, clock) == [used + 1]
     assert text_path(state).read_text() == str(used + 1)
 
 
-def test_a_text_restored_from_a_backup_is_noticed(state: Path, clock: ManualClock) -> None:
-    """An old copy of the text put back under a running process brings no number back."""
+def test_a_nonce_file_restored_from_a_backup_is_noticed(state: Path, clock: ManualClock) -> None:
+    """If an old copy of the nonce file is put back under a running process, no nonce is issued again."""
     store = FileStore(state, clock=clock)
     first = store.advance("global")
     clock.pass_time(1)
@@ -94,15 +96,15 @@ def test_one_torn_slot_costs_nothing(state: Path, clock: ManualClock, used: int,
     assert all(read_slots(state))
 
 
-def test_a_slot_that_is_one_extension_behind_is_enough(state: Path, clock: ManualClock) -> None:
-    """Killed between the two slots' writes: the newer mark covered no number yet, the older one covers all."""
+def test_a_slot_that_is_one_step_behind_is_enough(state: Path, clock: ManualClock) -> None:
+    """Killed between the two slots' writes: the newer mark covered no nonce yet, the older one covers all."""
     old = take(state, clock)[0]
     before = mark_path(state).read_bytes()
     clock.pass_time(3600)
     new = take(state, clock)[0]
     after = mark_path(state).read_bytes()
     mark_path(state).write_bytes(after[:4096] + before[4096:])  # the second slot was not yet written
-    text_path(state).write_text(str(old))  # and so the number was not yet issued
+    text_path(state).write_text(str(old))  # and so the nonce was not yet issued
     assert take(state, clock)[0] >= min(new, old + 1)
     mark_path(state).write_bytes(b"\0" * 4096 + before[4096:])  # and now the first one is torn as well
     text_path(state).write_text(str(old))
@@ -113,20 +115,20 @@ def test_a_slot_that_is_one_extension_behind_is_enough(state: Path, clock: Manua
 def test_both_slots_broken_is_the_clock_and_a_warning(
     state: Path, clock: ManualClock, used: int, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With no mark at all, numbers go on above the text and the clock, and the log names the file."""
+    """With no mark at all, nonces continue above the nonce file and the clock, and the log names the file."""
     data = mark_path(state).read_bytes()
     broken = {"torn": data[:300] + data[700:], "zeros": b"\0" * len(data), "truncated": b"", "one byte": b"k"}[damage]
     mark_path(state).write_bytes(broken)
     clock.step(-3600)
     with caplog.at_level(logging.WARNING, "krakenonce"):
-        numbers = take(state, clock, 2)
-    assert numbers[0] > used
-    assert rising(numbers)
+        nonces = take(state, clock, 2)
+    assert nonces[0] > used
+    assert rising(nonces)
     assert str(state) in caplog.text
     assert all(read_slots(state))
 
 
-def test_both_slots_broken_and_no_text_is_the_clock(state: Path, clock: ManualClock, used: int) -> None:
+def test_with_both_slots_broken_and_no_nonce_file_the_clock_counts(state: Path, clock: ManualClock, used: int) -> None:
     """Nothing left to go by but the time."""
     mark_path(state).write_bytes(b"broken")
     text_path(state).unlink()
@@ -177,35 +179,35 @@ def test_something_else_in_the_file_s_place_is_refused(
 
 
 @pytest.mark.parametrize("victims", [("text",), ("mark",), ("text", "mark")])
-def test_files_deleted_under_a_running_process_are_made_anew(
+def test_files_deleted_under_a_running_process_are_made_again(
     state: Path, clock: ManualClock, victims: tuple[str, ...]
 ) -> None:
-    """The next number is in a new file, is larger, and a second process goes on from there."""
+    """The next nonce is in a new file, is larger, and a second process continues from there."""
     store = FileStore(state, clock=clock)
-    numbers = [store.advance("global") for _ in range(3)]
+    nonces = [store.advance("global") for _ in range(3)]
     for victim in victims:
         (text_path(state) if victim == "text" else mark_path(state)).unlink()
     clock.step(-3600)
-    numbers += [store.advance("global") for _ in range(3)]
-    assert text_path(state).read_text() == str(numbers[-1])
-    numbers += take(state, clock, 2)
-    numbers += [store.advance("global")]
-    assert rising(numbers)
+    nonces += [store.advance("global") for _ in range(3)]
+    assert text_path(state).read_text() == str(nonces[-1])
+    nonces += take(state, clock, 2)
+    nonces += [store.advance("global")]
+    assert rising(nonces)
 
 
 @pytest.mark.parametrize("victims", [("mark",), ("text", "mark")])
 def test_a_new_file_has_a_mark_of_its_own(state: Path, clock: ManualClock, victims: tuple[str, ...]) -> None:
-    """Also where a new file gets the inode of the deleted one: no number without a mark in it (invariant 1)."""
+    """Also where a new file gets the inode of the deleted one: no nonce without a mark in it (invariant 1)."""
     store = FileStore(state, clock=clock)
     store.advance("global")
     for victim in victims:
         (text_path(state) if victim == "text" else mark_path(state)).unlink()
-    number = store.advance("global")
-    assert all(slot is not None and slot.mark >= number for slot in read_slots(state))
+    nonce = store.advance("global")
+    assert all(slot is not None and slot.mark >= nonce for slot in read_slots(state))
 
 
-def test_a_copy_in_the_mark_file_s_place_is_not_believed(state: Path, clock: ManualClock) -> None:
-    """It says the same, but nobody has synced it: the next number is issued under a mark that was put there anew."""
+def test_a_copy_in_the_mark_file_s_place_is_not_trusted(state: Path, clock: ManualClock) -> None:
+    """It has the same content, but was not synced: before the next nonce is issued, the mark is written again."""
     store = FileStore(state, clock=clock)
     store.advance("global")
     copy = state / "copy"
@@ -231,10 +233,10 @@ def test_a_new_mark_file_is_not_taken_for_the_deleted_one(state: Path, clock: Ma
     assert store.stats("global").issued == 2
 
 
-def test_a_process_with_a_deleted_mark_writes_no_number_that_it_does_not_give(
+def test_a_process_with_a_deleted_mark_writes_no_nonce_that_it_does_not_issue(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Others go on with the text under a new mark; it sees that before it writes, and not only after."""
+    """Others continue with the nonce file and a new mark; it sees that before it writes, and not only after."""
     stale, other = FileStore(state, clock=clock), FileStore(state, clock=clock)
     for store in (stale, other):
         store.advance("global")
@@ -248,13 +250,13 @@ def test_a_process_with_a_deleted_mark_writes_no_number_that_it_does_not_give(
         return real(fd, data, offset)
 
     monkeypatch.setattr(os, "pwrite", spy)
-    number = stale.advance("global")
-    assert number > others[-1]
-    assert {data for data in written if len(data) == 19} == {b"%d" % number}
+    nonce = stale.advance("global")
+    assert nonce > others[-1]
+    assert {data for data in written if len(data) == 19} == {b"%d" % nonce}
 
 
-def test_a_directory_deleted_under_a_running_process_is_made_anew(state: Path, clock: ManualClock) -> None:
-    """`rm -r` of the whole state directory does not bring a number back."""
+def test_a_directory_deleted_under_a_running_process_is_made_again(state: Path, clock: ManualClock) -> None:
+    """`rm -r` of the whole state directory causes no nonce to be issued again."""
     store = FileStore(state, clock=clock)
     first = store.advance("global")
     for path in (text_path(state), mark_path(state)):
@@ -266,8 +268,8 @@ def test_a_directory_deleted_under_a_running_process_is_made_anew(state: Path, c
     assert text_path(state).read_text() == str(second)
 
 
-def test_a_text_renamed_away_under_a_running_process_is_noticed(state: Path, clock: ManualClock) -> None:
-    """A moved or replaced text is not written to any more: another process would not see it."""
+def test_a_nonce_file_renamed_away_under_a_running_process_is_noticed(state: Path, clock: ManualClock) -> None:
+    """A moved or replaced nonce file is not written to any more: another process would not see it."""
     store = FileStore(state, clock=clock)
     first = store.advance("global")
     text_path(state).rename(state / "backup.txt")
@@ -277,8 +279,8 @@ def test_a_text_renamed_away_under_a_running_process_is_noticed(state: Path, clo
     assert (state / "backup.txt").read_text() != text_path(state).read_text()
 
 
-def test_a_floor_set_after_the_text_was_deleted_holds_for_others(state: Path, clock: ManualClock) -> None:
-    """A process that still has the deleted text open puts the floor into the new one, where other processes look."""
+def test_a_floor_set_after_the_nonce_file_was_deleted_holds_for_others(state: Path, clock: ManualClock) -> None:
+    """A process that has the deleted nonce file open puts the floor into the new one, where other processes look."""
     first, second = FileStore(state, clock=clock), FileStore(state, clock=clock)
     second.raise_floor("global", clock.now_ns())
     text_path(state).unlink()
@@ -299,7 +301,7 @@ def test_a_floor_below_the_mark_holds_when_the_files_are_deleted(state: Path, cl
 
 
 def test_a_directory_renamed_under_a_running_process_is_noticed(state: Path, clock: ManualClock) -> None:
-    """`mv data data.old`: the next number is in a new directory, where other processes look for it."""
+    """`mv data data.old`: the next nonce is in a new directory, where other processes look for it."""
     store = FileStore(state, clock=clock)
     first = store.advance("global")
     second = first
@@ -315,7 +317,7 @@ def test_a_directory_renamed_under_a_running_process_is_noticed(state: Path, clo
 def test_garbage_without_a_mark_is_the_clock_and_a_warning(
     state: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A text that is no number, and nothing else to go by: the time, said aloud."""
+    """If the nonce file contains no nonce and there is no mark, nonces continue at the clock, with a warning."""
     state.mkdir()
     text_path(state).write_text("see backup")
     assert take(state, clock) == [clock.now_ns()]
@@ -327,7 +329,7 @@ def test_garbage_without_a_mark_is_the_clock_and_a_warning(
 def test_a_floor_is_raised_in_the_files_that_are_in_place(
     state: Path, clock: ManualClock, victims: tuple[str, ...], more: int
 ) -> None:
-    """Files deleted meanwhile are made anew, and another process goes on above the floor, also one that was known."""
+    """Files deleted meanwhile are made again, and another process continues above the floor, also above a known one."""
     store = FileStore(state, clock=clock)
     floor = clock.now_ns() + 3600 * SECOND
     store.raise_floor("global", floor)
@@ -337,10 +339,10 @@ def test_a_floor_is_raised_in_the_files_that_are_in_place(
     assert take(state, clock)[0] > floor + more
 
 
-def test_files_that_vanish_as_fast_as_they_are_made_are_told(
+def test_files_that_vanish_as_fast_as_they_are_made_are_reported(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither a number nor a floor is waited for without end."""
+    """Neither a nonce nor a floor is waited for without end."""
     monkeypatch.setattr(OpenFiles, "are_in_place", lambda _: False)
     store = FileStore(state, clock=clock)
     said = (
@@ -380,7 +382,7 @@ def test_a_missing_directory_is_made_with_its_parents_for_this_user_only(tmp_pat
 
 
 def test_a_huge_clock_lead_is_kept(state: Path, clock: ManualClock) -> None:
-    """A scope raised far ahead of the clock stays there over restarts and reboots."""
+    """A counter raised far ahead of the clock stays there over restarts and reboots."""
     FileStore(state, clock=clock).raise_floor("global", clock.now_ns() + 10**17)
     first = take(state, clock)[0]
     clock.reboot()
@@ -388,10 +390,10 @@ def test_a_huge_clock_lead_is_kept(state: Path, clock: ManualClock) -> None:
     assert take(state, clock)[0] > first > clock.now_ns()
 
 
-def test_a_process_with_a_deleted_mark_lowers_no_text(
+def test_a_process_with_a_deleted_mark_lowers_no_nonce_file(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It writes nothing into the text that others use by now, also when its disk fails right afterwards."""
+    """It writes nothing into the nonce file that others use by now, also when its disk fails right afterwards."""
     stale, other = FileStore(state, clock=clock), FileStore(state, clock=clock)
     stale.advance("global")
     mark_path(state).unlink()
@@ -415,7 +417,7 @@ def test_a_process_with_a_deleted_mark_lowers_no_text(
 def test_a_scope_that_has_lost_a_file_is_still_listed(
     state: Path, clock: ManualClock, path: Callable[[Path], Path]
 ) -> None:
-    """The other one is there, and its numbers go on."""
+    """The other one is there, and its nonces continue."""
     take(state, clock)
     path(state).unlink()
     assert FileStore(state, clock=clock).scopes() == ["global"]

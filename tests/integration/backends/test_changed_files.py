@@ -1,4 +1,4 @@
-"""Files that somebody edits, overwrites or puts back while processes use them."""
+"""Files that another program edits, overwrites or puts back while processes use them."""
 
 import logging
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.integration.backends.helpers import mark_path, read_slots, take, text
 
 
 def test_blanks_that_an_editor_has_left_are_tidied(state: Path, clock: ManualClock) -> None:
-    """The number is the same; what is written next takes the place of all of it."""
+    """The nonce is the same; what is written next replaces all of it."""
     store = FileStore(state, clock=clock)
     first = store.advance("global")
     for number in (first + 1, first + 2):
@@ -22,10 +22,10 @@ def test_blanks_that_an_editor_has_left_are_tidied(state: Path, clock: ManualClo
         assert text_path(state).read_text() == str(number)
 
 
-def test_a_text_put_back_is_passed_by_going_above_what_others_issued(
+def test_an_old_nonce_file_put_back_is_passed_by_going_above_what_others_issued(
     state: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One process sees that the text is older than its own last number; others may have issued up to the mark."""
+    """One process sees that the nonce file is older than its own last nonce; others may have issued up to the mark."""
     store, other = FileStore(state, clock=clock), FileStore(state, clock=clock)
     for count in (1, 2):
         other.advance("global")
@@ -41,7 +41,7 @@ def test_a_text_put_back_is_passed_by_going_above_what_others_issued(
 
 
 def test_a_floor_finds_the_damage_too(state: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
-    """It is told in the same way."""
+    """It is reported in the same way."""
     mark = take(state, clock)[0] + MARK_STEP
     text_path(state).write_text("see backup")
     FileStore(state, clock=clock).raise_floor("global", 0)
@@ -54,7 +54,7 @@ def test_a_floor_finds_the_damage_too(state: Path, clock: ManualClock, caplog: p
 def test_a_restart_of_the_machine_is_no_warning(
     state: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody has to look at it."""
+    """It needs no attention."""
     mark = take(state, clock)[0] + MARK_STEP
     clock.reboot()
     with caplog.at_level(logging.INFO, "krakenonce"):
@@ -64,7 +64,7 @@ def test_a_restart_of_the_machine_is_no_warning(
 
 
 def test_a_floor_below_the_mark_is_seen_by_others_and_moves_no_mark(state: Path, clock: ManualClock) -> None:
-    """The mark of the process covers it; the text has it at once."""
+    """The mark of the process covers it; the nonce file has it at once."""
     store, other = FileStore(state, clock=clock), FileStore(state, clock=clock)
     floor = store.advance("global") + 5
     before = read_slots(state)
@@ -75,8 +75,8 @@ def test_a_floor_below_the_mark_is_seen_by_others_and_moves_no_mark(state: Path,
     assert other.advance("global") == floor + 1
 
 
-def test_a_mark_file_keeps_its_own_number(state: Path, clock: ManualClock) -> None:
-    """Else each extension would be a new file to all other processes."""
+def test_a_mark_file_keeps_its_inode(state: Path, clock: ManualClock) -> None:
+    """Otherwise each raised mark would be a new file to all other processes."""
     store = FileStore(state, clock=clock)
     names = set()
     for _ in range(3):
@@ -87,19 +87,19 @@ def test_a_mark_file_keeps_its_own_number(state: Path, clock: ManualClock) -> No
 
 
 def test_a_mark_file_is_zeros_beside_its_slots(state: Path, clock: ManualClock) -> None:
-    """Whoever looks at its bytes sees both slots and nothing else."""
+    """Its bytes are both slots and nothing else."""
     take(state, clock)
     data = mark_path(state).read_bytes()
     assert (len(data), data[512:4096]) == (FILE_SIZE, bytes(3584))
 
 
-@pytest.mark.parametrize("begin", ["a number", "a floor"])
-def test_a_mark_overwritten_under_a_running_process_is_written_anew(
+@pytest.mark.parametrize("begin", ["a nonce", "a floor"])
+def test_a_mark_overwritten_under_a_running_process_is_written_again(
     state: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture, begin: str
 ) -> None:
     """The file is the same, but what this process had put there is gone: it does not go by its memory of it."""
     store, first = FileStore(state, clock=clock), clock.now_ns()
-    if begin == "a number":
+    if begin == "a nonce":
         store.advance("global")
     else:
         store.raise_floor("global", first)
@@ -115,8 +115,8 @@ def test_a_mark_overwritten_under_a_running_process_is_written_anew(
 
 
 @pytest.mark.parametrize("damage", [b"", bytes(FILE_SIZE)])
-def test_a_look_at_a_broken_mark_says_from_where_numbers_go_on(state: Path, clock: ManualClock, damage: bytes) -> None:
-    """The text, and what it may have missed."""
+def test_a_look_at_a_broken_mark_says_where_nonces_continue(state: Path, clock: ManualClock, damage: bytes) -> None:
+    """At the nonce file, and above what it may have missed."""
     last = take(state, clock)[0] + 2 * MARK_STEP
     mark_path(state).write_bytes(damage)
     store = FileStore(state, clock=clock)
@@ -124,8 +124,8 @@ def test_a_look_at_a_broken_mark_says_from_where_numbers_go_on(state: Path, cloc
     assert store.advance("global") == last + 1
 
 
-def test_a_look_at_a_text_that_never_had_a_mark_takes_it_as_it_is(state: Path, clock: ManualClock) -> None:
-    """As the first number after it does."""
+def test_a_look_at_a_nonce_file_that_never_had_a_mark_takes_it_as_it_is(state: Path, clock: ManualClock) -> None:
+    """As the first nonce after it does."""
     state.mkdir()
     text_path(state).write_text(str(clock.now_ns() + 5))
     store = FileStore(state, clock=clock)

@@ -1,4 +1,4 @@
-"""Clocks that are wrong: back, forward, absurd, over restarts."""
+"""Clocks that are wrong: back, forward, impossible, over restarts."""
 
 import errno
 import logging
@@ -43,8 +43,8 @@ def test_an_hour_back_is_gone_on_from_at_once_and_counted(
     first = store.advance("global")
     clock.step(-3600)
     with caplog.at_level(logging.WARNING, "krakenonce"):
-        numbers = [store.advance("global") for _ in range(3)]
-    assert numbers == [first + 1, first + 2, first + 3]
+        nonces = [store.advance("global") for _ in range(3)]
+    assert nonces == [first + 1, first + 2, first + 3]
     assert store.stats("global").clock_back == 1
     assert caplog.text.count("stepped back") == 1
 
@@ -63,7 +63,7 @@ def test_an_hour_forward_is_not_written_down_until_it_lasts(state: Path, clock: 
 
 
 def test_a_jump_that_is_taken_back_leaves_no_trace(state: Path, clock: ManualClock) -> None:
-    """An hour forward and an hour back again: numbers are where they would have been."""
+    """An hour forward and an hour back again: nonces are where they would have been."""
     store = FileStore(state, clock=clock)
     store.advance("global")
     clock.step(3600)
@@ -76,7 +76,7 @@ def test_a_jump_that_is_taken_back_leaves_no_trace(state: Path, clock: ManualClo
 
 
 def test_after_a_step_back_a_jump_is_measured_from_the_clock_then(state: Path, clock: ManualClock) -> None:
-    """Time is projected from the clock that was believed last, not from the one that was ahead before."""
+    """Time is projected from the clock that was trusted last, not from the one that was ahead before."""
     store = FileStore(state, clock=clock)
     first = store.advance("global")
     clock.step(-288)
@@ -86,13 +86,13 @@ def test_after_a_step_back_a_jump_is_measured_from_the_clock_then(state: Path, c
     assert store.advance("global") == first + 12 * SECOND
 
 
-def test_a_step_back_after_a_number_that_failed_is_noticed(
+def test_a_step_back_after_a_nonce_that_failed_is_noticed(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The clock was looked at and believed for a number that the disk did not take."""
+    """The clock was read and trusted for a nonce that could not be written."""
     store, first = FileStore(state, clock=clock), clock.now_ns()
     with monkeypatch.context() as patch:
-        patch.setattr(os, "pwrite", FullAfter(4))  # both slots and the text are written, the number is not
+        patch.setattr(os, "pwrite", FullAfter(4))  # both slots and the nonce file are written, the nonce is not
         with pytest.raises(NonceStoreError):
             store.advance("global")
     assert store.stats("global").mark == first + MARK_STEP
@@ -104,7 +104,7 @@ def test_a_step_back_after_a_number_that_failed_is_noticed(
 
 
 def test_a_jump_is_measured_from_the_clock_at_which_a_floor_was_set(state: Path, clock: ManualClock) -> None:
-    """Whoever moves the mark looks at the clock; a look before that, which saw nothing sensible, is forgotten."""
+    """Raising the mark reads the clock; an earlier reading, which was impossible, is forgotten."""
     store, right = FileStore(state, clock=clock), clock.now_ns()
     clock.set_wall(0)
     with pytest.raises(ClockError):
@@ -118,7 +118,7 @@ def test_a_jump_is_measured_from_the_clock_at_which_a_floor_was_set(state: Path,
 def test_a_wait_for_the_lock_is_no_step_of_the_clock(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever waits long, as somebody else's disk hangs, gets the number of the moment in which the wait was over."""
+    """A process that waits long for the lock gets the nonce of the moment at which the wait ended."""
     stores = [FileStore(state, clock=clock), FileStore(state, clock=clock)]
     for store, seconds in ((stores[0], 100), (stores[0], 5), (stores[1], 100)):
         with monkeypatch.context() as patch:
@@ -162,19 +162,19 @@ def test_a_step_while_the_lock_is_waited_for_has_not_lasted_since(
 
     with monkeypatch.context() as patch:
         patch.setattr(scope_files, "_lock", wait)
-        numbers = [store.advance("global")]
-    assert numbers == [clock.now_ns() - 600 * SECOND]
+        nonces = [store.advance("global")]
+    assert nonces == [clock.now_ns() - 600 * SECOND]
     for _ in range(5):
         clock.pass_time(11)
-        numbers.append(store.advance("global"))
-    assert rising(numbers)
-    assert numbers[-1] == clock.now_ns() - 600 * SECOND
+        nonces.append(store.advance("global"))
+    assert rising(nonces)
+    assert nonces[-1] == clock.now_ns() - 600 * SECOND
     clock.pass_time(11)
     assert store.advance("global") == clock.now_ns()
 
 
 def test_a_step_back_to_1970_leaves_the_guard_against_jumps(state: Path, clock: ManualClock) -> None:
-    """What is absurd is not what time is projected from."""
+    """The time is not projected from an impossible clock."""
     store = FileStore(state, clock=clock)
     first = store.advance("global")
     clock.set_wall(0)
@@ -185,21 +185,21 @@ def test_a_step_back_to_1970_leaves_the_guard_against_jumps(state: Path, clock: 
 
 
 def test_a_jump_that_comes_and_goes_has_not_lasted(state: Path, clock: ManualClock) -> None:
-    """The clock is an hour ahead for a moment every eight seconds: it is right in between, so it is never believed."""
+    """The clock is an hour ahead for a moment every eight seconds: it is right in between, so it is never trusted."""
     store = FileStore(state, clock=clock)
     store.advance("global")
     for _ in range(15):
         clock.pass_time(7)
         clock.step(3600)
-        number = store.advance("global")
+        nonce = store.advance("global")
         clock.step(-3600)
-        assert number <= clock.now_ns()
+        assert nonce <= clock.now_ns()
         clock.pass_time(1)
         assert store.advance("global") == clock.now_ns()
 
 
 def test_a_jump_between_two_short_processes_is_noticed_too(state: Path, clock: ManualClock) -> None:
-    """A process per number, as from cron: the mark file remembers the clocks within one boot."""
+    """A process per nonce, as from cron: the mark file remembers the clocks within one boot."""
     first = take(state, clock)[0]
     clock.step(3600)
     clock.pass_time(5)
@@ -212,36 +212,36 @@ def test_a_jump_between_two_short_processes_is_noticed_too(state: Path, clock: M
 def test_a_flood_of_calls_during_a_jump_logs_once(
     state: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The warning does not come with every number."""
+    """The warning does not come with every nonce."""
     store = FileStore(state, clock=clock)
     store.advance("global")
     clock.step(3600)
     with caplog.at_level(logging.WARNING, "krakenonce"):
-        numbers = [store.advance("global") for _ in range(200)]
-    assert rising(numbers)
+        nonces = [store.advance("global") for _ in range(200)]
+    assert rising(nonces)
     assert caplog.text.count("ignored until it has lasted for a minute") == 1
 
 
 @pytest.mark.parametrize("wall", [0, 10 * SECOND, -5, YEAR_2500_NS, 2**63, 2**64 + 5])
-def test_an_absurd_clock_is_passed_over(state: Path, clock: ManualClock, wall: int) -> None:
-    """At 1970 or in 2500 numbers go on from the last one, over a restart too, and nothing absurd is stored."""
+def test_an_impossible_clock_is_ignored(state: Path, clock: ManualClock, wall: int) -> None:
+    """In 1970 or 2500 nonces continue from the last one, also after a restart, and no such time is stored."""
     store = FileStore(state, clock=clock)
-    numbers = [store.advance("global")]
+    nonces = [store.advance("global")]
     right = clock.now_ns()
     clock.set_wall(wall)
-    numbers += [store.advance("global") for _ in range(3)]
-    numbers += take(state, clock, 3)
+    nonces += [store.advance("global") for _ in range(3)]
+    nonces += take(state, clock, 3)
     clock.reboot()
-    numbers += take(state, clock, 3)
-    assert rising(numbers)
-    assert numbers[-1] < numbers[0] + 3 * MARK_STEP
+    nonces += take(state, clock, 3)
+    assert rising(nonces)
+    assert nonces[-1] < nonces[0] + 3 * MARK_STEP
     clock.set_wall(right + 100 * SECOND)
     assert take(state, clock) == [clock.now_ns()]
 
 
 @pytest.mark.parametrize("wall", [0, YEAR_2500_NS])
-def test_an_absurd_clock_without_an_earlier_number_is_an_error(state: Path, clock: ManualClock, wall: int) -> None:
-    """The first number ever needs a clock that can be right; nothing is written, and it works once the clock is set."""
+def test_an_impossible_clock_without_an_earlier_nonce_is_an_error(state: Path, clock: ManualClock, wall: int) -> None:
+    """The first nonce ever needs a possible clock; nothing is written, and it works once the clock is set."""
     right = clock.now_ns()
     clock.set_wall(wall)
     with pytest.raises(ClockError, match="set the clock"):
@@ -252,18 +252,18 @@ def test_an_absurd_clock_without_an_earlier_number_is_an_error(state: Path, cloc
     assert take(state, clock) == [right]
 
 
-def test_a_strobing_clock_never_lowers_a_number_nor_runs_away(state: Path, clock: ManualClock) -> None:
-    """Bumps of up to 288 s both ways, in every number, over restarts."""
-    numbers: list[int] = []
+def test_a_strobing_clock_never_lowers_a_nonce_nor_runs_away(state: Path, clock: ManualClock) -> None:
+    """Bumps of up to 288 s both ways, with every nonce, over restarts."""
+    nonces: list[int] = []
     start = clock.now_ns()
     for i in range(300):
         step = (-1) ** i * (i * 37 % 288)
         clock.step(step)
         clock.pass_time(0.5)
-        numbers += take(state, clock) if i % 7 == 0 else []
+        nonces += take(state, clock) if i % 7 == 0 else []
         store = FileStore(state, clock=clock)
-        numbers.append(store.advance("global"))
+        nonces.append(store.advance("global"))
         store.close()
         clock.step(-step)
-    assert rising(numbers)
-    assert numbers[-1] < start + 150 * SECOND + 300 * SECOND
+    assert rising(nonces)
+    assert nonces[-1] < start + 150 * SECOND + 300 * SECOND

@@ -1,4 +1,4 @@
-"""Somebody closes our descriptors, as daemons do with all they find: nothing of anybody is lost or overwritten."""
+"""Other code closes our descriptors, as daemons close all: nothing is lost or overwritten."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ from krakenonce.backends.file import open_files
 open_files.time = types.SimpleNamespace(time_ns=lambda: 2**63)  # the directory has not changed for a while
 state, other = sys.argv[1:3]
 manager = NonceManager(state)
-numbers = [manager.next("another"), *(manager.next() for _ in range(3))]
+nonces = [manager.next("another"), *(manager.next() for _ in range(3))]
 strangers = []
 with manager.lane("key"):
-    numbers.append(manager.next())
+    nonces.append(manager.next())
 os.closerange(3, 4096)
-numbers += [manager.next() for _ in range(3)]
+nonces += [manager.next() for _ in range(3)]
 os.closerange(3, 4096)
 CASE
-numbers += [manager.next() for _ in range(3)]
+nonces += [manager.next() for _ in range(3)]
 with manager.lane("key", 5):
-    numbers.append(manager.next())
-manager.raise_floor(numbers[-1] + 10)
-numbers.append(manager.next())
+    nonces.append(manager.next())
+manager.raise_floor(nonces[-1] + 10)
+nonces.append(manager.next())
 manager.close()
-print(*numbers)
+print(*nonces)
 print(pathlib.Path(state, "kraken_global_nonce.txt").read_text())
 for stranger in strangers:
     with open(stranger.name) as again:
-        fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody has left a lock on it
+        fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)  # no lock is left on it
     stranger.seek(0)
     print(stranger.read() == "1" * 19 + " what a stranger wrote")
     stranger.close()
@@ -61,16 +61,16 @@ for stranger in strangers:
     stranger.flush()
 """
 OTHER_SCOPE = """
-numbers.append(manager.next("another"))
+nonces.append(manager.next("another"))
 """
 LANE_FIRST = """
 with manager.lane("another"), manager.lane("key"):
-    numbers.append(manager.next())
+    nonces.append(manager.next())
     for place in pathlib.Path(state, "lanes").glob("*.lock"):
         with place.open() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                numbers.append(0)  # the lane is not held any more
+                nonces.append(0)  # the lane is not held any more
             except BlockingIOError:
                 pass
 """
@@ -113,22 +113,22 @@ with (state / "stranger").open("w+") as stranger:  # it gets the lowest number t
 @pytest.mark.parametrize(
     "case", [NOTHING, STRANGERS, OTHER_SCOPE, LANE_FIRST], ids=["nothing", "files", "scope", "lane"]
 )
-def test_numbers_and_turns_go_on_after_everything_was_closed(state: Path, tmp_path: Path, case: str) -> None:
-    """Numbers rise, turns are given, and what got our descriptors' numbers is not written, closed or left locked."""
+def test_nonces_and_turns_go_on_after_everything_was_closed(state: Path, tmp_path: Path, case: str) -> None:
+    """Nonces rise, turns are given, and what got our descriptors' nonces is not written, closed or left locked."""
     other = tmp_path / "other"
     other.mkdir()
-    told = finish(start_python(DAEMON.replace("CASE", case), state, other)).splitlines()
-    numbers = [int(each) for each in told[0].split()]
-    assert len(numbers) >= 12
-    assert rising(numbers)
-    assert told[1] == str(numbers[-1])
-    assert told[2:] == ["True"] * (12 if case is STRANGERS else 0)
+    lines = finish(start_python(DAEMON.replace("CASE", case), state, other)).splitlines()
+    nonces = [int(each) for each in lines[0].split()]
+    assert len(nonces) >= 12
+    assert rising(nonces)
+    assert lines[1] == str(nonces[-1])
+    assert lines[2:] == ["True"] * (12 if case is STRANGERS else 0)
     with NonceManager(state) as manager:
-        assert manager.next() > numbers[-1]
+        assert manager.next() > nonces[-1]
 
 
 def test_the_directory_s_descriptor_alone_may_be_closed(state: Path) -> None:
-    """Without it nobody can tell whether the files are in their place, so all are opened again."""
+    """Without it we cannot know whether the files are in their place, so all are opened again."""
     manager = NonceManager(state)
     first = manager.next()
     for fd in open_at(state):
@@ -161,8 +161,8 @@ def test_the_limits_are_kept_after_their_file_was_closed(state: Path) -> None:
     assert stranger == "mine"
 
 
-def test_stores_may_be_made_while_all_are_told_what_was_closed(state: Path) -> None:
-    """As by another thread: here one is made at each line of the way."""
+def test_backends_may_be_made_while_all_learn_what_was_closed(state: Path) -> None:
+    """As by another thread: here one is made at each line of that code."""
     held, made, before = OpenFiles(), [FileStore(state)], sys.gettrace()
     fd = held.keep(os.open(state.parent, os.O_RDONLY), state.parent)
 
@@ -172,46 +172,48 @@ def test_stores_may_be_made_while_all_are_told_what_was_closed(state: Path) -> N
 
     sys.settrace(make)
     try:
-        held.keep(fd, state.parent)  # once more, as if it had been closed under us and opened by somebody of ours
+        held.keep(fd, state.parent)  # once more, as if it had been closed under us and opened by other code of ours
     finally:
         sys.settrace(before)
     assert len(made) > 1
 
 
-def test_whoever_gets_a_number_that_is_just_given_back_has_it_rightly(
+def test_a_file_opened_with_a_descriptor_that_was_just_closed_is_no_loss(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another thread may open a file in the instant in which ours is closed: that is nothing to be told of."""
-    first, second, told, closing = OpenFiles(), OpenFiles(), list[int](), os.close
+    """Another thread may open a file in the instant in which ours is closed: that is not reported."""
+    first, second, reported, closing = OpenFiles(), OpenFiles(), list[int](), os.close
     fd = first.keep(os.open(state.parent, os.O_RDONLY), state.parent)
 
     def close(number: int) -> None:
         closing(number)
         second.keep(os.open(state.parent, os.O_RDONLY), state.parent)
 
-    monkeypatch.setattr(open_files, "_callbacks", [lambda: told.append(fd)])
+    monkeypatch.setattr(open_files, "_callbacks", [lambda: reported.append(fd)])
     monkeypatch.setattr(os, "close", close)
     first.close()
     monkeypatch.undo()
     assert second.is_open(fd)
-    assert not told
+    assert not reported
     first.keep(os.open(state.parent, os.O_RDONLY), state.parent)  # and may go on itself
     assert first.are_open()
     assert second.are_open()
 
 
-def test_whoever_gets_a_number_that_was_not_given_back_tells_all(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_opened_with_a_descriptor_that_was_not_closed_is_a_loss_for_all(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It was closed under the one who had it, and so may others be."""
-    first, second, told = OpenFiles(), OpenFiles(), list[int]()
+    first, second, reported = OpenFiles(), OpenFiles(), list[int]()
     fd = first.keep(os.open(state.parent, os.O_RDONLY), state.parent)
     os.close(fd)
-    monkeypatch.setattr(open_files, "_callbacks", [lambda: told.append(fd)])
+    monkeypatch.setattr(open_files, "_callbacks", [lambda: reported.append(fd)])
     assert second.keep(os.open(state.parent, os.O_RDONLY), state.parent) == fd
-    assert told == [fd]
+    assert reported == [fd]
     assert not first.are_open()
 
 
-def test_what_nobody_has_any_more_is_closed(tmp_path: Path) -> None:
+def test_what_is_not_used_any_more_is_closed(tmp_path: Path) -> None:
     """Descriptors go with the object that has opened them."""
     fd = OpenFiles().keep(os.open(tmp_path, os.O_RDONLY), tmp_path)
     gc.collect()

@@ -1,4 +1,4 @@
-"""What every store promises."""
+"""What every backend promises."""
 
 import os
 import pickle
@@ -20,7 +20,7 @@ from tests.integration.key.helpers import in_child, in_thread, join, until
 NOW = ManualClock().now_ns()
 
 
-def test_a_pickled_store_is_refused_or_shares_the_counter(store: Backend) -> None:
+def test_a_pickled_backend_is_refused_or_shares_the_counter(store: Backend) -> None:
     """A copy in another process must not count by itself."""
     first = store.advance("global")
     try:
@@ -31,35 +31,35 @@ def test_a_pickled_store_is_refused_or_shares_the_counter(store: Backend) -> Non
         assert [copy.advance("global"), store.advance("global")] == [first + 1, first + 2]
 
 
-def test_numbers_follow_the_clock(store: Backend, clock: ManualClock) -> None:
-    """With time between the calls, the number is the time."""
+def test_nonces_follow_the_clock(store: Backend, clock: ManualClock) -> None:
+    """With time between the calls, the nonce is the time."""
     for time in (NOW, NOW + 7, NOW + 5000):
         clock.set_wall(time)
         assert store.advance("global") == time
 
 
-def test_numbers_rise_by_one_while_the_clock_stands_still(store: Backend) -> None:
-    """A frozen clock gives consecutive numbers."""
+def test_nonces_rise_by_one_while_the_clock_does_not_change(store: Backend) -> None:
+    """A frozen clock gives consecutive nonces."""
     assert [store.advance("global") for _ in range(4)] == [NOW, NOW + 1, NOW + 2, NOW + 3]
 
 
-def test_numbers_rise_while_the_clock_falls(store: Backend, clock: ManualClock) -> None:
-    """An hour back makes no number smaller."""
+def test_nonces_rise_while_the_clock_falls(store: Backend, clock: ManualClock) -> None:
+    """An hour back makes no nonce smaller."""
     first = store.advance("global")
     clock.step(-3600)
     assert [store.advance("global") for _ in range(3)] == [first + 1, first + 2, first + 3]
 
 
 def test_scopes_are_counters_of_their_own(store: Backend) -> None:
-    """One scope's numbers do not touch another's."""
+    """One counter's nonces do not affect another's."""
     store.raise_floor("far-ahead", 2 * NOW)
     assert store.advance("far-ahead") == 2 * NOW + 1
     assert store.advance("global") == NOW
     assert store.scopes() == ["far-ahead", "global"]
 
 
-def test_peek_tells_the_last_number_and_changes_nothing(store: Backend) -> None:
-    """Peeking is free: None before the first number, then the last one."""
+def test_peek_returns_the_last_nonce_and_changes_nothing(store: Backend) -> None:
+    """Peeking is free: None before the first nonce, then the last one."""
     assert store.peek("global") is None
     assert store.scopes() == []
     assert store.stats("global")[:4] == ("global", None, None, 0)
@@ -68,8 +68,8 @@ def test_peek_tells_the_last_number_and_changes_nothing(store: Backend) -> None:
     assert store.advance("global") == number + 1
 
 
-def test_a_floor_is_passed_by_the_next_number(store: Backend) -> None:
-    """After raise_floor(F) the next number is F + 1 if the clock is not further."""
+def test_the_next_nonce_is_above_a_floor(store: Backend) -> None:
+    """After raise_floor(F) the next nonce is F + 1 if the clock is not ahead of that."""
     store.raise_floor("global", NOW + 500)
     assert store.peek("global") == NOW + 500
     assert store.advance("global") == NOW + 501
@@ -77,7 +77,7 @@ def test_a_floor_is_passed_by_the_next_number(store: Backend) -> None:
 
 @pytest.mark.parametrize("floor", [0, 5, NOW - 1, NOW])
 def test_a_lower_floor_changes_nothing(store: Backend, floor: int) -> None:
-    """A floor never lowers the number."""
+    """A floor never lowers the nonces."""
     first = store.advance("global")
     store.raise_floor("global", floor)
     assert store.advance("global") == first + 1
@@ -85,7 +85,7 @@ def test_a_lower_floor_changes_nothing(store: Backend, floor: int) -> None:
 
 @pytest.mark.parametrize("floor", [-1, NONCE_MAX, 2**64, True, 1.0])
 def test_a_floor_out_of_range_is_refused_and_changes_nothing(store: Backend, floor: int) -> None:
-    """Negative floors, and those that leave no number, are errors."""
+    """Negative floors, and those that leave no nonce, are errors."""
     with pytest.raises(InvalidFloor):
         store.raise_floor("global", floor)
     assert store.advance("global") == NOW
@@ -123,8 +123,8 @@ def restless() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-def test_no_number_is_given_twice_to_threads(store: Backend, restless: None) -> None:
-    """More threads than there are places at the files, one counter: all numbers differ and each thread's rise."""
+def test_no_nonce_is_issued_twice_to_threads(store: Backend, restless: None) -> None:
+    """More threads than there are places at the files, one counter: all nonces differ and each thread's rise."""
     taken: list[list[int]] = [[] for _ in range(12)]
 
     def run(mine: list[int]) -> None:
@@ -141,7 +141,7 @@ def test_no_number_is_given_twice_to_threads(store: Backend, restless: None) -> 
 
 
 class SlowClock(ManualClock):
-    """A clock that keeps whoever asks it first waiting, and says so."""
+    """A clock that makes its first caller wait, and reports that."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ class SlowClock(ManualClock):
 
 
 class TellingLock:
-    """A lock that tells when somebody has found it taken."""
+    """A lock that reports when a caller has found it taken."""
 
     def __init__(self) -> None:
         self.found_taken = threading.Event()
@@ -174,8 +174,8 @@ class TellingLock:
         return False
 
 
-def test_a_thread_waits_while_another_is_inside_the_memory_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped in the middle of the step, a thread keeps the others out, and they get larger numbers."""
+def test_a_thread_waits_while_another_is_inside_the_memory_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped in the middle of the step, a thread keeps the others out, and they get larger nonces."""
     slow = SlowClock()
     store, lock = MemoryStore(clock=slow), TellingLock()
     monkeypatch.setattr(memory._section, "lock", lock)
@@ -192,7 +192,7 @@ def test_a_thread_waits_while_another_is_inside_the_memory_store(monkeypatch: py
 
 
 def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent() -> None:
-    """One that was inside the memory store when it forked is not there to leave it."""
+    """One that was inside the memory backend when it forked is not there to leave it."""
     slow = SlowClock()
     store = MemoryStore(clock=slow)
     inside = in_thread(store.advance, "global")
@@ -202,14 +202,14 @@ def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent() -> None:
         signal.alarm(10)  # kills the child
         return store.advance("global")
 
-    told = in_child(take)
+    nonce = in_child(take)
     slow.go_on.set()
     inside.join()
-    assert told == str(NOW)
+    assert nonce == str(NOW)
 
 
-def test_a_floor_holds_while_threads_take_numbers(store: Backend, restless: None) -> None:
-    """Whoever asks after raise_floor has returned gets a number above it, whatever others were about to write."""
+def test_a_floor_holds_while_threads_take_nonces(store: Backend, restless: None) -> None:
+    """A call after raise_floor has returned gets a nonce above it, whatever others were about to write."""
     enough = threading.Event()
 
     def run() -> None:
@@ -220,14 +220,14 @@ def test_a_floor_holds_while_threads_take_numbers(store: Backend, restless: None
     for thread in threads:
         thread.start()
     floors = [NOW + 10**6 * step for step in range(1, 101)]
-    numbers = []
+    nonces = []
     for floor in floors:
         store.raise_floor("global", floor)
-        numbers.append(store.advance("global"))
+        nonces.append(store.advance("global"))
     enough.set()
     for thread in threads:
         thread.join()
-    assert all(number > floor for number, floor in zip(numbers, floors, strict=True))
+    assert all(number > floor for number, floor in zip(nonces, floors, strict=True))
 
 
 def test_closing_may_be_repeated(store: Backend) -> None:
@@ -237,7 +237,7 @@ def test_closing_may_be_repeated(store: Backend) -> None:
     store.close()
 
 
-def test_a_closed_store_opens_again(store: Backend) -> None:
+def test_a_closed_backend_opens_again(store: Backend) -> None:
     """Closing gives back what was opened; a later call goes on."""
     before = len(os.listdir("/dev/fd"))
     store.raise_floor("global", NOW)

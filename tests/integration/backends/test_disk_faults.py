@@ -1,4 +1,4 @@
-"""Syncs and writes that fail: a loud error, no number above the durable mark, and life goes on after."""
+"""Syncs and writes that fail: an error, no nonce above the durable mark, and work continues afterwards."""
 
 import errno
 import os
@@ -19,7 +19,7 @@ from tests.integration.key.helpers import open_files
 
 
 class FailingSync:
-    """A disk whose syncs fail when told to, once each."""
+    """A disk whose syncs fail on request, once each."""
 
     def __init__(self) -> None:
         self.passing = 0  # how many go well before those that fail
@@ -46,10 +46,10 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> FailingSync:
 
 
 @pytest.mark.parametrize("failing", [1, 2])
-def test_a_failed_sync_is_loud_and_hands_out_nothing(
+def test_a_failed_sync_is_an_error_and_issues_nothing(
     state: Path, clock: ManualClock, disk: FailingSync, failing: int
 ) -> None:
-    """Whichever slot's sync fails: an error that names the file, and no number above the old mark (invariant 6)."""
+    """Whichever slot's sync fails: an error that names the file, and no nonce above the old mark (invariant 6)."""
     store = FileStore(state, clock=clock)
     first = store.advance("global")
     covered = store.stats("global").mark
@@ -110,9 +110,7 @@ def test_tries_that_fail_half_way_do_not_climb(state: Path, clock: ManualClock, 
     assert take(state, clock) == [clock.now_ns()]
 
 
-def test_a_first_number_that_cannot_be_synced_is_not_handed_out(
-    state: Path, clock: ManualClock, disk: FailingSync
-) -> None:
+def test_a_first_nonce_that_cannot_be_synced_is_not_issued(state: Path, clock: ManualClock, disk: FailingSync) -> None:
     """Not even the very first one."""
     disk.failing = 1
     with pytest.raises(NonceStoreError, match="Input/output error"):
@@ -121,13 +119,13 @@ def test_a_first_number_that_cannot_be_synced_is_not_handed_out(
     assert take(state, clock) == [clock.now_ns()]
 
 
-NO_ROOM = """
+NO_SPACE = """
 import resource, sys
 from krakenonce import NonceManager
 from krakenonce.errors import NonceStoreError
 state, before, room = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 manager = NonceManager(state)
-numbers = [manager.next() for _ in range(before)]
+nonces = [manager.next() for _ in range(before)]
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
 try:
@@ -135,23 +133,23 @@ try:
 except NonceStoreError as error:
     print(error)
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-numbers.append(manager.next())
-print(numbers == sorted(set(numbers)), manager.store.stats("global").recovered)
+nonces.append(manager.next())
+print(nonces == sorted(set(nonces)), manager.store.stats("global").recovered)
 """
 
 
 @pytest.mark.parametrize(
     ("before", "room", "said"),
     [(1, 10, "write {text}"), (0, 4096, "make durable {mark}")],
-    ids=["part of a number", "one slot of two"],
+    ids=["part of a nonce", "one slot of two"],
 )
-def test_what_there_is_room_for_in_part_is_refused_and_leaves_nothing_behind(
+def test_what_can_only_be_written_in_part_is_refused_and_leaves_nothing_behind(
     state: Path, before: int, room: int, said: str
 ) -> None:
-    """The kernel takes so many bytes of a file and no more: an error, and numbers go on once it takes all of it."""
+    """The kernel takes so many bytes of a file and no more: an error, and nonces continue once it takes all of it."""
     what = said.format(text=text_path(state), mark=mark_path(state))
     refusal = f"cannot {what}: No space left on device; free some space on this disk"
-    assert finish(start_python(NO_ROOM, state, before, room)).splitlines() == [refusal, "True 0"]
+    assert finish(start_python(NO_SPACE, state, before, room)).splitlines() == [refusal, "True 0"]
 
 
 def test_a_floor_that_was_written_in_part_is_refused(
@@ -188,10 +186,10 @@ def test_without_a_free_descriptor_the_message_says_so(state: Path, clock: Manua
 
 
 @pytest.mark.parametrize("passing", [0, 1])
-def test_an_extension_that_fails_after_a_power_cut_does_not_make_an_old_text_exact(
+def test_a_failed_raise_of_the_mark_after_a_power_cut_does_not_make_an_old_nonce_file_exact(
     state: Path, clock: ManualClock, disk: FailingSync, passing: int
 ) -> None:
-    """It misses the last numbers, also with a mark of the new boot beside it (invariant 1)."""
+    """It lacks the last nonces, also with a mark of the new boot beside it (invariant 1)."""
     first, second = take(state, clock, 2)
     text_path(state).write_bytes(str(first).encode())  # what the disk had of it
     clock.reboot()
@@ -201,10 +199,10 @@ def test_an_extension_that_fails_after_a_power_cut_does_not_make_an_old_text_exa
     assert take(state, clock)[0] > second
 
 
-def test_a_process_that_could_write_no_number_yet_does_not_take_a_missing_text_for_a_beginning(
+def test_a_process_that_could_write_no_nonce_yet_does_not_take_a_missing_nonce_file_for_a_new_counter(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its mark is on the disk, its first number is not; then the text is deleted: it goes on above the mark."""
+    """Its mark is on the disk, its first nonce is not; then the nonce file is deleted: it continues above the mark."""
     other, store = FileStore(state, clock=clock), FileStore(state, clock=clock)
     issued = [other.advance("global") for _ in range(3)]
 
@@ -213,7 +211,7 @@ def test_a_process_that_could_write_no_number_yet_does_not_take_a_missing_text_f
 
     def full(fd: int, data: bytes, offset: int) -> int:
         written.append(data)
-        return real(fd, data, offset) if len(written) < 4 else 0  # text, slot, slot, and then the number
+        return real(fd, data, offset) if len(written) < 4 else 0  # nonce file, slot, slot, and then the nonce
 
     with monkeypatch.context() as disk:
         disk.setattr(os, "pwrite", full)
@@ -223,24 +221,24 @@ def test_a_process_that_could_write_no_number_yet_does_not_take_a_missing_text_f
     assert store.advance("global") > max(issued)
 
 
-def test_a_floor_that_failed_carries_no_number_away(state: Path, clock: ManualClock, disk: FailingSync) -> None:
-    """Half of it may be on the disk: the mark stays that high, and the numbers go on from the last one."""
+def test_a_floor_that_failed_raises_no_nonce(state: Path, clock: ManualClock, disk: FailingSync) -> None:
+    """Half of it may be on the disk: the mark stays that high, and the nonces continue from the last one."""
     store = FileStore(state, clock=clock)
     first = store.advance("global")
     disk.passing, disk.failing = 1, 1  # one slot has it
     with pytest.raises(NonceStoreError):
         store.raise_floor("global", first + 10**15)
-    numbers = []
+    nonces = []
     for _ in range(4):
         clock.pass_time(11)
-        numbers += [store.advance("global"), *take(state, clock)]
-        assert store.peek("global") == numbers[-1]
-    assert rising(numbers)
-    assert numbers[-1] <= clock.now_ns() + 1
+        nonces += [store.advance("global"), *take(state, clock)]
+        assert store.peek("global") == nonces[-1]
+    assert rising(nonces)
+    assert nonces[-1] <= clock.now_ns() + 1
 
 
 def test_a_floor_that_failed_leaves_the_guard_against_jumps(state: Path, clock: ManualClock, disk: FailingSync) -> None:
-    """The mark is far above the numbers, but no number jumps there with the clock."""
+    """The mark is far above the nonces, but no nonce jumps there with the clock."""
     store = FileStore(state, clock=clock)
     first = store.advance("global")
     disk.passing, disk.failing = 1, 1
@@ -260,7 +258,7 @@ def test_a_floor_that_failed_leaves_the_guard_against_jumps(state: Path, clock: 
 def test_a_directory_whose_sync_fails_moves_no_mark_up(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each try would have taken the next window, and so would somebody who tries again and again."""
+    """Otherwise each try would raise the mark by another ten seconds."""
     first = take(state, clock)[0]
 
     def failing(_: int) -> None:
@@ -278,7 +276,7 @@ def test_a_directory_whose_sync_fails_moves_no_mark_up(
 def test_after_a_failed_sync_no_thread_syncs_what_was_open_before(
     state: Path, clock: ManualClock, disk: FailingSync
 ) -> None:
-    """One that was waiting for the lock meanwhile has to open the files anew."""
+    """One that was waiting for the lock meanwhile has to open the files again."""
     store = FileStore(state, clock=clock)
     for _ in range(2):
         store.advance("global")
@@ -292,10 +290,10 @@ def test_after_a_failed_sync_no_thread_syncs_what_was_open_before(
         assert waiting.step(1) is None
 
 
-def test_a_text_that_can_be_put_back_only_in_part_is_no_number(
+def test_a_nonce_file_that_can_be_restored_only_in_part_is_not_trusted(
     state: Path, clock: ManualClock, disk: FailingSync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first half of the old number and the second of the new one could be below the last, and fit the mark."""
+    """The first half of the old nonce and the second of the new one could be below the last, and fit the mark."""
     store = FileStore(state, clock=clock)
     store.advance("global")
     clock.pass_time(9.999999991)
@@ -317,7 +315,7 @@ def test_a_text_that_can_be_put_back_only_in_part_is_no_number(
     assert take(state, clock)[0] > last
 
 
-def test_a_store_that_was_refused_has_no_file_open(state: Path, clock: ManualClock, disk: FailingSync) -> None:
+def test_a_backend_whose_disk_failed_has_no_file_open(state: Path, clock: ManualClock, disk: FailingSync) -> None:
     """A disk that has failed can be unmounted while its processes go on."""
     store = FileStore(state, clock=clock)
     for ask in (

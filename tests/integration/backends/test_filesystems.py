@@ -1,4 +1,4 @@
-"""Disks that are full or read-only, directories of others, and file systems on which no number is safe."""
+"""Disks that are full or read-only, directories of others, and file systems on which no nonce is safe."""
 
 import os
 import subprocess
@@ -18,16 +18,16 @@ from tests.integration.backends.helpers import rising, take
 def test_a_full_disk_does_not_stop_a_scope_that_exists(small_disk: Path, clock: ManualClock) -> None:
     """All writes are over blocks that are there already."""
     store = FileStore(small_disk, clock=clock)
-    numbers = [store.advance("global")]
+    nonces = [store.advance("global")]
     fill(small_disk)
     for _ in range(5):
         clock.pass_time(30)
-        numbers.append(store.advance("global"))
-    assert rising(numbers)
+        nonces.append(store.advance("global"))
+    assert rising(nonces)
 
 
-def test_a_full_disk_refuses_a_new_scope_and_works_once_there_is_room(small_disk: Path, clock: ManualClock) -> None:
-    """No space left: one clear error; after making room, the same store goes on."""
+def test_a_full_disk_refuses_a_new_counter_and_works_once_there_is_space(small_disk: Path, clock: ManualClock) -> None:
+    """No space left: one clear error; once there is space, the same backend continues."""
     store = FileStore(small_disk, clock=clock)
     fill(small_disk)
     with pytest.raises(NonceStoreError, match="No space left on device; free some space"):
@@ -83,7 +83,7 @@ def test_another_user_s_directory_is_loud(tmp_path: Path) -> None:
 def test_a_memory_file_system_is_used_with_a_warning(
     small_disk: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """On tmpfs it works, and says once that the number will not outlive the machine."""
+    """On tmpfs it works, and says once that the counter will not outlive the machine."""
     store = FileStore(small_disk, clock=clock)
     for _ in range(3):
         store.advance("global")
@@ -128,7 +128,7 @@ def test_the_file_system_of_a_path_is_found(path: str, mounts: str, kind: str) -
 def test_a_network_file_system_is_refused_unless_accepted(
     state: Path, clock: ManualClock, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Locks there may be a pretence: refused with the way to accept it, and accepted when told so."""
+    """Locks there may be a pretence: refused with the way to accept it, and accepted on request."""
     line = f"30 21 0:26 / {state.parent} rw - {kind} server:/export rw"
     monkeypatch.setattr("krakenonce.backends.file.filesystem._mounts", lambda: line)
     with pytest.raises(NonceStoreError, match="allow_network=yes"):

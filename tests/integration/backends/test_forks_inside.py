@@ -1,4 +1,4 @@
-"""A signal handler that forks in the middle of a store's work, and a child that goes on with it."""
+"""A signal handler that forks in the middle of a backend's work, and a child that continues it."""
 
 from __future__ import annotations
 
@@ -52,37 +52,37 @@ def ask(question: Callable[[], int | None]) -> str:
 
 
 def fork_inside(question: Callable[[], int | None], manager: NonceManager, line: int) -> list[str] | None:
-    """What the child is told and its next number, then the parent's; None: there is no such line."""
+    """What the child gets and its next nonce, then the parent's; None: there is no such line."""
     reader, writer = os.pipe()
     with open(reader) as answers, open(writer, "w") as out:
         forking, before = ForkingAt(line), sys.gettrace()
         sys.settrace(forking)
-        told = ask(question)
+        answer = ask(question)
         sys.settrace(before)
         if forking.pid == 0:
             signal.alarm(10)  # it could wait for a lock of its parent's
-            os.write(writer, f"{told}\n{ask(manager.next)}".encode())
+            os.write(writer, f"{answer}\n{ask(manager.next)}".encode())
             os._exit(0)
         if forking.pid is None:
             return None
         out.close()
         childs = answers.read().split("\n")
         os.waitpid(forking.pid, 0)
-        return [*childs, told, ask(manager.next)]
+        return [*childs, answer, ask(manager.next)]
 
 
 REFUSAL = "a signal handler forked while this thread was taking a nonce; no nonce was issued in the child; call again"
 
 
-@pytest.mark.parametrize(("asked", "step"), [("next number", 1), ("first number", 11), ("floor", 7), ("look", 5)])
-def test_a_child_forked_in_the_middle_is_told_so_and_has_numbers_of_its_own(
+@pytest.mark.parametrize(("asked", "step"), [("next nonce", 1), ("first nonce", 11), ("floor", 7), ("look", 5)])
+def test_a_child_forked_in_the_middle_gets_an_error_and_then_nonces_of_its_own(
     tmp_path: Path, asked: str, step: int
 ) -> None:
-    """At each line, or at some of them: the child would go on with its parent's work, to the same answer."""
-    told = []
+    """At each line, or at some of them: the child would continue its parent's work, to the same answer."""
+    childs = []
     for line in itertools.count(2, step):  # the first one is before it
-        manager = NonceManager(tmp_path / str(line) if asked == "first number" else tmp_path)
-        last = 0 if asked == "first number" else manager.next()
+        manager = NonceManager(tmp_path / str(line) if asked == "first nonce" else tmp_path)
+        last = 0 if asked == "first nonce" else manager.next()
         questions: dict[str, Callable[[], int | None]] = {
             "floor": partial(manager.raise_floor, last + 10**6),
             "look": manager.peek,
@@ -90,16 +90,16 @@ def test_a_child_forked_in_the_middle_is_told_so_and_has_numbers_of_its_own(
         answers = fork_inside(questions.get(asked, manager.next), manager, line)
         if answers is None:
             break
-        told.append(answers[0])
-        numbers = [int(answer) for answer in (answers[1::2] if asked in questions else answers[1:])]
-        assert len(set(numbers)) == len(numbers), (line, answers)
-        assert min(numbers) > last
-    assert set(told[2:]) == {REFUSAL}
-    assert len(told) > 20
+        childs.append(answers[0])
+        nonces = [int(answer) for answer in (answers[1::2] if asked in questions else answers[1:])]
+        assert len(set(nonces)) == len(nonces), (line, answers)
+        assert min(nonces) > last
+    assert set(childs[2:]) == {REFUSAL}
+    assert len(childs) > 20
 
 
 def test_a_child_that_is_to_end_ends(tmp_path: Path) -> None:
-    """Whoever forks in a handler, and leaves there, is not made to go on with its parent's program; at each line."""
+    """A child that is forked in a handler, and exits there, does not continue its parent's program; at each line."""
     manager = NonceManager(tmp_path)
     manager.next()
     ends = []

@@ -56,14 +56,14 @@ while True:
 
 
 def collect(output: str, who: str) -> list[Issue]:
-    """The numbers that a process has told, complete lines only."""
-    told = ([int(word) for word in line.split()] for line in output.split("\n")[:-1])
-    return [Issue(asked, answered, number, who) for asked, answered, number in told]
+    """The nonces that a process has reported, complete lines only."""
+    lines = ([int(word) for word in line.split()] for line in output.split("\n")[:-1])
+    return [Issue(asked, answered, number, who) for asked, answered, number in lines]
 
 
 @pytest.mark.parametrize(("processes", "threads"), [(4, 4), (8, 1), (1, 40)])
 def test_processes_and_threads_share_one_counter(state: Path, processes: int, threads: int) -> None:
-    """No number twice and none out of order, from the very first one in a directory that does not exist yet."""
+    """No nonce twice and none out of order, from the very first one in a directory that does not exist yet."""
     workers = [start_python(TAKE_IN_THREADS, state, threads, 2000 // processes // threads) for _ in range(processes)]
     for worker in workers:
         say(worker, "go")
@@ -72,8 +72,8 @@ def test_processes_and_threads_share_one_counter(state: Path, processes: int, th
     assert violations(issues) == []
 
 
-def test_killed_processes_take_no_number_back(state: Path) -> None:
-    """SIGKILL at random moments, twenty times, two processes at a time: what was told is never told again."""
+def test_killed_processes_take_no_nonce_back(state: Path) -> None:
+    """SIGKILL at random moments, twenty times, two processes at a time: what was reported is never issued again."""
     rng = random.Random(7)
     issues: list[Issue] = []
     for i in range(10):
@@ -119,7 +119,7 @@ def test_a_stopped_process_does_not_lose_the_others_order(state: Path) -> None:
 
 
 def fork_and_take(manager: NonceManager, count: int) -> list[Issue]:
-    """Numbers that a forked child of ours took, told through a pipe."""
+    """Nonces that a forked child of ours took, reported through a pipe."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -133,13 +133,13 @@ def fork_and_take(manager: NonceManager, count: int) -> list[Issue]:
             os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as pipe:
-        told = pipe.read()
+        lines = pipe.read()
     assert os.waitpid(pid, 0)[1] == 0
-    return collect(told, f"child {pid}")
+    return collect(lines, f"child {pid}")
 
 
 def test_a_fork_shares_the_counter(state: Path) -> None:
-    """Parent and child go on from the same files, each with descriptors of its own."""
+    """Parent and child continue from the same files, each with descriptors of its own."""
     manager = NonceManager(state)
     issues = []
     for _ in range(10):
@@ -175,7 +175,7 @@ def test_a_fork_while_threads_are_inside_the_step(state: Path) -> None:
 
 
 def test_parent_and_child_at_the_same_time(state: Path) -> None:
-    """Right after a fork both take numbers as fast as they can: none twice, none out of order."""
+    """Right after a fork both take nonces as fast as they can: none twice, none out of order."""
     manager = NonceManager(state)
     manager.next()
 
@@ -187,16 +187,16 @@ def test_parent_and_child_at_the_same_time(state: Path) -> None:
             issues.append(Issue(asked, time.monotonic_ns(), number, who))
         return issues
 
-    told = state.parent / "told"
+    issued = state.parent / "issued"
     pid = os.fork()
     if pid == 0:
         try:
-            told.write_text("".join(f"{i.asked} {i.answered} {i.nonce}\n" for i in take_many("child")))
+            issued.write_text("".join(f"{i.asked} {i.answered} {i.nonce}\n" for i in take_many("child")))
         finally:
             os._exit(0)
     ours = take_many("parent")
     assert os.waitpid(pid, 0)[1] == 0
-    theirs = collect(told.read_text(), "child")
+    theirs = collect(issued.read_text(), "child")
     assert len(theirs) == 3000
     assert violations(ours + theirs) == []
 
@@ -206,9 +206,9 @@ Stop = Callable[[NonceManager], Callable[[], int]]
 
 @pytest.fixture
 def stop_inside(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stop]:
-    """Bring a thread into the middle of a manager's step and keep it there; what lets it go on returns its number."""
+    """Bring a thread into the middle of a manager's step and keep it there; what lets it continue returns its nonce."""
     inside, go_on = threading.Event(), threading.Event()
-    numbers: list[int] = []
+    nonces: list[int] = []
     real = os.pread
 
     def read(fd: int, size: int, offset: int) -> bytes:
@@ -217,12 +217,12 @@ def stop_inside(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stop]:
         return real(fd, size, offset)
 
     def stop(manager: NonceManager) -> Callable[[], int]:
-        thread = threading.Thread(target=lambda: numbers.append(manager.next()))
+        thread = threading.Thread(target=lambda: nonces.append(manager.next()))
 
         def let_go() -> int:
             go_on.set()
             thread.join()
-            return numbers[0]
+            return nonces[0]
 
         with monkeypatch.context() as patched:
             patched.setattr(os, "pread", read)
@@ -247,13 +247,13 @@ def test_a_child_waits_while_its_parent_is_inside_the_step(state: Path, stop_ins
         finally:
             os._exit(0)
 
-    def told() -> bool:
+    def has_answered() -> bool:
         return bool(select.select([hearing], [], [], 0)[0])
 
     let_go = stop_inside(manager)
     os.write(ask, b"!")
-    until(lambda: is_waiting(pid) or told())
-    assert not told()
+    until(lambda: is_waiting(pid) or has_answered())
+    assert not has_answered()
     assert let_go() < int(os.read(hearing, 30))
     assert os.waitpid(pid, 0)[1] == 0
     for end in (asking, ask, hearing, tell):
@@ -264,14 +264,14 @@ def test_a_thread_waits_while_another_is_inside_the_step(state: Path, stop_insid
     """Each has descriptors of its own, or the lock would let both in."""
     manager = NonceManager(state)
     manager.next()
-    let_go, numbers = stop_inside(manager), list[int]()
-    other = threading.Thread(target=lambda: numbers.append(manager.next()))
+    let_go, nonces = stop_inside(manager), list[int]()
+    other = threading.Thread(target=lambda: nonces.append(manager.next()))
     other.start()
     until(lambda: is_waiting(os.getpid()) or not other.is_alive())
     assert other.is_alive()
     first = let_go()
     other.join()
-    assert first < numbers[0]
+    assert first < nonces[0]
 
 
 def test_a_floor_waits_while_a_thread_is_inside_the_step(state: Path, stop_inside: Stop) -> None:
@@ -288,7 +288,7 @@ def test_a_floor_waits_while_a_thread_is_inside_the_step(state: Path, stop_insid
     assert manager.next() > floor
 
 
-def test_a_look_that_waits_keeps_nobody_from_forking(state: Path, stop_inside: Stop) -> None:
+def test_a_look_that_waits_does_not_prevent_forks(state: Path, stop_inside: Stop) -> None:
     """Another process may be stopped inside its step; and the child does not keep the lock of that look."""
     manager = NonceManager(state)
     let_go = stop_inside(manager)
@@ -330,7 +330,7 @@ def test_a_child_does_not_free_the_parent_s_lock(state: Path, stop_inside: Stop)
 
 
 def take_for_spawn(state: str, count: int) -> list[int]:
-    """Numbers, in a spawned process."""
+    """Nonces, in a spawned process."""
     manager = NonceManager(state)
     return [manager.next() for _ in range(count)]
 
@@ -346,8 +346,8 @@ def test_spawned_workers_share_the_counter(state: Path) -> None:
 def test_many_managers_in_one_process_share_the_counter(state: Path) -> None:
     """A manager per object, as bots like to do it."""
     managers = [NonceManager(state) for _ in range(30)]
-    numbers = [manager.next() for _ in range(5) for manager in managers]
-    assert numbers == sorted(set(numbers))
+    nonces = [manager.next() for _ in range(5) for manager in managers]
+    assert nonces == sorted(set(nonces))
     for manager in managers:
         manager.close()
 
@@ -459,8 +459,8 @@ def test_the_log_is_written_with_the_lock_free(state: Path) -> None:
     assert free == [True, True]  # the damage, and the clock
 
 
-def test_a_signal_handler_that_takes_a_number_does_not_hang(state: Path) -> None:
-    """In the middle of next() it gets a clear error instead of waiting for itself; elsewhere it gets a number."""
+def test_a_signal_handler_that_takes_a_nonce_does_not_hang(state: Path) -> None:
+    """In the middle of next() it gets a clear error instead of waiting for itself; elsewhere it gets a nonce."""
     manager = NonceManager(state)
     outcomes: list[object] = []
 
@@ -473,18 +473,18 @@ def test_a_signal_handler_that_takes_a_number_does_not_hang(state: Path) -> None
     before = signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
     try:
-        numbers = [manager.next() for _ in range(20_000)]
+        nonces = [manager.next() for _ in range(20_000)]
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert numbers == sorted(set(numbers))
-    told = {outcome for outcome in outcomes if isinstance(outcome, str)}
+    assert nonces == sorted(set(nonces))
+    errors = {outcome for outcome in outcomes if isinstance(outcome, str)}
     because = "a nonce was asked for by a signal handler that has interrupted this thread while it did the same"
-    assert told == {f"{because}; let the handler set a flag instead"}
+    assert errors == {f"{because}; let the handler set a flag instead"}
 
 
 @pytest.mark.parametrize("inside", ["next", "peek", "raise_floor"])
-def test_whoever_interrupts_a_store_is_refused_whatever_it_asks(
+def test_a_handler_that_interrupts_a_backend_is_refused_whatever_it_asks(
     state: Path, monkeypatch: pytest.MonkeyPatch, inside: str
 ) -> None:
     """It would wait for a lock that its own thread has, with every other process; another manager has the same lock."""
@@ -514,7 +514,7 @@ from krakenonce.manager import NonceManager
 warnings.simplefilter("ignore", ResourceWarning)  # of a file of Python's own that was just being opened
 logging.disable()  # what an interrupt in the middle leaves may be noticed as damage, rightly
 manager, rng = NonceManager(sys.argv[1]), random.Random(3)
-manager.next()  # each try at the very first number goes a window up, and a slow disk would be interrupted in every one
+manager.next()  # each try at the first nonce raises the mark; a slow disk would be interrupted each time
 
 
 def take():
@@ -542,20 +542,20 @@ os.write(1, b"%d\\n" % manager.next())
 
 @pytest.mark.parametrize("inside", ["next", "peek", "raise_floor"])
 def test_an_interrupt_in_the_middle_leaves_nothing_locked(state: Path, inside: str) -> None:
-    """KeyboardInterrupt anywhere inside a store, 300 times: others get numbers at once, and so does the interrupted."""
+    """KeyboardInterrupt anywhere inside a backend, 300 times: all threads get nonces at once afterwards."""
     worker = start_python(INTERRUPT, state, inside)
-    numbers = []
+    nonces = []
     while (line := hear(worker)) != "interrupted 300\n":
-        numbers.append(int(line))
+        nonces.append(int(line))
     other = NonceManager(state).next()
     say(worker, "go on")
-    numbers += [other, int(finish(worker))]
-    assert numbers == sorted(set(numbers))
-    assert numbers[-1] < time.time_ns() + 60 * 10**9
+    nonces += [other, int(finish(worker))]
+    assert nonces == sorted(set(nonces))
+    assert nonces[-1] < time.time_ns() + 60 * 10**9
 
 
-def test_the_text_deleted_under_many_threads_and_processes(state: Path) -> None:
-    """Deleted forty times while two processes with three threads each take numbers: none twice, none out of order."""
+def test_the_nonce_file_deleted_under_many_threads_and_processes(state: Path) -> None:
+    """Deleted forty times while two processes with three threads each take nonces: none twice, none out of order."""
     other = start_python(TAKE_IN_THREADS, state, 3, 1500)
     manager = NonceManager(state)
     manager.next()
@@ -603,7 +603,7 @@ print(sys.getallocatedblocks() - before)
 """
 
 
-def test_memory_does_not_grow_with_the_numbers(state: Path) -> None:
-    """A hundred thousand numbers leave no more objects in a process than there were."""
+def test_memory_does_not_grow_with_the_nonces(state: Path) -> None:
+    """A hundred thousand nonces leave no more objects in a process than there were."""
     assert int(finish(start_python(GROWTH, state))) < 1000
     assert len(text_path(state).read_text()) == 19

@@ -72,7 +72,7 @@ def test_a_record_is_on_the_disk_before_it_has_its_name(state: Path, monkeypatch
 def test_a_record_that_cannot_be_written_is_what_it_was(
     state: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    """The error says which one, nothing stays locked, and what is left of the attempt is in nobody's way."""
+    """The error says which one, nothing stays locked, and what is left of the attempt does not matter."""
     kept = FileStore(state).records
     kept.write("keys", b"one", None)
 
@@ -101,18 +101,18 @@ def test_a_record_that_cannot_be_read_is_an_error(state: Path) -> None:
 
 def test_a_handler_that_interrupts_a_write_is_refused(kept: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would wait for its own thread."""
-    told: list[str] = []
+    errors: list[str] = []
 
     def interrupt(name: str, data: bytes, before: bytes | None, found: bytes | None) -> None:
         try:
             kept.write("keys", b"two", None)
         except NonceStoreError as error:
-            told.append(str(error))
+            errors.append(str(error))
         real(name, data, before, found)
 
     real = records.check_change
     for name in ("file.records", "memory"):
         monkeypatch.setattr(sys.modules[f"krakenonce.backends.{name}"], "check_change", interrupt)
     kept.write("keys", b"one", None)
-    assert len(told) == 1
-    assert "signal handler" in told[0]
+    assert len(errors) == 1
+    assert "signal handler" in errors[0]

@@ -1,4 +1,4 @@
-"""Restarts, reboots and power cuts: no number after them is smaller than one before."""
+"""Restarts, reboots and power cuts: no nonce after them is smaller than one before."""
 
 import os
 import shutil
@@ -44,39 +44,39 @@ def cut_power(state: Path, clock: ManualClock, durable: dict[int, bytes], *, tex
     clock.reboot()
 
 
-def test_the_number_is_in_the_file_before_it_is_returned(state: Path, clock: ManualClock) -> None:
-    """The text file holds each number, 19 digits, when the caller gets it."""
+def test_the_nonce_is_in_the_file_before_it_is_returned(state: Path, clock: ManualClock) -> None:
+    """The nonce file contains each nonce, 19 digits, when the caller gets it."""
     store = FileStore(state, clock=clock)
     for _ in range(50):
-        number = store.advance("global")
-        assert text_path(state).read_bytes() == str(number).encode()
+        nonce = store.advance("global")
+        assert text_path(state).read_bytes() == str(nonce).encode()
         clock.pass_time(0.7)
 
 
 def test_a_restart_on_the_same_boot_goes_on_exactly(state: Path, clock: ManualClock) -> None:
-    """Within one boot nothing is skipped: the text is exact."""
+    """Within one boot nothing is skipped: the nonce file is exact."""
     last = take(state, clock, 5)[-1]
     clock.step(-3600)
     assert take(state, clock) == [last + 1]
 
 
 def test_a_reboot_starts_above_the_mark(state: Path, clock: ManualClock) -> None:
-    """After another boot the text may be stale, so the mark counts."""
+    """After another boot the nonce file may be stale, so the mark counts."""
     first = take(state, clock)[0]
     clock.reboot()
     assert take(state, clock) == [first + MARK_STEP + 1]
 
 
-def test_a_process_killed_in_its_first_number_after_a_reboot_makes_no_old_text_exact(
+def test_a_process_killed_in_its_first_nonce_after_a_reboot_makes_no_old_nonce_file_exact(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It leaves a mark of the new boot beside a text that has missed the last numbers (invariant 1)."""
+    """It leaves a mark of the new boot beside a nonce file that lacks the last nonces (invariant 1)."""
     first, second = take(state, clock, 2)
     text_path(state).write_bytes(b"%d" % first)
     clock.reboot()
 
     class Killed(BaseException):
-        """Nobody may catch it."""
+        """No code may catch it."""
 
     def killed(*_: object) -> None:
         raise Killed
@@ -90,19 +90,19 @@ def test_a_process_killed_in_its_first_number_after_a_reboot_makes_no_old_text_e
 
 
 def test_an_unknown_boot_counts_as_another_one_but_only_at_the_start(state: Path, clock: ManualClock) -> None:
-    """Without a boot id each process starts above the mark once, and does not climb a window per number."""
+    """Without a boot id each process starts above the mark once, and does not skip ten seconds per nonce."""
     clock.reboot("")
     first, second = FileStore(state, clock=clock), FileStore(state, clock=clock)
-    numbers = [store.advance("global") for _ in range(10) for store in (first, second)]
-    assert rising(numbers)
-    assert numbers[-1] - numbers[0] < 3 * MARK_STEP
+    nonces = [store.advance("global") for _ in range(10) for store in (first, second)]
+    assert rising(nonces)
+    assert nonces[-1] - nonces[0] < 3 * MARK_STEP
 
 
 @pytest.mark.parametrize("text", [None, b"", b"17", b"1799999999000000000"])
-def test_a_power_cut_never_brings_a_number_back(
+def test_no_nonce_is_issued_again_after_a_power_cut(
     state: Path, clock: ManualClock, durable: dict[int, bytes], text: bytes | None
 ) -> None:
-    """Whatever older text the disk has, with only the synced mark, numbers go on above all that were issued."""
+    """Whatever older nonce file the disk has, with only the synced mark, nonces continue above all that were issued."""
     issued = []
     store = FileStore(state, clock=clock)
     for _ in range(100):
@@ -114,19 +114,19 @@ def test_a_power_cut_never_brings_a_number_back(
     assert take(state, clock)[0] > max(issued)
 
 
-def test_each_number_is_below_a_mark_that_was_synced_before(
+def test_each_nonce_is_below_a_mark_that_was_synced_before(
     state: Path, clock: ManualClock, durable: dict[int, bytes]
 ) -> None:
-    """Durable before visible: the disk's mark covers the number at the moment it is returned (invariant 1)."""
+    """Durable before visible: the disk's mark covers the nonce at the moment it is returned (invariant 1)."""
     store = FileStore(state, clock=clock)
     for _ in range(60):
-        number = store.advance("global")
+        nonce = store.advance("global")
         slots = unpack_file(durable[mark_path(state).stat().st_ino])
-        assert all(slot is not None and slot.mark >= number for slot in slots)
+        assert all(slot is not None and slot.mark >= nonce for slot in slots)
         clock.pass_time(0.9)
 
 
-def test_a_mark_that_was_only_read_is_not_believed(state: Path, clock: ManualClock, durable: dict[int, bytes]) -> None:
+def test_a_mark_that_was_only_read_is_not_trusted(state: Path, clock: ManualClock, durable: dict[int, bytes]) -> None:
     """A process killed between write and sync leaves a mark in memory only; who opens next writes its own."""
     first = take(state, clock)[0]
     on_disk = durable[mark_path(state).stat().st_ino]
@@ -161,8 +161,8 @@ def test_one_slot_after_the_other_is_written_and_synced_the_sure_one_last(
         done.clear()
 
 
-def test_the_mark_is_synced_once_per_window_and_not_per_number(state: Path, clock: ManualClock) -> None:
-    """A thousand numbers in ten seconds cost one extension, in a hundred seconds about ten."""
+def test_the_mark_is_synced_once_in_ten_seconds_and_not_per_nonce(state: Path, clock: ManualClock) -> None:
+    """For a thousand nonces in ten seconds the mark is raised once, in a hundred seconds about ten times."""
     store = FileStore(state, clock=clock)
     for _ in range(1000):
         store.advance("global")
@@ -174,7 +174,7 @@ def test_the_mark_is_synced_once_per_window_and_not_per_number(state: Path, cloc
     assert store.stats("global").extended in (10, 11)
 
 
-def test_the_time_that_extensions_take_is_counted(
+def test_the_time_that_raising_the_mark_takes_is_counted(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each adds at least what its two syncs took, and all together no more than has passed."""
@@ -215,7 +215,7 @@ def test_the_mark_never_goes_down(state: Path, clock: ManualClock) -> None:
     assert marks == sorted(marks)
 
 
-def test_a_mark_from_an_extension_that_was_cut_short_stays(state: Path, clock: ManualClock) -> None:
+def test_a_half_raised_mark_stays(state: Path, clock: ManualClock) -> None:
     """Killed between the slots an hour ahead, and the clock then back: the higher mark is kept all the same."""
     take(state, clock)
     before, text = mark_path(state).read_bytes(), text_path(state).read_bytes()
@@ -230,7 +230,7 @@ def test_a_mark_from_an_extension_that_was_cut_short_stays(state: Path, clock: M
     assert [slot.mark for slot in read_slots(state) if slot] == [highest, highest]
 
 
-def test_the_names_are_made_durable_before_the_first_number(
+def test_the_names_are_made_durable_before_the_first_nonce(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process syncs the directory itself, those it made above it, and what a killed one may have made there."""
@@ -251,7 +251,7 @@ def test_the_names_are_made_durable_before_the_first_number(
     assert synced == [place.stat().st_ino for place in places[-2:]]
     synced.clear()
     shutil.rmtree(state / "a" / "b")
-    (state / "a" / "b").mkdir()  # by somebody who may have been killed before a sync
+    (state / "a" / "b").mkdir()  # by a process that may have been killed before a sync
     store.advance("global")
     assert synced == [place.stat().st_ino for place in places[-2:]]
 
@@ -265,7 +265,7 @@ def test_a_floor_survives_a_power_cut(state: Path, clock: ManualClock, durable: 
     assert take(state, clock)[0] > floor
 
 
-def test_a_floor_that_was_only_read_is_not_believed(state: Path, clock: ManualClock, durable: dict[int, bytes]) -> None:
+def test_a_floor_that_was_only_read_is_not_trusted(state: Path, clock: ManualClock, durable: dict[int, bytes]) -> None:
     """A process killed before its sync leaves a floor in memory only; who sets it again, or a lower one, syncs it."""
     floor = clock.now_ns() + 10**15
     FileStore(state, clock=clock).raise_floor("global", floor)
@@ -275,8 +275,8 @@ def test_a_floor_that_was_only_read_is_not_believed(state: Path, clock: ManualCl
     assert take(state, clock)[0] > floor
 
 
-def test_a_text_without_a_mark_is_adopted(state: Path, clock: ManualClock) -> None:
-    """A text file left by a manager that keeps no mark is where the numbers go on."""
+def test_a_nonce_file_without_a_mark_is_adopted(state: Path, clock: ManualClock) -> None:
+    """Nonces continue from the nonce file of a manager that keeps no mark."""
     state.mkdir()
     ahead = clock.now_ns() + 3600 * SECOND
     text_path(state).write_text(str(ahead))

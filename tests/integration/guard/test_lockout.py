@@ -23,7 +23,7 @@ every = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.na
 
 
 @every
-def test_a_lockout_told_to_one_client_closes_the_key_for_all(
+def test_a_lockout_seen_by_one_client_closes_the_key_for_all(
     family: Family, account: FakeAccount, server: FakeKrakenServer, fake: FakeKraken, manager: NonceManager, state: Path
 ) -> None:
     """Another guarded client, with a manager of its own on the same directory, and our own client send nothing."""

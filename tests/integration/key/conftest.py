@@ -22,7 +22,7 @@ def manager(tmp_path: Path) -> NonceManager:
 
 @pytest.fixture
 def start_peer(tmp_path: Path) -> Iterator[Callable[[], Peer]]:
-    """Starts another process that does at the lane ``key`` of *manager*'s directory what it is told."""
+    """Starts another process that does at the lane ``key`` of *manager*'s directory what it is asked to do."""
     peers: list[Peer] = []
 
     def start() -> Peer:

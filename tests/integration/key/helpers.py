@@ -32,17 +32,17 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def waiting(lane: Lane) -> int:
-    """How many threads and tasks of this process are in the lane's line."""
+    """How many threads and tasks of this process are in the lane's queue."""
     return len(lane._queue._turn.waiting)
 
 
 def until_waiting(lane: Lane, count: int) -> None:
-    """Wait until *count* threads and tasks of this process are in line."""
+    """Wait until *count* threads and tasks of this process are in the queue."""
     until(lambda: waiting(lane) == count)
 
 
 def is_waiting(pid: int) -> bool:
-    """Whether a process waits for a file lock in the kernel; true where the kernel does not tell."""
+    """Whether a process waits for a file lock in the kernel; true where the kernel does not show it."""
     if sys.platform != "linux":
         return True
     return any("->" in line and str(pid) in line.split() for line in Path("/proc/locks").read_text().splitlines())
@@ -76,7 +76,7 @@ def join(threads: Iterable[threading.Thread]) -> None:
 
 
 def start_child(work: Callable[[], object]) -> Callable[[], str]:
-    """Fork; return what waits for the child and tells what *work* returned there, as text, or its traceback.
+    """Fork; return what waits for the child and returns what *work* returned there, as text, or its traceback.
 
     What is done in every forked child may not fail either: Python prints such an error, and goes on.
     """
@@ -94,13 +94,13 @@ def start_child(work: Callable[[], object]) -> Callable[[], str]:
         os._exit(0)
     os.close(writer)
 
-    def told() -> str:
+    def result() -> str:
         with open(reader) as answers:
             said = answers.read()
         os.waitpid(pid, 0)
         return said
 
-    return told
+    return result
 
 
 def in_child(work: Callable[[], object]) -> str:

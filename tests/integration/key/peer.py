@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def add(directory: str, turns: int) -> None:
-    """Add one to the number in a file, *turns* times, as somebody would who is alone."""
+    """Add one to the number in a file, *turns* times, as if no other process did."""
     manager, path = NonceManager(directory), f"{directory}/count"
     for _ in range(turns):
         with manager.lane("key"):
@@ -167,7 +167,7 @@ def _interrupt_waiting(_number: int, frame: FrameType | None) -> None:
 
 
 def main(directory: str) -> None:
-    """Do as told until the orders end."""
+    """Carry out orders until they end."""
     peer = Peer(directory)
     for order in sys.stdin:
         name, *arguments = order.split()

@@ -67,7 +67,7 @@ def heard(door: Callable[[NonceManager, dict[str, Any]], errors.KrakenAPIError |
 def test_every_known_string_means_the_same_to_the_clients_and_to_the_gateway(
     string: str, first: tuple[str, ...]
 ) -> None:
-    """Alone, after a warning, and after a string that nobody knows."""
+    """Alone, after a warning, and after an unknown string."""
     kind, closed, level = heard(by_a_client, *first, string)
     assert heard(by_the_gateway, *first, string) == (kind, closed, level)
     assert kind is _KNOWN[string]
@@ -83,7 +83,7 @@ def test_a_warning_alone_is_no_refusal(door: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"PK\3\4", b"[]", b'"EGeneral:Temporary lockout"', b"[" * 100_000])
 def test_what_is_no_answer_of_kraken_s_api_is_no_refusal(data: bytes, tmp_path: Path) -> None:
-    """A file, or somebody's page; nor does it end the gateway's call."""
+    """A file, or a page that is not Kraken's; nor does it end the gateway's call."""
     manager = NonceManager(tmp_path)
     key = KrakenKey(
         ACCOUNT,
@@ -128,7 +128,7 @@ def test_which_counter_a_key_uses_is_looked_up_again(
 
 @pytest.mark.parametrize("kind", ["one memory store", "one file store", "two file stores"])
 def test_two_managers_over_one_state_share_a_key_s_limits(tmp_path: Path, kind: str) -> None:
-    """A lockout that one is told closes the key for the other, and what one has sent counts for both."""
+    """A lockout that one sees closes the key for the other, and what one has sent counts for both."""
     store = MemoryStore() if kind == "one memory store" else FileStore(tmp_path)
     other = FileStore(tmp_path) if kind == "two file stores" else store
     ours, theirs = (ApiKey(NonceManager(each), ACCOUNT.key, STARTER) for each in (store, other))

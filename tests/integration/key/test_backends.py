@@ -35,7 +35,7 @@ def test_two_managers_over_one_state_share_a_key_s_lane(tmp_path: Path, opener: 
     assert refusal(second.lane("key", timeout=0)) == "taken"
 
 
-def test_two_memory_stores_have_lanes_of_their_own() -> None:
+def test_two_memory_backends_have_lanes_of_their_own() -> None:
     """What is in memory is shared by those who share the object."""
     with NonceManager(MemoryStore()).lane("key"):
         said: list[str] = []
@@ -47,11 +47,11 @@ class Forgetful(MemoryStore):
     """Makes another gate each time."""
 
     def gate(self, _name: str) -> OpenGate:
-        """A gate that nobody else has."""
+        """A gate that no other lane has."""
         return OpenGate()
 
 
-def test_a_store_that_gives_another_gate_each_time_is_refused() -> None:
+def test_a_backend_that_gives_another_gate_each_time_is_refused() -> None:
     """With two gates two calls would have the turn at the same time."""
     with pytest.raises(LaneError, match="must return the same object"):
         NonceManager(Forgetful()).lane("key")

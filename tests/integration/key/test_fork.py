@@ -34,7 +34,7 @@ def leave(lane: Lane, times: int = 1) -> str:
 
 
 def test_a_child_does_not_hold_its_parents_turn(manager: NonceManager) -> None:
-    """A child of the holder has to wait like everybody else, and is told that its parent holds the lane."""
+    """A child of the holder has to wait like all others, and its error says that its parent holds the lane."""
     with manager.lane("key"):
         said = in_child(lambda: refusal(manager.lane("key", timeout=0)))
     assert f"process {os.getpid()} has held it for" in said
@@ -172,7 +172,7 @@ def test_a_childs_lanes_work(manager: NonceManager, peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
-def test_a_child_of_a_process_in_line(manager: NonceManager, peer: Peer, timeout: float | None) -> None:
+def test_a_child_of_a_process_in_the_queue(manager: NonceManager, peer: Peer, timeout: float | None) -> None:
     """A fork while threads wait for another process disturbs neither them nor the child."""
     assert peer.ask("take") == "held"
     lane, said = manager.lane("key", timeout), list[str]()

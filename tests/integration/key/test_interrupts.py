@@ -1,4 +1,4 @@
-"""Ctrl-C wherever Python looks for signals within a lane's code: nobody holds by mistake, nobody waits for ever."""
+"""Ctrl-C wherever Python looks for signals within a lane's code: no lane stays held, no caller waits for ever."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_an_interrupted_wait_leaves_nothing_held(manager: NonceManager, timeout:
 
 
 @pytest.mark.parametrize("timeouts", [(None, 60), (60, None)], ids=["a thread waits", "a helper waits"])
-def test_an_interrupted_release_keeps_nobody_waiting(
+def test_an_interrupted_release_lets_the_next_caller_in(
     manager: NonceManager, timeouts: tuple[float | None, float | None]
 ) -> None:
     """Where it has begun to give the turn back, the others get it; else the thread can do it again."""

@@ -44,7 +44,7 @@ ORDER = {"pair": "XBTUSD"}
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """A clock that stands still."""
+    """A clock that does not change."""
     return ManualClock()
 
 
@@ -230,7 +230,7 @@ class Bot:
             self.at(arrival + self._random.random(), lambda: self.answered(method, pair, order))
 
     def answered(self, method: str, pair: str, order: str) -> None:
-        """Tell the limiter of an order placed or amended."""
+        """Report to the limiter an order placed or amended."""
         self.limiter.placed(KEY, pair if method == "AddOrder" else "", [order])
         if method == "AddOrder":
             self._open.setdefault(order, pair)
@@ -250,7 +250,7 @@ def test_kraken_never_has_a_reason_to_refuse(tier: Tier, pace: float) -> None:
 
 
 def test_calls_beyond_the_maximum_are_given_a_time(limiter: Limiter, clock: ManualClock) -> None:
-    """Everybody is told at once how long to wait; as time passes, the waits become shorter."""
+    """Each call learns at once how long to wait; as time passes, the waits become shorter."""
     assert at_once(limiter) == 14
     waits = [book(limiter, STARTER, "Balance", {}, 60).wait for _ in range(3)]
     assert waits == pytest.approx([1, 1 + 1 / 0.33, 1 + 2 / 0.33])
@@ -259,7 +259,7 @@ def test_calls_beyond_the_maximum_are_given_a_time(limiter: Limiter, clock: Manu
 
 
 def test_keys_and_pairs_have_counters_of_their_own(limiter: Limiter) -> None:
-    """The REST counter is the key's, the engine's is the key's and pair's; neither stands in the other's way."""
+    """The REST counter is the key's, the engine's is the key's and pair's; neither affects the other."""
     assert at_once(limiter) == 14
     assert at_once(limiter, method="AddOrder", pair="XBT/USD") == 59
     assert book(limiter, STARTER, "AddOrder", {"pair": "xbtusd"}, 0).wait > 0
@@ -314,7 +314,7 @@ def test_a_call_that_may_go_keeps_its_place_until_it_is_sent(limiter: Limiter) -
 
 
 def test_the_places_of_a_process_that_is_gone_fade(tmp_path: Path, clock: ManualClock) -> None:
-    """Whoever has not asked again for some seconds does not come any more."""
+    """A call that has not asked again for some seconds counts as gone."""
     gone, here = (Limiter(FileStore(tmp_path).rate_limits, clock=clock) for _ in range(2))
     for _ in range(40):
         Placed(gone)
@@ -347,15 +347,15 @@ def test_what_protects_an_account_takes_the_next_free_place(method: str, limiter
     assert (second.look(), readers[0].look()) == pytest.approx((1 / 0.33, 2 / 0.33))
 
 
-def test_who_was_told_to_go_is_not_overtaken(limiter: Limiter) -> None:
-    """A reader that waits for its turn only may be sent before the cancel: the limits have room for both, or wait."""
+def test_a_call_that_may_go_is_not_overtaken(limiter: Limiter) -> None:
+    """A reader that waits for its turn only may be sent before the cancel: the limits allow both, or both wait."""
     for _ in range(14):
         Placed(limiter)
     assert Placed(limiter, "CancelAll").wait == pytest.approx(1)
 
 
 def test_more_calls_than_the_file_has_places_for_ask_again(limiter: Limiter) -> None:
-    """Nobody is sent before its time; who finds no place comes after those that have one."""
+    """No call is sent before its time; one that finds no place comes after those that have one."""
     patient = Tier("patient", 15, 10.0, 1, 1)
     waits = [Placed(limiter, tier=patient).wait for _ in range(300)]
     assert waits[:5] == [0] * 5
@@ -363,7 +363,7 @@ def test_more_calls_than_the_file_has_places_for_ask_again(limiter: Limiter) -> 
 
 
 def test_a_batch_of_cancels_does_not_wait_for_the_engine(limiter: Limiter) -> None:
-    """Kraken accepts it over the threshold; everybody else then waits until the counter has come down."""
+    """Kraken accepts it over the threshold; all other calls then wait until the counter has come down."""
     limiter.placed(KEY, "XBTUSD", [f"O{number}" for number in range(50)])
     batch = {"orders": [f"O{number}" for number in range(50)]}
     assert limiter.refused(Place(KEY, PRO, "CancelOrderBatch", batch)) == pytest.approx(2)  # for the REST counter alone
@@ -372,7 +372,7 @@ def test_a_batch_of_cancels_does_not_wait_for_the_engine(limiter: Limiter) -> No
 
 
 def test_krakens_worked_example(limiter: Limiter, clock: ManualClock) -> None:
-    """An order, an amend after 7 seconds and a cancel 36 seconds later cost 1, 3 and 4, with the pair told once."""
+    """An order, an amend after 7 seconds and a cancel 36 seconds later cost 1, 3 and 4, with the pair given once."""
     slow = Tier("slow", 100, 1, 100, 1e-9)  # the engine's reserve is next to nothing, and so is what decays
     book(limiter, slow, "AddOrder", ORDER, 0)
     limiter.placed(KEY, "XBTUSD", ["OA", "mine"])
@@ -384,7 +384,7 @@ def test_krakens_worked_example(limiter: Limiter, clock: ManualClock) -> None:
     assert at_once(limiter, slow, "AddOrder", pair="XBTUSD") == 100 - 8
 
 
-def test_the_age_of_an_order_is_known_to_everybody(tmp_path: Path, clock: ManualClock) -> None:
+def test_the_age_of_an_order_is_known_to_all_processes(tmp_path: Path, clock: ManualClock) -> None:
     """What one process has placed costs another the age's points to cancel, and nothing after 300 seconds."""
     ours, theirs = (Limiter(FileStore(tmp_path).rate_limits, clock=clock) for _ in range(2))
     ours.placed(KEY, "XBTUSD", ["OA"])
@@ -395,7 +395,7 @@ def test_the_age_of_an_order_is_known_to_everybody(tmp_path: Path, clock: Manual
 
 
 def test_hundreds_of_young_orders_are_known(limiter: Limiter) -> None:
-    """Nobody has to guess the age of an order because many others were placed after it, some of them twice."""
+    """The age of an order need not be guessed because many others were placed after it, some of them twice."""
     ids = [f"O{number}" for number in range(300)]
     limiter.placed(KEY, "XBTUSD", ids)
     for _ in range(5):
@@ -426,7 +426,7 @@ def test_an_amend_that_waits_makes_its_order_new_when_it_is_sent(limiter: Limite
     assert at_once(limiter, STARTER, "AddOrder", pair="XBTUSD") == 59 - 8
 
 
-def test_a_refusal_makes_everybody_wait(tmp_path: Path, clock: ManualClock) -> None:
+def test_a_refusal_makes_all_calls_wait(tmp_path: Path, clock: ManualClock) -> None:
     """Kraken's word counts: all who share the counter wait until it has come down from its maximum."""
     ours, theirs = (Limiter(FileStore(tmp_path).rate_limits, clock=clock) for _ in range(2))
     assert ours.refused(Place(KEY, STARTER, "Balance", {})) == pytest.approx(1 / 0.33 + 1)
@@ -452,7 +452,7 @@ def test_a_refusal_at_a_counter_that_is_not_known(limiter: Limiter, tier: Tier |
     assert limiter.refused(Place(KEY, tier, method, {})) == 5
 
 
-def test_a_lockout_closes_the_key_for_everybody(tmp_path: Path, clock: ManualClock) -> None:
+def test_a_lockout_closes_the_key_for_all_calls(tmp_path: Path, clock: ManualClock) -> None:
     """With limits or without, through every limiter, until it ends; other keys go on. Nothing is booked meanwhile."""
     ours, theirs = (Limiter(FileStore(tmp_path).rate_limits, clock=clock) for _ in range(2))
     book(ours, STARTER, "Balance", {}, 0)
@@ -469,7 +469,7 @@ def test_a_lockout_closes_the_key_for_everybody(tmp_path: Path, clock: ManualClo
 
 
 def test_a_lockout_is_not_shortened(limiter: Limiter) -> None:
-    """A shorter one changes nothing, a longer one counts, and nobody is locked out for more than a day."""
+    """A shorter one changes nothing, a longer one counts, and no key is locked out for more than a day."""
     for seconds, left in ((900, 900), (60, 900), (1000, 1000), (-1, 1000), (math.nan, 1000), (math.inf, 86_400)):
         limiter.lock_out(KEY, seconds)
         assert limiter.locked_out(KEY) == pytest.approx(left)
@@ -566,7 +566,7 @@ def test_a_file_cut_short_counts_as_empty(tmp_path: Path, size: int, clock: Manu
     assert at_once(limiter, method="AddOrder", pair="XBTUSD") in (58, 59)
 
 
-def test_a_deleted_file_is_made_anew(tmp_path: Path, clock: ManualClock) -> None:
+def test_a_deleted_file_is_made_again(tmp_path: Path, clock: ManualClock) -> None:
     """A running limiter notices, and shares the new file with those that come later."""
     limiter = Limiter(FileStore(tmp_path).rate_limits, clock=clock)
     assert at_once(limiter) == 14
@@ -576,9 +576,9 @@ def test_a_deleted_file_is_made_anew(tmp_path: Path, clock: ManualClock) -> None
     assert at_once(Limiter(FileStore(tmp_path).rate_limits, clock=clock)) == 7
 
 
-@pytest.mark.parametrize("boots", [("boot 1", "boot 2"), ("", "")], ids=["told", "not told"])
+@pytest.mark.parametrize("boots", [("boot 1", "boot 2"), ("", "")], ids=["known", "unknown"])
 def test_a_reboot_empties_the_counters(tmp_path: Path, clock: ManualClock, boots: tuple[str, str]) -> None:
-    """Times of another boot mean nothing: also if the system does not tell which boot it is."""
+    """Times of another boot mean nothing: also if the boot id is unknown."""
     clock.reboot(boots[0])
     clock.pass_time(1_000_000)
     limiter = Limiter(FileStore(tmp_path).rate_limits, clock=clock)
@@ -589,7 +589,7 @@ def test_a_reboot_empties_the_counters(tmp_path: Path, clock: ManualClock, boots
 
 
 def test_a_reboot_ends_a_lockout(tmp_path: Path, clock: ManualClock) -> None:
-    """Within one boot a restarted program is still locked out; the next boot begins anew."""
+    """Within one boot a restarted program is still locked out; the next boot begins again."""
     Limiter(FileStore(tmp_path).rate_limits, clock=clock).lock_out(KEY, 900)
     assert book(Limiter(FileStore(tmp_path).rate_limits, clock=clock), STARTER, "Balance", {}, 0).locked_out
     clock.reboot()
@@ -613,8 +613,8 @@ def test_a_path_that_cannot_be_used(tmp_path: Path, what: str) -> None:
     assert KEY not in str(refusal.value)
 
 
-def test_a_failing_disk_is_told_and_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error says so, nothing stays locked, and the next call opens the file anew."""
+def test_a_failing_disk_is_an_error_and_leaves_nothing_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says so, nothing stays locked, and the next call opens the file again."""
     limiter = Limiter(FileStore(tmp_path).rate_limits)
     book(limiter, STARTER, "Balance", {}, 0)
 
@@ -631,7 +631,7 @@ def test_a_failing_disk_is_told_and_left_behind(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_disk_that_is_full_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that did not get all its space is not used; it is made anew when there is space."""
+    """A file that did not get all its space is not used; it is made again when there is space."""
     write = os.pwrite
     limiter = Limiter(FileStore(tmp_path).rate_limits)
     with monkeypatch.context() as patch:
@@ -643,7 +643,7 @@ def test_a_disk_that_is_full_from_the_start(tmp_path: Path, monkeypatch: pytest.
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody is inside the step just now."""
+    """Whether a thread is inside the step just now."""
     with path.open() as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -653,7 +653,7 @@ def is_locked(path: Path) -> bool:
 
 
 class Stopping(SystemClock):
-    """A clock that stops who asks it first, in the middle of the step, until told to go on."""
+    """A clock that stops its first caller, in the middle of the step, until the test releases it."""
 
     def __init__(self) -> None:
         self.reached, self.go_on = threading.Event(), threading.Event()
@@ -715,7 +715,9 @@ def test_a_child_keeps_what_is_in_memory_to_itself() -> None:
 
 
 @pytest.mark.parametrize("kind", ["the same store", "another store", "memory"])
-def test_a_signal_handler_inside_the_step_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_a_signal_handler_inside_the_step_gets_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     """A call from a handler that interrupted the same in its thread is refused, for it would wait for itself."""
     store = MemoryStore() if kind == "memory" else FileStore(tmp_path)
     others = FileStore(tmp_path) if kind == "another store" else store
@@ -734,19 +736,19 @@ def test_a_signal_handler_inside_the_step_is_told(tmp_path: Path, monkeypatch: p
 
 
 class Remembering(SystemClock):
-    """A clock that tells what it told last to this thread: the time of a booking."""
+    """A clock that shows what it has last returned to this thread: the time of a booking."""
 
     def __init__(self) -> None:
-        self._told = threading.local()
+        self._shown = threading.local()
 
     def boot_ns(self) -> int:  # type: ignore[override]
         """The time since boot."""
-        self._told.ns = SystemClock.boot_ns()
-        return int(self._told.ns)
+        self._shown.ns = SystemClock.boot_ns()
+        return int(self._shown.ns)
 
-    def told(self) -> float:
+    def shown(self) -> float:
         """The last answer, in seconds."""
-        return float(self._told.ns) / 1e9
+        return float(self._shown.ns) / 1e9
 
 
 def book_many(limiter: Limiter, clock: Remembering, count: int) -> list[tuple[float, float]]:
@@ -755,7 +757,7 @@ def book_many(limiter: Limiter, clock: Remembering, count: int) -> list[tuple[fl
     for _ in range(count):
         for sign, cost, method in ((1, 2, "Ledgers"), (-1, 1, "AddOrder"), (1, 1, "Balance")):
             if not book(limiter, STARTER, method, ORDER, 0).wait:
-                times.append((sign * clock.told(), float(cost)))
+                times.append((sign * clock.shown(), float(cost)))
     return times
 
 
@@ -832,7 +834,7 @@ def test_processes_share_the_counters(programs: list[subprocess.Popen[str]]) -> 
 
 
 class Halting(SystemClock):
-    """A clock that lets nobody go who asks for the time, which is done inside the step; for another process, too."""
+    """A clock that stops all callers, which is done inside the step; for another process, too."""
 
     def __init__(self) -> None:
         self._asked, self._ask = os.pipe()
@@ -845,11 +847,11 @@ class Halting(SystemClock):
         return SystemClock.boot_ns()
 
     def until_asked(self) -> None:
-        """Wait until somebody asks."""
+        """Wait until a caller asks."""
         os.read(self._asked, 1)
 
     def go_on(self) -> None:
-        """Let everybody go."""
+        """Release all callers."""
         os.write(self._go, b"!" * 100)
 
 

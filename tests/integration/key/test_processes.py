@@ -39,7 +39,7 @@ def test_one_process_at_a_time(tmp_path: Path, method: str) -> None:
 
 @pytest.mark.parametrize("timeout", [None, 60])
 def test_a_killed_holder_frees_the_lane(manager: NonceManager, peer: Peer, timeout: float | None) -> None:
-    """When its holder is killed, the lane goes to the next in line at once."""
+    """When its holder is killed, the lane goes to the next in the queue at once."""
     assert peer.ask("take") == "held"
     lane, said = manager.lane("key", timeout), list[str]()
     thread = in_thread(lambda: said.append(refusal(lane)))
@@ -57,7 +57,7 @@ def test_a_holder_that_ends_frees_the_lane(manager: NonceManager, peer: Peer) ->
 
 
 @pytest.mark.parametrize("order", ["take", "take 60"])
-def test_a_killed_waiter_is_out_of_line(start_peer: Callable[[], Peer], manager: NonceManager, order: str) -> None:
+def test_a_killed_waiter_is_out_of_the_queue(start_peer: Callable[[], Peer], manager: NonceManager, order: str) -> None:
     """When a process is killed that waits for the lane, the others have their turns."""
     holder, killed, following = start_peer(), start_peer(), start_peer()
     assert holder.ask("take") == "held"
@@ -71,7 +71,7 @@ def test_a_killed_waiter_is_out_of_line(start_peer: Callable[[], Peer], manager:
 
 
 def test_a_stopped_holder_is_named(manager: NonceManager, peer: Peer) -> None:
-    """A holder that was stopped keeps the lane; whoever runs out of time learns its pid."""
+    """A holder that was stopped keeps the lane; a caller whose time runs out learns its pid."""
     assert peer.ask("take") == "held"
     peer.signal(signal.SIGSTOP)
     said = refusal(manager.lane("key", timeout=0.01))
@@ -81,7 +81,7 @@ def test_a_stopped_holder_is_named(manager: NonceManager, peer: Peer) -> None:
     assert refusal(manager.lane("key")) == "taken"
 
 
-def test_nobody_starves(start_peer: Callable[[], Peer], manager: NonceManager) -> None:
+def test_no_process_starves(start_peer: Callable[[], Peer], manager: NonceManager) -> None:
     """Among processes that take turn after turn with no pause between them, another one gets its share."""
     for _ in range(3):
         assert start_peer().ask("hog") == "hogging"
@@ -90,7 +90,7 @@ def test_nobody_starves(start_peer: Callable[[], Peer], manager: NonceManager) -
 
 @pytest.mark.parametrize("timeout", [None, 60])
 def test_a_process_does_not_keep_the_lane_to_itself(peer: Peer, manager: NonceManager, timeout: float | None) -> None:
-    """Between the turns of a process that has a line of its own, other processes have theirs."""
+    """Between the turns of a process that has a queue of its own, other processes have theirs."""
     lane, going = manager.lane("key", timeout), [True]
 
     def hog() -> None:
@@ -112,7 +112,7 @@ def test_a_process_does_not_keep_the_lane_to_itself(peer: Peer, manager: NonceMa
 def test_a_lost_file_is_replaced(
     start_peer: Callable[[], Peer], manager: NonceManager, tmp_path: Path, way: str
 ) -> None:
-    """Whoever waits while the lane's file is deleted or moved ends up at the new one, with everybody else."""
+    """A caller that waits while the lane's file is deleted or moved ends up at the new one, with all others."""
     holder, waiter = start_peer(), start_peer()
     assert holder.ask("take") == "held"
     waiter.tell("take")
@@ -165,7 +165,7 @@ def test_a_storm_of_timeouts_and_cancellations(
 
 @pytest.mark.parametrize("seed", range(2))
 def test_an_interrupted_wait_leaves_nothing_held(peer: Peer, manager: NonceManager, seed: int) -> None:
-    """A thread that is interrupted with Ctrl-C, at whatever moment of waiting, holds nothing and blocks nobody."""
+    """A thread that is interrupted with Ctrl-C at any moment of waiting holds nothing and blocks no other caller."""
     thread = in_thread(lambda: [refusal(manager.lane("key")) for _ in range(300)])
     assert peer.ask(f"interrupted {seed}") == "interrupted"
     thread.join()
@@ -191,7 +191,7 @@ asyncio.run(main())
 
 
 def test_a_process_ends_while_it_waits(manager: NonceManager, tmp_path: Path) -> None:
-    """A process with tasks in line and lanes held ends at once when its program does, and says nothing."""
+    """A process with tasks in the queue and lanes held ends at once when its program does, and prints nothing."""
     with manager.lane("key"):
         ended = subprocess.run(
             [sys.executable, "-W", "error", "-c", LEAVES_WAITERS, str(tmp_path / "state")],

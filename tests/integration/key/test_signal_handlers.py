@@ -1,4 +1,4 @@
-"""Signal handlers that take the lane, or a number, which they have interrupted: nobody waits for himself."""
+"""Signal handlers that take the lane, or a nonce, which they have interrupted: no thread waits for itself."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def interrupt(work: Callable[[], object], line: int, handler: Callable[[], objec
 
 
 @pytest.mark.parametrize("what", ["lane", "API lock", "memory"])
-def test_a_handler_at_any_line_is_let_in_or_refused(manager: NonceManager, peer: Peer, what: str) -> None:
+def test_a_handler_at_any_line_gets_the_turn_or_an_error(manager: NonceManager, peer: Peer, what: str) -> None:
     """It never waits for the thread that it has interrupted, and leaves everything as it was."""
     memory = krakenonce.NonceManager("memory:")
     lock = GlobalKrakenNonceManager(manager).get_api_call_lock()
@@ -85,12 +85,12 @@ def test_a_handler_at_any_line_is_let_in_or_refused(manager: NonceManager, peer:
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
-def test_a_handler_of_one_in_line_does_not_line_up_behind_it(
+def test_a_handler_of_a_waiting_thread_does_not_queue_behind_it(
     manager: NonceManager, peer: Peer, timeout: float | None
 ) -> None:
     """Its thread would have its turn before it, and go on only after it."""
     assert peer.ask("take") == "held"
-    lane, told, me = manager.lane("key", timeout), list[str](), os.getpid()
+    lane, errors, me = manager.lane("key", timeout), list[str](), os.getpid()
     refusal = (
         f"a signal handler has interrupted this thread while it waited for lane {lane.name}, "
         "so the handler cannot wait for it, too; let it set a flag instead"
@@ -101,11 +101,12 @@ def test_a_handler_of_one_in_line_does_not_line_up_behind_it(
             with manager.lane("key"):
                 pass
         except LaneError as error:
-            told.append(str(error))
+            errors.append(str(error))
 
     def send() -> None:
         until_waiting(lane, 1)
-        while refusal not in told:  # one may come just before the waiting, and be seen after it, or in the lane's code
+        # One may come just before the waiting, and be seen after it, or in the lane's code.
+        while refusal not in errors:
             os.kill(me, signal.SIGUSR1)
             time.sleep(0.05)
         peer.tell("leave")
@@ -118,4 +119,4 @@ def test_a_handler_of_one_in_line_does_not_line_up_behind_it(
     finally:
         sender.join()
         signal.signal(signal.SIGUSR1, before)
-    assert set(told) <= {refusal, REFUSAL.format("lane was asked for")}
+    assert set(errors) <= {refusal, REFUSAL.format("lane was asked for")}

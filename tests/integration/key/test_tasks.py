@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 async def true(condition: Callable[[], object]) -> None:
     """Wait until *condition* is true, while the loop goes on."""
     async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - a line gives no event
+        while not condition():  # noqa: ASYNC110 - a queue gives no event
             await asyncio.sleep(0.001)
 
 
 async def lined_up(lane: Lane, count: int) -> None:
-    """Wait until *count* threads and tasks are in line, while the loop goes on."""
+    """Wait until *count* threads and tasks are in the queue, while the loop goes on."""
     await true(lambda: waiting(lane) == count)
 
 
@@ -41,7 +41,7 @@ async def turn(lane: Lane, log: list[object], entry: object = None) -> None:
 
 
 async def in_line(lane: Lane, log: list[object], entry: object = None) -> asyncio.Task[None]:
-    """Start a task and wait until it is in line."""
+    """Start a task and wait until it is in the queue."""
     before = waiting(lane)
     task = asyncio.create_task(turn(lane, log, entry))
     await lined_up(lane, before + 1)
@@ -79,7 +79,7 @@ def test_two_hundred_tasks_come_in_order(manager: NonceManager) -> None:
     assert order == list(range(200))
 
 
-def test_threads_and_tasks_stand_in_one_line(manager: NonceManager) -> None:
+def test_threads_and_tasks_wait_in_one_queue(manager: NonceManager) -> None:
     """Threads, threads with a timeout, and tasks of two event loops are served in the order of asking."""
     order: list[object] = []
     wanted = list(range(24))
@@ -140,8 +140,8 @@ def test_a_task_does_not_share_the_turn_of_its_maker(manager: NonceManager) -> N
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_cancelled_task_leaves_the_line(manager: NonceManager, place: int) -> None:
-    """Wherever in line a task is cancelled, it is gone at once and the others have their turns."""
+def test_a_cancelled_task_leaves_the_queue(manager: NonceManager, place: int) -> None:
+    """Wherever in the queue a task is cancelled, it is gone at once and the others have their turns."""
     log: list[object] = []
 
     async def main() -> None:
@@ -167,7 +167,7 @@ def test_a_task_cancelled_as_its_turn_comes_gives_it_back(manager: NonceManager,
         await lane.__aenter__()
         cancelled, following = await in_line(lane, log, "cancelled"), await in_line(lane, log, "following")
         lane.release()
-        until_waiting(lane, 1)  # granted to the first, while the loop stands still
+        until_waiting(lane, 1)  # granted to the first, while the loop does not run
         cancelled.cancel()
         await following
         assert cancelled.cancelled()
@@ -199,7 +199,7 @@ def test_a_turn_that_comes_with_the_timeout_is_kept(manager: NonceManager) -> No
 def test_a_timeout_names_the_holder_and_leaves_nothing_behind(
     manager: NonceManager, peer: Peer, timeout: float
 ) -> None:
-    """A task that runs out of time learns which process holds the lane, and is out of the line."""
+    """A task that runs out of time learns which process holds the lane, and is out of the queue."""
 
     async def main() -> None:
         peer.ask("take")
@@ -286,7 +286,7 @@ def test_with_refuses_to_wait_for_a_task_of_its_own_loop(manager: NonceManager) 
 
 
 def test_with_refuses_to_wait_behind_a_task_of_its_own_loop(manager: NonceManager, peer: Peer) -> None:
-    """The same where a task of the loop is only in line before it."""
+    """The same where a task of the loop is only in the queue before it."""
 
     async def main() -> None:
         lane = manager.lane("key")
@@ -317,7 +317,7 @@ def test_a_loop_refuses_to_wait_for_its_own_thread(manager: NonceManager) -> Non
 
 
 def test_a_closed_loop_is_passed_over(manager: NonceManager) -> None:
-    """Tasks whose loop was closed while they were in line lose their places, and the next thread gets the turn."""
+    """Tasks whose loop was closed while they were in the queue lose their places, and the next thread gets the turn."""
     lane, log = manager.lane("key"), list[object]()
     loop = asyncio.new_event_loop()
     lane.acquire()
@@ -334,7 +334,7 @@ def test_a_closed_loop_is_passed_over(manager: NonceManager) -> None:
 
 
 def test_an_error_meant_for_a_closed_loop_is_passed_on(manager: NonceManager, peer: Peer, tmp_path: Path) -> None:
-    """When the lane's file fails while the first in line is a task whose loop was closed, the next one learns of it."""
+    """When the lane's file fails while the first in the queue is a task of a closed loop, the next one learns of it."""
     lane = manager.lane("key", timeout=20)
     loop = asyncio.new_event_loop()
     peer.ask("take")

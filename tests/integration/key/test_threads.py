@@ -79,7 +79,7 @@ def test_the_holder_may_enter_again(manager: NonceManager, peer: Peer) -> None:
 
 
 def test_only_the_holder_gives_the_turn_back(manager: NonceManager) -> None:
-    """Releasing a lane that another thread holds, or nobody, is a LaneError and changes nothing."""
+    """Releasing a lane that another thread holds, or that is free, is a LaneError and changes nothing."""
     lane = manager.lane("key")
     refused = []
 
@@ -125,7 +125,7 @@ def test_a_block_is_not_entered_after_its_time(manager: NonceManager, timeout: f
 
 @pytest.mark.parametrize("timeout", NO_TIME)
 def test_a_timeout_leaves_nothing_behind(manager: NonceManager, peer: Peer, timeout: float) -> None:
-    """After a timeout the line is empty, and when the holder leaves, another process gets the lane."""
+    """After a timeout the queue is empty, and when the holder leaves, another process gets the lane."""
     lane = manager.lane("key", timeout)
     with manager.lane("key"):
         in_thread(lambda: refusal(lane)).join()
@@ -154,8 +154,8 @@ def test_a_free_lane_needs_no_time(manager: NonceManager) -> None:
     assert [refusal(manager.lane("key", timeout)) for timeout in NO_TIME] == ["taken"] * len(NO_TIME)
 
 
-def test_managers_of_one_directory_share_the_line(tmp_path: Path) -> None:
-    """A path, a URL, a link and a detour to one directory lead to one line, which its holder may enter again."""
+def test_managers_of_one_directory_share_the_queue(tmp_path: Path) -> None:
+    """A path, a URL, a link and a detour to one directory lead to one queue, which its holder may enter again."""
     (tmp_path / "state").mkdir()
     (tmp_path / "link").symlink_to("state")
     ways: list[str | Path] = [
@@ -187,21 +187,21 @@ def test_keys_do_not_wait_for_each_other(tmp_path: Path, stores: tuple[str, str]
     assert f"process {os.getpid()} has held it for" in said[3]
 
 
-def test_the_key_is_told_to_nobody(manager: NonceManager, tmp_path: Path) -> None:
+def test_the_key_is_shown_nowhere(manager: NonceManager, tmp_path: Path) -> None:
     """Files, names, messages and threads carry a fingerprint of the API key, and nothing of the key itself."""
-    lane, told = manager.lane(KEY, timeout=60), [fingerprint(KEY)]
+    lane, shown = manager.lane(KEY, timeout=60), [fingerprint(KEY)]
     with pytest.raises(LaneError) as caught:
         lane.release()
     with lane:
-        in_thread(lambda: told.append(refusal(manager.lane(KEY, timeout=0)))).join()
-        thread = in_thread(lambda: told.append(refusal(lane)))
+        in_thread(lambda: shown.append(refusal(manager.lane(KEY, timeout=0)))).join()
+        thread = in_thread(lambda: shown.append(refusal(lane)))
         until_waiting(lane, 1)
-        told += [repr(lane), lane.name, str(caught.value)]
-        told += [each.name for each in threading.enumerate()]
+        shown += [repr(lane), lane.name, str(caught.value)]
+        shown += [each.name for each in threading.enumerate()]
     thread.join()
     for file in (tmp_path / "state" / "lanes").iterdir():
-        told += [file.name, file.read_text()]
-    assert not [text for text in told if KEY[:6] in text or KEY[-8:] in text]
+        shown += [file.name, file.read_text()]
+    assert not [text for text in shown if KEY[:6] in text or KEY[-8:] in text]
 
 
 def test_a_lane_is_called_by_sixteen_digits_of_a_hash(manager: NonceManager) -> None:
@@ -219,7 +219,7 @@ def test_a_lane_without_a_name_is_refused(manager: NonceManager, name: Any) -> N
 
 
 def test_the_lanes_used_last_keep_their_files_open(manager: NonceManager, tmp_path: Path) -> None:
-    """The next turn is quick, also if nobody refers to the lane in between."""
+    """The next turn is quick, also if nothing refers to the lane in between."""
 
     def use() -> str:  # in a child, which has no files of other tests open
         for number in (0, *range(1, 32), 0, *range(32, 40)):
@@ -232,7 +232,7 @@ def test_the_lanes_used_last_keep_their_files_open(manager: NonceManager, tmp_pa
 
 
 def test_a_turn_outlives_the_object_it_was_taken_with(manager: NonceManager, peer: Peer) -> None:
-    """A lane that is held stays held while hundreds of others are used and nobody remembers its object."""
+    """A lane that is held stays held while hundreds of others are used and nothing refers to its object."""
     manager.lane("key").acquire()
     for number in range(200):
         with manager.lane(f"key {number}"):
@@ -243,8 +243,8 @@ def test_a_turn_outlives_the_object_it_was_taken_with(manager: NonceManager, pee
     assert peer.ask("take") == "held"
 
 
-def test_a_lane_that_nobody_uses_is_forgotten(manager: NonceManager) -> None:
-    """A lane that is not held and that nobody refers to takes no memory once many others have been used."""
+def test_a_lane_that_is_not_used_is_forgotten(manager: NonceManager) -> None:
+    """A lane that is not held and that nothing refers to takes no memory once many others have been used."""
     assert refusal(manager.lane("key")) == "taken"
     queue = weakref.ref(manager.lane("key")._queue)
     for number in range(200):
@@ -341,10 +341,10 @@ def test_interrupted_while_a_thread_is_started(
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
-def test_an_unusable_file_fails_everybody_in_line(
+def test_an_unusable_file_fails_all_in_the_queue(
     manager: NonceManager, peer: Peer, tmp_path: Path, timeout: float | None
 ) -> None:
-    """When the lane's file cannot be used any more, those in line get an error each, until it can be used again."""
+    """When the lane's file cannot be used any more, all in the queue get an error, until it can be used again."""
     lane = manager.lane("key", timeout)
     errors: list[NonceStoreError] = []
 
@@ -366,7 +366,7 @@ def test_an_unusable_file_fails_everybody_in_line(
     assert refusal(lane) == "taken"
 
 
-def test_an_unusable_directory_is_a_store_error(tmp_path: Path) -> None:
+def test_an_unusable_directory_is_a_backend_error(tmp_path: Path) -> None:
     """A state directory that is a file fails the first turn with a NonceStoreError, and nothing is held."""
     (tmp_path / "state").write_text("")
     lane = NonceManager(tmp_path / "state").lane("key")
@@ -376,7 +376,7 @@ def test_an_unusable_directory_is_a_store_error(tmp_path: Path) -> None:
         lane.release()
 
 
-def test_errors_of_the_lock_itself_are_store_errors(manager: NonceManager, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_the_lock_itself_are_backend_errors(manager: NonceManager, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system that gives no locks is reported as a NonceStoreError, never as an OSError."""
 
     def flock(_fd: int, how: int) -> None:

@@ -92,7 +92,7 @@ def test_a_given_number_must_be_one(kraken: Kraken, fake: FakeKraken, nonce: obj
     assert fake.arrivals == []
 
 
-def test_the_number_taken_is_the_number_sent(account: FakeAccount, server: FakeKrakenServer, fake: FakeKraken) -> None:
+def test_the_nonce_taken_is_the_nonce_sent(account: FakeAccount, server: FakeKrakenServer, fake: FakeKraken) -> None:
     """With every digit, also of those that a float does not hold."""
     manager = NonceManager("memory:")
     manager.raise_floor(2**62 + 12)

@@ -678,7 +678,7 @@ def test_clients_of_one_manager_share_a_lockout(
     assert fake.arrivals == []
 
 
-def test_a_call_with_a_number_of_its_own_is_not_sent_either(
+def test_a_call_with_a_nonce_of_its_own_is_not_sent_either(
     kind: str, account: FakeAccount, fake: FakeKraken, server: FakeKrakenServer
 ) -> None:
     """Whoever has taken the turn and the number himself, as a broker does, is refused during a lockout."""
@@ -692,7 +692,7 @@ def test_a_call_with_a_number_of_its_own_is_not_sent_either(
     assert fake.arrivals == []
 
 
-def test_who_stands_in_line_when_the_lockout_comes_is_not_sent(
+def test_a_call_that_waits_in_the_queue_when_the_lockout_comes_is_not_sent(
     kind: str, account: FakeAccount, fake: FakeKraken, server: FakeKrakenServer
 ) -> None:
     """The first is told of it in its turn; those behind had looked before they lined up."""
@@ -867,7 +867,7 @@ def test_one_thread_s_failure_to_connect_says_nothing_of_another_s_call() -> Non
     assert [type(error) for error in caught] == [OutcomeUnknown]
 
 
-def test_no_part_of_a_key_is_told() -> None:
+def test_no_part_of_a_key_is_shown() -> None:
     """Neither by its repr, nor where an error page that quotes it is cut short in its middle."""
     key = Key(KEY, SECRET)
     request = PrivateCall("Balance", {}).request(key, 1, 1_800_000_000)

@@ -103,7 +103,7 @@ def test_without_patience_no_number_is_used(
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_a_lockout_told_to_one_process_closes_the_key_for_all(
+def test_a_lockout_seen_by_one_process_closes_the_key_for_all(
     kind: str, account: FakeAccount, fake: FakeKraken, server: FakeKrakenServer, tmp_path: Path
 ) -> None:
     """The next call of another process does not leave; another key's does."""

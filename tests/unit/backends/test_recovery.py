@@ -29,7 +29,7 @@ def text_of(number: int) -> bytes:
 
 
 @pytest.mark.parametrize("number", [BASE, BASE + 1, MARK])
-def test_within_one_boot_a_text_between_base_and_mark_is_exact(number: int) -> None:
+def test_within_one_boot_a_nonce_file_between_base_and_mark_is_exact(number: int) -> None:
     """Both ends belong to what the mark covers."""
     assert last_issued(text_of(number), BOTH, same_boot=True, mark_is_new=False) == Found(number)
 
@@ -47,7 +47,7 @@ def test_within_one_boot_a_text_between_base_and_mark_is_exact(number: int) -> N
         (b"-" + text_of(BASE)[1:], "the nonce file does not contain a nonce"),
     ],
 )
-def test_within_one_boot_any_other_text_is_damage_and_the_mark_counts(text: bytes, doubt: str) -> None:
+def test_within_one_boot_any_other_nonce_file_is_damaged_and_the_mark_counts(text: bytes, doubt: str) -> None:
     """Somebody has changed it, or put an old one back."""
     assert last_issued(text, BOTH, same_boot=True, mark_is_new=False) == Found(MARK, doubt, damaged=True)
 
@@ -66,13 +66,13 @@ def test_garbage_is_damage_after_a_reboot_too() -> None:
 
 
 @pytest.mark.parametrize("number", [OLD, OLD + 10, BASE, MARK])
-def test_in_an_extension_that_was_cut_short_either_text_is_exact(number: int) -> None:
+def test_beside_a_half_raised_mark_either_nonce_file_is_exact(number: int) -> None:
     """The old one, up to the old mark, and the new one."""
     assert last_issued(text_of(number), HALF, same_boot=True, mark_is_new=False) == Found(number)
 
 
 @pytest.mark.parametrize("number", [OLD - 1, OLD + 11, MARK + 1])
-def test_in_an_extension_that_was_cut_short_no_other_text_is(number: int) -> None:
+def test_beside_a_half_raised_mark_no_other_nonce_file_is_exact(number: int) -> None:
     """It may have been put back from before."""
     assert last_issued(text_of(number), HALF, same_boot=True, mark_is_new=False) == Found(MARK, STALE, damaged=True)
 
@@ -81,7 +81,9 @@ def test_in_an_extension_that_was_cut_short_no_other_text_is(number: int) -> Non
     ("text", "last"),
     [(text_of(BASE), BASE + 2 * MARK_STEP), (text_of(NONCE_MAX), NONCE_MAX), (b"", None), (b"see backup", None)],
 )
-def test_with_both_slots_broken_the_text_counts_and_what_it_may_have_missed(text: bytes, last: int | None) -> None:
+def test_with_both_slots_broken_the_nonce_file_counts_and_what_it_may_have_missed(
+    text: bytes, last: int | None
+) -> None:
     """What the cache has not written yet is bounded by two windows, and by the end of all numbers."""
     assert last_issued(text, NONE, same_boot=False, mark_is_new=False) == Found(last, BROKEN, damaged=True)
 
@@ -99,7 +101,7 @@ def test_with_both_slots_broken_the_text_counts_and_what_it_may_have_missed(text
         ),
     ],
 )
-def test_where_there_never_was_a_mark_the_text_is_taken_as_it_is(text: bytes, found: Found) -> None:
+def test_where_there_never_was_a_mark_the_nonce_file_is_taken_as_it_is(text: bytes, found: Found) -> None:
     """It comes from a manager that keeps none, or the scope is new."""
     assert last_issued(text, NONE, same_boot=False, mark_is_new=True) == found
 
@@ -115,7 +117,7 @@ def test_where_there_never_was_a_mark_the_text_is_taken_as_it_is(text: bytes, fo
         (RECORD, RECORD._replace(which=NOT_WRITTEN), False),
     ],
 )
-def test_an_extension_is_in_force_once_it_is_in_both_slots(
+def test_a_raised_mark_counts_once_it_is_in_both_slots(
     first: MarkRecord | None, second: MarkRecord | None, whole: bool
 ) -> None:
     """One that is broken was written once; one that is behind, or says so, was not written yet."""

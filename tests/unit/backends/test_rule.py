@@ -24,19 +24,19 @@ sane_times = st.integers(EARLIEST, LATEST - 1)
 
 
 @given(last=st.none() | st.integers(0, NONCE_MAX - 1), now=sane_times)
-def test_the_next_number_is_the_clock_or_one_more_than_the_last(last: int | None, now: int) -> None:
+def test_the_next_nonce_is_the_clock_or_one_more_than_the_last(last: int | None, now: int) -> None:
     """The rule is max(last + 1, now)."""
     assert next_nonce(last, now) == max(-1 if last is None else last + 1, now)
 
 
 @given(last=st.integers(EARLIEST, NONCE_MAX - 1), now=st.integers())
-def test_no_clock_however_absurd_lowers_the_number(last: int, now: int) -> None:
+def test_no_clock_lowers_the_nonce(last: int, now: int) -> None:
     """A clock reading of any size never makes the number fall."""
     assert next_nonce(last, now) > last
 
 
 @pytest.mark.parametrize("now", [0, -1, EARLIEST - 1, LATEST, 2**64, 16_725_225_600 * SECOND])
-def test_an_absurd_clock_is_never_the_number(now: int) -> None:
+def test_an_impossible_clock_is_never_the_nonce(now: int) -> None:
     """A clock before 2020 or after 2200 is passed over, or refused when there is nothing else to go by."""
     assert next_nonce(NOW, now) == NOW + 1
     said = rf"^the system clock is at {now / SECOND:.0f} s since 1970, .* no earlier nonce; .*; set the clock$"
@@ -44,26 +44,26 @@ def test_an_absurd_clock_is_never_the_number(now: int) -> None:
         next_nonce(None, now)
 
 
-def test_the_last_number_there_is_can_be_issued_and_no_other_after_it() -> None:
+def test_the_largest_nonce_can_be_issued_and_no_other_after_it() -> None:
     """2^63 - 1 is issued, and then nothing more."""
     assert next_nonce(NONCE_MAX - 1, NOW) == NONCE_MAX
     with pytest.raises(NonceExhausted, match=r"^the counter has reached 2\^63 - 1, .*; use a new API key and counter$"):
         next_nonce(NONCE_MAX, NOW)
 
 
-def test_the_end_is_that_of_signed_numbers() -> None:
+def test_the_largest_nonce_is_that_of_signed_integers() -> None:
     """2^63 - 1 in digits, as Kraken's schema has it (invariant 8)."""
     assert NONCE_MAX == 9_223_372_036_854_775_807
 
 
-def test_the_mark_runs_one_window_ahead_but_not_past_the_end() -> None:
+def test_the_mark_is_one_step_ahead_but_not_above_the_largest_nonce() -> None:
     """The mark is the number plus ten seconds, at most 2^63 - 1."""
     assert mark_for(NOW) == NOW + MARK_STEP
     assert mark_for(NONCE_MAX - 1) == NONCE_MAX
 
 
 @pytest.mark.parametrize("floor", [-1, NONCE_MAX, 2**64, 1.5, "7", None, True])
-def test_a_floor_that_is_no_number_in_range_is_refused(floor: object) -> None:
+def test_a_floor_that_is_no_integer_in_range_is_refused(floor: object) -> None:
     """A floor must be an integer from 0 to 2^63 - 2."""
     what = str(floor) if type(floor) is int else type(floor).__name__
     with pytest.raises(InvalidFloor, match=rf"^a floor must be an integer from 0 to 2\^63 - 2, not .*{what}$"):
@@ -122,13 +122,13 @@ def test_without_a_reading_to_go_by_the_clock_is_remembered_as_it_is(
     assert judge_clock(anchor, wall, SECOND) == (wall, Anchor(wall, SECOND), event)
 
 
-def test_an_absurd_clock_is_replaced_by_the_time_that_has_passed() -> None:
+def test_an_impossible_clock_is_replaced_by_the_time_that_has_passed() -> None:
     """The next judgement goes on from there, and a step that was seen before is not forgotten."""
     verdict = judge_clock(Anchor(NOW, SECOND, 7, 8), 0, 3 * SECOND)
     assert verdict == (NOW + 2 * SECOND, Anchor(NOW + 2 * SECOND, 3 * SECOND, 7, 8), "absurd")
 
 
-def test_a_step_that_lasts_is_believed_in_the_end() -> None:
+def test_a_step_that_lasts_is_trusted_in_the_end() -> None:
     """After a minute at the new time, the new time is right."""
     hour = 3600 * SECOND
     first = judge_clock(Anchor(NOW, SECOND), NOW + hour, SECOND)
@@ -147,7 +147,7 @@ def test_a_step_that_was_taken_back_counts_for_nothing() -> None:
     assert (back.event, again.event) == ("steady", "forward")
 
 
-def test_a_step_that_grows_has_to_last_anew() -> None:
+def test_a_step_that_grows_has_to_last_again() -> None:
     """A clock that was a minute ahead, which nobody had to look at for a while, and is an hour ahead now."""
     minute, hour = 61 * SECOND, 3600 * SECOND
     small = judge_clock(Anchor(NOW, SECOND), NOW + minute, SECOND)
@@ -172,7 +172,7 @@ def test_a_step_that_shrinks_goes_on_lasting() -> None:
     wall=st.integers(0, 2**64),
     slept=st.integers(0),
 )
-def test_the_time_believed_is_never_far_ahead_of_what_has_passed(anchor: Anchor, wall: int, slept: int) -> None:
+def test_the_trusted_time_is_never_far_ahead_of_what_has_passed(anchor: Anchor, wall: int, slept: int) -> None:
     """A step that is new is never believed beyond a minute."""
     verdict = judge_clock(anchor, wall, anchor.boot_ns + slept)
     assert verdict.now_ns <= anchor.wall_ns + slept + STEP_LIMIT

@@ -26,7 +26,7 @@ def test_a_scope_has_its_name_and_counts_nothing_at_first(known: ScopeState) -> 
     assert known.stats(5, 6) == ("alice", 5, 6, 0, 0, 0, 0, 0, 0, None)
 
 
-def test_each_step_back_is_told_and_counted(known: ScopeState, clock: ManualClock) -> None:
+def test_each_step_back_is_reported_and_counted(known: ScopeState, clock: ManualClock) -> None:
     """Two in a row are two."""
     notes = [known.judge(clock, None)[1]]
     for _ in range(2):
@@ -51,7 +51,7 @@ def test_a_jump_is_logged_once_and_counted_each_time_it_comes(
     assert (known.clock_back, known.clock_forward) == (0, 2)
 
 
-def test_a_jump_that_has_lasted_is_told_each_time(known: ScopeState, clock: ManualClock) -> None:
+def test_a_jump_that_has_lasted_is_reported_each_time(known: ScopeState, clock: ManualClock) -> None:
     """Also the second time, if another process has seen how it began."""
     known.judge(clock, None)
     notes = []

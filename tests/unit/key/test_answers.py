@@ -229,7 +229,7 @@ def test_neither_error_nor_result_is_an_unknown_outcome(reply: dict[str, object]
 @pytest.mark.parametrize(
     "told", [["EAPI:Invalid key:a/whole+key"], ["a/whole+keyEAPI:Invalid key"], "a/whole+key", [{"key": "a/whole+key"}]]
 )
-def test_an_error_that_quotes_the_api_key_is_told_without_it(told: object) -> None:
+def test_an_error_that_quotes_the_api_key_is_shown_without_it(told: object) -> None:
     """Wherever it stands, in the message and in the strings."""
     request = Request("POST", "/0/private/Balance", {"API-Key": "a/whole+key"}, b"nonce=1")
     answer = read_answer(request, "localhost", Answer(200, "application/json", json.dumps({"error": told}).encode()))
@@ -238,7 +238,7 @@ def test_an_error_that_quotes_the_api_key_is_told_without_it(told: object) -> No
     assert "whole" not in f"{caught.value} {caught.value.errors}"
 
 
-def test_one_order_s_error_that_quotes_the_api_key_is_told_without_it_and_a_result_keeps_it() -> None:
+def test_one_order_s_error_that_quotes_the_api_key_is_shown_without_it_and_a_result_keeps_it() -> None:
     """Orders of a batch have errors of their own; GetApiKeyInfo has the key for its result."""
     request = Request("POST", "/0/private/AddOrderBatch", {"API-Key": "a/whole+key"}, b"nonce=1")
     result = {"orders": [{"error": "EOrder:a/whole+key"}, {"txid": "O"}], "api_key": "a/whole+key"}

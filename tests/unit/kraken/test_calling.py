@@ -151,7 +151,7 @@ def test_two_in_a_row_are_a_poisoned_key() -> None:
     assert caught.value.may_have_executed == "no"
 
 
-def test_an_order_is_repeated_after_invalid_nonce_only_when_it_cannot_stand() -> None:
+def test_an_order_is_repeated_after_invalid_nonce_only_when_it_cannot_have_been_placed() -> None:
     """It is looked for until its deadline has passed, and sent again under the same id."""
     world = World()
     world.run(queries.balances(world.calls))

@@ -42,7 +42,7 @@ def test_where_times_are_coarse_each_path_is_looked_at(
 def test_a_directory_that_has_not_changed_for_a_while_speaks_for_its_files(
     state: Path, monkeypatch: pytest.MonkeyPatch, changed: int, later: int
 ) -> None:
-    """One system call per number; its time tells a change from the one before, as soon as the next has another."""
+    """One system call per nonce; its time shows a change, as soon as the next has another."""
     state.mkdir()
     asked, look = list[str](), os.lstat
 
@@ -76,7 +76,7 @@ def test_a_directory_above_that_is_moved_is_noticed(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, ahead: int
 ) -> None:
     """The directory itself does not show it; within ten seconds the process is with the others, mark or no mark."""
-    later = time.time_ns() + 10 * SECOND  # what the directory tells is believed
+    later = time.time_ns() + 10 * SECOND  # the time of the directory is trusted
     monkeypatch.setattr(open_files, "time", SimpleNamespace(time_ns=lambda: later))
     home = state / "a" / "b"
     store = FileStore(home, clock=clock)
@@ -100,14 +100,14 @@ def test_a_path_relative_to_a_directory_that_is_gone_is_an_error(
 
 
 def test_a_link_to_itself_is_an_error(tmp_path: Path) -> None:
-    """One of ours, when the store is made or when it is first used."""
+    """One of ours, when the backend is made or when it is first used."""
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(NonceStoreError, match="loop"):
         FileStore(tmp_path / "loop").advance("global")
 
 
 def test_a_link_on_the_way_is_followed_once(state: Path, clock: ManualClock) -> None:
-    """Numbers and lanes stay in the same directory, also if the link is switched later."""
+    """Nonces and lanes stay in the same directory, also if the link is switched later."""
     (state / "one").mkdir(parents=True)
     (state / "two").mkdir()
     (state / "current").symlink_to("one")

@@ -13,44 +13,44 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self
 
-from prove.telling import Teller
+from prove.pipe import Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
-    from prove.telling import Listener
+    from prove.pipe import Listener
 
-    Work = Callable[[Teller, random.Random], None]
+    Work = Callable[[Reporter, random.Random], None]
 
-__all__ = ["Nursery", "Worker"]
+__all__ = ["ForkServer", "Worker"]
 
 _ROOT = Path(__file__).parent.parent
 
 
 class Worker(NamedTuple):
-    """A process at work, which is ours to kill until it is buried.
+    """A process at work, which is ours to kill until it is reaped.
 
     Args:
-        pid: Its process id; nobody else has it before it is buried.
-        bury: Waits for its end, and returns its status as ``os.waitpid`` gives it.
+        pid: Its process id; no other process has it before it is reaped.
+        reap: Waits for its end, and returns its status as ``os.waitpid`` gives it.
     """
 
     pid: int
-    bury: Callable[[], int]
+    reap: Callable[[], int]
 
 
-class Nursery:
+class ForkServer:
     """A new interpreter that forks workers; a start takes a millisecond or two.
 
     Args:
-        listener: To whom they tell.
+        listener: What they report to.
         env: What is different in their environment: preloaded libraries count for all of them.
     """
 
     def __init__(self, listener: Listener, env: Mapping[str, str] | None = None) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "prove.nursery", str(listener.pipe), str(listener.alive)],
+            [sys.executable, "-m", "prove.fork_server", str(listener.pipe), str(listener.alive)],
             pass_fds=[listener.pipe],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -69,7 +69,7 @@ class Nursery:
     def start(self, work: Work, seed: int) -> Worker:
         """Fork a worker."""
         pid = self._ask("fork", work, seed)
-        return Worker(pid, lambda: self._ask("bury", pid))
+        return Worker(pid, lambda: self._ask("reap", pid))
 
     def become(self, work: Work, seed: int) -> Worker:
         """Make the interpreter itself a worker, as if it had been started for that alone; it forks nothing then."""
@@ -98,7 +98,7 @@ def _serve(pipe: int, alive: Path) -> None:
             what, *words = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the campaign alone
         except EOFError:
             return
-        if what == "bury":
+        if what == "reap":
             print(os.waitpid(words[0], 0)[1], flush=True)
             continue
         pid = os.fork() if what == "fork" else 0
@@ -108,17 +108,17 @@ def _serve(pipe: int, alive: Path) -> None:
 
 
 def _live(pipe: int, alive: Path, work: Work, seed: int) -> NoReturn:
-    """Do the work of a process; what goes wrong is told."""
+    """Do the work of a process; what goes wrong is reported."""
     nothing = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1):  # a fork that hangs must not keep the nursery's pipes open
+    for fd in (0, 1):  # a fork that hangs must not keep the fork server's pipes open
         os.dup2(nothing, fd)
-    os.nice(10)  # whoever kills and starts goes first
+    os.nice(10)  # the campaign, which kills and starts, goes first
     fcntl.flock(os.open(alive, os.O_RDONLY), fcntl.LOCK_SH)  # until this process and all its forks are gone
-    teller = Teller(pipe)
+    reporter = Reporter(pipe)
     try:
-        work(teller, random.Random(seed))
+        work(reporter, random.Random(seed))
     except BaseException:
-        teller.note("failed", traceback.format_exc())
+        reporter.note("failed", traceback.format_exc())
         os._exit(1)
     os._exit(0)
 
