@@ -55,7 +55,7 @@ class Hanging(NonceManager):
     def next(self, scope: str = "global") -> int:
         """Return the next nonce, or never."""
         self.nonces += 1
-        while self.nonces > 300:
+        while self.nonces > 30:
             signal.pause()
         return super().next(scope)
 
@@ -68,7 +68,7 @@ class Crashing(NonceManager):
     def next(self, scope: str = "global") -> int:
         """Return the next nonce, or die."""
         self.nonces += 1
-        if self.nonces > 300:
+        if self.nonces > 30:
             os.kill(os.getpid(), signal.SIGSEGV)
         return super().next(scope)
 

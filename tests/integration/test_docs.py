@@ -14,8 +14,7 @@ import pytest
 
 from krakenonce import errors
 from krakenonce.cli.main import main
-from krakenonce.testing import FakeKraken, FakeKrakenServer
-from krakenonce.testing.fake_kraken import FakeAccount
+from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
 from tests.integration.pages import PAGES, ROOT, blocks, modules, programs
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from krakenonce.testing.fake_kraken import Arrival, FakeAccount, FakeKraken
+    from krakenonce.testing.accounts import FakeAccount
+    from krakenonce.testing.fake_kraken import FakeKraken
     from krakenonce.testing.faults import Fault
+    from krakenonce.testing.request import Arrival
     from krakenonce.testing.rules import Rules
     from krakenonce.testing.server import FakeKrakenServer
 else:
     _HOMES = {
-        "Arrival": "fake_kraken",
-        "FakeAccount": "fake_kraken",
+        "Arrival": "request",
+        "FakeAccount": "accounts",
         "FakeKraken": "fake_kraken",
         "FakeKrakenServer": "server",
         "Fault": "faults",

@@ -10,8 +10,6 @@ from typing import Any, Literal
 
 from krakenonce.testing.markets import Pair, amount_text
 
-__all__ = ["OPPOSITE", "PERMISSIONS", "FakeAccount", "Order", "Side", "new_id"]
-
 Side = Literal["buy", "sell"]
 OPPOSITE: dict[Side, Side] = {"buy": "sell", "sell": "buy"}
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from krakenonce.testing.limits import Limits
     from krakenonce.testing.rules import Rules
 
-__all__ = ["INVALID_NONCE", "Admission"]
 
 INVALID_NONCE = "EAPI:Invalid nonce"
 _INVALID_SIGNATURE = "EAPI:Invalid signature"

@@ -12,18 +12,6 @@ from krakenonce.testing.request import Refused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "cl_ord_id",
-    "invalid",
-    "is_on",
-    "listed",
-    "moment",
-    "optional",
-    "positive",
-    "required",
-    "rfc3339",
-    "whole",
-]
 
 _CL_ORD_ID = (
     r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}|[\x20-\x7e]{1,18}"

@@ -16,7 +16,6 @@ from krakenonce.testing.accounts import OPPOSITE, Order, Side
 if TYPE_CHECKING:
     from krakenonce.testing.markets import Pair
 
-__all__ = ["Book", "Level"]
 
 _LEVELS = 10
 _STEP = Decimal("0.0005")  # between levels, and from the reference price to the first of them

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Issue", "Violation", "violations"]
-
 
 class Issue(NamedTuple):
     """One nonce that a caller was given.

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from krakenonce.testing.fake_kraken import FakeKraken
 
-__all__ = ["control"]
-
 
 def control(fake: FakeKraken, verb: str, path: str, body: bytes) -> tuple[int, Any]:
     """Return the HTTP status and the JSON with which one of the fake's own paths answers.

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from krakenonce.testing.fake_kraken import FakeKraken
     from krakenonce.testing.request import Request
 
-__all__ = ["Delivery", "Reply"]
 
 _HOLD = 10.0  # seconds a request that is held back waits for another one
 

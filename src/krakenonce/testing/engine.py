@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from krakenonce.testing.rules import Rules
 
-__all__ = ["MatchingEngine", "PublicTrade"]
-
 
 @dataclass(frozen=True, slots=True)
 class PublicTrade:

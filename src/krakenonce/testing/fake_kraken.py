@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-__all__ = ["Arrival", "FakeAccount", "FakeKraken"]
-
-
 class FakeKraken:
     """The fake Kraken: it answers as Kraken's Spot REST API does.
 

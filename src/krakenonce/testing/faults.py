@@ -15,7 +15,6 @@ from krakenonce.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ANY", "FAULTS", "Course", "Fault", "FaultName", "Faults"]
 
 ANY = "any"  # in place of a method
 

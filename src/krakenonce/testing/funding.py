@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from krakenonce.testing.private import Call
 
-__all__ = ["FUNDING"]
 
 _METHODS = {"XXBT": "Bitcoin", "XETH": "Ether", "USDT": "Tether USD (ERC20)", "SOL": "Solana"}
 

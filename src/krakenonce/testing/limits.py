@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from krakenonce.testing.accounts import FakeAccount, Order
     from krakenonce.testing.rules import Rules
 
-__all__ = ["Counter", "Limits", "cost_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Limit:

@@ -8,8 +8,6 @@ from typing import Any
 
 from krakenonce.testing.request import Refused
 
-__all__ = ["ASSETS", "PAIRS", "Asset", "Pair", "amount_text", "find_asset", "find_pair"]
-
 
 @dataclass(frozen=True, slots=True)
 class Asset:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from krakenonce.testing.markets import Pair
     from krakenonce.testing.private import Call
 
-__all__ = ["check_deadline", "check_mode", "check_new", "check_size", "order_from"]
 
 _FLAGS = ("post", "fcib", "fciq", "nompp", "viqc")
 _LOT = Decimal("0.00000001")

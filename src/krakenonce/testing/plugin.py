@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from krakenonce.testing.fake_kraken import FakeKraken
 
-__all__ = ["fake_kraken"]
-
 
 @pytest.fixture
 def fake_kraken() -> Iterator[FakeKraken]:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from krakenonce.testing.engine import MatchingEngine
     from krakenonce.testing.limits import Limits
 
-__all__ = ["PRIVATE", "Call"]
-
 
 @dataclass(frozen=True, slots=True)
 class Call:

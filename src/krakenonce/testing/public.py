@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     Method = Callable[[MatchingEngine, Mapping[str, Any], float], Any]
 
-__all__ = ["PUBLIC"]
 
 _CANDLES = 10
 _MOST_TRADES = 1000

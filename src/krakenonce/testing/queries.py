@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     Entries = Mapping[str, dict[str, Any]]  # by id, as Kraken shows them
 
-__all__ = ["QUERIES"]
 
 _PAGE = 50
 _MOST_ASKED = 50

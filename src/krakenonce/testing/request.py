@@ -16,7 +16,6 @@ from krakenonce.kraken.wire import is_json, nonce_of, sign
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Arrival", "Refused", "Request", "explain", "unpack"]
 
 _LARGEST_NONCE = 2**64 - 1  # Kraken's guides call the nonce an unsigned 64-bit integer
 _SHOWN = 5  # refused nonces in a message

@@ -9,8 +9,6 @@ from typing import Any, Literal, get_args
 
 from krakenonce.errors import ConfigError
 
-__all__ = ["Rules", "Status", "Tier"]
-
 Status = Literal["online", "maintenance", "cancel_only", "post_only"]
 Tier = Literal["starter", "intermediate", "pro"]
 _Failure = Literal["error only", "result null", "result {}"]

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from krakenonce.testing.fake_kraken import FakeKraken
 
-__all__ = ["FakeKrakenServer"]
 
 _GRACE = 1.0  # seconds that stop() leaves to requests in flight
 _PAGE = "<html>\n<head><title>{0}</title></head>\n<body><h1>{0}</h1><hr>cloudflare</body>\n</html>\n"

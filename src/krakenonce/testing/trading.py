@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from krakenonce.testing.private import Call
 
-__all__ = ["TRADING"]
 
 _BATCH = range(2, 16)
 _MOST_CANCELLED = 50
