@@ -19,8 +19,8 @@ demo: .venv/.ready  ## see krakenonce at work against a fake Kraken on this mach
 	@.venv/bin/krakenonce demo $(ARGS)
 
 # Tests, campaigns and benchmarks start hundreds of interpreters: without bytecode, each would compile everything again.
-test: .venv/.ready  ## run the tests, on all cores
-	@PYTHONDONTWRITEBYTECODE= .venv/bin/pytest -n auto $(ARGS)
+test: .venv/.ready  ## run the tests, two at a time on each core, as many of them wait
+	@PYTHONDONTWRITEBYTECODE= .venv/bin/pytest -n $$((2 * `getconf _NPROCESSORS_ONLN`)) --dist worksteal $(ARGS)
 
 prove: .venv/.ready  ## try to break every promise, 15 minutes; 5 with SHORT=1
 	@PYTHONDONTWRITEBYTECODE= .venv/bin/python -m prove $(if $(SHORT),--short) $(ARGS)

@@ -222,8 +222,9 @@ def test_closed_orders_come_in_pages(twin: Twin, rich: FakeAccount) -> None:
     assert (list(page.entries), page.total) == (placed[1::-1], 3)
     newest = rich.done[placed[2]]
     assert list(twin("closed_orders", cl_ord_id=newest.cl_ord_id).entries) == [placed[2]]
-    assert list(twin("closed_orders", end=newest.closed - 0.0001).entries) == placed[1::-1]
-    assert list(twin("closed_orders", start=rich.done[placed[1]].closed).entries) == [placed[2]]
+    closed = {txid: float(order["closetm"]) for txid, order in twin("closed_orders").entries.items()}
+    assert list(twin("closed_orders", end=closed[placed[2]] - 0.0001).entries) == placed[1::-1]
+    assert list(twin("closed_orders", start=closed[placed[1]]).entries) == [placed[2]]
 
 
 def test_any_number_of_orders_is_asked_for_by_fifties(twin: Twin, fake: FakeKraken) -> None:
