@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -199,10 +198,10 @@ def _gathered(
 
 
 def _leave(number: signal.Signals) -> NoReturn:
-    """Exit at once: the interpreter would wait for the answers to calls in progress. The kernel frees their lanes."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, AttributeError, ValueError):
-            stream.flush()
+    """Exit at once: the interpreter would wait for the answers to calls in progress. The kernel frees their lanes.
+
+    What was written was flushed then. To flush again would wait for ever if nobody reads stdout.
+    """
     os._exit(128 + number)
 
 
