@@ -61,6 +61,7 @@ class FromAccounts:
     """Base class of what is made from accounts: those passed, in the environment or in a file."""
 
     def __init__(self, accounts: Iterable[Account] | None = None, **options: Any) -> None:
+        """Each subclass has one of its own; this one says what :meth:`from_env` passes to it."""
         raise NotImplementedError
 
     @classmethod

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import signal
 import sys
 import traceback
@@ -98,13 +99,26 @@ def _explain(error: BaseException) -> int:
 
 
 def _stopped(code: int) -> int:
-    """Flush or discard all output now: at exit, the interpreter would print an error for a closed pipe."""
+    """Flush or discard all output now.
+
+    At exit, the interpreter would print an error for a closed pipe, and wait for ever for a pipe that is full.
+    """
     try:
+        if _is_full():
+            raise BlockingIOError
         sys.stdout.flush()
     except (OSError, AttributeError, ValueError):
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return code
+
+
+def _is_full() -> bool:
+    """Whether stdout is a pipe that takes nothing more, because its reader has stopped reading."""
+    try:
+        return not select.select([], [sys.stdout], [], 0)[1]
+    except (OSError, TypeError, ValueError):  # it is closed, or no file
+        return False
 
 
 class _OneLine(logging.Handler):

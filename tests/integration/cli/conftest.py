@@ -32,7 +32,8 @@ class Shell:
     """Runs commands with an environment of its own; no output may ever hold a key, a secret or a traceback."""
 
     def __init__(self, state: Path) -> None:
-        ours = {name: value for name, value in os.environ.items() if not name.startswith("KRAKEN")}
+        left_out = ("KRAKEN", "PYTHONUNBUFFERED")  # a user's Python buffers what it writes into a pipe
+        ours = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
         self.env = ours | {"KRAKENONCE_STATE_DIR": str(state), "NO_PROXY": "127.0.0.1"}
 
     def start(
@@ -53,9 +54,13 @@ class Shell:
         return self._checked(*run_forked(words, self.env))
 
     def end(self, process: subprocess.Popen[str]) -> Done:
-        """Wait for the end of a command."""
+        """Wait for the end of a command. One that does not end is killed when the test's time is over."""
         with process:
-            out, err = (text or "" for text in process.communicate())
+            try:
+                out, err = (text or "" for text in process.communicate())
+            except BaseException:
+                process.kill()
+                raise
         return self._checked(process.returncode, out, err)
 
     def _checked(self, code: int, out: str, err: str) -> Done:
