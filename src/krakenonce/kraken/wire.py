@@ -98,7 +98,7 @@ def decode_secret(secret: str) -> bytes:
         decoded = base64.b64decode(secret, validate=True)
     except ValueError:
         decoded = b""
-    if not decoded or base64.b64encode(decoded) != secret.encode():  # the decoder lets a surplus = pass
+    if not decoded or len(secret) % 4:  # the decoder lets a surplus = pass
         raise ConfigError(
             "The API secret is not base64 text: copy it again from Kraken, without spaces or line breaks."
         )
