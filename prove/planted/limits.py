@@ -12,17 +12,9 @@ LIMITS = (
     Planted(
         "the rate limits are checked after the nonce was taken",
         12,
-        _RULES,
-        was="""\
-                yield from self._wait_for_rate_limit(call, tries)
-                try:
-                    result = self._result(call, (yield from self._sent(call)))
-""",
-        becomes="""\
-                try:
-                    result = self._result(call, (yield from self._sent(call)))
-                    yield from self._wait_for_rate_limit(call, tries)
-""",
+        "src/krakenonce/key/api_key.py",
+        was="            raise MustWait(",
+        becomes="            self.next()\n            raise MustWait(",
         test="tests/unit/kraken/test_calling.py::test_without_patience_there_is_an_error_instead_of_a_wait",
     ),
     Planted(
@@ -45,9 +37,9 @@ LIMITS = (
         "a lockout that comes while a call waits is not seen",
         12,
         "src/krakenonce/key/api_key.py",
-        was="        booking = self._limiter.book(place, longest)\n        refuse_if(booking.locked_out)\n",
+        was="        booking = self._limiter.book(place, longest, send=send)\n        refuse_if(booking.locked_out)\n",
         becomes="        is_new = not place.waiting_id\n"
-        "        booking = self._limiter.book(place, longest)\n"
+        "        booking = self._limiter.book(place, longest, send=send)\n"
         "        refuse_if(booking.locked_out * is_new)\n",
         test="tests/integration/kraken/test_rules_of_calls.py::test_a_lockout_that_comes_during_a_wait_is_kept",
     ),
@@ -92,6 +84,14 @@ LIMITS = (
         test="tests/integration/key/test_limiter.py::test_a_call_that_may_go_keeps_its_place_until_it_is_sent",
     ),
     Planted(
+        "a call that need not wait is not counted",
+        12,
+        "src/krakenonce/key/counting.py",
+        was="            _count(state, place, charges, now)\n            return",
+        becomes="            return",
+        test="tests/unit/kraken/test_calling.py::test_calls_wait_for_room_before_they_take_a_number",
+    ),
+    Planted(
         "a call that is given up keeps its place in the limits",
         12,
         "src/krakenonce/key/limiter.py",
@@ -103,8 +103,8 @@ LIMITS = (
         "a call that found no connection stays counted",
         12,
         _RULES,
-        was="            self.api_key.not_sent(self.place(call))\n            raise\n        return reply\n",
-        becomes="            raise\n        return reply\n",
+        was="                self.api_key.not_sent(self.place(call))\n",
+        becomes="",
         test="tests/integration/kraken/test_rules_of_calls.py::test_what_was_not_sent_is_not_counted[not sent]",
     ),
     Planted(

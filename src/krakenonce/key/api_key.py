@@ -9,13 +9,17 @@ The clients, the gateway, guarded clients and the broker all make a call in thes
         ...                                 # sign and send; api_key.not_sent(place) if there was no connection
         api_key.settle(place, refusal)      # what Kraken's refusal means for all callers of the key
     api_key.leave(place)                    # however the call ends
+
+A client may leave out the first ``ask``: it is then done in the turn, in the same step as the count, and ``nonce``
+raises MustWait if the call has to wait.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-from krakenonce.errors import InvalidNonce, LockedOut, RateLimited, Throttled
+from krakenonce.errors import InvalidNonce, KrakenonceError, LockedOut, RateLimited, Throttled
 from krakenonce.key.answers import advice
 from krakenonce.key.counting import A_FEW_SECONDS, Levels, Place
 from krakenonce.key.limiter import Limiter
@@ -31,6 +35,10 @@ if TYPE_CHECKING:
 
 
 ASK_AGAIN = 1.0  # seconds after which a call that waits for the rate limit asks again
+
+
+class MustWait(KrakenonceError):
+    """The rate limit does not allow a call yet. Its place is kept: leave the turn and ask."""
 
 
 class ApiKey:
@@ -54,7 +62,7 @@ class ApiKey:
         """Return a call's place in the rate limits; nothing is kept for it yet."""
         return Place(self.key, self.tier, method, params)
 
-    def ask(self, place: Place, longest: float) -> float:
+    def ask(self, place: Place, longest: float, *, send: bool = False) -> float:
         """Return the seconds until the call may be sent, and keep its place until then; 0.0: now.
 
         A call that has to wait must ask again after ``ASK_AGAIN`` seconds at most.
@@ -62,12 +70,13 @@ class ApiKey:
         Args:
             place: The call's place.
             longest: Seconds that the call may wait.
+            send: Whether a call that need not wait is sent now, in the turn: it is counted, and no place is kept.
 
         Raises:
             LockedOut: The key is locked out.
             RateLimited: It would have to wait longer. No place is kept.
         """
-        booking = self._limiter.book(place, longest)
+        booking = self._limiter.book(place, longest, send=send)
         refuse_if(booking.locked_out)
         if booking.wait > longest:
             error = RateLimited(
@@ -103,9 +112,13 @@ class ApiKey:
 
         Raises:
             LockedOut: The key is locked out; no nonce was taken.
+            MustWait: The call has not asked before, and the rate limit does not allow it yet; no nonce was taken.
             NonceError: No nonce can be issued; the call is not counted.
         """
-        self.count(place)
+        if place.waiting_id or place.tier is None:
+            self.count(place)
+        elif self.ask(place, math.inf, send=True) > 0:
+            raise MustWait("Not sent: Kraken's rate limit does not allow this call yet.")
         try:
             return self.next()
         except BaseException:

@@ -88,8 +88,11 @@ class Levels(NamedTuple):
     engine: float
 
 
-def ask(state: State, place: Place, longest: float, now: float) -> Booking:
-    """Return how long the call has to wait, and keep its place; if that is longer than *longest*, keep none."""
+def ask(state: State, place: Place, longest: float, now: float, *, send: bool = False) -> Booking:
+    """Return how long the call has to wait, and keep its place; if that is longer than *longest*, keep none.
+
+    With *send*, a call that need not wait is sent now: it is counted at once, and no place is kept.
+    """
     closed = locked_out(state, now)
     if closed or place.tier is None:
         leave(state, place, now)
@@ -103,6 +106,9 @@ def ask(state: State, place: Place, longest: float, now: float) -> Booking:
     charges = _charges(state, place, now)
     wait = max((charge.wait(ahead.get(counter, 0.0)) for counter, charge in charges.items()), default=0.0)
     if wait < _AT_ONCE:
+        if send:
+            _count(state, place, charges, now)
+            return Booking(0.0, 0.0)
         wait, how = 0.0, how | DUE
     if wait > longest or len(others) + len(charges) > WAITING:
         leave(state, place, now)
@@ -116,13 +122,10 @@ def ask(state: State, place: Place, longest: float, now: float) -> Booking:
 def send(state: State, place: Place, now: float) -> float:
     """Count a call that is sent now; return 0.0. In a lockout count nothing and return the seconds until its end."""
     closed = locked_out(state, now)
-    if not closed and place.tier is not None:
-        place.counted, place.sent_at = _charges(state, place, now), now
-        for counter, charge in place.counted.items():
-            state.write(counter, COUNTER.pack(charge.level + charge.cost, now))
-        if METHODS[place.method].renews:  # a cancel before the answer costs as much as that of a new order
-            note(state, str(place.params.get("pair") or ""), ids_in(place.method, place.params), now + RESERVE)
-    leave(state, place, now)
+    if closed or place.tier is None:
+        leave(state, place, now)
+    else:
+        _count(state, place, _charges(state, place, now), now)
     return closed
 
 
@@ -166,6 +169,15 @@ def note(state: State, pair: str, ids: Iterable[str], time: float) -> None:
         if known is not None:
             kept = [slot for slot in slots if slot[0] != hashed][1 - PER_PLACE :]
             state.write(offset, b"".join(ORDER.pack(*slot) for slot in [*kept, (hashed, known, time)]))
+
+
+def _count(state: State, place: Place, charges: dict[int, Charge], now: float) -> None:
+    place.counted, place.sent_at = charges, now
+    for counter, charge in charges.items():
+        state.write(counter, COUNTER.pack(charge.level + charge.cost, now))
+    if METHODS[place.method].renews:  # a cancel before the answer costs as much as that of a new order
+        note(state, str(place.params.get("pair") or ""), ids_in(place.method, place.params), now + RESERVE)
+    leave(state, place, now)
 
 
 def _queue(state: State, place: Place, how: int, now: float) -> tuple[list[Waiting], int]:

@@ -57,7 +57,7 @@ class Limiter:
         self._clock: Clock = clock or SystemClock()
         self._names: dict[str, str] = {}  # the fingerprint of each key
 
-    def book(self, place: Place, longest: float) -> Booking:
+    def book(self, place: Place, longest: float, *, send: bool = False) -> Booking:
         """Return when a call may be sent, and keep its place until then.
 
         A call that has to wait must ask again after a second at most: it may have moved up, or an urgent call may
@@ -67,13 +67,14 @@ class Limiter:
         Args:
             place: The call's place.
             longest: Seconds that the call may wait.
+            send: Whether a call that need not wait is sent now, in the key's turn: it is counted, and no place is kept.
 
         Raises:
             NonceStoreError: The state cannot be read or written; no place is kept.
         """
         if place.tier is None and not self._has_state(place.key):
             return Booking(0.0, 0.0)  # a key without limits needs no file
-        return self._inside_of(place.key, lambda state: ask(state, place, longest, self._now()))
+        return self._inside_of(place.key, lambda state: ask(state, place, longest, self._now(), send=send))
 
     def send(self, place: Place) -> float:
         """Count a call just before it is sent. To be called in the key's turn.

@@ -1,4 +1,4 @@
-"""How a private call is made: first the rate limit, then the turn and a nonce, then the answer. No I/O.
+"""How a private call is made: the turn, the rate limit and a nonce, then the answer. No I/O.
 
 Each procedure here is a generator that yields one step after the other (see :mod:`krakenonce.kraken.request`). The sync
 and the async client differ only in how they carry the steps out. What is done if a call gets no result is decided in
@@ -23,7 +23,7 @@ from krakenonce.errors import (
     ServiceUnavailable,
 )
 from krakenonce.key.answers import Reading, refusal_in, result_of
-from krakenonce.key.api_key import ASK_AGAIN
+from krakenonce.key.api_key import ASK_AGAIN, MustWait
 from krakenonce.key.methods import METHODS, PUBLIC, Kind, ids_in
 from krakenonce.kraken.repeating import LOGGED_WAIT, PAUSES, Tries, pause
 from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, Steps
@@ -99,9 +99,8 @@ class Calls:
         tries = Tries(call)
         try:
             while True:
-                yield from self._wait_for_rate_limit(call, tries)
                 try:
-                    result = self._result(call, (yield from self._sent(call)))
+                    result = self._result(call, (yield from self._sent(call, tries)))
                 except KrakenError as error:
                     placed = yield from tries.again(error, self)
                     if placed is not None:
@@ -126,9 +125,7 @@ class Calls:
         """Make a private call once, within the rate limits; return Kraken's answer unchanged, errors included."""
         call = PrivateCall(method, params, has_turn="nonce" in params)
         try:
-            if not call.has_turn:  # its caller holds the turn, and must not be made to wait
-                yield from self._wait_for_rate_limit(call, Tries(call))
-            reply = yield from self._sent(call)
+            reply = yield from self._sent(call, Tries(call))
         finally:
             self._leave(call)
         with contextlib.suppress(KrakenError):  # the caller sees it in the answer
@@ -172,30 +169,32 @@ class Calls:
         if call.place is not None:
             self.api_key.leave(call.place)
 
-    def _sent(self, call: PrivateCall) -> Steps[dict[str, Any]]:
-        try:
-            reply: dict[str, Any] = yield call
-        except RequestNotSent:
-            self.api_key.not_sent(self.place(call))
-            raise
-        return reply
+    def _sent(self, call: PrivateCall, tries: Tries) -> Steps[dict[str, Any]]:
+        while True:
+            try:
+                reply: dict[str, Any] = yield call
+            except MustWait:
+                yield from self._wait_for_rate_limit(call, tries)
+            except RequestNotSent:
+                self.api_key.not_sent(self.place(call))
+                raise
+            else:
+                return reply
 
     def _wait_for_rate_limit(self, call: PrivateCall, tries: Tries) -> Steps[None]:
         """Wait for the rate limit, before a nonce is taken. Keep no place for longer than the call may wait."""
         place = self.place(call)
-        while True:
-            is_new = not place.waiting_id
-            wait = self.api_key.ask(place, self.max_wait - tries.waited)
-            if wait <= 0:
-                return
-            if is_new and wait > LOGGED_WAIT:
-                self._log_wait(call, wait)
+        wait = self.api_key.ask(place, self.max_wait - tries.waited)
+        if wait > LOGGED_WAIT:
+            self._log_wait(call, wait)
+        while wait > 0:
             seconds = min(wait, ASK_AGAIN)
             tries.waited += seconds
             try:
                 yield Sleep(seconds, needed=wait)
             except CallTimeout as error:
                 raise CallTimeout(f"{error} Kraken's rate limit allows it only in {wait:.1f} s.") from None
+            wait = self.api_key.ask(place, self.max_wait - tries.waited)
 
     def _log_wait(self, call: PrivateCall, wait: float) -> None:
         # A warning once; a bot that is paced by the rate limit would fill its log with them.

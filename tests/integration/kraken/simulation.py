@@ -7,9 +7,11 @@ from collections import defaultdict, deque
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import pytest
+
 from krakenonce.backends import MemoryStore
 from krakenonce.errors import CallTimeout, OutcomeUnknown, RequestNotSent
-from krakenonce.key.api_key import ApiKey
+from krakenonce.key.api_key import ApiKey, MustWait
 from krakenonce.key.limiter import Limiter
 from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.request import Key, PrivateCall, PublicCall, Request, Sleep
@@ -44,13 +46,16 @@ class World:
         self.slept: list[float] = []
         self.hidden_for = hidden_for
         self.ahead = 0  # by how much our numbers are behind: subtracted
+        self.nonces = 0  # how many were taken
         self._last = 0
         self._until: float | None = None
         self._late: list[Request] = []
         self._born: dict[str, float] = {}
         self.manager = NonceManager(MemoryStore(clock=self.clock), clock=self.clock)
         self.limiter = Limiter(self.manager.store.rate_limits, clock=self.clock)
-        self.calls = Calls(ApiKey(self.manager, self.account.key, tier), max_wait, now=self.now)
+        api_key = ApiKey(self.manager, self.account.key, tier)
+        api_key.next = self._next  # type: ignore[method-assign]
+        self.calls = Calls(api_key, max_wait, now=self.now)
 
     def now(self) -> float:
         """Seconds since 1970."""
@@ -64,13 +69,23 @@ class World:
             while True:
                 try:
                     answer = self._do(step)
-                except (CallTimeout, RequestNotSent, OutcomeUnknown) as error:
+                except (CallTimeout, MustWait, RequestNotSent, OutcomeUnknown) as error:
                     step = steps.throw(error)
                 else:
                     step = steps.send(answer)
         except StopIteration as done:
             result: R = done.value
             return result
+
+    def until_it_waits(self, steps: Steps[Any]) -> Sleep:
+        """Carry out a procedure until it waits for the rate limit; return that pause."""
+        call = next(steps)
+        assert isinstance(call, PrivateCall)
+        with pytest.raises(MustWait) as caught:
+            self._signed(call)
+        pause = steps.throw(caught.value)
+        assert isinstance(pause, Sleep)
+        return pause
 
     def orders_placed(self) -> int:
         """How many orders Kraken has taken."""
@@ -90,10 +105,18 @@ class World:
         return reply if isinstance(step, PublicCall) else self.calls.settle(step, reply)
 
     def _signed(self, step: PrivateCall) -> Request:
-        self.calls.api_key.count(self.calls.place(step))
-        step.refusal = None
+        place, api_key, step.refusal = self.calls.place(step), self.calls.api_key, None
+        nonce = None
+        if step.has_turn:
+            api_key.count(place)
+        else:
+            nonce = api_key.nonce(place)
+        return step.request(Key(self.account.key, self.account.secret), nonce, self.now())
+
+    def _next(self) -> int:
+        self.nonces += 1
         self._last = max(self._last + 1, self.clock.now_ns() - self.ahead)
-        return step.request(Key(self.account.key, self.account.secret), self._last, self.now())
+        return self._last
 
     def _send(self, method: str, request: Request) -> dict[str, Any]:
         fault = self.faults[method].popleft() if self.faults[method] else "fine"

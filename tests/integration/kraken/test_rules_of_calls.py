@@ -12,6 +12,7 @@ import threading
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 import urllib3
@@ -215,7 +216,7 @@ def test_panic_does_not_wait_behind_reads(urgent: Callable[..., Steps[Any]]) -> 
         world.run(queries.balances(world.calls))
     readers = [world.calls.private("Balance", {}) for _ in range(15)]
     for reader in readers:
-        assert isinstance(next(reader), Sleep)
+        world.until_it_waits(reader)
     world.run(urgent(world.calls))
     assert sum(world.slept) < 5
     for reader in readers:
@@ -223,25 +224,33 @@ def test_panic_does_not_wait_behind_reads(urgent: Callable[..., Steps[Any]]) -> 
     assert world.limiter.levels(world.account.key, TIERS["starter"]).rest < 15
 
 
-@pytest.mark.parametrize("fault", ["not sent", "no nonce", "given up"])
-def test_what_was_not_sent_is_not_counted(fault: str) -> None:
-    """Without a connection, without a nonce, or given up in the turn."""
+@pytest.mark.parametrize("fault", ["not sent", "no nonce"])
+def test_what_was_not_sent_is_not_counted(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a connection, or without a nonce."""
     world = World(TIERS["starter"])
     if fault == "not sent":
         world.faults["Balance"].extend(["not sent"] * 3)
         with pytest.raises(errors.RequestNotSent):
             world.run(queries.balances(world.calls))
     else:
-        steps = world.calls.private("Balance", {})
-        next(steps)
-        if fault == "no nonce":
+        with monkeypatch.context() as patch:
+            patch.setattr(world.calls.api_key, "next", Mock(side_effect=errors.NonceStoreError("the disk is full")))
             with pytest.raises(errors.NonceStoreError):
-                steps.throw(errors.NonceStoreError("the disk is full"))
-        else:
-            steps.close()
+                world.run(queries.balances(world.calls))
     for _ in range(14):
         world.run(queries.balances(world.calls))
     assert sum(world.slept) == (pytest.approx(1.2) if fault == "not sent" else 0)
+
+
+def test_a_call_that_is_given_up_while_it_waits_leaves_its_place() -> None:
+    """The next call waits as long as if there had been none."""
+    world = World(TIERS["starter"])
+    fill_the_counter(world)
+    given_up = world.calls.private("Balance", {})
+    world.until_it_waits(given_up)
+    given_up.close()
+    world.run(queries.balances(world.calls))
+    assert sum(world.slept) == pytest.approx(4, abs=0.1)
 
 
 # --- lockout ---------------------------------------------------------------------------------------------------
@@ -265,10 +274,9 @@ def test_a_lockout_that_comes_during_a_wait_is_kept() -> None:
     world = World(TIERS["starter"])
     fill_the_counter(world)
     waiting = world.calls.private("Balance", {})
-    step = next(waiting)
-    assert isinstance(step, Sleep)
+    pause = world.until_it_waits(waiting)
     world.limiter.lock_out(world.account.key, 60)
-    world.clock.pass_time(step.seconds)
+    world.clock.pass_time(pause.seconds)
     with pytest.raises(LockedOut):
         waiting.send(None)
 
