@@ -55,6 +55,14 @@ STORE = (
         test=f"{_PROCESSES}::test_a_child_waits_while_its_parent_is_inside_the_step",
     ),
     Planted(
+        "a fork by C code is not noticed",
+        1,
+        "src/krakenonce/process.py",
+        was="    if os.getpid() != _process:\n        with",
+        becomes="    if False:\n        with",
+        test="tests/integration/test_c_forks.py::test_forks_by_c_code_share_nonces_turns_and_limits[none]",
+    ),
+    Planted(
         "a forked child unlocks its parent's step",
         4,
         _STEP,

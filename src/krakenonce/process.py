@@ -18,9 +18,19 @@ class _Forked(Protocol):
 def call_in_children(each: _Forked) -> None:
     """Call the method ``_after_fork`` of an object in each forked child, as long as the object lives.
 
-    The method must wait for no lock: the thread that held it when the process was forked is not in the child.
+    A child that was forked by C code, as by uWSGI, may run no callbacks: there it is called by the first
+    :func:`check_process`. The method must wait for no lock: the thread that held it when the process was forked is not
+    in the child.
     """
     _forked.add(each)
+
+
+def check_process() -> None:
+    """Begin anew if this is a forked child that has run no callbacks. Call it before each use of inherited state."""
+    if os.getpid() != _process:
+        with _beginning.setdefault(os.getpid(), threading.Lock()):  # not a lock of the parent's
+            if os.getpid() != _process:
+                _call_all()
 
 
 def interrupted(error: type[Exception], what: str) -> Exception:
@@ -54,7 +64,8 @@ class Section:
         call_in_children(self)
 
     def refuse_interrupter(self) -> None:
-        """Raise the error if this thread is in the section already."""
+        """Raise the error if this thread is in the section already. Checks the process, too."""
+        check_process()
         if self.lock._is_owned():  # type: ignore[attr-defined] # as threading.Condition asks
             raise interrupted(self._error, self._what)
 
@@ -76,9 +87,13 @@ class ForkCheck:
 
 
 def _call_all() -> None:
+    global _process
     for each in list(_forked):
         each._after_fork()
+    _process = os.getpid()
 
 
+_process = os.getpid()  # the one to which the state of all objects belongs
+_beginning: dict[int, threading.Lock] = {}  # by the process that begins anew
 _forked: weakref.WeakSet[_Forked] = weakref.WeakSet()
 os.register_at_fork(after_in_child=_call_all)

@@ -255,10 +255,10 @@ class LaneQueue(Section):
     def _after_fork(self) -> None:
         """Forget in the child the turn and the queue, which are the parent's."""
         super()._after_fork()
-        holder, thread = self._turn.holder, threading.get_ident()
-        # If a task held it, this thread was running that task: the child has no running event loop.
-        if holder is not None and (holder.owner == thread or not isinstance(holder.owner, int)):
-            self._inherited += [thread] * holder.depth
+        if (holder := self._turn.holder) is not None:
+            # If a task held it, this thread was running that task: the child has no running event loop.
+            owner = holder.owner if isinstance(holder.owner, int) else threading.get_ident()
+            self._inherited += [owner] * holder.depth
         _held.discard(self)
         self._gate.abandon()
         self._turn = Turn()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from krakenonce.extras import needed_by
 from krakenonce.kraken.request import Answer, host_of, no_answer, not_sent, read_answer
-from krakenonce.process import call_in_children
+from krakenonce.process import call_in_children, check_process
 
 if TYPE_CHECKING:
     import aiohttp
@@ -80,6 +80,7 @@ class AsyncTransport:
         await _leave(session, self._loop)
 
     async def _ready_session(self) -> aiohttp.ClientSession:
+        check_process()
         loop, session = asyncio.get_running_loop(), self._session
         if session is None or session.closed or self._loop is not loop:  # connections belong to their event loop
             old, was = session, self._loop

@@ -9,17 +9,20 @@ import logging
 import os
 import stat
 import sys
-import threading
 from pathlib import Path
 
 from krakenonce.errors import NonceStoreError
+from krakenonce.process import Section
 
 logger = logging.getLogger("krakenonce")
 
 # Held from the opening of a file that will be locked until it is where a forked child finds and closes it; a fork waits
 # for it. A descriptor that a child does not know of would keep the lock of a parent that is killed with the lock.
-opening = threading.RLock()
-os.register_at_fork(before=opening.acquire, after_in_parent=opening.release, after_in_child=opening.release)
+opening = Section(NonceStoreError, "a file was opened")
+os.register_at_fork(
+    before=lambda: opening.lock.acquire(),  # noqa: PLW0108 - a child has another lock
+    after_in_parent=lambda: opening.lock.release(),  # noqa: PLW0108
+)
 
 # Of a network, of a cluster, or shared by a host with its guests: other machines write there, too, and lock elsewhere.
 _REFUSED = (

@@ -86,7 +86,7 @@ class FileGate:
         self.abandon()  # no file is open, or other code has closed one
         make_directory(self.path.parent)
         try:
-            with opening:
+            with opening.lock:
                 self._next_fd = self._files.open(self.path.with_suffix(".line"))
                 self._fd = self._files.open(self.path)
         except BaseException:

@@ -79,7 +79,7 @@ class LockedFiles:
                 if len(self._files) >= _KEPT_OPEN:
                     self._files.popitem(last=False)[1].close()
                 make_directory(Path(self._directory))
-                with opening:
+                with opening.lock:
                     file = self._files[name] = LockedFile(Path(self._path(name)))
             self._files.move_to_end(name)
             if file.lock():

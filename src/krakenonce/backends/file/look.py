@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from krakenonce.backends.file.filesystem import open_regular, opening
 from krakenonce.backends.file.mark_file import read_mark
+from krakenonce.backends.file.open_files import identity
 from krakenonce.backends.file.recovery import READ, last_issued, newest, of_this_boot
+from krakenonce.process import call_in_children
 
 if TYPE_CHECKING:
     from krakenonce.backends.file.recovery import Records
@@ -30,20 +32,20 @@ def look(state: ScopeState, clock: Clock) -> tuple[int | None, int | None]:
 
 def _read(state: ScopeState) -> tuple[Records, bytes]:
     """Read both files while no process writes."""
-    with opening:
+    with opening.lock:
         fd = open_regular(state.mark_path, os.O_RDONLY)
-        _looking.add(fd)
+        _reads.files[fd] = identity(fd)
     try:
         flock(fd, LOCK_SH)
         return read_mark(fd, state.mark_path), _read_text(state)
     finally:
         flock(fd, LOCK_UN)  # first of all, for an interrupt may come before the closing
-        _looking.discard(fd)
+        _reads.files.pop(fd, None)
         os.close(fd)
 
 
 def _read_text(state: ScopeState) -> bytes:
-    with opening:
+    with opening.lock:
         try:
             fd = open_regular(state.text_path, os.O_RDONLY)
         except FileNotFoundError:
@@ -54,11 +56,21 @@ def _read_text(state: ScopeState) -> bytes:
             os.close(fd)
 
 
-def _after_fork_in_child() -> None:
-    """A child's copy of a descriptor would keep the lock of a parent that is killed while it reads."""
-    while _looking:
-        os.close(_looking.pop())
+class _Reads:
+    """The files of all reads in progress, by their descriptors.
+
+    A child's copy would keep the lock of a parent that is killed while it reads.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[int, tuple[int, int] | None] = {}
+        call_in_children(self)
+
+    def _after_fork(self) -> None:
+        while self.files:
+            fd, file = self.files.popitem()
+            if identity(fd) == file:
+                os.close(fd)
 
 
-_looking: set[int] = set()  # the descriptors of all reads in progress
-os.register_at_fork(after_in_child=_after_fork_in_child)
+_reads = _Reads()

@@ -65,7 +65,7 @@ class OpenFiles:
 
     def keep(self, fd: int, path: Path) -> int:
         """Take charge of a descriptor that was just opened; return it."""
-        self._known[fd] = _identity(os.fstat(fd)), os.fspath(path)
+        self._known[fd] = _identity_of(os.fstat(fd)), os.fspath(path)
         before, _owners[fd] = _owners.get(fd), self._owner
         if before and not before.is_done:  # another object of ours has this number, so it was closed by other code
             for callback in _callbacks:
@@ -91,10 +91,10 @@ class OpenFiles:
 
     def is_at_path(self, fd: int) -> bool:
         """Whether the file that was opened as *fd* is still the one at its path."""
-        identity, path = self._known[fd]
+        known, path = self._known[fd]
         look = os.stat if fd == self._directory else os.lstat  # a link may lead to the directory, but not to its files
         try:
-            return _identity(look(path)) == identity
+            return _identity_of(look(path)) == known
         except OSError:
             return False  # opening the file again will report the error
 
@@ -150,7 +150,15 @@ def when_lost(callback: Callable[[], None]) -> None:
     _callbacks.append(callback)
 
 
-def _identity(file: os.stat_result) -> tuple[int, int]:
+def identity(fd: int) -> tuple[int, int] | None:
+    """Return what tells an open file from all others; None if it is not open."""
+    try:
+        return _identity_of(os.fstat(fd))
+    except OSError:
+        return None
+
+
+def _identity_of(file: os.stat_result) -> tuple[int, int]:
     return file.st_dev, file.st_ino
 
 

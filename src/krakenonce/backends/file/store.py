@@ -21,7 +21,7 @@ from krakenonce.backends.file.scope_files import ScopeFiles
 from krakenonce.backends.file.scope_state import ScopeState
 from krakenonce.clock import Clock, SystemClock
 from krakenonce.errors import NonceStoreError
-from krakenonce.process import call_in_children, interrupted
+from krakenonce.process import call_in_children, check_process, interrupted
 from krakenonce.rule import check_floor, check_scope
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class FileStore:
             ClockError: The clock is before 2020 or after 2200, and there is no earlier nonce.
             NonceExhausted: 2^63 - 1 is reached.
         """
+        check_process()
         thread, free = get_ident(), self._free
         if thread in _inside:
             raise _interrupted()
@@ -138,6 +139,7 @@ class FileStore:
 
     def close(self) -> None:
         """Close what no other thread is using just now. A later call opens it again."""
+        check_process()
         self.rate_limits.close()
         self.records.close()
         with contextlib.suppress(IndexError):  # other threads use the others
@@ -168,6 +170,7 @@ class FileStore:
     @contextlib.contextmanager
     def _inside_once(self) -> Iterator[None]:
         """Raise an error in a signal handler that has interrupted this thread here: it would wait for it for ever."""
+        check_process()
         thread, free = get_ident(), self._free
         if thread in _inside:
             raise _interrupted()
@@ -207,11 +210,12 @@ class FileStore:
             handle.pop(scope).close()
         elif len(handle) >= _FILES_PER_HANDLE:
             handle.pop(next(iter(handle))).close()
-        with opening:
+        with opening.lock:
             files = handle[scope] = ScopeFiles(state, self._clock)
         return files
 
     def _state(self, scope: str) -> ScopeState:
+        check_process()
         state = self._states.get(scope)
         if state is None:
             check_scope(scope)
