@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -61,5 +62,5 @@ def test_forks_by_c_code_share_nonces_turns_and_limits(tmp_path: Path, callbacks
     nonces = [nonce for turn in turns for nonce in turn[2:]]
     assert len(turns) == 1 + 4 * 300
     assert nonces == sorted(set(nonces))
-    assert all(before[1] < after[0] for before, after in zip(turns, turns[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in itertools.pairwise(turns))
     assert float(done.stdout) > len(turns) - 20  # the counter falls by one in three seconds
