@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from krakenonce.checks import check_manager
 from krakenonce.errors import LaneError, LaneTimeout, NonceError
-from krakenonce.key.waiting import current_owner
+from krakenonce.key.callers import current_owner
 from krakenonce.manager import NonceManager
 from krakenonce.process import Section, call_in_children
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from typing import TYPE_CHECKING, Protocol
 
+from krakenonce.native import RLock, allocate_lock
+
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable
 
 
@@ -28,7 +30,7 @@ def call_in_children(each: _Forked) -> None:
 def check_process() -> None:
     """Begin anew if this is a forked child that has run no callbacks. Call it before each use of inherited state."""
     if os.getpid() != _process:
-        with _beginning.setdefault(os.getpid(), threading.Lock()):  # not a lock of the parent's
+        with _beginning.setdefault(os.getpid(), allocate_lock()):  # not a lock of the parent's
             if os.getpid() != _process:
                 _call_all()
 
@@ -60,7 +62,7 @@ class Section:
     def __init__(self, error: type[Exception], what: str) -> None:
         self._error = error
         self._what = what
-        self.lock = threading.RLock()
+        self.lock = RLock()
         call_in_children(self)
 
     def refuse_interrupter(self) -> None:
@@ -70,7 +72,7 @@ class Section:
             raise interrupted(self._error, self._what)
 
     def _after_fork(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = RLock()
 
 
 class ForkCheck:
@@ -94,6 +96,6 @@ def _call_all() -> None:
 
 
 _process = os.getpid()  # the one to which the state of all objects belongs
-_beginning: dict[int, threading.Lock] = {}  # by the process that begins anew
+_beginning: dict[int, LockType] = {}  # by the process that begins anew
 _forked: weakref.WeakSet[_Forked] = weakref.WeakSet()
 os.register_at_fork(after_in_child=_call_all)

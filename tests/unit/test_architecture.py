@@ -14,7 +14,7 @@ import krakenonce
 SOURCE = Path(krakenonce.__file__).parent
 LAYERS = [  # each may import those above it
     {"_version", "errors", "extras"},
-    {"rule", "clock", "checks", "process"},
+    {"rule", "clock", "checks", "native", "process"},
     {"backends"},
     {"key", "manager"},
     {"global_manager", "guards", "kraken"},
@@ -23,7 +23,7 @@ LAYERS = [  # each may import those above it
     {"testing"},
     {"cli", "__main__"},
 ]
-CORE = {"_version", "errors", "extras", "rule", "clock", "checks", "process", "backends", "key", "manager"}
+CORE = {"_version", "errors", "extras", "rule", "clock", "checks", "native", "process", "backends", "key", "manager"}
 CORE |= {"global_manager"}
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")

@@ -91,6 +91,10 @@ class Turn:
         before = self.waiting[: self.waiting.index(waiter)]
         return [self.holder, *before] if self.holder else before
 
+    def all(self) -> list[Waiter]:
+        """Return the holder and all that wait."""
+        return [self.holder, *self.waiting] if self.holder else self.waiting.copy()
+
     def ask(self, waiter: Waiter) -> Do | None:
         """Take the turn once more, or wait for it; return what is to be done at once."""
         holder = self.holder

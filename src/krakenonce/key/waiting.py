@@ -1,17 +1,18 @@
-"""Whose turn it is within this process: one queue for each lane, for threads and asyncio tasks together.
+"""Whose turn it is within this process: one queue for each lane, for threads, tasks and greenlets together.
 
 The first in the queue fetches the gate, which excludes the other processes. Only one thread at a time waits for the
-gate in the kernel: the waiting thread itself, or a helper, for a task or for a thread with a timeout.
+gate in the kernel: the waiting thread itself, or a helper, for a task, a greenlet, or a thread with a timeout.
 """
 
 from __future__ import annotations
 
-import sys
-import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from krakenonce.errors import LaneError, LaneTimeout
+from krakenonce.key.bells import bell_for_task, bell_for_thread, has_hub
+from krakenonce.key.callers import current_owner, in_trio, is_stopped_by_us, mixed_callers, running_loop
 from krakenonce.key.queue_order import Turn, Waiter
+from krakenonce.native import get_ident, start_new_thread
 from krakenonce.process import Section
 
 if TYPE_CHECKING:
@@ -20,27 +21,8 @@ if TYPE_CHECKING:
     from krakenonce.backends.protocol import Gate
 
 
-def current_owner() -> object:
-    """Return the caller: the running asyncio task, else the thread."""
-    loop = _running_loop()
-    task = None if loop is None else sys.modules["asyncio"].current_task(loop)
-    return threading.get_ident() if task is None else task
-
-
-def _running_loop() -> Any:
-    """Return the event loop that is running in this thread, if any. Does not import asyncio."""
-    events = sys.modules.get("asyncio.events")
-    ask = getattr(events, "_get_running_loop", None)  # None while another thread is still importing asyncio
-    return ask() if ask else None
-
-
-def _seconds(timeout: float | None) -> float:
-    """Return *timeout* as the threading and asyncio modules accept it; centuries for None."""
-    return threading.TIMEOUT_MAX if timeout is None else min(max(timeout, 0), threading.TIMEOUT_MAX)
-
-
 class LaneQueue(Section):
-    """Carries out what the table of :class:`Turn` asks for, for threads and tasks.
+    """Carries out what the table of :class:`Turn` asks for, for threads, tasks and greenlets.
 
     Args:
         name: The lane's name in messages; never an API key.
@@ -59,33 +41,34 @@ class LaneQueue(Section):
         return self._gate.holder()
 
     def acquire(self, timeout: float | None, urgent: bool = False) -> None:
-        """Wait for the turn as a thread. *timeout* in seconds; None waits for ever.
+        """Wait for the turn as a thread or a greenlet. *timeout* in seconds; None waits for ever.
 
         Raises:
             LaneTimeout: The turn did not come in time.
-            LaneError: Waiting here would block the event loop for a task before us, or this thread, in a signal
-                handler, for itself.
+            LaneError: Waiting here would block this thread for a task of its own that has a turn, or, in a signal
+                handler, for itself. Or the caller cannot be told from the one that has this turn.
         """
         self.refuse_interrupter()
-        waiter = Waiter(current_owner(), urgent, can_fetch=timeout is None)
+        waiter = Waiter(current_owner(), urgent, can_fetch=timeout is None and not has_hub())
         try:
-            if self._ask(waiter, blocks_loop=True):
-                return
-            bell = threading.Lock()
-            bell.acquire()
-
-            def ring() -> None:
-                if bell.locked():
-                    bell.release()
-
-            self._wake_by(ring, waiter)
-            while bell.acquire(timeout=_seconds(timeout)) and not self._turn.has(waiter):
-                if self._turn.fetcher is waiter:
-                    self._fetch(waiter, ring)
-            self._check(waiter, timeout)
+            if not self._ask(waiter, blocks_loop=True):
+                self._wait(waiter, timeout)
         except BaseException:
             self._give_up(waiter)
             raise
+
+    def _wait(self, waiter: Waiter, timeout: float | None) -> None:
+        bell = bell_for_thread()
+        try:
+            self._wake_by(bell.ring, waiter)
+            while bell.wait(timeout) and not self._turn.has(waiter):
+                if self._turn.fetcher is waiter:
+                    self._fetch(waiter, bell.ring)
+            self._check(waiter, timeout)
+        finally:
+            with self.lock:  # nobody rings meanwhile
+                waiter.wake = None
+                bell.close()
 
     async def acquire_async(self, timeout: float | None, urgent: bool = False) -> None:
         """Wait for the turn as a task, without blocking the loop. *timeout* in seconds; None waits for ever.
@@ -99,22 +82,9 @@ class LaneQueue(Section):
         try:
             if self._ask(waiter, blocks_loop=False):
                 return
-            import asyncio
-
-            loop, bell = asyncio.get_running_loop(), asyncio.Event()
-
-            def ring() -> None:
-                if _running_loop() is loop and asyncio.current_task(loop) is not None:
-                    bell.set()  # the loop is awake, and no signal handler has interrupted its sleep
-                else:
-                    loop.call_soon_threadsafe(bell.set)
-
-            timer = loop.call_later(_seconds(timeout), bell.set)
-            try:
-                self._wake_by(ring, waiter)
-                await bell.wait()
-            finally:
-                timer.cancel()
+            bell = bell_for_task()
+            self._wake_by(bell.ring, waiter)
+            await bell.wait(timeout)
             self._check(waiter, timeout)
         except BaseException:
             self._give_up(waiter)
@@ -145,8 +115,10 @@ class LaneQueue(Section):
         """Return whether *waiter* has the turn without waiting; else it is in the queue."""
         with self.lock:
             turn = self._turn
+            self._refuse_mixed(waiter)
+            _busy.add(self)
             if turn.ask(waiter) == "try" and self._gate.try_acquire():
-                self._came()
+                turn.came()
             if turn.holder is waiter:
                 return True
             self._refuse_deadlock(waiter, blocks_loop=blocks_loop)
@@ -165,13 +137,13 @@ class LaneQueue(Section):
             if due == "wake":
                 self._wake(turn.holder or turn.fetcher)
                 continue
-            _held.discard(self)
             self._gate.release()
             if due == "release":
+                _busy.discard(self)
                 return
             try:
                 if due == "try" and self._gate.try_acquire():
-                    self._came()
+                    turn.came()
                 else:
                     self._fetch_for(turn.waiting[0])
             except Exception as error:  # the first cannot have the turn, but perhaps the next can
@@ -185,19 +157,14 @@ class LaneQueue(Section):
                 self._turn.give_up(waiter)
             waiter.wake = None
 
-    def _came(self) -> None:
-        _held.add(self)
-        self._turn.came()
-
     def _fetch_for(self, first: Waiter) -> None:
         """Let the first in the queue wait for the gate in the kernel, or start a thread that waits for it."""
         if first.can_fetch:
             self._turn.fetch(first)
             return
         helper = Waiter(None)
-        thread = threading.Thread(target=self._fetch_for_others, args=(helper,), name=f"lane {self.name}", daemon=True)
         try:
-            thread.start()
+            start_new_thread(self._fetch_for_others, (helper,))
         except RuntimeError as error:  # no more threads, or the interpreter is shutting down
             raise LaneError(f"cannot start a thread to wait for lane {self.name}: {error}; nothing was sent") from error
         self._turn.fetch(helper)  # after an interrupt the thread may run all the same, but is not needed then
@@ -207,7 +174,7 @@ class LaneQueue(Section):
         self._gate.acquire()
         with self.lock:
             fetcher.wake = ring
-            self._came()
+            self._turn.came()
             self._settle()
 
     def _fetch_for_others(self, helper: Waiter) -> None:
@@ -232,9 +199,20 @@ class LaneQueue(Section):
             self._turn.give_up(waiter)
             self._settle()
 
+    def _refuse_mixed(self, waiter: Waiter) -> None:
+        """Raise LaneError if the caller may be another one than the holder, although their owner is the same."""
+        holder = self._turn.holder
+        if holder is None or holder.owner != waiter.owner or not isinstance(waiter.owner, int):
+            return
+        if library := mixed_callers():
+            raise LaneError(
+                f"lane {self.name} is held in this thread, where {library} runs, perhaps by another coroutine; nothing "
+                "was sent; take the lane in a task (`async def` in asyncio or trio) or in a thread of its own"
+            )
+
     def _refuse_deadlock(self, waiter: Waiter, *, blocks_loop: bool) -> None:
-        turn, loop = self._turn, _running_loop()
-        if loop is not None and turn.holder is not None and turn.holder.owner == threading.get_ident():
+        turn, has_loop = self._turn, running_loop() is not None or in_trio()
+        if has_loop and turn.holder is not None and turn.holder.owner == get_ident():
             raise LaneError(
                 f"this thread took lane {self.name} before it started its event loop, so its tasks cannot get it"
             )
@@ -245,23 +223,26 @@ class LaneQueue(Section):
                 f"a signal handler has interrupted this thread while it waited for lane {self.name}, "
                 "so the handler cannot wait for it, too; let it set a flag instead"
             )
-        owners: list[Any] = [each.owner for each in turn.before(waiter)]
-        if loop is not None and any(hasattr(owner, "get_loop") and owner.get_loop() is loop for owner in owners):
-            raise LaneError(
-                f"a task of this event loop holds lane {self.name} or waits for it, and cannot continue while `with` "
-                "blocks the loop; use `async with`"
-            )
+        if has_hub():
+            return
+        for queue in _busy.copy():
+            before = turn.before(waiter) if queue is self else queue._turn.all()
+            if any(is_stopped_by_us(each.owner) for each in before):
+                raise LaneError(
+                    f"a task of this event loop holds lane {queue.name} or waits for it, and cannot continue while "
+                    "`with` blocks the loop; use `async with`"
+                )
 
     def _after_fork(self) -> None:
         """Forget in the child the turn and the queue, which are the parent's."""
         super()._after_fork()
         if (holder := self._turn.holder) is not None:
             # If a task held it, this thread was running that task: the child has no running event loop.
-            owner = holder.owner if isinstance(holder.owner, int) else threading.get_ident()
+            owner = holder.owner if isinstance(holder.owner, int) else get_ident()
             self._inherited += [owner] * holder.depth
-        _held.discard(self)
+        _busy.discard(self)
         self._gate.abandon()
         self._turn = Turn()
 
 
-_held: set[LaneQueue] = set()  # keeps a queue alive while its turn is taken, even if nothing else refers to it
+_busy: set[LaneQueue] = set()  # those that have a caller: kept alive, even if nothing else refers to them

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from krakenonce.errors import KrakenError, KrakenonceError
 from krakenonce.kraken import orders, queries
-from krakenonce.kraken.async_transport import AsyncTransport
+from krakenonce.kraken.async_transport import AsyncTransport, own_loop
 from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep
 from krakenonce.kraken.session import Session, seconds_left, until_after
 
@@ -139,6 +139,7 @@ class AsyncKraken(Session[AsyncTransport]):
 
     async def run(self, steps: Steps[R], *, timeout: float | None = None, within: float | None = None) -> R:
         """Carry out a procedure and return its result; see :meth:`krakenonce.kraken.Kraken.run`."""
+        own_loop()
         until, seconds = until_after(within), self._seconds(timeout)
         try:
             step = next(steps)

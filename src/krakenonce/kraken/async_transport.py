@@ -6,6 +6,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from krakenonce.errors import ConfigError
 from krakenonce.extras import needed_by
 from krakenonce.kraken.request import Answer, host_of, no_answer, not_sent, read_answer
 from krakenonce.process import call_in_children, check_process
@@ -41,7 +42,7 @@ class AsyncTransport:
             timeout: Seconds to wait for the connection, and again for each piece of the answer.
 
         Raises:
-            ConfigError: aiohttp is not installed.
+            ConfigError: aiohttp is not installed, or this is no task of asyncio.
             RequestNotSent: No connection.
             OutcomeUnknown: No answer, or none in the form of Kraken's API.
         """
@@ -81,7 +82,7 @@ class AsyncTransport:
 
     async def _ready_session(self) -> aiohttp.ClientSession:
         check_process()
-        loop, session = asyncio.get_running_loop(), self._session
+        loop, session = own_loop(), self._session
         if session is None or session.closed or self._loop is not loop:  # connections belong to their event loop
             old, was = session, self._loop
             session = self._session = _new_session()
@@ -94,6 +95,17 @@ class AsyncTransport:
         # processes share: the parent would wait for its answers for ever.
         if self._session is not None and self._session.connector is not None:
             self._session.connector._closed = True
+
+
+def own_loop() -> asyncio.AbstractEventLoop:
+    """Return asyncio's event loop in this thread. Raises ConfigError if another library runs the caller."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigError(
+            "Not sent: AsyncKraken runs under asyncio only. Under trio, use Kraken in a worker thread "
+            "(trio.to_thread.run_sync)."
+        ) from None
 
 
 async def _leave(session: aiohttp.ClientSession | None, loop: asyncio.AbstractEventLoop | None) -> None:

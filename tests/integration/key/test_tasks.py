@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import math
 import os
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -254,11 +254,11 @@ def test_one_thread_waits_for_all(manager: NonceManager, peer: Peer) -> None:
     async def main() -> None:
         peer.ask("take")
         lane = manager.lane("key", timeout=60)
-        before = threading.active_count()
+        before = _thread._count()
         tasks = [await in_line(lane, log) for _ in range(50)]
         threads = [in_thread(lambda: log.append(refusal(lane))) for _ in range(10)]
         await lined_up(lane, 60)
-        assert threading.active_count() == before + 10 + 1
+        assert _thread._count() == before + 10 + 1
         peer.tell("leave")
         await asyncio.gather(*tasks)
         await asyncio.to_thread(join, threads)

@@ -20,6 +20,7 @@ from krakenonce.errors import LaneError, LaneTimeout, NonceStoreError
 from krakenonce.key.naming import fingerprint
 from krakenonce.key.waiting import LaneQueue
 from krakenonce.manager import NonceManager
+from krakenonce.native import start_new_thread
 from tests.integration.key.helpers import in_child, in_thread, join, open_files, refusal, until_waiting, waiting
 
 if TYPE_CHECKING:
@@ -266,13 +267,13 @@ def test_asyncio_may_be_half_imported(manager: NonceManager, monkeypatch: pytest
 def test_out_of_threads(manager: NonceManager, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
     """When no thread can be had to wait for another process, that is a LaneError, and the lane works afterwards."""
 
-    def start(_thread: threading.Thread) -> None:
+    def start(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
     peer.ask("take")
     lane = manager.lane("key", timeout=60)
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", start)
+        patch.setattr("krakenonce.key.waiting.start_new_thread", start)
         with pytest.raises(LaneError, match="can't start new thread"):
             lane.acquire()
     assert not waiting(lane)
@@ -309,17 +310,16 @@ def test_interrupted_while_a_thread_is_started(
     manager: NonceManager, peer: Peer, monkeypatch: pytest.MonkeyPatch, started: bool
 ) -> None:
     """Ctrl-C before or after the start of the thread that is to wait for another process leaves the lane sound."""
-    real_start = threading.Thread.start
 
-    def start(thread: threading.Thread) -> None:
+    def start(*what: Any) -> None:
         if started:
-            real_start(thread)
+            start_new_thread(*what)
         raise KeyboardInterrupt
 
     peer.ask("take")
     lane = manager.lane("key", timeout=20)
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", start)
+        patch.setattr("krakenonce.key.waiting.start_new_thread", start)
         with pytest.raises(KeyboardInterrupt):
             lane.acquire()
     assert not waiting(lane)
