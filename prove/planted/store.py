@@ -11,6 +11,7 @@ _STORE = "src/krakenonce/backends/file/store.py"
 _FILES = "src/krakenonce/backends/file/open_files.py"
 _PROCESSES = "tests/integration/backends/test_processes.py"
 _FAULTS = "tests/integration/backends/test_disk_faults.py"
+_NAMES = "tests/integration/test_state_name.py"
 _BROKEN = "tests/integration/backends/test_broken_state.py"
 
 STORE = (
@@ -145,6 +146,14 @@ STORE = (
         was="if kind.startswith(_REFUSED) and not allow_network:",
         becomes="if kind in _REFUSED and not allow_network:",
         test="tests/integration/backends/test_filesystems.py::test_a_network_file_system_is_refused_unless_accepted",
+    ),
+    Planted(
+        "the end of a line of Windows is part of the state directory's name",
+        4,
+        "src/krakenonce/backends/state_name.py",
+        was="    text = text.strip()\n",
+        becomes="",
+        test=f"{_NAMES}::test_two_processes_that_write_it_differently_share_one_counter[a line of Windows]",
     ),
     Planted(
         "a lower floor lowers the nonces",

@@ -159,6 +159,24 @@ def test_an_unknown_store(shell: Shell) -> None:
     assert "use file:PATH or memory:" in shell.fails(1, "next", "--state", "stone:tablet")
 
 
+@pytest.mark.parametrize("words", [["next"], ["stats"], ["gateway", "list-keys"]], ids=" ".join)
+def test_the_option_and_the_environment_are_read_in_the_same_way(
+    shell: Shell, tmp_path: Path, words: list[str]
+) -> None:
+    """What is refused is refused with one line, which names the option or the variable; nothing is made."""
+    assert shell.fails(1, *words, "--state", "'/a'").startswith("--state has quotes around its value")
+    shell.env["KRAKENONCE_STATE_DIR"] = "'/a'"
+    assert shell.fails(1, *words).startswith("KRAKENONCE_STATE_DIR has quotes around its value")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_relative_state_is_warned_about_once(shell: Shell) -> None:
+    """On one line, with the option's name."""
+    done = shell.run("stats", "--state", "not/here\r")
+    assert one_line(done.err).startswith("warning: --state is the relative path not/here, which is /")
+    assert done.code == 0
+
+
 def test_warnings_are_lines_on_stderr(shell: Shell) -> None:
     """A warning of the library is shown as one line, beside the nonce."""
     done = shell.run("next", "--state", "memory:")
