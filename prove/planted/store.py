@@ -156,6 +156,14 @@ STORE = (
         test=f"{_NAMES}::test_two_processes_that_write_it_differently_share_one_counter[a line of Windows]",
     ),
     Planted(
+        "nobody is asked who shares the state after an Invalid nonce",
+        4,
+        "src/krakenonce/key/api_key.py",
+        was="            self._ask_who_shares()\n",
+        becomes="",
+        test="tests/integration/key/test_api_key.py::test_the_first_invalid_nonce_of_a_key_asks_who_shares_the_state",
+    ),
+    Planted(
         "a lower floor lowers the nonces",
         4,
         _STEP,
