@@ -140,12 +140,12 @@ STORE = (
         test="tests/integration/backends/test_open_files.py::test_a_directory_that_has_taken_the_place_of_another_is_noticed",
     ),
     Planted(
-        "a network file system passes as a local one",
+        "a file system that is not known passes as a local one",
         4,
         "src/krakenonce/backends/file/filesystem.py",
-        was="if kind.startswith(_REFUSED) and not allow_network:",
-        becomes="if kind in _REFUSED and not allow_network:",
-        test="tests/integration/backends/test_filesystems.py::test_a_network_file_system_is_refused_unless_accepted",
+        was="    elif kind in _LOCAL or allow_network:\n",
+        becomes="    elif kind[:3] not in ('nfs', 'cif', 'smb', 'fus') or allow_network:\n",
+        test="tests/integration/backends/test_filesystems.py::test_any_other_file_system_is_refused_unless_accepted[fakeowner]",
     ),
     Planted(
         "the end of a line of Windows is part of the state directory's name",

@@ -21,12 +21,13 @@ logger = logging.getLogger("krakenonce")
 opening = threading.RLock()
 os.register_at_fork(before=opening.acquire, after_in_parent=opening.release, after_in_child=opening.release)
 
-# Of a network, of a cluster, or shared by a host with its guests: other machines write there, too, and lock elsewhere.
-_REFUSED = (
-    *("nfs", "cifs", "smb", "fuse", "9p", "afp", "afs", "webdav", "osxfuse", "macfuse", "virtiofs", "vboxsf", "vmhgfs"),
-    *("prl_fs", "ceph", "lustre", "gpfs", "beegfs", "ocfs2", "gfs2"),
+# Locks exclude there, and syncs store; by the names that Linux and macOS use. Any other one is refused: flock succeeds
+# even where it excludes nobody, as in the directories that Docker Desktop shares with its host (fakeowner).
+_LOCAL = (
+    *("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "bcachefs", "f2fs", "jfs", "ntfs3"),
+    *("apfs", "hfs", "hfsplus", "ufs"),
 )
-_VOLATILE = ("tmpfs", "ramfs", "overlay", "devfs")
+_VOLATILE = ("tmpfs", "ramfs", "rootfs", "overlay", "overlayfs", "devfs")
 
 
 def sync(fd: int) -> None:
@@ -116,15 +117,31 @@ def store_error(doing: str, path: Path, error: OSError) -> NonceStoreError:
 
 
 def check_filesystem(path: Path, *, allow_network: bool) -> None:
-    """Refuse file systems whose locks or writes cannot be relied on; warn about those that do not last."""
+    """Refuse file systems unless their locks and writes can be relied on; warn about those that do not last.
+
+    Args:
+        path: The state directory.
+        allow_network: Whether any file system will do.
+
+    Raises:
+        NonceStoreError: It is none of the known ones.
+    """
     kind = filesystem_of(path, _mounts())
-    if kind.startswith(_REFUSED) and not allow_network:
-        raise NonceStoreError(
-            f"{path} is on a {kind} file system, whose locks and writes cannot be relied on; choose a local "
-            "directory, or accept the risk with file:PATH?allow_network=yes"
-        )
-    if kind.startswith(_VOLATILE):
+    if kind in _VOLATILE:
         logger.warning("%s is on %s: the nonces are lost with the machine or the container", path, kind)
+    elif kind in _LOCAL or allow_network:
+        pass
+    elif kind:
+        raise NonceStoreError(
+            f"{path} is on a {kind} file system, whose locks and writes may not be relied on; choose a directory of a "
+            f"local disk, or accept the risk with file:{path}?allow_network=yes"
+        )
+    else:
+        logger.warning(
+            "the mount table does not show on which file system %s is: nobody has checked whether its locks and writes "
+            "can be relied on; use a local disk",
+            path,
+        )
 
 
 def filesystem_of(path: Path, mounts: str) -> str:
