@@ -97,6 +97,7 @@ MOUNTINFO = """\
 30 21 0:26 / /mnt/nas rw,relatime shared:9 - nfs4 server:/export rw,vers=4.2
 31 21 0:27 / /mnt/my\\040share rw - cifs //server/share rw
 32 21 0:28 / /mnt/nas/local rw - xfs /dev/sdb rw
+34 21 0:30 / /mnt/my\\011tab\\134 rw - 9p share rw
 33 21 0:29 / /home/me/remote rw - fuse.sshfs me@host: rw
 """
 MOUNT_OUTPUT = """\
@@ -114,6 +115,7 @@ MOUNT_OUTPUT = """\
         ("/mnt/nas/local/x", MOUNTINFO, "xfs"),
         ("/mnt/nasty", MOUNTINFO, "ext4"),
         ("/mnt/my share/x", MOUNTINFO, "cifs"),
+        ("/mnt/my\ttab\\/x", MOUNTINFO, "9p"),
         ("/home/me/remote", MOUNTINFO, "fuse.sshfs"),
         ("/Users/me/state", MOUNT_OUTPUT, "apfs"),
         ("/Volumes/share/state", MOUNT_OUTPUT, "smbfs"),

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import stat
 import sys
 import threading
@@ -162,7 +163,7 @@ def filesystem_of(path: Path, mounts: str) -> str:
 def _mount_of(line: str) -> tuple[str, str]:
     head, separator, tail = line.partition(" - ")
     if separator and len(fields := head.split()) > 4 and tail:  # 36 35 98:0 / /mnt rw - ext4 /dev/x rw
-        return fields[4].replace("\\040", " "), tail.split()[0]
+        return re.sub(r"\\([0-7]{3})", lambda each: chr(int(each[1], 8)), fields[4]), tail.split()[0]
     head, _, tail = line.partition(" (")  # /dev/disk1s1 on /mnt (apfs, local)
     return head.partition(" on ")[2] or "\0", tail.partition(",")[0].rstrip(")")
 
