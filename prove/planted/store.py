@@ -9,8 +9,10 @@ __all__ = ["STORE"]
 _STEP = "src/krakenonce/backends/file/scope_files.py"
 _STORE = "src/krakenonce/backends/file/store.py"
 _FILES = "src/krakenonce/backends/file/open_files.py"
+_SYSTEM = "src/krakenonce/backends/file/filesystem.py"
 _PROCESSES = "tests/integration/backends/test_processes.py"
 _FAULTS = "tests/integration/backends/test_disk_faults.py"
+_DISKS = "tests/integration/backends/test_filesystems.py"
 _NAMES = "tests/integration/test_state_name.py"
 _BROKEN = "tests/integration/backends/test_broken_state.py"
 
@@ -142,10 +144,10 @@ STORE = (
     Planted(
         "a file system that is not known passes as a local one",
         4,
-        "src/krakenonce/backends/file/filesystem.py",
+        _SYSTEM,
         was="    elif kind in _LOCAL or allow_network:\n",
         becomes="    elif kind[:3] not in ('nfs', 'cif', 'smb', 'fus') or allow_network:\n",
-        test="tests/integration/backends/test_filesystems.py::test_any_other_file_system_is_refused_unless_accepted[fakeowner]",
+        test=f"{_DISKS}::test_any_other_file_system_is_refused_unless_accepted[fakeowner]",
     ),
     Planted(
         "the end of a line of Windows is part of the state directory's name",
@@ -211,8 +213,16 @@ STORE = (
         "a disk error while writing passes as a nonce",
         6,
         _STEP,
-        was='        if os.pwrite(self._text_fd, b"%d" % nonce, 0) != _DIGITS:\n            raise no_space()\n',
+        was='        if os.pwrite(self._text_fd, b"%d" % nonce, 0) != _DIGITS:\n            raise cut_short(_DIGITS)\n',
         becomes='        os.pwrite(self._text_fd, b"%d" % nonce, 0)\n',
+        test=f"{_FAULTS}::test_what_can_only_be_written_in_part_is_refused_and_leaves_nothing_behind[part of a nonce]",
+    ),
+    Planted(
+        "a limit on the size of files passes as a full disk",
+        6,
+        _SYSTEM,
+        was="errno.EFBIG if 0 <= limit < end else errno.ENOSPC",
+        becomes="errno.ENOSPC",
         test=f"{_FAULTS}::test_what_can_only_be_written_in_part_is_refused_and_leaves_nothing_behind[part of a nonce]",
     ),
     Planted(

@@ -154,6 +154,17 @@ def test_a_file_in_place_of_the_state_directory(shell: Shell, tmp_path: Path) ->
     assert str(tmp_path / "state") in shell.fails(1, "next")
 
 
+def test_a_limit_on_the_size_of_files(shell: Shell) -> None:
+    """A failure with one line that says which limit to raise, and no signal."""
+    limited = (
+        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0));"
+        "sys.argv = ['krakenonce', 'next']; runpy.run_module('krakenonce', run_name='__main__')"
+    )
+    done = shell.end(shell.python("-c", limited))
+    assert (done.code, done.out) == (1, "")
+    assert one_line(done.err).endswith("File too large; this process may write no larger files; raise `ulimit -f`")
+
+
 def test_an_unknown_store(shell: Shell) -> None:
     """The URL of an unknown backend is a failure that names the known ones."""
     assert "use file:PATH or memory:" in shell.fails(1, "next", "--state", "stone:tablet")

@@ -8,6 +8,7 @@ import fcntl
 import logging
 import os
 import re
+import resource
 import stat
 import sys
 import threading
@@ -42,12 +43,14 @@ def sync(fd: int) -> None:
 def write_whole(fd: int, data: bytes, offset: int) -> None:
     """Write all of *data*, or raise OSError: a full disk may take only a part."""
     if os.pwrite(fd, data, offset) != len(data):
-        raise no_space()
+        raise cut_short(offset + len(data))
 
 
-def no_space() -> OSError:
-    """Return the error of a write that took only a part."""
-    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def cut_short(end: int) -> OSError:
+    """Return the error of a write up to the offset *end* that took only a part: a limit of the process, or the disk."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    code = errno.EFBIG if 0 <= limit < end else errno.ENOSPC
+    return OSError(code, os.strerror(code))
 
 
 def sync_directory(path: Path) -> None:
@@ -104,6 +107,7 @@ def store_error(doing: str, path: Path, error: OSError) -> NonceStoreError:
     """Translate an OSError into one line that says what to do."""
     advice = {
         errno.ENOSPC: "free some space on this disk",
+        errno.EFBIG: "this process may write no larger files; raise `ulimit -f`",
         errno.EDQUOT: "the disk quota is used up",
         errno.EROFS: "the file system is read-only; remount it or choose another state directory",
         errno.EACCES: "give this user read and write permission, or choose another state directory",
@@ -153,7 +157,7 @@ def filesystem_of(path: Path, mounts: str) -> str:
         mounts: The text of Linux's ``/proc/self/mountinfo`` or of macOS's ``mount`` command.
     """
     best, kind = "", ""
-    for line in mounts.splitlines():
+    for line in mounts.split("\n"):
         point, fs_type = _mount_of(line)
         if len(point) >= len(best) and (path.as_posix() + "/").startswith(point.rstrip("/") + "/"):
             best, kind = point, fs_type
