@@ -226,6 +226,22 @@ STORE = (
         test=f"{_FAULTS}::test_what_can_only_be_written_in_part_is_refused_and_leaves_nothing_behind[part of a nonce]",
     ),
     Planted(
+        "the umask locks the next process out of a file",
+        6,
+        _SYSTEM,
+        was="            os.fchmod(fd, 0o600)\n",
+        becomes="            pass\n",
+        test=f"{_DISKS}::test_no_umask_locks_a_user_out[0o777]",
+    ),
+    Planted(
+        "the umask locks its own process out of a directory",
+        6,
+        _SYSTEM,
+        was="            directory.chmod(0o700)\n",
+        becomes="            pass\n",
+        test=f"{_DISKS}::test_no_umask_locks_a_user_out[0o177]",
+    ),
+    Planted(
         "the nonce is not in the file when it is returned",
         7,
         _STEP,

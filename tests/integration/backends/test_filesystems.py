@@ -1,8 +1,10 @@
 """Disks that are full or read-only, directories of others, and file systems on which no nonce is safe."""
 
 import os
+import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from krakenonce.backends.file.filesystem import filesystem_of
 from krakenonce.errors import NonceStoreError
 from krakenonce.testing.clock import ManualClock
 from prove.mounting import fill
-from tests.integration.backends.helpers import rising, take
+from tests.integration.backends.helpers import finish, rising, start_python, take
 
 
 def test_a_full_disk_does_not_stop_a_scope_that_exists(small_disk: Path, clock: ManualClock) -> None:
@@ -80,6 +82,50 @@ def test_another_user_s_directory_is_loud(tmp_path: Path) -> None:
     )
     assert answer.stdout.startswith("NonceStoreError")
     assert "Permission denied" in answer.stdout
+
+
+EVERY_FILE = """
+import os, sys
+from pathlib import Path
+sys.path[:] = eval(sys.argv[3])
+from krakenonce import NonceManager
+from krakenonce.gateway.local_keys import LocalKeys
+from krakenonce.key.api_key import ApiKey
+from krakenonce.key.limits import TIERS
+
+def make_all(state):
+    manager = NonceManager(state)
+    key = ApiKey(manager, "key", TIERS["starter"])
+    with key.turn():
+        nonce = key.nonce(key.place("Balance", {}))
+    records = manager.store.records
+    records.write("record", b"%d" % nonce, records.read("record"))
+    LocalKeys(Path(state, "gateway_keys.json")).add(f"bot-{nonce}", "MASTER", frozenset({"query"}))
+    return nonce
+
+make_all(sys.argv[1])  # all that is needed is imported now, for another user may not read it
+if os.geteuid() == 0:
+    os.setuid(65534)
+os.umask(int(sys.argv[4]))
+print(make_all(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("umask", [0o777, 0o277, 0o177, 0o077, 0], ids=oct)
+def test_no_umask_locks_a_user_out(tmp_path: Path, umask: int) -> None:
+    """Directories are 0700 and files 0600 whatever the umask; a second process can use them, too."""
+    with tempfile.TemporaryDirectory() as place:  # not in tmp_path, which only its owner may enter
+        if os.geteuid() == 0:
+            os.chown(place, 65534, 65534)
+        state, nonces = Path(place, "new", "state"), []
+        for _ in range(2):
+            worker = start_python(EVERY_FILE, tmp_path / "first", state, repr(sys.path), umask)
+            nonces.append(int(finish(worker)))
+        assert rising(nonces)
+        made = [state.parent, state, *state.rglob("*")]
+        assert len(made) == 13
+        assert {stat.S_IMODE(path.stat().st_mode) for path in made if path.is_dir()} == {0o700}
+        assert {stat.S_IMODE(path.stat().st_mode) for path in made if path.is_file()} == {0o600}
 
 
 def test_a_memory_file_system_is_used_with_a_warning(

@@ -63,7 +63,7 @@ def sync_directory(path: Path) -> None:
 
 
 def make_directory(path: Path, *, for_nonces: bool = False) -> None:
-    """Create *path* (0700) and what is missing above it, durably; leave what exists as it is.
+    """Create *path* (0700, whatever the umask) and what is missing above it, durably; leave what exists as it is.
 
     *for_nonces*: what exists is made durable as well, for a process that made it may have been killed before its
     sync (invariant 3).
@@ -79,11 +79,13 @@ def make_directory(path: Path, *, for_nonces: bool = False) -> None:
             sync_directory(path.parent)
     for directory in reversed(missing):
         directory.mkdir(mode=0o700, exist_ok=True)
+        if directory.stat().st_mode & 0o700 != 0o700:  # the umask has locked us out
+            directory.chmod(0o700)
         sync_directory(directory.parent)
 
 
 def open_regular(path: Path, flags: int) -> int:
-    """Open a regular file, never through a symbolic link; created files are 0600.
+    """Open a regular file, never through a symbolic link; created files are 0600, whatever the umask.
 
     Raises:
         NonceStoreError: It is a link, a directory or something else.
@@ -97,9 +99,16 @@ def open_regular(path: Path, flags: int) -> int:
         fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except IsADirectoryError:
         raise NonceStoreError(f"{path} is a directory where a state file should be; move it away") from None
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    try:
+        seen = os.fstat(fd)
+        if not stat.S_ISREG(seen.st_mode):
+            raise NonceStoreError(f"{path} is not a regular file; move it away")
+        # Our own file that is open already although its mode forbids that: the umask would lock out the next process.
+        if flags & os.O_CREAT and seen.st_mode & 0o600 != 0o600 and seen.st_uid == os.geteuid():
+            os.fchmod(fd, 0o600)
+    except BaseException:
         os.close(fd)
-        raise NonceStoreError(f"{path} is not a regular file; move it away")
+        raise
     return fd
 
 
