@@ -28,6 +28,7 @@ FORMS = {
     "url with slashes": "file://{}\r\n",
     "any file system": "file:{}?allow_network=yes",
     "blanks around a url": " file:{} ",
+    "a slash too many": "/{}",
 }
 
 

@@ -88,9 +88,9 @@ def read_state(text: str, name: str) -> StateName:
     if options or allow not in ("yes", "no"):
         raise ConfigError(f"{name}: a file backend has one option: file:PATH?allow_network=yes")
     if path.startswith("//"):
-        path = path.removeprefix("//")
-        if path[:1] != "/":
+        if rest != text and not path.startswith("///"):
             raise ConfigError(f"{name} names a host after file://, but a state is on this host; write file:/PATH")
+        path = f"/{path.lstrip('/')}"
     return StateName(_directory(_checked(path, name), name), allow_network=allow == "yes")
 
 
