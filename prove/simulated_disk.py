@@ -197,7 +197,7 @@ class SimulatedDisk:
             (os, "pread", self._os_pread),
             (os, "pwrite", self._os_pwrite),
             (time, "sleep", lambda _: None),  # the backend waits for other threads, which there are none of here
-            (filesystem, "_mounts", str),  # the same file system all the time
+            (filesystem, "_mounts", lambda: "1 0 0:1 / / rw - ext4 disk rw"),  # the same one all the time
         ]
         calls.append((fcntl, "fcntl", self._fcntl) if sys.platform == "darwin" else (os, "fdatasync", self._os_sync))
         real = [(module, name, getattr(module, name)) for module, name, _ in calls]

@@ -9,8 +9,11 @@ __all__ = ["STORE"]
 _STEP = "src/krakenonce/backends/file/scope_files.py"
 _STORE = "src/krakenonce/backends/file/store.py"
 _FILES = "src/krakenonce/backends/file/open_files.py"
+_SYSTEM = "src/krakenonce/backends/file/filesystem.py"
 _PROCESSES = "tests/integration/backends/test_processes.py"
 _FAULTS = "tests/integration/backends/test_disk_faults.py"
+_DISKS = "tests/integration/backends/test_filesystems.py"
+_NAMES = "tests/integration/test_state_name.py"
 _BROKEN = "tests/integration/backends/test_broken_state.py"
 
 STORE = (
@@ -147,12 +150,28 @@ STORE = (
         test="tests/integration/backends/test_open_files.py::test_a_directory_that_has_taken_the_place_of_another_is_noticed",
     ),
     Planted(
-        "a network file system passes as a local one",
+        "a file system that is not known passes as a local one",
         4,
-        "src/krakenonce/backends/file/filesystem.py",
-        was="if kind.startswith(_REFUSED) and not allow_network:",
-        becomes="if kind in _REFUSED and not allow_network:",
-        test="tests/integration/backends/test_filesystems.py::test_a_network_file_system_is_refused_unless_accepted",
+        _SYSTEM,
+        was="    elif kind in _LOCAL or allow_network:\n",
+        becomes="    elif kind[:3] not in ('nfs', 'cif', 'smb', 'fus') or allow_network:\n",
+        test=f"{_DISKS}::test_any_other_file_system_is_refused_unless_accepted[fakeowner]",
+    ),
+    Planted(
+        "the end of a line of Windows is part of the state directory's name",
+        4,
+        "src/krakenonce/backends/state_name.py",
+        was="    text = text.strip()\n",
+        becomes="",
+        test=f"{_NAMES}::test_two_processes_that_write_it_differently_share_one_counter[a line of Windows]",
+    ),
+    Planted(
+        "nobody is asked who shares the state after an Invalid nonce",
+        4,
+        "src/krakenonce/key/api_key.py",
+        was="            self._ask_who_shares()\n",
+        becomes="",
+        test="tests/integration/key/test_api_key.py::test_the_first_invalid_nonce_of_a_key_asks_who_shares_the_state",
     ),
     Planted(
         "a lower floor lowers the nonces",
@@ -202,9 +221,33 @@ STORE = (
         "a disk error while writing passes as a nonce",
         6,
         _STEP,
-        was='        if os.pwrite(self._text_fd, b"%d" % nonce, 0) != _DIGITS:\n            raise no_space()\n',
+        was='        if os.pwrite(self._text_fd, b"%d" % nonce, 0) != _DIGITS:\n            raise cut_short(_DIGITS)\n',
         becomes='        os.pwrite(self._text_fd, b"%d" % nonce, 0)\n',
         test=f"{_FAULTS}::test_what_can_only_be_written_in_part_is_refused_and_leaves_nothing_behind[part of a nonce]",
+    ),
+    Planted(
+        "a limit on the size of files passes as a full disk",
+        6,
+        _SYSTEM,
+        was="errno.EFBIG if 0 <= limit < end else errno.ENOSPC",
+        becomes="errno.ENOSPC",
+        test=f"{_FAULTS}::test_what_can_only_be_written_in_part_is_refused_and_leaves_nothing_behind[part of a nonce]",
+    ),
+    Planted(
+        "the umask locks the next process out of a file",
+        6,
+        _SYSTEM,
+        was="            os.fchmod(fd, 0o600)\n",
+        becomes="            pass\n",
+        test=f"{_DISKS}::test_no_umask_locks_a_user_out[0o777]",
+    ),
+    Planted(
+        "the umask locks its own process out of a directory",
+        6,
+        _SYSTEM,
+        was="            directory.chmod(0o700)\n",
+        becomes="            pass\n",
+        test=f"{_DISKS}::test_no_umask_locks_a_user_out[0o177]",
     ),
     Planted(
         "the nonce is not in the file when it is returned",

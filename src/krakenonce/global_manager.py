@@ -7,10 +7,11 @@ Every process that uses the same directory shares the counter and the lock.
 from __future__ import annotations
 
 import logging
-import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from krakenonce.backends.state_name import state_in_environment
 from krakenonce.checks import check_manager
 from krakenonce.errors import LaneError, LaneTimeout, NonceError
 from krakenonce.key.callers import current_owner
@@ -111,12 +112,13 @@ class GlobalKrakenNonceManager:
         manager: Where nonces and turns come from; None: the state directory named above.
 
     Raises:
+        ConfigError: ``$KRAKENONCE_STATE_DIR`` names no directory.
         NonceStoreError: There is a state directory, but it cannot be read.
     """
 
     def __init__(self, manager: NonceManager | None = None) -> None:
         check_manager(manager)
-        self.manager = manager or NonceManager(None if os.environ.get("KRAKENONCE_STATE_DIR") else "data")
+        self.manager = manager or NonceManager(None if state_in_environment() else Path("data"))
         self._api_call_lock = ApiCallLock(self.manager)
         self._after_fork()
         now = time.time_ns()

@@ -11,6 +11,7 @@ from krakenonce.clock import SystemClock
 from krakenonce.errors import NonceStoreError
 from krakenonce.key.lane import Lane, find_lane
 from krakenonce.key.naming import GLOBAL, fingerprint
+from krakenonce.process import call_in_children
 
 if TYPE_CHECKING:
     import os
@@ -54,6 +55,7 @@ class NonceManager:
         self.clock: Clock = clock or SystemClock()
         self._backend = _deferred(self._begin)
         self._counters: dict[str, tuple[str, float]] = {}  # the counter of a key, and until when that is trusted
+        call_in_children(self)
 
     def __repr__(self) -> str:
         return f"NonceManager({self.store!r}, shared={self.store.shared!r})"
@@ -150,6 +152,11 @@ class NonceManager:
             self._backend = self.store
             logger.info("nonces, turns and rate limits are kept in %r, for %s", self.store, SERVED[self.store.shared])
         return self.store
+
+    def _after_fork(self) -> None:
+        """Log the state once more at the first use in the child, whose log may be another one."""
+        if self._backend is self.store:
+            self._backend = _deferred(self._begin)
 
     def __copy__(self) -> Self:
         return self  # two objects with the same open files would close them under each other

@@ -257,11 +257,14 @@ def test_deleting_the_file_between_two_runs_is_survived() -> None:
 
 
 def test_the_state_directory_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """KRAKENONCE_STATE_DIR takes the place of ./data, as a path and nothing but a path."""
-    monkeypatch.setenv("KRAKENONCE_STATE_DIR", "memory:")
+    """KRAKENONCE_STATE_DIR takes the place of ./data, and is read as everywhere; if it is blank, it does not."""
+    monkeypatch.setenv("KRAKENONCE_STATE_DIR", f"file:{tmp_path / 'chosen'}\r")
     nonce = get_global_kraken_nonce()
-    assert (tmp_path / "memory:" / TEXT.name).read_text() == f"{nonce}"
+    assert (tmp_path / "chosen" / TEXT.name).read_text() == f"{nonce}"
     assert not TEXT.parent.exists()
+    monkeypatch.setenv("KRAKENONCE_STATE_DIR", "\r")
+    nonce = restart().get_nonce()
+    assert TEXT.read_text() == f"{nonce}"
 
 
 def test_an_unusable_directory_is_an_error_from_the_start() -> None:

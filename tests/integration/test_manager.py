@@ -11,6 +11,7 @@ from krakenonce import NonceManager, errors, open_store
 from krakenonce.backends import FileStore, MemoryStore
 from krakenonce.errors import ConfigError, KrakenonceError, LaneError, NonceStoreError
 from krakenonce.testing.clock import ManualClock
+from tests.integration.key.helpers import in_child
 
 
 @pytest.fixture
@@ -188,6 +189,23 @@ def test_the_first_use_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureF
     manager.next()
     (message,) = caplog.messages
     assert message == f"nonces, turns and rate limits are kept in {manager.store!r}, for the processes of one host"
+
+
+def test_the_first_use_in_a_forked_child_is_logged_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each process says once where its state is; a closed manager stays closed."""
+    caplog.set_level(logging.INFO, "krakenonce")
+    manager, closed = NonceManager(tmp_path), NonceManager(tmp_path)
+    manager.next()
+    closed.close()
+
+    def use() -> str:
+        manager.next()
+        manager.next()
+        with pytest.raises(NonceStoreError, match="closed"):
+            closed.next()
+        return str(caplog.text.count("are kept in"))
+
+    assert in_child(use) == "2"
 
 
 @pytest.mark.parametrize("name", ["", None, 5])

@@ -1,15 +1,14 @@
-"""From a URL, a path or an object to a backend. A new kind of URL is one more case in :func:`open_store`."""
+"""From a URL, a path or an object to a backend."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from krakenonce.backends.default_directory import default_directory
 from krakenonce.backends.file import FileStore
 from krakenonce.backends.memory import MemoryStore
 from krakenonce.backends.protocol import SERVED, Backend
+from krakenonce.backends.state_name import StateName, read_state, state_by_default
 from krakenonce.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,8 +29,9 @@ def find_backend(
         ConfigError: There is no such backend, it lacks a method, or it serves fewer than it must.
     """
     if store is None:
-        store = default_directory()
-    backend = open_store(store, clock=clock) if isinstance(store, (str, os.PathLike)) else store
+        backend = _open(state_by_default(), clock)
+    else:
+        backend = open_store(store, clock=clock) if isinstance(store, (str, os.PathLike)) else store
     if isinstance(backend, type):
         raise ConfigError(f"{backend.__name__} is a class, not an object: write {backend.__name__}(...)")
     if missing := [name for name in vars(Backend) if name[0] != "_" and not hasattr(backend, name)]:
@@ -52,29 +52,19 @@ def open_store(url: str | os.PathLike[str], *, clock: Clock | None = None) -> Ba
     """Return the backend that *url* names. Nothing is opened before the first call on it.
 
     Args:
-        url: ``file:PATH``, ``file:PATH?allow_network=yes``, ``memory:``, or simply the path of a directory.
+        url: ``file:PATH``, ``file:PATH?allow_network=yes``, ``memory:``, or simply the path of a directory. White
+            space around a text is ignored; a :class:`~pathlib.Path` is taken as it is.
         clock: For tests; default: the machine's clock.
 
     Raises:
-        ConfigError: An unknown scheme or option, or no path.
+        ConfigError: An unknown scheme or option, no path, or one with quotes, a ``$`` or invisible characters.
     """
     if not isinstance(url, str):
         return FileStore(url, clock=clock)
-    scheme, colon, rest = url.partition(":")
-    if not colon or not scheme.isalnum():
-        rest, scheme = url, "file"
-    if scheme == "memory":
-        return MemoryStore(clock=clock)
-    if scheme != "file":
-        raise ConfigError(f"unknown backend {scheme + ':'!r}; use file:PATH or memory:")
-    from urllib.parse import parse_qsl
+    return _open(read_state(url, "store"), clock)
 
-    path, _, query = rest.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    allow = options.pop("allow_network", "no")
-    if options or allow not in ("yes", "no"):
-        raise ConfigError("a file backend has one option: file:PATH?allow_network=yes")
-    path = path.removeprefix("//") if path.startswith("///") else path
-    if not path:
-        raise ConfigError("a file backend needs a directory: file:PATH")
-    return FileStore(Path(path).expanduser(), clock=clock, allow_network=allow == "yes")
+
+def _open(named: StateName, clock: Clock | None) -> Backend:
+    if named.directory is None:
+        return MemoryStore(clock=clock)
+    return FileStore(named.directory, clock=clock, allow_network=named.allow_network)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from krakenonce.backends.state_name import read_state
 from krakenonce.errors import KrakenonceError
 
 if TYPE_CHECKING:
@@ -15,9 +16,17 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+def _checked_state(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """Refuse what names no state here, where the message can name the option."""
+    if value is not None:
+        read_state(value, "--state")
+    return value
+
+
 state_option = click.option(
     "--state",
     metavar="DIR",
+    callback=_checked_state,
     help="State directory, or URL of a backend. Default: $KRAKENONCE_STATE_DIR, else this user's state directory.",
 )
 scope_option = click.option(

@@ -59,8 +59,7 @@ def credentials_path(given: Path | None, environ: Mapping[str, str]) -> Path | N
 
 def key_file(state: str | None) -> Path:
     """Return where the local keys of a state directory are. Raises ConfigError if the state is not a directory."""
-    in_memory = state is not None and state.startswith("memory:")
-    directory = None if in_memory else getattr(NonceManager(state).store, "directory", None)
+    directory = getattr(NonceManager(state).store, "directory", None)
     if directory is None:
         raise ConfigError("--state must be a directory: the gateway keeps its local keys there")
     return Path(directory) / FILE_NAME

@@ -16,14 +16,18 @@ raises MustWait if the call has to wait.
 
 from __future__ import annotations
 
+import logging
 import math
+import os
 from typing import TYPE_CHECKING
 
+from krakenonce.backends import SERVED
 from krakenonce.errors import InvalidNonce, KrakenonceError, LockedOut, RateLimited, Throttled
 from krakenonce.key.answers import advice
 from krakenonce.key.counting import A_FEW_SECONDS, Levels, Place
 from krakenonce.key.limiter import Limiter
 from krakenonce.key.lockout import LOCKOUT, refuse_if
+from krakenonce.key.naming import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
     from krakenonce.key.limits import Tier
     from krakenonce.manager import NonceManager
 
+
+logger = logging.getLogger("krakenonce")
 
 ASK_AGAIN = 1.0  # seconds after which a call that waits for the rate limit asks again
 
@@ -133,18 +139,32 @@ class ApiKey:
         """Act on Kraken's refusal of a call, for all callers of the key. To be called in the turn.
 
         After a lockout no process sends anything with this key until it ends. After Invalid nonce the key's counter is
-        looked up again, because the key may have been adopted. After Rate limit exceeded the counters that the call
-        concerns count as full. ``retry_after`` is set.
+        looked up again, because the key may have been adopted; the first one of a process is logged with the state in
+        use. After Rate limit exceeded the counters that the call concerns count as full. ``retry_after`` is set.
         """
         if isinstance(refusal, LockedOut):
             self._limiter.lock_out(self.key, LOCKOUT)
             refusal.retry_after = LOCKOUT
         elif isinstance(refusal, InvalidNonce):
             self._manager.look_up_counter(self.key)
+            self._ask_who_shares()
         elif isinstance(refusal, Throttled):  # too many at the same time, which fills no counter
             refusal.retry_after = A_FEW_SECONDS if refusal.retry_after is None else refusal.retry_after
         elif isinstance(refusal, RateLimited):
             refusal.retry_after = self._limiter.refused(place)
+
+    def _ask_who_shares(self) -> None:
+        """Log which state this process uses, once for the key: another process may use another one."""
+        name = fingerprint(self.key)
+        if (os.getpid(), name) not in _refused:
+            _refused.add((os.getpid(), name))
+            store = self._manager.store
+            logger.warning(
+                "Kraken refused a nonce of key %s. This process keeps the key's nonces and turns in %r, for %s. Does "
+                "every process that uses this key name this same state, in KRAKENONCE_STATE_DIR, --state or "
+                "NonceManager()?",
+                *(name, store, SERVED[store.shared]),
+            )
 
     def not_sent(self, place: Place) -> None:
         """Take back the count of a call that was not sent after all."""
@@ -166,3 +186,6 @@ class ApiKey:
     def levels(self) -> Levels:
         """Return how high Kraken's rate counters are, as counted here; zeros without a tier."""
         return Levels(0.0, 0.0) if self.tier is None else self._limiter.levels(self.key, self.tier)
+
+
+_refused: set[tuple[int, str]] = set()  # the processes and keys with an Invalid nonce; a child has its parent's, too

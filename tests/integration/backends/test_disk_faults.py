@@ -119,7 +119,7 @@ def test_a_first_nonce_that_cannot_be_synced_is_not_issued(state: Path, clock: M
     assert take(state, clock) == [clock.now_ns()]
 
 
-NO_SPACE = """
+TOO_LARGE = """
 import resource, sys
 from krakenonce import NonceManager
 from krakenonce.errors import NonceStoreError
@@ -140,16 +140,16 @@ print(nonces == sorted(set(nonces)), manager.store.stats("global").recovered)
 
 @pytest.mark.parametrize(
     ("before", "room", "said"),
-    [(1, 10, "write {text}"), (0, 4096, "make durable {mark}")],
-    ids=["part of a nonce", "one slot of two"],
+    [(1, 10, "write {text}"), (0, 4096, "make durable {mark}"), (1, 0, "write {text}"), (0, 0, "make durable {mark}")],
+    ids=["part of a nonce", "one slot of two", "nothing of a nonce", "nothing at all"],
 )
 def test_what_can_only_be_written_in_part_is_refused_and_leaves_nothing_behind(
     state: Path, before: int, room: int, said: str
 ) -> None:
-    """The kernel takes so many bytes of a file and no more: an error, and nonces continue once it takes all of it."""
+    """A limit on the size of files: an error that says so, and nonces continue once the kernel takes all of it."""
     what = said.format(text=text_path(state), mark=mark_path(state))
-    refusal = f"cannot {what}: No space left on device; free some space on this disk"
-    assert finish(start_python(NO_SPACE, state, before, room)).splitlines() == [refusal, "True 0"]
+    refusal = f"cannot {what}: File too large; this process may write no larger files; raise `ulimit -f`"
+    assert finish(start_python(TOO_LARGE, state, before, room)).splitlines() == [refusal, "True 0"]
 
 
 def test_a_floor_that_was_written_in_part_is_refused(

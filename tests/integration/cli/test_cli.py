@@ -154,9 +154,38 @@ def test_a_file_in_place_of_the_state_directory(shell: Shell, tmp_path: Path) ->
     assert str(tmp_path / "state") in shell.fails(1, "next")
 
 
+def test_a_limit_on_the_size_of_files(shell: Shell) -> None:
+    """A failure with one line that says which limit to raise, and no signal."""
+    limited = (
+        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0));"
+        "sys.argv = ['krakenonce', 'next']; runpy.run_module('krakenonce', run_name='__main__')"
+    )
+    done = shell.end(shell.python("-c", limited))
+    assert (done.code, done.out) == (1, "")
+    assert one_line(done.err).endswith("File too large; this process may write no larger files; raise `ulimit -f`")
+
+
 def test_an_unknown_store(shell: Shell) -> None:
     """The URL of an unknown backend is a failure that names the known ones."""
     assert "use file:PATH or memory:" in shell.fails(1, "next", "--state", "stone:tablet")
+
+
+@pytest.mark.parametrize("words", [["next"], ["stats"], ["gateway", "list-keys"]], ids=" ".join)
+def test_the_option_and_the_environment_are_read_in_the_same_way(
+    shell: Shell, tmp_path: Path, words: list[str]
+) -> None:
+    """What is refused is refused with one line, which names the option or the variable; nothing is made."""
+    assert shell.fails(1, *words, "--state", "'/a'").startswith("--state has quotes around its value")
+    shell.env["KRAKENONCE_STATE_DIR"] = "'/a'"
+    assert shell.fails(1, *words).startswith("KRAKENONCE_STATE_DIR has quotes around its value")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_relative_state_is_warned_about_once(shell: Shell) -> None:
+    """On one line, with the option's name."""
+    done = shell.run("stats", "--state", "not/here\r")
+    assert one_line(done.err).startswith("warning: --state is the relative path not/here, which is /")
+    assert done.code == 0
 
 
 def test_warnings_are_lines_on_stderr(shell: Shell) -> None:

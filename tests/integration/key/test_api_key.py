@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,15 +13,19 @@ from krakenonce import errors
 from krakenonce.backends import FileStore, MemoryStore
 from krakenonce.brokers import Account
 from krakenonce.gateway.upstream import KrakenKey
+from krakenonce.guards.turns import Turns
+from krakenonce.key import api_key
 from krakenonce.key.answers import _KNOWN, refusal_in
 from krakenonce.key.api_key import ApiKey
 from krakenonce.key.limits import TIERS
 from krakenonce.key.lockout import LOCKOUT
+from krakenonce.key.naming import fingerprint
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.request import Answer, PrivateCall
 from krakenonce.manager import NonceManager
 from krakenonce.testing.clock import ManualClock
+from tests.integration.key.helpers import in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,6 +129,58 @@ def test_which_counter_a_key_uses_is_looked_up_again(
         key = ApiKey(manager, ACCOUNT.key)
         key.settle(key.place("Balance", {}), errors.InvalidNonce("no", ("EAPI:Invalid nonce",)))
     assert manager.next_for(ACCOUNT.key) == 2**62 + 1
+
+
+def by_a_guarded_client(manager: NonceManager, reply: dict[str, Any]) -> None:
+    """Hand an answer to what an adapter uses."""
+    Turns(manager, 60.0).heard(ACCOUNT.key, reply)
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> set[tuple[int, str]]:
+    """No key of this process has had an Invalid nonce."""
+    nobody: set[tuple[int, str]] = set()
+    monkeypatch.setattr(api_key, "_refused", nobody)
+    return nobody
+
+
+@pytest.mark.usefixtures("refused")
+@pytest.mark.parametrize("door", [by_a_client, by_the_gateway, by_a_guarded_client])
+def test_the_first_invalid_nonce_of_a_key_asks_who_shares_the_state(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, door: Callable[..., Any]
+) -> None:
+    """Once per process, with the state in use and the fingerprint of the key, whoever made the call."""
+    manager = NonceManager(tmp_path)
+    for _ in range(2):
+        door(manager, {"error": ["EAPI:Invalid nonce"]})
+    said = (
+        f"Kraken refused a nonce of key {fingerprint(ACCOUNT.key)}. This process keeps the key's nonces and turns in "
+        f"FileStore('{tmp_path}'), for the processes of one host. Does every process that uses this key name this same "
+        "state, in KRAKENONCE_STATE_DIR, --state or NonceManager()?"
+    )
+    assert caplog.record_tuples == [("krakenonce", logging.WARNING, said)]
+    assert ACCOUNT.key not in caplog.text
+
+
+@pytest.mark.usefixtures("refused")
+def test_each_key_and_each_process_asks_for_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A forked child may have another log."""
+
+    def refuse(key: str) -> int:
+        one = ApiKey(NonceManager(tmp_path), key)
+        one.settle(one.place("Balance", {}), errors.InvalidNonce("no", ("EAPI:Invalid nonce",)))
+        return caplog.text.count("Does every process")
+
+    assert [refuse("one"), refuse("two"), refuse("one")] == [1, 2, 2]
+    assert in_child(lambda: refuse("one")) == "3"
+
+
+@pytest.mark.usefixtures("refused")
+def test_other_refusals_ask_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """They say nothing about who shares the state."""
+    for string in (each for each, kind in _KNOWN.items() if kind is not errors.InvalidNonce):
+        by_a_client(NonceManager(tmp_path), {"error": [string]})
+    assert "Does every process" not in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["one memory store", "one file store", "two file stores"])

@@ -7,6 +7,8 @@ import errno
 import fcntl
 import logging
 import os
+import re
+import resource
 import stat
 import sys
 from pathlib import Path
@@ -24,12 +26,13 @@ os.register_at_fork(
     after_in_parent=lambda: opening.lock.release(),  # noqa: PLW0108
 )
 
-# Of a network, of a cluster, or shared by a host with its guests: other machines write there, too, and lock elsewhere.
-_REFUSED = (
-    *("nfs", "cifs", "smb", "fuse", "9p", "afp", "afs", "webdav", "osxfuse", "macfuse", "virtiofs", "vboxsf", "vmhgfs"),
-    *("prl_fs", "ceph", "lustre", "gpfs", "beegfs", "ocfs2", "gfs2"),
+# Locks exclude there, and syncs store; by the names that Linux and macOS use. Any other one is refused: flock succeeds
+# even where it excludes nobody, as in the directories that Docker Desktop shares with its host (fakeowner).
+_LOCAL = (
+    *("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "bcachefs", "f2fs", "jfs", "ntfs3"),
+    *("apfs", "hfs", "hfsplus", "ufs"),
 )
-_VOLATILE = ("tmpfs", "ramfs", "overlay", "devfs")
+_VOLATILE = ("tmpfs", "ramfs", "rootfs", "overlay", "overlayfs", "devfs")
 
 
 def sync(fd: int) -> None:
@@ -43,12 +46,14 @@ def sync(fd: int) -> None:
 def write_whole(fd: int, data: bytes, offset: int) -> None:
     """Write all of *data*, or raise OSError: a full disk may take only a part."""
     if os.pwrite(fd, data, offset) != len(data):
-        raise no_space()
+        raise cut_short(offset + len(data))
 
 
-def no_space() -> OSError:
-    """Return the error of a write that took only a part."""
-    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def cut_short(end: int) -> OSError:
+    """Return the error of a write up to the offset *end* that took only a part: a limit of the process, or the disk."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    code = errno.EFBIG if 0 <= limit < end else errno.ENOSPC
+    return OSError(code, os.strerror(code))
 
 
 def sync_directory(path: Path) -> None:
@@ -61,7 +66,7 @@ def sync_directory(path: Path) -> None:
 
 
 def make_directory(path: Path, *, for_nonces: bool = False) -> None:
-    """Create *path* (0700) and what is missing above it, durably; leave what exists as it is.
+    """Create *path* (0700, whatever the umask) and what is missing above it, durably; leave what exists as it is.
 
     *for_nonces*: what exists is made durable as well, for a process that made it may have been killed before its
     sync (invariant 3).
@@ -77,11 +82,13 @@ def make_directory(path: Path, *, for_nonces: bool = False) -> None:
             sync_directory(path.parent)
     for directory in reversed(missing):
         directory.mkdir(mode=0o700, exist_ok=True)
+        if directory.stat().st_mode & 0o700 != 0o700:  # the umask has locked us out
+            directory.chmod(0o700)
         sync_directory(directory.parent)
 
 
 def open_regular(path: Path, flags: int) -> int:
-    """Open a regular file, never through a symbolic link; created files are 0600.
+    """Open a regular file, never through a symbolic link; created files are 0600, whatever the umask.
 
     Raises:
         NonceStoreError: It is a link, a directory or something else.
@@ -95,9 +102,16 @@ def open_regular(path: Path, flags: int) -> int:
         fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except IsADirectoryError:
         raise NonceStoreError(f"{path} is a directory where a state file should be; move it away") from None
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    try:
+        seen = os.fstat(fd)
+        if not stat.S_ISREG(seen.st_mode):
+            raise NonceStoreError(f"{path} is not a regular file; move it away")
+        # Our own file that is open already although its mode forbids that: the umask would lock out the next process.
+        if flags & os.O_CREAT and seen.st_mode & 0o600 != 0o600 and seen.st_uid == os.geteuid():
+            os.fchmod(fd, 0o600)
+    except BaseException:
         os.close(fd)
-        raise NonceStoreError(f"{path} is not a regular file; move it away")
+        raise
     return fd
 
 
@@ -105,6 +119,7 @@ def store_error(doing: str, path: Path, error: OSError) -> NonceStoreError:
     """Translate an OSError into one line that says what to do."""
     advice = {
         errno.ENOSPC: "free some space on this disk",
+        errno.EFBIG: "this process may write no larger files; raise `ulimit -f`",
         errno.EDQUOT: "the disk quota is used up",
         errno.EROFS: "the file system is read-only; remount it or choose another state directory",
         errno.EACCES: "give this user read and write permission, or choose another state directory",
@@ -119,15 +134,31 @@ def store_error(doing: str, path: Path, error: OSError) -> NonceStoreError:
 
 
 def check_filesystem(path: Path, *, allow_network: bool) -> None:
-    """Refuse file systems whose locks or writes cannot be relied on; warn about those that do not last."""
+    """Refuse file systems unless their locks and writes can be relied on; warn about those that do not last.
+
+    Args:
+        path: The state directory.
+        allow_network: Whether any file system will do.
+
+    Raises:
+        NonceStoreError: It is none of the known ones.
+    """
     kind = filesystem_of(path, _mounts())
-    if kind.startswith(_REFUSED) and not allow_network:
-        raise NonceStoreError(
-            f"{path} is on a {kind} file system, whose locks and writes cannot be relied on; choose a local "
-            "directory, or accept the risk with file:PATH?allow_network=yes"
-        )
-    if kind.startswith(_VOLATILE):
+    if kind in _VOLATILE:
         logger.warning("%s is on %s: the nonces are lost with the machine or the container", path, kind)
+    elif kind in _LOCAL or allow_network:
+        pass
+    elif kind:
+        raise NonceStoreError(
+            f"{path} is on a {kind} file system, whose locks and writes may not be relied on; choose a directory of a "
+            f"local disk, or accept the risk with file:{path}?allow_network=yes"
+        )
+    else:
+        logger.warning(
+            "the mount table does not show on which file system %s is: nobody has checked whether its locks and writes "
+            "can be relied on; use a local disk",
+            path,
+        )
 
 
 def filesystem_of(path: Path, mounts: str) -> str:
@@ -138,7 +169,7 @@ def filesystem_of(path: Path, mounts: str) -> str:
         mounts: The text of Linux's ``/proc/self/mountinfo`` or of macOS's ``mount`` command.
     """
     best, kind = "", ""
-    for line in mounts.splitlines():
+    for line in mounts.split("\n"):
         point, fs_type = _mount_of(line)
         if len(point) >= len(best) and (path.as_posix() + "/").startswith(point.rstrip("/") + "/"):
             best, kind = point, fs_type
@@ -148,7 +179,7 @@ def filesystem_of(path: Path, mounts: str) -> str:
 def _mount_of(line: str) -> tuple[str, str]:
     head, separator, tail = line.partition(" - ")
     if separator and len(fields := head.split()) > 4 and tail:  # 36 35 98:0 / /mnt rw - ext4 /dev/x rw
-        return fields[4].replace("\\040", " "), tail.split()[0]
+        return re.sub(r"\\([0-7]{3})", lambda each: chr(int(each[1], 8)), fields[4]), tail.split()[0]
     head, _, tail = line.partition(" (")  # /dev/disk1s1 on /mnt (apfs, local)
     return head.partition(" on ")[2] or "\0", tail.partition(",")[0].rstrip(")")
 

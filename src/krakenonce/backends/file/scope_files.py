@@ -12,7 +12,7 @@ from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
-from krakenonce.backends.file.filesystem import no_space, store_error, write_whole
+from krakenonce.backends.file.filesystem import cut_short, store_error, write_whole
 from krakenonce.backends.file.mark_file import MarkFile
 from krakenonce.backends.file.open_files import OpenFiles
 from krakenonce.backends.file.recovery import READ, Found, Records, last_issued, newest, of_this_boot
@@ -123,7 +123,7 @@ class ScopeFiles:
         else:
             state.now = now_ns
         if os.pwrite(self._text_fd, b"%d" % nonce, 0) != _DIGITS:
-            raise no_space()
+            raise cut_short(_DIGITS)
         state.issued += 1
         return nonce
 

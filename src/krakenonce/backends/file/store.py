@@ -47,7 +47,7 @@ class FileStore:
     Args:
         directory: The state directory; made (0700) when a nonce is first taken.
         clock: For tests; default: the machine's clock.
-        allow_network: Use the directory even on NFS, CIFS or FUSE, where locks and syncs may not work.
+        allow_network: Use the directory on any file system, such as NFS or FUSE, where locks and syncs may not work.
 
     Raises:
         NonceStoreError: The path is relative to a directory that is gone.
