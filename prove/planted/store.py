@@ -61,7 +61,7 @@ STORE = (
         "a fork by C code is not noticed",
         1,
         "src/krakenonce/process.py",
-        was="    if os.getpid() != _process:\n        with",
+        was="    if not _mark[0]:\n        with",
         becomes="    if False:\n        with",
         test="tests/integration/test_c_forks.py::test_forks_by_c_code_share_nonces_turns_and_limits[none]",
     ),

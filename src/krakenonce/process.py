@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import sys
 import weakref
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,9 +31,9 @@ def call_in_children(each: _Forked) -> None:
 
 def check_process() -> None:
     """Begin anew if this is a forked child that has run no callbacks. Call it before each use of inherited state."""
-    if os.getpid() != _process:
+    if not _mark[0]:
         with _beginning.setdefault(os.getpid(), allocate_lock()):  # not a lock of the parent's
-            if os.getpid() != _process:
+            if not _mark[0]:
                 _call_all()
 
 
@@ -79,23 +81,52 @@ class ForkCheck:
     """Does something before the first use in a forked child. It may wait for locks."""
 
     def __init__(self) -> None:
-        self._process = os.getpid()
+        check_process()
+        self._generation = _generation
 
     def __call__(self, do: Callable[[], object]) -> None:
         """Call *do* if the process was forked since the last time; no thread continues before it was done once."""
-        if self._process != os.getpid():
+        check_process()
+        if self._generation != _generation:
             do()
-            self._process = os.getpid()
+            self._generation = _generation
+
+
+class _Process:
+    """Says in its first item whether this is the process that has set it; for systems without a better way."""
+
+    def __init__(self) -> None:
+        self[0] = 1
+
+    def __getitem__(self, _: int) -> int:
+        return self._id == os.getpid()
+
+    def __setitem__(self, _: int, __: int) -> None:
+        self._id = os.getpid()
+
+
+def _new_mark() -> mmap.mmap | _Process:
+    """Return bytes of which the first is 1 here, and 0 in every forked child. Looking at it needs no system call."""
+    try:
+        page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        page.madvise(_MADV_WIPEONFORK)
+    except (AttributeError, OSError, ValueError):  # Linux has it since 4.14
+        return _Process()
+    page[0] = 1
+    return page
 
 
 def _call_all() -> None:
-    global _process
+    global _generation
     for each in list(_forked):
         each._after_fork()
-    _process = os.getpid()
+    _generation += 1
+    _mark[0] = 1
 
 
-_process = os.getpid()  # the one to which the state of all objects belongs
+_MADV_WIPEONFORK = 18 if sys.platform == "linux" else -1
+_generation = 0  # how often this process was forked, with its ancestors since they have imported this
+_mark = _new_mark()
 _beginning: dict[int, LockType] = {}  # by the process that begins anew
 _forked: weakref.WeakSet[_Forked] = weakref.WeakSet()
 os.register_at_fork(after_in_child=_call_all)

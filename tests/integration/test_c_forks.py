@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 CROWD = """
 import ctypes, json, os, sys, time
 from pathlib import Path
-from krakenonce import NonceManager
+from krakenonce import NonceManager, process
 from krakenonce.key.api_key import ApiKey
 from krakenonce.key.limits import TIERS
 
+if sys.argv[2] == "by pid":  # as on systems that do not mark a child's memory
+    process._mark = process._Process()
 manager = NonceManager(sys.argv[1])
 key = ApiKey(manager, "key", TIERS["starter"])
 
@@ -52,7 +54,7 @@ os._exit(0)
 """
 
 
-@pytest.mark.parametrize("callbacks", ["none", "callback"])
+@pytest.mark.parametrize("callbacks", ["none", "by pid", "callback"])
 def test_forks_by_c_code_share_nonces_turns_and_limits(tmp_path: Path, callbacks: str) -> None:
     """A parent that has used its key, and three children: no nonce twice, never two in their turn, all are counted."""
     command = [sys.executable, "-c", CROWD, str(tmp_path), callbacks]
