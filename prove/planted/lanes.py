@@ -208,6 +208,23 @@ LANES = (
         hangs=8,
     ),
     Planted(
+        "a callback of an event loop walks into the turn of another",
+        10,
+        _QUEUE,
+        was="        if library := mixed_callers():\n",
+        becomes="        if library := '':\n",
+        test="tests/integration/key/test_tasks.py::test_callbacks_of_a_loop_cannot_share_a_turn",
+    ),
+    Planted(
+        "a loop that has one turn is stopped to wait for another",
+        10,
+        _QUEUE,
+        was="        for queue in _busy.copy():\n",
+        becomes="        for queue in (self,):\n",
+        test="tests/integration/key/test_tasks.py"
+        "::test_with_refuses_to_wait_while_a_task_of_its_loop_has_another_lane[True]",
+    ),
+    Planted(
         "a forked child waits for a thread of its parent's",
         10,
         "src/krakenonce/process.py",

@@ -302,6 +302,52 @@ def test_with_refuses_to_wait_behind_a_task_of_its_own_loop(manager: NonceManage
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("holds", [True, False])
+def test_with_refuses_to_wait_while_a_task_of_its_loop_has_another_lane(
+    manager: NonceManager, peer: Peer, holds: bool
+) -> None:
+    """Two processes with two keys would wait for each other; whether the task holds the other lane or waits for it."""
+
+    async def main() -> None:
+        other = manager.lane("other")
+        if not holds:
+            in_thread(other.acquire).join()
+        peer.ask("take")
+        task = asyncio.create_task(hold(other))
+        await asyncio.sleep(0)
+        with pytest.raises(LaneError, match=f"a task of this event loop holds lane {other.name} or waits for it"):
+            manager.lane("key").acquire()
+        peer.ask("leave")
+        assert refusal(manager.lane("key")) == "taken"
+        task.cancel()
+
+    async def hold(lane: Lane) -> None:
+        async with lane:
+            await asyncio.Event().wait()
+
+    asyncio.run(main())
+
+
+def test_callbacks_of_a_loop_cannot_share_a_turn(manager: NonceManager) -> None:
+    """They are no tasks: the second may belong to another coroutine, as with Tornado, so it gets LaneError."""
+    lane, said = manager.lane("key"), list[str]()
+
+    def try_it() -> None:
+        with pytest.raises(LaneError) as caught:
+            lane.acquire()
+        said.append(str(caught.value))
+
+    loop = asyncio.new_event_loop()
+    loop.call_soon(lane.acquire)
+    loop.call_soon(try_it)
+    loop.call_soon(lane.release)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    assert said[0].startswith(f"lane {lane.name} is held in this thread, where asyncio runs, perhaps by another ")
+    assert refusal(lane) == "taken"
+
+
 def test_a_loop_refuses_to_wait_for_its_own_thread(manager: NonceManager) -> None:
     """A thread that starts an event loop in its turn does not wait in that loop for itself."""
 
