@@ -316,7 +316,7 @@ def test_with_refuses_to_wait_while_a_task_of_its_loop_has_another_lane(
         task = asyncio.create_task(hold(other))
         await asyncio.sleep(0)
         with pytest.raises(LaneError, match=f"a task of this event loop holds lane {other.name} or waits for it"):
-            manager.lane("key").acquire()
+            manager.lane("key", timeout=2).acquire()
         peer.ask("leave")
         assert refusal(manager.lane("key")) == "taken"
         task.cancel()
