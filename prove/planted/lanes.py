@@ -211,7 +211,7 @@ LANES = (
         "a callback of an event loop walks into the turn of another",
         10,
         _QUEUE,
-        was="        if library := mixed_callers():\n",
+        was="        if library := event_loop_name():\n",
         becomes="        if library := '':\n",
         test="tests/integration/key/test_tasks.py::test_callbacks_of_a_loop_cannot_share_a_turn",
     ),

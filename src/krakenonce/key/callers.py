@@ -30,8 +30,8 @@ def in_trio() -> bool:
     return lowlevel is not None and bool(lowlevel.in_trio_run())
 
 
-def mixed_callers() -> str:
-    """Return the name of the event loop in this thread whose callers are not tasks, and cannot be told apart."""
+def event_loop_name() -> str:
+    """Return the name of the library whose event loop runs in this thread, if any."""
     reactor: Any = sys.modules.get("twisted.internet.reactor")
     if reactor is not None and reactor.running and sys.modules["twisted.python.threadable"].ioThread == get_ident():
         return "Twisted"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from krakenonce.errors import LaneError, LaneTimeout
 from krakenonce.key.bells import bell_for_task, bell_for_thread, has_hub
-from krakenonce.key.callers import current_owner, in_trio, is_stopped_by_us, mixed_callers, running_loop
+from krakenonce.key.callers import current_owner, event_loop_name, in_trio, is_stopped_by_us, running_loop
 from krakenonce.key.queue_order import Turn, Waiter
 from krakenonce.native import get_ident, start_new_thread
 from krakenonce.process import Section
@@ -204,7 +204,7 @@ class LaneQueue(Section):
         holder = self._turn.holder
         if holder is None or holder.owner != waiter.owner or not isinstance(waiter.owner, int):
             return
-        if library := mixed_callers():
+        if library := event_loop_name():
             raise LaneError(
                 f"lane {self.name} is held in this thread, where {library} runs, perhaps by another coroutine; nothing "
                 "was sent; take the lane in a task (`async def` in asyncio or trio) or in a thread of its own"
@@ -229,8 +229,8 @@ class LaneQueue(Section):
             before = turn.before(waiter) if queue is self else queue._turn.all()
             if any(is_stopped_by_us(each.owner) for each in before):
                 raise LaneError(
-                    f"a task of this event loop holds lane {queue.name} or waits for it, and cannot continue while "
-                    "`with` blocks the loop; use `async with`"
+                    f"a task of this {event_loop_name() or 'greenlet'} loop holds lane {queue.name} or waits for it, "
+                    "and cannot continue while `with` blocks the loop; use `async with`"
                 )
 
     def _after_fork(self) -> None:

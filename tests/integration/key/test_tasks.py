@@ -315,7 +315,7 @@ def test_with_refuses_to_wait_while_a_task_of_its_loop_has_another_lane(
         peer.ask("take")
         task = asyncio.create_task(hold(other))
         await asyncio.sleep(0)
-        with pytest.raises(LaneError, match=f"a task of this event loop holds lane {other.name} or waits for it"):
+        with pytest.raises(LaneError, match=f"a task of this asyncio loop holds lane {other.name} or waits for it"):
             manager.lane("key", timeout=2).acquire()
         peer.ask("leave")
         assert refusal(manager.lane("key")) == "taken"
