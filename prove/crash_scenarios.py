@@ -25,12 +25,14 @@ class Scenario(NamedTuple):
         before: What has happened without a crash; the processes that shall run are left running.
         act: What the crash interrupts, done by the last process, which it may have to start.
         inside: Whether a crash or an error within it is promised to be harmless, and not only one after it.
+        reports: Whether each failing call is reported as an error.
     """
 
     name: str
     before: Callable[[Host], object]
     act: Callable[[Host], object]
     inside: bool = True
+    reports: bool = True
 
 
 def _nothing(_: Host) -> None:
@@ -50,7 +52,26 @@ def _running(host: Host) -> None:
 
 def _stopped(host: Host) -> None:
     _running(host)
-    host.end(host.processes[-1])
+    host.kill(host.processes[-1])
+
+
+def _exited(host: Host) -> None:
+    _running(host)
+    _exit(host)
+
+
+def _exited_and_rebooted(host: Host) -> None:
+    _exited(host)
+    host.cut_power(host.disk.image(), -1000)
+
+
+def _exit(host: Host) -> None:
+    host.exit(host.processes[-1])
+
+
+def _exit_and_restart(host: Host) -> None:
+    _exit(host)
+    _first(host)
 
 
 def _rebooted(host: Host) -> None:
@@ -141,7 +162,11 @@ def _text_gone(host: Host) -> None:
 SCENARIOS = [
     Scenario("the first nonce in a new directory", _nothing, _first),
     Scenario("a restart", _stopped, _first),
+    Scenario("a restart after an exit", _exited, _first),
     Scenario("a restart after a reboot", _rebooted, _first),
+    Scenario("a restart after an exit and a reboot", _exited_and_rebooted, _first),
+    Scenario("the exit of the only process", _running, _exit_and_restart, reports=False),
+    Scenario("the exit of one of two processes", _two, _exit_and_restart, reports=False),
     Scenario("a restart after a reboot with an old nonce file", _rebooted_with_an_old_text, _first),
     Scenario("the mark is raised", _running, _next),
     Scenario("the mark is raised beside another process", _two, _next),

@@ -49,6 +49,8 @@ class Host:
         self.slot_lost = False  # damaged from outside, or by a sync that failed, and not yet written again
         self._issues: list[Issue] = []
         self._boots = 1
+        self._container = ""
+        self.has_containers = False  # since the machine booted
         if highest is not None:
             self._note(highest, "before")
 
@@ -59,14 +61,20 @@ class Host:
 
     def start(self) -> FileStore:
         """Start a process; the last one in the list is the one that acts."""
-        self.processes.append(FileStore(self.disk.root / STATE, clock=self.clock))
+        self.processes.append(FileStore(self.disk.root / STATE, clock=_Inside(self.clock, self._container)))
         return self.processes[-1]
 
-    def end(self, process: FileStore) -> None:
-        """A process ends, in whatever way: the kernel closes its files."""
+    def kill(self, process: FileStore) -> None:
+        """A process is killed: the kernel closes its files."""
         self.processes.remove(process)
         with self.disk.mounted():
+            process._after_fork()  # which closes them, too, and writes nothing
+
+    def exit(self, process: FileStore) -> None:
+        """A process exits: it may note the last nonce, and closes its files."""
+        with self.disk.mounted():
             process.close()
+        self.processes.remove(process)
 
     def next(self, process: FileStore) -> int:
         """Take a nonce, and check invariants 1, 2 and 4."""
@@ -92,11 +100,16 @@ class Host:
     def cut_power(self, image: Image, step: float = 0) -> None:
         """Every process ends, the disk has *image*, and the machine boots with its clock off by *step* seconds."""
         while self.processes:
-            self.end(self.processes[-1])
+            self.kill(self.processes[-1])
         self.disk.put(image)
         self._boots += 1
+        self._container, self.has_containers = "", False
         self.clock.reboot(f"boot {self._boots}")
         self.clock.step(step)
+
+    def enter(self, container: str) -> None:
+        """From now on processes start in this container, with a boot id of its own; empty: outside."""
+        self._container, self.has_containers = container, True
 
     def check(self) -> None:
         """Whatever a power cut leaves now, there is a mark above all issued nonces (invariant 1)."""
@@ -138,3 +151,15 @@ def located(where: str) -> Iterator[None]:
     except (Broken, KrakenonceError, Misuse) as error:
         name = "" if isinstance(error, Broken) else f"{type(error).__name__}: "
         raise Broken(f"{where}: {name}{error}") from error
+
+
+class _Inside:
+    """The machine's clock as processes in a container see it."""
+
+    def __init__(self, clock: ManualClock, container: str) -> None:
+        self.now_ns, self.boot_ns = clock.now_ns, clock.boot_ns
+        self._boot_id = clock.boot_id() + container
+
+    def boot_id(self) -> str:
+        """Return the boot id that was there when the process started."""
+        return self._boot_id

@@ -61,7 +61,7 @@ class StoreMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Every process ends."""
         while self.host.processes:
-            self.host.end(self.host.processes[-1])
+            self.host.kill(self.host.processes[-1])
 
     # Nonces, and what may happen while one is taken.
 
@@ -83,7 +83,7 @@ class StoreMachine(RuleBasedStateMachine):
         try:
             self.set_floor(process, 3 * MARK_STEP) if floor else self.take(process)
         except Killed:
-            self.host.end(process)
+            self.host.kill(process)
         self.host.disk.heal()
 
     @rule(which=which, call=calls, floor=st.booleans(), fault=faults, lasting=st.booleans())
@@ -116,9 +116,19 @@ class StoreMachine(RuleBasedStateMachine):
     # Processes and machines end.
 
     @rule(which=which)
-    def ends(self, which: int) -> None:
-        """A process exits, or is killed between two calls."""
-        self.host.end(self.process(which))
+    def killed_between(self, which: int) -> None:
+        """A process is killed between two calls."""
+        self.host.kill(self.process(which))
+
+    @rule(which=which)
+    def exits(self, which: int) -> None:
+        """A process exits, and may note the last nonce."""
+        self.host.exit(self.process(which))
+
+    @rule(container=st.sampled_from(["", " in a container", " in another container"]))
+    def boot_id_is_another(self, container: str) -> None:
+        """Containers on one machine may each have a boot id of their own."""
+        self.host.enter(container)
 
     @rule(chance=st.sampled_from([dropped, kept]) | st.randoms(use_true_random=False), step=steps)
     def power_cut(self, chance: Any, step: float) -> None:
@@ -228,7 +238,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.figures["nonces"] += 1
         if nonce > NONCE_MAX:
             raise Broken(f"{nonce} is beyond 2^63 - 1")
-        if not (self.host.disk.fired or self.host.slot_lost) and self.host.peek(process) != nonce:
+        # A raise of the mark that was killed in another container leaves others in doubt about the nonce file.
+        in_doubt = self.host.disk.fired or self.host.slot_lost or self.host.has_containers
+        if not in_doubt and self.host.peek(process) != nonce:
             raise Broken(f"peek says {self.host.peek(process)} after {nonce} was issued")
 
     def may_refuse(self, error: Exception) -> bool:

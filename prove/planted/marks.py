@@ -104,11 +104,36 @@ MARKS = (
         test=f"{_RESTART}::test_one_slot_after_the_other_is_written_and_synced_the_sure_one_last",
     ),
     Planted(
+        "the end of a counter is noted while another process uses it",
+        1,
+        "src/krakenonce/backends/file/scope_files.py",
+        was="        flock(self._text_fd, LOCK_EX | LOCK_NB)  # fails",
+        becomes="        # fails",
+        test="tests/integration/backends/test_restart.py"
+        "::test_no_end_is_noted_while_another_process_has_the_counter_open[killed]",
+    ),
+    Planted(
+        "the note of an end is not taken back",
+        1,
+        "src/krakenonce/backends/file/mark_file.py",
+        was="        if self.ended is not None:  # to raise",
+        becomes="        if False:  # to raise",
+        test="tests/integration/backends/test_restart.py::test_a_backend_that_was_closed_takes_its_note_back",
+    ),
+    Planted(
+        "the note of an end counts under a later mark, too",
+        1,
+        _MARK,
+        was="(magic, file_id, sequence) == (_END_MAGIC, record.file_id, record.sequence)",
+        becomes="(magic, file_id, sequence) >= (_END_MAGIC, record.file_id, 0)",
+        test="tests/integration/backends/test_restart.py::test_the_note_of_an_end_is_taken_back_before_the_next_nonce",
+    ),
+    Planted(
         "a slot's checksum is not compared",
         1,
         _MARK,
-        was="    if check != _CHECK.pack(zlib.crc32(body)):\n",
-        becomes="    if len(check) != len(_CHECK.pack(zlib.crc32(body))):\n",
+        was=" and check == _CHECK.pack(zlib.crc32(body)) else None\n",
+        becomes=" else None\n",
         test="tests/unit/backends/test_mark.py::test_one_flipped_bit_makes_a_slot_invalid",
     ),
     Planted(

@@ -29,8 +29,8 @@ STORE = (
         "the step's lock is shared",
         4,
         _STEP,
-        was="from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock\n",
-        becomes="from fcntl import LOCK_NB, LOCK_UN, flock\nfrom fcntl import LOCK_SH as LOCK_EX\n",
+        was="from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock\n",
+        becomes="from fcntl import LOCK_NB, LOCK_SH, LOCK_UN, flock\nfrom fcntl import LOCK_SH as LOCK_EX\n",
         test=f"{_PROCESSES}::test_a_child_waits_while_its_parent_is_inside_the_step",
     ),
     Planted(

@@ -38,12 +38,12 @@ def write_slot(state: Path, slot: int, data: bytes | MarkRecord) -> None:
 
 
 def take(state: Path, clock: ManualClock, count: int = 1) -> list[int]:
-    """Nonces from a backend that has just been opened, as after a restart."""
+    """Nonces from a process that has just been started, and is killed afterwards."""
     store = FileStore(state, clock=clock)
     try:
         return [store.advance("global") for _ in range(count)]
     finally:
-        store.close()
+        store._after_fork()  # closes the files and writes nothing, as the kernel does
 
 
 def rising(nonces: Iterable[int]) -> bool:

@@ -67,6 +67,79 @@ def test_a_reboot_starts_above_the_mark(state: Path, clock: ManualClock) -> None
     assert take(state, clock) == [first + MARK_STEP + 1]
 
 
+def test_after_an_exit_a_start_in_another_boot_skips_nothing(state: Path, clock: ManualClock) -> None:
+    """Twenty containers in turn, each with a boot id of its own: nonces are not ahead of the clock afterwards."""
+    last = 0
+    for number in range(20):
+        clock.reboot(f"boot {number}")
+        store = FileStore(state, clock=clock)
+        assert store.peek("global") == (last or None)
+        assert store.advance("global") == max(last + 1, clock.now_ns())
+        last = store.advance("global")
+        store.close()
+        clock.pass_time(1)
+    assert last < clock.now_ns()
+
+
+@pytest.mark.parametrize("ends", ["in turn", "killed"])
+def test_no_end_is_noted_while_another_process_has_the_counter_open(state: Path, clock: ManualClock, ends: str) -> None:
+    """The other one goes on without a new mark, so only its own end may be noted."""
+    store, other = FileStore(state, clock=clock), FileStore(state, clock=clock)
+    other.advance("global")
+    store.advance("global")
+    store.close()
+    noted = text_path(state).read_bytes()
+    last = [other.advance("global") for _ in range(5)][-1]
+    if ends == "in turn":
+        other.close()
+    else:
+        other._after_fork()
+        text_path(state).write_bytes(noted)  # the power is cut, too
+    clock.reboot()
+    clock.step(-3600)
+    (after,) = take(state, clock)
+    assert after == last + 1 if ends == "in turn" else after > last + MARK_STEP - 10
+
+
+def test_the_note_of_an_end_is_taken_back_before_the_next_nonce(
+    state: Path, clock: ManualClock, durable: dict[int, bytes]
+) -> None:
+    """A process that is started afterwards raises the mark first, so after its power cut the note counts no more."""
+    store = FileStore(state, clock=clock)
+    store.advance("global")
+    store.close()
+    last = take(state, clock, 3)[-1]
+    cut_power(state, clock, durable, text=None)
+    clock.step(-3600)
+    assert take(state, clock)[0] > last
+
+
+def test_a_backend_that_was_closed_takes_its_note_back(state: Path, clock: ManualClock) -> None:
+    """It knows its own mark, and raises it all the same: the note was for the mark before."""
+    store = FileStore(state, clock=clock)
+    noted = store.advance("global")
+    store.close()
+    last = [store.advance("global") for _ in range(3)][-1]
+    store._after_fork()
+    text_path(state).write_bytes(b"%d" % noted)  # the power is cut
+    clock.reboot()
+    clock.step(-3600)
+    assert take(state, clock)[0] > last
+
+
+def test_a_nonce_file_above_the_note_shows_that_the_note_is_old(state: Path, clock: ManualClock) -> None:
+    """The mark file alone came from a backup: the note counts no more."""
+    store = FileStore(state, clock=clock)
+    store.advance("global")
+    store.close()
+    backup = mark_path(state).read_bytes()
+    last = take(state, clock, 9)[-1]
+    mark_path(state).write_bytes(backup)
+    clock.reboot()
+    clock.step(-3600)
+    assert take(state, clock)[0] > last
+
+
 def test_a_process_killed_in_its_first_nonce_after_a_reboot_makes_no_old_nonce_file_exact(
     state: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

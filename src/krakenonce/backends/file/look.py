@@ -7,7 +7,7 @@ from fcntl import LOCK_SH, LOCK_UN, flock
 from typing import TYPE_CHECKING
 
 from krakenonce.backends.file.filesystem import open_regular, opening
-from krakenonce.backends.file.mark_file import read_mark
+from krakenonce.backends.file.mark_file import read_end, read_mark
 from krakenonce.backends.file.open_files import identity
 from krakenonce.backends.file.recovery import READ, last_issued, newest, of_this_boot
 from krakenonce.process import call_in_children
@@ -21,23 +21,25 @@ if TYPE_CHECKING:
 def look(state: ScopeState, clock: Clock) -> tuple[int | None, int | None]:
     """Return the last nonce and the mark that are on the disk, without writing or creating anything."""
     try:
-        records, text = _read(state)
+        records, text, ended = _read(state)
         mark_is_new = False
     except FileNotFoundError:
-        records, text, mark_is_new = (None, None), _read_text(state), True
+        records, text, ended, mark_is_new = (None, None), _read_text(state), None, True
     record = newest(records)
-    found = last_issued(text, records, same_boot=of_this_boot(record, clock), mark_is_new=mark_is_new)
+    same_boot = state.last >= 0 or of_this_boot(record, clock)
+    found = last_issued(text, records, same_boot=same_boot, mark_is_new=mark_is_new, ended=ended)
     return found.last, record.mark if record else None
 
 
-def _read(state: ScopeState) -> tuple[Records, bytes]:
+def _read(state: ScopeState) -> tuple[Records, bytes, int | None]:
     """Read both files while no process writes."""
     with opening.lock:
         fd = open_regular(state.mark_path, os.O_RDONLY)
         _reads.files[fd] = identity(fd)
     try:
         flock(fd, LOCK_SH)
-        return read_mark(fd, state.mark_path), _read_text(state)
+        records = read_mark(fd, state.mark_path)
+        return records, _read_text(state), read_end(fd, records)
     finally:
         flock(fd, LOCK_UN)  # first of all, for an interrupt may come before the closing
         _reads.files.pop(fd, None)

@@ -1,7 +1,10 @@
-"""The mark file's bytes: two slots, 4 KiB apart, each with one small checked record. No I/O.
+"""The mark file's bytes: two slots, 4 KiB apart, each with one small checked record, and the last nonce. No I/O.
 
 Both slots hold the same mark before a nonce is issued below it. So whichever one survives a torn write or a bad
 sector, it is enough, and a slot that is older than the other belongs to a raise of the mark that was not completed.
+
+After the slots, the last process that used the counter notes the last nonce when it ends. The note belongs to one raise
+of the mark: whoever raises the mark again, which everybody does before the next nonce, has taken it back.
 """
 
 from __future__ import annotations
@@ -15,7 +18,11 @@ from krakenonce.rule import NONCE_MAX, Anchor, in_range
 SLOT_DISTANCE = 4096  # two slots never share a disk sector
 SLOT_SIZE = 512
 FILE_SIZE = SLOT_DISTANCE + SLOT_SIZE
+END_OFFSET = 2 * SLOT_DISTANCE
+END_SIZE = 64
 _MAGIC = b"krakenonce mark\0"
+_END = struct.Struct("<16sQQQ")  # magic, file, sequence, last nonce
+_END_MAGIC = b"krakenonce end\0\0"
 _VERSION = 1
 FIRST, SECOND, NOT_WRITTEN = range(3)
 # magic, version, which, file, sequence, base, mark, old base, old mark, wall, boot, since, step, boot id
@@ -72,8 +79,22 @@ def pack(record: MarkRecord) -> bytes:
         anchor.step_since,
         anchor.step_ns,
         record.boot_id.encode(),  # cut to 64 bytes
-    ).ljust(SLOT_SIZE - _CHECK.size, b"\0")
-    return body + _CHECK.pack(zlib.crc32(body))
+    )
+    return _with_check(body, SLOT_SIZE)
+
+
+def pack_end(record: MarkRecord, last: int) -> bytes:
+    """Return the bytes of the note that *last* was the last nonce under the mark of *record*."""
+    return _with_check(_END.pack(_END_MAGIC, record.file_id, record.sequence, last), END_SIZE)
+
+
+def unpack_end(data: bytes, record: MarkRecord) -> int | None:
+    """Return the last nonce that is noted under the mark of *record*; None if none is, or if it was damaged."""
+    body = _checked(data, END_SIZE)
+    if body is None:
+        return None
+    magic, file_id, sequence, last = _END.unpack_from(body)
+    return last if (magic, file_id, sequence) == (_END_MAGIC, record.file_id, record.sequence) else None
 
 
 def slot_offset(slot: int) -> int:
@@ -105,11 +126,20 @@ def _doubt(record: MarkRecord | None) -> tuple[bool, int, int]:
     return (True, 0, 0) if record is None else (False, record.sequence, record.which)
 
 
+def _with_check(body: bytes, size: int) -> bytes:
+    body = body.ljust(size - _CHECK.size, b"\0")
+    return body + _CHECK.pack(zlib.crc32(body))
+
+
+def _checked(data: bytes, size: int) -> bytes | None:
+    """Return *data* without its checksum; None if it is not whole."""
+    body, check = data[: -_CHECK.size], data[-_CHECK.size :]
+    return body if len(data) == size and check == _CHECK.pack(zlib.crc32(body)) else None
+
+
 def _unpack(slot: bytes) -> MarkRecord | None:
-    if len(slot) != SLOT_SIZE:
-        return None
-    body, check = slot[: -_CHECK.size], slot[-_CHECK.size :]
-    if check != _CHECK.pack(zlib.crc32(body)):
+    body = _checked(slot, SLOT_SIZE)
+    if body is None:
         return None
     magic, version, which, file_id, *counts, wall, boot, since, step, boot_id = _BODY.unpack_from(body)
     if magic != _MAGIC:

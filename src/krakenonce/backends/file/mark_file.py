@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from krakenonce.backends.file.filesystem import sync, write_whole
 from krakenonce.backends.file.mark import (
+    END_OFFSET,
+    END_SIZE,
     FILE_SIZE,
     FIRST,
     NOT_WRITTEN,
@@ -15,11 +17,12 @@ from krakenonce.backends.file.mark import (
     MarkRecord,
     OtherVersion,
     pack,
+    pack_end,
     slot_offset,
     slots_in_writing_order,
     unpack_file,
 )
-from krakenonce.backends.file.recovery import in_force, newest
+from krakenonce.backends.file.recovery import in_force, last_at_end, newest
 from krakenonce.backends.file.scope_state import OwnMark
 from krakenonce.errors import NonceStoreError
 from krakenonce.rule import mark_for
@@ -43,6 +46,11 @@ def read_mark(fd: int, path: Path) -> Records:
         ) from None
 
 
+def read_end(fd: int, records: Records) -> int | None:
+    """Return the last nonce, if the last process has noted it at its end."""
+    return last_at_end(records, os.pread(fd, END_SIZE, END_OFFSET))
+
+
 class MarkFile:
     """The mark file of a counter, open. Used with the counter's lock.
 
@@ -51,19 +59,23 @@ class MarkFile:
         state: What this process knows of the counter.
     """
 
-    __slots__ = ("_fd", "_inode", "_state", "own")
+    __slots__ = ("_fd", "_inode", "_state", "ended", "own")
 
     def __init__(self, fd: int, state: ScopeState) -> None:
         self._fd = fd
         self._state = state
         self._inode = fstat(fd).st_ino
         self.own = OwnMark()  # nothing in the file is trusted before it has been read with the lock
+        self.ended: int | None = None  # the last nonce, if the last process has noted it
 
     def read(self) -> Records:
         """Return both slots' records, and see whether the mark is the one that this process knows."""
         records = read_mark(self._fd, self._state.mark_path)
         record, own = newest(records), self._state.own
-        if record and own.file == (self._inode, record.file_id) and record.mark >= own.mark:
+        self.ended = read_end(self._fd, records)
+        if self.ended is not None:  # to raise the mark takes that back, before the next nonce
+            self.own = OwnMark()
+        elif record and own.file == (self._inode, record.file_id) and record.mark >= own.mark:
             self.own = own
         elif self.own is own:  # overwritten
             self.own = OwnMark()
@@ -114,6 +126,15 @@ class MarkFile:
         self._write_durably(second, slot_offset(slots[1]), not_written)
         self.own.file, self.own.mark = (self._inode, record.file_id), record.mark
         self._state.own = self.own
+
+    def note_end(self, last: int, records: Records) -> None:
+        """Note that *last* is the last nonce. Need not be durable: without the note, more nonces are skipped.
+
+        No process may have the counter open meanwhile. Raises OSError.
+        """
+        record = newest(records)
+        if record is not None and in_force(records) == (record.base, record.mark):
+            write_whole(self._fd, pack_end(record, last), END_OFFSET)
 
     def _write_durably(self, data: bytes, offset: int, instead: bytes) -> None:
         """Write and sync; if that fails, write *instead*, because it is not known what the disk has now."""

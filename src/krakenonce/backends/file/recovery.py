@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from krakenonce.backends.file.mark import NOT_WRITTEN, MarkRecord
+from krakenonce.backends.file.mark import NOT_WRITTEN, MarkRecord, unpack_end
 from krakenonce.rule import MARK_STEP, NONCE_MAX
 
 if TYPE_CHECKING:
@@ -47,12 +47,26 @@ def in_force(records: Records) -> tuple[int, int]:
     return (record.base, record.mark) if is_whole else (record.old_base, record.old_mark)
 
 
+def last_at_end(records: Records, note: bytes) -> int | None:
+    """Return the last nonce, if the last process has noted it at its end and the mark was not raised since.
+
+    Args:
+        records: Both slots of the mark file.
+        note: The bytes after them.
+    """
+    record = newest(records)
+    is_whole = record is not None and in_force(records) == (record.base, record.mark)
+    return unpack_end(note, record) if record is not None and is_whole else None
+
+
 def of_this_boot(record: MarkRecord | None, clock: Clock) -> bool:
     """Whether *record* was written since the machine started; no if that is unknown."""
     return bool(record and record.boot_id and record.boot_id == clock.boot_id())
 
 
-def last_issued(text: bytes, records: Records, *, same_boot: bool, mark_is_new: bool) -> Found:
+def last_issued(
+    text: bytes, records: Records, *, same_boot: bool, mark_is_new: bool, ended: int | None = None
+) -> Found:
     """Return the last nonce of a counter, from its state as it was found on the disk.
 
     Within one boot the nonce file is exact, because the page cache outlives a killed process. In any other case it may
@@ -63,6 +77,7 @@ def last_issued(text: bytes, records: Records, *, same_boot: bool, mark_is_new: 
         records: Both slots of the mark file.
         same_boot: Whether the newest record was written in the present boot. Unknown counts as no.
         mark_is_new: There was no mark file before, so the nonce file comes from another program, which keeps none.
+        ended: As :func:`last_at_end` returns it.
     """
     value, garbage = _nonce(text), bool(text.strip(_BLANKS))
     record = newest(records)
@@ -70,6 +85,8 @@ def last_issued(text: bytes, records: Records, *, same_boot: bool, mark_is_new: 
         return _without_mark(value, mark_is_new=mark_is_new, garbage=garbage)
     if value is None and garbage:
         return Found(record.mark, "the nonce file does not contain a nonce", damaged=True)
+    if not same_boot and ended is not None and (value is None or value <= ended):
+        return Found(ended)
     if not same_boot:
         return Found(record.mark, "the machine was rebooted")
     if value is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from krakenonce.backends.file.filesystem import cut_short, store_error, write_wh
 from krakenonce.backends.file.mark_file import MarkFile
 from krakenonce.backends.file.open_files import OpenFiles
 from krakenonce.backends.file.recovery import READ, Found, Records, last_issued, newest, of_this_boot
+from krakenonce.errors import NonceStoreError
 from krakenonce.rule import MARK_STEP, SECOND, next_nonce
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from krakenonce.backends.file.scope_state import ScopeState
     from krakenonce.clock import Clock
-    from krakenonce.errors import NonceStoreError
 
 
 logger = logging.getLogger("krakenonce")
@@ -65,6 +65,7 @@ class ScopeFiles:
             self._files.open_directory(state.mark_path.parent)
             self._mark_fd = self._files.open(state.mark_path)
             self._text_fd = self._files.open(state.text_path)
+            flock(self._text_fd, LOCK_SH)  # nobody notes the end of the counter's use meanwhile
             self._mark = MarkFile(self._mark_fd, state)
         except BaseException as error:
             self.close()
@@ -103,10 +104,31 @@ class ScopeFiles:
         # Asked after the write: files in place now were in place then, so no process can have begun new ones.
         return last if self._files.are_in_place() else None
 
+    def end(self) -> None:
+        """Note the last nonce in the mark file if nobody else has the counter open, and close the files.
+
+        So a start in another boot need not skip any: containers on one machine may each have a boot id of their own.
+        """
+        if self._files.are_open():
+            with contextlib.suppress(OSError, NonceStoreError, _NotInPlace):
+                flock(self._mark_fd, LOCK_EX | LOCK_NB)
+                try:
+                    self._note_end()
+                finally:
+                    flock(self._mark_fd, LOCK_UN)
+        self.close()
+
     def close(self) -> None:
         """Close the descriptors. Never unlocks: after a fork the lock may be the parent's."""
         self._files.close()
         self._mark_fd = self._text_fd = -1
+
+    def _note_end(self) -> None:
+        flock(self._text_fd, LOCK_EX | LOCK_NB)  # fails if anybody else has the counter open
+        records = self._read_mark()
+        found = self._find(os.pread(self._text_fd, READ, 0), records)
+        if found.last is not None and not found.doubt:
+            self._mark.note_end(found.last, records)
 
     def _advance(self, text: bytes, now_ns: int) -> int:
         """Write the next nonce and return it."""
@@ -172,6 +194,7 @@ class ScopeFiles:
             records,
             same_boot=known >= 0 or of_this_boot(record, self._clock),
             mark_is_new=self._mark_is_new or (not text and self._mark.is_empty()),
+            ended=self._mark.ended,
         )
         if known < 0 or (found.last is not None and found.last >= known):
             return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import sys
 import threading
@@ -145,11 +146,11 @@ class FileStore:
         with contextlib.suppress(IndexError):  # other threads use the others
             for _ in range(_HANDLES):
                 handle = self._free.popleft()
-                _close_handle(handle)
+                _end_handle(handle)
                 self._free.append(handle)
         if self._shared_handle_lock.acquire(blocking=False):
             try:
-                _close_handle(self._handles[-1])
+                _end_handle(self._handles[-1])
             finally:
                 self._shared_handle_lock.release()
 
@@ -248,6 +249,17 @@ def _close_handle(handle: Handle) -> None:
         handle.popitem()[1].close()
 
 
+def _end_handle(handle: Handle) -> None:
+    while handle:
+        handle.popitem()[1].end()
+
+
+def _end_all() -> None:
+    for each in list(_stores):
+        if (store := each()) is not None:
+            store.close()
+
+
 def _open_all_again() -> None:
     """Other code has closed descriptors: those that seem to be open may lead to another counter's files by now."""
     for each in list(_stores):  # no WeakSet: other threads may make stores meanwhile
@@ -259,3 +271,4 @@ def _open_all_again() -> None:
 _inside: set[int] = set()  # the threads that are in any file backend: two on one directory have the same locks
 _stores: set[weakref.ref[FileStore]] = set()
 when_lost(_open_all_again)
+atexit.register(_end_all)
