@@ -1,4 +1,8 @@
-"""Where the time comes from: the wall clock, the time since boot, and which boot it is."""
+"""Where the time comes from: the wall clock, the time since boot, and which boot it is.
+
+Only the wall clock is the same in all containers of a machine. A container may have a time since boot of its own (a
+time namespace) or a boot id of its own. So two times since boot are compared only if :meth:`Clock.boot_id` is the same.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ class Clock(Protocol):
         ...
 
     def boot_id(self) -> str:
-        """Name of this run of the machine; empty if the system has none."""
+        """Name of what the time since boot counts from: the same name, the same clock. Empty: it is not known."""
         ...
 
 
@@ -41,18 +45,39 @@ class SystemClock:
     @staticmethod
     @functools.cache
     def boot_id() -> str:
-        """Linux: ``/proc/sys/kernel/random/boot_id``. macOS: ``sysctl kern.bootsessionuuid``."""
+        """Return the name of this boot, and by how much a time namespace shifts the time since boot, if there is one.
+
+        Linux: ``/proc/sys/kernel/random/boot_id``, ``/proc/self/timens_offsets``. macOS: ``sysctl
+        kern.bootsessionuuid``.
+        """
         return _boot_id_linux() if sys.platform == "linux" else _boot_id_bsd()
 
 
 def _boot_id_linux() -> str:
-    # Read as bytes: a text file would look up its codec under an import lock, which may be locked in a forked child.
     try:
-        fd = os.open("/proc/sys/kernel/random/boot_id", os.O_RDONLY)
-    except OSError:
+        boot, shift = _read("/proc/sys/kernel/random/boot_id").decode().strip(), _shift()
+    except (OSError, ValueError):
         return ""  # an unknown boot counts as another one, which is always safe
+    return boot and f"{boot}{shift}"  # at most 64 bytes: the mark file has no more room
+
+
+def _shift() -> str:
+    """By how much a time namespace shifts the time since boot. Empty: not at all."""
     try:
-        return os.read(fd, 100).decode().strip()
+        lines = _read("/proc/self/timens_offsets").split(b"\n")
+    except FileNotFoundError:
+        return ""  # the kernel has no time namespaces
+    for clock, seconds, nanoseconds in (line.split() for line in lines if line):
+        if clock in (b"boottime", b"7") and (int(seconds) or int(nanoseconds)):  # Linux 5.6 has the clock's number
+            return f"/{int(seconds)}.{int(nanoseconds):09}"
+    return ""
+
+
+def _read(path: str) -> bytes:
+    # Not as text: a text file would look up its codec under an import lock, which may be locked in a forked child.
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(fd, 1000)
     finally:
         os.close(fd)
 
