@@ -55,27 +55,34 @@ class SystemClock:
 
 def _boot_id_linux() -> str:
     try:
-        boot, shift = _read("/proc/sys/kernel/random/boot_id").decode().strip(), _shift()
+        return clock_name(_read("/proc/sys/kernel/random/boot_id"), _read("/proc/self/timens_offsets", b""))
     except (OSError, ValueError):
         return ""  # an unknown boot counts as another one, which is always safe
-    return boot and f"{boot}{shift}"  # at most 64 bytes: the mark file has no more room
 
 
-def _shift() -> str:
-    """By how much a time namespace shifts the time since boot. Empty: not at all."""
-    try:
-        lines = _read("/proc/self/timens_offsets").split(b"\n")
-    except FileNotFoundError:
-        return ""  # the kernel has no time namespaces
-    for clock, seconds, nanoseconds in (line.split() for line in lines if line):
+def clock_name(boot_id: bytes, offsets: bytes) -> str:
+    """Return a name for the time since boot, of at most 64 bytes: the mark file has no more room.
+
+    Args:
+        boot_id: The kernel's name of the boot.
+        offsets: By how much a time namespace shifts each clock, as in ``/proc/self/timens_offsets``.
+    """
+    shift = ""
+    for clock, seconds, nanoseconds in map(bytes.split, offsets.splitlines()):
         if clock in (b"boottime", b"7") and (int(seconds) or int(nanoseconds)):  # Linux 5.6 has the clock's number
-            return f"/{int(seconds)}.{int(nanoseconds):09}"
-    return ""
+            shift = f"/{int(seconds)}.{int(nanoseconds):09}"
+    boot = boot_id.decode().strip()
+    return boot and boot + shift
 
 
-def _read(path: str) -> bytes:
+def _read(path: str, if_missing: bytes | None = None) -> bytes:
     # Not as text: a text file would look up its codec under an import lock, which may be locked in a forked child.
-    fd = os.open(path, os.O_RDONLY)
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        if if_missing is None:
+            raise
+        return if_missing
     try:
         return os.read(fd, 1000)
     finally:

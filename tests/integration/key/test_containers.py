@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import struct
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,8 +19,8 @@ from tests.integration.key.test_limiter import KEY, NOW, ORDER, STARTER, at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
+ROOT = Path(__file__).parents[3]
 HOUR, YEAR = 3600.0, 3600.0 * 24 * 365
 
 
@@ -66,6 +69,23 @@ def test_a_lockout_is_seen_in_every_container(machine: Machine) -> None:
     assert machine.host.locked_out(KEY) == pytest.approx(1000, abs=0.001)
     machine.pass_time(1000.001)
     assert machine.box.locked_out(KEY) == machine.host.locked_out(KEY) == 0
+
+
+def test_processes_whose_boot_is_not_known_have_a_clock_each(tmp_path: Path) -> None:
+    """Their times since boot may differ, and so nothing is concluded from them."""
+    machine = Machine(tmp_path, another_boot("", 0))
+    machine.box.lock_out(KEY, 900)
+    look = """
+import sys
+from krakenonce.backends import FileStore
+from krakenonce.key.limiter import Limiter
+from tests.integration.key.test_containers import another_boot
+print(Limiter(FileStore(sys.argv[1]).rate_limits, clock=another_boot("", 1e6)).locked_out("a key"))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", look, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) == pytest.approx(900, abs=0.001)
 
 
 def test_the_counters_are_those_of_all_containers(machine: Machine) -> None:
