@@ -171,11 +171,11 @@ class Limiter:
     def _inside_of(self, key: str, step: Callable[[State], _T]) -> _T:
         """Take *step* with the key's state locked."""
         name = self._names.get(key) or self._name(key)
-        return self._rate_limits.step(name, lambda counters: step(State(counters, self._read_clocks())))
+        clock = _number(self._clock.boot_id())  # now and not with the lock: macOS asks another process for it
+        return self._rate_limits.step(name, lambda counters: step(State(counters, self._read(clock))))
 
-    def _read_clocks(self) -> Reading:
-        clock = self._clock
-        return Reading(_number(clock.boot_id()), clock.boot_ns() / 1e9, clock.now_ns() / 1e9)
+    def _read(self, clock: int) -> Reading:
+        return Reading(clock, self._clock.boot_ns() / 1e9, self._clock.now_ns() / 1e9)
 
     def _has_state(self, key: str) -> bool:
         return self._rate_limits.exist(self._names.get(key) or self._name(key))

@@ -705,14 +705,14 @@ def test_a_signal_handler_inside_the_step_gets_an_error(
     others = FileStore(tmp_path) if kind == "another store" else store
     limiter, other = Limiter(store.rate_limits), Limiter(others.rate_limits)
 
-    def interrupt() -> Reading:
+    def interrupt(clock: int) -> Reading:
         with pytest.raises(NonceStoreError, match="signal handler"):
             book(other, STARTER, "Balance", {}, 0)
         store.close()  # that leaves alone what is in use
-        return Reading(1, 1000.0, 1.8e9)
+        return Reading(clock, 1000.0, 1.8e9)
 
     with monkeypatch.context() as patch:
-        patch.setattr(limiter, "_read_clocks", interrupt)
+        patch.setattr(limiter, "_read", interrupt)
         assert book(limiter, STARTER, "Balance", {}, 0) == NOW
     assert book(limiter, STARTER, "Balance", {}, 0) == NOW
 

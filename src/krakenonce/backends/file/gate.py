@@ -9,7 +9,7 @@ from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
 
 from krakenonce.backends.file.filesystem import make_directory, opening, store_error
-from krakenonce.backends.file.holder import entry, who
+from krakenonce.backends.file.holder import entry, here, who
 from krakenonce.backends.file.open_files import OpenFiles
 
 _KEPT_OPEN = 32  # lanes whose files stay open while no caller of this process holds them
@@ -79,6 +79,7 @@ class FileGate:
         if self._files.are_open():
             return
         self.abandon()  # no file is open, or other code has closed one
+        here()  # now and not with the lock: macOS asks another process for it
         make_directory(self.path.parent)
         try:
             with opening.lock:

@@ -19,7 +19,18 @@ _READ = 200  # bytes; what is written has fewer
 
 def entry() -> bytes:
     """Return what this process writes into the file of a lane that it has just got: always as many bytes."""
-    return b"%10d %20d %s" % (os.getpid(), SystemClock.boot_ns(), _here())
+    return b"%10d %20d %s" % (os.getpid(), SystemClock.boot_ns(), here())
+
+
+@functools.cache
+def here() -> bytes:
+    """Return the names of this process's clock and process namespace. One that is not known is no other process's."""
+    nobody = f"?{os.urandom(8).hex()}"
+    try:
+        processes = os.readlink("/proc/self/ns/pid") if sys.platform == "linux" else "-"
+    except OSError:  # of a kernel without such namespaces, or there is no /proc
+        processes = "-" if os.path.exists("/proc/self") else nobody
+    return f"{SystemClock.boot_id() or nobody:64} {processes:32}\n".encode()
 
 
 def who(path: Path) -> str:
@@ -34,7 +45,7 @@ def who(path: Path) -> str:
 def _in_words(text: bytes, fd: int) -> str:
     pid, since, *place = text[: text.index(b"\n")].split()
     clock, processes = place
-    our_clock, our_processes = _here().split()
+    our_clock, our_processes = here().split()
     seconds = (SystemClock.boot_ns() - int(since)) / 1e9
     holds = f"has held it for {seconds:.1f} s" if clock == our_clock and seconds >= 0 else "has it"
     if processes != our_processes:
@@ -71,14 +82,3 @@ def _is_locked(fd: int) -> bool:
         return True
     flock(fd, LOCK_UN)  # and not by closing: a child that was forked just now has the file open, too
     return False
-
-
-@functools.cache
-def _here() -> bytes:
-    """The names of this process's clock and process namespace. A name that is not known is that of no other process."""
-    nobody = f"?{os.urandom(8).hex()}"
-    try:
-        processes = os.readlink("/proc/self/ns/pid") if sys.platform == "linux" else "-"
-    except OSError:
-        processes = nobody
-    return f"{SystemClock.boot_id() or nobody:64} {processes:32}\n".encode()
