@@ -158,6 +158,14 @@ LIMITS = (
         test=f"{_CONTAINERS}::test_after_a_step_back_counters_fall_again",
     ),
     Planted(
+        "a wall clock in 1970 is believed",
+        12,
+        "src/krakenonce/key/limiter.py",
+        was="wall_ns / 1e9 if in_range(wall_ns) else math.nan",
+        becomes="wall_ns / 1e9",
+        test=f"{_CONTAINERS}::test_a_wall_clock_that_is_set_right_after_the_boot_ends_no_lockout",
+    ),
+    Planted(
         "where no boot is known, all have the same clock",
         12,
         "src/krakenonce/key/limiter.py",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 from typing import TYPE_CHECKING, TypeVar
 
@@ -31,6 +32,7 @@ from krakenonce.key.limits_state import State
 from krakenonce.key.lockout import lock_out, locked_out
 from krakenonce.key.naming import fingerprint
 from krakenonce.key.state_time import Reading
+from krakenonce.rule import in_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -175,7 +177,8 @@ class Limiter:
         return self._rate_limits.step(name, lambda counters: step(State(counters, self._read(clock))))
 
     def _read(self, clock: int) -> Reading:
-        return Reading(clock, self._clock.boot_ns() / 1e9, self._clock.now_ns() / 1e9)
+        wall_ns = self._clock.now_ns()
+        return Reading(clock, self._clock.boot_ns() / 1e9, wall_ns / 1e9 if in_range(wall_ns) else math.nan)
 
     def _has_state(self, key: str) -> bool:
         return self._rate_limits.exist(self._names.get(key) or self._name(key))

@@ -8,6 +8,7 @@ state's time never goes back: if the wall clock was set back, it goes on from th
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Reading(NamedTuple):
     Args:
         clock: Which time since boot that is: the same number, the same clock.
         boot: Seconds since boot.
-        wall: Seconds since 1970.
+        wall: Seconds since 1970; NaN if the wall clock cannot be right.
     """
 
     clock: int
@@ -38,7 +39,7 @@ class Anchor(NamedTuple):
     Args:
         clock: The clock of the last step.
         shift: The state's time less this clock's seconds since boot.
-        offset: The wall clock less the state's time, at most a few hundredths of a second off.
+        offset: The wall clock less the state's time, at most a few hundredths of a second off; NaN: not known.
     """
 
     clock: int
@@ -61,7 +62,7 @@ def go_on(anchor: Anchor, reading: Reading, latest: Callable[[], float]) -> tupl
     """
     now = reading.boot + anchor.shift
     if anchor.clock == reading.clock and 0.0 <= now < FAR:
-        is_steady = abs(reading.wall - now - anchor.offset) < _MOVED
+        is_steady = math.isnan(reading.wall) or abs(reading.wall - now - anchor.offset) < _MOVED
         return now, anchor if is_steady else anchor._replace(offset=reading.wall - now)
     now, last = reading.wall - anchor.offset, latest()
     if not last <= now < FAR:

@@ -41,6 +41,15 @@ class Machine:
         for clock in self._clocks:
             clock.step(seconds)
 
+    def now(self) -> int:
+        """The wall clock."""
+        return self._clocks[0].now_ns()
+
+    def set_wall(self, now_ns: int) -> None:
+        """Set the wall clock to a time."""
+        for clock in self._clocks:
+            clock.set_wall(now_ns)
+
 
 def another_boot(boot_id: str, seconds: float) -> ManualClock:
     """The clock of a container that was started so many seconds ago, by its own account."""
@@ -172,6 +181,17 @@ def test_without_a_clock_that_runs_while_the_machine_is_off(tmp_path: Path) -> N
     clock.pass_time(300)
     clock.set_wall(right)
     assert limiter.locked_out(KEY) == 600
+
+
+@pytest.mark.parametrize("wrong", [0, 20 * 10**18])
+def test_a_wall_clock_that_is_set_right_after_the_boot_ends_no_lockout(machine: Machine, wrong: int) -> None:
+    """Before 2020 or after 2200 it is not believed, neither then nor when it has been set."""
+    machine.host.lock_out(KEY, 900)
+    right = machine.now()
+    machine.set_wall(wrong)
+    assert machine.box.locked_out(KEY) == 900
+    machine.set_wall(right)
+    assert machine.host.locked_out(KEY) == 900
 
 
 @pytest.mark.parametrize("damage", [math.nan, math.inf, -1e12, 1e12])

@@ -57,6 +57,18 @@ def test_after_a_step_back_time_goes_on_from_what_was_noted_last() -> None:
     assert go_on(anchor, Reading(HOST, 0.0, WALL + 2), lambda: 131.0)[0] == pytest.approx(133)
 
 
+def test_a_wall_clock_that_cannot_be_right_is_not_used() -> None:
+    """Nor is it compared later with one that is right."""
+    _, anchor = begin(Reading(HOST, 100.0, WALL))
+    assert go_on(anchor, Reading(HOST, 105.0, math.nan), never) == (105, anchor)
+    now, anchor = go_on(anchor, Reading(BOX, 7.0, math.nan), lambda: 130.0)
+    assert now == 130
+    assert go_on(anchor, Reading(HOST, 200.0, WALL + 100), lambda: 131.0)[0] == 131
+    now, anchor = go_on(anchor, Reading(BOX, 9.0, WALL + 1000), never)
+    assert now == 132
+    assert go_on(anchor, Reading(HOST, 200.0, WALL + 1001), lambda: 132.0)[0] == 133
+
+
 @pytest.mark.parametrize("damage", [math.nan, math.inf, -math.inf, 1e12, -1e12])
 @pytest.mark.parametrize("clock", [HOST, BOX])
 def test_a_damaged_anchor_is_replaced(damage: float, clock: int) -> None:
