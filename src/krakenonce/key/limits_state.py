@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MAGIC = b"KNLIMIT3"  # the last character is the version
 _HEAD = struct.Struct("<8sQdd")  # magic, as Anchor
-LOCKOUT = struct.Struct("<dd")  # when it was noted, its end
+LOCKED = struct.Struct("<dd")  # when it was noted, its end
 COUNTER = struct.Struct("<dd")  # level, time
 ORDER = struct.Struct("<QQd")  # hash of the id, hash of the pair, time
 WAITING = 256  # entries of calls that wait
@@ -30,8 +30,8 @@ ORDERS = 1024  # slots
 PER_PLACE = 4
 PLACE_SIZE = PER_PLACE * ORDER.size
 
-LOCKOUT_AT = _HEAD.size
-REST_AT = LOCKOUT_AT + LOCKOUT.size
+LOCKED_AT = _HEAD.size
+REST_AT = LOCKED_AT + LOCKED.size
 _COUNT = struct.Struct("<Q")  # how many entries follow
 _ENTRY = struct.Struct("<QdIId")  # as Waiting
 _COUNT_AT = REST_AT + COUNTER.size
@@ -114,7 +114,7 @@ class State:
 
     def lockout(self) -> tuple[float, float]:
         """Return when the key's lockout was noted, and its end."""
-        noted, until = LOCKOUT.unpack(self.read(LOCKOUT_AT, LOCKOUT.size))
+        noted, until = LOCKED.unpack(self.read(LOCKED_AT, LOCKED.size))
         return noted, until
 
     def _latest(self) -> float:

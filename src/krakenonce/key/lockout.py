@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from krakenonce.errors import LockedOut
-from krakenonce.key.limits_state import LOCKOUT as _ENTRY
-from krakenonce.key.limits_state import LOCKOUT_AT
+from krakenonce.key.limits_state import LOCKED, LOCKED_AT
 
 if TYPE_CHECKING:
     from krakenonce.key.limits_state import State
@@ -27,7 +26,7 @@ def lock_out(state: State, seconds: float, now: float) -> None:
     """Note a lockout for all processes, at most for a day. A longer one that was noted before is not shortened."""
     seconds = min(seconds, _LONGEST)
     if seconds > locked_out(state, now):
-        state.write(LOCKOUT_AT, _ENTRY.pack(now, now + seconds))
+        state.write(LOCKED_AT, LOCKED.pack(now, now + seconds))
 
 
 def refuse_if(left: float) -> None:
