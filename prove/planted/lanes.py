@@ -7,6 +7,8 @@ from prove.planted.bug import Planted
 __all__ = ["LANES"]
 
 _GATE = "src/krakenonce/backends/file/gate.py"
+_HOLDER = "src/krakenonce/backends/file/holder.py"
+_CONTAINERS = "tests/integration/test_containers.py"
 _QUEUE = "src/krakenonce/key/waiting.py"
 _BROKER = "src/krakenonce/brokers/broker.py"
 _KRAKENEX = "src/krakenonce/guards/krakenex.py"
@@ -44,6 +46,30 @@ LANES = (
         was="                if self._files.is_at_path(self._fd):\n",
         becomes="                if self._fd >= 0:\n",
         test="tests/integration/key/test_processes.py::test_a_lost_file_is_replaced",
+    ),
+    Planted(
+        "seconds of another container's clock are told",
+        10,
+        _HOLDER,
+        was=" if clock == our_clock and seconds >= 0 else",
+        becomes=" if clock else",
+        test=f"{_CONTAINERS}::test_what_cannot_be_compared_is_not_said",
+    ),
+    Planted(
+        "a process id of another container is told",
+        10,
+        _HOLDER,
+        was="    if processes != our_processes:\n",
+        becomes="    if not processes:\n",
+        test=f"{_CONTAINERS}::test_what_cannot_be_compared_is_not_said",
+    ),
+    Planted(
+        "a process that has ended is to be ended",
+        10,
+        _HOLDER,
+        was="    if not _has_ended(int(pid)):\n",
+        becomes="    if int(pid) > 0:\n",
+        test=f"{_CONTAINERS}::test_a_holder_that_has_ended_is_not_to_be_ended",
     ),
     Planted(
         "a forked child ends its parent's turn",

@@ -6,6 +6,8 @@ from prove.planted.bug import Planted
 
 __all__ = ["LIMITS"]
 
+_CONTAINERS = "tests/integration/key/test_containers.py"
+_TIME = "src/krakenonce/key/state_time.py"
 _RULES = "src/krakenonce/kraken/calling.py"
 
 LIMITS = (
@@ -122,5 +124,53 @@ LIMITS = (
         was="    how = URGENT if METHODS[place.method].urgent else 0\n",
         becomes="    how = 0\n",
         test="tests/integration/kraken/test_rules_of_calls.py::test_panic_does_not_wait_behind_reads",
+    ),
+    Planted(
+        "another boot id empties the state",
+        12,
+        "src/krakenonce/key/limits_state.py",
+        was="        if self._start.startswith(_MAGIC):\n",
+        becomes='        if self._start.startswith(_MAGIC + reading.clock.to_bytes(8, "little")):\n',
+        test=f"{_CONTAINERS}::test_a_lockout_is_seen_in_every_container",
+    ),
+    Planted(
+        "a lockout is measured with another container's time since boot",
+        12,
+        _TIME,
+        was="    if anchor.clock == reading.clock and",
+        becomes="    if",
+        test=f"{_CONTAINERS}::test_a_lockout_is_seen_in_every_container",
+    ),
+    Planted(
+        "a step of the wall clock is passed on to the next container",
+        12,
+        _TIME,
+        was="        return now, anchor if is_steady else",
+        becomes="        return now, anchor if is_steady or True else",
+        test=f"{_CONTAINERS}::test_a_step_of_the_wall_clock_that_was_seen_changes_no_lockout",
+    ),
+    Planted(
+        "the time of the rate limits goes back with the wall clock",
+        12,
+        _TIME,
+        was="    if not last <= now < FAR:\n",
+        becomes="    if not now < FAR:\n",
+        test=f"{_CONTAINERS}::test_after_a_step_back_counters_fall_again",
+    ),
+    Planted(
+        "a wall clock in 1970 is believed",
+        12,
+        "src/krakenonce/key/limiter.py",
+        was="wall_ns / 1e9 if in_range(wall_ns) else math.nan",
+        becomes="wall_ns / 1e9",
+        test=f"{_CONTAINERS}::test_a_wall_clock_that_is_set_right_after_the_boot_ends_no_lockout",
+    ),
+    Planted(
+        "where no boot is known, all have the same clock",
+        12,
+        "src/krakenonce/key/limiter.py",
+        was="stable_hash(boot_id or os.urandom(16).hex())",
+        becomes="stable_hash(boot_id)",
+        test=f"{_CONTAINERS}::test_processes_whose_boot_is_not_known_have_a_clock_each",
     ),
 )

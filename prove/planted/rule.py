@@ -68,6 +68,14 @@ RULE = (
         test="tests/integration/backends/test_clock_steps.py::test_a_jump_between_two_short_processes_is_noticed_too",
     ),
     Planted(
+        "a time namespace has the machine's time since boot",
+        5,
+        "src/krakenonce/clock.py",
+        was="    return boot and boot + shift\n",
+        becomes="    return boot\n",
+        test="tests/unit/test_clock.py::test_a_shifted_time_has_another_name",
+    ),
+    Planted(
         "the clock is read before the lock is waited for",
         5,
         _STEP,

@@ -1,4 +1,8 @@
-"""Where the time comes from: the wall clock, the time since boot, and which boot it is."""
+"""Where the time comes from: the wall clock, the time since boot, and which boot it is.
+
+Only the wall clock is the same in all containers of a machine. A container may have a time since boot of its own (a
+time namespace) or a boot id of its own. So two times since boot are compared only if :meth:`Clock.boot_id` is the same.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ class Clock(Protocol):
         ...
 
     def boot_id(self) -> str:
-        """Name of this run of the machine; empty if the system has none."""
+        """Name of what the time since boot counts from: the same name, the same clock. Empty: it is not known."""
         ...
 
 
@@ -41,18 +45,46 @@ class SystemClock:
     @staticmethod
     @functools.cache
     def boot_id() -> str:
-        """Linux: ``/proc/sys/kernel/random/boot_id``. macOS: ``sysctl kern.bootsessionuuid``."""
+        """Return the name of this boot, and by how much a time namespace shifts the time since boot, if there is one.
+
+        Linux: ``/proc/sys/kernel/random/boot_id``, ``/proc/self/timens_offsets``. macOS: ``sysctl
+        kern.bootsessionuuid``.
+        """
         return _boot_id_linux() if sys.platform == "linux" else _boot_id_bsd()
 
 
 def _boot_id_linux() -> str:
-    # Read as bytes: a text file would look up its codec under an import lock, which may be locked in a forked child.
     try:
-        fd = os.open("/proc/sys/kernel/random/boot_id", os.O_RDONLY)
-    except OSError:
+        return clock_name(_read("/proc/sys/kernel/random/boot_id"), _read("/proc/self/timens_offsets", b""))
+    except (OSError, ValueError):
         return ""  # an unknown boot counts as another one, which is always safe
+
+
+def clock_name(boot_id: bytes, offsets: bytes) -> str:
+    """Return a name for the time since boot, of at most 64 bytes: the mark file has no more room.
+
+    Args:
+        boot_id: The kernel's name of the boot.
+        offsets: By how much a time namespace shifts each clock, as in ``/proc/self/timens_offsets``.
+    """
+    shift = ""
+    for clock, seconds, nanoseconds in map(bytes.split, offsets.splitlines()):
+        if clock in (b"boottime", b"7") and (int(seconds) or int(nanoseconds)):  # Linux 5.6 has the clock's number
+            shift = f"/{int(seconds)}.{int(nanoseconds):09}"
+    boot = boot_id.decode().strip()
+    return boot and boot + shift
+
+
+def _read(path: str, if_missing: bytes | None = None) -> bytes:
+    # Not as text: a text file would look up its codec under an import lock, which may be locked in a forked child.
     try:
-        return os.read(fd, 100).decode().strip()
+        fd = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        if if_missing is None:
+            raise
+        return if_missing
+    try:
+        return os.read(fd, 1000)
     finally:
         os.close(fd)
 

@@ -56,7 +56,7 @@ class Gate(Protocol):
         """Let the next process in. Does nothing if the gate is not held."""
 
     def holder(self) -> str:
-        """Return who holds the gate and since when, in words."""
+        """Return who holds the gate, and for how long if that is known, in words."""
 
     def abandon(self) -> None:
         """In a forked child: forget that the gate is held, and leave the parent's hold alone."""
@@ -118,7 +118,7 @@ class Backend(Protocol):
 
     @property
     def rate_limits(self) -> RateLimits:
-        """Kraken's rate counters, as they are counted on this host: their times count from its start."""
+        """Kraken's rate counters, as they are counted on this host."""
 
     @property
     def records(self) -> Records:

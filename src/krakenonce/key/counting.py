@@ -1,6 +1,6 @@
 """The steps on one key's rate-limit state: when a call may be sent, what was sent, what was refused. No lock, no clock.
 
-:mod:`krakenonce.key.limiter` locks the state and passes the time in, in seconds since boot. Slots in the state's
+:mod:`krakenonce.key.limiter` locks the state and passes the state's time in, in seconds. Slots in the state's
 tables are found by hash. Two pairs with the same slot share a counter, so calls may wait longer than they have to. Of
 orders with the same slot, the last four are kept.
 """

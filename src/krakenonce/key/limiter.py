@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
+import os
 from typing import TYPE_CHECKING, TypeVar
 
 from krakenonce.clock import SystemClock
@@ -26,9 +28,11 @@ from krakenonce.key.counting import (
     send,
 )
 from krakenonce.key.limits import stable_hash
-from krakenonce.key.limits_state import HEAD, MAGIC, State
+from krakenonce.key.limits_state import State
 from krakenonce.key.lockout import lock_out, locked_out
 from krakenonce.key.naming import fingerprint
+from krakenonce.key.state_time import Reading
+from krakenonce.rule import in_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -45,11 +49,11 @@ class Limiter:
     """Counts calls as Kraken does, and keeps the order of the calls that wait. Never sleeps.
 
     Safe for threads, tasks, forks and any number of processes and limiters over one state. Nothing is opened before the
-    first call. A lockout ends with a reboot.
+    first call. Containers and a reboot change nothing: see :mod:`krakenonce.key.state_time`.
 
     Args:
         rate_limits: The rate limits of a backend.
-        clock: Where the time since boot and the boot id come from.
+        clock: For tests; default: the machine's clock.
     """
 
     def __init__(self, rate_limits: RateLimits, *, clock: Clock | None = None) -> None:
@@ -74,7 +78,7 @@ class Limiter:
         """
         if place.tier is None and not self._has_state(place.key):
             return Booking(0.0, 0.0)  # a key without limits needs no file
-        return self._inside_of(place.key, lambda state: ask(state, place, longest, self._now(), send=send))
+        return self._inside_of(place.key, lambda state: ask(state, place, longest, state.now, send=send))
 
     def send(self, place: Place) -> float:
         """Count a call just before it is sent. To be called in the key's turn.
@@ -87,7 +91,7 @@ class Limiter:
         """
         if place.tier is None and not self._has_state(place.key):
             return 0.0
-        return self._inside_of(place.key, lambda state: send(state, place, self._now()))
+        return self._inside_of(place.key, lambda state: send(state, place, state.now))
 
     def leave(self, place: Place) -> None:
         """Release the place of a call that will not be sent. Does nothing if the call has none.
@@ -97,12 +101,12 @@ class Limiter:
         """
         if place.waiting_id:
             with contextlib.suppress(NonceStoreError):
-                self._inside_of(place.key, lambda state: leave(state, place, self._now()))
+                self._inside_of(place.key, lambda state: leave(state, place, state.now))
 
     def not_sent(self, place: Place) -> None:
         """Take back what :meth:`send` has counted: there was no connection. Raises NonceStoreError."""
         if place.counted:
-            self._inside_of(place.key, lambda state: not_sent(state, place, self._now()))
+            self._inside_of(place.key, lambda state: not_sent(state, place, state.now))
 
     def refused(self, place: Place) -> float:
         """Note that Kraken answered "Rate limit exceeded": the counters that the call concerns count as full.
@@ -117,11 +121,11 @@ class Limiter:
         """
         if place.tier is None:
             return A_FEW_SECONDS
-        return self._inside_of(place.key, lambda state: refused(state, place, self._now()))
+        return self._inside_of(place.key, lambda state: refused(state, place, state.now))
 
     def locked_out(self, key: str) -> float:
         """Return the seconds until the key's lockout ends; 0.0: there is none. Raises NonceStoreError."""
-        return self._inside_of(key, lambda state: locked_out(state, self._now())) if self._has_state(key) else 0.0
+        return self._inside_of(key, lambda state: locked_out(state, state.now)) if self._has_state(key) else 0.0
 
     def lock_out(self, key: str, seconds: float) -> None:
         """Note a lockout for all processes. A longer one that was noted before is not shortened.
@@ -133,7 +137,7 @@ class Limiter:
         Raises:
             NonceStoreError: The state cannot be read or written.
         """
-        self._inside_of(key, lambda state: lock_out(state, seconds, self._now()))
+        self._inside_of(key, lambda state: lock_out(state, seconds, state.now))
 
     def placed(self, key: str, pair: str, ids: Iterable[str]) -> None:
         """Note that orders were placed or amended just now: their age decides what it costs to change them.
@@ -150,7 +154,7 @@ class Limiter:
         """
         listed = [str(order) for order in ids if order]
         if listed:
-            self._inside_of(key, lambda state: note(state, pair, listed, self._now()))
+            self._inside_of(key, lambda state: note(state, pair, listed, state.now))
 
     def levels(self, key: str, tier: Tier) -> Levels:
         """Return how high the rate counters of a key are now. Changes nothing.
@@ -164,15 +168,17 @@ class Limiter:
         """
         if not self._has_state(key):
             return Levels(0.0, 0.0)  # nothing has been counted, and a look makes no file
-        return self._inside_of(key, lambda state: levels(state, tier, self._now()))
-
-    def _now(self) -> float:
-        return self._clock.boot_ns() / 1e9
+        return self._inside_of(key, lambda state: levels(state, tier, state.now))
 
     def _inside_of(self, key: str, step: Callable[[State], _T]) -> _T:
         """Take *step* with the key's state locked."""
-        name, head = self._names.get(key) or self._name(key), _head(self._clock.boot_id())
-        return self._rate_limits.step(name, lambda counters: step(State(counters, head)))
+        name = self._names.get(key) or self._name(key)
+        clock = _number(self._clock.boot_id())  # now and not with the lock: macOS asks another process for it
+        return self._rate_limits.step(name, lambda counters: step(State(counters, self._read(clock))))
+
+    def _read(self, clock: int) -> Reading:
+        wall_ns = self._clock.now_ns()
+        return Reading(clock, self._clock.boot_ns() / 1e9, wall_ns / 1e9 if in_range(wall_ns) else math.nan)
 
     def _has_state(self, key: str) -> bool:
         return self._rate_limits.exist(self._names.get(key) or self._name(key))
@@ -182,5 +188,6 @@ class Limiter:
 
 
 @functools.cache
-def _head(boot_id: str) -> bytes:
-    return HEAD.pack(MAGIC, stable_hash(boot_id))
+def _number(boot_id: str) -> int:
+    """A number for a clock. If the boot is not known, it is one of this process and its forks alone."""
+    return stable_hash(boot_id or os.urandom(16).hex())

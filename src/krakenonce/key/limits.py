@@ -28,6 +28,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from krakenonce.key.methods import METHODS, orders_in
+from krakenonce.key.state_time import FAR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -133,11 +134,12 @@ def level_now(level: float, at: float, decay: float, now: float) -> float:
         now: The present time, in seconds on the same clock.
 
     Returns:
-        The level; 0.0 if *level* and *at* are damaged (NaN, negative, huge, in the future).
+        The level; 0.0 if *level* and *at* are damaged (NaN, negative, huge). If *at* is in the future, the counter has
+        not fallen yet.
     """
-    if not (0.0 <= level <= _HIGHEST and 0.0 <= at <= now):
+    if not (0.0 <= level <= _HIGHEST and 0.0 <= at < FAR):
         return 0.0
-    return max(0.0, level - decay * (now - at))
+    return max(0.0, level - decay * max(0.0, now - at))
 
 
 class Charge(NamedTuple):

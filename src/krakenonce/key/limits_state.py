@@ -1,8 +1,8 @@
 """The rate counters of one API key as bytes, which a backend keeps and locks while they are used.
 
-A state has, in this order: its format and the boot, the end of the key's lockout, the REST counter, the calls that
-wait to be sent, a table of the pairs' counters and a table of orders. Nothing is synced: after a power cut Kraken's
-counters have come down as well.
+A state has, in this order: its format, how its time follows from the clocks, the key's lockout, the REST counter, the
+calls that wait to be sent, a table of the pairs' counters and a table of orders. All times in it are the state's, see
+:mod:`krakenonce.key.state_time`. Nothing is synced: after a power cut Kraken's counters have come down as well.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from krakenonce.key.state_time import FAR, Anchor, begin, go_on
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from krakenonce.backends.protocol import RateCounters
+    from krakenonce.key.state_time import Reading
 
 
-MAGIC = b"KNLIMIT2"  # the last character is the version
-HEAD = struct.Struct("<8sQ")  # magic, boot
-UNTIL = struct.Struct("<d")  # end of the lockout, in seconds since boot
+_MAGIC = b"KNLIMIT3"  # the last character is the version
+_HEAD = struct.Struct("<8sQdd")  # magic, as Anchor
+LOCKED = struct.Struct("<dd")  # when it was noted, its end
 COUNTER = struct.Struct("<dd")  # level, time
 ORDER = struct.Struct("<QQd")  # hash of the id, hash of the pair, time
 WAITING = 256  # entries of calls that wait
@@ -27,8 +30,8 @@ ORDERS = 1024  # slots
 PER_PLACE = 4
 PLACE_SIZE = PER_PLACE * ORDER.size
 
-UNTIL_AT = HEAD.size
-REST_AT = UNTIL_AT + UNTIL.size
+LOCKED_AT = _HEAD.size
+REST_AT = LOCKED_AT + LOCKED.size
 _COUNT = struct.Struct("<Q")  # how many entries follow
 _ENTRY = struct.Struct("<QdIId")  # as Waiting
 _COUNT_AT = REST_AT + COUNTER.size
@@ -44,7 +47,7 @@ class Waiting(NamedTuple):
 
     Args:
         call_id: A random id of the call.
-        seen: When the call has asked last, in seconds since boot.
+        seen: When the call has asked last.
         counter: The counter's offset.
         how: 0, or ``URGENT``, ``DUE`` or both.
         cost: What the call will add.
@@ -65,20 +68,25 @@ class State:
     """The state of one key, while it is locked.
 
     Args:
-        counters: Where it is kept.
-        head: How it has to begin; else it is new, damaged or of another boot, and is emptied.
+        counters: Where it is kept; if it is new or of another version there, it is emptied.
+        reading: What the clocks of this process show now.
     """
 
-    __slots__ = ("_counters", "_start", "write")
+    __slots__ = ("_counters", "_start", "now", "write")
 
-    def __init__(self, counters: RateCounters, head: bytes) -> None:
+    def __init__(self, counters: RateCounters, reading: Reading) -> None:
         self._counters = counters
         self.write = counters.write
         self._start = counters.read(0, _START)
-        if not self._start.startswith(head):
+        if self._start.startswith(_MAGIC):
+            before = Anchor(*_HEAD.unpack(self.read(0, _HEAD.size))[1:])
+            self.now, anchor = go_on(before, reading, self._latest)
+        else:
             counters.write(0, bytes(SIZE))  # takes all disk space now, so that a full disk does no harm later
-            counters.write(0, head)
-            self._start = counters.read(0, _START)
+            self._start, before = bytes(_START), None
+            self.now, anchor = begin(reading)
+        if anchor != before:
+            counters.write(0, _HEAD.pack(_MAGIC, *anchor))
 
     def read(self, offset: int, size: int) -> bytes:
         """Return the bytes at an offset."""
@@ -104,7 +112,13 @@ class State:
         """Replace the calls that wait. Raises OSError if not all of them can be written."""
         self.write(_COUNT_AT, _COUNT.pack(len(entries)) + b"".join(_ENTRY.pack(*entry) for entry in entries))
 
-    def until(self) -> float:
-        """Return the end of the lockout, in seconds since boot."""
-        (until,) = UNTIL.unpack(self.read(UNTIL_AT, UNTIL.size))
-        return float(until)
+    def lockout(self) -> tuple[float, float]:
+        """Return when the key's lockout was noted, and its end."""
+        noted, until = LOCKED.unpack(self.read(LOCKED_AT, LOCKED.size))
+        return noted, until
+
+    def _latest(self) -> float:
+        """The last time at which something was counted or noted."""
+        counters = [self.counter(REST_AT), *self.pairs()]
+        times = [self.lockout()[0], *(at for _, at in counters), *(entry.seen for entry in self.waiting())]
+        return max((time for time in times if 0.0 <= time < FAR), default=0.0)

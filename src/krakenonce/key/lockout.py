@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from krakenonce.errors import LockedOut
-from krakenonce.key.limits_state import UNTIL, UNTIL_AT
+from krakenonce.key.limits_state import LOCKED, LOCKED_AT
 
 if TYPE_CHECKING:
     from krakenonce.key.limits_state import State
@@ -17,15 +17,16 @@ _LONGEST = 86_400.0  # seconds; more than this in a file is damage
 
 def locked_out(state: State, now: float) -> float:
     """Return the seconds until the key's lockout ends; 0.0: there is none."""
-    left = state.until() - now
-    return left if 0.0 < left < _LONGEST + 1.0 else 0.0
+    noted, until = state.lockout()
+    length = until - noted
+    return max(0.0, min(until - now, length)) if 0.0 < length < _LONGEST + 1.0 else 0.0
 
 
 def lock_out(state: State, seconds: float, now: float) -> None:
     """Note a lockout for all processes, at most for a day. A longer one that was noted before is not shortened."""
     seconds = min(seconds, _LONGEST)
     if seconds > locked_out(state, now):
-        state.write(UNTIL_AT, UNTIL.pack(now + seconds))
+        state.write(LOCKED_AT, LOCKED.pack(now, now + seconds))
 
 
 def refuse_if(left: float) -> None:

@@ -1,4 +1,4 @@
-"""The shared counters: threads, processes, forks, lockouts, damage and reboots; and Kraken's side as a model."""
+"""The shared counters: threads, processes, forks, lockouts and damage; and Kraken's side as a model."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from krakenonce.key.limits import TIERS, Tier, engine_cost, pair_hash
 from krakenonce.key.limits import Order as Known
 from krakenonce.key.methods import METHODS
 from krakenonce.key.naming import fingerprint
+from krakenonce.key.state_time import Reading
 from krakenonce.testing.clock import ManualClock
 from tests.integration.key.helpers import in_child, in_thread, is_waiting, start_child, until
 from tests.unit.key.test_limits import ROUNDING, highest
@@ -528,18 +529,19 @@ def numbers(offset: int, *values: float) -> tuple[int, bytes]:
     return offset, struct.pack(f"<{len(values)}d", *values)
 
 
-UNTIL, REST = 16, 24  # where the file has the end of the lockout and the REST counter
+NOTED, UNTIL, REST = 32, 40, 48  # where the file has the lockout's times and the REST counter
 
 
 @pytest.mark.parametrize(
     "damage",
     [
         (0, b"garbage!"),
-        (0, b"KNLIMIT1"),
+        (0, b"KNLIMIT2"),
         (0, random.Random(1).randbytes(120_000)),
-        (24, random.Random(2).randbytes(120_000)),
+        (REST, random.Random(2).randbytes(120_000)),
         *(numbers(REST, level, 1) for level in (math.nan, -math.inf, math.inf, -1, 1e300)),
         *(numbers(REST, 15, at) for at in (math.nan, math.inf, -1, 1e12)),
+        *(numbers(NOTED, noted) for noted in (math.nan, -math.inf, -1e12, 1e12)),
         *(numbers(UNTIL, until) for until in (math.nan, math.inf, -1, 1e12)),
     ],
     ids=lambda damage: f"{damage[0]}:{damage[1][:16].hex()}",
@@ -574,26 +576,6 @@ def test_a_deleted_file_is_made_again(tmp_path: Path, clock: ManualClock) -> Non
     for _ in range(7):
         assert book(limiter, STARTER, "Balance", {}, 0) == NOW
     assert at_once(Limiter(FileStore(tmp_path).rate_limits, clock=clock)) == 7
-
-
-@pytest.mark.parametrize("boots", [("boot 1", "boot 2"), ("", "")], ids=["known", "unknown"])
-def test_a_reboot_empties_the_counters(tmp_path: Path, clock: ManualClock, boots: tuple[str, str]) -> None:
-    """Times of another boot mean nothing: also if the boot id is unknown."""
-    clock.reboot(boots[0])
-    clock.pass_time(1_000_000)
-    limiter = Limiter(FileStore(tmp_path).rate_limits, clock=clock)
-    assert at_once(limiter) == 14
-    limiter.lock_out(KEY, 900)
-    clock.reboot(boots[1])
-    assert at_once(Limiter(FileStore(tmp_path).rate_limits, clock=clock)) == 14
-
-
-def test_a_reboot_ends_a_lockout(tmp_path: Path, clock: ManualClock) -> None:
-    """Within one boot a restarted program is still locked out; the next boot begins again."""
-    Limiter(FileStore(tmp_path).rate_limits, clock=clock).lock_out(KEY, 900)
-    assert book(Limiter(FileStore(tmp_path).rate_limits, clock=clock), STARTER, "Balance", {}, 0).locked_out
-    clock.reboot()
-    assert book(Limiter(FileStore(tmp_path).rate_limits, clock=clock), STARTER, "Balance", {}, 0) == NOW
 
 
 @pytest.mark.parametrize("what", ["link", "directory", "parent"])
@@ -723,14 +705,14 @@ def test_a_signal_handler_inside_the_step_gets_an_error(
     others = FileStore(tmp_path) if kind == "another store" else store
     limiter, other = Limiter(store.rate_limits), Limiter(others.rate_limits)
 
-    def interrupt() -> float:
+    def interrupt(clock: int) -> Reading:
         with pytest.raises(NonceStoreError, match="signal handler"):
             book(other, STARTER, "Balance", {}, 0)
         store.close()  # that leaves alone what is in use
-        return 1.0
+        return Reading(clock, 1000.0, 1.8e9)
 
     with monkeypatch.context() as patch:
-        patch.setattr(limiter, "_now", interrupt)
+        patch.setattr(limiter, "_read", interrupt)
         assert book(limiter, STARTER, "Balance", {}, 0) == NOW
     assert book(limiter, STARTER, "Balance", {}, 0) == NOW
 

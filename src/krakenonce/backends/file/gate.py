@@ -9,8 +9,8 @@ from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
 
 from krakenonce.backends.file.filesystem import make_directory, opening, store_error
+from krakenonce.backends.file.holder import entry, here, who
 from krakenonce.backends.file.open_files import OpenFiles
-from krakenonce.clock import SystemClock
 
 _KEPT_OPEN = 32  # lanes whose files stay open while no caller of this process holds them
 
@@ -47,13 +47,8 @@ class FileGate:
                 self.abandon()
 
     def holder(self) -> str:
-        """Return who holds the gate and since when, in words."""
-        try:
-            pid, since = self.path.read_bytes().split()  # by its path: ours may be one that was deleted
-            seconds = (SystemClock.boot_ns() - int(since)) / 1e9
-        except (OSError, ValueError):
-            return "its holder is not known"
-        return f"process {int(pid)} has held it for {seconds:.1f} s"
+        """Return who holds the gate and for how long, in words."""
+        return who(self.path)  # by its path: ours may be one that was deleted
 
     def abandon(self) -> None:
         """Close the files without unlocking: after a fork the lock is the parent's."""
@@ -77,13 +72,14 @@ class FileGate:
             except OSError as error:
                 raise store_error("lock the lane", self.path, error) from error
         with contextlib.suppress(OSError):  # this is for messages only; a full disk must not stop a call
-            os.pwrite(self._fd, b"%10d %20d\n" % (os.getpid(), SystemClock.boot_ns()), 0)
+            os.pwrite(self._fd, entry(), 0)
         return True
 
     def _open_files(self) -> None:
         if self._files.are_open():
             return
         self.abandon()  # no file is open, or other code has closed one
+        here()  # now and not with the lock: macOS asks another process for it
         make_directory(self.path.parent)
         try:
             with opening.lock:

@@ -22,7 +22,7 @@ class Found(NamedTuple):
     Args:
         last: Nothing above it has been issued; None if nothing has been issued.
         doubt: Why it is not simply the nonce file; empty if it is.
-        damaged: Whether to log a warning. A reboot of the machine is no damage.
+        damaged: Whether to log a warning. A reboot of the machine or another container is no damage.
     """
 
     last: int | None
@@ -60,7 +60,7 @@ def last_at_end(records: Records, note: bytes) -> int | None:
 
 
 def of_this_boot(record: MarkRecord | None, clock: Clock) -> bool:
-    """Whether *record* was written since the machine started; no if that is unknown."""
+    """Whether *record* was written in this boot and by this clock; no if that is unknown."""
     return bool(record and record.boot_id and record.boot_id == clock.boot_id())
 
 
@@ -88,7 +88,7 @@ def last_issued(
     if not same_boot and ended is not None and (value is None or value <= ended):
         return Found(ended)
     if not same_boot:
-        return Found(record.mark, "the machine was rebooted")
+        return Found(record.mark, "the mark is from before a reboot, or from another container")
     if value is None:
         return Found(record.mark, "the nonce file is empty or missing", damaged=True)
     if any(base <= value <= mark for base, mark in (in_force(records), (record.base, record.mark))):
