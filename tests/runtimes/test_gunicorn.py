@@ -14,15 +14,20 @@ if TYPE_CHECKING:
     from tests.runtimes.watched import WatchedKraken
 
 WORKERS = 2
+AT_MOST_4 = ("--worker-connections", "4")  # else one worker may take all connections
 
 
 @pytest.mark.parametrize(
     ("options", "together", "imports"),
     [
-        (("-k", "gevent", "--worker-connections", "4"), 4 * WORKERS, WORKERS),
+        (("-k", "sync"), WORKERS, WORKERS),
         (("-k", "sync", "--preload"), WORKERS, 1),
+        (("-k", "gthread", "--threads", "4", *AT_MOST_4), 4 * WORKERS, WORKERS),
+        (("-k", "gthread", "--threads", "4", *AT_MOST_4, "--preload"), 4 * WORKERS, 1),
+        (("-k", "gevent", *AT_MOST_4), 4 * WORKERS, WORKERS),
+        (("-k", "gevent", *AT_MOST_4, "--preload"), 4 * WORKERS, 1),
     ],
-    ids=["gevent", "sync preload"],
+    ids=["sync", "sync preload", "gthread", "gthread preload", "gevent", "gevent preload"],
 )
 def test_workers_on_two_keys(
     programs: Programs, server: WatchedKraken, options: tuple[str, ...], together: int, imports: int

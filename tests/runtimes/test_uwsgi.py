@@ -23,6 +23,7 @@ SET_UPS = {
     "py-call-uwsgi-fork-hooks": ("--py-call-uwsgi-fork-hooks",),
     "threads": ("--enable-threads", "--threads", "4"),
     "lazy-apps": ("--lazy-apps",),
+    "gevent": ("--gevent", "4", "--gevent-monkey-patch"),
 }
 
 
@@ -37,6 +38,6 @@ def test_workers_of_a_master_that_has_used_the_key(programs: Programs, server: W
     )
     port = program.until_printed(lambda text: re.search(r"bound to TCP address 127\.0\.0\.1:(\d+)", text))[1]
     program.until_printed(lambda text: text.count("spawned uWSGI worker ") == WORKERS)
-    threads = 4 if set_up == "threads" else 1
+    threads = 4 if set_up in ("threads", "gevent") else 1
     imports = WORKERS if set_up == "lazy-apps" else 1
     assert_serves(program, f"http://127.0.0.1:{port}", server, together=WORKERS * threads, keys=1, imports=imports)
