@@ -1,11 +1,16 @@
-"""Two generators of Tornado in one thread that hold the lane of the key A while they wait."""
+"""``FROM``: two generators of Tornado in one thread that hold the lane of the key A while they wait.
+
+They are called from a ``callback`` of the loop, or from a ``task``, which runs them until their first ``yield``.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from tornado.gen import coroutine, sleep
+from tornado.gen import coroutine, multi, sleep
 from tornado.ioloop import IOLoop
 
 from krakenonce import NonceManager
@@ -27,20 +32,26 @@ def hold() -> Generator[Any, Any, None]:
         yield sleep(0)
 
 
-def main() -> None:
+def main(called_from: str) -> None:
     """Run it twice at the same time, and print what became of it."""
     hold_it = coroutine(hold)
     failures: list[str] = []
 
-    def both() -> Generator[Any, Any, None]:
-        try:
-            yield [hold_it(), hold_it()]
-        except Exception:
-            failures.append(traceback.format_exc())
+    async def both() -> None:
+        await multi([hold_it(), hold_it()])
 
-    IOLoop.current().run_sync(coroutine(both))
+    def both_at_once() -> Any:
+        return multi([hold_it(), hold_it()])
+
+    try:
+        if called_from == "task":
+            asyncio.run(both())
+        else:
+            IOLoop.current().run_sync(both_at_once)
+    except Exception:
+        failures.append(traceback.format_exc())
     HOLDERS.print(failures=failures)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])
