@@ -10,10 +10,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove lint format docs bench clean stale
+.PHONY: help demo test test-integrations prove lint format docs bench clean stale
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.ready  ## see krakenonce at work against a fake Kraken on this machine
 	@.venv/bin/krakenonce demo $(ARGS)
@@ -21,6 +21,10 @@ demo: .venv/.ready  ## see krakenonce at work against a fake Kraken on this mach
 # Tests, campaigns and benchmarks start hundreds of interpreters: without bytecode, each would compile everything again.
 test: .venv/.ready  ## run the tests, two at a time on each core, as many of them wait
 	@PYTHONDONTWRITEBYTECODE= .venv/bin/pytest -n $$((2 * `getconf _NPROCESSORS_ONLN`)) --dist worksteal $(ARGS)
+
+# One at a time on each core: these programs bring many processes of their own, and some of them are timed.
+test-integrations: .venv/.integrations  ## test krakenonce in uWSGI, gevent, Celery and others, which it installs
+	@PYTHONDONTWRITEBYTECODE= .venv/bin/pytest tests/runtimes -n `getconf _NPROCESSORS_ONLN` --dist worksteal $(ARGS)
 
 prove: .venv/.ready  ## try to break every promise, 15 minutes; 5 with SHORT=1
 	@PYTHONDONTWRITEBYTECODE= .venv/bin/python -m prove $(if $(SHORT),--short) $(ARGS)
@@ -85,3 +89,11 @@ endif
 	npm install --prefix .venv/node --no-package-lock --no-audit --no-fund >>.venv/install.log 2>&1 || \
 	    echo "no npm, or no package of its: tests with clients under Node.js will be skipped"; \
 	echo "`.venv/bin/python $(PRINT_VERSION)` $(CURDIR)" >.venv/.ready
+
+.venv/.integrations: .venv/.ready pyproject.toml
+	@fail() { echo "$$*" >&2; exit 1; }; \
+	echo "installing uWSGI, gevent, Celery and others into .venv (once, about a minute) ..."; \
+	.venv/bin/python -m pip install -c constraints.txt --group integrations >.venv/integrations.log 2>&1 || \
+	    fail "could not install them: is the package index reachable, and are there a C compiler and Python's headers" \
+	        "(Debian: apt install gcc python3-dev) to build uWSGI? details in .venv/integrations.log"; \
+	touch .venv/.integrations

@@ -1,0 +1,46 @@
+"""Two generators of Twisted in one thread that hold the lane of the key A while they wait."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import gatherResults, inlineCallbacks
+from twisted.internet.task import deferLater
+
+from krakenonce import NonceManager
+from tests.runtimes.programs.given import KEYS
+from tests.runtimes.programs.holders import Holders
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+TURNS, HELD = 5, 0.03
+HOLDERS, MANAGER = Holders(), NonceManager()
+
+
+def hold() -> Generator[Any, Any, None]:
+    """Hold the lane some times."""
+    for _ in range(TURNS):
+        with HOLDERS.noting_errors(), MANAGER.lane(KEYS[0][0]), HOLDERS.inside():
+            yield deferLater(reactor, HELD)
+        yield deferLater(reactor, 0)
+
+
+def main() -> None:
+    """Run it twice at the same time, and print what became of it."""
+    hold_it = inlineCallbacks(hold)
+    failures: list[str] = []
+
+    def start() -> None:
+        done = gatherResults([hold_it(), hold_it()])
+        done.addErrback(lambda failure: failures.append(failure.getTraceback()))
+        done.addBoth(lambda _: reactor.stop())
+
+    reactor.callWhenRunning(start)
+    reactor.run()
+    HOLDERS.print(failures=failures)
+
+
+if __name__ == "__main__":
+    main()
