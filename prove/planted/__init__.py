@@ -11,6 +11,7 @@ from prove.planted.limits import LIMITS
 from prove.planted.marks import MARKS
 from prove.planted.planting import check_fit, plant
 from prove.planted.rule import RULE
+from prove.planted.runtimes import RUNTIMES
 from prove.planted.secrets import SECRETS
 from prove.planted.store import STORE
 
@@ -21,6 +22,7 @@ ALL: tuple[Planted, ...] = (
     *STORE,
     *RULE,
     *LANES,
+    *RUNTIMES,
     *CLIENTS,
     *GUARDS,
     *LIMITS,
