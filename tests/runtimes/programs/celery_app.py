@@ -1,6 +1,7 @@
 """A Celery application whose tasks call with two keys. It uses both while it is imported, as a worker's parent does.
 
-As a program: ``COUNT`` sends so many tasks. The broker is a folder, which needs no server.
+As a program: ``COUNT`` sends so many tasks. The broker is a folder, which needs no server: workers take messages from
+``queue``. They are sent to another folder, as a worker fails if it takes one that is only partly written.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ ROUNDS = 4
 FOLDER = Path(os.environ["TEST_MEETING"]).parent
 _QUEUE = FOLDER / "queue"
 _QUEUE.mkdir(exist_ok=True)
+_SENT = FOLDER / "sent"
+_SENT.mkdir(exist_ok=True)
 _DONE = FOLDER / "done"
 _DONE.mkdir(exist_ok=True)
 
@@ -27,7 +30,7 @@ app = celery.Celery("tests", broker="filesystem://")
 app.conf.update(
     broker_transport_options={
         "data_folder_in": str(_QUEUE),
-        "data_folder_out": str(_QUEUE),
+        "data_folder_out": str(_SENT),
         "control_folder": str(FOLDER / "control"),
         "polling_interval": 0.05,
     },
