@@ -156,7 +156,11 @@ def test_a_poisoned_key_is_adopted(trader: Shell, url: str, fake: FakeKraken) ->
     """The command prints each refusal and warns; afterwards the key works, and others stay near the clock."""
     master = next(each for each in fake.accounts.values() if each.name == "MASTER")
     master.last_nonce = 2**62
-    assert "krakenonce adopt" in trader.fails(1, "balance", "--base-url", url)
+    poisoned = trader.run("balance", "--base-url", url)
+    warning, error = poisoned.err.splitlines()
+    assert (poisoned.code, poisoned.out) == (1, "")
+    assert f"{trader.env['KRAKENONCE_STATE_DIR']}" in warning
+    assert "krakenonce adopt" in error
     done = trader.run("adopt", "--yes", "--base-url", url)
     *refusals, warning = done.err.splitlines()
     assert done.code == 0
