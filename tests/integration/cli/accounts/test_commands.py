@@ -162,8 +162,9 @@ def test_a_poisoned_key_is_adopted(trader: Shell, url: str, fake: FakeKraken) ->
     assert f"{trader.env['KRAKENONCE_STATE_DIR']}" in warning
     assert "krakenonce adopt" in error
     done = trader.run("adopt", "--yes", "--base-url", url)
-    *refusals, warning = done.err.splitlines()
+    about_state, *refusals, warning = done.err.splitlines()
     assert done.code == 0
+    assert "name this same state" in about_state
     assert ["Kraken refused nonce " in line for line in refusals] == [True, True]
     assert "warning: Kraken now refuses every other tool that uses the key of MASTER; stop those tools" in warning
     assert str(master.last_nonce) in done.out
