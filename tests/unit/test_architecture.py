@@ -26,7 +26,10 @@ LAYERS = [  # each may import those above it
 CORE = {"_version", "errors", "extras", "rule", "clock", "checks", "native", "process", "backends", "key", "manager"}
 CORE |= {"global_manager"}
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-MODULES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
+HOOKS = SOURCE / "__pyinstaller"  # no part of a program: PyInstaller runs them when it builds one
+MODULES = sorted(
+    path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py" and path.parent != HOOKS
+)
 
 
 def imports(module: Path) -> list[tuple[str, bool]]:

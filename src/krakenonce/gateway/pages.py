@@ -44,6 +44,9 @@ class Pages:
         gateway: The gateway whose keys and queues are shown.
         activity: What it has counted.
         manager: Where nonces come from.
+
+    Raises:
+        ConfigError: A file of the status page is missing.
     """
 
     def __init__(self, gateway: Gateway, activity: Activity, manager: NonceManager) -> None:
@@ -57,8 +60,7 @@ class Pages:
             "/v1/status": lambda: Reply(200, JSON, json.dumps(self.status()).encode(), _HEADERS),
         }
         for path, (name, content_type) in _FILES.items():
-            data = (importlib.resources.files("krakenonce.gateway") / "page" / name).read_bytes()
-            self._pages[path] = partial(Reply, 200, content_type, data, _HEADERS)
+            self._pages[path] = partial(Reply, 200, content_type, _file(name), _HEADERS)
 
     def get(self, path: str) -> Reply | None:
         """Return the page at a path; None if there is none. If a file cannot be used, the reply says so in one line."""
@@ -115,6 +117,17 @@ class Pages:
             "upstream_seconds": self._activity.kraken[name].total,
             "refused": dict(key.refused),
         }
+
+
+def _file(name: str) -> bytes:
+    """Return a file of the status page. Raises ConfigError if it was not installed with the modules."""
+    try:
+        return (importlib.resources.files("krakenonce.gateway") / "page" / name).read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"the file {name} of the status page is missing: install krakenonce again, or add the folder "
+            "krakenonce/gateway/page to the program that was built of it"
+        ) from error
 
 
 def _text(status: int, line: str) -> Reply:
