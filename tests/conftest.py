@@ -1,5 +1,6 @@
 """For all tests: hypothesis judges what is right, not how long it takes on a busy machine; a small disk to fill."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from prove.campaign import NotHere
 
 hypothesis.settings.register_profile("krakenonce", deadline=None)
 hypothesis.settings.load_profile("krakenonce")
+
+
+# A shell that runs the tests in the background lets them, and the commands under test, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
