@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, TORN = 60, PAGES = 2, DIRTY = PAGE * PAGES, COUNTS = DIRTY + PAGES };
+enum { PAGE = 4096, TORN = 60, PAGES = 3, DIRTY = PAGE * PAGES, COUNTS = DIRTY + PAGES };
 
 static int is_mark(int fd)
 {

@@ -31,7 +31,7 @@ _HURRY = 400  # times as fast as the clock: the mark is synced each 25 ms
 _ROUND = 0.2  # seconds until the power is cut
 _ONE_IN = 2  # syncs, one fails, and never two in a row
 _BETWEEN_KILLS = 0.05  # seconds, on average
-_PAGES, _COUNTS = 8192, struct.Struct("=QQ")
+_PAGE, _PAGES, _COUNTS = 4096, 3, struct.Struct("=QQ")  # as in failing_sync.c
 
 
 class Hurry:
@@ -118,7 +118,7 @@ def _round(trial: Trial, crew: Crew) -> Reported:
 
 def _check_reported(disk: Path, refusals: int, kills: int) -> int:
     """Return how many syncs have failed since the disk was last made; raise Broken if not all were reported."""
-    failed = int(_COUNTS.unpack_from(disk.read_bytes(), _PAGES + 2)[1])
+    failed = int(_COUNTS.unpack_from(disk.read_bytes(), _PAGE * _PAGES + _PAGES)[1])
     if not failed - kills <= refusals <= failed:
         raise Broken(f"{failed} syncs failed; {refusals} errors were reported, and {kills} processes killed")
     return failed
@@ -127,7 +127,7 @@ def _check_reported(disk: Path, refusals: int, kills: int) -> int:
 def _cut_power(rng: random.Random, disk: Path, state: Path) -> None:
     """Leave what the disk has got of the mark; of the nonce file, which is never synced, anything."""
     mark, text = state / "kraken_global_nonce.mark", state / "kraken_global_nonce.txt"
-    mark.write_bytes(disk.read_bytes()[:_PAGES])
+    mark.write_bytes(disk.read_bytes()[: _PAGE * _PAGES])
     fate = rng.choice(["gone", "empty", "older", "as it was"])
     older = state.with_name("older")
     now = text.read_bytes()
