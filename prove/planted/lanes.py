@@ -251,6 +251,14 @@ LANES = (
         "::test_with_refuses_to_wait_while_a_task_of_its_loop_has_another_lane[True]",
     ),
     Planted(
+        "a task that has one lane may not wait for another",
+        10,
+        _QUEUE,
+        was="each.owner != waiter.owner and is_stopped_by_us",
+        becomes="is_stopped_by_us",
+        test="tests/integration/key/test_tasks.py::test_with_waits_although_its_own_task_has_another_lane",
+    ),
+    Planted(
         "a forked child waits for a thread of its parent's",
         10,
         "src/krakenonce/process.py",

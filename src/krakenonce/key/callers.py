@@ -41,7 +41,7 @@ def event_loop_name() -> str:
 
 
 def is_stopped_by_us(owner: Any) -> bool:
-    """Whether *owner* is a task or a greenlet that cannot continue while this thread waits."""
+    """Whether *owner*, who is not the caller, is a task or a greenlet that cannot continue while this thread waits."""
     if hasattr(owner, "get_loop"):
         return bool(owner.get_loop() is running_loop())
     if hasattr(owner, "parent_nursery"):

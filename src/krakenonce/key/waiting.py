@@ -227,7 +227,7 @@ class LaneQueue(Section):
             return
         for queue in _busy.copy():
             before = turn.before(waiter) if queue is self else queue._turn.all()
-            if any(is_stopped_by_us(each.owner) for each in before):
+            if any(each.owner != waiter.owner and is_stopped_by_us(each.owner) for each in before):
                 raise LaneError(
                     f"a task of this {event_loop_name() or 'greenlet'} loop holds lane {queue.name} or waits for it, "
                     "and cannot continue while `with` blocks the loop; use `async with`"

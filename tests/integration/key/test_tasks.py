@@ -328,6 +328,17 @@ def test_with_refuses_to_wait_while_a_task_of_its_loop_has_another_lane(
     asyncio.run(main())
 
 
+def test_with_waits_although_its_own_task_has_another_lane(manager: NonceManager, peer: Peer) -> None:
+    """As a call under the global lock does, which holds that lane and waits for its key's: no other task is stopped."""
+
+    async def main() -> None:
+        with manager.lane("global"):
+            peer.ask("take")
+            assert "was not free within 0.1 s" in refusal(manager.lane("key", timeout=0.1))
+
+    asyncio.run(main())
+
+
 def test_callbacks_of_a_loop_cannot_share_a_turn(manager: NonceManager) -> None:
     """They are no tasks: the second may belong to another coroutine, as with Tornado, so it gets LaneError."""
     lane, said = manager.lane("key"), list[str]()
