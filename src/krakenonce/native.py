@@ -7,8 +7,8 @@ Both change Python's module ``_thread`` in place; what is used here is a second 
 from __future__ import annotations
 
 import importlib.util
+import posix
 from importlib.machinery import BuiltinImporter
-from posix import read, write
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,8 +18,7 @@ else:
     _original = importlib.util.module_from_spec(_spec)
     _spec.loader.exec_module(_original)
 
-__all__ = ["RLock", "allocate_lock", "get_ident", "read", "start_new_thread", "write"]
-
+read, write = posix.read, posix.write
 RLock = _original.RLock
 allocate_lock = _original.allocate_lock
 get_ident = _original.get_ident

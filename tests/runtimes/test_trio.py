@@ -12,19 +12,12 @@ if TYPE_CHECKING:
 TURNS = 2 * 5
 
 
-@pytest.mark.parametrize("what", ["async", "again"])
+@pytest.mark.parametrize("what", ["async", "again", "wait"])
 def test_tasks_take_turns(programs: Programs, what: str) -> None:
-    """With ``async with``, one task of a thread holds a lane at a time, also one that enters it again."""
+    """With ``async with``, one task holds a lane at a time, also one that enters it again or waits for a process."""
+    if what == "wait":
+        programs.run("holder", "A", "1.5")
     said = programs.run("trio_lane", what).result()
-    assert said["errors"] == []
-    assert (said["most"], said["turns"]) == (1, TURNS)
-    assert said["gap"] < 0.5
-
-
-def test_a_wait_lets_other_tasks_run(programs: Programs) -> None:
-    """A task that waits for another process gets the turn after it, and the other tasks run meanwhile."""
-    programs.run("holder", "A", "1.5")
-    said = programs.run("trio_lane", "wait").result()
     assert said["errors"] == []
     assert (said["most"], said["turns"]) == (1, TURNS)
     assert said["gap"] < 0.5

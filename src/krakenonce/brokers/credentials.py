@@ -60,9 +60,9 @@ class Account:
 class FromAccounts:
     """Base class of what is made from accounts: those passed, in the environment or in a file."""
 
-    def __init__(self, accounts: Iterable[Account] | None = None, **options: Any) -> None:
-        """Each subclass has one of its own; this one says what :meth:`from_env` passes to it."""
-        raise NotImplementedError
+    if TYPE_CHECKING:  # what :meth:`from_env` passes; each subclass has a constructor of its own
+
+        def __init__(self, accounts: Iterable[Account] | None = None, **options: Any) -> None: ...
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 from krakenonce.errors import LaneError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Generator, Iterator
+
+    from krakenonce.key.lane import Lane
+
+TURNS, HELD = 5, 0.03
 
 
 class Holders:
@@ -37,6 +41,13 @@ class Holders:
             yield
         except LaneError as error:
             self.errors.append(f"{type(error).__name__}: {error}")
+
+    def hold(self, lane: Callable[[], Lane], pause: Callable[[float], Any]) -> Generator[Any, Any, None]:
+        """Hold the lane some times, as a generator that yields what its library waits for."""
+        for _ in range(TURNS):
+            with self.noting_errors(), lane(), self.inside():
+                yield pause(HELD)
+            yield pause(0)
 
     def print(self, **more: Any) -> None:
         """Print all that as JSON."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from tornado.gen import coroutine, multi, sleep
 from tornado.ioloop import IOLoop
@@ -17,24 +18,12 @@ from krakenonce import NonceManager
 from tests.runtimes.programs.given import KEYS
 from tests.runtimes.programs.holders import Holders
 
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-TURNS, HELD = 5, 0.03
 HOLDERS, MANAGER = Holders(), NonceManager()
-
-
-def hold() -> Generator[Any, Any, None]:
-    """Hold the lane some times."""
-    for _ in range(TURNS):
-        with HOLDERS.noting_errors(), MANAGER.lane(KEYS[0][0]), HOLDERS.inside():
-            yield sleep(HELD)
-        yield sleep(0)
 
 
 def main(called_from: str) -> None:
     """Run it twice at the same time, and print what became of it."""
-    hold_it = coroutine(hold)
+    hold_it = partial(coroutine(HOLDERS.hold), partial(MANAGER.lane, KEYS[0][0]), sleep)
     failures: list[str] = []
 
     async def both() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
 
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults, inlineCallbacks
@@ -12,24 +12,12 @@ from krakenonce import NonceManager
 from tests.runtimes.programs.given import KEYS
 from tests.runtimes.programs.holders import Holders
 
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-TURNS, HELD = 5, 0.03
 HOLDERS, MANAGER = Holders(), NonceManager()
-
-
-def hold() -> Generator[Any, Any, None]:
-    """Hold the lane some times."""
-    for _ in range(TURNS):
-        with HOLDERS.noting_errors(), MANAGER.lane(KEYS[0][0]), HOLDERS.inside():
-            yield deferLater(reactor, HELD)
-        yield deferLater(reactor, 0)
 
 
 def main() -> None:
     """Run it twice at the same time, and print what became of it."""
-    hold_it = inlineCallbacks(hold)
+    hold_it = partial(inlineCallbacks(HOLDERS.hold), partial(MANAGER.lane, KEYS[0][0]), partial(deferLater, reactor))
     failures: list[str] = []
 
     def start() -> None:
