@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from prove.pipe import Reported
 
-__all__ = ["check_frozen", "fill", "run_tool", "small_disk"]
+__all__ = ["check_frozen", "fill", "frozen", "image_disk", "run_tool", "small_disk"]
 
 
 def run_tool(name: str, *words: str) -> int:
@@ -43,6 +43,34 @@ def small_disk(point: Path) -> Iterator[Path]:
         yield point
     finally:
         run_tool("umount", "-l", str(point))
+
+
+@contextlib.contextmanager
+def image_disk(point: Path) -> Iterator[Path]:
+    """A disk with a file system (ext4) that can be frozen, in an image beside *point*."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        raise NotHere("only root on Linux may mount a disk to freeze")
+    point.mkdir()
+    image = point.with_suffix(".image")
+    image.touch()
+    os.truncate(image, 64 * 2**20)
+    if run_tool("mkfs.ext4", "-q", str(image)) or run_tool("mount", "-o", "loop", str(image), str(point)):
+        raise NotHere("this machine does not let us mount an image of a disk")
+    try:
+        yield point
+    finally:
+        run_tool("umount", "-l", str(point))
+
+
+@contextlib.contextmanager
+def frozen(disk: Path) -> Iterator[None]:
+    """Freeze a disk, as backups of it do: who writes waits."""
+    if run_tool("fsfreeze", "--freeze", str(disk)):
+        raise NotHere("this machine does not let us freeze a disk")
+    try:
+        yield
+    finally:
+        run_tool("fsfreeze", "--unfreeze", str(disk))
 
 
 def fill(disk: Path) -> None:

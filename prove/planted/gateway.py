@@ -10,6 +10,7 @@ _GATEWAY = "src/krakenonce/gateway/gateway.py"
 _QUEUE = "src/krakenonce/gateway/waiting.py"
 _KEYS = "src/krakenonce/gateway/local_keys.py"
 _CALL = "src/krakenonce/gateway/client_call.py"
+_SILENT = "tests/integration/gateway/test_silent_state.py"
 
 GATEWAY = (
     Planted(
@@ -63,7 +64,7 @@ GATEWAY = (
     Planted(
         "the size of a body is not limited",
         "security",
-        "src/krakenonce/gateway/server.py",
+        "src/krakenonce/gateway/front.py",
         was="LARGEST_BODY = 256 * 1024 ",
         becomes="LARGEST_BODY = 256 * 1024 * 1024 ",
         test="tests/integration/gateway/test_faults.py::test_large_bodies_and_headers_are_refused",
@@ -83,6 +84,33 @@ GATEWAY = (
         was='b"&".join([b"", *fields[at + 1 :]])\n',
         becomes='b"&".join([b"", *filter(None, fields[at + 1 :])]).replace(b"%20", b"+")\n',
         test="tests/unit/gateway/test_body.py::test_a_form_s_nonce_is_replaced",
+    ),
+    Planted(
+        "pages wait for the disk with the calls",
+        10,
+        "src/krakenonce/gateway/accepting.py",
+        was='first.startswith(b"GET /") and',
+        becomes='first.startswith(b"get /") and',
+        test=f"{_SILENT}::test_pages_answer_while_the_state_does_not_and_calls_go_on_afterwards",
+        hangs=15,
+    ),
+    Planted(
+        "a page waits for the state for ever",
+        10,
+        "src/krakenonce/gateway/state_look.py",
+        was="timeout=max(0.0, began + PATIENCE - time.monotonic())",
+        becomes="timeout=None",
+        test=f"{_SILENT}::test_a_page_that_was_never_answered_says_that_the_state_does_not_answer",
+        hangs=10,
+    ),
+    Planted(
+        "systemd kills a gateway that waits for the disk",
+        10,
+        "src/krakenonce/gateway/watching.py",
+        was="            if silent < _LONGEST:\n",
+        becomes="            if not silent:\n",
+        test=f"{_SILENT}::test_systemd_is_notified_while_the_gateway_waits_for_the_state",
+        hangs=15,
     ),
     Planted(
         "the gateway releases the turn before the answer is in",

@@ -40,7 +40,7 @@ class Gateway:
         activity: Where calls are counted.
     """
 
-    def __init__(self, keys: Mapping[str, KrakenKey], local_keys: LocalKeys, activity: Activity) -> None:
+    def __init__(self, keys: dict[str, KrakenKey], local_keys: LocalKeys, activity: Activity) -> None:
         self.keys = keys
         self.local_keys = local_keys
         self.stopping = False

@@ -1,7 +1,7 @@
 """The gateway's metrics in Prometheus' text format, made when they are asked for.
 
 To add a metric, add it to ``METRICS``. What it shows comes from :class:`Activity` (what the gateway has counted), from
-the Kraken keys, or from the manager's statistics.
+the Kraken keys, or from the state directory.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from krakenonce.backends.protocol import ScopeStats
     from krakenonce.gateway.activity import Activity
+    from krakenonce.gateway.state_look import State
     from krakenonce.gateway.upstream import KrakenKey
-    from krakenonce.manager import NonceManager
 
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -34,16 +34,15 @@ class Source(Collector):
     Args:
         activity: What the gateway has counted.
         keys: The Kraken keys, by account.
-        manager: Where nonces come from.
+        state: What the state directory says.
     """
 
-    def __init__(self, activity: Activity, keys: Mapping[str, KrakenKey], manager: NonceManager) -> None:
+    def __init__(self, activity: Activity, keys: dict[str, KrakenKey], state: State) -> None:
         self.activity = activity
-        self.keys = keys
+        self.keys = keys.copy()
+        self.state = state
         # (level, maximum) of Kraken's rate counters, by account and rate counter.
-        self.rates = {(account, name): rate for account, key in keys.items() for name, rate in key.counters().items()}
-        # What is known of our nonces, by counter.
-        self.counters = {name: manager.stats(name) for name in sorted({"global", *(k.scope for k in keys.values())})}
+        self.rates = {(account, name): rate for account, key in state.keys.items() for name, rate in key.rates.items()}
 
     def collect(self) -> Iterable[Metric]:
         """Return the metrics, as Prometheus' client asks for them."""
@@ -80,11 +79,11 @@ class MetricOf(NamedTuple):
 
 
 def _of_accounts(histograms: Mapping[str, Histogram]) -> Samples:
-    return [((account,), histogram) for account, histogram in histograms.items()]
+    return [((account,), histogram) for account, histogram in list(histograms.items())]
 
 
 def _of_counters(source: Source, value: Callable[[ScopeStats], float]) -> Samples:
-    return [((counter,), value(stats)) for counter, stats in source.counters.items()]
+    return [((counter,), value(stats)) for counter, stats in source.state.counters.items()]
 
 
 METRICS = (
@@ -93,14 +92,14 @@ METRICS = (
         "answered",
         "Calls that Kraken answered, by local key.",
         ("local_key",),
-        lambda source: [((name,), count) for name, count in source.activity.answered.items()],
+        lambda source: [((name,), count) for name, count in list(source.activity.answered.items())],
     ),
     MetricOf(
         CounterMetricFamily,
         "not_sent",
         "Calls that the gateway did not send, by reason.",
         ("reason",),
-        lambda source: [((reason,), count) for reason, count in source.activity.not_sent.items()],
+        lambda source: [((reason,), count) for reason, count in list(source.activity.not_sent.items())],
     ),
     MetricOf(
         CounterMetricFamily,
@@ -115,7 +114,9 @@ METRICS = (
         "Calls that Kraken refused, by account and reason.",
         ("account", "reason"),
         lambda source: [
-            ((account, reason), count) for account, key in source.keys.items() for reason, count in key.refused.items()
+            ((account, reason), count)
+            for account, key in source.keys.items()
+            for reason, count in list(key.refused.items())
         ],
     ),
     MetricOf(
@@ -155,7 +156,7 @@ METRICS = (
         "lockout_seconds",
         "Seconds until a lockout ends; 0: there is none.",
         ("account",),
-        lambda source: [((account,), key.api_key.locked_out()) for account, key in source.keys.items()],
+        lambda source: [((account,), key.locked_out) for account, key in source.state.keys.items()],
     ),
     MetricOf(
         GaugeMetricFamily,
@@ -199,7 +200,7 @@ METRICS = (
         ("counter", "direction"),
         lambda source: [
             ((counter, direction), count)
-            for counter, stats in source.counters.items()
+            for counter, stats in source.state.counters.items()
             for direction, count in (("back", stats.clock_back), ("forward", stats.clock_forward))
         ],
     ),
@@ -217,15 +218,22 @@ METRICS = (
         ("counter",),
         lambda source: _of_counters(source, lambda stats: (stats.lead_ns or 0) / 1e9),
     ),
+    MetricOf(
+        GaugeMetricFamily,
+        "state_silent_seconds",
+        "Seconds for which the state directory has not answered; calls wait, and what it says is old.",
+        (),
+        lambda source: [((), source.state.silent)],
+    ),
 )
 
 
-def metrics_text(activity: Activity, keys: Mapping[str, KrakenKey], manager: NonceManager) -> bytes:
+def metrics_text(activity: Activity, keys: dict[str, KrakenKey], state: State) -> bytes:
     """Return all metrics as text.
 
     Args:
         activity: What the gateway has counted.
         keys: The Kraken keys, by account.
-        manager: Where nonces come from.
+        state: What the state directory says.
     """
-    return generate_latest(Source(activity, keys, manager))
+    return generate_latest(Source(activity, keys, state))

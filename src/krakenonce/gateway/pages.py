@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.resources
 import json
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import ConfigError, KrakenonceError
 from krakenonce.extras import needed_by
 from krakenonce.gateway.replies import Reply
+from krakenonce.gateway.state_look import StateLook, not_answered
 from krakenonce.key.naming import fingerprint
 from krakenonce.kraken.wire import JSON
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from krakenonce.gateway.activity import Activity
     from krakenonce.gateway.gateway import Gateway
+    from krakenonce.gateway.state_look import State
     from krakenonce.gateway.upstream import KrakenKey
     from krakenonce.manager import NonceManager
 
@@ -38,7 +40,7 @@ _FILES = {
 
 
 class Pages:
-    """Makes the replies.
+    """Makes the replies, in any event loop; to be made in that of the calls.
 
     Args:
         gateway: The gateway whose keys and queues are shown.
@@ -52,47 +54,56 @@ class Pages:
     def __init__(self, gateway: Gateway, activity: Activity, manager: NonceManager) -> None:
         self._gateway = gateway
         self._activity = activity
-        self._manager = manager
-        self._pages: dict[str, Callable[[], Reply]] = {
-            "/healthz": partial(_text, 200, "ok"),  # the process is alive
+        self._look = StateLook(gateway.keys, manager, asyncio.get_running_loop())
+        self._files = {path: Reply(200, kind, _file(name), _HEADERS) for path, (name, kind) in _FILES.items()}
+        self._pages: dict[str, Callable[[], Awaitable[Reply]]] = {
+            "/healthz": _healthz,
             "/readyz": self._readyz,
             "/metrics": self._metrics,
-            "/v1/status": lambda: Reply(200, JSON, json.dumps(self.status()).encode(), _HEADERS),
+            "/v1/status": self._status,
         }
-        for path, (name, content_type) in _FILES.items():
-            self._pages[path] = partial(Reply, 200, content_type, _file(name), _HEADERS)
 
-    def get(self, path: str) -> Reply | None:
+    async def get(self, path: str) -> Reply | None:
         """Return the page at a path; None if there is none. If a file cannot be used, the reply says so in one line."""
         page = self._pages.get(path)
         try:
-            return page() if page is not None else None
+            return await page() if page is not None else self._files.get(path)
         except KrakenonceError as error:
             return _text(503, str(error))
 
-    def _readyz(self) -> Reply:
+    async def _readyz(self) -> Reply:
         """Calls are accepted: the gateway is not stopping, and key file and state can be used."""
         if self._gateway.stopping:
             raise ConfigError("the gateway is stopping")
         self._gateway.local_keys.all()
-        self._manager.peek()
+        silent = (await self._look.get()).silent
+        if silent:
+            raise not_answered(silent)
         return _text(200, "ok")
 
-    def _metrics(self) -> Reply:
+    async def _metrics(self) -> Reply:
         with needed_by("/metrics", "gateway"):
             from krakenonce.gateway.metrics import CONTENT_TYPE, metrics_text
-        return Reply(200, CONTENT_TYPE, metrics_text(self._activity, self._gateway.keys, self._manager), _HEADERS)
+        text = metrics_text(self._activity, self._gateway.keys, await self._look.get())
+        return Reply(200, CONTENT_TYPE, text, _HEADERS)
 
-    def status(self) -> dict[str, Any]:
+    async def _status(self) -> Reply:
+        return Reply(200, JSON, json.dumps(await self.status()).encode(), _HEADERS)
+
+    async def status(self) -> dict[str, Any]:
         """Return what the status page shows; no key and no secret is in it."""
-        stats = self._manager.stats()
+        state = await self._look.get()
+        stats = state.counters["global"]
         return {
             "now": time.time(),
             "started": self._activity.started,
             "stopping": self._gateway.stopping,
+            "state_silent_seconds": state.silent,
             "lead_seconds": (stats.lead_ns or 0) / 1e9,
             "nonces_issued": stats.issued,
-            "accounts": [self._account(name, key) for name, key in self._gateway.keys.items()],
+            "accounts": [
+                self._account(name, key, state) for name, key in self._gateway.keys.copy().items() if name in state.keys
+            ],
             "local_keys": [
                 {"name": each.name, "account": each.account, "allow": sorted(each.allow)}
                 for each in self._gateway.local_keys.all()
@@ -103,20 +114,26 @@ class Pages:
             "refusals": [each._asdict() for each in self._activity.refusals],
         }
 
-    def _account(self, name: str, key: KrakenKey) -> dict[str, Any]:
+    def _account(self, name: str, key: KrakenKey, state: State) -> dict[str, Any]:
+        seen = state.keys[name]
         return {
             "account": name,
             "key": fingerprint(key.account.key),
-            "scope": key.scope,
+            "scope": seen.scope,
             "tier": key.account.tier,
-            "turn_held_by": key.queue.turn,
+            "turn_held_by": seen.turn,
             "waiting": len(key.queue),
-            "counters": key.counters(),
-            "locked_out_seconds": key.api_key.locked_out(),
+            "counters": seen.rates,
+            "locked_out_seconds": seen.locked_out,
             "answered": sum(self._activity.kraken[name].counts),
             "upstream_seconds": self._activity.kraken[name].total,
             "refused": dict(key.refused),
         }
+
+
+async def _healthz() -> Reply:
+    """The process is alive."""
+    return _text(200, "ok")
 
 
 def _file(name: str) -> bytes:

@@ -11,7 +11,6 @@ import os
 import re
 import resource
 import signal
-import socket
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,11 +20,13 @@ from krakenonce.errors import ConfigError
 from krakenonce.gateway.activity import Activity
 from krakenonce.gateway.gateway import Gateway
 from krakenonce.gateway.local_keys import LocalKeys
+from krakenonce.gateway.loop_thread import LoopThread
 from krakenonce.gateway.pages import Pages
 from krakenonce.gateway.public import PublicCalls
 from krakenonce.gateway.server import GatewayServer
 from krakenonce.gateway.settings import credentials_path, key_file
 from krakenonce.gateway.upstream import KrakenKey
+from krakenonce.gateway.watching import notify, watch
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.manager import NonceManager
 
@@ -68,7 +69,7 @@ def run(settings: Settings, ready: Callable[[Listening], None] = lambda _: None)
 
 async def _run(settings: Settings, ready: Callable[[Listening], None]) -> None:
     _raise_file_limit()
-    with NonceManager(settings.state) as manager:
+    with NonceManager(settings.state) as manager, LoopThread() as second:
         manager.next()  # a state directory that cannot be used is reported now, not at the first call
         local_keys = LocalKeys(key_file(settings.state))
         local_keys.all()
@@ -79,16 +80,16 @@ async def _run(settings: Settings, ready: Callable[[Listening], None]) -> None:
         load_keys()
         gateway = Gateway(keys, local_keys, activity)
         pages = Pages(gateway, activity, manager)
-        server = GatewayServer(gateway, PublicCalls(transport, settings.timeout), pages)
+        server = GatewayServer(gateway, PublicCalls(transport, settings.timeout), second, pages)
         stopped = _handle_signals(load_keys)
-        watchdog = asyncio.create_task(_watchdog())
+        watching = asyncio.run_coroutine_threadsafe(watch(asyncio.get_running_loop()), second.loop)
         try:
             ready(Listening(await _listen(server, settings)))
-            _notify("READY=1")
+            notify("READY=1")
             await stopped.wait()
         finally:
-            _notify("STOPPING=1")
-            watchdog.cancel()
+            notify("STOPPING=1")
+            watching.cancel()
             await server.stop()
             await transport.close()
 
@@ -211,21 +212,3 @@ def _handle_signals(load_keys: Callable[[], None]) -> asyncio.Event:
     loop.add_signal_handler(signal.SIGINT, stopped.set)
     loop.add_signal_handler(signal.SIGHUP, reload)
     return stopped
-
-
-async def _watchdog() -> None:
-    """Notify systemd that the event loop is alive, twice as often as it wants."""
-    asked = os.environ.get("WATCHDOG_USEC", "")
-    if asked.isdecimal() and os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):
-        while True:
-            _notify("WATCHDOG=1")
-            await asyncio.sleep(int(asked) / 2e6)
-
-
-def _notify(state: str) -> None:
-    """Notify systemd, if it has started us and expects it (sd_notify)."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if address:
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as pipe:
-            pipe.connect("\0" + address[1:] if address.startswith("@") else address)
-            pipe.send(state.encode())

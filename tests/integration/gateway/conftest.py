@@ -17,6 +17,7 @@ from krakenonce.brokers import Account
 from krakenonce.gateway.activity import Activity
 from krakenonce.gateway.gateway import Gateway
 from krakenonce.gateway.local_keys import LocalKey, LocalKeys
+from krakenonce.gateway.loop_thread import LoopThread
 from krakenonce.gateway.public import PublicCalls
 from krakenonce.gateway.server import GatewayServer
 from krakenonce.gateway.upstream import KrakenKey
@@ -188,7 +189,7 @@ class RunningGateway:
 
     async def _serve(self) -> None:
         base_url, accounts, state, length, max_wait, timeout = self._settings
-        with NonceManager(state, clock=self._clock) as manager:
+        with NonceManager(state, clock=self._clock) as manager, LoopThread() as second:
             transport = AsyncTransport(base_url)
             for each in accounts:
                 self.keys[each.name] = KrakenKey(
@@ -201,7 +202,7 @@ class RunningGateway:
                     on_turn=self.activity.turn,
                 )
             gateway = Gateway(self.keys, self.local_keys, self.activity)
-            server = GatewayServer(gateway, PublicCalls(transport, timeout))
+            server = GatewayServer(gateway, PublicCalls(transport, timeout), second)
             port = await server.start("127.0.0.1", 0)
             self._listening.set_result(f"http://127.0.0.1:{port}")
             await self._stopping.wait()

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from krakenonce.brokers import Account
-from krakenonce.gateway import server as serving
+from krakenonce.gateway import front as serving
 from krakenonce.kraken.wire import FORM, JSON, decode_secret, nonce_of, sign
 from tests.integration.gateway.conftest import ORDER, PATIENCE, RunningGateway, call, connect, fetch, signed, until
 

@@ -19,6 +19,7 @@ from krakenonce.errors import OutcomeUnknown
 from krakenonce.gateway.activity import Activity, Histogram
 from krakenonce.gateway.gateway import Gateway
 from krakenonce.gateway.local_keys import LocalKeys
+from krakenonce.gateway.loop_thread import LoopThread
 from krakenonce.gateway.pages import Pages
 from krakenonce.gateway.public import PublicCalls
 from krakenonce.gateway.server import GatewayServer
@@ -55,7 +56,8 @@ class Running:
         self.gateway = Gateway({account.name: self.key}, self.local_keys, self.activity)
         pages = Pages(self.gateway, self.activity, self._manager)
         self.status = pages.status
-        self._server = GatewayServer(self.gateway, PublicCalls(self._kraken, 5.0), pages)
+        self._second = LoopThread().__enter__()
+        self._server = GatewayServer(self.gateway, PublicCalls(self._kraken, 5.0), self._second, pages)
         self.url = ""
 
     async def __aenter__(self) -> Self:
@@ -70,6 +72,7 @@ class Running:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.bot.close()
         await self._server.stop()
+        self._second.__exit__()
         await self._kraken.close()
         self._manager.close()
 
@@ -250,7 +253,7 @@ def test_what_kraken_refused_is_among_the_last_refusals(during: Callable[..., An
     async def ask(running: Running) -> Any:
         fake.faults.add("Balance", "error", error="EQuery:Unknown asset")
         await running.bot.query_private("Balance")
-        return running.status()
+        return await running.status()
 
     seen = during(ask)
     assert seen["refusals"][0]["reason"] == "Kraken: EQuery:Unknown asset"
@@ -267,7 +270,7 @@ def test_a_call_without_an_answer_is_counted_apart_from_those_not_sent(
         fake.faults.add("AddOrder", "drop")
         with pytest.raises(OutcomeUnknown):
             await running.bot.query_private("AddOrder", {"pair": "XBTUSD"})
-        return running.status(), (await running.get("/metrics"))[1]
+        return await running.status(), (await running.get("/metrics"))[1]
 
     status, metrics = during(ask)
     assert (status["unknown_outcomes"], status["not_sent"]) == (1, {"not_allowed": 1})

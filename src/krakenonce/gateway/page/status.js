@@ -90,8 +90,10 @@ async function refresh() {
     if (!answer.ok) throw new Error(`status ${answer.status}`);
     const status = await answer.json();
     show(status);
-    state.textContent = status.stopping ? "stopping" : "running";
-    state.className = status.stopping ? "bad" : "";
+    const silent = status.state_silent_seconds;
+    state.textContent = status.stopping ? "stopping"
+      : silent ? `the state directory has not answered for ${silent.toFixed(1)} s; all calls wait for it` : "running";
+    state.className = status.stopping || silent ? "bad" : "";
   } catch (error) {
     state.textContent = `no answer from the gateway (${error.message}); the figures below are old`;
     state.className = "bad";
