@@ -7,6 +7,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from krakenonce.kraken import kraken_time
 from prove import mounting
 from prove.campaign import NotHere
 
@@ -16,6 +17,12 @@ hypothesis.settings.load_profile("krakenonce")
 
 # A shell that runs the tests in the background lets them, and the commands under test, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _no_time_of_another_server() -> None:
+    """Each server of a test tells the time anew: its port may have been that of a server with another clock."""
+    kraken_time._times.clear()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from krakenonce.key.api_key import ApiKey
 from krakenonce.key.limits import TIERS
 from krakenonce.kraken import calling, orders, queries
 from krakenonce.kraken import request as wire
+from krakenonce.kraken.kraken_time import KrakenTime
 from krakenonce.manager import NonceManager
 from krakenonce.testing.clock import ManualClock
 from prove.fuzz.targets import pure, require
@@ -157,6 +158,8 @@ def check_error(error: KrakenonceError) -> None:
 
 
 _CLOCK = ManualClock()
+_TIME = KrakenTime(lambda: NOW, lambda: NOW)
+_TIME.note_seconds(NOW, NOW)
 _MANAGER = NonceManager("memory:", clock=_CLOCK)
 
 
@@ -164,7 +167,7 @@ def check_call(given: tuple[str, list[Reply]]) -> None:
     """Any answers lead to a result or one error; an order that may have been placed can be looked for."""
     name, replies = given
     _CLOCK.pass_time(100_000)  # every counter is empty by then, and no lockout lasts
-    calls = calling.Calls(ApiKey(_MANAGER, KEY, TIERS["starter"]), 60.0, lambda: NOW)
+    calls = calling.Calls(ApiKey(_MANAGER, KEY, TIERS["starter"]), 60.0, _TIME)
     try:
         _run(PROCEDURES[name](calls), replies)
     except KrakenonceError as error:

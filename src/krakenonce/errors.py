@@ -303,10 +303,7 @@ class MarketRestricted(KrakenAPIError):
 
 
 class DeadlineElapsed(KrakenAPIError):
-    """The order reached the engine after its deadline and was not placed.
-
-    If that happens often, check this machine's clock.
-    """
+    """The order reached the engine after its deadline and was not placed."""
 
 
 class OrderRefused(KrakenAPIError):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from krakenonce.gateway.pages import Pages
     from krakenonce.gateway.replies import Reply
+    from krakenonce.kraken.kraken_time import KrakenTime
 
 
 LARGEST_BODY = 256 * 1024  # bytes; Kraken's largest batch of orders has some 10 kB
@@ -42,11 +43,13 @@ class Front:
     Args:
         call: Answers calls.
         pages: Answers other requests with GET; None: there are no pages.
+        time: What time it is at Kraken: clients read it in each answer.
     """
 
-    def __init__(self, call: Call, pages: Pages | None) -> None:
+    def __init__(self, call: Call, pages: Pages | None, time: KrakenTime) -> None:
         self._call = call
         self._pages = pages
+        self._time = time
         self._server = web.Server(
             self._handle,
             access_log=None,
@@ -98,7 +101,8 @@ class Front:
         finally:
             self._due[transport] = time.monotonic() + KEPT_ALIVE
         headers = {"Content-Type": reply.content_type} if reply.content_type else {}
-        response = web.Response(status=reply.status, body=reply.body, headers={**headers, **reply.headers})
+        dated = {} if "Date" in reply.headers else self._time.header()
+        response = web.Response(status=reply.status, body=reply.body, headers={**headers, **dated, **reply.headers})
         # A page's connection is served by the second event loop; a call would go a longer way there.
         if page is not None or reply.status == 413:
             response.force_close()

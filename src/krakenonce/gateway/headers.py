@@ -68,3 +68,8 @@ def not_answered(executed: Literal["no", "unknown"], explanation: str) -> dict[s
     """
     line = "".join(sign if " " <= sign <= "~" else "?" for sign in " ".join(explanation.split()))
     return {"X-Krakenonce-Executed": executed, "X-Krakenonce-Explanation": line[:_LONGEST]}
+
+
+def dated(date: str) -> dict[str, str]:
+    """Return the ``Date`` header of Kraken's answer as it goes to the client; none if Kraken has sent none."""
+    return {"Date": date} if date else {}

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from krakenonce.errors import OutcomeUnknown, RequestNotSent
-from krakenonce.gateway.headers import passed_on
+from krakenonce.gateway.headers import dated, passed_on
 from krakenonce.gateway.replies import Reply, not_sent, unknown
 from krakenonce.kraken.request import Request
 
@@ -34,6 +34,7 @@ class PublicCalls:
 
     def __init__(self, transport: AsyncTransport, timeout: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._transport = transport
+        self.time = transport.time
         self._timeout = timeout
         self._clock = clock
         self._answers: dict[str, tuple[float, asyncio.Task[Reply]]] = {}  # until when they are kept, by path
@@ -59,6 +60,7 @@ class PublicCalls:
         if len(self._answers) > _CACHED:
             del self._answers[next(iter(self._answers))]
         reply = await asyncio.shield(task)
+        reply = reply._replace(headers={name: text for name, text in reply.headers.items() if name != "Date"})
         if reply.status != 200 or not reply.body[:_LOOKED_AT].replace(b" ", b"").startswith(b'{"error":[]'):
             self._answers.pop(path, None)  # no error is kept
         return reply
@@ -76,4 +78,4 @@ class PublicCalls:
             return not_sent("no_connection", "EService:Unavailable", str(error))
         except OutcomeUnknown as error:
             return unknown(error)
-        return Reply(got.status, got.content_type, got.data, {})
+        return Reply(got.status, got.content_type, got.data, dated(got.date))

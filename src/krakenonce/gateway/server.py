@@ -96,11 +96,11 @@ class GatewayServer:
             listener.listen(BACKLOG)
             listener.setblocking(False)
         here = asyncio.get_running_loop()
-        calls = Front(self._answer, self._pages)
+        calls = Front(self._answer, self._pages, self._public.time)
         self._fronts.append((here, calls))
 
         async def accept() -> None:
-            pages = Front(lambda *call: run_in(here, self._answer(*call)), self._pages)
+            pages = Front(lambda *call: run_in(here, self._answer(*call)), self._pages, self._public.time)
             self._fronts.append((self._second, pages))
             self._acceptor = Acceptor(listeners, calls, here, pages, tls)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import time
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from krakenonce.errors import KrakenError, KrakenonceError
@@ -44,12 +43,13 @@ def _paged(
     async def method(
         self: AsyncKraken, start: float | None = None, end: float | None = None
     ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-        offset, until = 0, time.time() if end is None else end  # else new entries would shift the pages
+        offset, before = 0, queries.Page({}, 0)
+        until = await self.run(queries.until_now(self.calls)) if end is None else end
         while True:
-            entries, total = await self.run(page(self.calls, start, until, offset))
-            for entry in entries.items():
+            entries, total = this = await self.run(page(self.calls, start, until, offset))
+            for entry in this.new(before):
                 yield entry
-            offset += len(entries)
+            offset, before = offset + len(entries), this
             if not entries or offset >= total:
                 return
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import ConfigError
 from krakenonce.extras import needed_by
+from krakenonce.kraken.kraken_time import kraken_time
 from krakenonce.kraken.request import Answer, host_of, no_answer, not_sent, read_answer
 from krakenonce.process import call_in_children, check_process
 
@@ -30,6 +31,7 @@ class AsyncTransport:
     def __init__(self, base_url: str = "https://api.kraken.com") -> None:
         self.host = host_of(base_url)
         self.base_url = base_url.rstrip("/")
+        self.time = kraken_time(self.host)
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         call_in_children(self)
@@ -55,6 +57,7 @@ class AsyncTransport:
         from yarl import URL
 
         progress = SimpleNamespace(sent=False)  # whether the call may have left this machine
+        asked = self.time.steady()
         try:
             async with session.request(
                 request.verb,
@@ -66,7 +69,9 @@ class AsyncTransport:
                 allow_redirects=False,
                 trace_request_ctx=progress,
             ) as response:
-                return Answer(response.status, response.headers.get("Content-Type", ""), await response.read())
+                date = response.headers.get("Date", "")
+                self.time.note(date, asked)
+                return Answer(response.status, response.headers.get("Content-Type", ""), await response.read(), date)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if not progress.sent:
                 reason = getattr(error, "strerror", None) or type(error).__name__

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from krakenonce.errors import (
@@ -34,9 +33,13 @@ if TYPE_CHECKING:
 
     from krakenonce.key.api_key import ApiKey
     from krakenonce.key.counting import Place
+    from krakenonce.kraken.kraken_time import KrakenTime
 
 
 logger = logging.getLogger("krakenonce")
+
+_TIME_POLL = 0.05  # seconds between two looks whether Kraken's time is known
+_TIME_POLLS = 100
 
 Params: TypeAlias = "Mapping[str, Any]"
 T = TypeVar("T")
@@ -48,13 +51,14 @@ class Calls:
     Args:
         api_key: The API key; None for public calls only.
         max_wait: Seconds that a call may wait for rate limits in total; 0: it raises RateLimited instead.
-        now: The wall clock, in seconds since 1970.
+        time: What time it is at Kraken.
     """
 
-    def __init__(self, api_key: ApiKey | None, max_wait: float, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, api_key: ApiKey | None, max_wait: float, time: KrakenTime) -> None:
         self._api_key = api_key
         self.max_wait = max_wait
-        self.now = now
+        self.time = time
+        self.now = time.now
         self._warned = False  # that calls wait for the rate limit
 
     @property
@@ -98,6 +102,8 @@ class Calls:
         """Make a call that :func:`krakenonce.kraken.sent.prepared` has prepared; else as :meth:`private`."""
         tries = Tries(call)
         try:
+            if call.lifetime is not None:
+                yield from self.learn_time()
             while True:
                 try:
                     result = self._result(call, (yield from self._sent(call, tries)))
@@ -116,10 +122,29 @@ class Calls:
                 )
             raise
         except KrakenonceError as error:
-            tries.complete(error)
+            tries.complete(error, self.time)
             raise
         finally:
             self._leave(call)
+
+    def learn_time(self) -> Steps[None]:
+        """Ask for Kraken's time if no answer has told it. Without an answer this machine's clock has to do."""
+        for _ in range(_TIME_POLLS):
+            if self.time.known:
+                return
+            if self.time.asking.acquire(blocking=False):
+                break
+            yield Sleep(_TIME_POLL)  # another call of this process is asking: a broker has one for each account
+        else:
+            return
+        try:
+            asked = self.time.steady()
+            with contextlib.suppress(KrakenonceError), Reading("Time"):
+                told = int(result_of((yield PublicCall("Time", {})))["unixtime"])
+                if not self.time.known:  # the answer had no Date header
+                    self.time.note_seconds(told, asked)
+        finally:
+            self.time.asking.release()
 
     def once(self, method: str, params: Params) -> Steps[dict[str, Any]]:
         """Make a private call once, within the rate limits; return Kraken's answer unchanged, errors included."""

@@ -46,11 +46,13 @@ def _paged(
     def method(
         self: Kraken, start: float | None = None, end: float | None = None
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        offset, until = 0, time.time() if end is None else end  # else new entries would shift the pages
+        offset, before = 0, queries.Page({}, 0)
+        # Without an end new entries would shift the pages.
+        until = self.run(queries.until_now(self.calls)) if end is None else end
         while True:
-            entries, total = self.run(page(self.calls, start, until, offset))
-            yield from entries.items()
-            offset += len(entries)
+            entries, total = this = self.run(page(self.calls, start, until, offset))
+            yield from this.new(before)
+            offset, before = offset + len(entries), this
             if not entries or offset >= total:
                 return
 

@@ -70,6 +70,10 @@ class Page(NamedTuple):
     entries: dict[str, dict[str, Any]]
     total: int
 
+    def new(self, before: Page) -> list[tuple[str, dict[str, Any]]]:
+        """Return the entries that the page before does not have: a new entry shifts those behind it by one."""
+        return [(txid, entry) for txid, entry in self.entries.items() if txid not in before.entries]
+
 
 def balances(calls: Calls, /) -> Steps[dict[str, Decimal]]:
     """Return what the account has of each asset, by Kraken's name for it (Balance)."""
@@ -141,6 +145,12 @@ def query_orders(calls: Calls, /, txids: Iterable[str]) -> Steps[dict[str, dict[
         txid = ",".join(wanted[first : first + _IDS_PER_CALL])
         found |= yield from calls.read("QueryOrders", {"txid": txid}, dict)
     return found
+
+
+def until_now(calls: Calls, /) -> Steps[float]:
+    """Return a time that is not before Kraken's now, in seconds since 1970."""
+    yield from calls.learn_time()
+    return calls.time.latest()
 
 
 def trade_page(calls: Calls, /, start: float | None, end: float, offset: int) -> Steps[Page]:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from krakenonce.errors import (
     CallTimeout,
     InvalidNonce,
+    KrakenAPIError,
     KrakenError,
     KrakenonceError,
     LockedOut,
@@ -33,10 +34,11 @@ from krakenonce.errors import (
 from krakenonce.key.answers import Reading, advice, shown
 from krakenonce.key.methods import Kind, kind_of
 from krakenonce.kraken.request import PrivateCall, Sleep, Steps
-from krakenonce.kraken.sent import SentOrder, reconcile
+from krakenonce.kraken.sent import LIFETIME, SentOrder, reconcile
 
 if TYPE_CHECKING:
     from krakenonce.kraken.calling import Calls
+    from krakenonce.kraken.kraken_time import KrakenTime
 
 
 logger = logging.getLogger("krakenonce")
@@ -80,8 +82,16 @@ class Tries:
             raise error
         return None
 
-    def complete(self, error: KrakenonceError) -> None:
-        """Complete the error with which the call ends: what earlier tries may have done, and which order to find."""
+    def complete(self, error: KrakenonceError, time: KrakenTime) -> None:
+        """Complete the error with which the call ends: what earlier tries may have done, and which order to find.
+
+        Args:
+            error: The error.
+            time: Kraken's time, which the message names if the order's deadline was refused.
+        """
+        if isinstance(error, KrakenAPIError) and any("deadline" in string.lower() for string in error.errors):
+            whose = "the call's own" if self._call.lifetime is None else f"set by krakenonce to {LIFETIME:.0f} s ahead"
+            error.args = (f"{error} The deadline was {whose}; {time.described()}.", *error.args[1:])
         if self.kind is Kind.CANCEL and self._unanswered and error.may_have_executed == "no":
             error.may_have_executed = "unknown"
         if self.kind is Kind.ORDER and isinstance(error, KrakenError) and error.may_have_executed != "no":

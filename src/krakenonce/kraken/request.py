@@ -44,11 +44,12 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """An HTTP answer, unchanged."""
+    """An HTTP answer, unchanged; *date* is its ``Date`` header."""
 
     status: int
     content_type: str
     data: bytes
+    date: str = ""
 
 
 class Key:
@@ -210,7 +211,7 @@ def read_answer(request: Request, host: str, received: Answer) -> dict[str, Any]
     Raises:
         OutcomeUnknown: Another status than 200, or not the JSON object that Kraken's API answers with.
     """
-    status, _, data = received
+    status, data = received.status, received.data
     key = request.headers.get("API-Key")  # an error, and an error page, may quote it
     hook = partial(_without, key) if key else None
     try:

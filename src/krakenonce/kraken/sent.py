@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LIFETIME = 10.0  # seconds an order may take to reach the engine, if the caller does not say
 MARGIN = timedelta(seconds=3)  # after the deadline, for an order that is placed but not visible yet
 WITHOUT_DEADLINE = timedelta(seconds=90)  # Kraken's own, from a remark in its API specification
-SKEW = 60.0  # seconds by which our clock may have changed since, if orders are recognized by their time
+SKEW = 60.0  # seconds by which the time of signing may be wrong, if orders are recognized by their time
 POLL = 1.0  # seconds between two queries
 
 
@@ -35,7 +35,7 @@ class SentOrder:
         params: What was sent, without nonce and signature.
         cl_ord_ids: The ids by which it can be found; none if it was sent without.
         deadline: When the engine refuses it, by Kraken's clock; None if it was sent without.
-        sent_at: When it was signed, by this machine's clock.
+        sent_at: When it was signed, by Kraken's clock; by this machine's if Kraken's was not known.
     """
 
     method: str
@@ -114,7 +114,7 @@ def reconcile(calls: Calls, order: SentOrder) -> Steps[Reconciled]:
         now = datetime.fromtimestamp((yield from server_time(calls)), UTC)
         if until is None:
             until = now + WITHOUT_DEADLINE
-        ahead = max(0.0, calls.now() - now.timestamp())
+        ahead = max(0.0, calls.time.local() - now.timestamp())  # it was signed by this clock if no other was known
         found = yield from _find(calls, order, ahead + SKEW)
         if found and len(found) >= len(order.cl_ord_ids) > 0:
             break

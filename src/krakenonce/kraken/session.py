@@ -91,7 +91,7 @@ class Session(Generic[T]):
         """The procedures that :meth:`run` runs."""
         if self._calls is None:
             api_key = ApiKey(self._manager, self.key, self._tier, scope=self._scope) if self.key else None
-            self._calls = Calls(api_key, self._max_wait)
+            self._calls = Calls(api_key, self._max_wait, self._transport.time)
         return self._calls
 
     @property
@@ -138,7 +138,7 @@ class Session(Generic[T]):
         else:
             nonce = api_key.nonce(place)
         try:
-            return call.request(self._signer, nonce, time.time())
+            return call.request(self._signer, nonce, self._transport.time.now())
         except BaseException:
             api_key.not_sent(place)
             raise

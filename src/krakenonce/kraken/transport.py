@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.extras import needed_by
+from krakenonce.kraken.kraken_time import kraken_time
 from krakenonce.kraken.request import Answer, host_of, no_answer, not_sent, read_answer
 from krakenonce.process import ForkCheck
 
@@ -34,6 +35,7 @@ class Transport:
     def __init__(self, base_url: str = "https://api.kraken.com") -> None:
         self.host = host_of(base_url)
         self.base_url = base_url.rstrip("/")
+        self.time = kraken_time(self.host)
         self._after_fork = ForkCheck()
         self._renew()
 
@@ -49,7 +51,7 @@ class Transport:
             OutcomeUnknown: No answer, or none in the form of Kraken's API.
         """
         self._after_fork(self._renew)  # on the parent's connections both would read each other's answers
-        _progress.sent, _progress.until = False, time.monotonic() + timeout
+        _progress.sent, _progress.until, asked = False, time.monotonic() + timeout, self.time.steady()
         try:
             # No retries and no redirects: a repeated POST is a second order.
             response = self._pool.request(
@@ -65,6 +67,7 @@ class Transport:
             if not _progress.sent:
                 raise not_sent(request.call, self.host, _reason(error)) from error
             raise no_answer(request.call, self.host) from error
+        self.time.note(response.headers.get("Date", ""), asked)
         return read_answer(request, self.host, Answer(response.status, "", response.data))
 
     def close(self) -> None:

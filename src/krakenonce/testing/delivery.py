@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -49,7 +48,7 @@ class Delivery:
         self._in_flight[request.key] += 1
         try:
             await asyncio.sleep(half)
-            reply = await self._reply(replace(request, received=time.time()), fault, is_gone)
+            reply = await self._reply(replace(request, received=self._fake.time()), fault, is_gone)
             await asyncio.sleep(half)
             return reply
         finally:
@@ -79,7 +78,9 @@ class Delivery:
     def _execute(self, request: Request, is_gone: Callable[[], bool]) -> dict[str, Any]:
         """Return the answer of the fake; requests that are held back follow."""
         in_flight = self._in_flight[request.key]
-        answer = self._fake.answer_to(replace(request, now=time.time(), sender_gone=is_gone(), in_flight=in_flight))
+        answer = self._fake.answer_to(
+            replace(request, now=self._fake.time(), sender_gone=is_gone(), in_flight=in_flight)
+        )
         while self._held:
             self._held.pop(0).set()
         return answer

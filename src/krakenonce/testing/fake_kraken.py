@@ -183,9 +183,13 @@ class FakeKraken:
                 forms: dict[str, dict[str, Any]] = {"result null": {"result": None}, "result {}": {"result": {}}}
                 return {"error": [str(refusal)], **forms.get(self.rules.failure, {})}
 
+    def time(self) -> float:
+        """Return Kraken's time in seconds since 1970: this machine's, but for ``rules.clock_ahead``."""
+        return time.time() + self.rules.clock_ahead
+
     def _pass_time(self, now: float | None) -> float:
         """Return *now*, or the time of the clock; orders that have ended by then are ended."""
-        at = time.time() if now is None else now
+        at = self.time() if now is None else now
         self._engine.pass_time(self.accounts.values(), at)
         return at
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from decimal import Decimal
@@ -41,6 +42,7 @@ class Rules:
         maker_fee: The fee of the resting order, as a part of the cost.
         min_deadline: The least seconds from the arrival of an order to its deadline.
         max_deadline: The most seconds from the arrival of an order to its deadline.
+        clock_ahead: Seconds by which Kraken's clock is ahead of this machine's; negative: behind.
         failure: The form of an answer that is an error.
         otp_error: The error for a missing or wrong ``otp``.
         duplicate_cl_ord_id_error: The error for the ``cl_ord_id`` of an open order.
@@ -63,6 +65,7 @@ class Rules:
     maker_fee: Decimal = Decimal("0.0016")
     min_deadline: float = 2.0
     max_deadline: float = 60.0
+    clock_ahead: float = 0.0
     failure: _Failure = "error only"
     otp_error: str = "EAPI:Invalid otp"
     duplicate_cl_ord_id_error: str = "EOrder:Duplicate cl_ord_id"
@@ -87,6 +90,8 @@ class Rules:
         names = [each.name for each in fields(self)]
         if name not in names:
             raise ConfigError(f"There is no rule {name!r}; there are: {', '.join(names)}.")
+        if name == "clock_ahead" and type(value) in (int, float) and math.isfinite(value):
+            return float(value)
         if name not in _CHOICES:
             return _like(name, getattr(self, name), value)
         if value not in _CHOICES[name]:

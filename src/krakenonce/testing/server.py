@@ -10,7 +10,7 @@ import asyncio
 import random
 import socket
 import threading
-import time
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Self
 
 from krakenonce.extras import needed_by
@@ -122,6 +122,11 @@ class FakeKrakenServer:
             await runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        response = await self._response(request)
+        response.headers["Date"] = formatdate(self.fake.time(), usegmt=True)
+        return response
+
+    async def _response(self, request: web.BaseRequest) -> web.StreamResponse:
         from aiohttp import web
 
         is_control = request.path.startswith("/fake/")
@@ -136,7 +141,7 @@ class FakeKrakenServer:
             status, answer = control(self.fake, request.method, request.path, body)
             return web.json_response(answer, status=status)
         # The raw path: the signature covers the bytes that were sent.
-        unpacked = unpack(request.raw_path, request.headers, body, time.time())
+        unpacked = unpack(request.raw_path, request.headers, body, self.fake.time())
         reply = await self._delivery.bring(unpacked, lambda: _is_gone(request.transport))
         if reply is None and request.transport is not None:
             request.transport.abort()

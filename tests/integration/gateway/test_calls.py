@@ -8,7 +8,10 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +23,7 @@ from kraken.spot import SpotAsyncClient, SpotClient
 
 from krakenonce.kraken import Kraken
 from krakenonce.kraken.wire import FORM, JSON
+from krakenonce.manager import NonceManager
 from tests.integration.gateway.conftest import ORDER, PATIENCE, call, fetch, signed
 
 if TYPE_CHECKING:
@@ -428,3 +432,21 @@ def test_too_many_public_calls_are_refused(gateway: RunningGateway, fake: Watche
     assert refused
     assert {got.headers["X-Krakenonce-Executed"] for got in refused} == {"no"}
     assert len(fake.public_calls) == 60 - len(refused) >= 20
+
+
+def test_clients_read_kraken_s_time_in_each_answer(
+    gateway: RunningGateway, fake: WatchedKraken, pair: LocalKey, master: FakeAccount
+) -> None:
+    """Kraken's answers have its Date header, also a kept one, and so have the gateway's own; orders go by it."""
+    fake.rules.change(clock_ahead=500)
+    master.balances["ZUSD"] = Decimal(1000)
+    with Kraken(pair.key, pair.secret, manager=NonceManager("memory:"), tier="none", base_url=gateway.url) as client:
+        client.add_order("XBTUSD", "buy", "0.01", "100")
+    answers = [
+        call(gateway.url, pair, "Balance"),
+        call(gateway.url, pair, "Withdraw"),
+        *(fetch(gateway.url, "GET", "/0/public/Assets") for _ in range(2)),
+        fetch(gateway.url, "GET", "/nothing"),
+    ]
+    ahead = [parsedate_to_datetime(got.headers["Date"]).timestamp() - time.time() for got in answers]
+    assert all(490 < seconds < 510 for seconds in ahead)

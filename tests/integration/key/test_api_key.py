@@ -22,6 +22,7 @@ from krakenonce.key.lockout import LOCKOUT
 from krakenonce.key.naming import fingerprint
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.calling import Calls
+from krakenonce.kraken.kraken_time import KrakenTime
 from krakenonce.kraken.request import Answer, PrivateCall
 from krakenonce.manager import NonceManager
 from krakenonce.testing.clock import ManualClock
@@ -38,7 +39,7 @@ Heard = tuple[type[errors.KrakenAPIError] | None, float, float]
 
 def by_a_client(manager: NonceManager, reply: dict[str, Any]) -> errors.KrakenAPIError | None:
     """Hand an answer to the clients' rules."""
-    calls = Calls(ApiKey(manager, ACCOUNT.key, STARTER), 60.0)
+    calls = Calls(ApiKey(manager, ACCOUNT.key, STARTER), 60.0, KrakenTime())
     call = PrivateCall("Balance", {})
     calls.settle(call, reply)
     return call.refusal

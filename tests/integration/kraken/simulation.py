@@ -14,6 +14,7 @@ from krakenonce.errors import CallTimeout, OutcomeUnknown, RequestNotSent
 from krakenonce.key.api_key import ApiKey, MustWait
 from krakenonce.key.limiter import Limiter
 from krakenonce.kraken.calling import Calls
+from krakenonce.kraken.kraken_time import KrakenTime
 from krakenonce.kraken.request import Key, PrivateCall, PublicCall, Request, Sleep
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeKraken
@@ -37,6 +38,8 @@ class World:
         hidden_for: Seconds for which a new order is in no list.
     """
 
+    AHEAD = 0.0  # seconds by which this machine's clock is ahead of Kraken's
+
     def __init__(self, tier: Tier | None = None, max_wait: float = 60.0, hidden_for: float = 0.0) -> None:
         self.clock = ManualClock()
         self.fake = FakeKraken()
@@ -55,7 +58,9 @@ class World:
         self.limiter = Limiter(self.manager.store.rate_limits, clock=self.clock)
         api_key = ApiKey(self.manager, self.account.key, tier)
         api_key.next = self._next  # type: ignore[method-assign]
-        self.calls = Calls(api_key, max_wait, now=self.now)
+        self.time = KrakenTime(lambda: self.now() + self.AHEAD, self.now)
+        self.time.note_seconds(self.now() - self.now() % 1, self.now())
+        self.calls = Calls(api_key, max_wait, self.time)
 
     def now(self) -> float:
         """Seconds since 1970."""

@@ -215,10 +215,6 @@ class ClockAhead(World):
 
     AHEAD = 120.0
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls.now = lambda: self.now() + self.AHEAD
-
     def _signed(self, step: PrivateCall) -> Request:
         self._last += 1
         return step.request(Key(self.account.key, self.account.secret), self._last, self.now() + self.AHEAD)

@@ -382,7 +382,7 @@ def test_our_own_clock_does_not_end_the_search() -> None:
     """It has been put ahead by minutes: an order that is not to be seen yet is not given up."""
     world = World(hidden_for=2.9)
     order = lost_order(world, "cut")
-    world.calls.now = lambda: world.now() + 600
+    world.time.local = lambda: world.now() + 600
     found = world.run(world.calls.reconcile(order))
     assert found.placed is True
     assert world.orders_placed() == 1

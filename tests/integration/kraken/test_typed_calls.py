@@ -124,7 +124,7 @@ def test_orders_that_got_no_answer_are_asked_for(twin: Twin, rich: FakeAccount, 
         ("add_orders", ("XBTUSD", [LIMIT, {"type": "buy", "ordertype": "market", "volume": "0.001"}])),
     ):
         there = {*rich.orders, *rich.done}
-        fake.faults.add("any", "process_then_html", status=504)
+        fake.faults.add("AddOrder" if name == "add_order" else "AddOrderBatch", "process_then_html", status=504)
         with pytest.raises(errors.OutcomeUnknown) as caught:
             twin(name, *args)
         found = twin.wait(caught.value.reconcile())
