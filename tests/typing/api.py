@@ -12,7 +12,7 @@ from krakenonce.brokers import Account, AsyncBrokerManager, BrokerManager, Krake
 from krakenonce.errors import KrakenAPIError, KrakenError, RateLimited
 from krakenonce.guards import Turns
 from krakenonce.kraken import AsyncKraken, Kraken
-from krakenonce.kraken.orders import Placed
+from krakenonce.kraken.orders import Cancelled, Placed
 from krakenonce.kraken.queries import AssetBalance, WebSocketToken
 from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
 
@@ -110,7 +110,7 @@ def client(manager: NonceManager) -> Iterator[object]:
         assert_type(placed, Placed)
         assert_type(kraken.add_orders("XBTUSD", [{"type": "buy"}]), list[Placed | KrakenAPIError])
         assert_type(kraken.amend_order("txid", limit_price=Decimal(1)), str)
-        assert_type(kraken.cancel_order(cl_ord_id="a"), int)
+        assert_type(kraken.cancel_order(cl_ord_id="a"), Cancelled)
         assert_type(kraken.cancel_all_after(60), dict[str, Any])
         assert_type(kraken.websocket_token(), WebSocketToken)
         assert_type(kraken.server_time(), int)
@@ -127,7 +127,7 @@ async def async_client(manager: NonceManager) -> AsyncIterator[object]:
         assert_type(await kraken.query_public("Time"), dict[str, Any])
         assert_type(await kraken.balances(), dict[str, Decimal])
         assert_type(await kraken.add_order("XBTUSD", "sell", 1), Placed)
-        assert_type(await kraken.cancel_all(), int)
+        assert_type(await kraken.cancel_all(), Cancelled)
         async for txid, entry in kraken.ledger():
             assert_type((txid, entry), tuple[str, dict[str, Any]])
 

@@ -26,6 +26,7 @@ from krakenonce.key.api_key import ASK_AGAIN, MustWait
 from krakenonce.key.methods import METHODS, PUBLIC, Kind, ids_in
 from krakenonce.kraken.repeating import LOGGED_WAIT, PAUSES, Tries, pause
 from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, Steps
+from krakenonce.kraken.results import check_result
 from krakenonce.kraken.sent import Reconciled, SentOrder, prepared, reconcile
 
 if TYPE_CHECKING:
@@ -188,7 +189,9 @@ class Calls:
     def _result(self, call: PrivateCall, reply: dict[str, Any]) -> Any:
         if call.refusal is not None:
             raise call.refusal
-        return result_of(reply, self.now())
+        result = result_of(reply, self.now())
+        check_result(call, result)
+        return result
 
     def _leave(self, call: PrivateCall) -> None:
         if call.place is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -17,6 +18,19 @@ if TYPE_CHECKING:
 
 
 Amount: TypeAlias = Decimal | str | int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What became of a cancel.
+
+    Args:
+        count: How many orders were cancelled.
+        pending: True: Kraken has taken the cancel and has not finished it; until then the orders may still be filled.
+    """
+
+    count: int
+    pending: bool
 
 
 class Placed(NamedTuple):
@@ -109,8 +123,8 @@ def amend_order(
     return calls.read("AmendOrder", params, lambda result: str(result["amend_id"]))
 
 
-def cancel_order(calls: Calls, /, txid: str | None = None, *, cl_ord_id: str | None = None) -> Steps[int]:
-    """Cancel an open order (CancelOrder); return how many were cancelled.
+def cancel_order(calls: Calls, /, txid: str | None = None, *, cl_ord_id: str | None = None) -> Steps[Cancelled]:
+    """Cancel an open order (CancelOrder).
 
     After a lost answer, only a cancel by txid is repeated: by then, a userref or a cl_ord_id may name a younger order.
 
@@ -122,18 +136,18 @@ def cancel_order(calls: Calls, /, txid: str | None = None, *, cl_ord_id: str | N
     Raises:
         UnknownOrder: It is not open. If ``may_have_executed`` is ``"unknown"``, an earlier try may have cancelled it.
     """
-    return calls.read("CancelOrder", _one_of(txid, cl_ord_id), _count)
+    return calls.read("CancelOrder", _one_of(txid, cl_ord_id), _cancelled)
 
 
-def cancel_orders(calls: Calls, /, txids: Iterable[str] = (), *, cl_ord_ids: Iterable[str] = ()) -> Steps[int]:
-    """Cancel up to 50 open orders in one call (CancelOrderBatch); return how many were cancelled."""
+def cancel_orders(calls: Calls, /, txids: Iterable[str] = (), *, cl_ord_ids: Iterable[str] = ()) -> Steps[Cancelled]:
+    """Cancel up to 50 open orders in one call (CancelOrderBatch)."""
     lists = {"orders": list(txids), "cl_ord_ids": list(cl_ord_ids)}
-    return calls.read("CancelOrderBatch", {name: ids for name, ids in lists.items() if ids}, _count)
+    return calls.read("CancelOrderBatch", {name: ids for name, ids in lists.items() if ids}, _cancelled)
 
 
-def cancel_all(calls: Calls, /) -> Steps[int]:
-    """Cancel all open orders (CancelAll); return how many were cancelled. Not repeated: it could cancel later ones."""
-    return calls.read("CancelAll", {}, _count)
+def cancel_all(calls: Calls, /) -> Steps[Cancelled]:
+    """Cancel all open orders (CancelAll). Not repeated: it could cancel later ones."""
+    return calls.read("CancelAll", {}, _cancelled)
 
 
 def cancel_all_after(calls: Calls, /, seconds: int) -> Steps[dict[str, Any]]:
@@ -156,8 +170,8 @@ def reconcile(calls: Calls, /, order: SentOrder) -> Steps[Reconciled]:
     return calls.reconcile(order)
 
 
-def _count(result: dict[str, Any]) -> int:
-    return int(result["count"])
+def _cancelled(result: dict[str, Any]) -> Cancelled:
+    return Cancelled(int(result["count"]), result.get("pending") is True)
 
 
 def _order(side: str, volume: Amount, price: Amount | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 _IDS_PER_CALL = 50  # of QueryOrders
+_OLD_NAME = 4  # letters of names such as XXBT and ZUSD
 
 
 class AssetBalance(NamedTuple):
@@ -24,17 +25,20 @@ class AssetBalance(NamedTuple):
         hold_trade: How much of it open orders hold.
         credit: The credit line, if there is one.
         credit_used: How much of it is used.
+        earning: What earns rewards automatically: Kraken has it under ``NAME.F`` besides, and trades with it as with
+            *balance*.
     """
 
     balance: Decimal
     hold_trade: Decimal
     credit: Decimal = Decimal(0)
     credit_used: Decimal = Decimal(0)
+    earning: Decimal = Decimal(0)
 
     @property
     def available(self) -> Decimal:
-        """What can be spent: balance + credit - credit_used - hold_trade."""
-        return self.balance + self.credit - self.credit_used - self.hold_trade
+        """What can be spent: balance + earning + credit - credit_used - hold_trade."""
+        return self.balance + self.earning + self.credit - self.credit_used - self.hold_trade
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +85,16 @@ def balances(calls: Calls, /) -> Steps[dict[str, Decimal]]:
 
 
 def extended_balances(calls: Calls, /) -> Steps[dict[str, AssetBalance]]:
-    """Return what the account has of each asset and how much of it is held (BalanceEx)."""
+    """Return what the account has of each asset and how much of it is held (BalanceEx).
+
+    What earns rewards automatically is in the result twice: as *earning* of its asset, and as an asset ``NAME.F``,
+    which Kraken's page on BalanceEx calls read-only.
+    """
 
     def read(result: dict[str, dict[str, Any]]) -> dict[str, AssetBalance]:
-        return {
-            asset: AssetBalance(*(Decimal(str(held.get(name, 0))) for name in AssetBalance._fields))
-            for asset, held in result.items()
-        }
+        names = ("balance", "hold_trade", "credit", "credit_used")
+        parts = {asset: [Decimal(str(held.get(name, 0))) for name in names] for asset, held in result.items()}
+        return {asset: AssetBalance._make([*own, _earning(asset, parts)]) for asset, own in parts.items()}
 
     return calls.read("BalanceEx", {}, read)
 
@@ -193,6 +200,13 @@ def system_status(calls: Calls, /) -> Steps[str]:
 
 def _amounts(result: dict[str, Any]) -> dict[str, Decimal]:
     return {name: Decimal(str(amount)) for name, amount in result.items()}
+
+
+def _earning(asset: str, parts: dict[str, list[Decimal]]) -> Decimal:
+    # Kraken's old names of assets have a letter more, which their .F names do not have: XXBT and XBT.F.
+    short = asset[1:] if len(asset) == _OLD_NAME and asset[0] in "XZ" else asset
+    found = next((parts[name] for name in (f"{asset}.F", f"{short}.F") if name in parts), None)
+    return found[0] if found else Decimal(0)
 
 
 def _page(result: dict[str, Any], part: str) -> Page:

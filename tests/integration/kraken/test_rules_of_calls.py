@@ -167,7 +167,7 @@ def test_young_orders_that_are_cancelled_are_counted(batch: bool, own: bool) -> 
             placed = [world.run(orders.add_order(world.calls, "XBTUSD", "buy", "0.1", "30000"))]
         for each in placed:
             ids = {"cl_ord_id": each.cl_ord_id} if own else {"txid": each.txid}
-            assert world.run(orders.cancel_order(world.calls, **ids)) == 1
+            assert world.run(orders.cancel_order(world.calls, **ids)).count == 1
     assert [each.error for each in world.fake.arrivals if each.error] == []
     assert sum(world.slept) > 0
 
@@ -193,7 +193,7 @@ def test_polls_that_do_not_wait_long_starve_nobody() -> None:
         world.clock.pass_time(max(0.0, began + 0.5 - world.now()))
     assert answered >= 14 + 0.33 * 90
     world.slept.clear()
-    assert world.run(orders.cancel_all(world.calls)) == 0
+    assert world.run(orders.cancel_all(world.calls)).count == 0
     assert sum(world.slept) < 5
 
 

@@ -11,12 +11,13 @@ import pytest
 
 from krakenonce import errors
 from krakenonce.kraken import AsyncKraken, Kraken
-from krakenonce.kraken.orders import Placed
+from krakenonce.kraken.orders import Cancelled, Placed
 from krakenonce.kraken.queries import AssetBalance
+from krakenonce.manager import NonceManager
+from tests.integration.kraken.helpers import Twin
 
 if TYPE_CHECKING:
-    from krakenonce.testing import FakeAccount, FakeKraken
-    from tests.integration.kraken.helpers import Twin
+    from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
 
 LIMIT = {"type": "buy", "ordertype": "limit", "price": "30000", "volume": "0.001"}
 
@@ -42,6 +43,16 @@ def test_extended_balances_tell_what_is_held(twin: Twin) -> None:
     assert held["XXBT"] == AssetBalance(Decimal("2.0000000001"), Decimal("0.5"))
     assert held["XXBT"].available == Decimal("1.5000000001")
     assert {type(part) for part in held["XXBT"]} == {Decimal}
+
+
+def test_what_earns_automatically_is_available(fake: FakeKraken, server: FakeKrakenServer) -> None:
+    """Kraken has it under another name, and holds it for orders under the first one."""
+    held = {"XXBT": "0", "XBT.F": "2", "AVAX": "1", "AVAX.F": "3", "ZUSD": "5", "USDT.F": "7", "ETH.B": "9"}
+    one = fake.add_account("earner", balances=held)
+    with Twin("sync", one.key, one.secret, manager=NonceManager("memory:"), tier="none", base_url=server.url) as twin:
+        found = twin("extended_balances")
+    available = {asset: each.available for asset, each in found.items()}
+    assert available == {"XXBT": 2, "XBT.F": 2, "AVAX": 4, "AVAX.F": 3, "ZUSD": 5, "USDT.F": 7, "ETH.B": 9}
 
 
 def test_credit_counts_as_available() -> None:
@@ -144,8 +155,8 @@ def test_an_order_is_amended_by_either_id(twin: Twin, rich: FakeAccount) -> None
 def test_an_order_is_cancelled_by_either_id(twin: Twin, rich: FakeAccount) -> None:
     """By Kraken's id and by ours; a second time there is none."""
     first, second = (twin("add_order", "XBTUSD", "buy", "0.001", "30000") for _ in range(2))
-    assert twin("cancel_order", first.txid) == 1
-    assert twin("cancel_order", cl_ord_id=second.cl_ord_id) == 1
+    assert twin("cancel_order", first.txid) == Cancelled(1, pending=False)
+    assert twin("cancel_order", cl_ord_id=second.cl_ord_id).count == 1
     assert rich.orders == {}
     with pytest.raises(errors.UnknownOrder) as caught:
         twin("cancel_order", first.txid)
@@ -178,8 +189,8 @@ def test_an_order_has_to_be_named_by_one_id(twin: Twin, name: str, both: dict[st
 def test_many_orders_are_cancelled_in_one_call(twin: Twin, rich: FakeAccount, fake: FakeKraken) -> None:
     """A list of Kraken's ids, of our own, or both."""
     placed = twin("add_orders", "XBTUSD", [LIMIT] * 4)
-    assert twin("cancel_orders", [placed[0].txid, placed[1].txid]) == 2
-    assert twin("cancel_orders", [placed[2].txid], cl_ord_ids=[placed[3].cl_ord_id]) == 2
+    assert twin("cancel_orders", [placed[0].txid, placed[1].txid]).count == 2
+    assert twin("cancel_orders", [placed[2].txid], cl_ord_ids=[placed[3].cl_ord_id]).count == 2
     assert methods_called(fake).count("CancelOrderBatch") == 2
     assert rich.orders == {}
 
@@ -187,8 +198,8 @@ def test_many_orders_are_cancelled_in_one_call(twin: Twin, rich: FakeAccount, fa
 def test_all_orders_are_cancelled(twin: Twin, rich: FakeAccount) -> None:
     """The number of those cancelled is told, 0 if there is none."""
     twin("add_orders", "XBTUSD", [LIMIT] * 3)
-    assert twin("cancel_all") == 3
-    assert twin("cancel_all") == 0
+    assert twin("cancel_all").count == 3
+    assert twin("cancel_all").count == 0
     assert rich.orders == {}
 
 

@@ -107,7 +107,7 @@ def test_a_cancel_by_id_is_repeated() -> None:
     world = World()
     placed = world.run(orders.add_order(world.calls, "XBTUSD", "buy", "0.5", "30000"))
     world.faults["CancelOrder"].append("lost")
-    assert world.run(orders.cancel_order(world.calls, placed.txid)) == 1
+    assert world.run(orders.cancel_order(world.calls, placed.txid)).count == 1
     again = world.run(orders.add_order(world.calls, "XBTUSD", "buy", "0.5", "30000"))
     world.faults["CancelOrder"].append("cut")
     with pytest.raises(errors.UnknownOrder) as caught:
@@ -402,6 +402,49 @@ def test_an_answer_of_another_shape_leaves_an_order_open(result: object) -> None
     assert world.run(world.calls.reconcile(caught.value.order)).placed is True
 
 
+BATCH = {"pair": "XBTUSD", "orders": [{name: text for name, text in LIMIT.items() if name != "pair"}] * 2}
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "result"),
+    [
+        ("AddOrder", LIMIT, {"descr": {"order": "buy"}}),
+        ("AddOrder", LIMIT, {"descr": {"order": "buy"}, "txid": []}),
+        ("AddOrderBatch", BATCH, {"orders": [{"txid": "O", "descr": {}}, {"descr": {"order": "buy"}}]}),
+    ],
+    ids=["no txid", "an empty list", "one of a batch"],
+)
+def test_an_order_that_is_answered_without_an_id_may_have_been_placed(
+    method: str, params: dict[str, Any], result: object
+) -> None:
+    """It is no success, and it can be looked for."""
+    world = World()
+    world._answer = lambda _: {"error": [], "result": result}  # type: ignore[method-assign, assignment]
+    with pytest.raises(OutcomeUnknown, match="without an id of the order") as caught:
+        world.run(world.calls.private(method, params))
+    assert caught.value.order.method == method
+    assert world.sent == [method]
+
+
+def test_an_edit_that_says_err_is_an_error() -> None:
+    """Kraken answers with a status then, and with no error string beside it."""
+    world = World()
+    result = {"status": "Err", "error_message": "EOrder:Insufficient funds"}
+    world._answer = lambda _: {"error": [], "result": result}  # type: ignore[method-assign, assignment]
+    with pytest.raises(errors.InsufficientFunds):
+        world.run(world.calls.private("EditOrder", {"txid": "O", "volume": "1"}))
+    assert world.sent == ["EditOrder"]
+
+
+def test_a_cancel_says_whether_it_is_done() -> None:
+    """Until then the order may still be filled."""
+    world = World()
+    world._answer = lambda _: {"error": [], "result": {"count": 1, "pending": True}}  # type: ignore[method-assign, assignment]
+    assert world.run(orders.cancel_order(world.calls, "O")) == orders.Cancelled(1, pending=True)
+    world._answer = lambda _: {"error": [], "result": {"count": 1}}  # type: ignore[method-assign, assignment]
+    assert world.run(orders.cancel_all(world.calls)) == orders.Cancelled(1, pending=False)
+
+
 READ: dict[str, Callable[[Any], Any]] = {
     "balances": queries.balances,
     "extended_balances": queries.extended_balances,
@@ -440,7 +483,7 @@ def test_the_limits_take_any_answer(result: object) -> None:
     """What is remembered of an order for the limits never comes between its answer and the caller."""
     world = World(tier=TIERS["starter"])
     world._answer = lambda _: {"error": [], "result": result}  # type: ignore[method-assign, assignment]
-    assert world.run(world.calls.private("AddOrder", LIMIT)) == result
+    assert world.run(world.calls.once("AddOrder", LIMIT))["result"] == result
 
 
 @pytest.mark.parametrize(
