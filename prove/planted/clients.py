@@ -67,6 +67,22 @@ CLIENTS = (
         test="tests/integration/kraken/test_wrong_clock.py::test_histories_end_with_the_newest_entry",
     ),
     Planted(
+        "a slip in the name of a parameter is sent",
+        9,
+        "src/krakenonce/key/parameters.py",
+        was="        if name not in known:\n",
+        becomes="        if not name.isascii():\n",
+        test="tests/integration/cli/test_kraken_commands.py::test_a_slip_in_the_name_of_a_parameter_is_refused",
+    ),
+    Planted(
+        "a boolean may be anything",
+        9,
+        "src/krakenonce/key/parameters.py",
+        was="        if name in _BOOLEANS and value not in",
+        becomes="        if name not in _BOOLEANS and value not in",
+        test="tests/integration/cli/test_kraken_commands.py::test_a_boolean_is_true_or_false",
+    ),
+    Planted(
         "an order without an id is a success",
         11,
         "src/krakenonce/kraken/results.py",

@@ -11,6 +11,7 @@ from krakenonce.brokers.credentials import MASTER, full_name
 from krakenonce.brokers.fan_out import Call, FanOut, OnOutcome, Outcome, R, Verdict, order_to_find, verdicts
 from krakenonce.errors import ConfigError
 from krakenonce.key.answers import Reading
+from krakenonce.key.parameters import check_parameters
 
 if TYPE_CHECKING:
     from krakenonce.kraken.sent import Reconciled
@@ -82,8 +83,9 @@ def call_all(
         By account: its result, or its error. An error in one account does not affect the others.
 
     Raises:
-        ConfigError: There is no such account, or *within* is not a number of seconds; nothing was sent.
+        ConfigError: There is no such account or parameter, or *within* is not a number of seconds; nothing was sent.
     """
+    check_parameters(method, params or {})
     return FanOut(_chosen(there, accounts), lambda _: Call.of(method, params or {}), within, on_outcome)
 
 
@@ -112,8 +114,10 @@ def copy_order(
         By account: Kraken's result, or its error. For orders with an unknown outcome, ``reconcile`` asks Kraken.
 
     Raises:
-        ConfigError: There is no such account, or a factor is not an exact number above 0; nothing was sent.
+        ConfigError: There is no such account or parameter, or a factor is not an exact number above 0; nothing was
+            sent.
     """
+    check_parameters("AddOrder", order)
     factors = _by_name(scale, there)
     if accounts is None:
         accounts = [name for name in there if name != MASTER]

@@ -11,7 +11,7 @@ import click
 
 from krakenonce.brokers.credentials import MASTER, account, full_name, load_accounts
 from krakenonce.brokers.fan_out import INTERRUPTED, Outcome, late, order_to_find, reason, verdicts
-from krakenonce.cli.options import finite, json_option, kraken_options, params_of
+from krakenonce.cli.options import finite, force_option, json_option, kraken_options, params_of
 from krakenonce.cli.output import complain, not_lost, to_json, write, write_table
 from krakenonce.cli.waiting import Terminated, progress, terminable
 from krakenonce.key.methods import PUBLIC
@@ -55,12 +55,14 @@ def balances_of(accounts: Iterable[Account], state: str | None, base_url: str) -
 @click.argument("parameters", nargs=-1, metavar="[KEY=VALUE]...")
 @accounts_option
 @within_option
+@force_option
 @kraken_options
 def call_all(
     method: str,
     parameters: tuple[str, ...],
     accounts: str | None,
     within: float | None,
+    force: bool,
     state: str | None,
     base_url: str,
     credentials: Path | None,
@@ -72,7 +74,7 @@ def call_all(
     """
     if method in PUBLIC:
         raise click.UsageError(f"{method} is a public method and needs no account; use `krakenonce call {method}`")
-    params = params_of(parameters)
+    params = params_of(method, parameters, force=force)
     chosen = _chosen(load_accounts(os.environ, credentials), accounts)
     with _brokers(chosen, state, base_url) as (brokers, advance, handle_signals):
         names = [each.name for each in chosen]
@@ -100,6 +102,7 @@ def call_all(
 )
 @click.option("--validate", is_flag=True, help="Let Kraken check the orders without placing them.")
 @within_option
+@force_option
 @json_option
 @kraken_options
 def copy_order(
@@ -108,6 +111,7 @@ def copy_order(
     scales: tuple[str, ...],
     validate: bool,
     within: float | None,
+    force: bool,
     as_json: bool,
     state: str | None,
     base_url: str,
@@ -119,7 +123,7 @@ def copy_order(
     MASTER, whose order it usually is. There is no confirmation: without --validate the orders are real. No order is
     placed twice. If an order gets no answer, krakenonce asks Kraken whether it was placed.
     """
-    order: dict[str, Any] = params_of(parameters)
+    order = params_of("AddOrder", parameters, force=force)
     if validate:
         order["validate"] = True
     there = load_accounts(os.environ, credentials)

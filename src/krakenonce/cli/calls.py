@@ -10,7 +10,7 @@ import click
 
 from krakenonce.brokers.credentials import MASTER, account, load_accounts
 from krakenonce.cli.accounts import balances_of
-from krakenonce.cli.options import account_option, confirm, json_option, kraken_options, params_of
+from krakenonce.cli.options import account_option, confirm, force_option, json_option, kraken_options, params_of
 from krakenonce.cli.output import complain, not_lost, to_json, write, write_table
 from krakenonce.cli.waiting import report_long_wait, terminable
 from krakenonce.errors import KrakenError
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 krakenonce call Ticker pair=XBTUSD
 krakenonce call AddOrder pair=XBTUSD type=buy ordertype=limit volume=1 price=100 validate=true
+krakenonce call CancelOrderBatch 'orders=["OU22CG-KLAF2-FWUDD7", "OWMCXH-RC4YZ-5XBN2P"]'
 """
 
-_METHOD = re.compile(r"[A-Za-z]+(/[A-Za-z]+)?")
+_METHOD = re.compile(r"[A-Za-z0-9]+(/[A-Za-z]+)?")
 
 
 @click.command()
@@ -66,11 +67,13 @@ def balance(
 @click.argument("method")
 @click.argument("parameters", nargs=-1, metavar="[KEY=VALUE]...")
 @account_option
+@force_option
 @kraken_options
 def call(
     method: str,
     parameters: tuple[str, ...],
     account_name: str | None,
+    force: bool,
     state: str | None,
     base_url: str,
     credentials: Path | None,
@@ -82,8 +85,8 @@ def call(
     deadline in ten seconds, unless you give them.
     """
     if not _METHOD.fullmatch(method):
-        raise click.UsageError("METHOD is a name such as Balance; it has letters only")
-    params = params_of(parameters)
+        raise click.UsageError("METHOD is a name such as Balance; it has letters and digits only")
+    params = params_of(method, parameters, force=force)
     if method in PUBLIC:
         from krakenonce.kraken.client import Kraken
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from krakenonce.backends.state_name import read_state
 from krakenonce.errors import KrakenonceError
+from krakenonce.key.parameters import allow_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
 
 def _checked_state(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
@@ -37,6 +39,9 @@ scope_option = click.option(
     help="Name of the counter. All accounts normally use one counter.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+force_option = click.option(
+    "--force", is_flag=True, help="Send parameters too that krakenonce does not know. Without it, a slip is refused."
+)
 account_option = click.option(
     "--account",
     "account_name",
@@ -88,9 +93,18 @@ def kraken_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def params_of(words: tuple[str, ...]) -> dict[str, str]:
-    """Return the parameters of a call, written as KEY=VALUE. Raises click.UsageError."""
-    params: dict[str, str] = {}
+def params_of(method: str, words: tuple[str, ...], *, force: bool = False) -> dict[str, Any]:
+    """Return the parameters of a call, written as KEY=VALUE; a list or an object is written as JSON.
+
+    Args:
+        method: Kraken's name of the method.
+        words: The words of the command line.
+        force: Whether names that krakenonce does not know are sent, too.
+
+    Raises:
+        click.UsageError: A word is not of this form.
+    """
+    params: dict[str, Any] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not name or not equals:
@@ -99,5 +113,14 @@ def params_of(words: tuple[str, ...]) -> dict[str, str]:
             raise click.UsageError("Leave out nonce: krakenonce adds it")
         if name in params:
             raise click.UsageError(f"The parameter {name} is given twice")
-        params[name] = value
+        params[name] = _nested(name, value) if value.startswith(("[", "{")) else value
+    if force:
+        allow_parameters(method, *params)
     return params
+
+
+def _nested(name: str, value: str) -> Any:
+    try:
+        return json.loads(value, parse_float=Decimal)
+    except ValueError as error:
+        raise click.UsageError(f"The parameter {name} is not JSON: {error}") from None

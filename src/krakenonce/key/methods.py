@@ -38,6 +38,8 @@ class Method(NamedTuple):
         validate: Whether it has the parameter ``validate``, with which Kraken only checks it.
         new: The group that it needs if the parameter ``new`` is set, which makes it change something. Empty: it has no
             such parameter.
+        takes: The names of its parameters, if it changes something. None: they are not known, or it only reads.
+        each_takes: Of a batch: the names of the parameters of each order.
     """
 
     kind: Kind = Kind.OTHER
@@ -51,6 +53,8 @@ class Method(NamedTuple):
     urgent: bool = False
     validate: bool = False
     new: str = ""
+    takes: str | None = None
+    each_takes: str = ""
 
 
 class _Methods(dict[str, Method]):
@@ -65,7 +69,13 @@ _QUERY = Method(Kind.READ, "query")
 _LIST = Method(Kind.READ, "query", rest=2)
 _CANCEL_BY_AGE = (8, 6, 5, 4, 2, 1)
 
-# From Kraken's REST API specification, in the same order.
+_ORDER = (
+    "ordertype type volume displayvol price price2 trigger leverage reduce_only stptype oflags timeinforce starttm "
+    "expiretm userref cl_ord_id close close[ordertype] close[price] close[price2]"
+)
+_ORDERS = "pair asset_class deadline validate broker"  # broker: Kraken's change log of May 2026
+
+# From Kraken's REST API specification (krakenfx/api-specs, 86715cf), in the same order.
 METHODS = _Methods(
     {
         # account data
@@ -85,37 +95,76 @@ METHODS = _Methods(
         "TradeVolume": _QUERY,
         "Level3": _QUERY,
         "GetApiKeyInfo": _QUERY,
-        "AddExport": Method(group="export"),
+        "AddExport": Method(group="export", takes="report format description fields starttm endtm"),
         "ExportStatus": _QUERY,
         "RetrieveExport": Method(group="query"),
-        "RemoveExport": Method(group="export"),
+        "RemoveExport": Method(group="export", takes="id type"),
         # trading
-        "AddOrder": Method(Kind.ORDER, "trade", rest=0, engine=1, renews=True, validate=True),
-        "AddOrderBatch": Method(Kind.ORDER, "trade", engine=0.5, batch=True, renews=True, validate=True),
-        "AmendOrder": Method(group="trade", engine=1, by_age=(3, 2, 1), renews=True),
-        "EditOrder": Method(group="trade", engine=1, by_age=(6, 5, 4, 2, 1), validate=True),
-        "CancelOrder": Method(Kind.CANCEL, "cancel", rest=0, by_age=_CANCEL_BY_AGE, urgent=True),
-        "CancelOrderBatch": Method(Kind.CANCEL, "cancel", by_age=_CANCEL_BY_AGE, waits=False, batch=True, urgent=True),
-        "CancelAll": Method(group="cancel", urgent=True),  # a second one would cancel orders placed in between
-        "CancelAllOrdersAfter": Method(group="cancel", urgent=True),  # ... would undo a later setting of the timer
+        "AddOrder": Method(
+            Kind.ORDER, "trade", rest=0, engine=1, renews=True, validate=True, takes=f"{_ORDER} {_ORDERS}"
+        ),
+        "AddOrderBatch": Method(
+            Kind.ORDER,
+            "trade",
+            engine=0.5,
+            batch=True,
+            renews=True,
+            validate=True,
+            takes=f"orders {_ORDERS}",
+            each_takes=_ORDER,
+        ),
+        "AmendOrder": Method(
+            group="trade",
+            engine=1,
+            by_age=(3, 2, 1),
+            renews=True,
+            takes="txid cl_ord_id order_qty display_qty limit_price trigger_price pair post_only deadline",
+        ),
+        "EditOrder": Method(
+            group="trade",
+            engine=1,
+            by_age=(6, 5, 4, 2, 1),
+            validate=True,
+            takes="userref txid volume displayvol pair asset_class price price2 oflags deadline cancel_response "
+            "validate",
+        ),
+        "CancelOrder": Method(
+            Kind.CANCEL, "cancel", rest=0, by_age=_CANCEL_BY_AGE, urgent=True, takes="txid cl_ord_id"
+        ),
+        "CancelOrderBatch": Method(
+            Kind.CANCEL,
+            "cancel",
+            by_age=_CANCEL_BY_AGE,
+            waits=False,
+            batch=True,
+            urgent=True,
+            takes="orders cl_ord_ids",
+            each_takes="txid cl_ord_id",
+        ),
+        "CancelAll": Method(
+            group="cancel", urgent=True, takes=""
+        ),  # a second one would cancel orders placed in between
+        "CancelAllOrdersAfter": Method(
+            group="cancel", urgent=True, takes="timeout"
+        ),  # ... would undo a later setting of the timer
         "GetWebSocketsToken": Method(Kind.READ, "token", urgent=True),  # another call gives another token
         # funding
         "DepositMethods": _QUERY,
-        "DepositAddresses": Method(Kind.READ, "query", new="deposit"),
+        "DepositAddresses": Method(Kind.READ, "query", new="deposit", takes="asset method new amount"),
         "DepositStatus": _QUERY,
         "WithdrawMethods": _QUERY,
         "WithdrawAddresses": _QUERY,
         "WithdrawInfo": _QUERY,
-        "Withdraw": Method(group="withdraw"),
+        "Withdraw": Method(group="withdraw", takes="asset aclass key address amount max_fee rebase_multiplier"),
         "WithdrawStatus": _QUERY,
-        "WithdrawCancel": Method(group="withdraw"),
-        "WalletTransfer": Method(group="transfer"),
+        "WithdrawCancel": Method(group="withdraw", takes="asset refid"),
+        "WalletTransfer": Method(group="transfer", takes="asset from to amount"),
         # subaccounts
-        "CreateSubaccount": Method(group="transfer"),
-        "AccountTransfer": Method(group="transfer"),
+        "CreateSubaccount": Method(group="transfer", takes="username email"),
+        "AccountTransfer": Method(group="transfer", takes="asset amount from to"),
         # earn
-        "Earn/Allocate": Method(group="earn"),
-        "Earn/Deallocate": Method(group="earn"),
+        "Earn/Allocate": Method(group="earn", takes="amount strategy_id"),
+        "Earn/Deallocate": Method(group="earn", takes="amount strategy_id"),
         "Earn/AllocateStatus": _QUERY,
         "Earn/DeallocateStatus": _QUERY,
         "Earn/Strategies": _QUERY,

@@ -24,6 +24,7 @@ from krakenonce.errors import (
 from krakenonce.key.answers import Reading, refusal_in, result_of
 from krakenonce.key.api_key import ASK_AGAIN, MustWait
 from krakenonce.key.methods import METHODS, PUBLIC, Kind, ids_in
+from krakenonce.key.parameters import check_parameters
 from krakenonce.kraken.repeating import LOGGED_WAIT, PAUSES, Tries, pause
 from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, Steps
 from krakenonce.kraken.results import check_result
@@ -101,6 +102,7 @@ class Calls:
 
     def make(self, call: PrivateCall) -> Steps[Any]:
         """Make a call that :func:`krakenonce.kraken.sent.prepared` has prepared; else as :meth:`private`."""
+        check_parameters(call.method, call.params)
         tries = Tries(call)
         try:
             if call.lifetime is not None:
@@ -149,6 +151,7 @@ class Calls:
 
     def once(self, method: str, params: Params) -> Steps[dict[str, Any]]:
         """Make a private call once, within the rate limits; return Kraken's answer unchanged, errors included."""
+        check_parameters(method, params)
         call = PrivateCall(method, params, has_turn="nonce" in params)
         try:
             reply = yield from self._sent(call, Tries(call))

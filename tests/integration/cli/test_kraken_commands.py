@@ -87,6 +87,53 @@ def test_calls_for_an_account(trader: Shell, fake: Fake) -> None:
     assert json.loads(trader.works("call", "OpenOrders", "--base-url", fake.url)) == {"open": {}}
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("call", "AddOrder", *ORDER, "valdate=true"),
+        ("call", "AddOrder", *ORDER, "validated=true"),
+        ("call-all", "AddOrder", *ORDER, "valdate=true"),
+        ("copy-order", *ORDER, "valdate=true", "--accounts", "alice"),
+        ("call", "AddOrderBatch", "pair=XBTUSD", 'orders=[{"validate": "true"}]'),
+        ("call", "CancelAllOrdersAfter", "timeot=60"),
+    ],
+    ids=lambda words: " ".join((words[0], words[1], words[-1])),
+)
+def test_a_slip_in_the_name_of_a_parameter_is_refused(trader: Shell, fake: Fake, words: tuple[str, ...]) -> None:
+    """Kraken would ignore it and execute the call; the message guesses what was meant."""
+    said = trader.fails(1, *words, "--base-url", fake.url)
+    assert "Not sent: krakenonce knows no parameter" in said
+    assert "--force" in said
+    assert json.loads(trader.works("call", "OpenOrders", "--base-url", fake.url)) == {"open": {}}
+
+
+def test_a_boolean_is_true_or_false(trader: Shell, fake: Fake) -> None:
+    """Nobody knows how Kraken reads anything else."""
+    said = trader.fails(1, "call", "AddOrder", *ORDER, "validate=yes", "--base-url", fake.url)
+    assert "validate must be true or false, not 'yes'" in said
+
+
+def test_what_krakenonce_does_not_know_is_sent_with_force(trader: Shell, fake: Fake) -> None:
+    """Kraken may have a new parameter."""
+    words = ("AddOrder", *ORDER, "validate=true", "new_one=1", "--force", "--account", "alice")
+    assert "descr" in trader.works("call", *words, "--base-url", fake.url)
+
+
+def test_lists_are_written_as_json(trader: Shell, fake: Fake) -> None:
+    """A batch of orders, and their cancelling; text that is not JSON is refused."""
+    order = '{"type": "buy", "ordertype": "limit", "volume": "0.01", "price": "100"}'
+    to = ("--account", "alice", "--base-url", fake.url)
+    placed = trader.works("call", "AddOrderBatch", "pair=XBTUSD", f"orders=[{order}, {order}]", *to)
+    ids = [each["txid"] for each in json.loads(placed)["orders"]]
+    assert json.loads(trader.works("call", "CancelOrderBatch", f"orders={json.dumps(ids)}", *to))["count"] == 2
+    assert "not JSON" in trader.fails(2, "call", "CancelOrderBatch", "orders=[OA", *to)
+
+
+def test_a_method_s_name_may_have_digits(trader: Shell, fake: Fake) -> None:
+    """Kraken decides whether there is such a method: Level3 is one, which the fake does not have."""
+    assert "Unknown method" in trader.fails(1, "call", "Level3", "--base-url", fake.url)
+
+
 def test_public_calls_need_no_account(shell: Shell, fake: Fake, tmp_path: Path) -> None:
     """A public method is called without credentials and uses no nonce."""
     assert json.loads(shell.works("call", "Time", "--base-url", fake.url))["unixtime"] > 1_600_000_000

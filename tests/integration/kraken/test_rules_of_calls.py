@@ -63,6 +63,9 @@ def lost_order(world: World, fault: str = "lost", **more: Any) -> SentOrder:
     return order
 
 
+EACH = {name: text for name, text in LIMIT.items() if name != "pair"}  # in a batch
+
+
 def change_answers(world: World, change: Callable[[str, dict[str, Any]], None]) -> None:
     """Have *change* told each method and answer on its way back."""
     real = world._answer
@@ -161,7 +164,7 @@ def test_young_orders_that_are_cancelled_are_counted(batch: bool, own: bool) -> 
     world.fake.rules.change(tier="starter")
     for _ in range(8):
         if batch:
-            lines = [{**LIMIT, "volume": "0.1"}] * 2
+            lines = [{**EACH, "volume": "0.1"}] * 2
             placed: list[Any] = world.run(orders.add_orders(world.calls, "XBTUSD", lines))
         else:
             placed = [world.run(orders.add_order(world.calls, "XBTUSD", "buy", "0.1", "30000"))]
@@ -344,7 +347,7 @@ def test_a_batch_that_something_sent_twice_is_placed_once() -> None:
     world = World()
     world.faults["AddOrderBatch"].append("twice")
     with pytest.raises(InvalidNonce) as caught:
-        world.run(orders.add_orders(world.calls, "XBTUSD", [LIMIT, LIMIT]))
+        world.run(orders.add_orders(world.calls, "XBTUSD", [EACH, EACH]))
     assert caught.value.may_have_executed == "yes"
     assert len(world.run(world.calls.reconcile(caught.value.order)).orders) == 2
     assert len(world.account.orders) == 2
@@ -393,7 +396,7 @@ def test_a_batch_is_found_as_a_whole() -> None:
     world = World()
     world.faults["AddOrderBatch"].append("cut")
     with pytest.raises(OutcomeUnknown) as caught:
-        world.run(orders.add_orders(world.calls, "XBTUSD", [LIMIT, LIMIT]))
+        world.run(orders.add_orders(world.calls, "XBTUSD", [EACH, EACH]))
     _, second = world.account.orders
     world._born[second] = world.now() + 5  # in no list for so long
     found = world.run(world.calls.reconcile(caught.value.order))
@@ -405,7 +408,7 @@ def test_a_batch_of_which_only_a_part_was_taken_stands() -> None:
     world = World()
     world.faults["AddOrderBatch"].append("cut")
     with pytest.raises(OutcomeUnknown) as caught:
-        world.run(orders.add_orders(world.calls, "XBTUSD", [LIMIT, {**LIMIT, "ordertype": "guess"}]))
+        world.run(orders.add_orders(world.calls, "XBTUSD", [EACH, {**EACH, "ordertype": "guess"}]))
     found = world.run(world.calls.reconcile(caught.value.order))
     assert found.placed is bool(world.account.orders)
     assert set(found.orders) == set(world.account.orders)
@@ -449,7 +452,7 @@ def test_a_batch_with_one_order_without_an_id_has_none() -> None:
     world = World()
     world.faults["AddOrderBatch"].append("cut")
     with pytest.raises(OutcomeUnknown) as caught:
-        world.run(orders.add_orders(world.calls, "XBTUSD", [LIMIT, {**LIMIT, "userref": 5}]))
+        world.run(orders.add_orders(world.calls, "XBTUSD", [EACH, {**EACH, "userref": 5}]))
     assert caught.value.order.cl_ord_ids == ()
     found = world.run(world.calls.reconcile(caught.value.order))
     assert (found.placed, len(found.orders)) == (None, 2)
@@ -516,7 +519,7 @@ def test_a_batch_has_an_id_for_each_order_and_one_deadline() -> None:
     """The ids are all different and within the orders; the deadline is beside them."""
     world = World()
     seen = sent_fields(world)
-    world.run(orders.add_orders(world.calls, "XBTUSD", [LIMIT, {**LIMIT, "oflags": None}]))
+    world.run(orders.add_orders(world.calls, "XBTUSD", [EACH, {**EACH, "oflags": None}]))
     (fields,) = seen
     assert fields["deadline"].endswith("Z")
     assert len({each["cl_ord_id"] for each in fields["orders"]}) == 2

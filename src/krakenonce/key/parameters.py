@@ -1,0 +1,60 @@
+"""Which parameters a call that changes something may have: a name with a slip would be ignored, and trade."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from krakenonce.errors import ConfigError
+from krakenonce.key.methods import METHODS, orders_in
+
+_ALWAYS = ("nonce", "otp")
+_BOOLEANS = ("validate", "reduce_only", "post_only", "cancel_response", "new")
+_allowed: defaultdict[str, set[str]] = defaultdict(set)
+
+
+def check_parameters(method: str, params: Mapping[str, Any]) -> None:
+    """Refuse what Kraken would ignore in a call that changes something, or could read in two ways.
+
+    Args:
+        method: Kraken's name of the method. One that is not known, or only reads, may have any parameters.
+        params: The parameters.
+
+    Raises:
+        ConfigError: A name is not one of the method's, or a boolean is neither true nor false; nothing was sent.
+    """
+    its = METHODS[method]
+    if its.takes is None:
+        return
+    _check(method, params, its.takes, method)
+    if its.batch:
+        for order in orders_in(method, params):
+            if isinstance(order, Mapping):
+                _check(method, order, its.each_takes, f"an order in {method}")
+
+
+def allow_parameters(method: str, *names: str) -> None:
+    """Let this process send parameters that Kraken has and krakenonce does not know yet.
+
+    Args:
+        method: Kraken's name of the method, such as ``AddOrder``.
+        names: The parameters' names; for a batch, those of the call or of its orders.
+    """
+    _allowed[method].update(names)
+
+
+def _check(method: str, params: Mapping[str, Any], takes: str, where: str) -> None:
+    known = {*takes.split(), *_ALWAYS, *_allowed[method]}
+    for name, value in params.items():
+        if name not in known:
+            import difflib  # needed for errors only
+
+            near = difflib.get_close_matches(name, known, 1)
+            guess = f"Did you mean {near[0]}? " if near else ""
+            raise ConfigError(
+                f"Not sent: krakenonce knows no parameter {name!r} of {where}. {guess}If Kraken has it, allow it with "
+                f"allow_parameters({method!r}, {name!r}), or with --force on the command line."
+            )
+        if name in _BOOLEANS and value not in (True, False, "true", "false", None):
+            raise ConfigError(f"Not sent: {name} must be true or false, not {value!r}.")
