@@ -1,4 +1,4 @@
-"""Bugs in the call, as our two clients make it. Promises 7 and 9 to 11."""
+"""Bugs in the call, as our two clients make it. Promises 7 to 11."""
 
 from __future__ import annotations
 
@@ -273,5 +273,13 @@ CLIENTS = (
         was="        self._after_fork(self._renew) ",
         becomes="",
         test="tests/integration/kraken/test_client.py::test_a_forked_child_opens_its_own_connection",
+    ),
+    Planted(
+        "an adoption gives up a key that has larger nonces",
+        8,
+        "src/krakenonce/kraken/adopt.py",
+        was="    if floor >= _LAST_ROOM[-1]:\n",
+        becomes="    if floor >= HIGHEST:\n",
+        test="tests/integration/kraken/test_adopt.py::test_a_key_with_room_is_never_given_up",
     ),
 )

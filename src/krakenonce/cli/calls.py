@@ -108,9 +108,10 @@ def call(
 def adopt(account_name: str | None, yes: bool, state: str | None, base_url: str, credentials: Path | None) -> None:
     """Adopt an API key that gets Invalid nonce for every call.
 
-    Another tool has used larger nonces with this key, and Kraken remembers the largest. adopt tries up to three
+    Another tool has used larger nonces with this key, and Kraken remembers the largest. adopt tries up to four
     nonces, each far above the one before. Kraken counts each refused one as an Invalid nonce, and after too many it
-    locks the account out for some minutes.
+    locks the account out for some minutes. So if all four are refused, wait 15 minutes and run adopt again: it goes on
+    above them.
 
     The accepted nonce starts a counter for this key alone, which all krakenonce processes with this state directory
     use from then on. This cannot be undone: Kraken refuses all other tools that use this key with smaller nonces. The

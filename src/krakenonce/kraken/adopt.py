@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from krakenonce.manager import NonceManager
 
 
-RESERVE = 2**53  # nonces left above the highest try, for later calls
+HIGHEST = 2**63 - 2**53  # above the nonces of all ways of counting, with room for years of calls
+_NEAR = 2**40  # more than the calls, and the skips of a hundred crashes, since a lost or restored state
+_LAST_ROOM = (2**63 - 2**47, 2**63 - 2**41)  # a key whose last nonce is above the second has hardly any nonces left
+_TRIES = 4  # Kraken counts each refused one, and locks an account out after too many
 
 
 class Adopted(NamedTuple):
@@ -32,26 +35,28 @@ class Adopted(NamedTuple):
     refused: int
 
 
-def floors(last: int | None, now_ns: int) -> tuple[int, int, int]:
-    """Return the floors to try, one after the other: each is above all nonces of one way of counting.
+def floors(last: int | None, now_ns: int) -> tuple[int, ...]:
+    """Return the floors to try in one run, each above the one before. A single one: there is no room above it.
 
     Args:
         last: The last nonce issued for this key; None if there was none.
         now_ns: The wall clock, in nanoseconds since 1970.
 
     Returns:
-        Nanoseconds; microseconds times 1024, which some bots use; and nearly the largest nonce. (Seconds,
-        milliseconds, microseconds and tens of nanoseconds are below the first.)
+        Ours or the clock's nanoseconds; microseconds times 1024, which some bots use; nearly the largest nonce; a little
+        above that, where Kraken is if an adoption's state was lost, or restored from a backup; and nearer to the end.
+        (Seconds, milliseconds, microseconds and tens of nanoseconds are below the first.)
     """
     ours = max(last or 0, now_ns)
-    return ours, max(ours, now_ns // 1000 * 1024), 2**63 - RESERVE
+    higher = (now_ns // 1000 * 1024, HIGHEST, max(ours, HIGHEST) + _NEAR, *_LAST_ROOM)
+    return (ours, *sorted(floor for floor in higher if ours < floor <= _LAST_ROOM[-1]))[:_TRIES]
 
 
 def adopt(kraken: Kraken, manager: NonceManager, refused: Callable[[int], None] = lambda _: None) -> Adopted:
     """Give a key a counter above the nonce that Kraken remembers. This cannot be undone.
 
     Kraken checks the nonce of GetApiKeyInfo like that of any private call, so a client whose nonces are too small
-    cannot ask for the largest one. So up to three nonces are tried, each far above the one before. Kraken counts each
+    cannot ask for the largest one. So up to four nonces are tried, each far above the one before. Kraken counts each
     refused one as an Invalid nonce. The accepted one goes into the key's own counter. From then on Kraken refuses
     every program that uses smaller nonces with this key.
 
@@ -61,7 +66,8 @@ def adopt(kraken: Kraken, manager: NonceManager, refused: Callable[[int], None] 
         refused: Called with each nonce that Kraken has refused.
 
     Raises:
-        PoisonedKey: Kraken refused the third one, too. Make a new key.
+        PoisonedKey: Kraken refused all of them. The message says whether to adopt the key again, which goes on above
+            them, or whether no nonces are left.
         KrakenError: Another error, or no answer.
     """
     scope = manager.own_scope(kraken.key)
@@ -75,8 +81,16 @@ def adopt(kraken: Kraken, manager: NonceManager, refused: Callable[[int], None] 
             continue
         manager.raise_floor(int(info["nonce"]), scope)
         return Adopted(scope, int(info["nonce"]), count)
-    raise PoisonedKey(
-        "Kraken refused even nearly the largest nonce, so this API key cannot be used any more. "
-        "Make a new API key at Kraken.",
-        ("EAPI:Invalid nonce",),
+    raise PoisonedKey(_advice(tried[-1]), ("EAPI:Invalid nonce",))
+
+
+def _advice(floor: int) -> str:
+    if floor >= _LAST_ROOM[-1]:
+        return (
+            "Kraken refused even nearly the largest nonce, so this API key has no nonces left. "
+            "Make a new API key at Kraken."
+        )
+    return (
+        f"Kraken refused {_TRIES} nonces, but the API key still has larger ones. Make no calls with it for 15 minutes, "
+        "because Kraken counts refused nonces. Then adopt it again, which goes on above them; or make a new API key."
     )

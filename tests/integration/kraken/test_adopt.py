@@ -11,7 +11,7 @@ import pytest
 
 from krakenonce.errors import PermissionDenied, PoisonedKey, RequestNotSent
 from krakenonce.kraken import Kraken
-from krakenonce.kraken.adopt import Adopted, adopt, floors
+from krakenonce.kraken.adopt import HIGHEST, Adopted, adopt, floors
 from krakenonce.manager import NonceManager
 from tests.integration.kraken.helpers import Twin
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
-
-HIGHEST = 2**63 - 2**53  # the last number that is tried is a little above it
 
 
 @pytest.fixture
@@ -105,18 +103,65 @@ def test_a_key_is_taken_over_from_any_scale(
     assert len(fake.invalid_nonces()) == refusals
 
 
-@pytest.mark.parametrize("last", [2**63 - 2**52, 2**63 - 1, 2**64 - 1])
-def test_a_key_without_room_is_given_up(
+@pytest.mark.parametrize("last", [2**63 - 2**41 + 2**40, 2**63 - 1, 2**64 - 1])
+def test_a_key_without_room_is_given_up_in_the_end(
     fake: FakeKraken, server: FakeKrakenServer, manager: NonceManager, last: int
 ) -> None:
-    """After the third refusal only a new key helps, and the message says so; other keys are not concerned."""
+    """Each run has four refusals at most; the last one says that only a new key helps. Other keys are not concerned."""
     account, other = fake.add_account("bot", last_nonce=last), fake.add_account("other")
-    with pytest.raises(PoisonedKey, match="new API key"):
+    with pytest.raises(PoisonedKey, match="adopt it again"):
         take_over(account, server, manager)
-    assert len(fake.invalid_nonces()) == 3
+    assert len(fake.invalid_nonces()) == 4
+    with pytest.raises(PoisonedKey, match="no nonces left"):
+        take_over(account, server, manager)
+    assert len(fake.invalid_nonces()) == 8
+    with pytest.raises(PoisonedKey, match="no nonces left"):
+        take_over(account, server, manager)
+    assert len(fake.invalid_nonces()) == 9
     with client(other, server, manager) as kraken:
         kraken.balances()
     assert abs(other.last_nonce - time.time_ns()) < 60 * 10**9
+
+
+def test_a_key_whose_state_was_lost_is_adopted_again(
+    fake: FakeKraken, server: FakeKrakenServer, manager: NonceManager, tmp_path: Path
+) -> None:
+    """Also after nearly the largest nonce, and some calls: the key works as before."""
+    account = fake.add_account("bot", last_nonce=2**62)
+    take_over(account, server, manager)
+    with client(account, server, manager) as kraken:
+        kraken.balances()
+    with NonceManager(tmp_path / "another") as empty:
+        adopted, refused = take_over(account, server, empty)
+        assert len(refused) == 3
+        with client(account, server, empty) as kraken:
+            kraken.balances()
+    assert account.last_nonce == adopted.nonce + 1
+
+
+@pytest.mark.parametrize("calls", [1, 5, 2**39, 2**50, 2**53 - 2**47])
+def test_a_key_whose_state_came_from_a_backup_is_adopted_again(
+    fake: FakeKraken, server: FakeKrakenServer, manager: NonceManager, calls: int
+) -> None:
+    """However many calls are missing in the backup."""
+    account = fake.add_account("bot", last_nonce=2**62)
+    take_over(account, server, manager)
+    account.last_nonce += calls  # the calls since the backup
+    take_over(account, server, manager)
+    with client(account, server, manager) as kraken:
+        kraken.balances()
+
+
+@pytest.mark.parametrize("room", [2**52, 2**48, 2**43])
+def test_a_key_with_room_is_never_given_up(
+    fake: FakeKraken, server: FakeKrakenServer, manager: NonceManager, room: int
+) -> None:
+    """The first run says that there are larger nonces, and the second one finds them."""
+    account = fake.add_account("bot", last_nonce=2**63 - room)
+    with pytest.raises(PoisonedKey, match="adopt it again"):
+        take_over(account, server, manager)
+    adopted, _ = take_over(account, server, manager)
+    assert adopted.nonce > 2**63 - room
 
 
 def test_other_keys_stay_with_the_clock(fake: FakeKraken, server: FakeKrakenServer, manager: NonceManager) -> None:
@@ -200,9 +245,12 @@ def test_without_a_connection_the_key_still_works_afterwards(
 
 
 def test_the_floors_rise_and_leave_room() -> None:
-    """Each is above the one before, whatever the last number was, and the highest leaves years of calls."""
+    """Each is above the one before, whatever the last number was, and the highest leaves a million millions."""
     now = time.time_ns()
-    for last in (None, 0, now, now + 10**18):
-        first, second, third = floors(last, now)
-        assert (last or 0) <= first <= second < third == HIGHEST
-        assert first >= now
+    for last in (None, 0, now, now + 10**18, HIGHEST, HIGHEST + 1, 2**63 - 2**47, 2**63 - 2**42, 2**63 - 2**30):
+        tried = floors(last, now)
+        assert tried[0] == max(last or 0, now)
+        assert sorted(set(tried)) == list(tried)
+        assert 1 <= len(tried) <= 4
+        assert max(tried) <= max(last or 0, 2**63 - 2**41)
+    assert floors(None, now)[2] == HIGHEST
