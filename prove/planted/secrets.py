@@ -98,4 +98,20 @@ SECRETS = (
         becomes="    return len(expected) == len(signature)\n",
         test="tests/unit/kraken/test_wire.py::test_a_changed_request_is_not_verified",
     ),
+    Planted(
+        "a key and a secret that are swapped are sent",
+        "security",
+        "src/krakenonce/key/pair.py",
+        was="    if _SECRET.fullmatch(key) and _KEY.fullmatch(secret):\n",
+        becomes="    if _SECRET.fullmatch(secret) and _KEY.fullmatch(secret):\n",
+        test="tests/integration/kraken/test_pairs.py::test_a_pair_that_is_swapped_or_in_quotes_is_not_sent",
+    ),
+    Planted(
+        "a guarded client sends its secret as its key",
+        "security",
+        "src/krakenonce/guards/turns.py",
+        was='            raise ConfigError(f"{wrong} Nothing was sent.")\n',
+        becomes='            key = "swapped"\n',
+        test="tests/integration/guard/test_clients.py::test_a_pair_that_is_swapped_or_in_quotes_is_not_sent[swapped-krakenex]",
+    ),
 )

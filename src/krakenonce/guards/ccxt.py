@@ -56,7 +56,7 @@ def _sign(
 ) -> dict[str, Any]:
     if not _is_private(api):
         return sign(path, api, *more, **how)
-    lane = turns.lane(client.apiKey)
+    lane = turns.lane(client.apiKey, client.secret)
 
     def sign_again() -> dict[str, Any]:
         return sign(path, api, *more, **how)

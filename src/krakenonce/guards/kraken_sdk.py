@@ -43,7 +43,7 @@ def _request(
     turns.after_fork(client._SpotClient__session.close)
     if not how.get("auth", True):
         return send(method, uri, params, *more, **how)
-    with turns.lane(client._key):
+    with turns.lane(client._key, client._secret):
         return send(method, uri, _copy(params), *more, **how)
 
 
@@ -59,7 +59,7 @@ async def _request_async(
 ) -> Any:
     if not how.get("auth", True):
         return await send(method, uri, params, *more, **how)
-    async with turns.lane(client._key):
+    async with turns.lane(client._key, client._secret):
         return await send(method, uri, _copy(params), *more, **how)
 
 

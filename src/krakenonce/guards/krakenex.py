@@ -34,7 +34,7 @@ def _query_private(
     *more: Any,
     **options: Any,
 ) -> Any:
-    with turns.lane(client.key):
+    with turns.lane(client.key, client.secret):
         # A copy, because krakenex writes the nonce into the caller's parameters.
         answer = send(method, None if data is None else dict(data), *more, **options)
         turns.heard(client.key, answer)

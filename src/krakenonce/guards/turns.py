@@ -27,6 +27,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from krakenonce.errors import ConfigError
+from krakenonce.key.pair import wrong_pair
 from krakenonce.manager import NonceManager
 from krakenonce.process import ForkCheck
 
@@ -62,17 +63,21 @@ class Turns:
         """Use this manager, timeout and setting from now on."""
         self._manager, self.timeout, self._heed_lockout = manager, timeout, heed_lockout
 
-    def lane(self, key: str | None) -> Turn:
+    def lane(self, key: str | None, secret: object = None) -> Turn:
         """Return the turn of an API key, to be held with ``with`` or ``async with`` until the answer is read.
 
         Entering it raises LockedOut while Kraken has locked the key out: send nothing then.
 
         Args:
             key: The client's key. Read it from the client for each call, because it may change.
+            secret: Its secret, if the client shows it: a pair that is swapped or in quotes is refused.
 
         Raises:
-            ConfigError: There is no key.
+            ConfigError: There is no key, or the pair must not be sent.
         """
+        if isinstance(key, str) and isinstance(secret, str) and (wrong := wrong_pair(key, secret)):
+            del key, secret  # an error keeps the variables of this frame
+            raise ConfigError(f"{wrong} Nothing was sent.")
         return Turn(self.api_key(key), heed_lockout=self._heed_lockout)
 
     def next(self, key: str | None) -> int:

@@ -43,8 +43,9 @@ def floors(last: int | None, now_ns: int) -> tuple[int, ...]:
         now_ns: The wall clock, in nanoseconds since 1970.
 
     Returns:
-        Ours or the clock's nanoseconds; microseconds times 1024, which some bots use; nearly the largest nonce; a little
-        above that, where Kraken is if an adoption's state was lost, or restored from a backup; and nearer to the end.
+        Ours or the clock's nanoseconds; microseconds times 1024, which some bots use; nearly the largest nonce; a
+        little above that, where Kraken is if an adoption's state was lost, or restored from a backup; and nearer to
+        the end.
         (Seconds, milliseconds, microseconds and tens of nanoseconds are below the first.)
     """
     ours = max(last or 0, now_ns)

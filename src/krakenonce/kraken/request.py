@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from krakenonce._version import __version__
 from krakenonce.errors import ConfigError, OutcomeUnknown, RequestNotSent
+from krakenonce.key.pair import wrong_pair
 from krakenonce.kraken.wire import FORM, JSON, decode_secret, encode_form, encode_json, nonce_of, sign
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class Key:
         if self._secret is None:
             if not self.key or not self._text:
                 raise ConfigError("A private call needs an API key and its secret.")
+            if wrong := wrong_pair(self.key, self._text):
+                raise ConfigError(f"{wrong} Nothing was sent.")
             # A line break inside would make the HTTP library quote the whole key in its error.
             if not (self.key.isascii() and self.key.isprintable()) or " " in self.key:
                 raise ConfigError("The API key contains a character that no key has, such as a space or a line break.")

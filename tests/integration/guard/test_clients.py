@@ -114,6 +114,29 @@ def test_the_lane_is_held_while_a_private_call_is_made(
 
 
 @every
+@pytest.mark.parametrize("case", ["swapped", "in quotes"])
+def test_a_pair_that_is_swapped_or_in_quotes_is_not_sent(
+    family: Family, account: FakeAccount, manager: NonceManager, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    """A private call raises ConfigError before anything is sent, whichever client it is."""
+    sent: list[object] = []
+    watch_http(monkeypatch, lambda url, _: sent.append(url))
+    pair = {"swapped": (account.secret, account.key), "in quotes": (f'"{account.key}"', account.secret)}[case]
+
+    async def whole() -> None:
+        client = guard(family.make(*pair, "http://127.0.0.1:1"), manager)
+        try:
+            with pytest.raises(ConfigError, match=case) as caught:
+                await settled(family.private(client, "Balance"))
+        finally:
+            await close(client)
+        assert account.key[:9] not in str(caught.value)
+
+    asyncio.run(whole())
+    assert sent == []
+
+
+@every
 def test_a_call_that_fails_gives_the_lane_back(
     family: Family, use: Use, account: FakeAccount, fake: FakeKraken, manager: NonceManager
 ) -> None:
