@@ -153,4 +153,12 @@ GATEWAY = (
         becomes="            pass\n",
         test="tests/integration/gateway/test_faults.py::test_a_lockout_stops_all_calls_of_the_key",
     ),
+    Planted(
+        "a wrong account is not served any more after SIGHUP",
+        9,
+        "src/krakenonce/gateway/running.py",
+        was="keys.keys() - accounts.keys() - found.wrong.keys()",
+        becomes="keys.keys() - accounts.keys()",
+        test="tests/integration/gateway/test_serving.py::test_a_wrong_account_stops_no_other",
+    ),
 )

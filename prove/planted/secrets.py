@@ -8,6 +8,7 @@ __all__ = ["SECRETS"]
 
 _EXCHANGE = "src/krakenonce/kraken/request.py"
 _WIRE = "src/krakenonce/kraken/wire.py"
+_FILE = "src/krakenonce/brokers/credentials_file.py"
 
 SECRETS = (
     Planted(
@@ -69,9 +70,9 @@ SECRETS = (
     Planted(
         "a credentials file that others may read is used",
         "security",
-        "src/krakenonce/brokers/credentials.py",
-        was="            if mode & 0o077:\n",
-        becomes="            if mode & 0o007:\n",
+        _FILE,
+        was="    if not mode & 0o077:\n",
+        becomes="    if not mode & 0o007:\n",
         test="tests/integration/brokers/test_credentials.py::test_file_open_to_others",
     ),
     Planted(
@@ -113,5 +114,37 @@ SECRETS = (
         was='            raise ConfigError(f"{wrong} Nothing was sent.")\n',
         becomes='            key = "swapped"\n',
         test="tests/integration/guard/test_clients.py::test_a_pair_that_is_swapped_or_in_quotes_is_not_sent[swapped-krakenex]",
+    ),
+    Planted(
+        "a file of root that all users can read is used",
+        "security",
+        _FILE,
+        was="found.st_uid == 0 != me and not mode & 0o037",
+        becomes="found.st_uid == 0 != me",
+        test="tests/integration/brokers/test_credentials_file.py::test_advice_about_another_user_s_file_can_be_followed",
+    ),
+    Planted(
+        "a secret on a read-only mount is refused",
+        "security",
+        _FILE,
+        was="    if is_read_only or (found",
+        becomes="    if (found",
+        test="tests/integration/brokers/test_credentials_file.py::test_a_secret_on_a_read_only_mount_is_used",
+    ),
+    Planted(
+        "the message about a file that is no TOML shows the line",
+        "security",
+        _FILE,
+        was='    return f"line {number} {what}"\n',
+        becomes='    return f"line {number} {what}: {line}"\n',
+        test="tests/integration/brokers/test_credentials_file.py::test_what_is_not_toml_is_named_with_its_line",
+    ),
+    Planted(
+        "a wrong account stops the others",
+        "security",
+        "src/krakenonce/brokers/credentials.py",
+        was="        if full in self.wrong:\n",
+        becomes="        if self.all() and full in self.wrong:\n",
+        test="tests/integration/brokers/test_credentials.py::test_a_wrong_account_stops_no_other",
     ),
 )

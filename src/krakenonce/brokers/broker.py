@@ -12,7 +12,7 @@ import warnings
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from krakenonce.brokers.credentials import Account, account, load_accounts
+from krakenonce.brokers.credentials import Account, load_account
 from krakenonce.brokers.procedures import exact
 from krakenonce.checks import check_nonces, check_text
 from krakenonce.errors import ConfigError
@@ -236,7 +236,7 @@ class KrakenBroker:
     def _client(self) -> KrakenAPI:
         """Return the client, made now if there is none."""
         if self.kraken_api is None:
-            found = self._credentials or account(load_accounts(os.environ), self.account_identifier)
+            found = self._credentials or load_account(os.environ, self.account_identifier)
             self.kraken_api = self._make(found.key, found.secret, tier=found.tier)
         return self.kraken_api
 

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-import stat
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
+from krakenonce.brokers.credentials_file import read_file
 from krakenonce.errors import ConfigError
 from krakenonce.key.naming import fingerprint
+from krakenonce.key.pair import wrong_pair
 from krakenonce.kraken.wire import decode_secret
 
 if TYPE_CHECKING:
@@ -92,12 +91,65 @@ def load_accounts(environ: Mapping[str, str], path: Path | None = None) -> dict[
     Raises:
         ConfigError: Half a pair, a wrong value, or a file that is wrong, unreadable or readable for other users.
     """
+    return read_accounts(environ, path).all()
+
+
+def load_account(environ: Mapping[str, str], name: str, path: Path | None = None) -> Account:
+    """Return one account; what is wrong with another account does not matter.
+
+    Args:
+        environ: As for :func:`load_accounts`.
+        name: ``MASTER``, ``USER:alice`` or just ``alice``, in upper or lower case.
+        path: As for :func:`load_accounts`.
+
+    Raises:
+        ConfigError: There is no such account, it cannot be used, or the file cannot.
+    """
+    return read_accounts(environ, path).one(name)
+
+
+class Found(NamedTuple):
+    """The accounts in the environment and the file.
+
+    Args:
+        accounts: Those that can be used, by name.
+        wrong: Why each of the others cannot be used, by name.
+    """
+
+    accounts: dict[str, Account]
+    wrong: dict[str, str]
+
+    def all(self) -> dict[str, Account]:
+        """Return all accounts. Raises ConfigError if one of them cannot be used."""
+        if self.wrong:
+            first, *more = self.wrong.values()
+            raise ConfigError(first + (f" (and {len(more)} more accounts cannot be used)" if more else ""))
+        return self.accounts
+
+    def one(self, name: str) -> Account:
+        """Return one account; *name* and errors as for :func:`load_account`."""
+        full = full_name({**self.accounts, **self.wrong}, name)
+        if full in self.wrong:
+            raise ConfigError(self.wrong[full])
+        return self.accounts[full]
+
+
+def read_accounts(environ: Mapping[str, str], path: Path | None = None) -> Found:
+    """Return all accounts, also those that cannot be used; else as :func:`load_accounts`.
+
+    Raises:
+        ConfigError: The file, or the name of an account, cannot be used.
+    """
     if path is None and environ.get("KRAKENONCE_CREDENTIALS", "").strip():
         path = Path(environ["KRAKENONCE_CREDENTIALS"].strip())
     # os.path leaves a ~name as it is if there is no such user; Path raises.
     found = _from_file(Path(os.path.expanduser(path))) if path is not None else {}
     found |= _from_environment(environ)
-    return {name: found[name] for name in sorted(found, key=lambda name: (name != MASTER, name))}
+    ordered = [(name, found[name]) for name in sorted(found, key=lambda name: (name != MASTER, name))]
+    return Found(
+        {name: each for name, each in ordered if isinstance(each, Account)},
+        {name: each for name, each in ordered if isinstance(each, str)},
+    )
 
 
 def variables(one: Account) -> dict[str, str]:
@@ -153,8 +205,10 @@ def full_name(accounts: Mapping[str, object], name: str) -> str:
     raise ConfigError(f"there is no {shown}; the accounts are {', '.join(accounts)}")
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Account]:
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Account | str]:
+    """Return each account, or why it cannot be used."""
     prefixes: dict[str, str] = {}
+    twice: dict[str, Account | str] = {}
     for variable in sorted(environ):
         match = _VARIABLE.fullmatch(variable)
         if match is None or not environ[variable].strip():
@@ -162,13 +216,14 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Account]:
         prefix, user, _ = match.groups()
         name = _user(user, "the <NAME> of KRAKEN_USER_<NAME>_API_KEY") if user else MASTER
         if prefixes.setdefault(name, prefix) != prefix:
-            raise ConfigError(f"{prefixes[name]}... and {prefix}... name the same account {name}; remove one")
+            twice[name] = f"{prefixes[name]}... and {prefix}... name the same account {name}; remove one"
     parts = {name: [f"{prefix}{part}" for part in ("KEY", "SECRET", "TIER")] for name, prefix in prefixes.items()}
-    return {name: _account(name, variables, map(environ.get, variables)) for name, variables in parts.items()}
+    return {name: _account(name, variables, map(environ.get, variables)) for name, variables in parts.items()} | twice
 
 
-def _from_file(path: Path) -> dict[str, Account]:
-    document = _read(path)
+def _from_file(path: Path) -> dict[str, Account | str]:
+    """Return each account, or why it cannot be used."""
+    document = read_file(path)
     users = document.pop("USER", {})
     if not document.keys() <= {MASTER}:
         raise ConfigError(f"{path} may only have the tables [MASTER] and [USER.<name>]: remove or rename the rest")
@@ -178,58 +233,38 @@ def _from_file(path: Path) -> dict[str, Account]:
     for user, table in users.items():
         name = _user(user, f"the name of a [USER.<name>] table in {path}")
         if name in found:
-            raise ConfigError(f"{path} has the account {name} twice; remove one")
-        found[name] = _from_table(name, table, f"[{name.replace(':', '.')}] in {path}")
+            found[name] = f"{path} has the account {name} twice; remove one"
+        else:
+            found[name] = _from_table(name, table, f"[{name.replace(':', '.')}] in {path}")
     return found
 
 
-def _from_table(name: str, table: object, place: str) -> Account:
+def _from_table(name: str, table: object, place: str) -> Account | str:
     """Return the account in one table of the file; *place* is the table, for messages."""
     known = ("api_key", "api_secret", "tier")
     if not isinstance(table, dict) or any(
         entry not in known or not isinstance(text, str) for entry, text in table.items()
     ):
-        raise ConfigError(
-            f'{place} must be api_key = "..." and api_secret = "...", optionally tier = "pro", and nothing else'
-        )
+        return f'{place} must be api_key = "..." and api_secret = "...", optionally tier = "pro", and nothing else'
     return _account(name, [f"{entry} of {place}" for entry in known], map(table.get, known))
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return the file's content; the permissions are those of the opened file, as the path may lead elsewhere."""
-    try:
-        # Without O_NONBLOCK a named pipe would wait for a writer for ever.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                raise ConfigError(f"{path} is not a file: name a TOML file")
-            if mode & 0o077:
-                raise ConfigError(f"other users can read {path}; run: chmod 600 {shlex.quote(str(path))}")
-            content = file.read()
-    except OSError as error:
-        raise ConfigError(f"cannot read {path} ({error.strerror}): name a TOML file that you may read") from error
-    try:
-        return tomllib.loads(content.decode())
-    except ValueError:
-        raise ConfigError(f'{path} is not TOML: write each value in quotes, as in api_key = "..."') from None
-
-
-def _account(name: str, places: Iterable[str], texts: Iterable[str | None]) -> Account:
-    """Return the account of a key, a secret and a tier; *places* are where they come from, for messages."""
+def _account(name: str, places: Iterable[str], texts: Iterable[str | None]) -> Account | str:
+    """Return the account of a key, a secret and a tier, or what is wrong; *places* are where they come from."""
     key_is, secret_is, tier_is = places
     key, secret, tier = ((text or "").strip() for text in texts)
     if not key or not secret:
-        raise ConfigError(f"{secret_is if key else key_is} is missing: give both the key and its secret")
+        return f"{secret_is if key else key_is} is missing: give both the key and its secret"
+    if wrong := wrong_pair(key, secret, (key_is, secret_is)):
+        return wrong
     if not re.fullmatch(r"[!-~]+", key):
-        raise ConfigError(f"{key_is} is not an API key: copy it from Kraken again, without spaces")
+        return f"{key_is} is not an API key: copy it from Kraken again, without spaces"
     try:
         decode_secret(secret)
     except ConfigError:
-        raise ConfigError(f"{secret_is} is not base64: copy the whole private key from Kraken again") from None
+        return f"{secret_is} is not base64: copy the whole private key from Kraken again"
     if tier and tier.lower() not in _TIERS:
-        raise ConfigError(
-            f"{tier_is} is not one of {', '.join(_TIERS)}; your tier is in the account settings at Kraken"
-        )
+        return f"{tier_is} is not one of {', '.join(_TIERS)}; your tier is in the account settings at Kraken"
     return Account(name, key, secret, tier.lower() or "starter")
 
 

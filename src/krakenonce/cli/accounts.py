@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from krakenonce.brokers.credentials import MASTER, account, full_name, load_accounts
+from krakenonce.brokers.credentials import MASTER, full_name, read_accounts
 from krakenonce.brokers.fan_out import INTERRUPTED, Outcome, late, order_to_find, reason, verdicts
 from krakenonce.cli.options import finite, force_option, json_option, kraken_options, params_of
 from krakenonce.cli.output import complain, not_lost, to_json, write, write_table
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from krakenonce.brokers.credentials import Account
+    from krakenonce.brokers.credentials import Account, Found
     from krakenonce.brokers.fan_out import Verdict
     from krakenonce.brokers.manager import BrokerManager
 
@@ -75,7 +75,7 @@ def call_all(
     if method in PUBLIC:
         raise click.UsageError(f"{method} is a public method and needs no account; use `krakenonce call {method}`")
     params = params_of(method, parameters, force=force)
-    chosen = _chosen(load_accounts(os.environ, credentials), accounts)
+    chosen = _chosen(read_accounts(os.environ, credentials), accounts)
     with _brokers(chosen, state, base_url) as (brokers, advance, handle_signals):
         names = [each.name for each in chosen]
         outcomes, stopped = _gathered(
@@ -126,8 +126,7 @@ def copy_order(
     order = params_of("AddOrder", parameters, force=force)
     if validate:
         order["validate"] = True
-    there = load_accounts(os.environ, credentials)
-    chosen = _chosen(there, accounts)
+    chosen = _chosen(read_accounts(os.environ, credentials), accounts)
     if accounts is None:
         chosen = [each for each in chosen if each.name != MASTER]
         if not chosen:
@@ -209,10 +208,10 @@ def _leave(number: signal.Signals) -> NoReturn:
     os._exit(128 + number)
 
 
-def _chosen(there: Mapping[str, Account], names: str | None) -> list[Account]:
+def _chosen(found: Found, names: str | None) -> list[Account]:
     if names is None:
-        return list(there.values()) or [account(there, MASTER)]
-    return list({each.name: each for each in (account(there, name) for name in names.split(","))}.values())
+        return list(found.all().values()) or [found.one(MASTER)]
+    return list({each.name: each for each in map(found.one, names.split(","))}.values())
 
 
 def _scale(words: tuple[str, ...], accounts: list[Account]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from krakenonce.brokers.credentials import MASTER, account, load_accounts
+from krakenonce.brokers.credentials import MASTER, load_account, load_accounts
 from krakenonce.cli.accounts import balances_of
 from krakenonce.cli.options import account_option, confirm, force_option, json_option, kraken_options, params_of
 from krakenonce.cli.output import complain, not_lost, to_json, write, write_table
@@ -18,7 +18,6 @@ from krakenonce.key.methods import PUBLIC
 from krakenonce.manager import NonceManager
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from krakenonce.brokers.credentials import Account
@@ -48,11 +47,11 @@ def balance(
     """
     if every and account_name is not None:
         raise click.UsageError("Give --account or --all, not both")
-    accounts = load_accounts(os.environ, credentials)
-    if every and accounts:
+    accounts = load_accounts(os.environ, credentials) if every else {}
+    if accounts:
         found = balances_of(accounts.values(), state, base_url)
     else:
-        chosen = _named(accounts, account_name)
+        chosen = _named(credentials, account_name)
         found = {chosen.name: _call(chosen, "Balance", {}, state, base_url)}
     if as_json:
         write(to_json(found))
@@ -93,7 +92,7 @@ def call(
         with Kraken(base_url=base_url) as kraken:
             write(to_json(kraken.public(method, **params)))
         return
-    chosen = _named(load_accounts(os.environ, credentials), account_name)
+    chosen = _named(credentials, account_name)
     with terminable() as handle_signals:
         result = to_json(_call(chosen, method, params, state, base_url))
         with not_lost(lambda: result):
@@ -120,7 +119,7 @@ def adopt(account_name: str | None, yes: bool, state: str | None, base_url: str,
     from krakenonce.kraken.adopt import adopt as adopt_key
     from krakenonce.kraken.client import Kraken
 
-    chosen = _named(load_accounts(os.environ, credentials), account_name)
+    chosen = _named(credentials, account_name)
     if not yes:
         confirm(
             f"Kraken will refuse every other tool that uses the key of {chosen.name}. This cannot be undone. Continue?"
@@ -142,9 +141,9 @@ def adopt(account_name: str | None, yes: bool, state: str | None, base_url: str,
     complain(f"warning: Kraken now refuses every other tool that uses the key of {chosen.name}; stop those tools")
 
 
-def _named(accounts: Mapping[str, Account], name: str | None) -> Account:
+def _named(credentials: Path | None, name: str | None) -> Account:
     """Return the account that --account names. An empty name (from an unset variable) is an error, not MASTER."""
-    return account(accounts, MASTER if name is None else name)
+    return load_account(os.environ, MASTER if name is None else name, credentials)
 
 
 def _call(who: Account, method: str, params: dict[str, str], state: str | None, base_url: str) -> Any:

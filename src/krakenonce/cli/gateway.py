@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from krakenonce.brokers.credentials import account, load_accounts
+from krakenonce.brokers.credentials import account, read_accounts
 from krakenonce.cli.options import finite, json_option, kraken_options, state_option
 from krakenonce.cli.output import complain, not_lost, to_json, write, write_table
 from krakenonce.extras import needed_by
@@ -135,8 +135,8 @@ def add_key(
     from krakenonce.gateway.groups import parse_groups
     from krakenonce.gateway.settings import credentials_path
 
-    accounts = load_accounts(os.environ, credentials_path(credentials, os.environ))
-    names = {each: each for each in accounts}
+    found = read_accounts(os.environ, credentials_path(credentials, os.environ))
+    names = {each: each for each in (*found.accounts, *found.wrong)}  # only the name is needed
     groups = parse_groups(allow.split(","))
     made = _local_keys(state).add(name, account(names, account_name), groups, strict_nonce=strict_nonce)
     if "token" in groups:

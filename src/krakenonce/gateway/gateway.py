@@ -65,7 +65,9 @@ class Gateway:
             key = self.keys.get(local.account)
             if key is None:
                 raise Refused(
-                    "no_account", "EService:Unavailable", f"the gateway has no credentials for account {local.account}"
+                    "no_account",
+                    "EService:Unavailable",
+                    f"the gateway has no usable credentials for account {local.account}; its log says more",
                 )
             reply = _issued(key) if path == NONCE_PATH else await self._called(local, key, call, passed_on(headers))
         except Refused as refused:

@@ -15,7 +15,7 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from krakenonce.brokers.credentials import load_accounts
+from krakenonce.brokers.credentials import read_accounts
 from krakenonce.errors import ConfigError
 from krakenonce.gateway.activity import Activity
 from krakenonce.gateway.gateway import Gateway
@@ -111,16 +111,23 @@ def _load_keys(
 ) -> None:
     """Read the accounts into *keys*. An account that has not changed keeps its queue.
 
+    An account that cannot be used is reported and does not stop the others, whose bots may have to cancel orders now.
+    If it could be used before, it keeps the pair that it had.
+
     Raises:
-        ConfigError: The accounts cannot be used; *keys* are unchanged.
+        ConfigError: No account can be used; *keys* are unchanged.
     """
-    accounts = load_accounts(os.environ, credentials_path(settings.credentials, os.environ))
+    found = read_accounts(os.environ, credentials_path(settings.credentials, os.environ))
+    accounts = found.accounts or found.all()
     if not accounts:
         raise ConfigError(
             "there are no Kraken credentials: set KRAKEN_MASTER_API_KEY and KRAKEN_MASTER_API_SECRET, or use "
             "--credentials with a TOML file that has them"
         )
-    for name in keys.keys() - accounts.keys():  # its calls that have arrived continue
+    for name, why in found.wrong.items():
+        result = "keeps the pair that it had" if name in keys else "is not served until that is corrected"
+        logger.error("account %s %s: %s", name, result, why)
+    for name in keys.keys() - accounts.keys() - found.wrong.keys():  # its calls that have arrived continue
         del keys[name]
     for name, account in accounts.items():
         if name not in keys or keys[name].account != account:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pickle
+import re
 import traceback
 from pathlib import PosixPath
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from krakenonce.brokers import Account, load_accounts
-from krakenonce.brokers.credentials import account
+from krakenonce.brokers.credentials import account, load_account
 from krakenonce.errors import ConfigError
 from krakenonce.key.limits import TIERS
 
@@ -159,6 +160,56 @@ def test_half_a_pair_in_the_file(tmp_path: Path) -> None:
     assert refusal({}, private_file(tmp_path, f'[USER.bob]\napi_key = "{KEY}"\n')) == expected
 
 
+WRONG = {
+    "half a pair": ({"KRAKEN_USER_BOB_API_KEY": KEY}, "KRAKEN_USER_BOB_API_SECRET is missing"),
+    "no base64": (
+        {"KRAKEN_USER_BOB_API_KEY": KEY, "KRAKEN_USER_BOB_API_SECRET": BROKEN_SECRET},
+        "KRAKEN_USER_BOB_API_SECRET is not base64",
+    ),
+    "in quotes": (
+        {"KRAKEN_USER_BOB_API_KEY": f'"{KEY}"', "KRAKEN_USER_BOB_API_SECRET": SECRET},
+        "KRAKEN_USER_BOB_API_KEY is in quotes",
+    ),
+    "swapped": (
+        {"KRAKEN_USER_BOB_API_KEY": 86 * "x" + "==", "KRAKEN_USER_BOB_API_SECRET": 56 * "x"},
+        "KRAKEN_USER_BOB_API_KEY and its secret are swapped",
+    ),
+    "two spellings": (
+        {f"KRAKEN_USER_{name}_API_{part}": SECRET for name in ("BOB", "Bob") for part in ("KEY", "SECRET")},
+        "KRAKEN_USER_BOB_API_... and KRAKEN_USER_Bob_API_... name the same account",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_account_stops_no_other(case: str) -> None:
+    """One account is found beside it; the wrong one, or all of them, are not."""
+    environ, message = WRONG[case]
+    environ = IN_ENVIRONMENT | environ
+    assert load_account(environ, "master").key == KEY
+    for name in ("bob", "USER:bob"):
+        with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
+            load_account(environ, name)
+    assert refusal(environ).startswith(message)
+
+
+@pytest.mark.parametrize("table", ['api_key = "x"', 'api_kee = "x"', "api_key = 1", 'api_key = "x"\napi_secret = "?"'])
+def test_a_wrong_table_stops_no_other(tmp_path: Path, table: str) -> None:
+    """The same for the tables of a file."""
+    file = private_file(tmp_path, f"{IN_FILE}[USER.bob]\n{table}\n")
+    assert load_account({}, "MASTER", file).key == KEY
+    for found in (lambda: load_account({}, "bob", file), lambda: load_accounts({}, file)):
+        with pytest.raises(ConfigError, match=re.escape("[USER.bob]")):
+            found()
+
+
+def test_the_number_of_wrong_accounts_is_told() -> None:
+    """The first is named; correcting it does not come as a surprise."""
+    environ = {f"KRAKEN_USER_{name}_API_KEY": KEY for name in ("A", "B", "C")}
+    assert refusal(environ).startswith("KRAKEN_USER_A_API_SECRET is missing")
+    assert refusal(environ).endswith("(and 2 more accounts cannot be used)")
+
+
 @pytest.mark.parametrize("secret", [BROKEN_SECRET, SECRET[:-1], SECRET + "=", "QUI=QUI=", "QU\nID", "é" * 4])
 def test_secret_that_is_not_base64(secret: str) -> None:
     """A secret that is not base64 to the letter is refused when it is loaded, not at the first call."""
@@ -263,14 +314,6 @@ def test_named_pipe(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe, 0o600)
     assert refusal({}, pipe) == f"{pipe} is not a file: name a TOML file"
-
-
-@pytest.mark.parametrize("content", [f"api_key = {KEY}".encode(), b"\xff\xfe", f'[MASTER]\n"{SECRET}'.encode()])
-def test_file_that_is_not_toml(content: bytes, tmp_path: Path) -> None:
-    """A file that is not TOML, or not even text, is refused without a word of its content."""
-    file = private_file(tmp_path, "")
-    file.write_bytes(content)
-    assert refusal({}, file) == f'{file} is not TOML: write each value in quotes, as in api_key = "..."'
 
 
 @pytest.mark.parametrize(

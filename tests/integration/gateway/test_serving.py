@@ -109,6 +109,34 @@ def test_sighup_reads_the_accounts_again(processes: Processes, fake: WatchedKrak
     fake.assert_no_invalid_nonce()
 
 
+def test_a_wrong_account_stops_no_other(processes: Processes, fake: WatchedKraken, tmp_path: Path) -> None:
+    """At start it is not served; after SIGHUP it keeps the pair that it had. The log names it both times."""
+    other = fake.add_account("USER:alice")
+    processes.secrets += [other.key, other.secret]
+    table = f'[USER.alice]\napi_key = "{other.key}"\napi_secret = "{other.secret}"\ntier = "none"\n'
+    file = tmp_path / "krakenonce.toml"
+    file.touch(0o600)
+    file.write_text(table.replace(f'"{other.secret}"', '"?"'))
+    master, alice = processes.add("master"), processes.add("alice", "USER:alice")
+    process, url = processes.serve(KRAKENONCE_CREDENTIALS=str(file))
+    assert process.stderr is not None
+    said = next(line for line in process.stderr if "USER:alice" in line)
+    assert "error: account USER:alice is not served until that is corrected: api_secret of [USER.alice]" in said
+    assert call(url, master, "Balance").errors == []
+    refused = call(url, alice, "Balance")
+    assert (refused.errors, refused.headers["X-Krakenonce-Executed"]) == (["EService:Unavailable"], "no")
+    file.write_text(table)
+    process.send_signal(signal.SIGHUP)
+    until(lambda: call(url, alice, "Balance").errors == [])
+    file.write_text(table.replace("api_key", "api_kee"))
+    process.send_signal(signal.SIGHUP)
+    said = next(line for line in process.stderr if "USER:alice" in line)
+    assert "error: account USER:alice keeps the pair that it had: [USER.alice]" in said
+    assert call(url, alice, "Balance").errors == call(url, master, "Balance").errors == []
+    process.terminate()
+    assert processes.end(process)[0] == 0
+
+
 class UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
@@ -170,6 +198,7 @@ def test_what_it_cannot_start_with_is_reported_in_one_line(processes: Processes,
     assert "must look like 127.0.0.1:8686" in refuses(processes, "127.0.0.1")
     nothing = dict.fromkeys(("KRAKEN_MASTER_API_KEY", "KRAKEN_MASTER_API_SECRET", "KRAKEN_MASTER_API_TIER"), "")
     assert "no Kraken credentials" in refuses(processes, "127.0.0.1:0", **nothing)
+    assert "KRAKEN_MASTER_API_SECRET is missing" in refuses(processes, "127.0.0.1:0", KRAKEN_MASTER_API_SECRET="")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert "cannot listen" in refuses(processes, f"127.0.0.1:{taken.getsockname()[1]}")
     assert "cannot listen" in refuses(processes, f"unix:{tmp_path / 'missing' / 'gw.sock'}")

@@ -47,6 +47,28 @@ def test_a_wrong_account_stops_everything(
     assert fake.arrivals == []
 
 
+def test_a_pair_that_cannot_be_used_stops_its_account_only(
+    trader: Shell, shell: Shell, url: str, fake: FakeKraken
+) -> None:
+    """What is asked of other accounts is done; what is asked of it, or of all, sends nothing and names the variable."""
+    shell.env["KRAKEN_USER_BOB_API_SECRET"] = ""
+    at = ("--base-url", url)
+    assert "alice" in trader.works("balance", "--account", "alice", *at)
+    assert "alice" in trader.works("call-all", "Balance", "--accounts", "MASTER,alice", *at)
+    assert "alice" in trader.works("copy-order", *ORDER, "--accounts", "alice", "--validate", *at)
+    before = len(fake.arrivals)
+    for words in (
+        ("balance", "--account", "bob"),
+        ("balance", "--all"),
+        ("call", "Balance", "--account", "bob"),
+        ("call-all", "Balance"),
+        ("call-all", "Balance", "--accounts", "alice,bob"),
+        ("copy-order", *ORDER),
+    ):
+        assert trader.fails(1, *words, *at).startswith("KRAKEN_USER_BOB_API_SECRET is missing")
+    assert len(fake.arrivals) == before
+
+
 def test_without_credentials_no_account_is_called(shell: Shell) -> None:
     """The message says which variables to set."""
     for command in (["call-all", "Balance"], ["copy-order", *ORDER]):
