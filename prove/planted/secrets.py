@@ -147,4 +147,20 @@ SECRETS = (
         becomes="        if self.all() and full in self.wrong:\n",
         test="tests/integration/brokers/test_credentials.py::test_a_wrong_account_stops_no_other",
     ),
+    Planted(
+        "a proxy's password is in its repr",
+        "security",
+        "src/krakenonce/kraken/proxy.py",
+        was="headers: Mapping[str, str] = field(repr=False)",
+        becomes="headers: Mapping[str, str] = field()",
+        test="tests/integration/kraken/test_proxies.py::test_a_proxy_s_address_may_be_short",
+    ),
+    Planted(
+        "an error of the async client has the proxy's password",
+        "security",
+        "src/krakenonce/kraken/async_transport.py",
+        was="            refused = error.status  # the error itself contains the proxy's password\n",
+        becomes="            raise unsent(request.call, self.host, self._proxy, error.status) from error\n",
+        test="tests/integration/kraken/test_proxies.py::test_a_call_that_the_proxy_refuses_was_not_sent",
+    ),
 )

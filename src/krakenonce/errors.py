@@ -179,7 +179,13 @@ class KrakenError(KrakenonceError):
 
 
 class RequestNotSent(KrakenError):
-    """There was no connection to Kraken. Nothing was sent. You may repeat the call, with a new nonce."""
+    """There was no connection to Kraken. Nothing was sent. You may repeat the call, with a new nonce.
+
+    Attributes:
+        may_be_repeated: False if a proxy does not let the call through, which repeating it does not change.
+    """
+
+    may_be_repeated: bool = True
 
 
 class CallTimeout(KrakenError, TimeoutError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from krakenonce.brokers.async_manager import AsyncBrokerManager
     from krakenonce.brokers.broker import KrakenBroker, KrakenNonce
-    from krakenonce.brokers.credentials import Account, load_accounts
+    from krakenonce.brokers.credentials import Account, load_account, load_accounts
     from krakenonce.brokers.fan_out import Outcome, Verdict
     from krakenonce.brokers.manager import BrokerManager
 
@@ -22,6 +22,7 @@ __all__ = [
     "KrakenNonce",
     "Outcome",
     "Verdict",
+    "load_account",
     "load_accounts",
 ]
 
@@ -33,6 +34,7 @@ _HOMES = {
     "Outcome": ".fan_out",
     "Verdict": ".fan_out",
     "Account": ".credentials",
+    "load_account": ".credentials",
     "load_accounts": ".credentials",
 }
 

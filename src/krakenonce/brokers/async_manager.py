@@ -47,6 +47,7 @@ class AsyncBrokerManager(FromAccounts):
         nonces: The manager they share; None: this process's global one.
         base_url: Kraken's address.
         serialization: As for :class:`BrokerManager`.
+        proxy: As for :class:`BrokerManager`.
     """
 
     def __init__(
@@ -56,9 +57,10 @@ class AsyncBrokerManager(FromAccounts):
         nonces: GlobalKrakenNonceManager | None = None,
         base_url: str = KRAKEN,
         serialization: str = "key",
+        proxy: str | None = None,
     ) -> None:
         check_nonces(nonces)
-        self._transport = AsyncTransport(base_url)
+        self._transport = AsyncTransport(base_url, proxy)
         manager = (nonces or get_global_nonce_manager()).manager
         self.clients: dict[str, AsyncKraken] = {
             each.name: AsyncKraken(

@@ -77,6 +77,7 @@ class KrakenBroker:
             time with this account's key; ``"off"``: no turns, for tests with our own client (all others take the turn
             of their key).
         transport: Connections to share with other brokers, for a client made here.
+        proxy: The address of an HTTP proxy, as for :class:`~krakenonce.kraken.Kraken`, for a client made here.
 
     Raises:
         ConfigError: A setting is of the wrong kind, or the HTTP session of a krakenex API repeats POST requests.
@@ -93,6 +94,7 @@ class KrakenBroker:
         base_url: str = KRAKEN,
         serialization: str = "global",
         transport: Transport | None = None,
+        proxy: str | None = None,
     ) -> None:
         check_text("account_identifier", account_identifier)
         check_nonces(nonces)
@@ -109,6 +111,7 @@ class KrakenBroker:
             serialization=serialization,
             base_url=base_url,
             transport=transport,
+            proxy=proxy,
         )
         self._make()  # checks the settings now, not when it connects
         if use_global_nonce:

@@ -48,6 +48,7 @@ class BrokerManager(FromAccounts):
         base_url: Kraken's address.
         serialization: ``"key"``: accounts are called at the same time, each key's calls one after the other;
             ``"global"``: one call at a time over all accounts; ``"off"``: no turns, for tests.
+        proxy: The address of an HTTP proxy for all of them, as for :class:`~krakenonce.kraken.Kraken`.
     """
 
     def __init__(
@@ -57,8 +58,9 @@ class BrokerManager(FromAccounts):
         nonces: GlobalKrakenNonceManager | None = None,
         base_url: str = KRAKEN,
         serialization: str = "key",
+        proxy: str | None = None,
     ) -> None:
-        self._transport = Transport(base_url)
+        self._transport = Transport(base_url, proxy)
         self.brokers: dict[str, KrakenBroker] = {
             each.name: KrakenBroker(
                 each.name,

@@ -73,7 +73,9 @@ class AsyncKraken(Session[AsyncTransport]):
         serialization: ``"key"``, ``"global"`` or ``"off"``.
         base_url: Kraken's address: scheme, host and port.
         timeout: Seconds to wait for the connection, and again for each piece of the answer.
-        transport: Connections to share with other clients of this event loop, instead of *base_url*.
+        transport: Connections to share with other clients of this event loop, instead of *base_url* and *proxy*.
+        proxy: The address of an HTTP proxy, such as ``http://USER:PASSWORD@proxy.example:3128``; None: that of the
+            environment (HTTPS_PROXY, NO_PROXY).
 
     Raises:
         ConfigError: *base_url* is not an http or https address, or an argument cannot be used.

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from krakenonce.errors import ConfigError
 from krakenonce.extras import needed_by
 from krakenonce.kraken.kraken_time import kraken_time
-from krakenonce.kraken.request import Answer, host_of, no_answer, not_sent, read_answer
+from krakenonce.kraken.proxy import WANTS_PASSWORD, proxy_for, unsent
+from krakenonce.kraken.request import Answer, host_of, no_answer, read_answer
 from krakenonce.process import call_in_children, check_process
 
 if TYPE_CHECKING:
@@ -23,15 +24,17 @@ class AsyncTransport:
 
     Args:
         base_url: Kraken's address: scheme, host and port.
+        proxy: The address of an HTTP proxy; None: HTTPS_PROXY and NO_PROXY of the environment, as it is now.
 
     Raises:
-        ConfigError: *base_url* is not an http or https address.
+        ConfigError: *base_url* is not an http or https address, or *proxy* not that of an HTTP proxy.
     """
 
-    def __init__(self, base_url: str = "https://api.kraken.com") -> None:
+    def __init__(self, base_url: str = "https://api.kraken.com", proxy: str | None = None) -> None:
         self.host = host_of(base_url)
         self.base_url = base_url.rstrip("/")
         self.time = kraken_time(self.host)
+        self._proxy = proxy_for(base_url, proxy)
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         call_in_children(self)
@@ -64,21 +67,35 @@ class AsyncTransport:
                 # As it was signed, not quoted a second time.
                 URL(self.base_url + request.path, encoded=True),
                 data=request.body,
-                headers=request.headers,
                 timeout=aiohttp.ClientTimeout(total=None, connect=timeout, sock_read=timeout),
                 allow_redirects=False,
                 trace_request_ctx=progress,
+                **self._way(request),
             ) as response:
-                date = response.headers.get("Date", "")
-                self.time.note(date, asked)
-                return Answer(response.status, response.headers.get("Content-Type", ""), await response.read(), date)
+                if self._proxy is None or response.status != WANTS_PASSWORD:  # only a proxy answers so
+                    date, kind = response.headers.get("Date", ""), response.headers.get("Content-Type", "")
+                    self.time.note(date, asked)
+                    return Answer(response.status, kind, await response.read(), date)
+                refused = response.status
+        except aiohttp.ClientHttpProxyError as error:
+            refused = error.status  # the error itself contains the proxy's password
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if not progress.sent:
                 reason = getattr(error, "strerror", None) or type(error).__name__
-                raise not_sent(request.call, self.host, reason) from error
+                raise unsent(request.call, self.host, self._proxy, reason) from error
             # This error's repr contains the request with its headers, and so the API key.
             cause = None if isinstance(error, aiohttp.ClientResponseError) else error
             raise no_answer(request.call, self.host) from cause
+        raise unsent(request.call, self.host, self._proxy, refused)
+
+    def _way(self, request: Request) -> dict[str, Any]:
+        """Return the headers of a request, and its proxy, as aiohttp takes them."""
+        proxy = self._proxy
+        if proxy is None:
+            return {"headers": request.headers}
+        if self.base_url.lower().startswith("https:"):  # through a tunnel: these headers are for the proxy alone
+            return {"headers": request.headers, "proxy": proxy.url, "proxy_headers": dict(proxy.headers)}
+        return {"headers": {**request.headers, **proxy.headers}, "proxy": proxy.url}
 
     async def close(self) -> None:
         """Close the connections; a later call opens new ones."""

@@ -66,7 +66,7 @@ class Tries:
 
     def again(self, error: KrakenError, calls: Calls) -> Steps[dict[str, Any] | None]:
         """Return when the call may be repeated, or with the result of an order that was placed; else raise *error*."""
-        if isinstance(error, RequestNotSent):
+        if isinstance(error, RequestNotSent) and error.may_be_repeated:
             self._not_sent += 1
             yield from _pause_or_raise(self._not_sent, error)
         elif isinstance(error, InvalidNonce):

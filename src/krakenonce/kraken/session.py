@@ -46,6 +46,7 @@ class Session(Generic[T]):
         base_url: str = KRAKEN,
         timeout: float = 30.0,
         transport: T | None = None,
+        proxy: str | None = None,
     ) -> None:
         check_text("key", key)
         check_text("secret", secret)
@@ -63,6 +64,8 @@ class Session(Generic[T]):
             raise ConfigError(
                 f"transport must be a krakenonce {kind.__name__}, such as {kind.__name__}(base_url), not {transport!r}"
             )
+        if transport is not None and proxy is not None:
+            raise ConfigError(f"Give the proxy to the transport: {kind.__name__}(base_url, proxy=...).")
         self.key = key
         self._signer = Key(key, secret)
         self._given_manager = manager
@@ -72,7 +75,7 @@ class Session(Generic[T]):
         self._max_wait = max_wait
         self._serialization = serialization
         self._calls: Calls | None = None
-        self._transport: T = transport or kind(base_url)  # type: ignore[assignment] # each client has its own kind
+        self._transport: T = transport or kind(base_url, proxy)  # type: ignore[assignment] # each client has its own kind
         self._own_transport = transport is None
         self._timeout = timeout
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.extras import needed_by
 from krakenonce.kraken.kraken_time import kraken_time
-from krakenonce.kraken.request import Answer, host_of, no_answer, not_sent, read_answer
+from krakenonce.kraken.proxy import WANTS_PASSWORD, proxy_for, unsent
+from krakenonce.kraken.request import Answer, host_of, no_answer, read_answer
 from krakenonce.process import ForkCheck
 
 with needed_by("Kraken", "client"):
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 
 _KEPT = 64  # idle connections that stay open
+_TUNNEL = re.compile("Tunnel connection failed: ([0-9]{3})")  # how http.client says that a proxy has refused
 
 
 class Transport:
@@ -27,15 +30,17 @@ class Transport:
 
     Args:
         base_url: Kraken's address: scheme, host and port.
+        proxy: The address of an HTTP proxy; None: HTTPS_PROXY and NO_PROXY of the environment, as it is now.
 
     Raises:
-        ConfigError: *base_url* is not an http or https address.
+        ConfigError: *base_url* is not an http or https address, or *proxy* not that of an HTTP proxy.
     """
 
-    def __init__(self, base_url: str = "https://api.kraken.com") -> None:
+    def __init__(self, base_url: str = "https://api.kraken.com", proxy: str | None = None) -> None:
         self.host = host_of(base_url)
         self.base_url = base_url.rstrip("/")
         self.time = kraken_time(self.host)
+        self._proxy = proxy_for(base_url, proxy)
         self._after_fork = ForkCheck()
         self._renew()
 
@@ -65,8 +70,10 @@ class Transport:
             )
         except urllib3.exceptions.HTTPError as error:
             if not _progress.sent:
-                raise not_sent(request.call, self.host, _reason(error)) from error
+                raise unsent(request.call, self.host, self._proxy, _reason(error)) from error
             raise no_answer(request.call, self.host) from error
+        if self._proxy is not None and response.status == WANTS_PASSWORD:  # only a proxy answers so
+            raise unsent(request.call, self.host, self._proxy, response.status)
         self.time.note(response.headers.get("Date", ""), asked)
         return read_answer(request, self.host, Answer(response.status, "", response.data))
 
@@ -78,15 +85,22 @@ class Transport:
         self._pool.clear()
 
     def _renew(self) -> None:
-        pool = urllib3.PoolManager(maxsize=_KEPT)
+        proxy = self._proxy
+        pool = (
+            urllib3.PoolManager(maxsize=_KEPT)
+            if proxy is None
+            else urllib3.ProxyManager(proxy.url, maxsize=_KEPT, proxy_headers=proxy.headers)
+        )
         pool.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
         self._pool = pool
 
 
-def _reason(error: BaseException) -> str:
-    """Return the operating system's reason, without any part of the request."""
+def _reason(error: BaseException) -> str | int:
+    """Return the operating system's reason, or the status of a proxy's refusal, without any part of the request."""
     cause: BaseException | None = error
     while cause is not None:
+        if refused := _TUNNEL.match(str(cause)):
+            return int(refused[1])
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
         cause = cause.__cause__ or cause.__context__
@@ -104,14 +118,23 @@ _progress = _Progress()
 class _Connection(HTTPConnection):
     """Notes that sending begins, once the connection is made (for https including the handshake)."""
 
+    _asks_proxy = False
+
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
         # Looking up the host name and trying one address after the other may have taken longer than the timeout.
         if not _progress.sent and time.monotonic() > _progress.until:
             raise urllib3.exceptions.ConnectTimeoutError("the connection came too late")
-        _progress.sent = True
+        _progress.sent = not self._asks_proxy
         super().send(data)
+
+    def _tunnel(self) -> None:
+        self._asks_proxy = True  # what is sent now is for the proxy, and has nothing of the call but the host
+        try:
+            super()._tunnel()
+        finally:
+            self._asks_proxy = False
 
 
 class _SecureConnection(_Connection, HTTPSConnection):
