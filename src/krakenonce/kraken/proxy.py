@@ -1,4 +1,4 @@
-"""Which proxy the calls of a client go through, and what it means when it lets none through. No I/O."""
+"""Which proxy the calls of a client go through, and what it means when it lets none through."""
 
 from __future__ import annotations
 
