@@ -123,7 +123,8 @@ class Found(NamedTuple):
         """Return all accounts. Raises ConfigError if one of them cannot be used."""
         if self.wrong:
             first, *more = self.wrong.values()
-            raise ConfigError(first + (f" (and {len(more)} more accounts cannot be used)" if more else ""))
+            others = f" ({len(more)} other account{'s' * (len(more) > 1)} cannot be used either)" if more else ""
+            raise ConfigError(f"{first}{others}")
         return self.accounts
 
     def one(self, name: str) -> Account:

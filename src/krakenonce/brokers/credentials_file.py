@@ -90,6 +90,8 @@ def _reason(number: int, line: str, *, is_twice: bool) -> str:
         return "a value in it does not end, because a quote or a bracket is missing"
     if is_twice:
         what = "gives a value that was given before: remove one"
+    elif line.startswith("[") and "]" not in line:
+        what = "has no ] at its end"
     elif line.startswith("["):
         what = "is not the name of a table: write [MASTER] or [USER.<name>], each only once"
     elif not equals or not re.fullmatch(r"\w+", name):

@@ -92,6 +92,6 @@ def _advice(floor: int) -> str:
             "Make a new API key at Kraken."
         )
     return (
-        f"Kraken refused {_TRIES} nonces, but the API key still has larger ones. Make no calls with it for 15 minutes, "
+        f"Kraken refused {_TRIES} nonces, but there are larger ones. Make no calls with this API key for 15 minutes, "
         "because Kraken counts refused nonces. Then adopt it again, which goes on above them; or make a new API key."
     )

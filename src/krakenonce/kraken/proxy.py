@@ -44,8 +44,13 @@ def unsent(call: str, host: str, proxy: Proxy | None, reason: str | int) -> Requ
         proxy: The proxy, if there is one.
         reason: Why, or the HTTP status with which the proxy itself has answered.
     """
-    if proxy is None or isinstance(reason, str):
-        return not_sent(call, host, f"through the proxy {proxy.host}: {reason}" if proxy else str(reason))
+    if proxy is None:
+        return not_sent(call, host, str(reason))
+    if isinstance(reason, str):
+        return RequestNotSent(
+            f"{call} at {host}: no connection through the proxy {proxy.host} ({reason}). Nothing was sent. Check the "
+            "proxy, and its address in HTTPS_PROXY or in proxy=."
+        )
     if reason == WANTS_PASSWORD:
         what = "refuses the user name or the password" if proxy.headers else "wants a user name and a password"
         advice = f"Write them into its address, like http://USER:PASSWORD@{proxy.host}."
@@ -77,11 +82,11 @@ def proxy_for(base_url: str, given: str | None) -> Proxy | None:
         where, given = _in_environment(base_url)
     if given is None:
         return None
-    found, scheme = _read(given), given.partition("://")[0]
+    found, is_socks = _read(given), given.startswith("socks")
     del given  # an error keeps the variables of this frame
     if found is not None:
         return found
-    if scheme.startswith("socks"):
+    if is_socks:
         raise ConfigError(
             f"{where} is a SOCKS proxy; krakenonce uses only HTTP proxies, like http://proxy.example:3128."
         )

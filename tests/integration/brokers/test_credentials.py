@@ -207,7 +207,9 @@ def test_the_number_of_wrong_accounts_is_told() -> None:
     """The first is named; correcting it does not come as a surprise."""
     environ = {f"KRAKEN_USER_{name}_API_KEY": KEY for name in ("A", "B", "C")}
     assert refusal(environ).startswith("KRAKEN_USER_A_API_SECRET is missing")
-    assert refusal(environ).endswith("(and 2 more accounts cannot be used)")
+    assert refusal(environ).endswith("(2 other accounts cannot be used either)")
+    del environ["KRAKEN_USER_C_API_KEY"]
+    assert refusal(environ).endswith("(1 other account cannot be used either)")
 
 
 @pytest.mark.parametrize("secret", [BROKEN_SECRET, SECRET[:-1], SECRET + "=", "QUI=QUI=", "QU\nID", "é" * 4])

@@ -109,7 +109,7 @@ NO_LINE = 'is no line of a table: write it as api_key = "..."'
 @pytest.mark.parametrize(
     ("text", "line", "what"),
     [
-        (IN_FILE.replace("]", ""), 1, NO_TABLE),
+        (IN_FILE.replace("]", ""), 1, "has no ] at its end"),
         (IN_FILE.replace("[", ""), 1, NO_LINE),
         (IN_FILE + IN_FILE, 4, NO_TABLE),
         (IN_FILE.replace(f'"{KEY}"', KEY), 2, WITHOUT_QUOTES),
