@@ -60,17 +60,23 @@ def guard(
         return client
     attach = adapter or next((family.attach for family in _FAMILIES if family.knows(client)), None)
     if attach is None:
-        raise ConfigError(_unknown(type(client)))
+        raise ConfigError(_unknown(client))
     turns = Turns(manager, timeout, heed_lockout=heed_lockout)
     attach(client, turns)
     setattr(client, _MARK, turns)
     return client
 
 
-def _unknown(kind: type) -> str:
+def _unknown(client: object) -> str:
+    name = f"{type(client).__module__}.{type(client).__qualname__}"
+    if "futures" in name.lower():
+        return f"guard() does not support {name}: Kraken Futures has another API and other nonces"
+    for attribute, inside in getattr(client, "__dict__", {}).items():
+        if any(family.knows(inside) for family in _FAMILIES):
+            return f"guard() does not support {name}: guard the client inside, with guard(client.{attribute})"
     return (
-        f"guard() does not support {kind.__module__}.{kind.__qualname__}. It supports krakenex.API, ccxt.kraken and "
-        "the Spot clients of python-kraken-sdk. For another client write guard(client, adapter=f), where f(client, "
-        "turns) makes its private calls under turns.lane(key) with the nonce turns.next(key): about ten lines, see "
-        "docs/how-to/write-an-adapter.md"
+        f"guard() does not support {name}. It supports krakenex.API, ccxt.kraken and the Spot clients of "
+        "python-kraken-sdk. Of a wrapper, guard the client inside, such as guard(client.api). For another client write "
+        "guard(client, adapter=f), where f(client, turns) makes its private calls under turns.lane(key) with the nonce "
+        "turns.next(key): about ten lines, see docs/how-to/write-an-adapter.md"
     )

@@ -56,19 +56,44 @@ class Unknown:
         return self.api.query_private(method)
 
 
-@pytest.mark.parametrize("client", [object(), FuturesUser(), ccxt.krakenfutures(), requests.Session()], ids=type)
+@pytest.mark.parametrize("client", [object(), requests.Session()], ids=type)
 def test_an_unknown_client_is_told_what_to_do(client: object) -> None:
-    """The message names the class, the clients known, and the ten lines for another one; Futures is another API."""
+    """The message names the class, the clients known, the client inside, and the ten lines for another one."""
     with pytest.raises(ConfigError, match=type(client).__qualname__) as caught:
         guard(client)
     for said in (
         "krakenex.API, ccxt.kraken",
+        "guard(client.api)",
         "adapter=f",
         "turns.lane(key)",
         "turns.next(key)",
         "docs/how-to/write-an-adapter.md",
     ):
         assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("client", [FuturesUser(), ccxt.krakenfutures()], ids=type)
+def test_a_futures_client_is_told_that_it_is_one(client: object) -> None:
+    """Kraken Futures has another API and other nonces: no adapter would help."""
+    with pytest.raises(ConfigError, match="Kraken Futures has another API and other nonces") as caught:
+        guard(client)
+    assert "adapter" not in str(caught.value)
+
+
+class Wrapper:
+    """A client as pykrakenapi has it: a krakenex API with other methods around it."""
+
+    def __init__(self, api: krakenex.API) -> None:
+        self.wait = 1.0
+        self.api = api
+
+
+def test_a_wrapper_is_told_which_client_to_guard(api: krakenex.API) -> None:
+    """The message has the line to write, and that line works."""
+    client = Wrapper(api)
+    with pytest.raises(ConfigError, match=r"guard the client inside, with guard\(client\.api\)"):
+        guard(client)
+    assert guard(client.api) is api
 
 
 def test_another_client_is_guarded_by_an_adapter(
