@@ -22,7 +22,7 @@
             ├── InvalidSignature       EAPI:Invalid signature
             ├── InvalidToken           an expired WebSocket token or session
             ├── PermissionDenied       the key may not do this
-            ├── AccountRefused         the account is locked, disabled or not confirmed
+            ├── AccountRefused         the account is locked, disabled, not confirmed or restricted
             ├── InvalidArguments       parameters that Kraken does not understand
             ├── UnknownMethod          EGeneral:Unknown method
             ├── UnknownAsset           no such pair or asset
@@ -35,6 +35,7 @@
             ├── OrderRefused           Kraken refused the order
             │   ├── InsufficientFunds    not enough funds or margin
             │   ├── InvalidOrder         a volume or price that the pair does not allow
+            │   ├── PostOnlyRefused      a post-only order that would have been filled at once
             │   ├── OrderLimitExceeded   too many orders or positions
             │   ├── PositionRefused      reduce-only or position rules
             │   ├── UnknownOrder         no such order, or not open any more
@@ -89,6 +90,7 @@ __all__ = [
     "PermissionDenied",
     "PoisonedKey",
     "PositionRefused",
+    "PostOnlyRefused",
     "RateLimited",
     "RecordChanged",
     "RequestNotSent",
@@ -239,9 +241,10 @@ class InvalidKey(KrakenAPIError):
 
 
 class InvalidSignature(KrakenAPIError):
-    """Kraken refused the call: the API secret does not belong to this API key, or the request was changed on its way.
+    """Kraken refused the call: the secret is another key's, or the client signed other bytes than it sent.
 
-    Do not repeat the call; check the secret.
+    If other calls of this key succeed, it is the second: look for True, None or a list among the parameters. Else check
+    the secret, and the second factor (otp) if the key has one. Do not repeat the call as it is.
     """
 
 
@@ -250,11 +253,17 @@ class InvalidToken(KrakenAPIError):
 
 
 class PermissionDenied(KrakenAPIError):
-    """Kraken refused the call: the API key has no permission for it. Change the key's settings at Kraken."""
+    """Kraken refused the call: the API key has no permission for it, or needs a second factor (otp) with each call.
+
+    See the key's settings at Kraken; a change there takes some time.
+    """
 
 
 class AccountRefused(KrakenAPIError):
-    """Kraken refuses the account itself (locked, disabled or not confirmed). Log in at Kraken, or ask its support."""
+    """Kraken refuses the account itself: it is locked, disabled, not confirmed, or may not trade this in its region.
+
+    Log in at Kraken, or ask its support.
+    """
 
 
 class InvalidArguments(KrakenAPIError):
@@ -325,6 +334,10 @@ class InvalidOrder(OrderRefused):
 
     AssetPairs shows the pair's minimum, decimals and tick size.
     """
+
+
+class PostOnlyRefused(OrderRefused):
+    """Kraken refused the order: it was post-only, and would have been filled at once. Choose a price that rests."""
 
 
 class OrderLimitExceeded(OrderRefused):

@@ -98,7 +98,9 @@ class Gateway:
             raise Refused("no_nonce", "EAPI:Invalid nonce", "the body must have exactly one nonce, written in digits")
         if not is_signed(path, call.nonce, body, decode_secret(local.secret), headers.get("API-Sign", "")):
             raise Refused(
-                "invalid_signature", "EAPI:Invalid signature", "the signature does not match the local key's secret"
+                "invalid_signature",
+                "EAPI:Invalid signature",
+                "the secret is not this local key's, or the client signed other bytes than it sent (True, None, lists)",
             )
         if not (call.can_pass() and can_pass(headers)):
             raise ConfigError("the request cannot be passed on unchanged; it was not sent")

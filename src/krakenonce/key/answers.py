@@ -1,7 +1,4 @@
-"""Turns Kraken's error strings into exceptions that say what happened and what to do.
-
-A new string is one more line in ``_CLASSES``, with a class of ``errors.py``.
-"""
+"""Turns Kraken's error strings into exceptions that say what happened and what to do."""
 
 from __future__ import annotations
 
@@ -10,99 +7,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from krakenonce import errors
+from krakenonce.key.strings import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
 
-# How a string begins, in lower case: the capitals differ ("Unknown Method" has been seen). After it comes nothing, or
-# a colon and details. The strings are from Kraken's pages on errors and limits, its SDK, and users' reports.
-_CLASSES: dict[type[errors.KrakenAPIError], tuple[str, ...]] = {
-    errors.InvalidNonce: ("eapi:invalid nonce",),
-    errors.InvalidKey: ("eapi:invalid key",),
-    errors.InvalidSignature: ("eapi:invalid signature",),
-    errors.InvalidToken: ("eapi:invalid token", "esession:invalid session"),
-    errors.PermissionDenied: ("egeneral:permission denied", "eaccount:invalid permissions"),
-    errors.AccountRefused: (
-        "eauth:failed",
-        "eauth:account temporary disabled",
-        "eauth:account unconfirmed",
-        "etrade:locked",
-    ),
-    errors.InvalidArguments: (
-        "eapi:bad request",
-        "eapi:invalid arguments",
-        "eapi:feature disabled",
-        "egeneral:feature disabled",
-        "egeneral:invalid arguments",
-        "etrade:invalid request",
-    ),
-    errors.UnknownMethod: ("egeneral:unknown method",),
-    errors.UnknownAsset: ("equery:unknown asset pair", "equery:unknown asset", "efunding:unknown asset"),
-    errors.RateLimited: (
-        "eapi:rate limit exceeded",
-        "eauth:rate limit exceeded",
-        "eauth:too many requests",
-        "egeneral:too many requests",
-        "eorder:rate limit exceeded",
-        "eorder:domain rate limit exceeded",
-    ),
-    errors.Throttled: ("eservice:throttled",),
-    errors.LockedOut: ("egeneral:temporary lockout",),
-    errors.ServiceUnavailable: (
-        "egeneral:internal error",
-        "eservice:busy",
-        "eservice:timeout",
-        "eservice:unavailable",
-    ),
-    errors.MarketRestricted: ("eservice:market in cancel_only mode", "eservice:market in post_only mode"),
-    errors.DeadlineElapsed: ("eservice:deadline elapsed",),
-    errors.InsufficientFunds: (
-        "eorder:insufficient funds",
-        "eorder:insufficient margin",
-        "eorder:margin allowance exceeded",
-        "eorder:margin level too low",
-        "eorder:margin position size exceeded",
-    ),
-    errors.InvalidOrder: (
-        "eorder:cost minimum not met",
-        "eorder:invalid price",
-        "eorder:order minimum not met",
-        "eorder:tick size check failed",
-    ),
-    errors.OrderLimitExceeded: (
-        "ebm:limit exceeded",
-        "eorder:orders limit exceeded",
-        "eorder:positions limit exceeded",
-        "eorder:scheduled orders limit exceeded",
-    ),
-    errors.PositionRefused: (
-        "eorder:cannot open opposing position",
-        "eorder:cannot open position",
-        "eorder:reduce only",
-        "eorder:unknown position",
-    ),
-    errors.UnknownOrder: ("eorder:invalid order", "eorder:unknown order"),
-    errors.DuplicateOrder: ("eorder:duplicate cl_ord_id",),
-    errors.FundingRefused: (
-        "efunding:invalid amount",
-        "efunding:invalid reference id",
-        "efunding:max fee exceeded",
-        "efunding:no funding method",
-        "efunding:too many addresses",
-        "efunding:unknown reference id",
-        "efunding:unknown withdraw key",
-    ),
-    errors.EarnRefused: (
-        "eearnings:above max",
-        "eearnings:below min",
-        "eearnings:busy",
-        "eearnings:insufficient funds",
-        "eearnings:permission denied",
-    ),
-}
-_KNOWN = {text: kind for kind, texts in _CLASSES.items() for text in texts}
 _SHOWN = 400  # characters of Kraken's strings in a message
 _THROTTLED_UNTIL = re.compile(r"EService: ?Throttled: ?\[?(\d{1,12})")
 
@@ -119,7 +30,7 @@ def error_from(strings: Sequence[str], now: float | None = None) -> errors.Krake
         UnknownKrakenError if none is known. ``may_have_executed`` is ``"unknown"`` if it is so for any of the strings.
     """
     strings = tuple(strings)
-    kinds = [_kind_of(string) for string in strings if not string.startswith("W")] or [errors.UnknownKrakenError]
+    kinds = [kind_of(string) for string in strings if not string.startswith("W")] or [errors.UnknownKrakenError]
     known = [kind for kind in kinds if kind is not errors.UnknownKrakenError]
     kind = errors.InvalidNonce if errors.InvalidNonce in known else (known or kinds)[0]
     error = kind(f"Kraken answered: {shown(strings) or 'an error without text'}. {advice(kind)}".strip(), strings)
@@ -144,10 +55,13 @@ def advice(kind: type[errors.KrakenError]) -> str:
     return " ".join(text.split())
 
 
-def _kind_of(string: str) -> type[errors.KrakenAPIError]:
-    text = string.lower().replace("eservice: throttled", "eservice:throttled")
-    parts = text.split(":")
-    return _KNOWN.get(":".join(parts[:2]), errors.UnknownKrakenError)
+def may_pass(error: errors.KrakenError) -> bool:
+    """Return whether a call that changes nothing may be made again: there was no answer, or a passing fault at Kraken.
+
+    A refusal in words that are not known is never repeated: it may cost the account's limits, or count as a wrong code.
+    """
+    faults = (kind_of(string) is errors.ServiceUnavailable for string in getattr(error, "errors", ()))
+    return isinstance(error, errors.OutcomeUnknown) or (isinstance(error, errors.ServiceUnavailable) and all(faults))
 
 
 def refusal_in(reply: Mapping[str, Any], now: float | None = None) -> errors.KrakenAPIError | None:

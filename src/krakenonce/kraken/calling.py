@@ -19,9 +19,8 @@ from krakenonce.errors import (
     OutcomeUnknown,
     RateLimited,
     RequestNotSent,
-    ServiceUnavailable,
 )
-from krakenonce.key.answers import Reading, refusal_in, result_of
+from krakenonce.key.answers import Reading, may_pass, refusal_in, result_of
 from krakenonce.key.api_key import ASK_AGAIN, MustWait
 from krakenonce.key.methods import METHODS, PUBLIC, Kind, ids_in
 from krakenonce.key.parameters import check_parameters
@@ -42,6 +41,7 @@ logger = logging.getLogger("krakenonce")
 
 _TIME_POLL = 0.05  # seconds between two looks whether Kraken's time is known
 _TIME_POLLS = 100
+ONE_A_SECOND = 1.0  # seconds between two public calls, which Kraken's support page says is always fine
 
 Params: TypeAlias = "Mapping[str, Any]"
 T = TypeVar("T")
@@ -76,7 +76,14 @@ class Calls:
         for seconds in PAUSES:
             try:
                 return result_of((yield call), self.now())
-            except (RequestNotSent, OutcomeUnknown, ServiceUnavailable, RateLimited) as error:
+            except RateLimited as error:
+                wait = max(ONE_A_SECOND, error.retry_after or 0.0)
+                if error.may_have_executed != "no" or wait > self.max_wait:
+                    raise
+                yield from pause(wait, error)
+            except KrakenError as error:
+                if not (isinstance(error, RequestNotSent) or may_pass(error)):
+                    raise
                 yield from pause(seconds, error)
         return result_of((yield call), self.now())
 
@@ -206,7 +213,7 @@ class Calls:
                 reply: dict[str, Any] = yield call
             except MustWait:
                 yield from self._wait_for_rate_limit(call, tries)
-            except RequestNotSent:
+            except (RequestNotSent, RateLimited):  # or refused by what is in front of Kraken, which does not count it
                 self.api_key.not_sent(self.place(call))
                 raise
             else:

@@ -9,6 +9,7 @@ no connection                       no          repeated with a new nonce, twice
                                                 Any other call that changes something is not repeated
 no answer, 5xx, HTML, fault         unknown     calls that only read, and cancels by txid: repeated, twice at most.
                                                 All others: the error; for an order ``reconcile()`` asks Kraken
+an error that is not known          unknown     raised, also for calls that only read
 rate limit, throttled               no          waited for, if that takes no longer than *max_wait*
 temporary lockout                   no          nothing is sent with this key by any process of this host
 any other error                     see class   raised
@@ -31,7 +32,7 @@ from krakenonce.errors import (
     RateLimited,
     RequestNotSent,
 )
-from krakenonce.key.answers import Reading, advice, shown
+from krakenonce.key.answers import Reading, advice, may_pass, shown
 from krakenonce.key.methods import Kind, kind_of
 from krakenonce.kraken.request import PrivateCall, Sleep, Steps
 from krakenonce.kraken.sent import LIFETIME, SentOrder, reconcile
@@ -73,9 +74,9 @@ class Tries:
             return (yield from self._after_invalid_nonce(error, calls))
         elif isinstance(error, LockedOut):
             raise error
-        elif isinstance(error, RateLimited):
+        elif isinstance(error, RateLimited) and error.may_have_executed == "no":
             yield from self._after_refusal(error, calls.max_wait)
-        elif error.may_have_executed == "unknown" and self.kind in (Kind.READ, Kind.CANCEL):
+        elif may_pass(error) and self.kind in (Kind.READ, Kind.CANCEL):
             self._unanswered += 1
             yield from _pause_or_raise(self._unanswered, error)
         else:

@@ -15,11 +15,12 @@ from krakenonce.brokers import Account
 from krakenonce.gateway.upstream import KrakenKey
 from krakenonce.guards.turns import Turns
 from krakenonce.key import api_key
-from krakenonce.key.answers import _KNOWN, refusal_in
+from krakenonce.key.answers import refusal_in
 from krakenonce.key.api_key import ApiKey
 from krakenonce.key.limits import TIERS
 from krakenonce.key.lockout import LOCKOUT
 from krakenonce.key.naming import fingerprint
+from krakenonce.key.strings import STRINGS
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.kraken_time import KrakenTime
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+KNOWN = {text: kind for kind, texts in STRINGS.items() for text in texts}
 STARTER = TIERS["starter"]
 ACCOUNT = Account("MASTER", "a key", "c2VjcmV0", "starter")
 Heard = tuple[type[errors.KrakenAPIError] | None, float, float]
@@ -69,14 +71,14 @@ def heard(door: Callable[[NonceManager, dict[str, Any]], errors.KrakenAPIError |
 
 
 @pytest.mark.parametrize("first", [(), ("WGeneral:Something new",), ("EGeneral:Unheard of",)], ids=str)
-@pytest.mark.parametrize("string", sorted(_KNOWN))
+@pytest.mark.parametrize("string", sorted(KNOWN))
 def test_every_known_string_means_the_same_to_the_clients_and_to_the_gateway(
     string: str, first: tuple[str, ...]
 ) -> None:
     """Alone, after a warning, and after an unknown string."""
     kind, closed, level = heard(by_a_client, *first, string)
     assert heard(by_the_gateway, *first, string) == (kind, closed, level)
-    assert kind is _KNOWN[string]
+    assert kind is KNOWN[string]
     assert closed == (LOCKOUT if kind is errors.LockedOut else 0.0)
     assert level == (STARTER.rest_max if kind is errors.RateLimited else 0.0)
 
@@ -179,7 +181,7 @@ def test_each_key_and_each_process_asks_for_itself(tmp_path: Path, caplog: pytes
 @pytest.mark.usefixtures("refused")
 def test_other_refusals_ask_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """They say nothing about who shares the state."""
-    for string in (each for each, kind in _KNOWN.items() if kind is not errors.InvalidNonce):
+    for string in (each for each, kind in KNOWN.items() if kind is not errors.InvalidNonce):
         by_a_client(NonceManager(tmp_path), {"error": [string]})
     assert "Does every process" not in caplog.text
 

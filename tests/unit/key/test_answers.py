@@ -28,16 +28,24 @@ EAuth:Rate limit exceeded | RateLimited | no
 EAuth:Too many requests | RateLimited | no
 EGeneral:Temporary lockout | LockedOut | no
 EGeneral:Permission denied | PermissionDenied | no
+EAPI:Permission denied | PermissionDenied | no
+EAPI:Invalid otp | PermissionDenied | no
 EGeneral:Invalid arguments | InvalidArguments | no
+EGeneral:Invalid timeout argument | InvalidArguments | no
 EGeneral:Invalid arguments:ordertype | InvalidArguments | no
 EGeneral:Invalid arguments:Index unavailable | InvalidArguments | no
 EGeneral:Internal error | ServiceUnavailable | unknown
+EDatabase:Internal error | ServiceUnavailable | unknown
 EGeneral:Internal error:17 | ServiceUnavailable | unknown
 EGeneral:Unknown method | UnknownMethod | no
 EGeneral:Unknown Method | UnknownMethod | no
 EGeneral:Too many requests | RateLimited | no
 EQuery:Unknown asset pair | UnknownAsset | no
 EQuery:Unknown asset | UnknownAsset | no
+EQuery:Invalid asset pair | UnknownAsset | no
+EQuery:Unknown trade | InvalidArguments | no
+EQuery:Unknown ledger | InvalidArguments | no
+EQuery:Invalid start | InvalidArguments | no
 EService:Unavailable | ServiceUnavailable | unknown
 EService:Busy | ServiceUnavailable | unknown
 EService:Timeout | ServiceUnavailable | unknown
@@ -52,6 +60,8 @@ EOrder:Orders limit exceeded | OrderLimitExceeded | no
 EOrder:Scheduled orders limit exceeded | OrderLimitExceeded | no
 EOrder:Positions limit exceeded | OrderLimitExceeded | no
 EOrder:Insufficient funds | InsufficientFunds | no
+EOrder:Insufficient initial margin | InsufficientFunds | no
+EOrder:Insufficient something new | InsufficientFunds | no
 EOrder:Insufficient margin | InsufficientFunds | no
 EOrder:Margin allowance exceeded | InsufficientFunds | no
 EOrder:Margin level too low | InsufficientFunds | no
@@ -66,13 +76,23 @@ EOrder:Reduce only:Non-PC | PositionRefused | no
 EOrder:Reduce only:No position exists | PositionRefused | no
 EOrder:Reduce only:Position is closed | PositionRefused | no
 EOrder:Unknown position | PositionRefused | no
+EOrder:Post only order | PostOnlyRefused | no
+EOrder:Post only order would fill | PostOnlyRefused | no
+EOrder:No amendable parameters specified | InvalidArguments | no
+EOrder:Something new limit exceeded | OrderLimitExceeded | no
 EOrder:Unknown order | UnknownOrder | no
 EOrder:Invalid order | UnknownOrder | no
 EOrder:Duplicate cl_ord_id | DuplicateOrder | unknown
 ETrade:Invalid request | InvalidArguments | no
+ETrade:User Locked | AccountRefused | no
+EAuth:Account something new | AccountRefused | no
 ETrade:Locked | AccountRefused | no
-EAccount:Invalid permissions | PermissionDenied | no
+EAccount:Invalid permissions | AccountRefused | no
+EAccount:Invalid permissions:USDT trading restricted for AT. | AccountRefused | no
 EBM:limit exceeded:CAL | OrderLimitExceeded | no
+EFunding:Rate limit exceeded | RateLimited | no
+EFunding:Invalid something new | FundingRefused | no
+EFunding:Unknown something new | FundingRefused | no
 EFunding:Max fee exceeded | FundingRefused | no
 EFunding:Unknown withdraw key | FundingRefused | no
 EFunding:Invalid amount | FundingRefused | no
@@ -86,8 +106,11 @@ EEarnings:Busy:Another (de)allocation is in progress | EarnRefused | unknown
 EEarnings:Below min:(De)allocation is below the minimum | EarnRefused | unknown
 EEarnings:Above max:(De)allocation is above the maximum | EarnRefused | unknown
 EEarnings:Insufficient funds:Nothing there | EarnRefused | unknown
+EEarnings:Something new | EarnRefused | unknown
 EEarnings:Permission denied:No Earn | EarnRefused | unknown
 EOrder:Something new | UnknownKrakenError | unknown
+EFunding:Something new | UnknownKrakenError | unknown
+ETrade:Something new | UnknownKrakenError | unknown
 EService:Something new | UnknownKrakenError | unknown
 Invalid nonce | UnknownKrakenError | unknown
 EAPI:Invalid noncesense | UnknownKrakenError | unknown
@@ -121,7 +144,11 @@ def test_every_class_for_krakens_strings_is_in_the_table() -> None:
         ("EAPI:Invalid nonce", "its own key"),
         ("EAPI:Invalid key", "Do not repeat"),
         ("EAPI:Invalid signature", "check the secret"),
+        ("EAPI:Invalid signature", "signed other bytes than it sent"),
         ("EGeneral:Permission denied", "settings"),
+        ("EGeneral:Permission denied", "second factor (otp)"),
+        ("EAccount:Invalid permissions:USDT trading restricted for AT.", "region"),
+        ("EOrder:Post only order", "price that rests"),
         ("EAPI:Rate limit exceeded", "wait a few seconds"),
         ("EGeneral:Temporary lockout", "15 minutes"),
         ("EGeneral:Unknown method", "spelling"),

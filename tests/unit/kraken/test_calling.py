@@ -36,6 +36,16 @@ def say(world: World, method: str, *strings: str) -> None:
     world._answer = answer  # type: ignore[method-assign]
 
 
+def say_all(world: World, method: str, strings: list[str]) -> None:
+    """Have the fake Kraken answer all calls of a method with these errors together."""
+    real = world._answer
+
+    def answer(request: Any) -> dict[str, Any]:
+        return {"error": strings} if request.path.endswith(method) else real(request)
+
+    world._answer = answer  # type: ignore[method-assign]
+
+
 # --- no connection ---------------------------------------------------------------------------------------------
 
 
@@ -126,6 +136,41 @@ def test_an_unknown_string_is_never_a_result() -> None:
         world.run(world.calls.private("AddOrder", LIMIT))
     assert caught.value.may_have_executed == "unknown"
     assert caught.value.order.cl_ord_ids
+
+
+@pytest.mark.parametrize("strings", [["EAPI:Rate limit exceeded", "EOrder:Something new"], ["EOrder:Something new"]])
+def test_an_unknown_string_is_not_tried_again_whatever_stands_beside_it(strings: list[str]) -> None:
+    """What nobody knows may mean that the order was placed, and a second one would be placed."""
+    world = World()
+    say_all(world, "AddOrder", strings)
+    with pytest.raises(KrakenError) as caught:
+        world.run(world.calls.private("AddOrder", LIMIT))
+    assert caught.value.may_have_executed == "unknown"
+    assert world.sent == ["AddOrder"]
+
+
+@pytest.mark.parametrize("strings", [["EService:Busy", "EAuth:Something new"], ["EAuth:Something new"]], ids=str)
+@pytest.mark.parametrize("method", ["Balance", "Time"])
+def test_a_read_that_is_refused_in_unknown_words_is_made_once(method: str, strings: list[str]) -> None:
+    """It may cost the account's limits, or count as a wrong code: private and public calls alike."""
+    world = World()
+    say_all(world, method, strings)
+    with pytest.raises(errors.KrakenAPIError):
+        world.run(world.calls.read(method, {}, dict))
+    assert (world.sent, world.slept) == ([method], [])
+
+
+def test_a_public_call_waits_as_long_as_kraken_says() -> None:
+    """And if that is longer than the caller's patience, it is an error that says it."""
+    world = World(max_wait=10)
+    say(world, "Time", f"EService:Throttled: {int(world.now()) + 4}")
+    world.run(queries.server_time(world.calls))
+    assert world.slept == [pytest.approx(4, abs=0.1)]
+    say(world, "Time", f"EService:Throttled: {int(world.now()) + 40}")
+    with pytest.raises(errors.Throttled) as caught:
+        world.run(queries.server_time(world.calls))
+    assert (caught.value.retry_after or 0) > 30
+    assert len(world.slept) == 1
 
 
 # --- Invalid nonce ---------------------------------------------------------------------------------------------
