@@ -7,7 +7,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from krakenonce.kraken import kraken_time
+from krakenonce.kraken import http_status, kraken_time
 from prove import mounting
 from prove.campaign import NotHere
 
@@ -20,9 +20,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
-def _no_time_of_another_server() -> None:
-    """Each server of a test tells the time anew: its port may have been that of a server with another clock."""
+def _nothing_of_another_server() -> None:
+    """Each server of a test tells anew what time it is and whether it wants calls: its port may have been another's."""
     kraken_time._times.clear()
+    http_status._closed_until.clear()
 
 
 @pytest.fixture

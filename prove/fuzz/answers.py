@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,14 @@ REFUSED = [
         "EService: Throttled: 1700000009",
     ),
 ]
+# What proves it by its meaning, though nobody has seen these very words.
+MEANT = re.compile(
+    r"E[^:]*:(rate limit exceeded|too many requests|permission denied|feature disabled|invalid ([^:]* )?argument[^:]*)"
+    r"|EAPI:[^:]*otp[^:]*|EAuth:account [^:]*|(EQuery|EFunding):(invalid|unknown) [^:]*|EQuery:[^:]* asset[^:]*"
+    r"|EOrder:(insufficient |post only order|cannot open )[^:]*|EOrder:[^:]* (minimum not met|limit exceeded)"
+    r"|EService:market in [^:]* mode",
+    re.IGNORECASE,
+)
 OPEN = ["EService:Unavailable", "EService:Timeout", "EGeneral:Internal error", "EOrder:Something new", "", "E", "error"]
 
 _JSON = st.recursive(
@@ -82,7 +91,24 @@ class Reply:
             read = json.loads(self.data, parse_float=Decimal, parse_constant=_no_json)
         except (ValueError, ArithmeticError, RecursionError):
             return None
-        return read if self.status == 200 and isinstance(read, dict) else None
+        is_answer = isinstance(read, dict) and (self.status == 200 or (self.is_4xx() and _is_refusal(read)))
+        return read if is_answer else None
+
+    def is_4xx(self) -> bool:
+        """Whether its status says that the call was refused; those about time are not drawn."""
+        return 400 <= self.status < 500
+
+    def is_blocked(self) -> bool:
+        """Whether what is in front of Kraken has refused the call."""
+        return self.is_4xx() and self.read() is None
+
+
+def _is_refusal(read: dict[str, Any]) -> bool:
+    return any(re.match("E[A-Z][A-Za-z]*:", text) for text in _errors_in(read))
+
+
+def _is_meant(string: str) -> bool:
+    return MEANT.fullmatch(":".join(string.split(":")[:2])) is not None
 
 
 def _no_json(name: str) -> None:
@@ -131,14 +157,19 @@ def check_answer(reply: Reply) -> None:
         result = reading.result_of(answer, NOW)
     except KrakenonceError as error:
         check_error(error)
+        if reply.is_blocked():
+            kind = errors.RateLimited if reply.status == 429 else errors.AccessBlocked
+            require(type(error) is kind and error.may_have_executed == "no", "refused, and not told so", reply, error)
+            return
         require(
             isinstance(error, OutcomeUnknown | KrakenAPIError), "an answer was seen, and the error denies it", error
         )
         given = [] if read is None else _errors_in(read)
         require(isinstance(error, KrakenAPIError) == bool(given), "Kraken gave an error, or did not", reply, error)
         certain = bool(given) and all(each in REFUSED for each in given)
+        proven = bool(given) and all(each in REFUSED or _is_meant(each) for each in given)
         require(
-            certain or error.may_have_executed == "unknown", "nothing proves it, and the error says so", reply, error
+            proven or error.may_have_executed == "unknown", "nothing proves it, and the error says so", reply, error
         )
         require(not certain or error.may_have_executed == "no", "Kraken refused, and the error doubts it", reply, error)
         require(not given or set(given) <= set(error.errors), "Kraken's error strings are missing", reply, error)  # type: ignore[attr-defined]
@@ -174,7 +205,8 @@ def check_call(given: tuple[str, list[Reply]]) -> None:
         check_error(error)
         if name in PLACING:
             refusals = [_errors_in(reply.read()) if reply.read() is not None else None for reply in replies]
-            proven = any(each and all(one in REFUSED for one in each) for each in refusals)
+            proven = any(each and all(one in REFUSED or _is_meant(one) for one in each) for each in refusals)
+            proven = proven or any(reply.is_blocked() for reply in replies)
             unknown = error.may_have_executed != "no"
             require(proven or unknown, "an order may have been placed, and the error denies it", error)
             if isinstance(error, errors.KrakenError) and unknown:

@@ -10,6 +10,7 @@ _REPEATING = "src/krakenonce/kraken/repeating.py"
 _SENT = "src/krakenonce/kraken/sent.py"
 _SESSION = "src/krakenonce/kraken/session.py"
 _EXCHANGE = "src/krakenonce/kraken/request.py"
+_STATUS = "src/krakenonce/kraken/http_status.py"
 _SYNC = "src/krakenonce/kraken/transport.py"
 _ASYNC = "src/krakenonce/kraken/async_transport.py"
 
@@ -163,6 +164,14 @@ CLIENTS = (
         test="tests/unit/kraken/test_calling.py::test_an_unknown_string_is_not_tried_again_whatever_stands_beside_it",
     ),
     Planted(
+        "a page with status 502 says that the order was not executed",
+        9,
+        _STATUS,
+        was="if 400 <= answer.status < 500 and",
+        becomes="if 400 <= answer.status and",
+        test="tests/unit/kraken/test_http_status.py::test_an_answer_that_is_not_kraken_s_has_its_error",
+    ),
+    Planted(
         "urllib3 sends a call again",
         9,
         _SYNC,
@@ -291,11 +300,35 @@ CLIENTS = (
         test="tests/unit/key/test_answers.py::test_every_string_of_krakens_has_its_class",
     ),
     Planted(
+        "what Kraken says with status 403 is not read",
+        11,
+        _EXCHANGE,
+        was="(status == 200 or (400 <= status < 500 and is_of_kraken(answer)))",
+        becomes="status == 200",
+        test="tests/integration/kraken/test_blocked.py::test_kraken_s_own_refusal_counts_with_any_status",
+    ),
+    Planted(
+        "a call is sent before the time that status 429 has named",
+        12,
+        _STATUS,
+        was="    if answer.status == TOO_MANY:\n        _closed",
+        becomes="    if answer.status < 0:\n        _closed",
+        test="tests/integration/kraken/test_blocked.py::test_too_many_requests_say_when_to_come_back",
+    ),
+    Planted(
+        "a nonce is taken before the time that status 429 has named",
+        12,
+        _SESSION,
+        was="        refuse_if_closed(self._transport.host)\n",
+        becomes="",
+        test="tests/integration/kraken/test_blocked.py::test_too_many_requests_say_when_to_come_back",
+    ),
+    Planted(
         "HTML passes as a result",
         11,
         _EXCHANGE,
-        was="        answer = None\n    if status == 200 and",
-        becomes='        answer = {"error": [], "result": data.decode()}\n    if',
+        was="        answer = None\n    if isinstance",
+        becomes='        answer, status = {"error": [], "result": data.decode()}, 200\n    if isinstance',
         test="tests/integration/kraken/test_client.py::test_other_answers_are_unknown_outcomes",
     ),
     Planted(

@@ -161,4 +161,28 @@ GATEWAY = (
         becomes="keys.keys() - accounts.keys()",
         test="tests/integration/gateway/test_serving.py::test_a_wrong_account_stops_no_other",
     ),
+    Planted(
+        "the gateway sends a call before the time that status 429 has named",
+        12,
+        "src/krakenonce/gateway/upstream.py",
+        was="        refuse_if_closed(self._transport.host)\n        nonce = self.api_key.nonce(place)\n",
+        becomes="        nonce = self.api_key.nonce(place)\n",
+        test="tests/integration/gateway/test_blocked.py::test_calls_that_wait_for_their_turn_are_not_sent_either",
+    ),
+    Planted(
+        "the gateway waits for no time that status 429 has named",
+        12,
+        "src/krakenonce/gateway/upstream.py",
+        was="        return max(self.api_key.ask(place, longest), closed)\n",
+        becomes="        return self.api_key.ask(place, longest)\n",
+        test="tests/integration/gateway/test_blocked.py::test_a_short_wait_is_waited",
+    ),
+    Planted(
+        "the gateway hears of a lockout with status 200 only",
+        12,
+        "src/krakenonce/gateway/upstream.py",
+        was="if not (status == 200 or 400 <= status < 500) or",
+        becomes="if status != 200 or",
+        test="tests/integration/gateway/test_blocked.py::test_a_lockout_counts_with_any_status",
+    ),
 )

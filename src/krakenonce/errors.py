@@ -14,6 +14,7 @@
     └── KrakenError                a call to Kraken gave no result
         ├── RequestNotSent           no connection: nothing was sent
         ├── CallTimeout              the time limit passed before it was sent    (also TimeoutError)
+        ├── AccessBlocked            a CDN, firewall or proxy in front of Kraken has refused the call
         ├── OutcomeUnknown           sent, and no answer says whether it was executed
         └── KrakenAPIError           Kraken answered with an error
             ├── InvalidNonce           EAPI:Invalid nonce
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
+    "AccessBlocked",
     "AccountRefused",
     "CallTimeout",
     "ClockError",
@@ -192,6 +194,14 @@ class RequestNotSent(KrakenError):
 
 class CallTimeout(KrakenError, TimeoutError):
     """The time limit of the call passed before it was sent. Nothing was sent."""
+
+
+class AccessBlocked(KrakenError):
+    """Not Kraken but a CDN, firewall or proxy in front of it has refused the call, so it was not executed.
+
+    This machine's address may be blocked, or taken for a robot's: do not repeat the call now, check the base URL, the
+    proxy and VPN, and open https://api.kraken.com/0/public/Time from this machine.
+    """
 
 
 class OutcomeUnknown(KrakenError):

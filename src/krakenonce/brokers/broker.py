@@ -209,7 +209,7 @@ class KrakenBroker:
 
         Raises:
             ConfigError: Not connected.
-            RateLimited, LockedOut: Kraken would refuse the call; nothing was sent.
+            RateLimited, LockedOut: Kraken would refuse the call; it was not executed.
             NonceError: No nonce can be issued; nothing was sent.
             KrakenError: Kraken could not be reached, or gave no answer. What it answers is returned, never raised.
         """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from krakenonce.errors import ConfigError, KrakenonceError, LockedOut, OutcomeUnknown, RateLimited, RequestNotSent
 from krakenonce.gateway.client_call import method_in, read_call
 from krakenonce.gateway.groups import groups_of
-from krakenonce.gateway.headers import answered, can_pass, dated, passed_on
+from krakenonce.gateway.headers import answered, can_pass, passed_back, passed_on
 from krakenonce.gateway.replies import Reply, kraken_json, not_sent, unknown
 from krakenonce.gateway.waiting import Closed, Full, NotBegun, TooLong
 from krakenonce.key.methods import METHODS
@@ -145,7 +145,7 @@ class Gateway:
             done.answer.status,
             done.answer.content_type,
             done.answer.data,
-            {**answered(done.nonce, waited, done.seconds), **dated(done.answer.date)},
+            {**passed_back(done.answer.headers), **answered(done.nonce, waited, done.seconds)},
         )
 
 

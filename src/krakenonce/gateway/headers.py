@@ -1,7 +1,6 @@
 """The headers of a call through the gateway: which of the client's go on to Kraken, and which the gateway adds.
 
-To pass on another header of the client's, add its name to ``PASSED_ON``. Of Kraken's answer the transport keeps the
-content type only: see ``Answer`` in ``kraken/request.py``.
+To pass on another header of the client's, add its name to ``PASSED_ON``; one of Kraken's answer, to ``PASSED_BACK``.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
 
 PASSED_ON = ("Content-Type",)  # from the client to Kraken, unchanged
+PASSED_BACK = ("Date", "Retry-After")  # from Kraken to the client, besides the content type
 _LONGEST = 300  # characters of an explanation
 
 
@@ -37,6 +37,15 @@ def signed(headers: dict[str, str], key: str, signature: str) -> dict[str, str]:
         signature: The ``API-Sign``.
     """
     return {"Content-Type": FORM, **headers, "API-Key": key, "API-Sign": signature}
+
+
+def passed_back(answered: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of Kraken's answer that go to the client.
+
+    Args:
+        answered: The answer's headers.
+    """
+    return {name: answered[name] for name in PASSED_BACK if answered.get(name)}
 
 
 def can_pass(received: Mapping[str, str]) -> bool:
@@ -68,8 +77,3 @@ def not_answered(executed: Literal["no", "unknown"], explanation: str) -> dict[s
     """
     line = "".join(sign if " " <= sign <= "~" else "?" for sign in " ".join(explanation.split()))
     return {"X-Krakenonce-Executed": executed, "X-Krakenonce-Explanation": line[:_LONGEST]}
-
-
-def dated(date: str) -> dict[str, str]:
-    """Return the ``Date`` header of Kraken's answer as it goes to the client; none if Kraken has sent none."""
-    return {"Date": date} if date else {}

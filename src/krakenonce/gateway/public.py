@@ -6,8 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from krakenonce.errors import OutcomeUnknown, RequestNotSent
-from krakenonce.gateway.headers import dated, passed_on
+from krakenonce.errors import OutcomeUnknown, RateLimited, RequestNotSent
+from krakenonce.gateway.headers import passed_back, passed_on
 from krakenonce.gateway.replies import Reply, not_sent, unknown
 from krakenonce.kraken.request import Request
 
@@ -74,8 +74,10 @@ class PublicCalls:
         self._level += 1
         try:
             got = await self._transport.fetch(request, self._timeout)
+        except RateLimited as error:
+            return not_sent("public_rate_limit", "EGeneral:Too many requests", str(error))
         except RequestNotSent as error:
             return not_sent("no_connection", "EService:Unavailable", str(error))
         except OutcomeUnknown as error:
             return unknown(error)
-        return Reply(got.status, got.content_type, got.data, dated(got.date))
+        return Reply(got.status, got.content_type, got.data, passed_back(got.headers))

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from krakenonce.errors import InvalidNonce, KrakenonceError, LockedOut, OutcomeUnknown, RateLimited
 from krakenonce.gateway.headers import signed
 from krakenonce.gateway.waiting import KeyQueue
-from krakenonce.key.answers import refusal_in
+from krakenonce.key.answers import is_of_kraken, refusal_in
 from krakenonce.key.api_key import ASK_AGAIN, ApiKey
 from krakenonce.key.limits import TIERS
+from krakenonce.kraken.http_status import closed_for, refuse_if_closed
 from krakenonce.kraken.request import Key, Request
 from krakenonce.kraken.wire import sign
 
@@ -104,12 +105,19 @@ class KrakenKey:
             RateLimited: It would take too long.
         """
         longest = self._max_wait
-        while (wait := self.api_key.ask(place, longest)) > 0 and not self._closed.is_set():
+        while (wait := self._wait(place, longest)) > 0 and not self._closed.is_set():
             pause = min(wait, ASK_AGAIN)
             longest -= pause
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._closed.wait()
+
+    def _wait(self, place: Place, longest: float) -> float:
+        """Return the seconds until the call may be sent. Raises LockedOut or RateLimited."""
+        closed = closed_for(self._transport.host)
+        if closed > longest:
+            refuse_if_closed(self._transport.host)
+        return max(self.api_key.ask(place, longest), closed)
 
     async def close(self) -> None:
         """Stop all waits, for the rate limit and for the turn. The call that has the turn comes to its end."""
@@ -126,10 +134,12 @@ class KrakenKey:
 
         Raises:
             LockedOut: The key was locked out meanwhile; nothing was sent.
+            RateLimited: Kraken's address wants no calls yet; nothing was sent.
             NonceError: No nonce can be issued; nothing was sent.
             RequestNotSent: No connection; nothing was sent.
             OutcomeUnknown: Sent, but no answer came.
         """
+        refuse_if_closed(self._transport.host)
         nonce = self.api_key.nonce(place)
         try:
             body = call.with_nonce(nonce)
@@ -154,10 +164,12 @@ class KrakenKey:
 
 
 def _refusal_in(answer: Answer) -> KrakenAPIError | None:
-    if answer.status != 200 or answer.data.startswith(b'{"error":[]'):
+    status = answer.status
+    if not (status == 200 or 400 <= status < 500) or answer.data.startswith(b'{"error":[]'):
         return None
     try:
         reply = json.loads(answer.data)
     except (ValueError, RecursionError):  # a file, or a page that is not Kraken's
         return None
-    return refusal_in(reply, time.time()) if isinstance(reply, dict) else None
+    fine = isinstance(reply, dict) and (status == 200 or is_of_kraken(reply))
+    return refusal_in(reply, time.time()) if fine else None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 _SHOWN = 400  # characters of Kraken's strings in a message
+_FORM = re.compile(r"E[A-Z][A-Za-z]*:")
 _THROTTLED_UNTIL = re.compile(r"EService: ?Throttled: ?\[?(\d{1,12})")
 
 
@@ -73,6 +74,12 @@ def refusal_in(reply: Mapping[str, Any], now: float | None = None) -> errors.Kra
     """
     strings = _strings(reply.get("error"))
     return error_from(strings, now) if any(not string.startswith("W") for string in strings) else None
+
+
+def is_of_kraken(reply: object) -> bool:
+    """Return whether decoded JSON is a refusal in Kraken's form, such as ``EGeneral:...``, and not another server's."""
+    strings = _strings(reply.get("error")) if isinstance(reply, dict) else []
+    return any(_FORM.match(string) for string in strings)
 
 
 def _strings(listed: Any) -> list[str]:

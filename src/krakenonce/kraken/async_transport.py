@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import ConfigError
 from krakenonce.extras import needed_by
+from krakenonce.kraken.http_status import heed, refuse_if_closed
 from krakenonce.kraken.kraken_time import kraken_time
 from krakenonce.kraken.proxy import WANTS_PASSWORD, proxy_for, unsent
 from krakenonce.kraken.request import Answer, host_of, no_answer, read_answer
@@ -49,12 +50,13 @@ class AsyncTransport:
         Raises:
             ConfigError: aiohttp is not installed, or this is no task of asyncio.
             RequestNotSent: No connection.
-            OutcomeUnknown: No answer, or none in the form of Kraken's API.
+            RateLimited, AccessBlocked, OutcomeUnknown: No answer, or none in the form of Kraken's API.
         """
         return read_answer(request, self.host, await self.fetch(request, timeout))
 
     async def fetch(self, request: Request, timeout: float) -> Answer:
         """Send *request* once and return any answer unchanged; else as :meth:`send`."""
+        refuse_if_closed(self.host)
         session = await self._ready_session()
         import aiohttp
         from yarl import URL
@@ -73,9 +75,11 @@ class AsyncTransport:
                 **self._way(request),
             ) as response:
                 if self._proxy is None or response.status != WANTS_PASSWORD:  # only a proxy answers so
-                    date, kind = response.headers.get("Date", ""), response.headers.get("Content-Type", "")
-                    self.time.note(date, asked)
-                    return Answer(response.status, kind, await response.read(), date)
+                    data, headers = await response.read(), response.headers
+                    answer = Answer(response.status, headers.get("Content-Type", ""), data, headers)
+                    self.time.note(headers.get("Date", ""), asked)
+                    heed(self.host, answer)
+                    return answer
                 refused = response.status
         except aiohttp.ClientHttpProxyError as error:
             refused = error.status  # the error itself contains the proxy's password

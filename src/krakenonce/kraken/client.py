@@ -140,7 +140,8 @@ class Kraken(Session[Transport]):
 
         Raises:
             ConfigError: No usable key, secret or parameters; nothing was sent.
-            RateLimited, LockedOut: Kraken would refuse it; nothing was sent.
+            RateLimited, LockedOut: Kraken would refuse it; nothing was sent. (RateLimited also after HTTP status 429.)
+            AccessBlocked: A CDN, firewall or proxy in front of Kraken has refused it.
             RequestNotSent: No connection; nothing was sent.
             OutcomeUnknown: Sent, but no answer, or none in the form of Kraken's API: it may have been executed.
             NonceError: No nonce can be issued; nothing was sent.

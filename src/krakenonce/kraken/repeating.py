@@ -139,7 +139,8 @@ class Tries:
             raise error
         self.waited += wait
         if wait > LOGGED_WAIT:
-            logger.warning("%s: %s; trying again in %.0f s", self._call.method, shown(error.errors), wait)
+            why = shown(error.errors) or "too many requests"
+            logger.warning("%s: %s; trying again in %.0f s", self._call.method, why, wait)
         yield from pause(wait, error)
 
 

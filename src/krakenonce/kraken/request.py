@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from krakenonce._version import __version__
 from krakenonce.errors import ConfigError, OutcomeUnknown, RequestNotSent
+from krakenonce.key.answers import is_of_kraken
 from krakenonce.key.pair import wrong_pair
+from krakenonce.kraken.http_status import error_of
 from krakenonce.kraken.wire import FORM, JSON, decode_secret, encode_form, encode_json, nonce_of, sign
 
 if TYPE_CHECKING:
@@ -45,12 +48,12 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """An HTTP answer, unchanged; *date* is its ``Date`` header."""
+    """An HTTP answer, unchanged. The case of a header's name makes no difference, if a transport has made it."""
 
     status: int
     content_type: str
     data: bytes
-    date: str = ""
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class Key:
@@ -209,10 +212,12 @@ def no_answer(call: str, host: str) -> OutcomeUnknown:
 
 
 def read_answer(request: Request, host: str, received: Answer) -> dict[str, Any]:
-    """Return Kraken's answer, with fractions as Decimal.
+    """Return Kraken's answer, with fractions as Decimal. A refusal in Kraken's form is one with any status 4xx, too.
 
     Raises:
-        OutcomeUnknown: Another status than 200, or not the JSON object that Kraken's API answers with.
+        RateLimited: Status 429; it was not executed.
+        AccessBlocked: A challenge page, or another status 4xx; it was not executed.
+        OutcomeUnknown: Any other status than 200, or not the JSON object that Kraken's API answers with.
     """
     status, data = received.status, received.data
     key = request.headers.get("API-Key")  # an error, and an error page, may quote it
@@ -221,14 +226,11 @@ def read_answer(request: Request, host: str, received: Answer) -> dict[str, Any]
         answer = json.loads(data, parse_float=Decimal, parse_constant=_no_number, object_hook=hook)
     except (ValueError, ArithmeticError, RecursionError):  # an exponent may be too large for a Decimal
         answer = None
-    if status == 200 and isinstance(answer, dict):
+    if isinstance(answer, dict) and (status == 200 or (400 <= status < 500 and is_of_kraken(answer))):
         return answer
     shown = " ".join(data.decode("utf-8", "replace").split())
     shown = shown.replace(key, "(key)")[:_SHOWN] if key else shown[:_SHOWN]
-    raise OutcomeUnknown(
-        f"{request.call} at {host}: HTTP status {status} and a body that is not an answer of Kraken's API: {shown!r}. "
-        "The call may have been executed: ask Kraken before you repeat it."
-    )
+    raise error_of(request.call, host, received, shown)
 
 
 def _without(key: str, part: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from krakenonce.key.limits import TIERS
 from krakenonce.key.methods import METHODS
 from krakenonce.key.naming import fingerprint
 from krakenonce.kraken.calling import Calls
+from krakenonce.kraken.http_status import refuse_if_closed
 from krakenonce.kraken.request import KRAKEN, Key, PrivateCall, Request
 
 if TYPE_CHECKING:
@@ -130,10 +131,12 @@ class Session(Generic[T]):
 
         Raises:
             LockedOut: The key was locked out meanwhile; no nonce was taken.
+            RateLimited: The address wants no calls yet; no nonce was taken.
             NonceError: No nonce can be issued.
         """
         place = self.calls.place(call)
         api_key = self.calls.api_key
+        refuse_if_closed(self._transport.host)
         call.refusal = None
         if call.has_turn:
             api_key.count(place)

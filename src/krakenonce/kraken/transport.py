@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.extras import needed_by
+from krakenonce.kraken.http_status import heed, refuse_if_closed
 from krakenonce.kraken.kraken_time import kraken_time
 from krakenonce.kraken.proxy import WANTS_PASSWORD, proxy_for, unsent
 from krakenonce.kraken.request import Answer, host_of, no_answer, read_answer
@@ -53,8 +54,9 @@ class Transport:
 
         Raises:
             RequestNotSent: No connection.
-            OutcomeUnknown: No answer, or none in the form of Kraken's API.
+            RateLimited, AccessBlocked, OutcomeUnknown: No answer, or none in the form of Kraken's API.
         """
+        refuse_if_closed(self.host)
         self._after_fork(self._renew)  # on the parent's connections both would read each other's answers
         _progress.sent, _progress.until, asked = False, time.monotonic() + timeout, self.time.steady()
         try:
@@ -74,8 +76,10 @@ class Transport:
             raise no_answer(request.call, self.host) from error
         if self._proxy is not None and response.status == WANTS_PASSWORD:  # only a proxy answers so
             raise unsent(request.call, self.host, self._proxy, response.status)
-        self.time.note(response.headers.get("Date", ""), asked)
-        return read_answer(request, self.host, Answer(response.status, "", response.data))
+        answer = Answer(response.status, "", response.data, response.headers)
+        self.time.note(answer.headers.get("Date", ""), asked)
+        heed(self.host, answer)
+        return read_answer(request, self.host, answer)
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""

@@ -276,7 +276,6 @@ NO_EXPONENT = b'HTTP/1.1 200 OK\r\nContent-Length: 44\r\n\r\n{"error":[],"result
     ("answer", "told"),
     [
         (HTML_502, "502 .*<html> <b>Bad</b> </html>"),
-        (ECHO, r"403 .*Bad key: \(key\)"),
         (MOVED, "307"),
         (JSON_503, "503"),
         (LIST, "200"),

@@ -883,7 +883,7 @@ def test_no_part_of_a_key_is_shown() -> None:
     """Neither by its repr, nor where an error page that quotes it is cut short in its middle."""
     key = Key(KEY, SECRET)
     request = PrivateCall("Balance", {}).request(key, 1, 1_800_000_000)
-    with pytest.raises(OutcomeUnknown) as caught:
+    with pytest.raises(errors.AccessBlocked) as caught:
         read_answer(request, "host", Answer(403, "text/html", f"{'x' * 60} {KEY}".encode()))
     for told in (f"{caught.value}", repr(key)):
         assert KEY[:12] not in told
