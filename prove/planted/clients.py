@@ -84,6 +84,22 @@ CLIENTS = (
         test="tests/integration/cli/test_kraken_commands.py::test_a_boolean_is_true_or_false",
     ),
     Planted(
+        "any file is a result",
+        11,
+        "src/krakenonce/kraken/request.py",
+        was='request.call.endswith("/RetrieveExport") and _is_file(received)',
+        becomes="_is_file(received)",
+        test="tests/integration/kraken/test_typed_calls.py::test_an_export_is_the_bytes_of_a_file",
+    ),
+    Planted(
+        "no call has the key's second factor",
+        9,
+        "src/krakenonce/kraken/request.py",
+        was='({} if "otp" in self.params else key.otp())',
+        becomes="{}",
+        test="tests/integration/kraken/test_second_factor.py::test_each_call_has_the_second_factor",
+    ),
+    Planted(
         "an order without an id is a success",
         11,
         "src/krakenonce/kraken/results.py",

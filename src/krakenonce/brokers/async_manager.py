@@ -68,6 +68,7 @@ class AsyncBrokerManager(FromAccounts):
                 each.secret,
                 manager=manager,
                 tier=each.tier,
+                otp=each.otp,
                 serialization=serialization,
                 transport=self._transport,
             )

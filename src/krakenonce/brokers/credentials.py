@@ -21,13 +21,15 @@ from krakenonce.kraken.wire import decode_secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from krakenonce.kraken.request import Otp
+
 
 A = TypeVar("A")
 
 MASTER = "MASTER"
 USER = "USER:"
 
-_VARIABLE = re.compile(r"(KRAKEN_(?:MASTER|USER_(.+))_API_)(KEY|SECRET|TIER)")
+_VARIABLE = re.compile(r"(KRAKEN_(?:MASTER|USER_(.+))_API_)(KEY|SECRET|TIER|OTP)")
 _TIERS = ("starter", "intermediate", "pro", "none")
 _USER_NAME = re.compile(r"[a-z0-9_.-]{1,32}")  # too short for a key put there by mistake
 _NONE_GIVEN = (
@@ -45,12 +47,14 @@ class Account:
         key: The API key.
         secret: The private key in base64, as Kraken shows it.
         tier: The account's tier at Kraken: ``starter``, ``intermediate``, ``pro``; ``none``: its calls are not counted.
+        otp: The key's second factor, if it has one: a password, or a function that returns one for each call.
     """
 
     name: str
     key: str
     secret: str
     tier: str = "starter"
+    otp: Otp | None = None
 
     def __repr__(self) -> str:
         return f"<Account {self.name} key {fingerprint(self.key)}>"
@@ -83,10 +87,11 @@ def load_accounts(environ: Mapping[str, str], path: Path | None = None) -> dict[
 
     Args:
         environ: Has ``KRAKEN_MASTER_API_KEY`` and ``KRAKEN_MASTER_API_SECRET``, and the same with
-            ``USER_<NAME>`` for ``MASTER``; optionally ``..._TIER``. An empty value counts as missing. An account in
-            the environment overrides the same account in the file.
+            ``USER_<NAME>`` for ``MASTER``; optionally ``..._TIER`` and ``..._OTP``. An empty value counts as
+            missing. An account in the environment overrides the same account in the file.
         path: A TOML file with the tables ``[MASTER]`` and ``[USER.<name>]``, each with ``api_key``, ``api_secret``
-            and optionally ``tier``. ``None``: the file that ``KRAKENONCE_CREDENTIALS`` in *environ* names, if any.
+            and optionally ``tier`` and ``otp``. ``None``: the file that ``KRAKENONCE_CREDENTIALS`` in *environ* names,
+            if any.
 
     Raises:
         ConfigError: Half a pair, a wrong value, or a file that is wrong, unreadable or readable for other users.
@@ -156,7 +161,8 @@ def read_accounts(environ: Mapping[str, str], path: Path | None = None) -> Found
 def variables(one: Account) -> dict[str, str]:
     """Return the environment variables that :func:`load_accounts` reads an account from."""
     prefix = f"KRAKEN_{one.name.replace(':', '_').upper()}_API_"
-    return {f"{prefix}KEY": one.key, f"{prefix}SECRET": one.secret, f"{prefix}TIER": one.tier}
+    otp = {f"{prefix}OTP": one.otp} if isinstance(one.otp, str) else {}
+    return {f"{prefix}KEY": one.key, f"{prefix}SECRET": one.secret, f"{prefix}TIER": one.tier, **otp}
 
 
 def checked(accounts: Iterable[Account] | None) -> list[Account]:
@@ -218,8 +224,9 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Account | str]:
         name = _user(user, "the <NAME> of KRAKEN_USER_<NAME>_API_KEY") if user else MASTER
         if prefixes.setdefault(name, prefix) != prefix:
             twice[name] = f"{prefixes[name]}... and {prefix}... name the same account {name}; remove one"
-    parts = {name: [f"{prefix}{part}" for part in ("KEY", "SECRET", "TIER")] for name, prefix in prefixes.items()}
-    return {name: _account(name, variables, map(environ.get, variables)) for name, variables in parts.items()} | twice
+    parts = ("KEY", "SECRET", "TIER", "OTP")
+    places = {name: [f"{prefix}{part}" for part in parts] for name, prefix in prefixes.items()}
+    return {name: _account(name, variables, map(environ.get, variables)) for name, variables in places.items()} | twice
 
 
 def _from_file(path: Path) -> dict[str, Account | str]:
@@ -242,18 +249,21 @@ def _from_file(path: Path) -> dict[str, Account | str]:
 
 def _from_table(name: str, table: object, place: str) -> Account | str:
     """Return the account in one table of the file; *place* is the table, for messages."""
-    known = ("api_key", "api_secret", "tier")
+    known = ("api_key", "api_secret", "tier", "otp")
     if not isinstance(table, dict) or any(
         entry not in known or not isinstance(text, str) for entry, text in table.items()
     ):
-        return f'{place} must be api_key = "..." and api_secret = "...", optionally tier = "pro", and nothing else'
+        return (
+            f'{place} must be api_key = "..." and api_secret = "...", optionally tier = "pro" and otp = "...", and '
+            "nothing else"
+        )
     return _account(name, [f"{entry} of {place}" for entry in known], map(table.get, known))
 
 
 def _account(name: str, places: Iterable[str], texts: Iterable[str | None]) -> Account | str:
-    """Return the account of a key, a secret and a tier, or what is wrong; *places* are where they come from."""
-    key_is, secret_is, tier_is = places
-    key, secret, tier = ((text or "").strip() for text in texts)
+    """Return the account of these texts, or what is wrong; *places* are where they come from."""
+    key_is, secret_is, tier_is, _ = places
+    key, secret, tier, otp = ((text or "").strip() for text in texts)
     if not key or not secret:
         return f"{secret_is if key else key_is} is missing: give both the key and its secret"
     if wrong := wrong_pair(key, secret, (key_is, secret_is)):
@@ -266,7 +276,7 @@ def _account(name: str, places: Iterable[str], texts: Iterable[str | None]) -> A
         return f"{secret_is} is not base64: copy the whole private key from Kraken again"
     if tier and tier.lower() not in _TIERS:
         return f"{tier_is} is not one of {', '.join(_TIERS)}; your tier is in the account settings at Kraken"
-    return Account(name, key, secret, tier.lower() or "starter")
+    return Account(name, key, secret, tier.lower() or "starter", otp or None)
 
 
 def _user(user: str, place: str) -> str:

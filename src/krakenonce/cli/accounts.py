@@ -74,6 +74,8 @@ def call_all(
     """
     if method in PUBLIC:
         raise click.UsageError(f"{method} is a public method and needs no account; use `krakenonce call {method}`")
+    if method == "RetrieveExport":
+        raise click.UsageError("RetrieveExport gives a file: `krakenonce call RetrieveExport id=... > export.zip`")
     params = params_of(method, parameters, force=force)
     chosen = _chosen(read_accounts(os.environ, credentials), accounts)
     with _brokers(chosen, state, base_url) as (brokers, advance, handle_signals):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,6 +30,7 @@ krakenonce call AddOrder pair=XBTUSD type=buy ordertype=limit volume=1 price=100
 krakenonce call CancelOrderBatch 'orders=["OU22CG-KLAF2-FWUDD7", "OWMCXH-RC4YZ-5XBN2P"]'
 """
 
+_FILE = "RetrieveExport"
 _METHOD = re.compile(r"[A-Za-z0-9]+(/[A-Za-z]+)?")
 
 
@@ -93,11 +95,14 @@ def call(
             write(to_json(kraken.public(method, **params)))
         return
     chosen = _named(credentials, account_name)
+    if method == _FILE and sys.stdout is not None and sys.stdout.isatty():
+        raise click.UsageError(f"{_FILE} gives a zip file: write it to one, as in `... > export.zip`")
     with terminable() as handle_signals:
-        result = to_json(_call(chosen, method, params, state, base_url))
-        with not_lost(lambda: result):
+        result = _call(chosen, method, params, state, base_url)
+        shown = result if isinstance(result, bytes) else to_json(result)
+        with not_lost(lambda: "a file; make the call again" if isinstance(shown, bytes) else shown):
             handle_signals()
-            write(result)
+            write(shown)
 
 
 @click.command()
@@ -132,6 +137,7 @@ def adopt(account_name: str | None, yes: bool, state: str | None, base_url: str,
             manager=manager,
             scope=manager.own_scope(chosen.key),
             tier=chosen.tier,
+            otp=chosen.otp,
             base_url=base_url,
         ) as kraken,
         report_long_wait(chosen, manager),
@@ -152,7 +158,7 @@ def _call(who: Account, method: str, params: dict[str, str], state: str | None, 
 
     with (
         NonceManager(state) as manager,
-        Kraken(who.key, who.secret, manager=manager, tier=who.tier, base_url=base_url) as kraken,
+        Kraken(who.key, who.secret, manager=manager, tier=who.tier, otp=who.otp, base_url=base_url) as kraken,
         report_long_wait(who, manager),
     ):
         try:

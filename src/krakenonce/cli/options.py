@@ -77,7 +77,7 @@ def kraken_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Path(path_type=Path),
             metavar="FILE",
             help="TOML file with the tables [MASTER] and [USER.<name>], each with api_key, api_secret and optionally "
-            "tier. Default: $KRAKENONCE_CREDENTIALS. Accounts in the environment (KRAKEN_MASTER_API_KEY, "
+            "tier and otp. Default: $KRAKENONCE_CREDENTIALS. Accounts in the environment (KRAKEN_MASTER_API_KEY, "
             "KRAKEN_MASTER_API_SECRET, ...) override the file.",
         ),
         click.option(

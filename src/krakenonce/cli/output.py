@@ -23,8 +23,8 @@ def complain(message: str) -> None:
         print(f"krakenonce: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
-def write(line: str = "") -> None:
-    """Write *line* to stdout at once.
+def write(line: str | bytes = "") -> None:
+    """Write *line* to stdout at once; bytes are the content of a file, and are written as they are.
 
     Raises:
         BrokenPipeError: The reader has closed it.
@@ -33,7 +33,11 @@ def write(line: str = "") -> None:
     if sys.stdout is None:
         raise KrakenonceError("cannot write the output: there is no standard output")
     try:
-        print(line, flush=True)
+        if isinstance(line, bytes):
+            sys.stdout.buffer.write(line)
+            sys.stdout.flush()
+        else:
+            print(line, flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -131,6 +131,10 @@ def _load_keys(
         del keys[name]
     for name, account in accounts.items():
         if name not in keys or keys[name].account != account:
+            if account.otp is not None:
+                logger.warning(
+                    "the gateway adds no second factor to the calls of %s: its bots send otp themselves", name
+                )
             keys[name] = KrakenKey(
                 account,
                 manager,

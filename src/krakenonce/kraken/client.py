@@ -81,6 +81,7 @@ class Kraken(Session[Transport]):
         transport: Connections to share with other clients, instead of *base_url* and *proxy*.
         proxy: The address of an HTTP proxy, such as ``http://USER:PASSWORD@proxy.example:3128``; None: that of the
             environment (HTTPS_PROXY, NO_PROXY).
+        otp: The API key's second factor, if it has one: a password, or a function that returns one for each call.
 
     Raises:
         ConfigError: *base_url* is not an http or https address, or an argument cannot be used.

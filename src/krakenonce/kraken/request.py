@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from krakenonce.key.counting import Place
 
 
+Otp: TypeAlias = "str | Callable[[], str]"
+
 KRAKEN = "https://api.kraken.com"
+_ZIP = b"PK"  # how a zip file begins
 _SHOWN = 80  # characters of an answer that is not Kraken's JSON, shown in the message
 # Kraken's names, such as Earn/Strategies, and the query strings of custody calls.
 _METHOD = re.compile(r"[A-Za-z0-9]+(/[A-Za-z0-9]+)?(\?[!-~]*)?")
@@ -62,17 +65,24 @@ class Key:
     Args:
         key: The API key.
         secret: Its secret, base64 as Kraken shows it.
+        otp: The key's second factor, if it has one: a password, or what returns a new one for each call.
     """
 
-    __slots__ = ("_secret", "_text", "key")
+    __slots__ = ("_otp", "_secret", "_text", "key")
 
-    def __init__(self, key: str, secret: str) -> None:
+    def __init__(self, key: str, secret: str, otp: Otp | None = None) -> None:
         self.key = key
+        self._otp = otp
         self._text = secret
         self._secret: bytes | None = None
 
     def __repr__(self) -> str:
         return "Key(...)"
+
+    def otp(self) -> dict[str, str]:
+        """Return the parameter with the second factor; none if the key has none."""
+        otp = self._otp() if callable(self._otp) else self._otp
+        return {} if otp is None else {"otp": otp}
 
     def secret(self) -> bytes:
         """Return the bytes to sign with. Raises ConfigError if key or secret cannot be used."""
@@ -120,7 +130,8 @@ class PrivateCall:
             ConfigError: No usable key, secret, nonce or parameters.
         """
         secret = key.secret()
-        fields = {"nonce": nonce, **self.params}  # a nonce that the caller has taken replaces ours
+        # What the caller has given replaces ours.
+        fields = {"nonce": nonce, **({} if "otp" in self.params else key.otp()), **self.params}
         self.signed_at = datetime.fromtimestamp(now, UTC)
         if self.lifetime is not None:
             self.deadline = self.signed_at + timedelta(seconds=self.lifetime)
@@ -212,7 +223,9 @@ def no_answer(call: str, host: str) -> OutcomeUnknown:
 
 
 def read_answer(request: Request, host: str, received: Answer) -> dict[str, Any]:
-    """Return Kraken's answer, with fractions as Decimal. A refusal in Kraken's form is one with any status 4xx, too.
+    """Return Kraken's answer, with fractions as Decimal; the result of RetrieveExport is the bytes of a zip file.
+
+    A refusal in Kraken's form is one with any status 4xx, too.
 
     Raises:
         RateLimited: Status 429; it was not executed.
@@ -228,9 +241,17 @@ def read_answer(request: Request, host: str, received: Answer) -> dict[str, Any]
         answer = None
     if isinstance(answer, dict) and (status == 200 or (400 <= status < 500 and is_of_kraken(answer))):
         return answer
+    # Kraken's API specification: RetrieveExport answers with the file, and with JSON if it has failed.
+    if answer is None and status == 200 and request.call.endswith("/RetrieveExport") and _is_file(received):
+        return {"error": [], "result": data}
     shown = " ".join(data.decode("utf-8", "replace").split())
     shown = shown.replace(key, "(key)")[:_SHOWN] if key else shown[:_SHOWN]
     raise error_of(request.call, host, received, shown)
+
+
+def _is_file(received: Answer) -> bool:
+    kind = received.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return kind in ("application/octet-stream", "application/zip") and received.data.startswith(_ZIP)
 
 
 def _without(key: str, part: dict[str, Any]) -> dict[str, Any]:

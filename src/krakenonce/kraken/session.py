@@ -13,7 +13,7 @@ from krakenonce.key.methods import METHODS
 from krakenonce.key.naming import fingerprint
 from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.http_status import refuse_if_closed
-from krakenonce.kraken.request import KRAKEN, Key, PrivateCall, Request
+from krakenonce.kraken.request import KRAKEN, Key, Otp, PrivateCall, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,12 +48,15 @@ class Session(Generic[T]):
         timeout: float = 30.0,
         transport: T | None = None,
         proxy: str | None = None,
+        otp: Otp | None = None,
     ) -> None:
         check_text("key", key)
         check_text("secret", secret)
         check_manager(manager)
         if scope is not None:
             check_text("scope", scope)
+        if otp is not None and not callable(otp):
+            check_text("otp", otp)
         check_text("tier", tier)
         check_seconds("max_wait", max_wait, zero=True, endless=True)
         if tier != _OFF and tier not in TIERS:
@@ -68,7 +71,7 @@ class Session(Generic[T]):
         if transport is not None and proxy is not None:
             raise ConfigError(f"Give the proxy to the transport: {kind.__name__}(base_url, proxy=...).")
         self.key = key
-        self._signer = Key(key, secret)
+        self._signer = Key(key, secret, otp)
         self._given_manager = manager
         self._made: dict[str, NonceManager] = {}
         self._scope = scope

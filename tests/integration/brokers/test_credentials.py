@@ -25,7 +25,9 @@ KEY = "Kx7mQ2vLp9/Rt4ZsWc1Yb8Nd3Fg6Hj5+"
 SECRET = "c2VjcmV0LW5ldmVyLXRvLWJlLXNob3duLWFueXdoZXJl"
 BROKEN_SECRET = "c2VjcmV0-with-a-typo=in=it"
 
-SHAPE = 'TABLE must be api_key = "..." and api_secret = "...", optionally tier = "pro", and nothing else'
+SHAPE = (
+    'TABLE must be api_key = "..." and api_secret = "...", optionally tier = "pro" and otp = "...", and nothing else'
+)
 IN_ENVIRONMENT = {"KRAKEN_MASTER_API_KEY": KEY, "KRAKEN_MASTER_API_SECRET": SECRET}
 IN_FILE = f'[MASTER]\napi_key = "{KEY}"\napi_secret = "{SECRET}"\n'
 

@@ -12,6 +12,7 @@ import pytest
 
 from krakenonce import NonceManager
 from tests.integration.cli.conftest import one_line
+from tests.integration.kraken.helpers import ScriptedServer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,6 +128,18 @@ def test_lists_are_written_as_json(trader: Shell, fake: Fake) -> None:
     ids = [each["txid"] for each in json.loads(placed)["orders"]]
     assert json.loads(trader.works("call", "CancelOrderBatch", f"orders={json.dumps(ids)}", *to))["count"] == 2
     assert "not JSON" in trader.fails(2, "call", "CancelOrderBatch", "orders=[OA", *to)
+
+
+def test_an_export_is_written_as_the_file_that_it_is(trader: Shell, tmp_path: Path) -> None:
+    """Byte by byte; not into a terminal, and not for many accounts."""
+    content = b"PK\x03\x04" + bytes(range(256))
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: {len(content)}\r\n\r\n"
+    with ScriptedServer(head.encode() + content) as kraken, (tmp_path / "export.zip").open("w+b") as file:
+        words = ("call", "RetrieveExport", "id=AAAA", "--account", "alice", "--base-url", kraken.url)
+        assert trader.end(trader.start(*words, stdout=file)).code == 0  # type: ignore[arg-type]
+        file.seek(0)
+        assert file.read() == content
+    assert "> export.zip" in trader.fails(2, "call-all", "RetrieveExport", "id=AAAA")
 
 
 def test_a_method_s_name_may_have_digits(trader: Shell, fake: Fake) -> None:

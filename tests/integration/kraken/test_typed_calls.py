@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from krakenonce import errors
-from krakenonce.kraken import AsyncKraken, Kraken
+from krakenonce.kraken import AsyncKraken, Kraken, repeating
 from krakenonce.kraken.orders import Cancelled, Placed
 from krakenonce.kraken.queries import AssetBalance
 from krakenonce.manager import NonceManager
-from tests.integration.kraken.helpers import Twin
+from tests.integration.kraken.helpers import ScriptedServer, Twin
 
 if TYPE_CHECKING:
     from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
@@ -65,6 +65,23 @@ def test_the_trade_balance_is_exact(twin: Twin) -> None:
     balance = twin("trade_balance")
     assert balance["eb"] == Decimal("220000.1234")  # bitcoin at 60,000
     assert {type(amount) for amount in balance.values()} == {Decimal}
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("content", [b"PK\x03\x04 and more", b"no zip"], ids=["a zip", "another"])
+@pytest.mark.parametrize("method", ["RetrieveExport", "Balance"])
+def test_an_export_is_the_bytes_of_a_file(kind: str, method: str, content: bytes) -> None:
+    """What is no zip file, or another call's answer, is no result."""
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: {len(content)}\r\n\r\n"
+    options = {"manager": NonceManager("memory:"), "tier": "none"}
+    with ScriptedServer(*[head.encode() + content] * 3) as kraken, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(repeating, "PAUSES", ())
+        with Twin(kind, "key", "c2VjcmV0", base_url=kraken.url, **options) as twin:
+            try:
+                result = twin("private", method, id="AAAA")
+            except errors.OutcomeUnknown:
+                result = None
+    assert result == (content if (method, content[:2]) == ("RetrieveExport", b"PK") else None)
 
 
 # --- orders ----------------------------------------------------------------------------------------------------
