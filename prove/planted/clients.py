@@ -31,8 +31,8 @@ CLIENTS = (
         "a nonce passes through a float",
         7,
         _EXCHANGE,
-        was='fields = {"nonce": nonce, **self.params}',
-        becomes='fields = {"nonce": int(float(str(nonce))), **self.params}',
+        was='fields = {"nonce": nonce, **(',
+        becomes='fields = {"nonce": int(float(str(nonce))), **(',
         test="tests/integration/kraken/test_client.py::test_the_nonce_taken_is_the_nonce_sent",
     ),
     Planted(
