@@ -158,8 +158,9 @@ def check_answer(reply: Reply) -> None:
     except KrakenonceError as error:
         check_error(error)
         if reply.is_blocked():
-            kind = errors.RateLimited if reply.status == 429 else errors.AccessBlocked
-            require(type(error) is kind and error.may_have_executed == "no", "refused, and not told so", reply, error)
+            limited = (errors.RateLimited, "unknown")
+            told = limited if reply.status == 429 else (errors.AccessBlocked, "no")
+            require((type(error), error.may_have_executed) == told, "refused, and not told so", reply, error)
             return
         require(
             isinstance(error, OutcomeUnknown | KrakenAPIError), "an answer was seen, and the error denies it", error

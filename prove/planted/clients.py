@@ -68,6 +68,14 @@ CLIENTS = (
         test="tests/integration/kraken/test_wrong_clock.py::test_histories_end_with_the_newest_entry",
     ),
     Planted(
+        "an order is sent again after a page with status 429",
+        9,
+        _REPEATING,
+        was="(not error.errors and self.kind in (Kind.READ, Kind.CANCEL))",
+        becomes="not error.errors",
+        test="tests/integration/kraken/test_blocked.py::test_an_order_is_not_made_again",
+    ),
+    Planted(
         "a slip in the name of a parameter is sent",
         9,
         "src/krakenonce/key/parameters.py",
@@ -175,7 +183,7 @@ CLIENTS = (
         "an order is sent again after a rate limit beside an error that is not known",
         9,
         _REPEATING,
-        was='isinstance(error, RateLimited) and error.may_have_executed == "no"',
+        was="isinstance(error, RateLimited) and self._may_wait(error)",
         becomes="isinstance(error, RateLimited)",
         test="tests/unit/kraken/test_calling.py::test_an_unknown_string_is_not_tried_again_whatever_stands_beside_it",
     ),

@@ -3,7 +3,8 @@
 Kraken's API answers its errors with status 200, so anything else comes from what is in front of it: a CDN, a load
 balancer, a proxy. All statuses of the kind 4xx mean that the call was refused for what it is or for where it comes
 from, before it was passed on: it was not executed. Exceptions are those after which a call may have been passed on:
-408, 425 and 499 are about time. 5xx says nothing: orders were placed and answered with 502, 504 and 520.
+408, 425 and 499 are about time, and no source says whether 429 comes before or after Kraken. 5xx says nothing: orders
+were placed and answered with 502, 504 and 520.
 """
 
 from __future__ import annotations
@@ -82,8 +83,11 @@ def error_of(call: str, host: str, answer: Answer, shown: str) -> KrakenError:
         return AccessBlocked(f"{told} {advice(AccessBlocked)}")
     if answer.status == TOO_MANY:
         seconds = retry_after(answer)
-        limited = RateLimited(f"{told} Too many requests: not executed. Wait {seconds:.0f} s, and call less often.")
-        limited.retry_after = seconds
+        limited = RateLimited(
+            f"{told} Too many requests. Wait {seconds:.0f} s, and call less often. A call that changes something may "
+            "have been executed: ask Kraken before you repeat it."
+        )
+        limited.retry_after, limited.may_have_executed = seconds, "unknown"
         return limited
     if 400 <= answer.status < 500 and answer.status not in _ABOUT_TIME:
         return AccessBlocked(f"{told} {advice(AccessBlocked)}")

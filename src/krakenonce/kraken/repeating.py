@@ -11,6 +11,7 @@ no answer, 5xx, HTML, fault         unknown     calls that only read, and cancel
                                                 All others: the error; for an order ``reconcile()`` asks Kraken
 an error that is not known          unknown     raised, also for calls that only read
 rate limit, throttled               no          waited for, if that takes no longer than *max_wait*
+a page with HTTP status 429         unknown     the same, for calls that only read, and cancels by txid
 temporary lockout                   no          nothing is sent with this key by any process of this host
 any other error                     see class   raised
 ==================================  ==========  ========================================================================
@@ -74,7 +75,7 @@ class Tries:
             return (yield from self._after_invalid_nonce(error, calls))
         elif isinstance(error, LockedOut):
             raise error
-        elif isinstance(error, RateLimited) and error.may_have_executed == "no":
+        elif isinstance(error, RateLimited) and self._may_wait(error):
             yield from self._after_refusal(error, calls.max_wait)
         elif may_pass(error) and self.kind in (Kind.READ, Kind.CANCEL):
             self._unanswered += 1
@@ -82,6 +83,13 @@ class Tries:
         else:
             raise error
         return None
+
+    def _may_wait(self, error: RateLimited) -> bool:
+        """Whether a call that was refused for the moment may be made again: it was not executed, or that is the same.
+
+        A page with HTTP status 429 does not say it, and has no strings of Kraken's.
+        """
+        return error.may_have_executed == "no" or (not error.errors and self.kind in (Kind.READ, Kind.CANCEL))
 
     def complete(self, error: KrakenonceError, time: KrakenTime) -> None:
         """Complete the error with which the call ends: what earlier tries may have done, and which order to find.

@@ -228,7 +228,7 @@ def read_answer(request: Request, host: str, received: Answer) -> dict[str, Any]
     A refusal in Kraken's form is one with any status 4xx, too.
 
     Raises:
-        RateLimited: Status 429; it was not executed.
+        RateLimited: Status 429; it may have been executed.
         AccessBlocked: A challenge page, or another status 4xx; it was not executed.
         OutcomeUnknown: Any other status than 200, or not the JSON object that Kraken's API answers with.
     """

@@ -43,7 +43,7 @@ def test_retry_after_is_read_and_bounded(headers: dict[str, str], seconds: float
         (403, {"cf-mitigated": "challenge"}, AccessBlocked, "no"),
         (429, {"cf-mitigated": "challenge"}, AccessBlocked, "no"),
         (503, {"cf-mitigated": "challenge"}, AccessBlocked, "no"),
-        (429, {}, RateLimited, "no"),
+        (429, {}, RateLimited, "unknown"),
         *((status, {}, OutcomeUnknown, "unknown") for status in (200, 307, 408, 425, 499, 500, 502, 503, 504, 520)),
     ],
 )
