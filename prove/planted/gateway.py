@@ -146,6 +146,14 @@ GATEWAY = (
         test="tests/integration/gateway/test_queue.py::test_close_refuses_the_calls_that_wait_and_lets_the_one_end",
     ),
     Planted(
+        "a gateway that stops waits longer than its container may",
+        9,
+        "src/krakenonce/gateway/server.py",
+        was="DRAIN = 35.0  #",
+        becomes="DRAIN = 50.0  #",
+        test="tests/integration/gateway/test_stop_times.py::test_every_recipe_lets_the_gateway_wait_for_its_answers",
+    ),
+    Planted(
         "a lockout stops only the caller that got it",
         12,
         "src/krakenonce/key/api_key.py",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ROOT", "check_fit", "plant"]
 
 ROOT = Path(__file__).parents[2]
-_COPIED = ("src", "tests", "bot", "prove", "pyproject.toml")
+_COPIED = ("src", "tests", "bot", "prove", "docs", "deploy", "pyproject.toml")
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", ".run-*")  # the copies themselves are in the latter
 _AT_ONCE = 2
 _PYTEST = ("-m", "pytest", "-q", "-x", "-rfEp", "-p", "no:cacheprovider", "-p", "no:xdist")
