@@ -309,4 +309,12 @@ LANES = (
         "        client._nonce = left.pop\n",
         test="tests/integration/brokers/test_broker.py::test_a_failed_call_leaves_no_nonce_behind",
     ),
+    Planted(
+        "more accounts are called at the same time than there are files for their lanes",
+        10,
+        "src/krakenonce/brokers/async_manager.py",
+        was="asyncio.Semaphore(self._at_once)",
+        becomes="asyncio.Semaphore(TASKS)",
+        test="tests/integration/brokers/test_at_once.py::test_more_accounts_than_files_are_all_called[AsyncBrokerManager]",
+    ),
 )

@@ -7,6 +7,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Concatenate, Self
 
 from krakenonce.brokers import procedures
+from krakenonce.brokers.at_once import at_once
 from krakenonce.brokers.credentials import Account, FromAccounts, checked
 from krakenonce.brokers.fan_out import GRACE, INTERRUPTED, Outcome, P, R, T
 from krakenonce.checks import check_nonces
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from krakenonce.brokers.fan_out import FanOut
 
 
-TASKS = 128  # accounts that are called at the same time: each needs a connection and two open lane files
+TASKS = 128  # accounts that are called at the same time, at most
 
 
 def _by_tasks(
@@ -93,9 +94,13 @@ class AsyncBrokerManager(FromAccounts):
     copy_order = _by_tasks(procedures.copy_order)
     reconcile = _by_tasks(procedures.reconcile)
 
+    @functools.cached_property
+    def _at_once(self) -> int:
+        return at_once(TASKS)  # with its first calls: later its own connections are open
+
     async def _run(self, fan: FanOut[R, T]) -> T:
         """Make the calls; also when cancelled, note the outcome of each."""
-        running = asyncio.Semaphore(TASKS)
+        running = asyncio.Semaphore(self._at_once)
 
         async def one(name: str) -> None:
             async with running:

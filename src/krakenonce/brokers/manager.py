@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Concatenate, Self
 
 from krakenonce.brokers import procedures
+from krakenonce.brokers.at_once import at_once
 from krakenonce.brokers.broker import KrakenBroker
 from krakenonce.brokers.credentials import MASTER, Account, FromAccounts, account, checked
 from krakenonce.brokers.fan_out import GRACE, INTERRUPTED, OVER, Outcome, P, R, T
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from krakenonce.global_manager import GlobalKrakenNonceManager
 
 
-THREADS = 64  # accounts that are called at the same time
+THREADS = 64  # accounts that are called at the same time, at most
 
 
 def _by_threads(
@@ -116,9 +117,13 @@ class BrokerManager(FromAccounts):
     copy_order = _by_threads(procedures.copy_order)
     reconcile = _by_threads(procedures.reconcile)
 
+    @functools.cached_property
+    def _at_once(self) -> int:
+        return at_once(THREADS)  # with its first calls: later its own connections are open
+
     def _run(self, fan: FanOut[R, T]) -> T:
         """Make the calls; after Ctrl-C, note the outcome of each without waiting for more answers, and raise it."""
-        pool = ThreadPoolExecutor(THREADS, thread_name_prefix="fan-out")
+        pool = ThreadPoolExecutor(self._at_once, thread_name_prefix="fan-out")
         futures: dict[str, Future[Outcome[R]]] = {}
         why = OVER
         try:
