@@ -77,13 +77,15 @@ def check_secret(text: str) -> None:
     """What decode_secret takes is what an encoder writes; all else is refused, and not quoted."""
     is_base64 = re.fullmatch(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?", text)
     try:
-        decoded = wire.decode_secret(text)
+        signature = wire.sign("/", 1, b"", wire.decode_secret(text))
     except ConfigError as error:
         require(not is_base64 or not text, "a secret was refused", text)
         if text:
             require(str(error) == _refusal_of_nothing(), "the message depends on the secret", text, error)
     else:
-        require(is_base64 and decoded == base64.b64decode(text), "a secret was misread", text)
+        require(is_base64, "a secret was taken", text)
+        own = own_signature(b"/", b"1", b"", base64.b64decode(text))
+        require(signature == own, "a secret was misread", text)
 
 
 def _refusal_of_nothing() -> str:
@@ -109,7 +111,7 @@ def check_request(given: tuple[dict[str, Any], int, bytes, str]) -> None:
     require(read["nonce"] == str(nonce), "another nonce is in the body", body)
     own = own_signature(request.path.encode(), read["nonce"].encode(), body, secret)
     require(request.headers["API-Sign"] == own, "the signature is another", request)
-    require(wire.verify(request.path, body, kind, secret, own), "a right signature is refused", request)
+    require(wire.verify(request.path, body, kind, wire.Secret(secret), own), "a right signature is refused", request)
 
 
 def check_signature(given: tuple[bytes, int, bytes, bytes, bool, int, int]) -> None:
@@ -119,7 +121,8 @@ def check_signature(given: tuple[bytes, int, bytes, bytes, bool, int, int]) -> N
     blanks = b" " * (len(extra) % 5)
     body = b'{"nonce":%d%s}' % (nonce, blanks) if as_json else b"nonce=%d&x=" % nonce + extra.replace(b"&", b"")
     own = own_signature(path, str(nonce).encode(), body, secret)
-    require(wire.sign(_text(path), nonce, body, secret) == own, "the signature is another", path, body, secret)
+    made = wire.sign(_text(path), nonce, body, wire.Secret(secret))
+    require(made == own, "the signature is another", path, body, secret)
     parts = [path, body, secret, own.encode()]
     require(_is_verified(parts, kind), "a right signature is refused", *parts)
     which = place % len(parts)
@@ -133,7 +136,9 @@ def check_nonce(given: tuple[bytes, str]) -> None:
     """Whatever a body is, it has no nonce or one that a strict reader finds there, too."""
     body, kind = given
     nonce = wire.nonce_of(body, kind)
-    require(not wire.verify("/0/private/Balance", body, kind, b"secret", "x"), "anything is verified", body)
+    require(
+        not wire.verify("/0/private/Balance", body, kind, wire.Secret(b"secret"), "x"), "anything is verified", body
+    )
     if nonce is None:
         require(not _has_one_nonce(body, kind), "a nonce is not found", body)
         return
@@ -161,7 +166,7 @@ def _has_one_nonce(body: bytes, kind: str) -> bool:
 
 def _is_verified(parts: list[bytes], kind: str) -> bool:
     path, body, secret, signature = parts
-    return wire.verify(_text(path), body, kind, secret, signature.decode("latin-1"))
+    return wire.verify(_text(path), body, kind, wire.Secret(secret), signature.decode("latin-1"))
 
 
 def _text(path: bytes) -> str:

@@ -9,6 +9,7 @@ __all__ = ["SECRETS"]
 _EXCHANGE = "src/krakenonce/kraken/request.py"
 _WIRE = "src/krakenonce/kraken/wire.py"
 _FILE = "src/krakenonce/brokers/credentials_file.py"
+_REPORTS = "tests/integration/test_error_reports.py"
 
 SECRETS = (
     Planted(
@@ -47,8 +48,10 @@ SECRETS = (
         "a secret is in the message that refuses it",
         "security",
         _WIRE,
-        was='            "The API secret is not base64 text:',
-        becomes='            f"The API secret {secret} is not base64 text:"\n            "',
+        was="""\
+    del secret, decoded  # error reports show the variables of this frame
+    raise ConfigError("The API secret is""",
+        becomes='    raise ConfigError(f"{secret}: The API secret is',
         test="tests/unit/kraken/test_wire.py::test_a_bad_secret_is_refused_and_not_quoted",
     ),
     Planted(
@@ -66,6 +69,62 @@ SECRETS = (
         was='str(each).replace(key, "(key)")',
         becomes="str(each)",
         test="tests/unit/key/test_answers.py::test_an_error_that_quotes_the_api_key_is_shown_without_it",
+    ),
+    Planted(
+        "a secret that is refused is a variable of the error's frame",
+        "security",
+        _WIRE,
+        was="    del secret, decoded  # error reports show the variables of this frame\n",
+        becomes="",
+        test=f"{_REPORTS}::test_the_secret_is_in_no_variable_of_what_signs",
+    ),
+    Planted(
+        "the headers are in the repr of a request",
+        "security",
+        _EXCHANGE,
+        was="    headers: dict[str, str] = field(repr=False)\n",
+        becomes="    headers: dict[str, str]\n",
+        test=f"{_REPORTS}::test_a_request_shows_neither_headers_nor_body",
+    ),
+    Planted(
+        "an error keeps the frames of the HTTP library",
+        "security",
+        "src/krakenonce/shown.py",
+        was="        todo += [each.__cause__, each.__context__, ",
+        becomes="        todo += [",
+        test=f"{_REPORTS}::test_a_lost_answer_shows_nothing_of_its_call[sync-cut]",
+    ),
+    Planted(
+        "an error keeps the frame with the order",
+        "security",
+        "src/krakenonce/kraken/aio.py",
+        was="    @blind_async\n    async def private(",
+        becomes="    async def private(",
+        test=f"{_REPORTS}::test_a_refusal_shows_nothing_of_its_call[async-EOrder:Insufficient funds-InsufficientFunds]",
+    ),
+    Planted(
+        "the environment is a variable of the error's frames",
+        "security",
+        "src/krakenonce/brokers/credentials.py",
+        was="@blind\ndef load_accounts(",
+        becomes="def load_accounts(",
+        test=f"{_REPORTS}::test_a_wrong_environment_is_in_no_variable[half a pair]",
+    ),
+    Planted(
+        "the log of the gateway's bugs has the frames with the call",
+        "security",
+        "src/krakenonce/gateway/front.py",
+        was="    @blind_async\n",
+        becomes="",
+        test=f"{_REPORTS}::test_an_error_of_the_gateway_shows_nothing_of_the_call",
+    ),
+    Planted(
+        "an error takes the frames of the bot's own error with it",
+        "security",
+        "src/krakenonce/shown.py",
+        was="    seen = {id(handled)}\n",
+        becomes="    seen = set[int]()\n",
+        test=f"{_REPORTS}::test_the_error_that_a_bot_is_handling_keeps_its_frames",
     ),
     Planted(
         "a credentials file that others may read is used",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -55,10 +56,10 @@ def test_a_seed_repeats_its_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_other_signature_is_the_published_one(name: str) -> None:
     """What ours is compared with gives Kraken's own signatures, and shares no code with it."""
     path, _, text, signature = VECTORS[name]
-    assert own_signature(path.encode(), str(NONCE).encode(), text.encode(), wire.decode_secret(SECRET)) == signature
+    assert own_signature(path.encode(), str(NONCE).encode(), text.encode(), base64.b64decode(SECRET)) == signature
 
 
-def _quoting(text: str) -> bytes:
+def _quoting(text: str) -> wire.Secret:
     try:
         return decode_secret(text)
     except ConfigError as error:
@@ -69,11 +70,11 @@ def _refused(*_: object) -> Any:
     raise ConfigError("everything is refused")
 
 
-def _without_path(path: str, nonce: Any, text: Any, secret: bytes) -> str:
+def _without_path(path: str, nonce: Any, text: Any, secret: wire.Secret) -> str:
     return sign("/", nonce, text, secret)
 
 
-def _verified_anyway(path: str, text: bytes, kind: str, secret: bytes, _: str) -> bool:
+def _verified_anyway(path: str, text: bytes, kind: str, secret: wire.Secret, _: str) -> bool:
     return verify(path[:-1], text, kind, secret, sign(path[:-1], nonce_of(text, kind) or "", text, secret))
 
 
@@ -140,7 +141,7 @@ read_answer, error_from = requests.read_answer, answers.error_from
 BREAKS: list[tuple[str, object, str, Callable[..., Any]]] = [
     ("forms", wire, "encode_form", lambda params: encode_form({name.strip(): each for name, each in params.items()})),
     ("JSON bodies", wire, "encode_json", lambda params: encode_json(dict(sorted(params.items())))),
-    ("secrets", wire, "decode_secret", lambda text: text.encode()),
+    ("secrets", wire, "decode_secret", lambda text: wire.Secret(text.encode())),
     ("secrets", wire, "decode_secret", _quoting),
     ("requests", requests, "sign", _without_path),
     ("requests", requests.PrivateCall, "request", _refused),

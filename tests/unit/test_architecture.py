@@ -13,7 +13,7 @@ import krakenonce
 
 SOURCE = Path(krakenonce.__file__).parent
 LAYERS = [  # each may import those above it
-    {"_version", "errors", "extras"},
+    {"_version", "errors", "extras", "shown"},
     {"rule", "clock", "checks", "native", "process"},
     {"backends"},
     {"key", "manager"},
@@ -23,7 +23,20 @@ LAYERS = [  # each may import those above it
     {"testing"},
     {"cli", "__main__"},
 ]
-CORE = {"_version", "errors", "extras", "rule", "clock", "checks", "native", "process", "backends", "key", "manager"}
+CORE = {
+    "_version",
+    "errors",
+    "extras",
+    "shown",
+    "rule",
+    "clock",
+    "checks",
+    "native",
+    "process",
+    "backends",
+    "key",
+    "manager",
+}
 CORE |= {"global_manager"}
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 HOOKS = SOURCE / "__pyinstaller"  # no part of a program: PyInstaller runs them when it builds one

@@ -15,6 +15,7 @@ from krakenonce.global_manager import GlobalKrakenNonceManager, get_global_nonce
 from krakenonce.kraken.aio import AsyncKraken
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.request import KRAKEN
+from krakenonce.shown import bare, blind, blind_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -35,7 +36,7 @@ def _by_tasks(
         return await self._run(procedure(self.clients, *args, **kwargs))
 
     functools.update_wrapper(method, procedure)
-    return method
+    return blind_async(method)
 
 
 class AsyncBrokerManager(FromAccounts):
@@ -51,6 +52,7 @@ class AsyncBrokerManager(FromAccounts):
         proxy: As for :class:`BrokerManager`.
     """
 
+    @blind
     def __init__(
         self,
         accounts: Iterable[Account] | None = None,
@@ -122,6 +124,6 @@ class AsyncBrokerManager(FromAccounts):
             async with asyncio.timeout(fan.left(GRACE)):
                 return Outcome(name, fan.read(await client.run(steps, within=left)))
         except TimeoutError as error:
-            return fan.give_up(name) if type(error) is TimeoutError else Outcome(name, error=error)
+            return fan.give_up(name) if type(error) is TimeoutError else Outcome(name, error=bare(error))
         except Exception as error:  # any error: it must not affect the others
-            return Outcome(name, error=error)
+            return Outcome(name, error=bare(error))

@@ -22,6 +22,7 @@ from krakenonce.key.answers import refusal_in, result_of
 from krakenonce.kraken import orders
 from krakenonce.kraken.client import Kraken
 from krakenonce.kraken.request import KRAKEN
+from krakenonce.shown import blind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,6 +84,7 @@ class KrakenBroker:
         ConfigError: A setting is of the wrong kind, or the HTTP session of a krakenex API repeats POST requests.
     """
 
+    @blind
     def __init__(
         self,
         account_identifier: str,
@@ -161,6 +163,7 @@ class KrakenBroker:
             logger.info(line)
         return balance
 
+    @blind
     def call(self, method: str, params: Mapping[str, Any] | None = None, within: float | None = None) -> Any:
         """Make one private call and return its result; connect first if there is no client yet.
 
@@ -197,6 +200,7 @@ class KrakenBroker:
             return ours.run(orders.reconcile(ours.calls, order), within=within)
         raise ConfigError("Only krakenonce's own client can look for an order: ask Kraken for it by its cl_ord_id.")
 
+    @blind
     def _kraken_private_call(self, method: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Make one private call, once, and return Kraken's answer unchanged: ``{"error": [...], "result": ...}``.
 

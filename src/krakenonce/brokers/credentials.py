@@ -17,6 +17,7 @@ from krakenonce.errors import ConfigError
 from krakenonce.key.naming import fingerprint
 from krakenonce.key.pair import wrong_pair
 from krakenonce.kraken.wire import decode_secret
+from krakenonce.shown import blind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,6 +83,7 @@ class FromAccounts:
         return cls(load_accounts({}, Path(path)).values() or [account({}, MASTER)], **options)
 
 
+@blind
 def load_accounts(environ: Mapping[str, str], path: Path | None = None) -> dict[str, Account]:
     """Return all accounts by name: ``MASTER`` first, then the users in order.
 
@@ -99,6 +101,7 @@ def load_accounts(environ: Mapping[str, str], path: Path | None = None) -> dict[
     return read_accounts(environ, path).all()
 
 
+@blind
 def load_account(environ: Mapping[str, str], name: str, path: Path | None = None) -> Account:
     """Return one account; what is wrong with another account does not matter.
 
@@ -140,6 +143,7 @@ class Found(NamedTuple):
         return self.accounts[full]
 
 
+@blind
 def read_accounts(environ: Mapping[str, str], path: Path | None = None) -> Found:
     """Return all accounts, also those that cannot be used; else as :func:`load_accounts`.
 
@@ -165,6 +169,7 @@ def variables(one: Account) -> dict[str, str]:
     return {f"{prefix}KEY": one.key, f"{prefix}SECRET": one.secret, f"{prefix}TIER": one.tier, **otp}
 
 
+@blind
 def checked(accounts: Iterable[Account] | None) -> list[Account]:
     """Return the accounts, None being those in the environment.
 

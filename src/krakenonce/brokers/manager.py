@@ -15,6 +15,7 @@ from krakenonce.brokers.fan_out import GRACE, INTERRUPTED, OVER, Outcome, P, R, 
 from krakenonce.errors import ConfigError
 from krakenonce.kraken.request import KRAKEN
 from krakenonce.kraken.transport import Transport
+from krakenonce.shown import bare, blind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,7 +38,7 @@ def _by_threads(
         return self._run(procedure(self.brokers, *args, **kwargs))
 
     functools.update_wrapper(method, procedure)
-    return method
+    return blind(method)
 
 
 class BrokerManager(FromAccounts):
@@ -52,6 +53,7 @@ class BrokerManager(FromAccounts):
         proxy: The address of an HTTP proxy for all of them, as for :class:`~krakenonce.kraken.Kraken`.
     """
 
+    @blind
     def __init__(
         self,
         accounts: Iterable[Account] | None = None,
@@ -152,4 +154,4 @@ class BrokerManager(FromAccounts):
                 return Outcome(name, fan.read(broker.call(call.method, call.params, left)))
             return Outcome(name, fan.read(broker.reconcile(call.order, left)))
         except Exception as error:  # any error: it must not affect the others
-            return Outcome(name, error=error)
+            return Outcome(name, error=bare(error))

@@ -13,6 +13,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from krakenonce.gateway.gateway import NONCE_PATH
 from krakenonce.gateway.replies import not_sent
+from krakenonce.shown import blind_async
 
 if TYPE_CHECKING:
     import socket
@@ -108,6 +109,7 @@ class Front:
             response.force_close()
         return response
 
+    @blind_async
     async def _reply(self, request: web.BaseRequest) -> Reply:
         path = request.raw_path
         public = path.startswith("/0/public/")

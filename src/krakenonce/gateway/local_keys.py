@@ -20,6 +20,7 @@ from krakenonce.backends.file.records import replace_file
 from krakenonce.errors import ConfigError, NonceStoreError
 from krakenonce.gateway.groups import parse_groups
 from krakenonce.kraken.wire import decode_secret
+from krakenonce.shown import blind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +68,7 @@ class LocalKeys:
         self._seen: object = None
         self._by_key: dict[str, LocalKey] = {}
 
+    @blind
     def find(self, key: str) -> LocalKey | None:
         """Return the local key with this ``API-Key``; None if there is none, or none any more.
 
@@ -78,11 +80,13 @@ class LocalKeys:
         # Compared again in constant time: how long a dict takes may show how much of a key was right.
         return found if found is not None and hmac.compare_digest(found.key.encode(), key.encode()) else None
 
+    @blind
     def all(self) -> list[LocalKey]:
         """Return all of them, sorted by name. Raises ConfigError if the file cannot be used."""
         self._refresh()
         return sorted(self._by_key.values(), key=lambda each: each.name)
 
+    @blind
     def add(self, name: str, account: str, allow: frozenset[str], *, strict_nonce: bool = False) -> LocalKey:
         """Make a local key and store it.
 
@@ -99,12 +103,14 @@ class LocalKeys:
             keys[name] = made = LocalKey(name, account, allow, strict_nonce, **_new_pair())
         return made
 
+    @blind
     def rotate(self, name: str) -> LocalKey:
         """Replace a local key by a new one; the old one is refused from now on. Raises ConfigError if there is none."""
         with self._changing() as keys:
             keys[name] = made = replace(_named(keys, name), **_new_pair())
         return made
 
+    @blind
     def revoke(self, name: str) -> None:
         """Revoke a local key; it is refused from now on. Raises ConfigError if there is none."""
         with self._changing() as keys:

@@ -30,6 +30,7 @@ from krakenonce.errors import ConfigError
 from krakenonce.key.pair import wrong_pair
 from krakenonce.manager import NonceManager
 from krakenonce.process import ForkCheck
+from krakenonce.shown import blind
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -63,6 +64,7 @@ class Turns:
         """Use this manager, timeout and setting from now on."""
         self._manager, self.timeout, self._heed_lockout = manager, timeout, heed_lockout
 
+    @blind
     def lane(self, key: str | None, secret: object = None) -> Turn:
         """Return the turn of an API key, to be held with ``with`` or ``async with`` until the answer is read.
 
@@ -76,10 +78,10 @@ class Turns:
             ConfigError: There is no key, or the pair must not be sent.
         """
         if isinstance(key, str) and isinstance(secret, str) and (wrong := wrong_pair(key, secret)):
-            del key, secret  # an error keeps the variables of this frame
             raise ConfigError(f"{wrong} Nothing was sent.")
         return Turn(self.api_key(key), heed_lockout=self._heed_lockout)
 
+    @blind
     def next(self, key: str | None) -> int:
         """Return the nonce for the call that holds the turn: 19 digits.
 
@@ -89,6 +91,7 @@ class Turns:
         """
         return self.api_key(key).next()
 
+    @blind
     def heard(self, key: str | None, answer: object) -> None:
         """Act on Kraken's answer if it is a refusal: during a lockout no process sends anything with the key.
 

@@ -57,7 +57,7 @@ class Place:
     key: str = field(repr=False)
     tier: Tier | None
     method: str
-    params: Mapping[str, Any]
+    params: Mapping[str, Any] = field(repr=False)
     waiting_id: int = field(default=0, init=False)  # among the calls that wait; 0: it does not wait
     counted: dict[int, Charge] = field(default_factory=dict, init=False)  # when it was sent
     sent_at: float = field(default=0.0, init=False)

@@ -12,6 +12,7 @@ from krakenonce.kraken import orders, queries
 from krakenonce.kraken.async_transport import AsyncTransport, own_loop
 from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep
 from krakenonce.kraken.session import Session, seconds_left, until_after
+from krakenonce.shown import blind_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -34,7 +35,7 @@ def _awaited(
         return await self.run(procedure(self.calls, *args, **kwargs))
 
     functools.update_wrapper(method, procedure)
-    return method
+    return blind_async(method)
 
 
 def _paged(
@@ -98,20 +99,24 @@ class AsyncKraken(Session[AsyncTransport]):
             await self._transport.close()
         self._close_manager()
 
+    @blind_async
     async def private(self, method: str, /, **params: Any) -> Any:
         """Call a private method and return its result; see :meth:`krakenonce.kraken.Kraken.private`."""
         return await self.run(self.calls.private(method, params))
 
+    @blind_async
     async def public(self, method: str, /, **params: Any) -> Any:
         """Call a public method and return its result; see :meth:`krakenonce.kraken.Kraken.public`."""
         return await self.run(self.calls.public(method, params))
 
+    @blind_async
     async def query_private(
         self, method: str, data: Mapping[str, Any] | None = None, timeout: float | None = None
     ) -> dict[str, Any]:
         """Call a private method once; see :meth:`krakenonce.kraken.Kraken.query_private`."""
         return await self.run(self.calls.once(method, dict(data or {})), timeout=timeout)
 
+    @blind_async
     async def query_public(
         self, method: str, data: Mapping[str, Any] | None = None, timeout: float | None = None
     ) -> dict[str, Any]:
@@ -140,6 +145,7 @@ class AsyncKraken(Session[AsyncTransport]):
     cancel_all_after = _awaited(orders.cancel_all_after)
     reconcile = _awaited(orders.reconcile)
 
+    @blind_async
     async def run(self, steps: Steps[R], *, timeout: float | None = None, within: float | None = None) -> R:
         """Carry out a procedure and return its result; see :meth:`krakenonce.kraken.Kraken.run`."""
         own_loop()

@@ -13,6 +13,7 @@ from krakenonce.kraken.kraken_time import kraken_time
 from krakenonce.kraken.proxy import WANTS_PASSWORD, proxy_for, unsent
 from krakenonce.kraken.request import Answer, host_of, no_answer, read_answer
 from krakenonce.process import call_in_children, check_process
+from krakenonce.shown import blind
 
 if TYPE_CHECKING:
     import aiohttp
@@ -31,6 +32,7 @@ class AsyncTransport:
         ConfigError: *base_url* is not an http or https address, or *proxy* not that of an HTTP proxy.
     """
 
+    @blind
     def __init__(self, base_url: str = "https://api.kraken.com", proxy: str | None = None) -> None:
         self.host = host_of(base_url)
         self.base_url = base_url.rstrip("/")

@@ -17,6 +17,7 @@ from krakenonce.kraken import orders, queries
 from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep
 from krakenonce.kraken.session import Session, seconds_left, until_after
 from krakenonce.kraken.transport import Transport
+from krakenonce.shown import blind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,7 +38,7 @@ def _blocking(procedure: Callable[Concatenate[Calls, P], Steps[R]]) -> Callable[
         return self.run(procedure(self.calls, *args, **kwargs))
 
     functools.update_wrapper(method, procedure)
-    return method
+    return blind(method)
 
 
 def _paged(
@@ -103,6 +104,7 @@ class Kraken(Session[Transport]):
             self._transport.close()
         self._close_manager()
 
+    @blind
     def private(self, method: str, /, **params: Any) -> Any:
         """Call a private method such as ``Balance`` and return its result, with fractions as Decimal.
 
@@ -121,10 +123,12 @@ class Kraken(Session[Transport]):
         """
         return self.run(self.calls.private(method, params))
 
+    @blind
     def public(self, method: str, /, **params: Any) -> Any:
         """Call a public method such as ``Time`` and return its result; else as :meth:`private`."""
         return self.run(self.calls.public(method, params))
 
+    @blind
     def query_private(
         self, method: str, data: Mapping[str, Any] | None = None, timeout: float | None = None
     ) -> dict[str, Any]:
@@ -149,6 +153,7 @@ class Kraken(Session[Transport]):
         """
         return self.run(self.calls.once(method, dict(data or {})), timeout=timeout)
 
+    @blind
     def query_public(
         self, method: str, data: Mapping[str, Any] | None = None, timeout: float | None = None
     ) -> dict[str, Any]:
@@ -178,6 +183,7 @@ class Kraken(Session[Transport]):
     cancel_all_after = _blocking(orders.cancel_all_after)
     reconcile = _blocking(orders.reconcile)
 
+    @blind
     def run(self, steps: Steps[R], *, timeout: float | None = None, within: float | None = None) -> R:
         """Carry out a procedure of :mod:`krakenonce.kraken` and return its result.
 

@@ -23,6 +23,7 @@ from krakenonce.kraken.wire import FORM, JSON, decode_secret, encode_form, encod
 if TYPE_CHECKING:
     from krakenonce.errors import KrakenAPIError
     from krakenonce.key.counting import Place
+    from krakenonce.kraken.wire import Secret
 
 
 Otp: TypeAlias = "str | Callable[[], str]"
@@ -36,13 +37,17 @@ _LARGEST = 10**20 - 1  # of 20 digits
 _AGENT = f"krakenonce/{__version__}"
 
 
-class Request(NamedTuple):
-    """What a transport sends: the path with its query string, and for a private call headers and body."""
+@dataclass(slots=True)
+class Request:
+    """What a transport sends: the path with its query string, and for a private call headers and body.
+
+    Its repr shows neither headers nor body. It is no tuple, because error reports show the parts of a tuple.
+    """
 
     verb: str
     path: str
-    headers: dict[str, str]
-    body: bytes | None
+    headers: dict[str, str] = field(repr=False)
+    body: bytes | None = field(repr=False)
 
     @property
     def call(self) -> str:
@@ -74,7 +79,7 @@ class Key:
         self.key = key
         self._otp = otp
         self._text = secret
-        self._secret: bytes | None = None
+        self._secret: Secret | None = None
 
     def __repr__(self) -> str:
         return "Key(...)"
@@ -84,8 +89,8 @@ class Key:
         otp = self._otp() if callable(self._otp) else self._otp
         return {} if otp is None else {"otp": otp}
 
-    def secret(self) -> bytes:
-        """Return the bytes to sign with. Raises ConfigError if key or secret cannot be used."""
+    def secret(self) -> Secret:
+        """Return what signs. Raises ConfigError if key or secret cannot be used."""
         if self._secret is None:
             if not self.key or not self._text:
                 raise ConfigError("A private call needs an API key and its secret.")
@@ -110,7 +115,7 @@ class PrivateCall:
     """
 
     method: str
-    params: Mapping[str, Any]
+    params: Mapping[str, Any] = field(repr=False)
     lifetime: float | None = None
     has_turn: bool = False
     place: Place | None = field(default=None, init=False)  # in the rate limit

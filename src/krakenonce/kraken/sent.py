@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,14 +32,14 @@ class SentOrder:
 
     Args:
         method: ``AddOrder`` or ``AddOrderBatch``.
-        params: What was sent, without nonce and signature.
+        params: What was sent, without nonce and signature. The repr does not show it.
         cl_ord_ids: The ids by which it can be found; none if it was sent without.
         deadline: When the engine refuses it, by Kraken's clock; None if it was sent without.
         sent_at: When it was signed, by Kraken's clock; by this machine's if Kraken's was not known.
     """
 
     method: str
-    params: Mapping[str, Any]
+    params: Mapping[str, Any] = field(repr=False)
     cl_ord_ids: tuple[str, ...]
     deadline: datetime | None
     sent_at: datetime | None

@@ -14,6 +14,7 @@ from krakenonce.key.naming import fingerprint
 from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.http_status import refuse_if_closed
 from krakenonce.kraken.request import KRAKEN, Key, Otp, PrivateCall, Request
+from krakenonce.shown import blind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +35,7 @@ class Session(Generic[T]):
 
     _transport_type: ClassVar[type[Transport | AsyncTransport]]
 
+    @blind
     def __init__(
         self,
         key: str = "",

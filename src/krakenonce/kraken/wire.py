@@ -7,6 +7,7 @@ encode once, sign that text and send that text.
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import hmac
 import json
@@ -85,8 +86,30 @@ def _json_value(value: object) -> str:
     raise TypeError
 
 
-def decode_secret(secret: str) -> bytes:
-    """Return the bytes of an API secret.
+class Secret:
+    """An API secret, ready to sign with. Neither its repr nor a variable of a function that signs shows the bytes.
+
+    Args:
+        secret: The bytes. They are not kept as such: what is kept is HMAC's state after it has read them.
+    """
+
+    __slots__ = ("_keyed",)
+
+    def __init__(self, secret: bytes) -> None:
+        self._keyed = hmac.new(secret, digestmod="sha512")
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    def mac(self, message: bytes) -> bytes:
+        """Return the HMAC-SHA512 of *message*."""
+        keyed = self._keyed.copy()
+        keyed.update(message)
+        return keyed.digest()
+
+
+def decode_secret(secret: str) -> Secret:
+    """Return what an API secret signs with.
 
     Args:
         secret: The base64 text that Kraken showed when the key was created.
@@ -95,17 +118,16 @@ def decode_secret(secret: str) -> bytes:
         ConfigError: It is empty or not base64. The message does not show it.
     """
     try:
-        decoded = base64.b64decode(secret, validate=True)
+        decoded = binascii.a2b_base64(secret, strict_mode=True)
     except ValueError:
         decoded = b""
-    if not decoded or len(secret) % 4:  # the decoder lets a surplus = pass
-        raise ConfigError(
-            "The API secret is not base64 text: copy it again from Kraken, without spaces or line breaks."
-        )
-    return decoded
+    if decoded and len(secret) % 4 == 0:  # the decoder lets a surplus = pass
+        return Secret(decoded)
+    del secret, decoded  # error reports show the variables of this frame
+    raise ConfigError("The API secret is not base64 text: copy it again from Kraken, without spaces or line breaks.")
 
 
-def sign(path: str, nonce: int | str, body: str | bytes, secret: bytes) -> str:
+def sign(path: str, nonce: int | str, body: str | bytes, secret: Secret) -> str:
     """Return the ``API-Sign`` header, as Kraken's REST authentication page describes it.
 
     Args:
@@ -118,10 +140,10 @@ def sign(path: str, nonce: int | str, body: str | bytes, secret: bytes) -> str:
     digest = hashlib.sha256(str(nonce).encode() + payload).digest()
     # surrogateescape gives back the bytes of a path that a server received undecoded.
     message = path.encode("utf-8", "surrogateescape") + digest
-    return base64.b64encode(hmac.digest(secret, message, hashlib.sha512)).decode("ascii")
+    return base64.b64encode(secret.mac(message)).decode("ascii")
 
 
-def verify(path: str, body: bytes, content_type: str, secret: bytes, signature: str) -> bool:
+def verify(path: str, body: bytes, content_type: str, secret: Secret, signature: str) -> bool:
     """Return whether *signature* is right for these bytes. The time it takes does not depend on the answer.
 
     Args:
@@ -135,7 +157,7 @@ def verify(path: str, body: bytes, content_type: str, secret: bytes, signature: 
     return nonce is not None and is_signed(path, nonce, body, secret, signature)
 
 
-def is_signed(path: str, nonce: str, body: bytes, secret: bytes, signature: str) -> bool:
+def is_signed(path: str, nonce: str, body: bytes, secret: Secret, signature: str) -> bool:
     """Return the same for a body whose nonce has been read, as it is written there."""
     expected = sign(path, nonce, body, secret)
     return hmac.compare_digest(expected.encode("ascii"), signature.encode("utf-8", "backslashreplace"))

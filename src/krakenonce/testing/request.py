@@ -16,6 +16,8 @@ from krakenonce.kraken.wire import is_json, nonce_of, sign
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from krakenonce.kraken.wire import Secret
+
 
 _LARGEST_NONCE = 2**64 - 1  # Kraken's guides call the nonce an unsigned 64-bit integer
 _SHOWN = 5  # refused nonces in a message
@@ -65,7 +67,7 @@ class Request:
     hidden_for: float = 0.0
     in_flight: int = 1
 
-    def is_signed_with(self, secret: bytes) -> bool:
+    def is_signed_with(self, secret: Secret) -> bool:
         """Return whether its signature was made with this secret; only for a request with a nonce."""
         expected = sign(self.path_qs, self.nonce_text, self.body, secret)
         return hmac.compare_digest(expected.encode("ascii"), self.signature.encode("utf-8", "backslashreplace"))

@@ -16,6 +16,7 @@ from krakenonce.errors import ConfigError
 from krakenonce.kraken.wire import (
     FORM,
     JSON,
+    Secret,
     decode_secret,
     encode_form,
     encode_json,
@@ -157,10 +158,12 @@ def test_a_bad_secret_is_refused_and_not_quoted(secret: str) -> None:
 def test_decode_secret_is_strict(secret: str) -> None:
     """A secret is either refused or its base64 text is the secret again, but for spare bits."""
     try:
-        decoded = decode_secret(secret)
+        made = decode_secret(secret)
     except ConfigError:
         return
+    decoded = base64.b64decode(secret, validate=True)
     assert len(base64.b64encode(decoded)) == len(secret)
+    assert sign("/", 1, "", made) == sign("/", 1, "", Secret(decoded))
 
 
 @pytest.mark.parametrize("secret", ["", SECRET + "\n", SECRET[:-1], " " + SECRET, SECRET.replace("/", "_"), "AAAA="])
@@ -178,9 +181,9 @@ def test_what_is_signed_is_verified(nonce: int, params: dict[str, object], secre
     """Every request signed here is found right, and its nonce is found."""
     encode, content_type = (encode_json, JSON) if as_json else (encode_form, FORM)
     body = encode({**params, "nonce": nonce}).encode()
-    signature = sign("/0/private/Balance", nonce, body, secret)
+    signature = sign("/0/private/Balance", nonce, body, Secret(secret))
     assert nonce_of(body, content_type) == str(nonce)
-    assert verify("/0/private/Balance", body, content_type, secret, signature)
+    assert verify("/0/private/Balance", body, content_type, Secret(secret), signature)
 
 
 @given(st.data())
@@ -189,7 +192,7 @@ def test_a_changed_request_is_not_verified(data: st.DataObject) -> None:
     path, content_type, text, signature = data.draw(st.sampled_from(list(VECTORS.values())))
     body, secret = bytearray(text.encode()), decode_secret(SECRET)
     assert not verify(path + "x", bytes(body), content_type, secret, signature)
-    assert not verify(path, bytes(body), content_type, secret + b"x", signature)
+    assert not verify(path, bytes(body), content_type, Secret(base64.b64decode(SECRET) + b"x"), signature)
     body[data.draw(st.integers(0, len(body) - 1))] ^= data.draw(st.integers(1, 255))
     assert not verify(path, bytes(body), content_type, secret, signature)
 
@@ -199,7 +202,7 @@ def test_arbitrary_bytes_never_raise(body: bytes, content_type: str, signature: 
     """Whatever arrives is answered with a nonce or None, and is not verified."""
     nonce = nonce_of(body, content_type)
     assert nonce is None or nonce.isdigit()
-    assert not verify("/0/private/Balance", body, content_type, b"secret", signature)
+    assert not verify("/0/private/Balance", body, content_type, Secret(b"secret"), signature)
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.lists))
@@ -241,9 +244,9 @@ def test_json_is_known_whatever_is_said_beside_it(content_type: str) -> None:
 
 def test_verify_survives_a_signature_that_is_no_text() -> None:
     """A header with undecodable bytes is simply wrong."""
-    assert not verify("/0/private/Balance\udcff", b"nonce=1", FORM, b"secret", "\udcff")
+    assert not verify("/0/private/Balance\udcff", b"nonce=1", FORM, Secret(b"secret"), "\udcff")
 
 
 def test_signature_is_base64_of_sha512() -> None:
     """The signature has 64 bytes."""
-    assert len(binascii.a2b_base64(sign("/", 1, "", b"k"))) == 64
+    assert len(binascii.a2b_base64(sign("/", 1, "", Secret(b"k")))) == 64
