@@ -127,6 +127,14 @@ SECRETS = (
         test=f"{_REPORTS}::test_the_error_that_a_bot_is_handling_keeps_its_frames",
     ),
     Planted(
+        "a client that was not made has no repr",
+        "security",
+        "src/krakenonce/shown.py",
+        was='            return f"<{type(self).__name__} that was not made>"\n',
+        becomes="            raise LookupError from None\n",
+        test=f"{_REPORTS}::test_an_object_that_was_not_made_has_a_repr[Session]",
+    ),
+    Planted(
         "a credentials file that others may read is used",
         "security",
         _FILE,

@@ -12,6 +12,7 @@ from krakenonce.errors import NonceStoreError
 from krakenonce.key.lane import Lane, find_lane
 from krakenonce.key.naming import GLOBAL, fingerprint
 from krakenonce.process import call_in_children
+from krakenonce.shown import whole
 
 if TYPE_CHECKING:
     import os
@@ -57,6 +58,7 @@ class NonceManager:
         self._counters: dict[str, tuple[str, float]] = {}  # the counter of a key, and until when that is trusted
         call_in_children(self)
 
+    @whole
     def __repr__(self) -> str:
         return f"NonceManager({self.store!r}, shared={self.store.shared!r})"
 

@@ -1,4 +1,4 @@
-"""What error reports show of us: no variable of a call.
+"""What error reports show of us: no variable of a call, and a repr of every object.
 
 Error trackers, ``pytest -l`` and rich show the variables of every frame that an error came through. Those of a call are
 the API key, the signature and the order; those of the library that sends it are its headers and its body.
@@ -97,3 +97,19 @@ def _places(trace: TracebackType | None) -> Iterator[tuple[str, int, str]]:
         if code.co_filename != __file__:
             yield code.co_filename, trace.tb_lineno, code.co_name
         trace = trace.tb_next
+
+
+def whole(text: Callable[[Any], str]) -> Callable[[Any], str]:
+    """Let a ``__repr__`` work before the constructor has ended, too.
+
+    Debuggers show the object whose constructor has just refused its arguments. An error of its repr would hide why.
+    """
+
+    @functools.wraps(text)
+    def __repr__(self: object) -> str:  # noqa: N807 - it becomes the method
+        try:
+            return text(self)
+        except AttributeError:
+            return f"<{type(self).__name__} that was not made>"
+
+    return __repr__

@@ -8,8 +8,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import importlib
+import inspect
 import json
 import logging
+import pkgutil
 import signal
 import socket
 import threading
@@ -461,7 +464,7 @@ def test_an_error_of_the_command_line_shows_no_secret(
     assert caught
 
 
-# --- what signs ------------------------------------------------------------------------------------------------
+# --- what signs, and reprs -------------------------------------------------------------------------------------
 
 
 def test_the_secret_is_in_no_variable_of_what_signs() -> None:
@@ -481,3 +484,23 @@ def test_a_request_shows_neither_headers_nor_body() -> None:
     request: object = PrivateCall("AddOrder", ORDER).request(Key(KEY, SECRET), 1, 1_800_000_000)
     assert repr(request) == "Request(verb='POST', path='/0/private/AddOrder')"
     assert not isinstance(request, tuple)
+
+
+def classes_with_a_repr() -> list[type]:
+    """All classes of ours that have a repr of their own."""
+    found: dict[str, type] = {}
+    for module in pkgutil.walk_packages(krakenonce.__path__, "krakenonce."):
+        if module.name.endswith("__main__") or "__pyinstaller" in module.name:
+            continue
+        for value in vars(importlib.import_module(module.name)).values():
+            ours = isinstance(value, type) and value.__module__.startswith("krakenonce.") and "__repr__" in vars(value)
+            # Those that dataclass and NamedTuple write are left out: all fields are there before any check.
+            if ours and Path(inspect.unwrap(value.__repr__).__code__.co_filename).is_relative_to(SOURCE):
+                found[value.__qualname__] = value
+    return sorted(found.values(), key=lambda each: each.__qualname__)
+
+
+@pytest.mark.parametrize("kind", classes_with_a_repr(), ids=lambda kind: kind.__qualname__)
+def test_an_object_that_was_not_made_has_a_repr(kind: type) -> None:
+    """Else a debugger would show an AttributeError, and not the error of the constructor."""
+    assert kind.__name__ in repr(object.__new__(kind))

@@ -12,6 +12,7 @@ from krakenonce.clock import SystemClock
 from krakenonce.errors import NonceStoreError
 from krakenonce.process import Section
 from krakenonce.rule import check_floor, check_scope, next_nonce
+from krakenonce.shown import whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,7 @@ class MemoryStore:
         self.rate_limits = _RateLimits()
         self.records = _Records()
 
+    @whole
     def __repr__(self) -> str:
         return "MemoryStore()"
 

@@ -22,7 +22,7 @@ from krakenonce.key.answers import refusal_in, result_of
 from krakenonce.kraken import orders
 from krakenonce.kraken.client import Kraken
 from krakenonce.kraken.request import KRAKEN
-from krakenonce.shown import blind
+from krakenonce.shown import blind, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,6 +128,7 @@ class KrakenBroker:
         if not self._ours(kraken_api):
             self._guard(kraken_api)
 
+    @whole
     def __repr__(self) -> str:
         return f"KrakenBroker({self.account_identifier!r})"
 

@@ -17,7 +17,7 @@ from krakenonce.errors import ConfigError
 from krakenonce.key.naming import fingerprint
 from krakenonce.key.pair import wrong_pair
 from krakenonce.kraken.wire import decode_secret
-from krakenonce.shown import blind
+from krakenonce.shown import blind, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +57,7 @@ class Account:
     tier: str = "starter"
     otp: Otp | None = None
 
+    @whole
     def __repr__(self) -> str:
         return f"<Account {self.name} key {fingerprint(self.key)}>"
 

@@ -9,6 +9,7 @@ from krakenonce.errors import LaneError
 from krakenonce.key.naming import GLOBAL, fingerprint
 from krakenonce.key.waiting import LaneQueue
 from krakenonce.process import Section
+from krakenonce.shown import whole
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -41,6 +42,7 @@ class Lane:
         self._timeout = timeout
         self._urgent = urgent
 
+    @whole
     def __repr__(self) -> str:
         return f"Lane({self.name!r})"
 

@@ -14,7 +14,7 @@ from krakenonce.key.naming import fingerprint
 from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.http_status import refuse_if_closed
 from krakenonce.kraken.request import KRAKEN, Key, Otp, PrivateCall, Request
-from krakenonce.shown import blind
+from krakenonce.shown import blind, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +85,7 @@ class Session(Generic[T]):
         self._own_transport = transport is None
         self._timeout = timeout
 
+    @whole
     def __repr__(self) -> str:
         shown = fingerprint(self.key) if self.key else ""
         return f"{type(self).__name__}(key={shown!r}, base_url={self._transport.base_url!r})"

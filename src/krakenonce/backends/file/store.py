@@ -24,6 +24,7 @@ from krakenonce.clock import Clock, SystemClock
 from krakenonce.errors import NonceStoreError
 from krakenonce.process import call_in_children, check_process, interrupted
 from krakenonce.rule import check_floor, check_scope
+from krakenonce.shown import whole
 
 if TYPE_CHECKING:
     import os
@@ -69,6 +70,7 @@ class FileStore:
         _stores.add(weakref.ref(self, _stores.discard))
         call_in_children(self)
 
+    @whole
     def __repr__(self) -> str:
         return f"FileStore({str(self.directory)!r})"
 
