@@ -183,10 +183,10 @@ SECRETS = (
         test="tests/integration/guard/test_clients.py::test_a_pair_that_is_swapped_or_in_quotes_is_not_sent[swapped-krakenex]",
     ),
     Planted(
-        "a file of root that all users can read is used",
+        "a file of root that others can change is used",
         "security",
         _FILE,
-        was="found.st_uid == 0 != me and not mode & 0o037",
+        was="found.st_uid == 0 != me and not mode & 0o033",
         becomes="found.st_uid == 0 != me",
         test="tests/integration/brokers/test_credentials_file.py::test_advice_about_another_user_s_file_can_be_followed",
     ),

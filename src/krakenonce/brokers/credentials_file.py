@@ -48,9 +48,9 @@ def _check_rights(path: Path, found: os.stat_result, is_read_only: bool) -> None
     if not mode & 0o077:
         return
     me = os.geteuid()
-    # Secrets of Kubernetes, Docker and systemd have their own modes: they are on a read-only mount, where chmod is
-    # impossible, or belong to root and may be read by a group. What all users of a machine can read is no such secret.
-    if is_read_only or (found.st_uid == 0 != me and not mode & 0o037):
+    # Secrets of Kubernetes, Docker and systemd have their own modes, 0440 or 0444: they are on a read-only mount, where
+    # chmod is impossible, or belong to root. In a container, "all users" is often this program alone.
+    if is_read_only or (found.st_uid == 0 != me and not mode & 0o033):
         if str(path) not in _told:
             _told.add(str(path))
             why = "it is on a read-only mount" if is_read_only else "it belongs to root"

@@ -46,15 +46,15 @@ def seen_by_another_user(owner: int, mode: int) -> str:
         return answer.replace(str(file), "FILE")
 
 
-@pytest.mark.parametrize("mode", [0o440, 0o640])
-def test_a_file_of_root_that_a_group_may_read_is_used(mode: int) -> None:
-    """As systemd and administrators give secrets to one service: the user cannot change its mode."""
+@pytest.mark.parametrize("mode", [0o440, 0o640, 0o444])
+def test_a_file_of_root_that_others_may_read_is_used(mode: int) -> None:
+    """As systemd, Compose and administrators give secrets to a service: the user cannot change its mode."""
     assert seen_by_another_user(0, mode) == "MASTER"
 
 
-@pytest.mark.parametrize(("owner", "mode"), [(0, 0o644), (0, 0o664), (0, 0o660), (12345, 0o640), (12345, 0o444)])
+@pytest.mark.parametrize(("owner", "mode"), [(0, 0o646), (0, 0o664), (0, 0o660), (12345, 0o640), (12345, 0o444)])
 def test_advice_about_another_user_s_file_can_be_followed(owner: int, mode: int) -> None:
-    """A file for all users, or one that others may change, is refused; it is root who can help."""
+    """A file that others may change, or of a third user, is refused; it is root who can help."""
     assert seen_by_another_user(owner, mode) == (
         f"other users can read FILE, which belongs to user {owner} and not to you, user 65534; "
         "let root run: chown 65534 FILE && chmod 600 FILE"
