@@ -248,7 +248,7 @@ CLIENTS = (
         9,
         _SENT,
         was="        if now > until + MARGIN:\n",
-        becomes="        if datetime.fromtimestamp(calls.now(), UTC) > until + MARGIN:\n",
+        becomes="        if datetime.fromtimestamp(calls.time.local(), UTC) > until + MARGIN:\n",
         test="tests/integration/kraken/test_rules_of_calls.py::test_our_own_clock_does_not_end_the_search",
     ),
     Planted(
@@ -312,7 +312,7 @@ CLIENTS = (
         11,
         "src/krakenonce/key/answers.py",
         was='if any(not string.startswith("W") for string in strings) else None',
-        becomes="if any(_kind_of(string) is not errors.UnknownKrakenError for string in strings) else None",
+        becomes="if any(kind_of(string) is not errors.UnknownKrakenError for string in strings) else None",
         test="tests/unit/kraken/test_calling.py::test_an_unknown_string_is_never_a_result",
     ),
     Planted(

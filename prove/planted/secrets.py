@@ -60,7 +60,7 @@ SECRETS = (
         _EXCHANGE,
         was='shown.replace(key, "(key)")[:_SHOWN] if key else shown[:_SHOWN]',
         becomes="shown[:_SHOWN]",
-        test="tests/integration/kraken/test_client.py::test_other_answers_are_unknown_outcomes",
+        test="tests/integration/kraken/test_blocked.py::test_a_page_that_quotes_the_key_is_shown_without_it",
     ),
     Planted(
         "an error that quotes the key is shown unchanged",
