@@ -8,7 +8,7 @@ import resource
 import socket
 from typing import TYPE_CHECKING
 
-from krakenonce.gateway.front import SLOWEST
+from krakenonce.gateway import front
 from krakenonce.gateway.loop_thread import run_in
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ async def _asks_for_page(connection: socket.socket) -> bool:
     readable = loop.create_future()
     loop.add_reader(connection, _set, readable)
     try:
-        async with asyncio.timeout(SLOWEST):
+        async with asyncio.timeout(front.SLOWEST):
             await readable
     finally:
         loop.remove_reader(connection)
