@@ -68,6 +68,7 @@ class Acceptor:
                 task = loop.create_task(self._serve(connection))
                 self._new.add(task)
                 task.add_done_callback(self._new.discard)
+                await asyncio.sleep(0)  # sock_accept() lets no other task run while more connections wait
 
     async def _serve(self, connection: socket.socket) -> None:
         if self._tls is not None:
