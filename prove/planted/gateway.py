@@ -193,4 +193,12 @@ GATEWAY = (
         becomes="if status != 200 or",
         test="tests/integration/gateway/test_blocked.py::test_a_lockout_counts_with_any_status",
     ),
+    Planted(
+        "a gateway that does not know Kraken's time tells its own",
+        9,
+        "src/krakenonce/gateway/front.py",
+        was=' or {"Date": ""}',
+        becomes="",
+        test="tests/integration/gateway/test_calls.py::test_a_gateway_that_does_not_know_kraken_s_time_tells_none",
+    ),
 )

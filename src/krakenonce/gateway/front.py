@@ -102,7 +102,8 @@ class Front:
         finally:
             self._due[transport] = time.monotonic() + KEPT_ALIVE
         headers = {"Content-Type": reply.content_type} if reply.content_type else {}
-        dated = {} if "Date" in reply.headers else self._time.header()
+        # While Kraken's time is not known there is no date: aiohttp would add this machine's, which may be wrong.
+        dated = {} if "Date" in reply.headers else self._time.header() or {"Date": ""}
         response = web.Response(status=reply.status, body=reply.body, headers={**headers, **dated, **reply.headers})
         # A page's connection is served by the second event loop; a call would go a longer way there.
         if page is not None or reply.status == 413:

@@ -21,6 +21,7 @@ import krakenex
 import pytest
 from kraken.spot import SpotAsyncClient, SpotClient
 
+from krakenonce.errors import PermissionDenied
 from krakenonce.kraken import Kraken
 from krakenonce.kraken.wire import FORM, JSON
 from krakenonce.manager import NonceManager
@@ -450,3 +451,16 @@ def test_clients_read_kraken_s_time_in_each_answer(
     ]
     ahead = [parsedate_to_datetime(got.headers["Date"]).timestamp() - time.time() for got in answers]
     assert all(490 < seconds < 510 for seconds in ahead)
+
+
+def test_a_gateway_that_does_not_know_kraken_s_time_tells_none(
+    gateway: RunningGateway, fake: WatchedKraken, pair: LocalKey, master: FakeAccount
+) -> None:
+    """A client that was refused by the gateway itself does not take the gateway's clock for Kraken's."""
+    fake.rules.change(clock_ahead=500)
+    master.balances["ZUSD"] = Decimal(1000)
+    with Kraken(pair.key, pair.secret, manager=NonceManager("memory:"), tier="none", base_url=gateway.url) as client:
+        with pytest.raises(PermissionDenied):
+            client.private("Withdraw", asset="XBT", key="k", amount="1")
+        client.add_order("XBTUSD", "buy", "0.01", "100")
+    assert len(master.orders) == 1
