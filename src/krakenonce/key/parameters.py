@@ -56,5 +56,6 @@ def _check(method: str, params: Mapping[str, Any], takes: str, where: str) -> No
                 f"Not sent: krakenonce knows no parameter {name!r} of {where}. {guess}If Kraken has it, allow it with "
                 f"allow_parameters({method!r}, {name!r}), or with --force on the command line."
             )
-        if name in _BOOLEANS and value not in (True, False, "true", "false", None):
+        # 1 equals True, but is written as 1.
+        if name in _BOOLEANS and not (value is None or isinstance(value, bool) or value in ("true", "false")):
             raise ConfigError(f"Not sent: {name} must be true or false, not {value!r}.")

@@ -471,6 +471,15 @@ def test_an_order_that_is_answered_without_an_id_may_have_been_placed(
     assert world.sent == [method]
 
 
+@pytest.mark.parametrize("value", [1, 0, 1.0, "1", "True", ""])
+def test_a_boolean_is_written_in_one_way_only(value: object) -> None:
+    """Nobody knows whether Kraken takes 1 for true: it may place the order that it was to check."""
+    world = World()
+    with pytest.raises(errors.ConfigError, match="validate must be true or false"):
+        world.run(world.calls.private("AddOrder", {**LIMIT, "validate": value}))
+    assert world.sent == []
+
+
 def test_an_edit_that_says_err_is_an_error() -> None:
     """Kraken answers with a status then, and with no error string beside it."""
     world = World()
