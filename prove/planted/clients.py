@@ -119,8 +119,8 @@ CLIENTS = (
         "an order without an id is a success",
         11,
         "src/krakenonce/kraken/results.py",
-        was='if not line.get("txid") and not line.get("error"):',
-        becomes='if not line.get("descr") and not line.get("error"):',
+        was='line.get("txid") or [None]',
+        becomes='line.get("txid") or [line.get("descr")]',
         test="tests/unit/kraken/test_calling.py::test_an_order_that_is_answered_without_an_id_may_have_been_placed",
     ),
     Planted(

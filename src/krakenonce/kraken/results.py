@@ -27,7 +27,8 @@ def check_result(call: PrivateCall, result: Any) -> None:
     with Reading(call.method):
         if kind_of(call.method, call.params) is Kind.ORDER:
             for line in result["orders"] if METHODS[call.method].batch else [result]:
-                if not line.get("txid") and not line.get("error"):
+                ids = line.get("txid") or [None]  # a list, or the text of a batch
+                if not all(ids) and not line.get("error"):
                     raise OutcomeUnknown(
                         f"Kraken answered {call.method} without an id of the order. It may have been placed: ask "
                         "Kraken before you repeat it."

@@ -455,9 +455,10 @@ BATCH = {"pair": "XBTUSD", "orders": [{name: text for name, text in LIMIT.items(
     [
         ("AddOrder", LIMIT, {"descr": {"order": "buy"}}),
         ("AddOrder", LIMIT, {"descr": {"order": "buy"}, "txid": []}),
+        ("AddOrder", LIMIT, {"descr": {"order": "buy"}, "txid": [None]}),
         ("AddOrderBatch", BATCH, {"orders": [{"txid": "O", "descr": {}}, {"descr": {"order": "buy"}}]}),
     ],
-    ids=["no txid", "an empty list", "one of a batch"],
+    ids=["no txid", "an empty list", "a list of nothing", "one of a batch"],
 )
 def test_an_order_that_is_answered_without_an_id_may_have_been_placed(
     method: str, params: dict[str, Any], result: object
