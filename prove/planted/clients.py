@@ -348,6 +348,14 @@ CLIENTS = (
         test="tests/integration/kraken/test_blocked.py::test_too_many_requests_say_when_to_come_back",
     ),
     Planted(
+        "Kraken's own refusal with status 429 does not say when to come back",
+        12,
+        "src/krakenonce/kraken/session.py",
+        was="max(call.refusal.retry_after or 0.0, closed_for(self._transport.host))",
+        becomes="call.refusal.retry_after or 0.0",
+        test="tests/integration/kraken/test_blocked.py::test_kraken_s_own_refusal_says_when_to_come_back_too",
+    ),
+    Planted(
         "a nonce is taken before the time that status 429 has named",
         12,
         _SESSION,

@@ -187,4 +187,4 @@ class AsyncKraken(Session[AsyncTransport]):
             left = seconds_left(until)
             request = self._sign(step)
             reply = await self._transport.send(request, timeout if left is None else min(timeout, left))
-            return self.calls.settle(step, reply)
+            return self._settle(step, reply)

@@ -231,4 +231,4 @@ class Kraken(Session[Transport]):
             left = seconds_left(until)
             request = self._sign(step)
             reply = self._transport.send(request, timeout if left is None else min(timeout, left))
-            return self.calls.settle(step, reply)
+            return self._settle(step, reply)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from krakenonce.checks import check_manager, check_number, check_seconds, check_serialization, check_text
-from krakenonce.errors import CallTimeout, ConfigError
+from krakenonce.errors import CallTimeout, ConfigError, RateLimited
 from krakenonce.key.api_key import ApiKey
 from krakenonce.key.limits import TIERS
 from krakenonce.key.methods import METHODS
 from krakenonce.key.naming import fingerprint
 from krakenonce.kraken.calling import Calls
-from krakenonce.kraken.http_status import refuse_if_closed
+from krakenonce.kraken.http_status import closed_for, refuse_if_closed
 from krakenonce.kraken.request import KRAKEN, Key, Otp, PrivateCall, Request
 from krakenonce.shown import blind, whole
 
@@ -154,6 +154,13 @@ class Session(Generic[T]):
         except BaseException:
             api_key.not_sent(place)
             raise
+
+    def _settle(self, call: PrivateCall, reply: dict[str, Any]) -> dict[str, Any]:
+        """Act on Kraken's answer if it is a refusal; return *reply*. To be called in the turn."""
+        self.calls.settle(call, reply)
+        if isinstance(call.refusal, RateLimited):  # it may have come with HTTP status 429 and a longer Retry-After
+            call.refusal.retry_after = max(call.refusal.retry_after or 0.0, closed_for(self._transport.host))
+        return reply
 
     def _seconds(self, timeout: float | None) -> float:
         """Return the seconds to wait for an answer: the client's own unless *timeout* is given."""

@@ -138,6 +138,16 @@ def test_kraken_s_own_refusal_counts_with_any_status(
         assert len(server.requests) == 1
 
 
+def test_kraken_s_own_refusal_says_when_to_come_back_too(kind: str) -> None:
+    """Its error has the seconds of Retry-After: before that, nothing is sent."""
+    body = json.dumps({"error": ["EAPI:Rate limit exceeded"]})
+    with ScriptedServer(answer(429, body, Retry_After="30")) as server, made(kind, server.url, max_wait=20) as twin:
+        with pytest.raises(RateLimited, match="EAPI:Rate limit exceeded") as caught:
+            twin("balances")
+        assert len(server.requests) == 1
+    assert caught.value.retry_after == pytest.approx(30, abs=1)
+
+
 @pytest.mark.parametrize("body", ['{"error": "forbidden"}', '{"error": []}', '{"error": [], "result": {}}', "[]", "{}"])
 def test_json_of_another_server_is_not_kraken_s(kind: str, body: str) -> None:
     """With status 403 it is neither a refusal of Kraken's nor a result."""
