@@ -230,4 +230,12 @@ SECRETS = (
         becomes="            raise unsent(request.call, self.host, self._proxy, error.status) from error\n",
         test="tests/integration/kraken/test_proxies.py::test_a_call_that_the_proxy_refuses_was_not_sent",
     ),
+    Planted(
+        "the command line takes a second factor, which a process list shows",
+        "security",
+        "src/krakenonce/cli/options.py",
+        was='        if name == "otp":',
+        becomes='        if name == "nonce":',
+        test="tests/integration/cli/test_kraken_commands.py::test_the_command_line_takes_no_second_factor",
+    ),
 )

@@ -111,6 +111,11 @@ def params_of(method: str, words: tuple[str, ...], *, force: bool = False) -> di
             raise click.UsageError("Write each parameter as KEY=VALUE, such as pair=XBTUSD")
         if name == "nonce":
             raise click.UsageError("Leave out nonce: krakenonce adds it")
+        if name == "otp":
+            raise click.UsageError(
+                "Leave out otp, which every user could read in the list of processes: give it with the credentials, as "
+                'KRAKEN_MASTER_API_OTP or otp = "..."'
+            )
         if name in params:
             raise click.UsageError(f"The parameter {name} is given twice")
         params[name] = _nested(name, value) if value.startswith(("[", "{")) else value

@@ -114,6 +114,17 @@ def test_a_boolean_is_true_or_false(trader: Shell, fake: Fake) -> None:
     assert "validate must be true or false, not 'yes'" in said
 
 
+@pytest.mark.parametrize(
+    "words", [("call", "Balance"), ("call-all", "Balance"), ("copy-order", *ORDER)], ids=lambda w: w[0]
+)
+def test_the_command_line_takes_no_second_factor(trader: Shell, fake: Fake, words: tuple[str, ...]) -> None:
+    """Every user of the machine could read it in the list of processes; the message says where it belongs."""
+    said = trader.fails(2, *words, "otp=a-password", "--base-url", fake.url)
+    assert "Leave out otp" in said
+    assert "KRAKEN_MASTER_API_OTP" in said
+    assert "a-password" not in said
+
+
 def test_what_krakenonce_does_not_know_is_sent_with_force(trader: Shell, fake: Fake) -> None:
     """Kraken may have a new parameter."""
     words = ("AddOrder", *ORDER, "validate=true", "new_one=1", "--force", "--account", "alice")
