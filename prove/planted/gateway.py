@@ -201,4 +201,12 @@ GATEWAY = (
         becomes="",
         test="tests/integration/gateway/test_calls.py::test_a_gateway_that_does_not_know_kraken_s_time_tells_none",
     ),
+    Planted(
+        "the gateway counts a page that blocks as an answer of Kraken's",
+        11,
+        "src/krakenonce/gateway/upstream.py",
+        was="        elif answer.status != 200:",
+        becomes="        elif answer.status < 200:",
+        test="tests/integration/gateway/test_blocked.py::test_a_page_that_is_not_kraken_s_is_counted_and_shown",
+    ),
 )

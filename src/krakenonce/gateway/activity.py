@@ -72,6 +72,8 @@ class Activity:
         self.kraken[account].add(done.seconds)
         if done.refusal is not None:
             self._refused(local_key, method, f"Kraken: {shown(done.refusal.errors)}")
+        elif done.answer.status != 200:
+            self._refused(local_key, method, f"a page with HTTP status {done.answer.status}, not from Kraken's API")
 
     def reply(self, local_key: str, method: str, reply: Reply) -> None:
         """Count one answer to a client, by Kraken or by the gateway."""

@@ -111,7 +111,7 @@ METRICS = (
     MetricOf(
         CounterMetricFamily,
         "refused",
-        "Calls that Kraken refused, by account and reason.",
+        "Calls that Kraken, or what is in front of it, refused, by account and reason.",
         ("account", "reason"),
         lambda source: [
             ((account, reason), count)

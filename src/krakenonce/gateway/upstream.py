@@ -85,7 +85,7 @@ class KrakenKey:
         self._max_wait = max_wait
         self._timeout = timeout
         self._closed = asyncio.Event()
-        self.refused: Counter[str] = Counter()  # by Kraken, by reason
+        self.refused: Counter[str] = Counter()  # by Kraken or what is in front of it, by reason
 
     @property
     def scope(self) -> str:
@@ -160,6 +160,8 @@ class KrakenKey:
             # The client gets Kraken's answer even if our counters cannot be written.
             with contextlib.suppress(KrakenonceError):
                 self.api_key.settle(place, refusal)
+        elif answer.status != 200:  # all that Kraken's API answers has 200
+            self.refused["page"] += 1
         return refusal
 
 

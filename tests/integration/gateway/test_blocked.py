@@ -130,3 +130,13 @@ def test_a_client_that_signs_other_bytes_than_it_sends_is_told_so(gateway: Runni
     got = fetch(gateway.url, "POST", path, sent, headers)
     assert got.errors == ["EAPI:Invalid signature"]
     assert "signed other bytes than it sent" in got.headers["X-Krakenonce-Explanation"]
+
+
+@pytest.mark.parametrize("status", [403, 429, 502])
+def test_a_page_that_is_not_kraken_s_is_counted_and_shown(account: Account, tmp_path: Path, status: int) -> None:
+    """Whoever watches the gateway sees that its address is blocked, or Kraken's front end down."""
+    with ScriptedServer(answer(status)) as kraken, RunningGateway(kraken.url, [account], tmp_path) as gateway:
+        call(gateway.url, gateway.add("bot"), "Balance")
+        assert gateway.keys["MASTER"].refused == {"page": 1}
+        (refusal,) = gateway.activity.refusals
+    assert refusal[1:] == ("bot", "Balance", f"a page with HTTP status {status}, not from Kraken's API")
