@@ -209,4 +209,12 @@ GATEWAY = (
         becomes="        elif answer.status < 200:",
         test="tests/integration/gateway/test_blocked.py::test_a_page_that_is_not_kraken_s_is_counted_and_shown",
     ),
+    Planted(
+        "a local key that root adds locks the gateway's user out",
+        "security",
+        "src/krakenonce/backends/file/records.py",
+        was="            os.fchown(fd, owner.st_uid, owner.st_gid)\n",
+        becomes="",
+        test="tests/integration/gateway/test_local_keys.py::test_what_root_adds_can_be_read_by_the_gateway_s_user",
+    ),
 )

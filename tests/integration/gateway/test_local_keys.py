@@ -53,6 +53,17 @@ def test_keys_are_kept_in_a_private_file(path: Path) -> None:
     assert {each.name for each in path.parent.iterdir()} == {"gateway_keys.json", "gateway_keys.lock"}
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can write for another user")
+def test_what_root_adds_can_be_read_by_the_gateway_s_user(path: Path) -> None:
+    """Under systemd only root reaches the state directory; all bots would stop if the file became root's."""
+    path.parent.mkdir()
+    os.chown(path.parent, 12345, 12346)
+    for name in ("a", "b"):
+        LocalKeys(path).add(name, "MASTER", QUERY)
+        found = path.stat()
+        assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (12345, 12346, 0o600)
+
+
 def test_a_change_is_seen_at_the_next_lookup(path: Path) -> None:
     """Revoked and rotated keys are refused at once, also by an object that has read the file before."""
     running, other = LocalKeys(path), LocalKeys(path)
