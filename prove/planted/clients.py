@@ -116,6 +116,14 @@ CLIENTS = (
         test="tests/integration/kraken/test_second_factor.py::test_each_call_has_the_second_factor",
     ),
     Planted(
+        "a function otp that fails ends the call with an error of its own",
+        9,
+        "src/krakenonce/kraken/request.py",
+        was="        except Exception as error:\n            raise ConfigError(f\"The function otp has",
+        becomes="        except TypeError as error:\n            raise ConfigError(f\"The function otp has",
+        test="tests/integration/kraken/test_second_factor.py::test_a_function_that_gives_no_text_stops_the_call",
+    ),
+    Planted(
         "an order without an id is a success",
         11,
         "src/krakenonce/kraken/results.py",

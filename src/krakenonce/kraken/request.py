@@ -85,9 +85,16 @@ class Key:
         return "Key(...)"
 
     def otp(self) -> dict[str, str]:
-        """Return the parameter with the second factor; none if the key has none."""
-        otp = self._otp() if callable(self._otp) else self._otp
-        return {} if otp is None else {"otp": otp}
+        """Return the parameter with the second factor; none if the key has none. Raises ConfigError."""
+        if not callable(self._otp):
+            return {} if self._otp is None else {"otp": self._otp}
+        try:
+            otp: object = self._otp()
+        except Exception as error:
+            raise ConfigError(f"The function otp has failed: {type(error).__name__}. Nothing was sent.") from error
+        if not isinstance(otp, str) or not otp:
+            raise ConfigError("The function otp must return text. Nothing was sent.")
+        return {"otp": otp}
 
     def secret(self) -> Secret:
         """Return what signs. Raises ConfigError if key or secret cannot be used."""

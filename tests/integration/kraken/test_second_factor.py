@@ -74,6 +74,17 @@ def test_a_function_is_asked_for_each_call(client: Callable[[Any], Twin], fake: 
     assert [arrival.error for arrival in fake.arrivals if arrival.error] == []
 
 
+@pytest.mark.parametrize("code", [lambda: 1 // 0, lambda: None, lambda: 123456, lambda: ""])
+def test_a_function_that_gives_no_text_stops_the_call(
+    client: Callable[[Any], Twin], fake: FakeKraken, code: Callable[[], Any]
+) -> None:
+    """The order was not sent, and the error says so, whatever went wrong in the function."""
+    with pytest.raises(errors.ConfigError, match="function otp .* Nothing was sent") as caught:
+        client(code)("add_order", "XBTUSD", "buy", "0.001", "100")
+    assert caught.value.may_have_executed == "no"
+    assert fake.arrivals == []
+
+
 def test_accounts_have_their_second_factor(
     guarded: FakeAccount, server: FakeKrakenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
