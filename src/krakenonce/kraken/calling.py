@@ -142,7 +142,8 @@ class Calls:
         for _ in range(_TIME_POLLS):
             if self.time.known:
                 return
-            if self.time.asking.acquire(blocking=False):
+            asking = self.time.asking
+            if asking.acquire(blocking=False):
                 break
             yield Sleep(_TIME_POLL)  # another call of this process is asking: a broker has one for each account
         else:
@@ -154,7 +155,7 @@ class Calls:
                 if not self.time.known:  # the answer had no Date header
                     self.time.note_seconds(told, asked)
         finally:
-            self.time.asking.release()
+            asking.release()
 
     def once(self, method: str, params: Params) -> Steps[dict[str, Any]]:
         """Make a private call once, within the rate limits; return Kraken's answer unchanged, errors included."""

@@ -9,16 +9,15 @@ were placed and answered with 502, 504 and 520.
 
 from __future__ import annotations
 
-import email.utils
 import math
 import re
 import time
-from datetime import UTC
 from typing import TYPE_CHECKING
 
 from krakenonce.errors import AccessBlocked, KrakenError, OutcomeUnknown, RateLimited
 from krakenonce.key.answers import advice
 from krakenonce.key.counting import A_FEW_SECONDS
+from krakenonce.kraken.kraken_time import seconds_of
 
 if TYPE_CHECKING:
     from krakenonce.kraken.request import Answer
@@ -40,7 +39,7 @@ def retry_after(answer: Answer) -> float:
     said = answer.headers.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(said):
         return min(float(said), _LONGEST)
-    until, now = _seconds_of(said), _seconds_of(answer.headers.get("Date", ""))
+    until, now = seconds_of(said), seconds_of(answer.headers.get("Date", ""))
     if math.isnan(until):
         return A_FEW_SECONDS
     return min(max(until - (time.time() if math.isnan(now) else now), 0.0), _LONGEST)
@@ -92,12 +91,3 @@ def error_of(call: str, host: str, answer: Answer, shown: str) -> KrakenError:
     if 400 <= answer.status < 500 and answer.status not in _ABOUT_TIME:
         return AccessBlocked(f"{told} {advice(AccessBlocked)}")
     return OutcomeUnknown(f"{told} The call may have been executed: ask Kraken before you repeat it.")
-
-
-def _seconds_of(date: str) -> float:
-    """Return an HTTP date as seconds since 1970; NaN if it is none."""
-    try:
-        read = email.utils.parsedate_to_datetime(date)
-        return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return math.nan

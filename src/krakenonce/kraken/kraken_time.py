@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
+from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from krakenonce.clock import SystemClock
+from krakenonce.process import call_in_children, check_process
+from krakenonce.rule import EARLIEST, LATEST, SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,10 +40,20 @@ class KrakenTime:
     ) -> None:
         self.local = wall
         self.steady = steady
-        self.asking = threading.Lock()  # held by the one caller that asks for it
+        self._asking = threading.Lock()
         self._ahead: tuple[float, float] | None = None  # Kraken's time less the steady clock: at least, at most
         self._date = ""  # the last one that was read; most answers have the same one
         self._warned = False
+        call_in_children(self)
+
+    @property
+    def asking(self) -> threading.Lock:
+        """Held by the one caller of this process that asks for the time."""
+        check_process()
+        return self._asking
+
+    def _after_fork(self) -> None:
+        self._asking = threading.Lock()  # the thread that asked is not in the child
 
     @property
     def known(self) -> bool:
@@ -65,14 +79,15 @@ class KrakenTime:
         if date == self._date:
             return
         self._date = date
-        try:
-            told = parsedate_to_datetime(date).timestamp()
-        except ValueError:
-            return
-        self.note_seconds(told, asked)
+        self.note_seconds(seconds_of(date), asked)
 
     def note_seconds(self, told: float, asked: float) -> None:
-        """Note a time in whole seconds since 1970 that an answer has told; *asked* as for :meth:`note`."""
+        """Note a time in whole seconds since 1970 that an answer has told; *asked* as for :meth:`note`.
+
+        One before 2020 or after 2200 changes nothing, whoever has written it.
+        """
+        if not EARLIEST <= told * SECOND < LATEST:
+            return
         steady = self.steady()
         least, most = told - steady, told + 1.0 - asked
         if self._ahead is not None and max(self._ahead[0], least) <= min(self._ahead[1], most):
@@ -101,6 +116,15 @@ class KrakenTime:
         if is_wrong and not self._warned:
             logger.warning("%s; what is sent has Kraken's time; set this machine's clock", self.described())
         self._warned = is_wrong
+
+
+def seconds_of(date: str) -> float:
+    """Return an HTTP date as seconds since 1970; NaN if it is none."""
+    try:
+        read = parsedate_to_datetime(date)
+        return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def kraken_time(address: str) -> KrakenTime:

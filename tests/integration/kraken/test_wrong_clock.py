@@ -12,7 +12,11 @@ import pytest
 from krakenonce import errors
 from krakenonce.brokers import Account, BrokerManager
 from krakenonce.global_manager import GlobalKrakenNonceManager
+from krakenonce.kraken import Kraken
+from krakenonce.kraken.kraken_time import kraken_time
+from krakenonce.kraken.request import host_of
 from krakenonce.manager import NonceManager
+from tests.integration.key.helpers import in_child
 
 if TYPE_CHECKING:
     from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
@@ -35,6 +39,19 @@ def test_the_first_order_has_a_deadline_by_kraken_s_clock(twin: Twin, rich: Fake
     twin("add_order", *LIMIT)
     twin("add_orders", "XBTUSD", [{"type": "buy", "ordertype": "limit", "price": "1", "volume": "1"}] * 2)
     assert len(rich.orders) == 3
+
+
+def test_a_child_does_not_wait_for_a_thread_of_its_parent_that_asks_for_the_time(
+    rich: FakeAccount, server: FakeKrakenServer
+) -> None:
+    """It asks itself, and its first order is placed."""
+
+    def place() -> str:
+        with Kraken(rich.key, rich.secret, manager=NonceManager("memory:"), tier="none", base_url=server.url) as kraken:
+            return str(kraken.add_order(*LIMIT).txid)
+
+    with kraken_time(host_of(server.url)).asking:
+        assert in_child(place) in rich.orders
 
 
 def test_histories_end_with_the_newest_entry(twin: Twin, rich: FakeAccount) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from email.utils import formatdate
 
 import pytest
@@ -92,14 +93,32 @@ def test_the_newest_answer_counts_if_older_ones_contradict_it() -> None:
     """A virtual machine that was stopped may have counted nothing meanwhile."""
     clocks = Clocks()
     clocks.answer()
-    time = clocks.time
-    time.note(formatdate(NOW + 5000, usegmt=True), clocks.steady)
-    assert time.now() == pytest.approx(NOW + 5000, abs=1.1)
+    clocks.time.note(formatdate(NOW + 5000, usegmt=True), clocks.steady)
+    assert clocks.time.now() == pytest.approx(NOW + 5000, abs=1.1)
 
 
 def test_a_header_that_is_no_date_changes_nothing() -> None:
     """Nor does one that is missing."""
     clocks = Clocks()
-    for date in ("", "yesterday", "Mon, 99 Nov 2026 99:00:00 GMT", "0"):
+    for date in ("", "yesterday", "Mon, 99 Nov 2026 99:00:00 GMT", "0", f"Mon, 06 Nov {'9' * 20} 10:00:00 GMT"):
         clocks.time.note(date, clocks.steady)
     assert not clocks.time.known
+
+
+@pytest.mark.parametrize("seconds", [0, 1_500_000_000, 7_258_118_400, 253_402_300_799, 10**30])
+def test_a_time_before_2020_or_after_2200_changes_nothing(seconds: int) -> None:
+    """Whoever has written it, an order's deadline is not counted from it."""
+    clocks = Clocks()
+    clocks.time.note_seconds(seconds, clocks.steady)
+    assert not clocks.time.known
+
+
+def test_a_date_without_a_zone_is_in_gmt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As all dates of HTTP are, wherever this machine is."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    clocks = Clocks()
+    clocks.time.note(formatdate(NOW, usegmt=True).removesuffix(" GMT"), clocks.steady)
+    monkeypatch.undo()
+    time.tzset()
+    assert clocks.time.latest() == pytest.approx(NOW + 1)
