@@ -44,13 +44,14 @@ def _paged(
     async def method(
         self: AsyncKraken, start: float | None = None, end: float | None = None
     ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-        offset, before = 0, queries.Page({}, 0)
+        offset = 0
+        seen: set[str] = set()  # of all pages: one order may add more entries than a page has
         until = await self.run(queries.until_now(self.calls)) if end is None else end
         while True:
             entries, total = this = await self.run(page(self.calls, start, until, offset))
-            for entry in this.new(before):
+            for entry in this.new(seen):
                 yield entry
-            offset, before = offset + len(entries), this
+            offset += len(entries)
             if not entries or offset >= total:
                 return
 

@@ -47,13 +47,14 @@ def _paged(
     def method(
         self: Kraken, start: float | None = None, end: float | None = None
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        offset, before = 0, queries.Page({}, 0)
+        offset = 0
+        seen: set[str] = set()  # of all pages: one order may add more entries than a page has
         # Without an end new entries would shift the pages.
         until = self.run(queries.until_now(self.calls)) if end is None else end
         while True:
             entries, total = this = self.run(page(self.calls, start, until, offset))
-            yield from this.new(before)
-            offset, before = offset + len(entries), this
+            yield from this.new(seen)
+            offset += len(entries)
             if not entries or offset >= total:
                 return
 

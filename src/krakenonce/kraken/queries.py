@@ -74,9 +74,11 @@ class Page(NamedTuple):
     entries: dict[str, dict[str, Any]]
     total: int
 
-    def new(self, before: Page) -> list[tuple[str, dict[str, Any]]]:
-        """Return the entries that the page before does not have: a new entry shifts those behind it by one."""
-        return [(txid, entry) for txid, entry in self.entries.items() if txid not in before.entries]
+    def new(self, seen: set[str]) -> list[tuple[str, dict[str, Any]]]:
+        """Return the entries that are not in *seen*, and add them to it: new entries shift all that are behind them."""
+        found = [(txid, entry) for txid, entry in self.entries.items() if txid not in seen]
+        seen.update(self.entries)
+        return found
 
 
 def balances(calls: Calls, /) -> Steps[dict[str, Decimal]]:
