@@ -15,7 +15,7 @@ from krakenonce.errors import KrakenonceError
 from krakenonce.key.parameters import allow_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 def _checked_state(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
@@ -120,8 +120,16 @@ def params_of(method: str, words: tuple[str, ...], *, force: bool = False) -> di
             raise click.UsageError(f"The parameter {name} is given twice")
         params[name] = _nested(name, value) if value.startswith(("[", "{")) else value
     if force:
-        allow_parameters(method, *params)
+        allow_parameters(method, *_names_in(params))
     return params
+
+
+def _names_in(value: object) -> Iterator[str]:
+    """All names in a value, also those of the orders of a batch."""
+    if isinstance(value, dict):
+        yield from value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _names_in(each)
 
 
 def _nested(name: str, value: str) -> Any:

@@ -187,7 +187,8 @@ def kind_of(method: str, params: Mapping[str, Any]) -> Kind:
             cancel may be repeated only if it names each order by its txid.
     """
     its = METHODS[method]
-    if its.validate and params.get("validate") in (True, "true"):
+    validate = params.get("validate")
+    if its.validate and (validate is True or validate == "true"):
         return Kind.READ
     if (its.new and params.get("new")) or (its.kind is Kind.CANCEL and not _names_txids_alone(method, params)):
         return Kind.OTHER

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from krakenonce.errors import ConfigError
-from krakenonce.key.methods import METHODS, orders_in
+from krakenonce.key.methods import METHODS, Kind, orders_in
 
 _ALWAYS = ("nonce", "otp")
+_CLOSE = "ordertype price price2"  # of the conditional close of an order
 _BOOLEANS = ("validate", "reduce_only", "post_only", "cancel_response", "new")
+_WRITTEN = ("true", "false")
 _allowed: defaultdict[str, set[str]] = defaultdict(set)
 
 
@@ -22,16 +24,21 @@ def check_parameters(method: str, params: Mapping[str, Any]) -> None:
         params: The parameters.
 
     Raises:
-        ConfigError: A name is not one of the method's, or a boolean is neither true nor false; nothing was sent.
+        ConfigError: A name is not one of the method's, a boolean is neither true nor false, or an order of a batch has
+            no parameters; nothing was sent.
     """
     its = METHODS[method]
     if its.takes is None:
         return
     _check(method, params, its.takes, method)
-    if its.batch:
-        for order in orders_in(method, params):
-            if isinstance(order, Mapping):
+    for order in orders_in(method, params):
+        if isinstance(order, Mapping):
+            if its.batch:
                 _check(method, order, its.each_takes, f"an order in {method}")
+            if isinstance(order.get("close"), Mapping):
+                _check(method, order["close"], _CLOSE, f"close in {method}")
+        elif its.kind is Kind.ORDER:
+            raise ConfigError(f"Not sent: each of the orders in {method} must have its parameters by name.")
 
 
 def allow_parameters(method: str, *names: str) -> None:
@@ -50,12 +57,12 @@ def _check(method: str, params: Mapping[str, Any], takes: str, where: str) -> No
         if name not in known:
             import difflib  # needed for errors only
 
-            near = difflib.get_close_matches(name, known, 1)
+            near = difflib.get_close_matches(str(name), known, 1)
             guess = f"Did you mean {near[0]}? " if near else ""
             raise ConfigError(
                 f"Not sent: krakenonce knows no parameter {name!r} of {where}. {guess}If Kraken has it, allow it with "
                 f"allow_parameters({method!r}, {name!r}), or with --force on the command line."
             )
-        # 1 equals True, but is written as 1.
-        if name in _BOOLEANS and not (value is None or isinstance(value, bool) or value in ("true", "false")):
+        # By its type: 1.0 is equal to True, and would be sent as 1.0.
+        if name in _BOOLEANS and not (value is None or isinstance(value, bool) or value in _WRITTEN):
             raise ConfigError(f"Not sent: {name} must be true or false, not {value!r}.")

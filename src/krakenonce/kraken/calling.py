@@ -109,7 +109,6 @@ class Calls:
 
     def make(self, call: PrivateCall) -> Steps[Any]:
         """Make a call that :func:`krakenonce.kraken.sent.prepared` has prepared; else as :meth:`private`."""
-        check_parameters(call.method, call.params)
         tries = Tries(call)
         try:
             if call.lifetime is not None:

@@ -94,9 +94,9 @@ def add_orders(
     Raises:
         OutcomeUnknown: The orders may have been placed: ``reconcile()`` asks Kraken.
     """
-    for order in orders:
-        _exact(order)
     call = prepared("AddOrderBatch", {"pair": pair, "orders": list(orders), **more})
+    for order in call.params["orders"]:
+        _exact(order)
     answer = yield from calls.make(call)
     with Reading("AddOrderBatch", SentOrder.of(call)):
         return [

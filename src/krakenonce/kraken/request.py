@@ -85,15 +85,16 @@ class Key:
         return "Key(...)"
 
     def otp(self) -> dict[str, str]:
-        """Return the parameter with the second factor; none if the key has none. Raises ConfigError."""
-        if not callable(self._otp):
-            return {} if self._otp is None else {"otp": self._otp}
+        """Return the parameter with the second factor; none if the key has none. Raises ConfigError without one."""
+        if self._otp is None:
+            return {}
         try:
-            otp: object = self._otp()
-        except Exception as error:
-            raise ConfigError(f"The function otp has failed: {type(error).__name__}. Nothing was sent.") from error
+            otp: object = self._otp() if callable(self._otp) else self._otp
+        except Exception as error:  # StopIteration, too: it would end the call as if it had a result
+            raise ConfigError(f"Not sent: the function given as otp has raised {type(error).__name__}.") from error
         if not isinstance(otp, str) or not otp:
-            raise ConfigError("The function otp must return text. Nothing was sent.")
+            given = "empty" if otp == "" else f"of type {type(otp).__name__}"
+            raise ConfigError(f"Not sent: the second factor (otp) must be text; it is {given}.")
         return {"otp": otp}
 
     def secret(self) -> Secret:

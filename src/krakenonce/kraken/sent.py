@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from krakenonce.key.answers import Reading
 from krakenonce.key.methods import METHODS, Kind, kind_of, orders_in
+from krakenonce.key.parameters import check_parameters
 from krakenonce.kraken.queries import closed_orders, open_orders, server_time
 from krakenonce.kraken.request import PrivateCall, Sleep, Steps
 
@@ -80,7 +81,11 @@ def prepared(method: str, params: Mapping[str, Any]) -> PrivateCall:
         method: Kraken's name of the method.
         params: Its parameters; not changed. None leaves one out, and its default too. An order with ``userref`` or a
             conditional close gets no ``cl_ord_id``, because Kraken accepts none there.
+
+    Raises:
+        ConfigError: Kraken would ignore one of the parameters, or could read it in two ways.
     """
+    check_parameters(method, params)
     fields = {name: value for name, value in params.items() if value is not None}
     if kind_of(method, fields) is not Kind.ORDER:
         return PrivateCall(method, fields)

@@ -126,9 +126,12 @@ def test_the_command_line_takes_no_second_factor(trader: Shell, fake: Fake, word
 
 
 def test_what_krakenonce_does_not_know_is_sent_with_force(trader: Shell, fake: Fake) -> None:
-    """Kraken may have a new parameter."""
-    words = ("AddOrder", *ORDER, "validate=true", "new_one=1", "--force", "--account", "alice")
-    assert "descr" in trader.works("call", *words, "--base-url", fake.url)
+    """Kraken may have a new parameter, also of an order in a batch."""
+    order = '{"type": "buy", "ordertype": "limit", "volume": "0.01", "price": "100", "new_one": "1"}'
+    batch = ("AddOrderBatch", "pair=XBTUSD", f"orders=[{order}, {order}]")
+    for words in (("AddOrder", *ORDER, "new_one=1"), batch):
+        to = ("validate=true", "--force", "--account", "alice", "--base-url", fake.url)
+        assert "descr" in trader.works("call", *words, *to)
 
 
 def test_lists_are_written_as_json(trader: Shell, fake: Fake) -> None:

@@ -539,7 +539,8 @@ def test_what_the_caller_says_of_an_order_goes_first() -> None:
     [
         ("AddOrder", {"validate": True}, Kind.READ),
         ("AddOrder", {"validate": "true"}, Kind.READ),
-        ("AddOrderBatch", {"validate": 1}, Kind.READ),
+        ("AddOrderBatch", {"validate": 1}, Kind.ORDER),
+        ("AddOrder", {"validate": 1.0}, Kind.ORDER),
         ("EditOrder", {"validate": True}, Kind.READ),
         ("AddOrder", {"validate": False}, Kind.ORDER),
         ("AddOrder", {"validate": "false"}, Kind.ORDER),

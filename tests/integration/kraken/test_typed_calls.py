@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -286,6 +287,22 @@ def test_a_history_is_read_page_by_page(
     assert len(twin.each(name, start=since)) == 120 + 2 * per_fill
 
 
+@pytest.mark.parametrize("name", ["trades", "ledger"])
+def test_each_entry_comes_once_if_more_than_a_page_is_added_meanwhile(twin: Twin, fake: FakeKraken, name: str) -> None:
+    """As by one market order that many small ones fill; no older entry is missing."""
+    order = twin("add_order", "XBTUSD", "buy", "1", "30000").txid
+
+    def fill() -> None:
+        for _ in range(70):
+            fake.fill(order, "0.001")
+
+    fill()
+    before = {txid for txid, _ in twin.each(name)}
+    listed = [txid for txid, _ in twin.each(name, lambda seen: fill() if seen == 7 else None)]
+    assert len(listed) == len(set(listed))
+    assert before <= set(listed)
+
+
 def test_a_token_is_not_told_by_its_repr(twin: Twin) -> None:
     """Whoever logs it does not give the account away."""
     token = twin("websocket_token")
@@ -349,6 +366,45 @@ def test_none_leaves_a_parameter_out(twin: Twin, rich: FakeAccount) -> None:
     twin("private", "AddOrder", pair="XBTUSD", **LIMIT, cl_ord_id=None, deadline=None, oflags=None)
     (order,) = rich.orders.values()
     assert order.cl_ord_id is None
+
+
+@pytest.mark.parametrize("value", [1, 0, 1.0, Decimal(1), "True", "", []], ids=repr)
+def test_a_boolean_is_a_boolean_or_its_name(twin: Twin, fake: FakeKraken, value: Any) -> None:
+    """Nobody knows how Kraken reads what is equal to True, and is written as 1.0."""
+    with pytest.raises(errors.ConfigError, match="Not sent: validate must be true or false"):
+        twin("add_order", "XBTUSD", "buy", "1", "100", validate=value)
+    assert fake.arrivals == []
+
+
+TYPO = {**LIMIT, "close": {"ordertype": "stop-loss", "prise": "1"}}
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "said"),
+    [
+        ("AddOrder", TYPO, "'prise' of close in AddOrder. Did you mean price?"),
+        ("AddOrderBatch", {"orders": [LIMIT, TYPO]}, "'prise' of close in AddOrderBatch"),
+        ("AddOrderBatch", {"orders": ["buy", LIMIT]}, "each of the orders in AddOrderBatch must have its parameters"),
+        ("AddOrderBatch", {"orders": [LIMIT, None]}, "each of the orders in AddOrderBatch must have its parameters"),
+        ("AddOrder", {1: "1"}, "no parameter 1 of AddOrder"),
+    ],
+)
+def test_what_kraken_might_ignore_is_refused_inside_of_orders(
+    twin: Twin, fake: FakeKraken, method: str, params: dict[Any, Any], said: str
+) -> None:
+    """The order would be placed without it."""
+    with pytest.raises(errors.ConfigError, match=f"Not sent: .*{re.escape(said)}"):
+        twin("query_private", method, {"pair": "XBTUSD", **params})
+    assert fake.arrivals == []
+
+
+def test_an_order_of_a_batch_that_is_text_is_refused(twin: Twin, fake: FakeKraken) -> None:
+    """By both ways to place a batch."""
+    with pytest.raises(errors.ConfigError, match="Not sent: each of the orders"):
+        twin("add_orders", "XBTUSD", ["buy", "sell"])
+    with pytest.raises(errors.ConfigError, match="Not sent: each of the orders"):
+        twin("private", "AddOrderBatch", pair="XBTUSD", orders=["buy"])
+    assert fake.arrivals == []
 
 
 def test_a_nonce_is_not_for_the_caller_to_give(twin: Twin, fake: FakeKraken) -> None:
