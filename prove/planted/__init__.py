@@ -10,6 +10,7 @@ from prove.planted.lanes import LANES
 from prove.planted.limits import LIMITS
 from prove.planted.marks import MARKS
 from prove.planted.planting import check_fit, plant
+from prove.planted.public import PUBLIC
 from prove.planted.rule import RULE
 from prove.planted.runtimes import RUNTIMES
 from prove.planted.secrets import SECRETS
@@ -28,6 +29,7 @@ ALL: tuple[Planted, ...] = (
     *LIMITS,
     *SECRETS,
     *GATEWAY,
+    *PUBLIC,
     *JUDGES,
 )
 

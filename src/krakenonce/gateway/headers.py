@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 PASSED_ON = ("Content-Type",)  # from the client to Kraken, unchanged
-PASSED_BACK = ("Date", "Retry-After")  # from Kraken to the client, besides the content type
+# From Kraken to the client, besides the content type. The last two are Cloudflare's: by cf-mitigated clients tell a
+# challenge page from an answer, and CF-RAY is the id under which whoever helps them finds the request.
+PASSED_BACK = ("Date", "Retry-After", "cf-mitigated", "CF-RAY")
 _LONGEST = 300  # characters of an explanation
 
 

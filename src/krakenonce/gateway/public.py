@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import TYPE_CHECKING
 
 from krakenonce.errors import OutcomeUnknown, RateLimited, RequestNotSent
 from krakenonce.gateway.headers import passed_back, passed_on
+from krakenonce.gateway.public_limits import Place, PublicLimits, bucket_of
 from krakenonce.gateway.replies import Reply, not_sent, unknown
+from krakenonce.gateway.waiting import Closed, wait_while
+from krakenonce.kraken.http_status import closed_for, refuse_if_closed
 from krakenonce.kraken.request import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
+    from typing import Any
 
     from krakenonce.kraken.async_transport import AsyncTransport
 
@@ -20,7 +25,6 @@ if TYPE_CHECKING:
 _KEPT_FOR = {"AssetPairs": 300.0, "Assets": 300.0, "Time": 0.5}  # seconds
 _CACHED = 64  # answers
 _LOOKED_AT = 64  # bytes of an answer, to see whether it is an error
-_BURST = 20.0  # calls; after that one a second, which Kraken's support page says is always fine
 
 
 class PublicCalls:
@@ -29,16 +33,29 @@ class PublicCalls:
     Args:
         transport: Connections to Kraken.
         timeout: Seconds to wait for each piece of the answer.
+        max_wait: Seconds that a call may wait for the rate limit.
         clock: Returns seconds of any clock that only advances.
     """
 
-    def __init__(self, transport: AsyncTransport, timeout: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        transport: AsyncTransport,
+        timeout: float,
+        max_wait: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._transport = transport
         self.time = transport.time
         self._timeout = timeout
+        self._max_wait = max_wait
         self._clock = clock
-        self._answers: dict[str, tuple[float, asyncio.Task[Reply]]] = {}  # until when they are kept, by path
-        self._level, self._at = 0.0, clock()
+        self._limits = PublicLimits(clock)
+        self._asked: dict[str, _Asked] = {}  # by path
+        self._closed = asyncio.Event()
+
+    def close(self) -> None:
+        """Refuse the calls that wait, and those that come. Those that were sent are answered."""
+        self._closed.set()
 
     async def answer(self, verb: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Answer one public call.
@@ -49,35 +66,95 @@ class PublicCalls:
             headers: The client's headers; names in any case.
             body: The body of a POST.
         """
-        kept = _KEPT_FOR.get(path.partition("?")[0].removeprefix("/0/public/"))
-        if kept is None or verb != "GET":
-            return await self._fetch(Request(verb, path, passed_on(headers), body or None))
-        until, task = self._answers.pop(path, (0.0, None))
-        if task is None or self._clock() >= until:
-            task = asyncio.create_task(self._fetch(Request(verb, path, passed_on({}), None)))
-            until = self._clock() + kept
-        self._answers[path] = (until, task)
-        if len(self._answers) > _CACHED:
-            del self._answers[next(iter(self._answers))]
-        reply = await asyncio.shield(task)
-        reply = reply._replace(headers={name: text for name, text in reply.headers.items() if name != "Date"})
-        if reply.status != 200 or not reply.body[:_LOOKED_AT].replace(b" ", b"").startswith(b'{"error":[]'):
-            self._answers.pop(path, None)  # no error is kept
+        kept_for = _KEPT_FOR.get(path.partition("?")[0].removeprefix("/0/public/"))
+        if kept_for is None or verb != "GET":
+            return await self._call(Request(verb, path, passed_on(headers), body or None))
+        asked = self._asked.pop(path, None)
+        if asked is None or self._clock() >= asked.until:
+            asked = _Asked()
+            asked.begin(self._call(Request(verb, path, passed_on({}), None), asked, kept_for))
+        self._asked[path] = asked
+        if len(self._asked) > _CACHED:
+            del self._asked[next(iter(self._asked))]
+        reply = await asked.answer()
+        return reply._replace(headers={name: text for name, text in reply.headers.items() if name != "Date"})
+
+    async def _call(self, request: Request, asked: _Asked | None = None, kept_for: float = 0.0) -> Reply:
+        """Send a call once the rate limit allows it. Its answer is kept for *asked*, unless it is an error."""
+        try:
+            await self._wait(request)
+            if asked is not None:
+                asked.until = self._clock() + kept_for
+            got = await self._transport.fetch(request, self._timeout)
+        except Closed as error:
+            reply = not_sent("stopping", "EService:Unavailable", str(error))
+        except RateLimited as error:
+            reply = not_sent("public_rate_limit", "EGeneral:Too many requests", str(error))
+        except RequestNotSent as error:
+            reply = not_sent("no_connection", "EService:Unavailable", str(error))
+        except OutcomeUnknown as error:
+            reply = unknown(error)
+        else:
+            reply = Reply(got.status, got.content_type, got.data, passed_back(got.headers))
+        if asked is not None and not _is_result(reply):
+            asked.until = 0.0
         return reply
 
-    async def _fetch(self, request: Request) -> Reply:
-        now = self._clock()
-        self._level, self._at = max(0.0, self._level - (now - self._at)), now
-        if self._level + 1 > _BURST:
-            explanation = "too many public calls; wait: one call a second is allowed"
-            return not_sent("public_rate_limit", "EGeneral:Too many requests", explanation)
-        self._level += 1
+    async def _wait(self, request: Request) -> None:
+        """Wait until a call may be sent.
+
+        Raises:
+            Closed: The gateway stops.
+            RateLimited: It would take too long.
+        """
+        place = Place(bucket_of(request.path, request.body or b""))
         try:
-            got = await self._transport.fetch(request, self._timeout)
-        except RateLimited as error:
-            return not_sent("public_rate_limit", "EGeneral:Too many requests", str(error))
-        except RequestNotSent as error:
-            return not_sent("no_connection", "EService:Unavailable", str(error))
-        except OutcomeUnknown as error:
-            return unknown(error)
-        return Reply(got.status, got.content_type, got.data, passed_back(got.headers))
+            await wait_while(lambda longest: self._ask(place, longest), self._max_wait, self._closed)
+            if self._closed.is_set():
+                raise Closed
+        finally:
+            self._limits.leave(place)
+
+    def _ask(self, place: Place, longest: float) -> float:
+        """Return the seconds until a call may be sent. Raises RateLimited if they are more than *longest*."""
+        closed = closed_for(self._transport.host)
+        if closed > longest:
+            refuse_if_closed(self._transport.host)
+        wait = closed or self._limits.ask(place, longest)
+        if wait > longest:
+            raise RateLimited(
+                f"Not sent: this public call would have to wait {wait:.0f} s, longer than --max-wait allows. Kraken "
+                "takes one a second from an address; of OHLC and Trades, one for each pair. Call less often."
+            )
+        return wait
+
+
+class _Asked:
+    """A call whose answer is for all who ask for the same, meanwhile or soon.
+
+    Attributes:
+        until: Until when its answer is kept; infinite: it was not sent yet.
+    """
+
+    def __init__(self) -> None:
+        self.until = math.inf
+        self._callers = 0
+
+    def begin(self, call: Coroutine[Any, Any, Reply]) -> None:
+        """Make the call."""
+        self._task = asyncio.create_task(call)
+
+    async def answer(self) -> Reply:
+        """Wait for the answer. If all who wait hang up before the call was sent, it is not sent."""
+        self._callers += 1
+        try:
+            return await asyncio.shield(self._task)
+        finally:
+            self._callers -= 1
+            if not self._callers and math.isinf(self.until):
+                self.until = 0.0
+                self._task.cancel()
+
+
+def _is_result(reply: Reply) -> bool:
+    return reply.status == 200 and reply.body[:_LOOKED_AT].replace(b" ", b"").startswith(b'{"error":[]')

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from krakenonce.errors import InvalidNonce, KrakenonceError, LockedOut, OutcomeUnknown, RateLimited
 from krakenonce.gateway.headers import signed
-from krakenonce.gateway.waiting import KeyQueue
+from krakenonce.gateway.waiting import KeyQueue, wait_while
 from krakenonce.key.answers import is_of_kraken, refusal_in
-from krakenonce.key.api_key import ASK_AGAIN, ApiKey
+from krakenonce.key.api_key import ApiKey
 from krakenonce.key.limits import TIERS
 from krakenonce.kraken.http_status import closed_for, refuse_if_closed
 from krakenonce.kraken.request import Key, Request
@@ -104,13 +104,7 @@ class KrakenKey:
             LockedOut: The key is locked out.
             RateLimited: It would take too long.
         """
-        longest = self._max_wait
-        while (wait := self._wait(place, longest)) > 0 and not self._closed.is_set():
-            pause = min(wait, ASK_AGAIN)
-            longest -= pause
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._closed.wait()
+        await wait_while(lambda longest: self._wait(place, longest), self._max_wait, self._closed)
 
     def _wait(self, place: Place, longest: float) -> float:
         """Return the seconds until the call may be sent. Raises LockedOut or RateLimited."""

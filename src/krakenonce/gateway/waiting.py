@@ -1,13 +1,15 @@
-"""The calls of one Kraken key within the gateway: how many may wait, for how long, and that each comes to its end."""
+"""How calls wait within the gateway: for the rate limit; and for the turn of a key, where each comes to its end."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from krakenonce.errors import LaneTimeout
+from krakenonce.key.api_key import ASK_AGAIN
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,6 +37,23 @@ class Full(NotBegun):
 
 class TooLong(NotBegun):
     """The turn did not come in time."""
+
+
+async def wait_while(ask: Callable[[float], float], longest: float, closed: asyncio.Event) -> None:
+    """Wait until the rate limit allows a call, or until the gateway stops.
+
+    Args:
+        ask: Gets how many seconds the call may still wait, and returns how many it has to; 0.0: none. Asked again after
+            each wait.
+        longest: Seconds that the call may wait.
+        closed: Set when the gateway stops.
+    """
+    while (wait := ask(longest)) > 0 and not closed.is_set():
+        pause = min(wait, ASK_AGAIN)
+        longest -= pause
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await closed.wait()
 
 
 class TurnDetails(NamedTuple):

@@ -144,6 +144,7 @@ class RunningGateway:
         self.local_keys = LocalKeys(state / "gateway_keys.json")
         self.keys: dict[str, KrakenKey] = {}
         self.activity = Activity()
+        self.public: PublicCalls
         self.url = ""
         self.complaints: list[str] = []  # of the event loop, about errors that were not caught
         self._settings = (base_url, accounts, state, length, max_wait, timeout)
@@ -202,10 +203,12 @@ class RunningGateway:
                     on_turn=self.activity.turn,
                 )
             gateway = Gateway(self.keys, self.local_keys, self.activity)
-            server = GatewayServer(gateway, PublicCalls(transport, timeout), second)
+            self.public = PublicCalls(transport, timeout, max_wait)
+            server = GatewayServer(gateway, self.public, second)
             port = await server.start("127.0.0.1", 0)
             self._listening.set_result(f"http://127.0.0.1:{port}")
             await self._stopping.wait()
+            self.public.close()
             await server.stop()
             await transport.close()
 

@@ -89,13 +89,13 @@ def test_a_short_wait_is_waited(account: Account, tmp_path: Path) -> None:
 
 
 def test_a_public_call_has_retry_after_too(account: Account, tmp_path: Path) -> None:
-    """Whoever asks without a key learns when to come back."""
+    """Whoever asks without a key learns when to come back, and by which id Cloudflare knows the request."""
     with (
-        ScriptedServer(answer(429, Retry_After="30")) as kraken,
+        ScriptedServer(answer(429, Retry_After="30", CF_RAY="8c1-FRA")) as kraken,
         RunningGateway(kraken.url, [account], tmp_path) as gateway,
     ):
         got = fetch(gateway.url, "GET", "/0/public/Ticker")
-    assert (got.status, got.headers["Retry-After"]) == (429, "30")
+    assert (got.status, got.headers["Retry-After"], got.headers["CF-RAY"]) == (429, "30", "8c1-FRA")
 
 
 @pytest.mark.parametrize("status", [403, 429])
@@ -108,10 +108,13 @@ def test_a_lockout_counts_with_any_status(account: Account, tmp_path: Path, stat
         assert gateway.keys["MASTER"].api_key.locked_out() > 800
 
 
-def test_our_client_behind_the_gateway_learns_of_a_page_that_blocks(account: Account, tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", [answer(403), answer(503, cf_mitigated="challenge")], ids=["403", "503"])
+def test_our_client_behind_the_gateway_learns_of_a_page_that_blocks(
+    account: Account, tmp_path: Path, page: bytes
+) -> None:
     """The same error as without a gateway; the order is sent once."""
     with (
-        ScriptedServer(answer(403)) as kraken,
+        ScriptedServer(page) as kraken,
         RunningGateway(kraken.url, [account], tmp_path / "gateway") as gateway,
     ):
         pair = gateway.add("bot")

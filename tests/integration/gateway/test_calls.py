@@ -1,4 +1,4 @@
-"""Calls through the gateway: unmodified clients, every byte as sent, who may call what, and public calls."""
+"""Calls through the gateway: unmodified clients, every byte as sent, and who may call what."""
 
 from __future__ import annotations
 
@@ -393,46 +393,6 @@ def test_other_paths_and_verbs_are_refused(gateway: RunningGateway, fake: Watche
         assert fetch(gateway.url, verb, "/0/private/Balance").status == 405, verb
     assert fetch(gateway.url, "DELETE", "/0/public/Time").status == 405
     assert (fake.arrivals, fake.public_calls) == ([], [])
-
-
-def test_public_calls_are_passed_on(gateway: RunningGateway, fake: WatchedKraken) -> None:
-    """With their query string, with GET as with POST."""
-    got = fetch(gateway.url, "GET", "/0/public/Ticker?pair=XBTUSD")
-    assert got.errors == []
-    assert fetch(gateway.url, "POST", "/0/public/Ticker", b"pair=XBTUSD", {"Content-Type": FORM}).errors == []
-    assert fake.public_calls == ["/0/public/Ticker?pair=XBTUSD", "/0/public/Ticker"]
-
-
-def test_what_changes_rarely_is_asked_once(gateway: RunningGateway, fake: WatchedKraken) -> None:
-    """Thirty bots that start together cost one call, and each set of parameters has its own answer."""
-    fake.faults.add("AssetPairs", "slow_answer", seconds=0.2)
-    with ThreadPoolExecutor(15) as pool:
-        answers = [pool.submit(fetch, gateway.url, "GET", "/0/public/AssetPairs") for _ in range(30)]
-        assert len({each.result().body for each in answers}) == 1
-    fetch(gateway.url, "GET", "/0/public/Assets")
-    fetch(gateway.url, "GET", "/0/public/Assets")
-    fetch(gateway.url, "GET", "/0/public/Assets?asset=XBT")
-    assert fake.public_calls == ["/0/public/AssetPairs", "/0/public/Assets", "/0/public/Assets?asset=XBT"]
-
-
-def test_errors_are_not_kept(gateway: RunningGateway, fake: WatchedKraken) -> None:
-    """An error, an HTML page and a cut connection are each answered, and asked again."""
-    fake.faults.add("Assets", "error", error="EService:Unavailable")
-    fake.faults.add("Assets", "html", status=502)
-    fake.faults.add("Assets", "drop")
-    statuses = [fetch(gateway.url, "GET", "/0/public/Assets").status for _ in range(4)]
-    assert statuses == [200, 502, 504, 200]
-    assert fetch(gateway.url, "GET", "/0/public/Assets").errors == []
-    assert len(fake.public_calls) == 1
-
-
-def test_too_many_public_calls_are_refused(gateway: RunningGateway, fake: WatchedKraken) -> None:
-    """Kraken counts public calls by address, so one bot must not use up the calls of all."""
-    answers = [fetch(gateway.url, "GET", "/0/public/SystemStatus") for _ in range(60)]
-    refused = [got for got in answers if got.errors == ["EGeneral:Too many requests"]]
-    assert refused
-    assert {got.headers["X-Krakenonce-Executed"] for got in refused} == {"no"}
-    assert len(fake.public_calls) == 60 - len(refused) >= 20
 
 
 def test_clients_read_kraken_s_time_in_each_answer(

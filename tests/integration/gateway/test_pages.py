@@ -57,7 +57,7 @@ class Running:
         pages = Pages(self.gateway, self.activity, self._manager)
         self.status = pages.status
         self._second = LoopThread().__enter__()
-        self._server = GatewayServer(self.gateway, PublicCalls(self._kraken, 5.0), self._second, pages)
+        self._server = GatewayServer(self.gateway, PublicCalls(self._kraken, 5.0, 5.0), self._second, pages)
         self.url = ""
 
     async def __aenter__(self) -> Self:

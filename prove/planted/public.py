@@ -1,0 +1,62 @@
+"""Bugs in what the gateway does for clients besides private calls: public calls, and the headers of answers."""
+
+from __future__ import annotations
+
+from prove.planted.bug import Planted
+
+__all__ = ["PUBLIC"]
+
+_PUBLIC_LIMITS = "src/krakenonce/gateway/public_limits.py"
+
+PUBLIC = (
+    Planted(
+        "the gateway counts the public calls of all pairs together",
+        12,
+        _PUBLIC_LIMITS,
+        was="    return pairs.pop() if len(pairs) == 1 else ALL_OTHERS\n",
+        becomes="    return ALL_OTHERS\n",
+        test="tests/integration/gateway/test_public.py::"
+        "test_bots_that_watch_different_pairs_do_not_wait_for_each_other",
+    ),
+    Planted(
+        "a public call overtakes those that wait",
+        12,
+        _PUBLIC_LIMITS,
+        was="bucket.level + ahead + 1 - BURST",
+        becomes="bucket.level + 1 - BURST",
+        test="tests/unit/gateway/test_public_limits.py::test_calls_are_sent_in_the_order_in_which_they_came",
+    ),
+    Planted(
+        "the gateway remembers every pair",
+        12,
+        _PUBLIC_LIMITS,
+        was="if place.bucket not in self._buckets and len(self) >= BUCKETS:\n",
+        becomes="if False:\n",
+        test="tests/unit/gateway/test_public_limits.py::test_pairs_that_are_forgotten_had_a_bucket_like_a_new_one",
+    ),
+    Planted(
+        "a public call keeps its place when its client has hung up",
+        12,
+        "src/krakenonce/gateway/public.py",
+        was="            self._limits.leave(place)\n",
+        becomes="            pass\n",
+        test="tests/integration/gateway/test_public.py::test_a_client_that_hangs_up_does_not_wait",
+    ),
+    Planted(
+        "the gateway does not stop before the public calls that wait",
+        12,
+        "src/krakenonce/gateway/running.py",
+        was="            public.close()\n",
+        becomes="            pass\n",
+        test="tests/integration/gateway/test_public.py::test_calls_that_wait_are_refused_when_the_gateway_stops",
+    ),
+    Planted(
+        "a client of the gateway does not learn of a challenge page",
+        11,
+        "src/krakenonce/gateway/headers.py",
+        was='PASSED_BACK = ("Date", "Retry-After", "cf-mitigated", "CF-RAY")\n',
+        becomes='PASSED_BACK = ("Date", "Retry-After", "CF-RAY")\n',
+        test="tests/integration/gateway/test_blocked.py::"
+        "test_our_client_behind_the_gateway_learns_of_a_page_that_blocks",
+    ),
+)
