@@ -1,4 +1,4 @@
-"""Bugs in what the gateway does for clients besides private calls: public calls, and the headers of answers."""
+"""Bugs in public calls through the gateway, in the headers of its answers, and in how clients trust it."""
 
 from __future__ import annotations
 
@@ -58,5 +58,13 @@ PUBLIC = (
         becomes='PASSED_BACK = ("Date", "Retry-After", "CF-RAY")\n',
         test="tests/integration/gateway/test_blocked.py::"
         "test_our_client_behind_the_gateway_learns_of_a_page_that_blocks",
+    ),
+    Planted(
+        "a client of ours calls a gateway whose certificate it does not trust",
+        "security",
+        "src/krakenonce/kraken/async_transport.py",
+        was="aiohttp.TCPConnector(limit=0)",
+        becomes="aiohttp.TCPConnector(limit=0, ssl=False)",
+        test="tests/integration/gateway/test_tls_clients.py::test_clients_in_python_that_are_told_nothing_send_nothing",
     ),
 )

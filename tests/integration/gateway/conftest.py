@@ -28,6 +28,7 @@ from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
 from tests.integration.gateway.processes import Processes
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
@@ -128,6 +129,7 @@ class RunningGateway:
         max_wait: Seconds that each may wait.
         timeout: Seconds to wait for each piece of Kraken's answer.
         clock: The machine's, if it is not the real one.
+        tls: Its certificate.
     """
 
     def __init__(
@@ -140,6 +142,7 @@ class RunningGateway:
         max_wait: float = 30.0,
         timeout: float = 30.0,
         clock: Clock | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.local_keys = LocalKeys(state / "gateway_keys.json")
         self.keys: dict[str, KrakenKey] = {}
@@ -149,6 +152,7 @@ class RunningGateway:
         self.complaints: list[str] = []  # of the event loop, about errors that were not caught
         self._settings = (base_url, accounts, state, length, max_wait, timeout)
         self._clock = clock
+        self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._run)
@@ -205,8 +209,8 @@ class RunningGateway:
             gateway = Gateway(self.keys, self.local_keys, self.activity)
             self.public = PublicCalls(transport, timeout, max_wait)
             server = GatewayServer(gateway, self.public, second)
-            port = await server.start("127.0.0.1", 0)
-            self._listening.set_result(f"http://127.0.0.1:{port}")
+            port = await server.start("127.0.0.1", 0, self._tls)
+            self._listening.set_result(f"{'https' if self._tls else 'http'}://127.0.0.1:{port}")
             await self._stopping.wait()
             self.public.close()
             await server.stop()

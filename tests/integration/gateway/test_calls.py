@@ -100,7 +100,7 @@ secret=$(printf '%s' "$SECRET" | openssl base64 -d -A | od -An -tx1 | tr -d ' \n
 to_bytes() { printf "$(sed 's/../\\x&/g')"; }
 sign=$(printf '%s%s' "$path" "$digest" | to_bytes |
        openssl dgst -sha512 -mac HMAC -macopt "hexkey:$secret" -binary | openssl base64 -A)
-curl -sS --noproxy '*' -H "API-Key: $KEY" -H "API-Sign: $sign" -d "nonce=$NONCE" "$URL/0/private/Balance"
+curl -sS $OPTIONS --noproxy '*' -H "API-Key: $KEY" -H "API-Sign: $sign" -d "nonce=$NONCE" "$URL/0/private/Balance"
 """
 
 
