@@ -86,11 +86,11 @@ class AsyncTransport:
         except aiohttp.ClientHttpProxyError as error:
             refused = error.status  # the error itself contains the proxy's password
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            # This error's repr contains the request with its headers, and so the API key or the proxy's password.
+            cause = None if isinstance(error, aiohttp.ClientResponseError) else error
             if not progress.sent:
                 reason = getattr(error, "strerror", None) or type(error).__name__
-                raise unsent(request.call, self.host, self._proxy, reason) from error
-            # This error's repr contains the request with its headers, and so the API key.
-            cause = None if isinstance(error, aiohttp.ClientResponseError) else error
+                raise unsent(request.call, self.host, self._proxy, reason) from cause
             raise no_answer(request.call, self.host) from cause
         raise unsent(request.call, self.host, self._proxy, refused)
 

@@ -211,6 +211,16 @@ def test_a_proxy_that_is_down_is_named(account: FakeAccount, kind: str, base_url
 
 
 @BOTH
+def test_an_error_about_a_proxy_that_speaks_no_http_shows_no_password(account: FakeAccount, kind: str) -> None:
+    """Nor do the errors behind it: the library's own one has all headers."""
+    with ScriptedServer(*[b"SSH-2.0-OpenSSH_9.6\r\n\r\n"] * 3) as wrong:
+        twin = client(kind, account, wrong.url.replace("//", f"//{USER}@"))
+        with twin, pytest.raises(RequestNotSent, match="no connection through the proxy") as caught:
+            twin("query_private", "Balance")
+    assert not any(secret in shown(caught.value) for secret in (PAIR, "pass@", "pass%40"))
+
+
+@BOTH
 @pytest.mark.parametrize("what", ["is cut", "is silent", "has no trusted certificate"])
 def test_a_tunnel_that_does_not_come_about_sends_nothing(
     proxy: HttpProxy, account: FakeAccount, kind: str, what: str, monkeypatch: pytest.MonkeyPatch
