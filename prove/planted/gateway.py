@@ -14,6 +14,14 @@ _SILENT = "tests/integration/gateway/test_silent_state.py"
 
 GATEWAY = (
     Planted(
+        "half a handshake of TLS is waited for a minute",
+        "security",
+        "src/krakenonce/gateway/front.py",
+        was="            patience = None if tls is None else SLOWEST\n",
+        becomes="            patience = None if tls is None else 60.0\n",
+        test="tests/integration/gateway/test_faults.py::test_half_a_handshake_of_tls_is_given_up",
+    ),
+    Planted(
         "the gateway does not compare the signature",
         "security",
         _GATEWAY,

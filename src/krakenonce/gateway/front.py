@@ -72,7 +72,10 @@ class Front:
     async def serve(self, connection: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         """Serve a connection that was accepted."""
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(self._server, connection, ssl=tls)
+            patience = None if tls is None else SLOWEST
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._server, connection, ssl=tls, ssl_handshake_timeout=patience
+            )
         except OSError:  # the client has gone, or does not speak TLS
             connection.close()
 

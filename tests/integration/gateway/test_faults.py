@@ -8,12 +8,14 @@ import json
 import logging
 import resource
 import socket
+import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+import trustme
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -270,6 +272,20 @@ def test_half_open_connections_stop_no_call_and_are_closed(
                 assert client.recv(1) == b""
         assert call(gateway.url, pair, "Balance").errors == []
         assert gateway.complaints == []
+
+
+def test_half_a_handshake_of_tls_is_given_up(
+    master: FakeAccount, server: FakeKrakenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has as long as a request, and not the minute that asyncio would give it."""
+    monkeypatch.setattr(serving, "SLOWEST", 0.3)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
+    account = Account("MASTER", master.key, master.secret, "none")
+    with RunningGateway(server.url, [account], tmp_path, tls=tls) as gateway, raw(gateway.url) as client:
+        client.sendall(b"\x16\x03\x01")  # how a handshake begins
+        assert client.recv(1) == b""
+    assert gateway.complaints == []
 
 
 class Clock:
