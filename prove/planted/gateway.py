@@ -14,6 +14,15 @@ _SILENT = "tests/integration/gateway/test_silent_state.py"
 
 GATEWAY = (
     Planted(
+        "a call that is refused meanwhile breaks the status page",
+        "security",
+        "src/krakenonce/gateway/pages.py",
+        was="in self._activity.refusals.copy()]",
+        becomes="in self._activity.refusals]",
+        test="tests/integration/gateway/test_pages.py"
+        "::test_a_call_that_is_refused_while_the_status_is_made_does_not_break_it",
+    ),
+    Planted(
         "half a handshake of TLS is waited for a minute",
         "security",
         "src/krakenonce/gateway/front.py",

@@ -111,7 +111,7 @@ class Pages:
             "answered": dict(self._activity.answered),
             "not_sent": dict(self._activity.not_sent),
             "unknown_outcomes": self._activity.unknown_outcomes,
-            "refusals": [each._asdict() for each in self._activity.refusals],
+            "refusals": [each._asdict() for each in self._activity.refusals.copy()],  # calls go on in another thread
         }
 
     def _account(self, name: str, key: KrakenKey, state: State) -> dict[str, Any]:
