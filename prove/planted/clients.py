@@ -157,6 +157,14 @@ CLIENTS = (
         test="tests/integration/cli/test_kraken_commands.py::test_what_krakenonce_does_not_know_is_sent_with_force",
     ),
     Planted(
+        "a public call is not made again after a page with HTTP status 429",
+        11,
+        "src/krakenonce/kraken/calling.py",
+        was="                if wait > self.max_wait:\n",
+        becomes='                if error.may_have_executed != "no" or wait > self.max_wait:\n',
+        test="tests/integration/kraken/test_blocked.py::test_a_public_call_waits_and_is_made_again_too",
+    ),
+    Planted(
         "a history knows of one page before",
         11,
         "src/krakenonce/kraken/queries.py",

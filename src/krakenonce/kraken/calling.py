@@ -78,7 +78,7 @@ class Calls:
                 return result_of((yield call), self.now())
             except RateLimited as error:
                 wait = max(ONE_A_SECOND, error.retry_after or 0.0)
-                if error.may_have_executed != "no" or wait > self.max_wait:
+                if wait > self.max_wait:
                     raise
                 yield from pause(wait, error)
             except KrakenError as error:

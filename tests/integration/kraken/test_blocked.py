@@ -98,6 +98,18 @@ def test_a_short_wait_is_waited_and_the_call_made_again(kind: str) -> None:
     assert len(set(nonces)) == 2
 
 
+def test_a_public_call_waits_and_is_made_again_too(kind: str) -> None:
+    """It changes nothing; one that may not wait so long has the error at once."""
+    with ScriptedServer(answer(429, Retry_After=SOON), OK) as server:
+        with made(kind, server.url) as twin:
+            assert twin("public", "Ticker", pair="XBTUSD") == {}
+        assert len(server.requests) == 2
+    with ScriptedServer(answer(429, Retry_After="30")) as server:
+        with made(kind, server.url, max_wait=20) as twin, pytest.raises(RateLimited, match="Wait 30 s"):
+            twin("public", "Ticker", pair="XBTUSD")
+        assert len(server.requests) == 1
+
+
 def test_an_order_is_not_made_again(kind: str) -> None:
     """Nobody says whether the page comes before or after Kraken; the error leads to the order."""
     with ScriptedServer(answer(429, Retry_After=SOON), OK) as server:
