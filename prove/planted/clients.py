@@ -165,6 +165,14 @@ CLIENTS = (
         test="tests/integration/kraken/test_blocked.py::test_a_public_call_waits_and_is_made_again_too",
     ),
     Planted(
+        "the digits of one id are cancelled as userrefs",
+        9,
+        "src/krakenonce/kraken/orders.py",
+        was="        if isinstance(ids, str):  # each",
+        becomes="        if isinstance(ids, bytes):  # each",
+        test="tests/integration/kraken/test_typed_calls.py::test_one_id_is_no_list_of_ids",
+    ),
+    Planted(
         "a history knows of one page before",
         11,
         "src/krakenonce/kraken/queries.py",

@@ -141,6 +141,9 @@ def cancel_order(calls: Calls, /, txid: str | None = None, *, cl_ord_id: str | N
 
 def cancel_orders(calls: Calls, /, txids: Iterable[str] = (), *, cl_ord_ids: Iterable[str] = ()) -> Steps[Cancelled]:
     """Cancel up to 50 open orders in one call (CancelOrderBatch)."""
+    for ids in (txids, cl_ord_ids):
+        if isinstance(ids, str):  # each of its letters would be an id; a digit is a userref
+            raise ConfigError(f"Not sent: give the ids of the orders as a list, such as [{ids!r}].")
     lists = {"orders": list(txids), "cl_ord_ids": list(cl_ord_ids)}
     return calls.read("CancelOrderBatch", {name: ids for name, ids in lists.items() if ids}, _cancelled)
 

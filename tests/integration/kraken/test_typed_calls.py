@@ -407,6 +407,14 @@ def test_an_order_of_a_batch_that_is_text_is_refused(twin: Twin, fake: FakeKrake
     assert fake.arrivals == []
 
 
+@pytest.mark.parametrize("how", [{"txids": "42"}, {"cl_ord_ids": "42"}], ids=str)
+def test_one_id_is_no_list_of_ids(twin: Twin, fake: FakeKraken, how: dict[str, str]) -> None:
+    """Its digits would be taken for the userrefs 4 and 2, and their orders cancelled."""
+    with pytest.raises(errors.ConfigError, match=r"Not sent: give the ids .* such as \['42'\]"):
+        twin("cancel_orders", **how)
+    assert fake.arrivals == []
+
+
 def test_a_nonce_is_not_for_the_caller_to_give(twin: Twin, fake: FakeKraken) -> None:
     """The number is taken within the turn, or it would be out of order."""
     with pytest.raises(errors.ConfigError, match="Leave out nonce"):
