@@ -206,7 +206,7 @@ def _amounts(result: dict[str, Any]) -> dict[str, Decimal]:
 
 def _earning(asset: str, parts: dict[str, list[Decimal]]) -> Decimal:
     # Kraken's old names of assets have a letter more, which their .F names do not have: XXBT and XBT.F.
-    short = asset[1:] if len(asset) == _OLD_NAME and asset[0] in "XZ" else asset
+    short = asset[1:] if len(asset) == _OLD_NAME and asset[0] in "XZ" and asset[1:] not in parts else asset
     found = next((parts[name] for name in (f"{asset}.F", f"{short}.F") if name in parts), None)
     return found[0] if found else Decimal(0)
 

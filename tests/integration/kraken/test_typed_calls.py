@@ -49,11 +49,16 @@ def test_extended_balances_tell_what_is_held(twin: Twin) -> None:
 def test_what_earns_automatically_is_available(fake: FakeKraken, server: FakeKrakenServer) -> None:
     """Kraken has it under another name, and holds it for orders under the first one."""
     held = {"XXBT": "0", "XBT.F": "2", "AVAX": "1", "AVAX.F": "3", "ZUSD": "5", "USDT.F": "7", "ETH.B": "9"}
+    held |= {"ZETA": "1", "ETA": "2", "ETA.F": "4"}  # three assets' names that look like two
     one = fake.add_account("earner", balances=held)
     with Twin("sync", one.key, one.secret, manager=NonceManager("memory:"), tier="none", base_url=server.url) as twin:
         found = twin("extended_balances")
     available = {asset: each.available for asset, each in found.items()}
-    assert available == {"XXBT": 2, "XBT.F": 2, "AVAX": 4, "AVAX.F": 3, "ZUSD": 5, "USDT.F": 7, "ETH.B": 9}
+    assert available == {"XXBT": 2, "XBT.F": 2, "AVAX": 4, "AVAX.F": 3, "ZUSD": 5, "USDT.F": 7, "ETH.B": 9} | {
+        "ZETA": 1,
+        "ETA": 6,
+        "ETA.F": 4,
+    }
 
 
 def test_credit_counts_as_available() -> None:
