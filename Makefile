@@ -4,6 +4,8 @@
 PYTHON ?= python3
 ARGS =
 SHORT =
+# Each client in a process of its own, over TLS: with the other integrations, so that `make test` stays short.
+WHOLE_CLIENTS = tests/integration/gateway/test_tls_clients.py
 PRINT_VERSION = -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -20,11 +22,12 @@ demo: .venv/.ready  ## see krakenonce at work against a fake Kraken on this mach
 
 # Tests, campaigns and benchmarks start hundreds of interpreters: without bytecode, each would compile everything again.
 test: .venv/.ready  ## run the tests, two at a time on each core, as many of them wait
-	@PYTHONDONTWRITEBYTECODE= .venv/bin/pytest -n $$((2 * `getconf _NPROCESSORS_ONLN`)) --dist worksteal $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= .venv/bin/pytest -n $$((2 * `getconf _NPROCESSORS_ONLN`)) --dist worksteal \
+		--ignore=$(WHOLE_CLIENTS) $(ARGS)
 
 # One at a time on each core: these programs bring many processes of their own, and some of them are timed.
 test-integrations: .venv/.integrations  ## test krakenonce in uWSGI, gevent, Celery and others, which it installs
-	@PYTHONDONTWRITEBYTECODE= .venv/bin/pytest tests/runtimes -n `getconf _NPROCESSORS_ONLN` --dist worksteal $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= .venv/bin/pytest tests/runtimes $(WHOLE_CLIENTS) -n `getconf _NPROCESSORS_ONLN` --dist worksteal $(ARGS)
 
 prove: .venv/.integrations  ## try to break every promise, 15 minutes; 5 with SHORT=1
 	@PYTHONDONTWRITEBYTECODE= .venv/bin/python -m prove $(if $(SHORT),--short) $(ARGS)
