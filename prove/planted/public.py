@@ -45,9 +45,9 @@ PUBLIC = (
     Planted(
         "the gateway does not stop before the public calls that wait",
         12,
-        "src/krakenonce/gateway/running.py",
-        was="            public.close()\n",
-        becomes="            pass\n",
+        "src/krakenonce/gateway/server.py",
+        was="        self._public.close()\n",
+        becomes="",
         test="tests/integration/gateway/test_public.py::test_calls_that_wait_are_refused_when_the_gateway_stops",
     ),
     Planted(

@@ -80,8 +80,7 @@ async def _run(settings: Settings, ready: Callable[[Listening], None]) -> None:
         load_keys()
         gateway = Gateway(keys, local_keys, activity)
         pages = Pages(gateway, activity, manager)
-        public = PublicCalls(transport, settings.timeout, settings.max_wait)
-        server = GatewayServer(gateway, public, second, pages)
+        server = GatewayServer(gateway, PublicCalls(transport, settings.timeout, settings.max_wait), second, pages)
         stopped = _handle_signals(load_keys)
         watching = asyncio.run_coroutine_threadsafe(watch(asyncio.get_running_loop()), second.loop)
         try:
@@ -91,7 +90,6 @@ async def _run(settings: Settings, ready: Callable[[Listening], None]) -> None:
         finally:
             notify("STOPPING=1")
             watching.cancel()
-            public.close()
             await server.stop()
             await transport.close()
 

@@ -77,6 +77,7 @@ class GatewayServer:
     async def stop(self) -> None:
         """Accept no more connections, refuse the calls that wait, and wait for the answers to calls in progress."""
         self._gateway.stopping = True
+        self._public.close()
         self._remove_socket()  # before it is closed, so that it cannot be another gateway's by now
         if self._acceptor is not None:
             await run_in(self._second, self._acceptor.close())

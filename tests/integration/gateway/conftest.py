@@ -212,7 +212,6 @@ class RunningGateway:
             port = await server.start("127.0.0.1", 0, self._tls)
             self._listening.set_result(f"{'https' if self._tls else 'http'}://127.0.0.1:{port}")
             await self._stopping.wait()
-            self.public.close()
             await server.stop()
             await transport.close()
 
