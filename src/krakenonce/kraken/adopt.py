@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from krakenonce.errors import InvalidNonce, PoisonedKey
-from krakenonce.key.answers import result_of
+from krakenonce.key.answers import Reading, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,7 @@ def adopt(kraken: Kraken, manager: NonceManager, refused: Callable[[int], None] 
 
     Raises:
         PoisonedKey: Kraken refused all of them. The message says whether to adopt the key again, which goes on above
-            them, or whether no nonces are left.
+            them, or whether hardly any nonces are left.
         KrakenError: Another error, or no answer.
     """
     scope = manager.own_scope(kraken.key)
@@ -80,15 +80,17 @@ def adopt(kraken: Kraken, manager: NonceManager, refused: Callable[[int], None] 
         except InvalidNonce:
             refused(manager.peek(scope) or 0)
             continue
-        manager.raise_floor(int(info["nonce"]), scope)
-        return Adopted(scope, int(info["nonce"]), count)
+        with Reading("GetApiKeyInfo"):
+            last = int(info["nonce"])
+        manager.raise_floor(last, scope)
+        return Adopted(scope, last, count)
     raise PoisonedKey(_advice(tried[-1]), ("EAPI:Invalid nonce",))
 
 
 def _advice(floor: int) -> str:
     if floor >= _LAST_ROOM[-1]:
         return (
-            "Kraken refused even nearly the largest nonce, so this API key has no nonces left. "
+            "Kraken refused even nearly the largest nonce, so this API key has hardly any nonces left. "
             "Make a new API key at Kraken."
         )
     return (

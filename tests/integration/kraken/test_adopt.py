@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from krakenonce.errors import PermissionDenied, PoisonedKey, RequestNotSent
+from krakenonce.errors import OutcomeUnknown, PermissionDenied, PoisonedKey, RequestNotSent
 from krakenonce.kraken import Kraken
 from krakenonce.kraken.adopt import HIGHEST, Adopted, adopt, floors
 from krakenonce.manager import NonceManager
-from tests.integration.kraken.helpers import Twin
+from tests.integration.kraken.helpers import OK, ScriptedServer, Twin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,10 +112,10 @@ def test_a_key_without_room_is_given_up_in_the_end(
     with pytest.raises(PoisonedKey, match="adopt it again"):
         take_over(account, server, manager)
     assert len(fake.invalid_nonces()) == 4
-    with pytest.raises(PoisonedKey, match="no nonces left"):
+    with pytest.raises(PoisonedKey, match="hardly any nonces left"):
         take_over(account, server, manager)
     assert len(fake.invalid_nonces()) == 8
-    with pytest.raises(PoisonedKey, match="no nonces left"):
+    with pytest.raises(PoisonedKey, match="hardly any nonces left"):
         take_over(account, server, manager)
     assert len(fake.invalid_nonces()) == 9
     with client(other, server, manager) as kraken:
@@ -162,6 +162,17 @@ def test_a_key_with_room_is_never_given_up(
         take_over(account, server, manager)
     adopted, _ = take_over(account, server, manager)
     assert adopted.nonce > 2**63 - room
+
+
+def test_an_answer_without_a_nonce_is_no_adoption(manager: NonceManager) -> None:
+    """The error names the call; nothing is said to be adopted."""
+    with (
+        ScriptedServer(OK) as kraken,
+        Kraken("key", "c2VjcmV0", manager=manager, tier="none", base_url=kraken.url) as one,
+    ):
+        with pytest.raises(OutcomeUnknown, match="GetApiKeyInfo"):
+            adopt(one, manager)
+        assert len(kraken.requests) == 1
 
 
 def test_other_keys_stay_with_the_clock(fake: FakeKraken, server: FakeKrakenServer, manager: NonceManager) -> None:
