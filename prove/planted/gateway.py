@@ -211,6 +211,14 @@ GATEWAY = (
         test="tests/integration/gateway/test_blocked.py::test_a_lockout_counts_with_any_status",
     ),
     Planted(
+        "the gateway answers an unknown outcome in Kraken's form",
+        9,
+        "src/krakenonce/gateway/replies.py",
+        was='    body = explanation.encode(errors="replace")\n',
+        becomes='    body = kraken_json(error=["EService:Timeout"])\n',
+        test="tests/integration/gateway/test_faults.py::test_an_unknown_outcome_is_told_in_plain_words",
+    ),
+    Planted(
         "a gateway that does not know Kraken's time tells its own",
         9,
         "src/krakenonce/gateway/front.py",

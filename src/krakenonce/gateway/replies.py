@@ -1,4 +1,8 @@
-"""What the gateway itself answers: Kraken's form and error strings, which clients know, and the reason in a header."""
+"""What the gateway itself answers, with the reason in a header.
+
+A refusal has Kraken's form and error strings, which clients know. An unknown outcome has not: whatever error it named,
+clients would take it for a refusal.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ if TYPE_CHECKING:
     from krakenonce.errors import OutcomeUnknown
 
 
+TEXT = "text/plain; charset=utf-8"
 UNKNOWN_OUTCOME = "unknown_outcome"  # the reason of a reply to a call that was sent and got no answer
 
 
@@ -52,5 +57,6 @@ def not_sent(reason: str, error: str, explanation: str, status: int = 200) -> Re
 
 def unknown(error: OutcomeUnknown) -> Reply:
     """Return the answer to a call that was sent and got no answer: 504, as Kraken's own front end answers then."""
-    headers = not_answered("unknown", f"{error} The gateway does not repeat it.")
-    return Reply(504, JSON, kraken_json(error=["EService:Timeout"]), headers, UNKNOWN_OUTCOME)
+    explanation = f"{error} The gateway does not repeat it."
+    body = explanation.encode(errors="replace")
+    return Reply(504, TEXT, body, not_answered("unknown", explanation), UNKNOWN_OUTCOME)
