@@ -31,11 +31,11 @@ def run_tool(name: str, *words: str) -> int:
 
 @contextlib.contextmanager
 def small_disk(point: Path) -> Iterator[Path]:
-    """A file system of one MiB."""
+    """A file system of four MiB."""
     if sys.platform != "linux" or os.geteuid() != 0:
         raise NotHere("only root on Linux may mount a small disk to fill")
     point.mkdir()
-    if run_tool("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(point)):
+    if run_tool("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(point)):
         raise NotHere("this machine does not let us mount a file system")
     try:
         if any(run_tool("mount", "-o", f"remount,{how}", str(point)) for how in ("ro", "rw")):

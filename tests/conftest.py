@@ -28,7 +28,7 @@ def _nothing_of_another_server() -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one MiB, mounted for this test, where that is allowed."""
+    """A file system of four MiB, mounted for this test, where that is allowed."""
     try:
         with mounting.small_disk(tmp_path / "small") as disk:
             yield disk

@@ -55,12 +55,13 @@ GATEWAY = (
         test="tests/integration/gateway/test_calls.py::test_what_is_not_on_the_list_is_refused",
     ),
     Planted(
-        "a strict local key accepts a replay",
+        "an answered request is sent again",
         "security",
-        _GATEWAY,
-        was="int(call.nonce) <= self._last_local.get(local.key, -1):\n",
-        becomes="int(call.nonce) < self._last_local.get(local.key, -1):\n",
-        test="tests/integration/gateway/test_calls.py::test_only_a_strict_local_key_refuses_a_replay",
+        "src/krakenonce/gateway/fence.py",
+        was="        if entry.status is Status.DELIVERED:\n",
+        becomes="        if entry.status is Status.DELIVERED and not entry.digest:\n",
+        test="tests/integration/gateway/test_fence.py"
+        "::test_a_repeat_of_an_answered_order_is_refused_as_kraken_refuses_it",
     ),
     Planted(
         "a revoked local key is still valid",

@@ -59,6 +59,15 @@ def gateway() -> None:
     metavar="SECONDS",
     help="How long a call may wait for the rate limit and for its turn, in seconds.",
 )
+@click.option(
+    "--order-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=4.0,
+    show_default=True,
+    callback=finite,
+    metavar="SECONDS",
+    help="How long to wait for the answer to an order, in seconds. Then the gateway asks Kraken what became of it.",
+)
 @kraken_options
 def run(
     listen: str,
@@ -66,6 +75,7 @@ def run(
     tls_key: Path | None,
     length: int,
     max_wait: float,
+    order_timeout: float,
     state: str | None,
     base_url: str,
     credentials: Path | None,
@@ -91,6 +101,7 @@ def run(
         tls_key=tls_key,
         queue_length=length,
         max_wait=max_wait,
+        order_timeout=order_timeout,
     )
     serve(settings, ready=lambda listening: write(f"gateway listening at {listening.url}; stop it with Ctrl-C"))
 
@@ -114,11 +125,12 @@ def run(
     "export, nonce, other.",
 )
 @click.option(
-    "--strict-nonce",
+    "--trace-orders",
     is_flag=True,
-    help="Refuse a request whose own nonce is not larger than the last one, so that a recorded request cannot be sent "
-    "again.",
+    help="Add a cl_ord_id and a deadline to its orders that have none, so that the gateway can always find out what "
+    "became of them.",
 )
+@click.option("--strict-nonce", is_flag=True, hidden=True)
 @json_option
 @click.option("--credentials", type=click.Path(path_type=Path), metavar="FILE", help="TOML file with the accounts.")
 @state_option
@@ -126,6 +138,7 @@ def add_key(
     name: str,
     account_name: str,
     allow: str,
+    trace_orders: bool,
     strict_nonce: bool,
     as_json: bool,
     credentials: Path | None,
@@ -138,7 +151,9 @@ def add_key(
     found = read_accounts(os.environ, credentials_path(credentials, os.environ))
     names = {each: each for each in (*found.accounts, *found.wrong)}  # only the name is needed
     groups = parse_groups(allow.split(","))
-    made = _local_keys(state).add(name, account(names, account_name), groups, strict_nonce=strict_nonce)
+    made = _local_keys(state).add(name, account(names, account_name), groups, trace_orders=trace_orders)
+    if strict_nonce:
+        complain("--strict-nonce has no effect any more: the gateway never sends a request twice. Leave it out.")
     if "token" in groups:
         complain("warning: with a WebSocket token the bot can do all that the Kraken key may do, despite --allow")
     _show_pair(made, as_json)
@@ -157,7 +172,7 @@ def list_keys(as_json: bool, state: str | None) -> None:
         (
             each.name,
             each.account,
-            ",".join(sorted(each.allow)) + (" strict" if each.strict_nonce else ""),
+            ",".join(sorted(each.allow)) + (" traced" if each.trace_orders else ""),
             f"{datetime.fromtimestamp(each.created, UTC):%Y-%m-%d %H:%M}",
         )
         for each in found
@@ -205,6 +220,6 @@ def _as_dict(key: LocalKey) -> dict[str, Any]:
         "name": key.name,
         "account": key.account,
         "allow": sorted(key.allow),
-        "strict_nonce": key.strict_nonce,
+        "trace_orders": key.trace_orders,
         "created": key.created,
     }

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from json import JSONDecodeError, JSONDecoder
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl, unquote_plus
 
 from krakenonce.errors import ConfigError
 from krakenonce.kraken.wire import DIGITS, is_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _DECODER = JSONDecoder()
 # What is before, in and after the members of a JSON object; each _ stands for blanks.
@@ -31,6 +34,7 @@ class ClientCall(NamedTuple):
         nonce: The nonce in the body, as it is written there: one to twenty digits.
         before: The body up to the nonce.
         after: The body from the end of the nonce.
+        is_json: Whether the body is JSON, and not a form.
     """
 
     path: str
@@ -40,11 +44,21 @@ class ClientCall(NamedTuple):
     nonce: str
     before: bytes
     after: bytes
+    is_json: bool
 
     def can_pass(self) -> bool:
         """Return whether an HTTP client would send the path unchanged, and so as it is signed."""
         # None sends a fragment, nor a question mark alone.
         return self.path.isascii() and "#" not in self.path and self.path.partition("?")[1:] != ("?", "")
+
+    def with_more(self, more: Mapping[str, str]) -> ClientCall:
+        """Return the call with more parameters, at the end of its body. Their values need no quoting."""
+        fields = [(name.encode(), value.encode()) for name, value in more.items()]
+        if self.is_json:
+            after = self.after.rstrip().removesuffix(b"}") + b"".join(b',"%b":"%b"' % each for each in fields) + b"}"
+        else:
+            after = self.after + b"".join(b"&%b=%b" % each for each in fields)
+        return self._replace(params={**self.params, **more}, after=after)
 
     def with_nonce(self, nonce: int) -> bytes:
         """Return the body with another nonce, otherwise unchanged. A JSON string stays a string, a number a number."""
@@ -71,12 +85,13 @@ def read_call(path: str, body: bytes, content_type: str) -> ClientCall | None:
     Raises:
         ConfigError: It has an integer with more digits than Python reads.
     """
-    read = _read_json(body) if is_json(content_type) else _read_form(body)
+    in_json = is_json(content_type)
+    read = _read_json(body) if in_json else _read_form(body)
     if read is None or not DIGITS.fullmatch(read[0]):
         return None
     nonce, params, before, after = read
     params = {**dict(parse_qsl(path.partition("?")[2], keep_blank_values=True)), **params}
-    return ClientCall(path, method_in(path), params, body, nonce, before, after)
+    return ClientCall(path, method_in(path), params, body, nonce, before, after, in_json)
 
 
 def _read_form(body: bytes) -> _Read | None:

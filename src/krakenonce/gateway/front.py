@@ -111,6 +111,8 @@ class Front:
         # A page's connection is served by the second event loop; a call would go a longer way there.
         if page is not None or reply.status == 413:
             response.force_close()
+        if reply.received is not None:
+            await _write(response, request, reply.received)
         return response
 
     @blind_async
@@ -144,3 +146,14 @@ class Front:
         except _NO_HTTP:
             return b""  # not the chunks that it says; no signature fits, so it is refused
         return bytes(body)
+
+
+async def _write(response: web.Response, request: web.BaseRequest, received: Callable[[bool], None]) -> None:
+    """Write a response, and tell whether its client was still there."""
+    is_written = False
+    try:
+        await response.prepare(request)
+        await response.write_eof()
+        is_written = request.transport is not None and not request.transport.is_closing()
+    finally:
+        received(is_written)

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from krakenonce.errors import ConfigError, KrakenonceError, LockedOut, OutcomeUnknown, RateLimited, RequestNotSent
 from krakenonce.gateway.client_call import method_in, read_call
+from krakenonce.gateway.fence import Fence
 from krakenonce.gateway.groups import groups_of
-from krakenonce.gateway.headers import answered, can_pass, passed_back, passed_on
-from krakenonce.gateway.replies import Reply, kraken_json, not_sent, unknown
+from krakenonce.gateway.headers import can_pass, passed_on
+from krakenonce.gateway.replies import Refused, Reply, kraken_json, not_sent, unknown
+from krakenonce.gateway.sending import changes_something, reply_of
+from krakenonce.gateway.sent_record import RecordFull
 from krakenonce.gateway.waiting import Closed, Full, NotBegun, TooLong
 from krakenonce.key.methods import METHODS
 from krakenonce.kraken.wire import JSON, decode_secret, is_signed
@@ -27,10 +30,6 @@ NONCE_PATH = "/v1/nonce"
 _NONCE = frozenset(("nonce",))
 
 
-class Refused(Exception):
-    """The gateway refuses a call; its arguments are those of :func:`not_sent`."""
-
-
 class Gateway:
     """Answers the signed calls of local clients.
 
@@ -45,7 +44,12 @@ class Gateway:
         self.local_keys = local_keys
         self.stopping = False
         self._activity = activity
-        self._last_local: dict[str, int] = {}
+        self._fence = Fence(local_keys.path.parent, local_keys, activity)
+
+    def stop(self) -> None:
+        """Send no call that has not begun, and stop looking for orders."""
+        self.stopping = True
+        self._fence.close()
 
     async def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Answer one signed call; never raises because of what a client sends.
@@ -69,7 +73,13 @@ class Gateway:
                     "EService:Unavailable",
                     f"the gateway has no usable credentials for account {local.account}; its log says more",
                 )
-            reply = _issued(key) if path == NONCE_PATH else await self._called(local, key, call, passed_on(headers))
+            self._fence.prepare(local)
+            if path == NONCE_PATH:
+                reply = _issued(key)
+            elif changes_something(call):
+                reply = await self._fence.make(local, key, call, headers["API-Sign"], passed_on(headers))
+            else:
+                reply = await self._asked(local, key, call, passed_on(headers))
         except Refused as refused:
             reply = not_sent(*refused.args)
         except (KrakenonceError, NotBegun) as error:
@@ -112,17 +122,10 @@ class Gateway:
                 "EGeneral:Permission denied",
                 f"local key {local.name} may not call this method; it needs the group {groups}",
             )
-        if local.strict_nonce:
-            if int(call.nonce) <= self._last_local.get(local.key, -1):
-                raise Refused(
-                    "replayed",
-                    "EAPI:Invalid nonce",
-                    "this local key is strict, and the nonce is not larger than the last one",
-                )
-            self._last_local[local.key] = int(call.nonce)
         return call
 
-    async def _called(self, local: LocalKey, key: KrakenKey, call: ClientCall, headers: dict[str, str]) -> Reply:
+    async def _asked(self, local: LocalKey, key: KrakenKey, call: ClientCall, headers: dict[str, str]) -> Reply:
+        """Make a call that only reads."""
         asked = time.monotonic()
         place = key.api_key.place(call.method, call.params)
 
@@ -141,12 +144,7 @@ class Gateway:
         finally:
             key.api_key.leave(place)
         waited = max(0.0, time.monotonic() - asked - done.seconds)
-        return Reply(
-            done.answer.status,
-            done.answer.content_type,
-            done.answer.data,
-            {**passed_back(done.answer.headers), **answered(done.nonce, waited, done.seconds)},
-        )
+        return reply_of(done, waited)
 
 
 def _issued(key: KrakenKey) -> Reply:
@@ -157,10 +155,11 @@ def _issued(key: KrakenKey) -> Reply:
 # Why a call was not sent -> a word for metrics, and Kraken's error string for it; the first that fits.
 _NOT_SENT: tuple[tuple[type[Exception], str, str], ...] = (
     (Closed, "stopping", "EService:Unavailable"),
-    (Full, "queue_full", "EService:Busy"),
-    (TooLong, "queue_timeout", "EService:Busy"),
+    (Full, "queue_full", "EService:Unavailable"),
+    (TooLong, "queue_timeout", "EService:Unavailable"),
     (LockedOut, "locked_out", "EGeneral:Temporary lockout"),
     (RateLimited, "rate_limit", "EAPI:Rate limit exceeded"),
+    (RecordFull, "record_full", "EService:Unavailable"),
     (RequestNotSent, "no_connection", "EService:Unavailable"),
     (ConfigError, "invalid_body", "EGeneral:Invalid arguments"),
     (KrakenonceError, "nonce", "EService:Unavailable"),

@@ -17,6 +17,7 @@ PASSED_ON = ("Content-Type",)  # from the client to Kraken, unchanged
 # From Kraken to the client, besides the content type. The last two are Cloudflare's: by cf-mitigated clients tell a
 # challenge page from an answer, and CF-RAY is the id under which whoever helps them finds the request.
 PASSED_BACK = ("Date", "Retry-After", "cf-mitigated", "CF-RAY")
+REPEAT = "X-Krakenonce-Repeat"  # in the answer to a request that was sent before: how long ago, in seconds
 _LONGEST = 300  # characters of an explanation
 
 
@@ -70,12 +71,12 @@ def answered(nonce: int, waited: float, seconds: float) -> dict[str, str]:
     }
 
 
-def not_answered(executed: Literal["no", "unknown"], explanation: str) -> dict[str, str]:
+def not_answered(executed: Literal["yes", "no", "unknown"], explanation: str) -> dict[str, str]:
     """Return the headers that go to the client with an answer of the gateway's own.
 
     Args:
         executed: Whether the call was executed.
-        explanation: Why Kraken has not answered it. Other characters than printable ASCII are replaced.
+        explanation: Why this is not Kraken's answer. Other characters than printable ASCII are replaced.
     """
     line = "".join(sign if " " <= sign <= "~" else "?" for sign in " ".join(explanation.split()))
     return {"X-Krakenonce-Executed": executed, "X-Krakenonce-Explanation": line[:_LONGEST]}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 FILE_NAME = "gateway_keys.json"
 _FORMAT = 1
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_TYPES = {"name": str, "account": str, "strict_nonce": bool, "created": int, "key": str, "secret": str}
+_TYPES = {"name": str, "account": str, "trace_orders": bool, "created": int, "key": str, "secret": str}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class LocalKey:
         name: Its name in lists, logs and metrics.
         account: The account with whose Kraken key its calls are made.
         allow: The groups of methods that it may call.
-        strict_nonce: Whether its own nonces must rise, so that a recorded request cannot be sent again.
+        trace_orders: Whether its orders get a ``cl_ord_id`` and a ``deadline``, by which they can be found.
         created: When, in seconds since 1970.
         key: The ``API-Key``.
         secret: Its secret, base64 as Kraken shows secrets.
@@ -50,7 +50,7 @@ class LocalKey:
     name: str
     account: str
     allow: frozenset[str]
-    strict_nonce: bool
+    trace_orders: bool
     created: int
     key: str = field(repr=False)
     secret: str = field(repr=False)
@@ -87,7 +87,7 @@ class LocalKeys:
         return sorted(self._by_key.values(), key=lambda each: each.name)
 
     @blind
-    def add(self, name: str, account: str, allow: frozenset[str], *, strict_nonce: bool = False) -> LocalKey:
+    def add(self, name: str, account: str, allow: frozenset[str], *, trace_orders: bool = False) -> LocalKey:
         """Make a local key and store it.
 
         Raises:
@@ -100,7 +100,7 @@ class LocalKeys:
                 raise ConfigError(
                     f"there is a local key {name!r} already: revoke it first, rotate it, or take another name"
                 )
-            keys[name] = made = LocalKey(name, account, allow, strict_nonce, **_new_pair())
+            keys[name] = made = LocalKey(name, account, allow, trace_orders, **_new_pair())
         return made
 
     @blind
@@ -163,6 +163,8 @@ class LocalKeys:
 
 def _local_key(entry: dict[str, Any]) -> LocalKey:
     """Return a key of the file. A wrong entry raises an error now, and not at its first call."""
+    # Local keys could be strict about their nonces before each request was sent only once.
+    entry = {"trace_orders": False} | {name: entry[name] for name in entry if name != "strict_nonce"}
     if any(type(entry[name]) is not kind for name, kind in _TYPES.items()):
         raise TypeError
     decode_secret(entry["secret"])

@@ -13,7 +13,7 @@ from krakenonce.gateway.headers import not_answered
 from krakenonce.kraken.wire import JSON
 
 if TYPE_CHECKING:
-    from krakenonce.errors import OutcomeUnknown
+    from collections.abc import Callable
 
 
 TEXT = "text/plain; charset=utf-8"
@@ -29,6 +29,7 @@ class Reply(NamedTuple):
         body: The body.
         headers: Further headers.
         reason: Why Kraken has not answered, in a word, for metrics. Empty if it has.
+        received: Called once the reply was written (True), or could not be (False).
     """
 
     status: int
@@ -36,6 +37,11 @@ class Reply(NamedTuple):
     body: bytes
     headers: dict[str, str]
     reason: str = ""
+    received: Callable[[bool], None] | None = None
+
+
+class Refused(Exception):
+    """The gateway refuses a call; its arguments are those of :func:`not_sent`."""
 
 
 def kraken_json(**answer: object) -> bytes:
@@ -55,8 +61,13 @@ def not_sent(reason: str, error: str, explanation: str, status: int = 200) -> Re
     return Reply(status, JSON, kraken_json(error=[error]), not_answered("no", explanation), reason)
 
 
-def unknown(error: OutcomeUnknown) -> Reply:
-    """Return the answer to a call that was sent and got no answer: 504, as Kraken's own front end answers then."""
-    explanation = f"{error} The gateway does not repeat it."
+def unknown(why: object, headers: dict[str, str] | None = None) -> Reply:
+    """Return the answer to a call that was sent and whose outcome is not known: 504, as of Kraken's own front end.
+
+    Args:
+        why: What has happened, in a sentence or two.
+        headers: Further headers.
+    """
+    explanation = f"{why} The gateway does not repeat it."
     body = explanation.encode(errors="replace")
-    return Reply(504, TEXT, body, not_answered("unknown", explanation), UNKNOWN_OUTCOME)
+    return Reply(504, TEXT, body, {**(headers or {}), **not_answered("unknown", explanation)}, UNKNOWN_OUTCOME)

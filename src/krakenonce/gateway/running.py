@@ -142,6 +142,7 @@ def _load_keys(
                 queue_length=settings.queue_length,
                 max_wait=settings.max_wait,
                 timeout=settings.timeout,
+                order_timeout=settings.order_timeout,
                 on_turn=activity.turn,
             )
 

@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import ConfigError
 from krakenonce.gateway.accepting import Acceptor
@@ -18,7 +18,7 @@ from krakenonce.gateway.loop_thread import run_in
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
     from krakenonce.gateway.gateway import Gateway
@@ -76,7 +76,7 @@ class GatewayServer:
 
     async def stop(self) -> None:
         """Accept no more connections, refuse the calls that wait, and wait for the answers to calls in progress."""
-        self._gateway.stopping = True
+        self._gateway.stop()
         self._public.close()
         self._remove_socket()  # before it is closed, so that it cannot be another gateway's by now
         if self._acceptor is not None:
@@ -100,8 +100,11 @@ class GatewayServer:
         calls = Front(self._answer, self._pages, self._public.time)
         self._fronts.append((here, calls))
 
+        async def answer(*call: Any) -> Reply:  # in the second loop
+            return await _answered_in(here, lambda: self._answer(*call))
+
         async def accept() -> None:
-            pages = Front(lambda *call: run_in(here, self._answer(*call)), self._pages, self._public.time)
+            pages = Front(answer, self._pages, self._public.time)
             self._fronts.append((self._second, pages))
             self._acceptor = Acceptor(listeners, calls, here, pages, tls)
 
@@ -125,6 +128,33 @@ class GatewayServer:
             self._busy -= 1
             if not self._busy:
                 self._all_answered.set()
+
+
+async def _answered_in(loop: asyncio.AbstractEventLoop, answer: Callable[[], Awaitable[Reply]]) -> Reply:
+    """Run a call in another loop; there it is told, too, whether its reply was received."""
+    replies: list[Reply] = []
+
+    async def there() -> Reply:
+        replies.append(await answer())
+        return replies[0]
+
+    def tell(is_received: bool) -> None:
+        for reply in replies:
+            if reply.received is not None:
+                reply.received(is_received)
+
+    try:
+        reply = await run_in(loop, there())
+    except asyncio.CancelledError:  # the reply may be there all the same, and nobody waits for it
+        loop.call_soon_threadsafe(tell, False)
+        raise
+    if reply.received is None:
+        return reply
+
+    def received(is_received: bool) -> None:
+        loop.call_soon_threadsafe(tell, is_received)
+
+    return reply._replace(received=received)
 
 
 async def _bound(host: str, port: int) -> list[socket.socket]:

@@ -29,6 +29,7 @@ class Settings:
         queue_length: How many calls may wait for one Kraken key.
         max_wait: Seconds that a call may wait for the rate limit, and again for its turn.
         timeout: Seconds to wait for each piece of Kraken's answer.
+        order_timeout: Seconds to wait for the answer to an order; then Kraken is asked what became of it.
     """
 
     state: str | None = None
@@ -40,6 +41,7 @@ class Settings:
     queue_length: int = 100
     max_wait: float = 30.0
     timeout: float = 30.0
+    order_timeout: float = 4.0
 
 
 def credentials_path(given: Path | None, environ: Mapping[str, str]) -> Path | None:

@@ -9,18 +9,20 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from krakenonce.errors import InvalidNonce, KrakenonceError, LockedOut, OutcomeUnknown, RateLimited
+from krakenonce.errors import InvalidNonce, KrakenError, KrakenonceError, LockedOut, OutcomeUnknown, RateLimited
 from krakenonce.gateway.headers import signed
 from krakenonce.gateway.waiting import KeyQueue, wait_while
-from krakenonce.key.answers import is_of_kraken, refusal_in
+from krakenonce.key.answers import is_of_kraken, refusal_in, result_of
 from krakenonce.key.api_key import ApiKey
 from krakenonce.key.limits import TIERS
+from krakenonce.kraken.finding import find
 from krakenonce.kraken.http_status import closed_for, refuse_if_closed
-from krakenonce.kraken.request import Key, Request
+from krakenonce.kraken.request import Key, PrivateCall, PublicCall, Request, read_answer
 from krakenonce.kraken.wire import sign
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container, Mapping
+    from typing import Any
 
     from krakenonce.brokers.credentials import Account
     from krakenonce.errors import KrakenAPIError
@@ -28,10 +30,13 @@ if TYPE_CHECKING:
     from krakenonce.gateway.waiting import TurnDetails
     from krakenonce.key.counting import Place
     from krakenonce.kraken.async_transport import AsyncTransport
-    from krakenonce.kraken.request import Answer
+    from krakenonce.kraken.finding import Found, Window
+    from krakenonce.kraken.kraken_time import KrakenTime
+    from krakenonce.kraken.request import Answer, Step, Steps
     from krakenonce.manager import NonceManager
 
 
+_FINE = b'{"error":[]'  # how an answer with a result begins
 # Why Kraken has refused a call -> a word for metrics; the first that fits.
 _REASONS = ((InvalidNonce, "invalid_nonce"), (LockedOut, "lockout"), (RateLimited, "rate_limit"), (object, "other"))
 
@@ -44,12 +49,14 @@ class Forwarded(NamedTuple):
         nonce: The nonce with which the call was sent.
         seconds: Seconds from sending to the end of the answer.
         refusal: Kraken's error, if the answer is one.
+        doubt: Why the call may have been executed although the answer has no result; None: it was not, or there is one.
     """
 
     answer: Answer
     nonce: int
     seconds: float
     refusal: KrakenAPIError | None
+    doubt: str | None
 
 
 class KrakenKey:
@@ -62,6 +69,7 @@ class KrakenKey:
         queue_length: How many calls may wait.
         max_wait: Seconds that each may wait for the rate limit, and again for its turn.
         timeout: Seconds to wait for each piece of Kraken's answer.
+        order_timeout: Seconds to wait for the whole answer to an order; then Kraken is asked what became of it.
         on_turn: Called after each turn.
     """
 
@@ -74,16 +82,18 @@ class KrakenKey:
         queue_length: int,
         max_wait: float,
         timeout: float,
+        order_timeout: float,
         on_turn: Callable[[TurnDetails], None],
     ) -> None:
         self.account = account
         self.api_key = ApiKey(manager, account.key, TIERS.get(account.tier))
         self.queue = KeyQueue(account.name, self.api_key.turn, queue_length, max_wait, on_turn)
-        self._key = Key(account.key, account.secret)
+        self._key = Key(account.key, account.secret, account.otp)
         self._manager = manager
         self._transport = transport
         self._max_wait = max_wait
         self._timeout = timeout
+        self.order_timeout = order_timeout
         self._closed = asyncio.Event()
         self.refused: Counter[str] = Counter()  # by Kraken or what is in front of it, by reason
 
@@ -91,6 +101,11 @@ class KrakenKey:
     def scope(self) -> str:
         """The counter that this key uses."""
         return self._manager.scope_of(self.account.key)
+
+    @property
+    def time(self) -> KrakenTime:
+        """What time it is at Kraken."""
+        return self._transport.time
 
     def counters(self) -> dict[str, tuple[float, float]]:
         """Return each of Kraken's rate counters with its maximum; none if the account's calls are not counted."""
@@ -118,13 +133,16 @@ class KrakenKey:
         self._closed.set()
         await self.queue.close()
 
-    async def forward(self, place: Place, call: ClientCall, headers: dict[str, str]) -> Forwarded:
+    async def forward(
+        self, place: Place, call: ClientCall, headers: dict[str, str], within: float | None = None
+    ) -> Forwarded:
         """Send a call with the next nonce, once, and act on Kraken's answer. To be called in the turn.
 
         Args:
             place: Its place in the rate limit.
             call: What the client has sent. Its nonce is replaced, and nothing else.
             headers: The headers that are passed on.
+            within: Seconds to wait for the whole answer; then the connection is closed. None: each piece has its time.
 
         Raises:
             LockedOut: The key was locked out meanwhile; nothing was sent.
@@ -139,12 +157,55 @@ class KrakenKey:
             body = call.with_nonce(nonce)
             headers = signed(headers, self.account.key, sign(call.path, nonce, body, self._key.secret()))
             begun = time.monotonic()
-            answer = await self._transport.fetch(Request("POST", call.path, headers, body), self._timeout)
+            answer = await self._transport.fetch(Request("POST", call.path, headers, body), self._timeout, within)
         except KrakenonceError as error:
             if not isinstance(error, OutcomeUnknown):
                 self.api_key.not_sent(place)
             raise
-        return Forwarded(answer, nonce, time.monotonic() - begun, self.settle(answer, place))
+        seconds, refusal = time.monotonic() - begun, self.settle(answer, place)
+        return Forwarded(answer, nonce, seconds, refusal, _doubt(answer, refusal, call.path, self._transport.host))
+
+    async def look_for(self, order: Mapping[str, Any], window: Window, others: Container[str]) -> Found:
+        """Look for an order in Kraken's lists. To be called in the turn, like :meth:`forward`.
+
+        The first private call has a nonce above that of the order. Once Kraken has accepted it, the order cannot be
+        executed any more if it is still on its way (with a nonce window of 0).
+
+        Args:
+            order: The parameters with which it was sent.
+            window: When it was opened.
+            others: Kraken's ids of orders that are known to be others.
+
+        Raises:
+            KrakenonceError: Kraken could not be asked; nothing is known.
+        """
+        steps = find(_asked_for, _asked_publicly, order, window, others)
+        try:
+            step = next(steps)
+            while True:
+                step = steps.send(await self._ask(step))
+        except StopIteration as end:
+            found: Found = end.value
+            return found
+
+    async def _ask(self, step: Step) -> dict[str, Any]:
+        """Make one call of a search. It is counted, and does not wait for the rate limit: the order's sender waits."""
+        if isinstance(step, PublicCall):
+            return await self._transport.send(step.request(), self.order_timeout)
+        if not isinstance(step, PrivateCall):
+            raise TypeError(step)
+        place = self.api_key.place(step.method, step.params)
+        self.api_key.count(place)
+        try:
+            request = step.request(self._key, self.api_key.next(), self.time.now())
+            reply = await self._transport.send(request, self.order_timeout)
+        except KrakenonceError as error:
+            if not isinstance(error, OutcomeUnknown):
+                self.api_key.not_sent(place)
+            raise
+        if refusal := refusal_in(reply, self.time.now()):
+            self.api_key.settle(place, refusal)
+        return reply
 
     def settle(self, answer: Answer, place: Place) -> KrakenAPIError | None:
         """Act on Kraken's error, for all callers of this key, and return it. None: the answer is not an error."""
@@ -159,9 +220,31 @@ class KrakenKey:
         return refusal
 
 
+def _doubt(answer: Answer, refusal: KrakenAPIError | None, path: str, host: str) -> str | None:
+    error: KrakenError | None = refusal
+    if refusal is None:
+        if answer.data.startswith(_FINE) and answer.status == 200:
+            return None
+        try:
+            read_answer(Request("POST", path, {}, None), host, answer)
+        except KrakenError as odd:
+            error = odd
+    # Invalid nonce: something on the way may have sent the call twice, and this is the second answer.
+    in_doubt = error is not None and (error.may_have_executed != "no" or isinstance(error, InvalidNonce))
+    return str(error) if in_doubt else None
+
+
+def _asked_for(method: str, params: Mapping[str, Any]) -> Steps[Any]:
+    return result_of((yield PrivateCall(method, params)))
+
+
+def _asked_publicly(method: str, params: Mapping[str, Any]) -> Steps[Any]:
+    return result_of((yield PublicCall(method, params)))
+
+
 def _refusal_in(answer: Answer) -> KrakenAPIError | None:
     status = answer.status
-    if not (status == 200 or 400 <= status < 500) or answer.data.startswith(b'{"error":[]'):
+    if not (status == 200 or 400 <= status < 500) or answer.data.startswith(_FINE):
         return None
     try:
         reply = json.loads(answer.data)

@@ -56,8 +56,14 @@ class AsyncTransport:
         """
         return read_answer(request, self.host, await self.fetch(request, timeout))
 
-    async def fetch(self, request: Request, timeout: float) -> Answer:
-        """Send *request* once and return any answer unchanged; else as :meth:`send`."""
+    async def fetch(self, request: Request, timeout: float, within: float | None = None) -> Answer:
+        """Send *request* once and return any answer unchanged; else as :meth:`send`.
+
+        Args:
+            request: What to send.
+            timeout: As for :meth:`send`.
+            within: Seconds for the whole request and its answer; then its connection is closed.
+        """
         refuse_if_closed(self.host)
         session = await self._ready_session()
         import aiohttp
@@ -71,7 +77,7 @@ class AsyncTransport:
                 # As it was signed, not quoted a second time.
                 URL(self.base_url + request.path, encoded=True),
                 data=request.body,
-                timeout=aiohttp.ClientTimeout(total=None, connect=timeout, sock_read=timeout),
+                timeout=aiohttp.ClientTimeout(total=within, connect=timeout, sock_read=timeout),
                 allow_redirects=False,
                 trace_request_ctx=progress,
                 **self._way(request),

@@ -69,6 +69,10 @@ class KrakenTime:
         """Return the latest that Kraken's time may be now."""
         return self.now() if self._ahead is None else self.steady() + self._ahead[1]
 
+    def earliest(self) -> float:
+        """Return the earliest that Kraken's time may be now; 0.0 if it is not known."""
+        return 0.0 if self._ahead is None else self.steady() + self._ahead[0]
+
     def note(self, date: str, asked: float) -> None:
         """Note the ``Date`` header of an answer, which tells whole seconds. One that is no date changes nothing.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import itertools
 import json
 import threading
 import time
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from krakenonce.clock import Clock
     from krakenonce.testing.request import Request
 
+_nonces = itertools.count(1)
 PATIENCE = 30.0  # seconds until a condition that must come true counts as broken
 ORDER = "pair=XBTUSD&type=buy&ordertype=limit&volume=1&price=100"
 
@@ -111,11 +113,41 @@ def signed(pair: LocalKey, path: str, nonce: int | str, body: bytes, content_typ
     }
 
 
-def call(url: str, pair: LocalKey, method: str, params: str = "", nonce: int = 1) -> Got:
-    """Make a private call with a form."""
+def call(url: str, pair: LocalKey, method: str, params: str = "", nonce: int | None = None) -> Got:
+    """Make a private call with a form; without *nonce* with a new one."""
+    nonce = next(_nonces) if nonce is None else nonce
     body = f"nonce={nonce}{'&' if params else ''}{params}".encode()
     path = f"/0/private/{method}"
     return fetch(url, "POST", path, body, signed(pair, path, nonce, body))
+
+
+def order_request(pair: LocalKey, params: str = ORDER, nonce: int | None = None) -> tuple[str, bytes, dict[str, str]]:
+    """Return a signed order: path, body and headers. To send it again is to send the same bytes."""
+    nonce = next(_nonces) if nonce is None else nonce
+    body, path = f"nonce={nonce}&{params}".encode(), "/0/private/AddOrder"
+    return path, body, signed(pair, path, nonce, body)
+
+
+def send(url: str, request: tuple[str, bytes, dict[str, str]]) -> Got:
+    """Send a signed request."""
+    path, body, headers = request
+    return fetch(url, "POST", path, body, headers)
+
+
+def send_and_leave(url: str, request: tuple[str, bytes, dict[str, str]], when: Callable[[], object]) -> None:
+    """Send a signed request, and close the connection without reading the answer once *when* is true."""
+    path, body, headers = request
+    connection = connect(url)
+    connection.request("POST", path, body, headers)
+    until(when)
+    connection.close()
+
+
+def assert_unknown(got: Got, words: str) -> None:
+    """An unknown outcome looks like no answer of Kraken's, and says what was sent."""
+    assert (got.status, got.headers["X-Krakenonce-Executed"]) == (504, "unknown")
+    assert got.headers["Content-Type"].startswith("text/plain")
+    assert words in got.body.decode()
 
 
 class RunningGateway:
@@ -128,6 +160,7 @@ class RunningGateway:
         length: How many calls may wait for a key.
         max_wait: Seconds that each may wait.
         timeout: Seconds to wait for each piece of Kraken's answer.
+        order_timeout: Seconds to wait for the answer to an order.
         clock: The machine's, if it is not the real one.
         tls: Its certificate.
     """
@@ -141,6 +174,7 @@ class RunningGateway:
         length: int = 100,
         max_wait: float = 30.0,
         timeout: float = 30.0,
+        order_timeout: float = 4.0,
         clock: Clock | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -150,7 +184,7 @@ class RunningGateway:
         self.public: PublicCalls
         self.url = ""
         self.complaints: list[str] = []  # of the event loop, about errors that were not caught
-        self._settings = (base_url, accounts, state, length, max_wait, timeout)
+        self._settings = (base_url, accounts, state, length, max_wait, timeout, order_timeout)
         self._clock = clock
         self._tls = tls
         self._loop = asyncio.new_event_loop()
@@ -166,10 +200,10 @@ class RunningGateway:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def add(self, name: str, *allow: str, account: str = "MASTER", strict_nonce: bool = False) -> LocalKey:
+    def add(self, name: str, *allow: str, account: str = "MASTER", trace_orders: bool = False) -> LocalKey:
         """Make a local key; without groups it may query and trade."""
         groups = frozenset(allow or ("query", "trade"))
-        return self.local_keys.add(name, account, groups, strict_nonce=strict_nonce)
+        return self.local_keys.add(name, account, groups, trace_orders=trace_orders)
 
     def waiting(self, account: str = "MASTER") -> int:
         """Return how many calls wait for their turn."""
@@ -193,7 +227,7 @@ class RunningGateway:
             self._loop.close()
 
     async def _serve(self) -> None:
-        base_url, accounts, state, length, max_wait, timeout = self._settings
+        base_url, accounts, state, length, max_wait, timeout, order_timeout = self._settings
         with NonceManager(state, clock=self._clock) as manager, LoopThread() as second:
             transport = AsyncTransport(base_url)
             for each in accounts:
@@ -204,6 +238,7 @@ class RunningGateway:
                     queue_length=length,
                     max_wait=max_wait,
                     timeout=timeout,
+                    order_timeout=order_timeout,
                     on_turn=self.activity.turn,
                 )
             gateway = Gateway(self.keys, self.local_keys, self.activity)
@@ -239,7 +274,7 @@ def server(fake: WatchedKraken) -> Iterator[FakeKrakenServer]:
 def gateway(master: FakeAccount, server: FakeKrakenServer, tmp_path: Path) -> Iterator[RunningGateway]:
     """A gateway with one account, whose calls are not counted. Nothing may be left uncaught in it."""
     account = Account("MASTER", master.key, master.secret, "none")
-    with RunningGateway(server.url, [account], tmp_path / "state") as running:
+    with RunningGateway(server.url, [account], tmp_path / "state", order_timeout=1.0) as running:
         yield running
     assert running.complaints == []
 

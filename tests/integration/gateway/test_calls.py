@@ -353,26 +353,6 @@ def test_a_parameter_that_cannot_be_read_hides_no_other(
     assert_refused(fake, got, "EGeneral:Invalid arguments")
 
 
-def test_only_a_strict_local_key_refuses_a_replay(gateway: RunningGateway, fake: WatchedKraken) -> None:
-    """The very same bytes twice: a strict key accepts them once, others every time."""
-    strict, plain = gateway.add("strict", strict_nonce=True), gateway.add("plain")
-    assert [call(gateway.url, plain, "Balance", nonce=5).errors for _ in range(2)] == [[], []]
-    assert call(gateway.url, strict, "Balance", nonce=5).errors == []
-    fake.arrivals.clear()
-    assert_refused(fake, call(gateway.url, strict, "Balance", nonce=5), "EAPI:Invalid nonce")
-    assert_refused(fake, call(gateway.url, strict, "Balance", nonce=4), "EAPI:Invalid nonce")
-    assert call(gateway.url, strict, "Balance", nonce=6).errors == []
-
-
-def test_a_refused_call_uses_up_no_nonce_of_a_strict_key(gateway: RunningGateway) -> None:
-    """A client without the secret cannot lock a strict key out by sending a large nonce."""
-    strict = gateway.add("strict", strict_nonce=True)
-    path, body = "/0/private/Balance", b"nonce=999999999"
-    headers = signed(strict, path, 999999999, body) | {"API-Sign": "x"}
-    assert fetch(gateway.url, "POST", path, body, headers).errors == ["EAPI:Invalid signature"]
-    assert call(gateway.url, strict, "Balance", nonce=5).errors == []
-
-
 def test_revoking_and_rotating_take_effect_with_the_next_call(gateway: RunningGateway, fake: WatchedKraken) -> None:
     """No restart, no waiting."""
     first, second = gateway.add("first"), gateway.add("second")

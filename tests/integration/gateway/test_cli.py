@@ -45,10 +45,10 @@ def test_a_pair_is_printed_once(shell: Shell, tmp_path: Path) -> None:
 
 def test_a_pair_for_programs(shell: Shell, tmp_path: Path) -> None:
     """With --json everything is there; a short account name is enough."""
-    words = ("gateway", "add-key", "--name", "b", "--account", "alice", "--strict-nonce", "--json")
+    words = ("gateway", "add-key", "--name", "b", "--account", "alice", "--trace-orders", "--json")
     printed = json.loads(shell.works(*words))
     (made,) = keys(tmp_path).all()
-    assert (printed["account"], printed["strict_nonce"], printed["allow"]) == ("USER:alice", True, ["query"])
+    assert (printed["account"], printed["trace_orders"], printed["allow"]) == ("USER:alice", True, ["query"])
     assert (printed["api_key"], printed["api_secret"]) == (made.key, made.secret)
     (listed,) = json.loads(shell.works("gateway", "list-keys", "--json"))
     assert {**listed, "api_key": made.key, "api_secret": made.secret} == printed

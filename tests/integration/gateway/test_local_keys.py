@@ -47,7 +47,7 @@ def test_making_the_object_opens_nothing(path: Path) -> None:
 
 def test_keys_are_kept_in_a_private_file(path: Path) -> None:
     """Another object, as another process would, finds what was added."""
-    made = LocalKeys(path).add("bot", "USER:alice", frozenset(["query", "trade"]), strict_nonce=True)
+    made = LocalKeys(path).add("bot", "USER:alice", frozenset(["query", "trade"]), trace_orders=True)
     assert LocalKeys(path).find(made.key) == made
     assert path.stat().st_mode & 0o777 == 0o600
     assert {each.name for each in path.parent.iterdir()} == {"gateway_keys.json", "gateway_keys.lock"}
@@ -124,7 +124,7 @@ ENTRY = {
     "name": "a",
     "account": "MASTER",
     "allow": ["query"],
-    "strict_nonce": False,
+    "trace_orders": False,
     "created": 1,
     "key": "k",
     "secret": "c2VjcmV0",
@@ -133,7 +133,7 @@ WRONG = {
     "name": 5,
     "account": None,
     "allow": [5],
-    "strict_nonce": "no",
+    "trace_orders": "no",
     "created": "today",
     "key": 5,
     "secret": "not base64",
@@ -171,6 +171,20 @@ def test_a_whole_file_is_used(path: Path) -> None:
     LocalKeys(path).add("bot", "MASTER", QUERY)
     path.write_text(json.dumps({"format": 1, "keys": [ENTRY]}))
     assert LocalKeys(path).find("k") is not None
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_file_from_before_orders_could_be_traced_is_read(path: Path, strict: bool) -> None:
+    """Its keys could be strict about their nonces, which is not needed any more; a change writes it as it is now."""
+    LocalKeys(path).add("bot", "MASTER", QUERY)
+    old = {name: value for name, value in ENTRY.items() if name != "trace_orders"} | {"strict_nonce": strict}
+    path.write_text(json.dumps({"format": 1, "keys": [old]}))
+    found = LocalKeys(path).find("k")
+    assert found is not None
+    assert not found.trace_orders
+    LocalKeys(path).add("new", "MASTER", QUERY)
+    assert "strict_nonce" not in path.read_text()
+    assert LocalKeys(path).find("k") == found
 
 
 def test_another_version_s_file_is_refused(path: Path) -> None:

@@ -44,6 +44,7 @@ def ask(
         queue_length=1,
         max_wait=1.0,
         timeout=1.0,
+        order_timeout=1.0,
         on_turn=lambda _: None,
     )
     gateway = Gateway({"MASTER": key}, local_keys, Activity())

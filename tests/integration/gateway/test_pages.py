@@ -51,6 +51,7 @@ class Running:
             queue_length=10,
             max_wait=5.0,
             timeout=5.0,
+            order_timeout=5.0,
             on_turn=self.activity.turn,
         )
         self.gateway = Gateway({account.name: self.key}, self.local_keys, self.activity)

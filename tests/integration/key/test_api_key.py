@@ -56,6 +56,7 @@ def by_the_gateway(manager: NonceManager, reply: dict[str, Any]) -> errors.Krake
         queue_length=1,
         max_wait=1.0,
         timeout=1.0,
+        order_timeout=1.0,
         on_turn=lambda _: None,
     )
     place = key.api_key.place("Balance", {})
@@ -100,6 +101,7 @@ def test_what_is_no_answer_of_kraken_s_api_is_no_refusal(data: bytes, tmp_path: 
         queue_length=1,
         max_wait=1.0,
         timeout=1.0,
+        order_timeout=1.0,
         on_turn=lambda _: None,
     )
     assert key.settle(Answer(200, "", data), key.api_key.place("RetrieveExport", {})) is None

@@ -9,7 +9,7 @@ from fcntl import LOCK_EX, LOCK_UN, flock
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from krakenonce.backends.file.filesystem import make_directory, opening, store_error, write_whole
+from krakenonce.backends.file.filesystem import make_directory, opening, store_error, sync, write_whole
 from krakenonce.backends.file.open_files import OpenFiles
 from krakenonce.errors import NonceStoreError
 from krakenonce.process import Section, call_in_children
@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 
 class LockedFiles:
-    """Files of one kind in one directory. Nothing is opened before the first step, and nothing is synced.
+    """Files of one kind in one directory. Nothing is opened before the first step; a step syncs what it has to.
 
     Args:
         directory: Made (0700) when first needed.
@@ -125,6 +125,10 @@ class LockedFile:
     def write(self, offset: int, data: bytes) -> None:
         """Put *data* there. Raises OSError if it is not written as a whole."""
         write_whole(self._fd, data, offset)
+
+    def sync(self) -> None:
+        """Put what was written on stable storage, or raise OSError."""
+        sync(self._fd)
 
 
 # One for all directories, because two backends may use the same one.

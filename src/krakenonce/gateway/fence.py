@@ -1,0 +1,306 @@
+"""Sends no signed request twice: a repeat gets what became of the first, as Kraken itself would not execute it again.
+
+A request whose answer was received is refused as Kraken refuses it: ``EAPI:Invalid nonce``. All other repeats get the
+first one's answer; while that is not known, they wait, and then they get an unknown outcome. They never get an error in
+Kraken's form, because there are clients that take any such error for a reason to send the order anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from krakenonce.backends.file.locked_files import LockedFiles
+from krakenonce.errors import InvalidNonce, KrakenonceError, NonceStoreError, OutcomeUnknown
+from krakenonce.gateway import finding_out
+from krakenonce.gateway.headers import REPEAT, passed_back
+from krakenonce.gateway.replies import UNKNOWN_OUTCOME, Refused, Reply, unknown
+from krakenonce.gateway.sending import Sending, digests_of, reply_of, txids_in
+from krakenonce.gateway.sent_record import RecordFull, SentRecord, Status
+from krakenonce.gateway.waiting import NotBegun
+from krakenonce.key.methods import METHODS, Kind, kind_of
+from krakenonce.key.naming import fingerprint
+from krakenonce.kraken.http_status import TOO_MANY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from krakenonce.gateway.activity import Activity
+    from krakenonce.gateway.client_call import ClientCall
+    from krakenonce.gateway.local_keys import LocalKey, LocalKeys
+    from krakenonce.gateway.sent_record import Entry
+    from krakenonce.gateway.upstream import KrakenKey
+
+
+logger = logging.getLogger("krakenonce")
+
+DIRECTORY = "gateway_sent"
+LOOKED_FOR = 60.0  # seconds for which an order is looked for
+_SAME_ORDER = 2 * LOOKED_FOR  # seconds within which an equal order with the same cl_ord_id is a repeat, unless answered
+
+
+class _Repeat(Exception):
+    """Another gateway has sent this request in the meantime."""
+
+
+class Fence:
+    """Makes the calls that change something.
+
+    Args:
+        directory: The state directory.
+        local_keys: The local keys, whose orders are told apart.
+        activity: Where calls are counted.
+    """
+
+    def __init__(self, directory: Path, local_keys: LocalKeys, activity: Activity) -> None:
+        self._files = LockedFiles(str(directory / DIRECTORY), "{}.sent", "write to the record of sent calls")
+        self._records: dict[str, SentRecord] = {}
+        self._local_keys = local_keys
+        self._activity = activity
+        self._sendings: dict[tuple[str, bytes], Sending] = {}
+        self._searches: set[asyncio.Task[None]] = set()
+
+    def close(self) -> None:
+        """Stop looking for orders: who waits is told that the outcome is unknown."""
+        for search in self._searches:
+            search.cancel()
+
+    async def make(
+        self, local: LocalKey, key: KrakenKey, call: ClientCall, signature: str, headers: dict[str, str]
+    ) -> Reply:
+        """Make a call, unless it was made before; return Kraken's answer to it, or what is known.
+
+        Args:
+            local: The local key with which it was signed.
+            key: The Kraken key with which it is sent.
+            call: The call.
+            signature: Its ``API-Sign``, which was checked.
+            headers: The headers that are passed on.
+
+        Raises:
+            Refused: It was made before and answered.
+            KrakenonceError, NotBegun: It was not sent.
+        """
+        digests = digests_of(call, signature)
+        while True:
+            sending = Sending(local, key, call, digests)
+            earlier = self._earlier(sending)
+            if earlier is None:
+                try:
+                    return await self._first(sending, headers)
+                except _Repeat:
+                    continue
+            reply = await earlier.wait(2 * key.order_timeout)
+            if reply is not None:
+                age = max(0.0, key.time.now() - earlier.at)
+                received = None if reply.reason else partial(self._received, earlier)
+                return reply._replace(headers={**reply.headers, REPEAT: f"{age:.3f}"}, received=received)
+
+    def _earlier(self, sending: Sending) -> Sending | None:
+        """Return the call that this one repeats. Raises Refused if Kraken itself would refuse the repeat."""
+        earlier = next((found for name in _names(sending) if (found := self._sendings.get(name))), None)
+        if earlier is not None:
+            if earlier.has_caller and earlier.digests[0] == sending.digests[0]:
+                raise _repeated("the same request is being made, and its sender still waits for the answer")
+            return earlier
+        entry = self._record(sending.local).find(sending.digests, partial(_is_of, sending))
+        if entry is None:
+            return None
+        if entry.status is Status.DELIVERED:
+            raise _repeated("the same request was made before, and its answer was received")
+        return self._resumed(sending, entry)
+
+    def _resumed(self, sending: Sending, entry: Entry) -> Sending:
+        """Return a call that was sent before this process, or by another one, with what is known about it."""
+        earlier = Sending(sending.local, sending.key, sending.call, [entry.digest])
+        earlier.at, earlier.is_sent, earlier.has_caller = entry.at, True, False
+        earlier.call = earlier.traced()
+        kept = self._kept(earlier) if entry.status is Status.KEPT else None
+        if kept is not None:
+            earlier.answer.set_result(kept)
+            return earlier
+        self._register(earlier)
+        if earlier.is_order:
+            self._search(earlier, at_once=True)
+        else:
+            self._give_up(earlier)
+        return earlier
+
+    async def _first(self, sending: Sending, headers: dict[str, str]) -> Reply:
+        key = sending.key
+        asked = time.monotonic()
+        place = key.api_key.place(sending.call.method, sending.call.params)
+
+        async def send() -> None:  # continues to its end in the turn, even if the client has disconnected
+            self._enter(sending)
+            call = sending.call = sending.traced()
+            within = key.order_timeout if sending.is_order else None
+            try:
+                done = await key.forward(place, call, headers, within)
+            except OutcomeUnknown as error:
+                sending.fallback = unknown(error)
+            except BaseException:
+                self._forget(sending)
+                raise
+            else:
+                self._activity.forwarded(sending.local.name, sending.local.account, call.method, done)
+                waited = max(0.0, time.monotonic() - asked - done.seconds)
+                sending.fallback = reply_of(done, waited)
+                if done.doubt is None or (done.refusal is not None and not sending.is_order):
+                    self._answered(sending, sending.fallback)
+                    return
+                if done.answer.status == TOO_MANY:
+                    sending.fallback = sending.fallback._replace(reason=UNKNOWN_OUTCOME)
+                elif not isinstance(done.refusal, InvalidNonce):
+                    sending.fallback = unknown(f"{done.doubt} {sending.what_to_do()}", passed_back(done.answer.headers))
+            await self._find_out(sending)
+
+        self._register(sending)
+        try:
+            await key.wait_for_rate_limit(place)
+            await key.queue.run(send, urgent=METHODS[sending.call.method].urgent)
+            reply = await sending.wait(key.order_timeout)
+        except BaseException:
+            self._caller_has_gone(sending)
+            raise
+        finally:
+            key.api_key.leave(place)
+        if reply is None or reply.reason:
+            sending.has_caller = False
+            return reply or sending.unknown()
+        return reply._replace(received=partial(self._received, sending))
+
+    def _enter(self, sending: Sending) -> None:
+        """Enter a call into the record, before it is sent. Raises _Repeat if another gateway has done so."""
+        sending.at = sending.key.time.now()
+        try:
+            if self._record(sending.local).enter(sending.digests, sending.at, partial(_is_of, sending)) is not None:
+                raise _Repeat
+        except RecordFull:
+            if kind_of(sending.call.method, sending.call.params) is not Kind.CANCEL:  # which may be made twice
+                raise
+        sending.is_sent = True
+
+    async def _find_out(self, sending: Sending) -> None:
+        """Find out, in the turn in which the call was sent, what became of it; if that is not known, go on looking."""
+        if not sending.is_order:
+            self._give_up(sending)
+        elif not await self._look(sending):
+            if sending.fallback is not None and not sending.fallback.reason:  # Kraken's own refusal
+                self._answered(sending, sending.fallback)
+            else:
+                self._search(sending)
+
+    async def _look(self, sending: Sending) -> bool:
+        """Look for an order once, in the turn; return whether it is known what became of it."""
+        with contextlib.suppress(KrakenonceError):
+            reply = await finding_out.look(sending, self._others(sending))
+            if reply is not None:
+                self._answered(sending, reply)
+        return sending.answer.done()
+
+    def _search(self, sending: Sending, *, at_once: bool = False) -> None:
+        search = asyncio.create_task(self._go_on_looking(sending, at_once=at_once))
+        self._searches.add(search)
+        search.add_done_callback(self._searches.discard)
+
+    async def _go_on_looking(self, sending: Sending, *, at_once: bool) -> None:
+        try:
+            async for _ in finding_out.pauses(sending, LOOKED_FOR, at_once=at_once):
+                with contextlib.suppress(NotBegun, KrakenonceError):
+                    if await sending.key.queue.run(partial(self._look, sending), urgent=True):
+                        return
+        finally:
+            if not sending.answer.done():
+                self._give_up(sending)
+
+    def _answered(self, sending: Sending, reply: Reply) -> None:
+        sending.answer.set_result(reply)
+        if not sending.has_caller:
+            self._received(sending, False)
+
+    def _give_up(self, sending: Sending) -> None:
+        sending.answer.set_result(sending.unknown())
+        self._unregister(sending)
+
+    def _forget(self, sending: Sending) -> None:
+        """A call was not sent after all: its bytes may be sent later."""
+        self._settle(sending, Status.NOT_SENT)
+        sending.is_sent = False
+        self._caller_has_gone(sending)
+
+    def _caller_has_gone(self, sending: Sending) -> None:
+        sending.has_caller = False
+        if not sending.is_sent:
+            if not sending.answer.done():
+                sending.answer.set_result(None)
+            self._unregister(sending)
+        elif sending.answer.done():
+            self._received(sending, False)
+
+    def _received(self, sending: Sending, received: bool) -> None:
+        """Note whether the sender of a call, or of its repeat, has received the answer."""
+        reply = sending.answer.result()
+        if reply is not None and not reply.reason:
+            self._settle(sending, Status.DELIVERED if received else Status.KEPT, reply)
+        self._unregister(sending)
+
+    def _settle(self, sending: Sending, status: Status, reply: Reply | None = None) -> None:
+        note = finding_out.note_of(sending, status, reply) if reply is not None else None
+        try:
+            self._record(sending.local).settle(sending.digests, sending.at, status, note)
+        except NonceStoreError as error:  # it counts as sent, which is safe
+            logger.error("what became of a call of local key %s was not written: %s", sending.local.name, error)
+
+    def _kept(self, earlier: Sending) -> Reply | None:
+        return finding_out.kept(self._record(earlier.local).notes(), earlier.digests[0])
+
+    def _others(self, sending: Sending) -> set[str]:
+        """Return Kraken's ids of the orders that other calls with this account have placed."""
+        ours = sending.digests[0].hex()
+        of_account = [each for each in self._local_keys.all() if each.account == sending.local.account]
+        notes = [note for each in of_account for note in self._record(each).notes()]
+        others = {txid for note in notes if ours not in note.get("of", ()) for txid in note.get("txid", ())}
+        for each in self._sendings.values():
+            if each is not sending and each.answer.done() and (reply := each.answer.result()) is not None:
+                others.update(txids_in(reply))
+        return others
+
+    def prepare(self, local: LocalKey) -> None:
+        """Make room for the calls of a local key, with its first call of any kind: later the disk may be full."""
+        if local.key not in self._records:
+            self._record(local).prepare()
+
+    def _record(self, local: LocalKey) -> SentRecord:
+        record = self._records.get(local.key)
+        if record is None:
+            record = self._records[local.key] = SentRecord(self._files, fingerprint(local.key))
+        return record
+
+    def _register(self, sending: Sending) -> None:
+        for name in _names(sending):
+            self._sendings[name] = sending
+
+    def _unregister(self, sending: Sending) -> None:
+        for name in _names(sending):
+            if self._sendings.get(name) is sending:
+                del self._sendings[name]
+
+
+def _names(sending: Sending) -> list[tuple[str, bytes]]:
+    return [(sending.local.key, digest) for digest in sending.digests]
+
+
+def _is_of(sending: Sending, entry: Entry) -> bool:
+    """Whether an entry of the record is this call: the same bytes, or the same order while that is not answered."""
+    if entry.digest == sending.digests[0]:
+        return True
+    return entry.status is not Status.DELIVERED and sending.key.time.now() - entry.at < _SAME_ORDER
+
+
+def _repeated(why: str) -> Refused:
+    return Refused("repeated", "EAPI:Invalid nonce", f"{why}; Kraken would not accept it twice, and it was not sent")

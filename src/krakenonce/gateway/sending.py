@@ -1,0 +1,139 @@
+"""A call that changes something, from its arrival until its sender has the answer; and what makes two of them one."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from krakenonce.gateway.headers import answered, passed_back
+from krakenonce.gateway.replies import Reply, unknown
+from krakenonce.gateway.sent_record import DIGEST
+from krakenonce.key.methods import METHODS, Kind, kind_of
+from krakenonce.kraken.sent import LIFETIME
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from krakenonce.gateway.client_call import ClientCall
+    from krakenonce.gateway.local_keys import LocalKey
+    from krakenonce.gateway.upstream import Forwarded, KrakenKey
+
+
+_EACH_TIME = ("nonce", "otp", "deadline")  # what a client writes anew into each request for the same order
+
+
+class Sending:
+    """One call that changes something.
+
+    Args:
+        local: The local key with which it was signed.
+        key: The Kraken key with which it is sent.
+        call: The call.
+        digests: Of the signed bytes; and of the order, if it has a ``cl_ord_id``.
+    """
+
+    __slots__ = ("answer", "at", "call", "digests", "fallback", "has_caller", "is_sent", "key", "local")
+
+    def __init__(self, local: LocalKey, key: KrakenKey, call: ClientCall, digests: Sequence[bytes]) -> None:
+        self.local = local
+        self.key = key
+        self.call = call
+        self.digests = digests
+        self.at = 0.0  # when it was sent, by Kraken's clock
+        self.is_sent = False
+        self.has_caller = True  # whether its sender waits for the answer, and has got none
+        self.fallback: Reply | None = None  # what the sender gets if nothing better is found out
+        # None: it was not sent after all.
+        self.answer: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def is_order(self) -> bool:
+        """Whether it is one order, which can be found at Kraken."""
+        return self.call.method == "AddOrder" and kind_of(self.call.method, self.call.params) is Kind.ORDER
+
+    @property
+    def deadline(self) -> float | None:
+        """When Kraken refuses the order, in seconds since 1970; None if it was sent without."""
+        try:
+            moment = datetime.fromisoformat(str(self.call.params["deadline"]))
+        except (KeyError, ValueError):
+            return None
+        return moment.timestamp() if moment.tzinfo else None
+
+    async def wait(self, seconds: float) -> Reply | None:
+        """Wait for the answer, but not for longer; then the outcome is unknown. None: it was not sent after all."""
+        if not self.answer.done():
+            await asyncio.wait([self.answer], timeout=seconds)
+        return self.answer.result() if self.answer.done() else self.unknown()
+
+    def traced(self) -> ClientCall:
+        """Return the call as it is sent: an order that is to be traced gets a ``cl_ord_id`` and a ``deadline``.
+
+        Where Kraken accepts no ``cl_ord_id``, there is only a deadline. The id follows from the signed bytes, so that a
+        repeat after a restart looks for the same order.
+        """
+        if not (self.local.trace_orders and self.is_order):
+            return self.call
+        params = self.call.params
+        has_none = "userref" in params or any(name.startswith("close") for name in params)
+        more = {} if "cl_ord_id" in params or has_none else {"cl_ord_id": f"kn-{self.digests[0].hex()}"}
+        if "deadline" not in params:
+            until = datetime.fromtimestamp(self.at + LIFETIME, UTC)
+            more["deadline"] = until.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return self.call.with_more(more)
+
+    def unknown(self) -> Reply:
+        """Return the answer as long as nothing is known."""
+        return self.fallback or unknown(f"{self.call.method} was sent, but no answer came. {self.what_to_do()}")
+
+    def what_to_do(self) -> str:
+        """Return what the sender has to look at, in a sentence."""
+        if self.is_order:
+            return "It may have been executed: look for it among the open and closed orders before you send another."
+        return "It may have been executed: ask Kraken before you make it again."
+
+
+def changes_something(call: ClientCall) -> bool:
+    """Return whether a call may not be sent twice."""
+    return kind_of(call.method, call.params) is not Kind.READ
+
+
+def digests_of(call: ClientCall, signature: str) -> list[bytes]:
+    """Return the digest of the signed bytes, and that of the order if it has a ``cl_ord_id``.
+
+    Args:
+        call: The call.
+        signature: Its ``API-Sign``, which was checked: an HMAC of the path and the body.
+    """
+    digests = [base64.b64decode(signature)[:DIGEST]]
+    if METHODS[call.method].kind is Kind.ORDER and call.params.get("cl_ord_id"):
+        fields = {name: value for name, value in call.params.items() if name not in _EACH_TIME}
+        order = json.dumps([call.method, fields], sort_keys=True)
+        digests.append(hashlib.sha256(order.encode("utf-8", "surrogatepass")).digest()[:DIGEST])
+    return digests
+
+
+def reply_of(done: Forwarded, waited: float) -> Reply:
+    """Return the reply with Kraken's answer, unchanged.
+
+    Args:
+        done: What Kraken has answered.
+        waited: Seconds that the call waited in the gateway.
+    """
+    headers = {**passed_back(done.answer.headers), **answered(done.nonce, waited, done.seconds)}
+    return Reply(done.answer.status, done.answer.content_type, done.answer.data, headers)
+
+
+def txids_in(reply: Reply) -> list[str]:
+    """Return Kraken's ids of the orders that an answer says were placed."""
+    try:
+        result: Any = json.loads(reply.body).get("result") or {}
+        lines = [result, *(result.get("orders") or ())]
+        found = [line.get("txid") or () for line in lines]
+        return [str(txid) for each in found for txid in ([each] if isinstance(each, str) else each)]
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return []

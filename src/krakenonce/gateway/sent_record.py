@@ -1,0 +1,220 @@
+"""Which requests a local key has sent, on the disk: a digest of each, and the answers that nobody has received."""
+
+from __future__ import annotations
+
+import json
+import struct
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from krakenonce.errors import KrakenonceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from krakenonce.backends.file.locked_files import LockedFile, LockedFiles
+
+
+DIGEST = 6  # bytes of a digest
+KEPT_FOR = 24 * 3600  # seconds; nothing younger is overwritten
+SLOTS = 170_000  # two each second for a day
+LARGEST = 2 * 1024 * 1024  # bytes of a file
+_SLOT = struct.Struct(f">{DIGEST}sI")  # a digest; seconds since 2020, and the status in the last two bits
+_EMPTY = bytes(_SLOT.size)
+_SINCE = 1_577_836_800  # 2020-01-01
+_NOTES = SLOTS * _SLOT.size  # where the notes begin: a line of JSON each, up to the first zero byte
+_NOTES_SIZE = LARGEST - _NOTES
+
+
+class Status(IntEnum):
+    """What is known about a request in the record."""
+
+    NOT_SENT = 0  # it was entered, and then could not be sent
+    SENT = 1  # what became of it is not known
+    DELIVERED = 2  # its sender has received the answer
+    KEPT = 3  # it has an answer, which was not received
+
+
+class Entry(NamedTuple):
+    """A request in the record: its digest, what is known about it, and when it was sent, in seconds since 1970."""
+
+    digest: bytes
+    status: Status
+    at: int
+
+
+class RecordFull(KrakenonceError):
+    """The local key has sent more calls that change something within a day than are kept. It was not sent."""
+
+    may_have_executed = "no"
+
+
+class SentRecord:
+    """The record of one local key, for all gateways that use the same state directory.
+
+    The digests are in a ring: after the last one written there is an empty slot, then comes the oldest one.
+
+    Args:
+        files: Where it is kept.
+        name: Its name there.
+    """
+
+    def __init__(self, files: LockedFiles, name: str) -> None:
+        self._files = files
+        self._name = name
+        self._slots = bytearray()  # as they were when they were last read
+        self._where: dict[bytes, int] = {}  # the slot of each digest
+        self._next = 0  # the empty slot
+        self._notes_end = 0
+
+    def prepare(self) -> None:
+        """Make the file, as large as it may become. Raises NonceStoreError."""
+        self._files.step(self._name, self._refresh)
+
+    def find(self, digests: Sequence[bytes], counts: Callable[[Entry], bool]) -> Entry | None:
+        """Return the first of these that any gateway has sent and that *counts*. Raises NonceStoreError."""
+        return self._files.step(self._name, lambda file: self._find(file, digests, counts))
+
+    def enter(self, digests: Sequence[bytes], at: float, counts: Callable[[Entry], bool]) -> Entry | None:
+        """Enter a request that is about to be sent, durably; or return what :meth:`find` finds.
+
+        Args:
+            digests: Of the request.
+            at: Kraken's time, in seconds since 1970.
+            counts: Whether an entry is this request.
+
+        Raises:
+            RecordFull: The slots that would be used have younger requests than a day.
+            NonceStoreError: It could not be written.
+        """
+
+        def step(file: LockedFile) -> Entry | None:
+            found = self._find(file, digests, counts)
+            if found is None:
+                self._append(file, [_SLOT.pack(each, _packed(at, Status.SENT)) for each in digests], at)
+            return found
+
+        return self._files.step(self._name, step)
+
+    def settle(self, digests: Sequence[bytes], at: float, status: Status, note: dict[str, Any] | None = None) -> None:
+        """Write what has become of a request. Not synced: after a power cut it may count as only sent.
+
+        Args:
+            digests: Of the request.
+            at: As it was entered.
+            status: What is known now.
+            note: Written besides, for :meth:`notes`.
+
+        Raises:
+            NonceStoreError: It could not be written.
+        """
+
+        def step(file: LockedFile) -> None:
+            for digest in digests:
+                place = self._where.get(digest)
+                if place is not None and file.read(place * _SLOT.size, DIGEST) == digest:
+                    file.write(place * _SLOT.size, _SLOT.pack(digest, _packed(at, status)))
+            if note is not None:
+                self._note(file, json.dumps(note).encode() + b"\n")
+
+        self._files.step(self._name, step)
+
+    def notes(self) -> list[dict[str, Any]]:
+        """Return the notes, the oldest first. Raises NonceStoreError."""
+        written = self._files.step(self._name, lambda file: file.read(_NOTES, _NOTES_SIZE))
+        return list(_read_notes(written))
+
+    def _find(self, file: LockedFile, digests: Sequence[bytes], counts: Callable[[Entry], bool]) -> Entry | None:
+        self._refresh(file)
+        for digest in digests:
+            place = self._where.get(digest)
+            if place is not None:
+                there, packed = _SLOT.unpack(file.read(place * _SLOT.size, _SLOT.size))
+                entry = Entry(digest, Status(packed & 3), _SINCE + (packed >> 2))
+                if there == digest and entry.status and counts(entry):
+                    return entry
+        return None
+
+    def _refresh(self, file: LockedFile) -> None:
+        """Read what other gateways have entered since. A file that is not the one that was read is read as a whole."""
+        size = _SLOT.size
+        last = (self._next - 1) % SLOTS * size
+        if not self._slots or file.read(last, DIGEST) != self._slots[last : last + DIGEST]:
+            self._read_all(file)
+        while (found := file.read(self._next * size, size)) != _EMPTY:
+            self._take(found)
+
+    def _read_all(self, file: LockedFile) -> None:
+        found = file.read(0, LARGEST)
+        if len(found) < LARGEST:  # as a whole, so that a disk that becomes full later stops no call
+            file.write(len(found), bytes(LARGEST - len(found)))
+            file.sync()
+        self._slots = bytearray(found[:_NOTES].ljust(_NOTES, b"\0"))
+        self._where = {}
+        newest, self._next, has_empty = 0, 0, False
+        for place in range(SLOTS):
+            digest, packed = _SLOT.unpack_from(self._slots, place * _SLOT.size)
+            if packed or any(digest):
+                self._where[digest] = place
+                if not has_empty and packed >= newest:
+                    newest, self._next = packed, (place + 1) % SLOTS
+            elif not has_empty:
+                self._next, has_empty = place, True
+                if not any(self._slots[place * _SLOT.size :]):
+                    break
+
+    def _take(self, slot: bytes) -> None:
+        start = self._next * _SLOT.size
+        before = bytes(self._slots[start : start + DIGEST])
+        if self._where.get(before) == self._next:
+            del self._where[before]
+        self._slots[start : start + _SLOT.size] = slot
+        self._where[slot[:DIGEST]] = self._next
+        self._next = (self._next + 1) % SLOTS
+
+    def _append(self, file: LockedFile, entries: list[bytes], at: float) -> None:
+        size = _SLOT.size
+        for ahead in range(len(entries) + 1):
+            place = (self._next + ahead) % SLOTS
+            _, packed = _SLOT.unpack_from(self._slots, place * size)
+            if packed and _SINCE + (packed >> 2) > at - KEPT_FOR:
+                raise RecordFull(
+                    f"this local key has sent {SLOTS} calls that change something within a day, and no more are kept; "
+                    "the call was not sent. Give the bot a second local key"
+                )
+        written = b"".join([*entries, _EMPTY])
+        first = (SLOTS - self._next) * size  # bytes up to the end of the ring
+        if len(written) > first:
+            file.write(0, written[first:])
+        file.write(self._next * size, written[:first])
+        file.sync()
+        for entry in entries:
+            self._take(entry)
+
+    def _note(self, file: LockedFile, line: bytes) -> None:
+        """Write a line behind the others. Where there is no room, the older half is left out."""
+        around = file.read(_NOTES + self._notes_end - 1, 2)
+        if self._notes_end == 0 or around != b"\n\0":  # another gateway has written since
+            self._notes_end = len(file.read(_NOTES, _NOTES_SIZE).partition(b"\0")[0])
+        if self._notes_end + len(line) > _NOTES_SIZE:
+            written = file.read(_NOTES, _NOTES_SIZE).partition(b"\0")[0]
+            kept = written[-_NOTES_SIZE // 2 :].partition(b"\n")[2]
+            file.write(_NOTES, kept + bytes(_NOTES_SIZE - len(kept)))
+            self._notes_end = len(kept)
+        if len(line) < _NOTES_SIZE // 2:
+            file.write(_NOTES + self._notes_end, line)
+            self._notes_end += len(line)
+
+
+def _packed(at: float, status: Status) -> int:
+    return min(max(int(at) - _SINCE, 1), 2**30 - 1) << 2 | status
+
+
+def _read_notes(written: bytes) -> Iterator[dict[str, Any]]:
+    for line in written.partition(b"\0")[0].splitlines():
+        try:
+            note = json.loads(line)
+        except ValueError:  # a process was killed while it wrote
+            continue
+        if isinstance(note, dict):
+            yield note

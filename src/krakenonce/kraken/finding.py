@@ -1,0 +1,152 @@
+"""Finds an order among those that Kraken lists: by its id, or by everything else that is known about it."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from krakenonce.key.answers import Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Mapping
+
+    from krakenonce.kraken.request import Steps
+
+
+# Makes a call and returns its result: Kraken's name of the method, and its parameters.
+Ask: TypeAlias = "Callable[[str, Mapping[str, Any]], Steps[Any]]"
+Orders: TypeAlias = dict[str, dict[str, Any]]  # by Kraken's id, as OpenOrders and ClosedOrders describe them
+
+_PLAIN = frozenset("0123456789.")
+
+
+class Window(NamedTuple):
+    """When an order was opened if it is the one that was sent: between two times, in seconds since 1970."""
+
+    start: float
+    end: float = float("inf")
+
+
+class Found(NamedTuple):
+    """What was found.
+
+    Args:
+        orders: The orders that have all that was sent: one, none, or several that Kraken's lists do not tell apart.
+        in_doubt: Whether another order may be the one: it differs in something that Kraken perhaps shows otherwise.
+    """
+
+    orders: Orders
+    in_doubt: bool
+
+
+def find(
+    private: Ask, public: Ask, order: Mapping[str, Any], window: Window, others: Container[str] = ()
+) -> Steps[Found]:
+    """Look for an order among the open ones, then among the closed ones.
+
+    In this sequence, an order that is filled in between is not missed. The second list is not asked for if the first
+    has the order.
+
+    Args:
+        private: Makes a private call.
+        public: Makes a public call.
+        order: The parameters with which it was sent.
+        window: When it was opened.
+        others: Kraken's ids of orders that are known to be others. They count only if *order* has no ``cl_ord_id``.
+    """
+    named = {name: order[name] for name in ("cl_ord_id", "userref") if order.get(name)}
+    pair = "" if "cl_ord_id" in named else (yield from _pair(public, str(order.get("pair", ""))))
+    orders: Orders = {}
+    in_doubt = False
+    for method, part in (("OpenOrders", "open"), ("ClosedOrders", "closed")):
+        listed = yield from _listed(private, method, part, named, window)
+        with Reading(method):
+            for txid, each in listed.items():
+                if not opened(each, window):
+                    continue
+                if "cl_ord_id" in named:  # if Kraken ignored the filter, there would be other orders, too
+                    if each.get("cl_ord_id", named["cl_ord_id"]) == named["cl_ord_id"]:
+                        orders[txid] = each
+                elif txid not in others and each["descr"].get("pair") == pair and _is_similar(each, order):
+                    if is_alike(each, order):
+                        orders[txid] = each
+                    else:
+                        in_doubt = True
+        if orders:
+            break
+    return Found(orders, in_doubt)
+
+
+def _listed(private: Ask, method: str, part: str, named: Mapping[str, Any], window: Window) -> Steps[Orders]:
+    if method == "OpenOrders":
+        answer = yield from private(method, named)
+        with Reading(method):
+            return dict(answer[part])
+    found: Orders = {}
+    while True:
+        params = {**named, "start": int(window.start), **({"ofs": len(found)} if found else {})}
+        answer = yield from private(method, params)
+        with Reading(method):
+            page = dict(answer[part])
+            before = len(found)
+            found |= page
+            if len(found) == before or len(found) >= int(answer.get("count", 0)):
+                return found
+
+
+def opened(seen: Mapping[str, Any], window: Window) -> bool:
+    """Return whether an order that Kraken lists was opened at a time within *window*."""
+    return window.start <= float(seen.get("opentm", window.start)) <= window.end
+
+
+def is_alike(seen: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
+    """Return whether an order that Kraken lists has all that was sent, but for the pair, which has many names.
+
+    What Kraken computes from what was sent (a price such as ``+1%``, a volume in the quote asset) is not compared.
+    """
+    descr = seen.get("descr", {})
+    return (
+        _is_similar(seen, sent)
+        and descr.get("ordertype") == sent.get("ordertype")
+        and all(_is_price(descr.get(name), sent.get(name)) for name in ("price", "price2"))
+        and str(seen.get("userref") or "0") == str(sent.get("userref") or "0")
+        and (seen.get("cl_ord_id") or None) == (sent.get("cl_ord_id") or None)
+        and _leverage(descr.get("leverage")) == _leverage(sent.get("leverage"))
+        and _flags(sent) <= set(str(seen.get("oflags", "")).split(","))
+    )
+
+
+def _is_similar(seen: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
+    in_quote = "viqc" in _flags(sent)
+    same_side = seen.get("descr", {}).get("type") == sent.get("type")
+    return same_side and (in_quote or _number(seen.get("vol")) == _number(sent.get("volume")))
+
+
+def _pair(public: Ask, name: str) -> Steps[str]:
+    """Return the name that Kraken's lists of orders have for a pair."""
+    pairs = yield from public("AssetPairs", {"pair": name})
+    with Reading("AssetPairs"):
+        return str(next(iter(pairs.values()))["altname"]) if len(pairs) == 1 else name
+
+
+def _flags(sent: Mapping[str, Any]) -> set[str]:
+    flags = sent.get("oflags") or ""
+    listed = flags if isinstance(flags, list | tuple) else str(flags).split(",")
+    return {str(each).strip() for each in listed} - {""}
+
+
+def _is_price(seen: object, sent: object) -> bool:
+    text = str(sent or "0")
+    return not set(text) <= _PLAIN or _number(seen or "0") == _number(text)
+
+
+def _leverage(text: object) -> str:
+    short = str(text or "none").partition(":")[0]
+    return "none" if short in ("0", "1") else short
+
+
+def _number(text: object) -> Decimal | None:
+    try:
+        return Decimal(str(text))
+    except InvalidOperation:
+        return None

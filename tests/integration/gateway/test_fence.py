@@ -1,0 +1,300 @@
+"""The gateway sends no signed request twice: a repeat gets what became of the first."""
+
+from __future__ import annotations
+
+import json
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from krakenonce.brokers import Account
+from krakenonce.gateway import sent_record
+from krakenonce.kraken.wire import JSON
+from tests.integration.gateway.conftest import (
+    ORDER,
+    RunningGateway,
+    assert_unknown,
+    call,
+    fetch,
+    order_request,
+    send,
+    send_and_leave,
+    signed,
+    until,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from krakenonce.gateway.local_keys import LocalKey
+    from krakenonce.testing import FakeAccount, FakeKrakenServer
+    from tests.integration.gateway.conftest import Got, WatchedKraken
+    from tests.integration.gateway.processes import Processes
+
+
+def assert_refused_as_at_kraken(got: Got) -> None:
+    """Kraken's words for a request that it has executed already; nothing was sent."""
+    assert (got.status, got.errors) == (200, ["EAPI:Invalid nonce"])
+    assert got.headers["X-Krakenonce-Executed"] == "no"
+
+
+def txids(got: Got) -> Any:
+    """Kraken's ids in an answer to AddOrder."""
+    answer = json.loads(got.body)
+    assert answer["error"] == []
+    return answer["result"]["txid"]
+
+
+def orders_sent(fake: WatchedKraken) -> int:
+    """How many orders came to Kraken."""
+    return sum(seen.path == "/0/private/AddOrder" for seen in fake.seen)
+
+
+def test_a_repeat_of_an_answered_order_is_refused_as_kraken_refuses_it(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount
+) -> None:
+    """However often; another order, and the same one signed anew, are sent."""
+    request = order_request(pair)
+    assert txids(send(gateway.url, request)) == list(master.orders)
+    for _ in range(3):
+        assert_refused_as_at_kraken(send(gateway.url, request))
+    assert orders_sent(fake) == 1
+    assert send(gateway.url, order_request(pair)).errors == []
+    assert orders_sent(fake) == len(master.orders) == 2
+
+
+@pytest.mark.parametrize("method", ["CancelAll", "CancelOrder", "AmendOrder", "Withdraw", "AddOrderBatch", "NewThing"])
+def test_no_call_that_changes_something_is_sent_twice(
+    gateway: RunningGateway, fake: WatchedKraken, method: str
+) -> None:
+    """Also one that Kraken has refused, and one that is not known; as JSON too."""
+    local = gateway.add("all", "trade", "withdraw", "other")
+    for body, kind in (
+        (b"nonce=7&txid=OABCDE-ABCDE-ABCDEF", None),
+        (b'{"nonce":7,"txid":"OABCDE-ABCDE-ABCDEF"}', JSON),
+    ):
+        fake.seen.clear()
+        path = f"/0/private/{method}"
+        headers = signed(local, path, 7, body, *([kind] if kind else []))
+        first = fetch(gateway.url, "POST", path, body, headers)
+        assert "X-Krakenonce-Nonce" in first.headers
+        assert_refused_as_at_kraken(fetch(gateway.url, "POST", path, body, headers))
+        assert len(fake.seen) == 1
+
+
+def test_calls_that_only_read_may_be_repeated(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount
+) -> None:
+    """Queries, and an order that is only checked."""
+    assert [call(gateway.url, pair, "Balance", nonce=5).errors for _ in range(2)] == [[], []]
+    request = order_request(pair, f"{ORDER}&validate=true")
+    assert [send(gateway.url, request).errors for _ in range(2)] == [[], []]
+    assert len(fake.seen) == 4
+    assert master.orders == {}
+
+
+def test_nonces_of_clients_need_not_rise(gateway: RunningGateway, pair: LocalKey, master: FakeAccount) -> None:
+    """Two units of a bot in the same millisecond, and one whose clock has stepped back: each order is another one."""
+    for nonce, volume in ((1000, 1), (1000, 2), (999, 1), (3, 1)):
+        params = f"pair=XBTUSD&type=buy&ordertype=limit&volume={volume}&price=100"
+        assert send(gateway.url, order_request(pair, params, nonce)).errors == []
+    assert len(master.orders) == 4
+
+
+def test_thirty_orders_at_once_are_all_sent(gateway: RunningGateway, pair: LocalKey, master: FakeAccount) -> None:
+    """Clients with a nonce for each millisecond send several with the same one: their bytes differ all the same."""
+    requests = [
+        order_request(pair, f"pair=XBTUSD&type=buy&ordertype=limit&volume={n}&price=100", 5) for n in range(1, 31)
+    ]
+    with ThreadPoolExecutor(30) as pool:
+        assert [got.errors for got in pool.map(lambda each: send(gateway.url, each), requests)] == [[]] * 30
+    assert len(master.orders) == 30
+
+
+def test_equal_bytes_from_two_callers_at_once_are_sent_once(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken
+) -> None:
+    """They cannot be told from a repeat: one is answered, the others are refused while it waits."""
+    fake.faults.add("AddOrder", "slow_answer", seconds=0.5)
+    request = order_request(pair)
+    with ThreadPoolExecutor(5) as pool:
+        got = list(pool.map(lambda _: send(gateway.url, request), range(5)))
+    assert sorted(each.errors for each in got) == [[], *[["EAPI:Invalid nonce"]] * 4]
+    assert orders_sent(fake) == 1
+
+
+def test_a_repeat_waits_for_the_answer_if_the_first_sender_has_gone(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount
+) -> None:
+    """It gets Kraken's answer with a header that says it is a repeat; once that is received, the next is refused."""
+    fake.faults.add("AddOrder", "slow_answer", seconds=0.5)
+    request = order_request(pair)
+    send_and_leave(gateway.url, request, lambda: master.orders)
+    got = send(gateway.url, request)
+    assert txids(got) == list(master.orders)
+    assert 0 < float(got.headers["X-Krakenonce-Repeat"]) < 30
+    assert_refused_as_at_kraken(send(gateway.url, request))
+    assert orders_sent(fake) == 1
+
+
+def test_an_answer_that_nobody_received_is_kept_for_the_repeat(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount
+) -> None:
+    """Also a refusal, and after the call is over."""
+    for params, expected in ((ORDER, []), ("pair=XBTUSD", ["EGeneral:Invalid arguments:type"])):
+        fake.faults.add("AddOrder", "slow_answer", seconds=0.2)
+        fake.seen.clear()
+        request = order_request(pair, params)
+        send_and_leave(gateway.url, request, lambda: fake.seen)
+        until(lambda: not gateway.keys["MASTER"].queue.busy)
+        got = send(gateway.url, request)
+        assert got.errors == expected
+        assert "X-Krakenonce-Repeat" in got.headers
+        assert_refused_as_at_kraken(send(gateway.url, request))
+        assert orders_sent(fake) == 1
+    assert len(master.orders) == 1
+
+
+def test_what_was_never_sent_may_be_sent_later(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount, server: FakeKrakenServer
+) -> None:
+    """A client that hung up in the queue sends its order again: that is the first time."""
+    fake.faults.add("Balance", "slow_answer", seconds=1.0)
+    request = order_request(pair)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(call, gateway.url, pair, "Balance")
+        until(lambda: fake.seen)
+        send_and_leave(gateway.url, request, gateway.waiting)
+        until(lambda: not gateway.waiting())
+        assert txids(send(gateway.url, request)) == list(master.orders)
+        assert slow.result().errors == []
+    assert_refused_as_at_kraken(send(gateway.url, request))
+
+
+def test_an_order_that_found_no_connection_or_no_room_may_be_sent_later(
+    fake: WatchedKraken, master: FakeAccount, tmp_path: Path
+) -> None:
+    """Both were answered "not sent", so the same bytes are not a repeat."""
+    from krakenonce.testing import FakeKrakenServer
+
+    account = Account("MASTER", master.key, master.secret, "none")
+    with FakeKrakenServer(fake) as server, RunningGateway(server.url, [account], tmp_path, length=1) as gateway:
+        pair = gateway.add("bot")
+        full = order_request(pair)
+        with ThreadPoolExecutor(2) as pool:
+            fake.faults.add("Balance", "slow_answer", seconds=1.0)
+            slow = pool.submit(call, gateway.url, pair, "Balance")
+            until(lambda: fake.seen)
+            waiting = pool.submit(call, gateway.url, pair, "Balance")
+            until(gateway.waiting)
+            assert send(gateway.url, full).errors == ["EService:Unavailable"]
+            assert slow.result().errors == waiting.result().errors == []
+        assert send(gateway.url, full).errors == []
+        port = int(server.url.rpartition(":")[2])
+        server.stop()
+        unsent = order_request(pair)
+        assert send(gateway.url, unsent).errors == ["EService:Unavailable"]
+        with FakeKrakenServer(fake, port=port):
+            assert send(gateway.url, unsent).errors == []
+            assert_refused_as_at_kraken(send(gateway.url, unsent))
+    assert len(master.orders) == 2
+
+
+def test_another_gateway_on_the_same_state_knows_what_was_sent(
+    processes: Processes, fake: WatchedKraken, master: FakeAccount
+) -> None:
+    """Answered by one: refused by the other. Not received from one: the other has it."""
+    pair = processes.add("bot")
+    (_, one), (_, other) = processes.serve(), processes.serve()
+    request = order_request(pair)
+    assert send(one, request).errors == []
+    assert_refused_as_at_kraken(send(other, request))
+    fake.faults.add("AddOrder", "slow_answer", seconds=0.5)
+    request = order_request(pair)
+    send_and_leave(one, request, lambda: len(master.orders) == 2)
+    got = send(other, request)
+    assert txids(got) == list(master.orders)[1:]
+    assert "X-Krakenonce-Repeat" in got.headers
+    assert_refused_as_at_kraken(send(one, request))
+    assert orders_sent(fake) == 2
+
+
+@pytest.mark.parametrize("more", ["", "&userref=7", "&cl_ord_id=bot-1"])
+def test_a_killed_gateway_s_order_is_not_sent_again(
+    processes: Processes, fake: WatchedKraken, master: FakeAccount, more: str
+) -> None:
+    """Killed while it waited for the answer: after the restart the repeat gets the order's txid from Kraken's lists."""
+    pair = processes.add("bot")
+    process, url = processes.serve()
+    fake.faults.add("AddOrder", "slow_answer", seconds=20.0)
+    request = order_request(pair, ORDER + more)
+    send_and_leave(url, request, lambda: master.orders)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _, url = processes.serve()
+    got = send(url, request)
+    assert txids(got) == list(master.orders)
+    assert got.headers["X-Krakenonce-Executed"] == "yes"
+    assert_refused_as_at_kraken(send(url, request))
+    assert orders_sent(fake) == 1
+
+
+def test_a_kept_answer_outlives_a_kill(processes: Processes, fake: WatchedKraken) -> None:
+    """What cannot be looked up, such as an amendment's answer, is on the disk before the next call."""
+    pair = processes.add("bot")
+    process, url = processes.serve()
+    fake.faults.add("AmendOrder", "slow_answer", seconds=0.3)
+    body, path = b"nonce=5&txid=OABCDE-ABCDE-ABCDEF&limit_price=99", "/0/private/AmendOrder"
+    request = path, body, signed(pair, path, 5, body)
+    send_and_leave(url, request, lambda: fake.seen)
+    assert call(url, pair, "Balance").errors == []
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _, url = processes.serve()
+    got = send(url, request)
+    assert got.errors == ["EOrder:Unknown order"]
+    assert "X-Krakenonce-Repeat" in got.headers
+
+
+@pytest.mark.parametrize("method", ["AmendOrder", "Withdraw", "AddOrderBatch", "CancelAll"])
+def test_the_repeat_of_an_unknown_call_is_unknown_too(
+    gateway: RunningGateway, fake: WatchedKraken, method: str
+) -> None:
+    """The gateway guesses nothing, and gives no error in Kraken's form: clients take any for a reason to send anew."""
+    local = gateway.add("all", "trade", "withdraw")
+    fake.faults.add(method, "process_then_cut")
+    for _ in range(3):
+        assert_unknown(call(gateway.url, local, method, nonce=5), method)
+    assert len(fake.seen) == 1
+
+
+def test_the_record_has_no_secret_and_nothing_that_was_sent(
+    gateway: RunningGateway, pair: LocalKey, master: FakeAccount, tmp_path: Path
+) -> None:
+    """Of an order it has the txid; no key, no secret, no signature, no price."""
+    request = order_request(pair, "pair=XBTUSD&type=buy&ordertype=limit&volume=1&price=123.4")
+    assert send(gateway.url, request).errors == []
+    (record,) = (tmp_path / "state" / "gateway_sent").iterdir()
+    until(lambda: next(iter(master.orders)).encode() in record.read_bytes())
+    written = record.read_bytes()
+    assert len(written) == 2 * 1024 * 1024
+    assert record.stat().st_mode & 0o777 == 0o600
+    for text in (pair.key, pair.secret, master.key, master.secret, request[2]["API-Sign"], "123.4"):
+        assert text.encode() not in written
+
+
+def test_when_a_day_s_calls_fill_the_record_only_cancels_go_on(
+    gateway: RunningGateway, pair: LocalKey, master: FakeAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bot is told so, and what to do; another local key of the same account has a record of its own."""
+    monkeypatch.setattr(sent_record, "SLOTS", 4)
+    for _ in range(3):
+        assert send(gateway.url, order_request(pair)).errors == []
+    got = send(gateway.url, order_request(pair))
+    assert (got.errors, got.headers["X-Krakenonce-Executed"]) == (["EService:Unavailable"], "no")
+    assert "second local key" in got.headers["X-Krakenonce-Explanation"]
+    txid = next(iter(master.orders))
+    assert call(gateway.url, pair, "CancelOrder", f"txid={txid}").errors == []
+    assert send(gateway.url, order_request(gateway.add("second"))).errors == []
