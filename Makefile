@@ -4,8 +4,8 @@
 PYTHON ?= python3
 ARGS =
 SHORT =
-# Each client in a process of its own, over TLS: with the other integrations, so that `make test` stays short.
-WHOLE_CLIENTS = tests/integration/gateway/test_tls_clients.py
+# Each client in a process of its own: with the other integrations, so that `make test` stays short.
+WHOLE_CLIENTS = $(addprefix tests/integration/gateway/test_,tls_clients.py stock_clients.py)
 PRINT_VERSION = -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -23,7 +23,7 @@ demo: .venv/.ready  ## see krakenonce at work against a fake Kraken on this mach
 # Tests, campaigns and benchmarks start hundreds of interpreters: without bytecode, each would compile everything again.
 test: .venv/.ready  ## run the tests, two at a time on each core, as many of them wait
 	@PYTHONDONTWRITEBYTECODE= .venv/bin/pytest -n $$((2 * `getconf _NPROCESSORS_ONLN`)) --dist worksteal \
-		--ignore=$(WHOLE_CLIENTS) $(ARGS)
+		$(addprefix --ignore=,$(WHOLE_CLIENTS)) $(ARGS)
 
 # One at a time on each core: these programs bring many processes of their own, and some of them are timed.
 test-integrations: .venv/.integrations  ## test krakenonce in uWSGI, gevent, Celery and others, which it installs
