@@ -26,7 +26,7 @@ test: .venv/.ready  ## run the tests, two at a time on each core, as many of the
 		$(addprefix --ignore=,$(WHOLE_CLIENTS)) $(ARGS)
 
 # One at a time on each core: these programs bring many processes of their own, and some of them are timed.
-test-integrations: .venv/.integrations  ## test krakenonce in uWSGI, gevent, Celery and others, which it installs
+test-integrations: .venv/.integrations .venv/.bots  ## test krakenonce in uWSGI, gevent, Celery, freqtrade and others, which it installs
 	@PYTHONDONTWRITEBYTECODE= .venv/bin/pytest tests/runtimes $(WHOLE_CLIENTS) -n `getconf _NPROCESSORS_ONLN` --dist worksteal $(ARGS)
 
 prove: .venv/.integrations  ## try to break every promise, 15 minutes; 5 with SHORT=1
@@ -100,3 +100,14 @@ endif
 	    fail "could not install them: is the package index reachable, and are there a C compiler and Python's headers" \
 	        "(Debian: apt install gcc python3-dev) to build uWSGI? details in .venv/integrations.log"; \
 	touch .venv/.integrations
+
+# Bots and clients need other versions than we do, so they have an environment of their own. The group clients-alone is
+# installed without what it asks for: see pyproject.toml.
+.venv/.bots: .venv/.ready pyproject.toml constraints.txt
+	@echo "installing freqtrade and other bots into .venv/bots (once, about half a minute) ..."; \
+	pip=".venv/bin/python -m pip --python .venv/bots/bin/python install"; \
+	{ .venv/bin/python -m venv --clear --without-pip .venv/bots && \
+	  $$pip -c constraints.txt --group bots && \
+	  $$pip --no-deps --ignore-requires-python --group clients-alone; \
+	} >.venv/bots.log 2>&1 && touch .venv/.bots || \
+	    echo "not all of them can be had: tests with them will be skipped; details in .venv/bots.log"

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from krakenonce.testing import FakeKraken
+from tests.integration.gateway.processes import Processes
 from tests.runtimes.processes import ROOT, Programs
 from tests.runtimes.watched import WatchedKraken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from krakenonce.testing import FakeAccount
 
 
 @pytest.fixture
@@ -44,3 +47,17 @@ def programs(tmp_path: Path, server: WatchedKraken) -> Iterator[Programs]:
     started = Programs(tmp_path, env)
     yield started
     started.close()
+
+
+@pytest.fixture
+def account(server: WatchedKraken) -> FakeAccount:
+    """The account A, which has nothing yet."""
+    return next(iter(server.fake.accounts.values()))
+
+
+@pytest.fixture
+def gateways(tmp_path: Path, server: WatchedKraken, account: FakeAccount) -> Iterator[Processes]:
+    """What starts gateways with the key of this account, all on one state directory."""
+    made = Processes(tmp_path / "state", account, server.url)
+    yield made
+    made.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,18 +14,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import urllib3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 ROOT = Path(__file__).parents[2]
+BOTS = Path(sys.prefix) / "bots" / "bin"  # an environment of their own: they need other versions than we do
 PATIENCE = 20.0  # seconds until a program that must end, or a condition that must come true, counts as broken
 
 
-def until(condition: Callable[[], Any], what: Callable[[], str]) -> Any:
+def until(condition: Callable[[], Any], what: Callable[[], str], patience: float = PATIENCE) -> Any:
     """Wait until *condition* returns something true, and return that. *what* describes the failure."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while not (found := condition()):
         assert time.monotonic() < deadline, what()
         time.sleep(0.01)
@@ -46,12 +49,16 @@ class Program:
         """What it has printed until now."""
         return self._output.read_text(encoding="utf-8", errors="replace")
 
-    def wait(self) -> str:
-        """Wait until it has ended well, and return what it printed."""
+    def ended(self) -> int:
+        """Wait until it has ended, and return its exit code."""
         try:
-            code = self._process.wait(PATIENCE)
+            return self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it did not end within {PATIENCE:g} s; it printed:\n{self.printed[-3000:]}") from None
+
+    def wait(self) -> str:
+        """Wait until it has ended well, and return what it printed."""
+        code = self.ended()
         assert code == 0, f"it ended with {code}; it printed:\n{self.printed[-3000:]}"
         return self.printed
 
@@ -92,6 +99,14 @@ class Programs:
         """Start one of the programs in ``tests/runtimes/programs``."""
         return self._start([sys.executable, "-m", f"tests.runtimes.programs.{name}", *words], env)
 
+    def bot(self, *words: str, **env: str) -> Program:
+        """Start a program of the environment of the bots, or one of its modules with ``python -m``."""
+        return self._start([str(BOTS / words[0]), *words[1:]], env)
+
+    def system(self, *words: str, **env: str) -> Program:
+        """Start a program that the machine has."""
+        return self._start([shutil.which(words[0]) or words[0], *words[1:]], env)
+
     def _start(self, words: list[str], env: Mapping[str, str]) -> Program:
         output = self._folder / f"output-{len(self._started)}"
         self._started.append(Program(words, {**self._env, **env}, output))
@@ -101,6 +116,16 @@ class Programs:
         """End all that are still running."""
         for program in self._started:
             program.close()
+
+
+def need(*programs: str) -> None:
+    """Skip the test if one of these is missing: its name, or the path of one of the bots. Where it can be had, fail."""
+    missing = [each for each in programs if not shutil.which(each)]
+    if missing:
+        reason = f"needs {', '.join(Path(each).name for each in missing)}"
+        if os.geteuid() == 0 and shutil.which("apt-get"):
+            pytest.fail(f"{reason}: .ci/run and make test-integrations install them here")
+        pytest.skip(reason)
 
 
 def ask_together(url: str, count: int) -> list[Any]:
