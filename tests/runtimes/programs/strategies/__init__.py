@@ -1,0 +1,1 @@
+"""Strategies for freqtrade, which looks for them in this folder alone."""
