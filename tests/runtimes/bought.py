@@ -26,6 +26,7 @@ class Trouble(NamedTuple):
 LOST = Trouble("process_then_cut", {})
 # The gateway cannot say what became of the order when it is asked first.
 LOST_AND_HIDDEN = Trouble("process_then_cut", {"hidden_for": ORDER_TIMEOUT + 1})
+A_PAGE = Trouble("process_then_html", {"status": 504})  # from what is in front of Kraken
 LATE = Trouble("slow_answer", {"seconds": GIVES_UP + 1.5})
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 ROOT = Path(__file__).parents[2]
+PROGRAMS = ROOT / "tests" / "runtimes" / "programs"
 BOTS = Path(sys.prefix) / "bots" / "bin"  # an environment of their own: they need other versions than we do
 PATIENCE = 20.0  # seconds until a program that must end, or a condition that must come true, counts as broken
 

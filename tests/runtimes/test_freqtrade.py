@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from tests.runtimes.bought import LOST, orders_of
-from tests.runtimes.processes import BOTS, ROOT, need, until
+from tests.runtimes.processes import BOTS, PROGRAMS, need, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tests.runtimes.processes import Programs
     from tests.runtimes.watched import WatchedKraken
 
-STRATEGIES = ROOT / "tests" / "runtimes" / "programs" / "strategies"
 PATIENCE = 60.0  # seconds: it loads for a few, and asks for candles and tickers
 
 
@@ -70,12 +69,7 @@ def test_freqtrade_buys_once_though_the_answer_is_lost(
     folder.mkdir()
     config = tmp_path / "config.json"
     config.write_text(json.dumps(config_of(url, gateways.add("bot"), folder)), encoding="utf-8")
-    strategy = (
-        "--strategy",
-        "BuysOnce",
-        "--strategy-path",
-        str(ROOT / "tests" / "runtimes" / "programs" / "strategies"),
-    )
+    strategy = ("--strategy", "BuysOnce", "--strategy-path", str(PROGRAMS / "strategies"))
     bot = programs.bot("freqtrade", "trade", "--config", str(config), *strategy)
     known = until(lambda: known_orders(folder), lambda: bot.printed[-3000:], PATIENCE)
     assert len(orders_of(account)) == 1, f"{len(orders_of(account))} orders, of which the bot knows {known}"

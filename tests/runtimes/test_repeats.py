@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.gateway.conftest import ORDER, signed
-from tests.runtimes.bought import GIVES_UP, LATE, LOST, LOST_AND_HIDDEN, Trouble, assert_bought_once
-from tests.runtimes.processes import BOTS, need, until
+from tests.integration.gateway.test_calls import NODE_MODULES
+from tests.runtimes.bought import A_PAGE, GIVES_UP, LATE, LOST, LOST_AND_HIDDEN, Trouble, assert_bought_once
+from tests.runtimes.processes import BOTS, PROGRAMS, need, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 PATH = "/0/private/AddOrder"
 BODY = f"nonce=1&{ORDER}"
-TROUBLES = {"lost": LOST, "lost and hidden": LOST_AND_HIDDEN, "late": LATE}
+TROUBLES = {"lost": LOST, "lost and hidden": LOST_AND_HIDDEN, "a page": A_PAGE, "late": LATE}
 
 HAPROXY = """
 defaults
@@ -85,8 +86,10 @@ def start_client(programs: Programs, gateways: Processes, python: str, client: s
     """Start a gateway, and one of the clients of ``programs/repeats.py`` that orders there."""
     _, url = gateways.serve()
     pair = gateways.add("bot")
-    words = ("-m", "tests.runtimes.programs.repeats", client, url, pair.key, pair.secret, str(timeout))
-    return programs.system(python, *words)
+    words = (url, pair.key, pair.secret, str(timeout))
+    if python == "node":
+        return programs.system(python, str(PROGRAMS / "repeats.mjs"), *words, NODE_MODULES=str(NODE_MODULES))
+    return programs.system(python, "-m", "tests.runtimes.programs.repeats", client, *words)
 
 
 def curl(programs: Programs, pair: LocalKey, url: str, *options: str) -> Program:
@@ -160,8 +163,7 @@ def test_a_proxy_that_tries_again_buys_once(
     ("client", "trouble"),
     [
         *((client, trouble) for client in ("requests", "apophis") for trouble in TROUBLES),
-        ("krakenapi", "lost"),
-        ("krakenapi", "lost and hidden"),  # it has no timeout
+        *(("krakenapi", trouble) for trouble in TROUBLES if trouble != "late"),  # it has no timeout
     ],
 )
 def test_a_client_that_sends_the_same_bytes_again_buys_once(
@@ -175,11 +177,18 @@ def test_a_client_that_sends_the_same_bytes_again_buys_once(
     assert_bought_once(account, started)
 
 
-@pytest.mark.parametrize("trouble", ["lost", "lost and hidden"])
+@pytest.mark.parametrize("trouble", TROUBLES)
 @pytest.mark.parametrize(
     "client",
     [
         "as nautilus",
+        "ccxt",
+        pytest.param(
+            "ccxt under Node.js",
+            marks=pytest.mark.skipif(
+                not (NODE_MODULES / "ccxt").exists(), reason="needs Node.js and npm when .venv is made"
+            ),
+        ),
         pytest.param(
             "nautilus",
             marks=pytest.mark.skipif(sys.version_info < (3, 12), reason="nautilus_trader 1.231.0 needs Python 3.12"),
@@ -190,7 +199,8 @@ def test_a_client_that_repeats_an_order_with_new_nonces_buys_once(
     programs: Programs, gateways: Processes, server: WatchedKraken, account: FakeAccount, client: str, trouble: str
 ) -> None:
     """It is the same order if the cl_ord_id and all other parameters are equal, in whichever sequence they come."""
-    python = str(BOTS / "python") if client == "nautilus" else sys.executable
-    need(python)
+    program = {"nautilus": str(BOTS / "python"), "ccxt under Node.js": "node"}.get(client, sys.executable)
+    need(program)
     TROUBLES[trouble].begin(server.fake)
-    assert_bought_once(account, start_client(programs, gateways, python, client, timeout=10))
+    timeout = GIVES_UP if trouble == "late" else 10
+    assert_bought_once(account, start_client(programs, gateways, program, client, timeout))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import random
@@ -80,9 +81,10 @@ def as_nautilus(url: str, key: str, secret: str, timeout: float) -> Any:
         nonce = time.time_ns()
         body = encode_form({"nonce": nonce, **dict(random.sample(params, len(params)))})
         headers = {"API-Key": key, "API-Sign": sign(path, nonce, body, decode_secret(secret)), "Content-Type": FORM}
-        answer = urllib3.request("POST", url + path, body=body, headers=headers, retries=False)
-        if answer.status < 500:
-            return answer.json()["result"]["txid"]
+        with contextlib.suppress(urllib3.exceptions.TimeoutError):
+            answer = urllib3.request("POST", url + path, body=body, headers=headers, retries=False, timeout=timeout)
+            if answer.status < 500:
+                return answer.json()["result"]["txid"]
         time.sleep(pause)
     raise TimeoutError
 
@@ -92,7 +94,7 @@ def by_nautilus(url: str, key: str, secret: str, timeout: float) -> Any:
     from nautilus_trader.core import nautilus_pyo3 as nautilus
 
     async def main() -> list[str]:
-        client = nautilus.KrakenSpotHttpClient(api_key=key, api_secret=secret, base_url=url)
+        client = nautilus.KrakenSpotHttpClient(key, secret, url, timeout_secs=int(timeout))
         instrument, *_ = await client.request_instruments([MARKET_ORDER["pair"]])
         client.cache_instrument(instrument)
         txid = await client.submit_order(
@@ -109,9 +111,21 @@ def by_nautilus(url: str, key: str, secret: str, timeout: float) -> Any:
     return asyncio.run(main())
 
 
+def by_ccxt(url: str, key: str, secret: str, timeout: float) -> Any:
+    """Order with ccxt and maxRetriesOnFailure: up to four times, each with a new nonce, with the caller's cl_ord_id."""
+    import ccxt
+
+    options = {"maxRetriesOnFailure": 3, "maxRetriesOnFailureDelay": 1000}
+    exchange = ccxt.kraken({"apiKey": key, "secret": secret, "timeout": int(timeout * 1000), "options": options})
+    exchange.urls["api"].update(public=url, private=url)
+    made = exchange.create_order("BTC/USD", "market", "buy", 0.01, None, {"clientOrderId": "O-1"})
+    return [made["id"]]
+
+
 CLIENTS: dict[str, Callable[[str, str, str, float], Any]] = {
     "krakenapi": by_krakenapi,
     "apophis": by_apophis,
+    "ccxt": by_ccxt,
     "requests": by_requests,
     "as nautilus": as_nautilus,
     "nautilus": by_nautilus,
