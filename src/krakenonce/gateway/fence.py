@@ -40,6 +40,7 @@ logger = logging.getLogger("krakenonce")
 
 DIRECTORY = "gateway_sent"
 LOOKED_FOR = 60.0  # seconds for which an order is looked for
+_GRACE = 1.0  # seconds in which a sender that repeats its request may be seen to have closed the connection before
 _SAME_ORDER = 2 * LOOKED_FOR  # seconds within which an equal order with the same cl_ord_id is a repeat, unless answered
 
 
@@ -88,7 +89,7 @@ class Fence:
         digests = digests_of(call, signature)
         while True:
             sending = Sending(local, key, call, digests)
-            earlier = self._earlier(sending)
+            earlier = await self._earlier(sending)
             if earlier is None:
                 try:
                     return await self._first(sending, headers)
@@ -100,12 +101,14 @@ class Fence:
                 received = None if reply.reason else partial(self._received, earlier)
                 return reply._replace(headers={**reply.headers, REPEAT: f"{age:.3f}"}, received=received)
 
-    def _earlier(self, sending: Sending) -> Sending | None:
+    async def _earlier(self, sending: Sending) -> Sending | None:
         """Return the call that this one repeats. Raises Refused if Kraken itself would refuse the repeat."""
-        earlier = next((found for name in _names(sending) if (found := self._sendings.get(name))), None)
-        if earlier is not None:
-            if earlier.has_caller and earlier.digests[0] == sending.digests[0]:
+        earlier = self._in_progress(sending)
+        if earlier is not None and earlier.digests[0] == sending.digests[0]:
+            if not await earlier.is_left(_GRACE):
                 raise _repeated("the same request is being made, and its sender still waits for the answer")
+            earlier = self._in_progress(sending)  # it may be answered by now
+        if earlier is not None:
             return earlier
         entry = self._record(sending.local).find(sending.digests, partial(_is_of, sending))
         if entry is None:
@@ -114,10 +117,14 @@ class Fence:
             raise _repeated("the same request was made before, and its answer was received")
         return self._resumed(sending, entry)
 
+    def _in_progress(self, sending: Sending) -> Sending | None:
+        return next((found for name in _names(sending) if (found := self._sendings.get(name))), None)
+
     def _resumed(self, sending: Sending, entry: Entry) -> Sending:
         """Return a call that was sent before this process, or by another one, with what is known about it."""
         earlier = Sending(sending.local, sending.key, sending.call, [entry.digest])
-        earlier.at, earlier.is_sent, earlier.has_caller = entry.at, True, False
+        earlier.at, earlier.is_sent = entry.at, True
+        earlier.left.set()
         earlier.call = earlier.traced()
         kept = self._kept(earlier) if entry.status is Status.KEPT else None
         if kept is not None:
@@ -170,7 +177,7 @@ class Fence:
         finally:
             key.api_key.leave(place)
         if reply is None or reply.reason:
-            sending.has_caller = False
+            sending.left.set()
             return reply or sending.unknown()
         return reply._replace(received=partial(self._received, sending))
 
@@ -234,7 +241,7 @@ class Fence:
         self._caller_has_gone(sending)
 
     def _caller_has_gone(self, sending: Sending) -> None:
-        sending.has_caller = False
+        sending.left.set()
         if not sending.is_sent:
             if not sending.answer.done():
                 sending.answer.set_result(None)
@@ -248,6 +255,7 @@ class Fence:
         if reply is not None and not reply.reason:
             self._settle(sending, Status.DELIVERED if received else Status.KEPT, reply)
         self._unregister(sending)
+        sending.left.set()
 
     def _settle(self, sending: Sending, status: Status, reply: Reply | None = None) -> None:
         note = finding_out.note_of(sending, status, reply) if reply is not None else None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import socket
+import sys
 import time
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -16,7 +18,6 @@ from krakenonce.gateway.replies import not_sent
 from krakenonce.shown import blind_async
 
 if TYPE_CHECKING:
-    import socket
     import ssl
     from collections.abc import Awaitable, Callable, Mapping
 
@@ -29,6 +30,7 @@ LARGEST_BODY = 256 * 1024  # bytes; Kraken's largest batch of orders has some 10
 LARGEST_HEADER = 8 * 1024  # bytes, of one header and of the request line
 SLOWEST = 10.0  # seconds that a request may take to arrive
 KEPT_ALIVE = 75.0  # seconds that a connection may be idle between two requests
+_ESTABLISHED = 1  # the state of a TCP connection that neither side has closed, from Linux' tcp_states.h
 _NO_HTTP = (HttpProcessingError, web.RequestPayloadError)
 _http_logger = logging.getLogger("krakenonce.http")
 # Bytes that are not HTTP are answered with 400 and not logged: they may contain a key.
@@ -51,7 +53,7 @@ class Front:
         self._call = call
         self._pages = pages
         self._time = time
-        self._server = web.Server(
+        self._server = _Server(
             self._handle,
             access_log=None,
             logger=_http_logger,
@@ -97,6 +99,7 @@ class Front:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
+        self._server.perhaps_unread.pop(request.protocol, None)  # who asks again has read the answer before
         self._due[transport] = time.monotonic() + SLOWEST
         page = None
         try:
@@ -112,8 +115,20 @@ class Front:
         if page is not None or reply.status == 413:
             response.force_close()
         if reply.received is not None:
-            await _write(response, request, reply.received)
+            await self._write(response, request, reply.received)
         return response
+
+    async def _write(self, response: web.Response, request: web.BaseRequest, received: Callable[[bool], None]) -> None:
+        """Write a response, and tell whether its client has received it, as far as TCP shows that."""
+        is_received = False
+        try:
+            was_there = _is_there(request.transport)  # a client that has read the answer may close at once
+            await response.prepare(request)
+            await response.write_eof()
+            is_received = was_there
+        finally:
+            received(is_received)
+            self._server.perhaps_unread[request.protocol] = received
 
     @blind_async
     async def _reply(self, request: web.BaseRequest) -> Reply:
@@ -148,12 +163,29 @@ class Front:
         return bytes(body)
 
 
-async def _write(response: web.Response, request: web.BaseRequest, received: Callable[[bool], None]) -> None:
-    """Write a response, and tell whether its client was still there."""
-    is_written = False
-    try:
-        await response.prepare(request)
-        await response.write_eof()
-        is_written = request.transport is not None and not request.transport.is_closing()
-    finally:
-        received(is_written)
+class _Server(web.Server):
+    """aiohttp's server, which tells about answers that a client has not read.
+
+    A client that gives up has closed its connection with the answer unread; then the system resets the connection.
+    """
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.perhaps_unread: dict[object, Callable[[bool], None]] = {}  # the last answer of each connection
+
+    def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
+        received = self.perhaps_unread.pop(handler, None)
+        if received is not None and exc is not None:
+            received(False)
+        super().connection_lost(handler, exc)
+
+
+def _is_there(transport: asyncio.Transport | None) -> bool:
+    """Whether a client has not closed its connection. The event loop may not have been told yet; Linux knows."""
+    if transport is None or transport.is_closing():
+        return False
+    connection = transport.get_extra_info("socket")
+    if sys.platform != "linux" or connection is None or connection.family == socket.AF_UNIX:
+        return True
+    state = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+    return bool(state[0] == _ESTABLISHED)

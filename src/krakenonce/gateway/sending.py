@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 from datetime import UTC, datetime
@@ -36,7 +37,7 @@ class Sending:
         digests: Of the signed bytes; and of the order, if it has a ``cl_ord_id``.
     """
 
-    __slots__ = ("answer", "at", "call", "digests", "fallback", "has_caller", "is_sent", "key", "local")
+    __slots__ = ("answer", "at", "call", "digests", "fallback", "is_sent", "key", "left", "local")
 
     def __init__(self, local: LocalKey, key: KrakenKey, call: ClientCall, digests: Sequence[bytes]) -> None:
         self.local = local
@@ -45,7 +46,7 @@ class Sending:
         self.digests = digests
         self.at = 0.0  # when it was sent, by Kraken's clock
         self.is_sent = False
-        self.has_caller = True  # whether its sender waits for the answer, and has got none
+        self.left = asyncio.Event()  # set once its sender does not wait for the answer any more
         self.fallback: Reply | None = None  # what the sender gets if nothing better is found out
         # None: it was not sent after all.
         self.answer: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
@@ -63,6 +64,18 @@ class Sending:
         except (KeyError, ValueError):
             return None
         return moment.timestamp() if moment.tzinfo else None
+
+    @property
+    def has_caller(self) -> bool:
+        """Whether its sender waits for the answer."""
+        return not self.left.is_set()
+
+    async def is_left(self, seconds: float) -> bool:
+        """Return whether its sender does not wait for the answer any more; wait for that, but not for longer."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.left.wait()
+        return self.left.is_set()
 
     async def wait(self, seconds: float) -> Reply | None:
         """Wait for the answer, but not for longer; then the outcome is unknown. None: it was not sent after all."""

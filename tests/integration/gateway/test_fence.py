@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from tests.integration.gateway.conftest import (
     RunningGateway,
     assert_unknown,
     call,
+    connect,
     fetch,
     order_request,
     send,
@@ -155,6 +157,22 @@ def test_an_answer_that_nobody_received_is_kept_for_the_repeat(
         assert_refused_as_at_kraken(send(gateway.url, request))
         assert orders_sent(fake) == 1
     assert len(master.orders) == 1
+
+
+def test_an_answer_that_arrived_and_was_not_read_is_not_received(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount
+) -> None:
+    """A client has given up, and closes its connection only before it repeats the request."""
+    request = order_request(pair)
+    path, body, headers = request
+    connection = connect(gateway.url)
+    connection.request("POST", path, body, headers)
+    until(lambda: select.select([connection.sock], [], [], 0)[0])
+    connection.close()
+    got = send(gateway.url, request)
+    assert txids(got) == list(master.orders)
+    assert "X-Krakenonce-Repeat" in got.headers
+    assert orders_sent(fake) == 1
 
 
 def test_what_was_never_sent_may_be_sent_later(
