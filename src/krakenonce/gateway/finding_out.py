@@ -11,7 +11,7 @@ from krakenonce.gateway.headers import not_answered
 from krakenonce.gateway.replies import Reply, kraken_json, not_sent
 from krakenonce.gateway.sending import txids_in
 from krakenonce.gateway.sent_record import Status
-from krakenonce.kraken.finding import Window, is_alike
+from krakenonce.kraken.finding import Window
 from krakenonce.kraken.sent import MARGIN, WITHOUT_DEADLINE
 from krakenonce.kraken.wire import JSON
 
@@ -39,13 +39,12 @@ async def look(sending: Sending, others: Container[str]) -> Reply | None:
     """
     before = sending.key.time.earliest()  # Kraken's lists are not older than that
     found = await sending.key.look_for(sending.call.params, window(sending), others)
-    if len(found.orders) == 1:
-        ((txid, order),) = found.orders.items()
-        return _placed(txid, order) if is_alike(order, sending.call.params) else None
     deadline = sending.deadline
     is_over = deadline is not None and before > deadline + MARGIN.total_seconds()
-    if found.orders or found.in_doubt or not is_over:
+    if found.in_doubt or not (found.orders or is_over):
         return None
+    for txid, order in found.orders.items():
+        return _placed(txid, order)
     return not_sent(
         "deadline",
         "EService:Deadline elapsed",

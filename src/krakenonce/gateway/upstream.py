@@ -15,7 +15,7 @@ from krakenonce.gateway.waiting import KeyQueue, wait_while
 from krakenonce.key.answers import is_of_kraken, refusal_in, result_of
 from krakenonce.key.api_key import ApiKey
 from krakenonce.key.limits import TIERS
-from krakenonce.kraken.finding import find
+from krakenonce.kraken.finding import find, pair_name
 from krakenonce.kraken.http_status import closed_for, refuse_if_closed
 from krakenonce.kraken.request import Key, PrivateCall, PublicCall, Request, read_answer
 from krakenonce.kraken.wire import sign
@@ -179,7 +179,7 @@ class KrakenKey:
         Raises:
             KrakenonceError: Kraken could not be asked; nothing is known.
         """
-        steps = find(_asked_for, _asked_publicly, order, window, others)
+        steps = _find(order, window, others)
         try:
             step = next(steps)
             while True:
@@ -232,6 +232,11 @@ def _doubt(answer: Answer, refusal: KrakenAPIError | None, path: str, host: str)
     # Invalid nonce: something on the way may have sent the call twice, and this is the second answer.
     in_doubt = error is not None and (error.may_have_executed != "no" or isinstance(error, InvalidNonce))
     return str(error) if in_doubt else None
+
+
+def _find(order: Mapping[str, Any], window: Window, others: Container[str]) -> Steps[Found]:
+    pair = "" if order.get("cl_ord_id") else (yield from pair_name(_asked_publicly, str(order.get("pair", ""))))
+    return (yield from find(_asked_for, order, pair, window, others))
 
 
 def _asked_for(method: str, params: Mapping[str, Any]) -> Steps[Any]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("krakenonce")
 
+_KNOWN = 10_000  # orders
 _TIME_POLL = 0.05  # seconds between two looks whether Kraken's time is known
 _TIME_POLLS = 100
 ONE_A_SECOND = 1.0  # seconds between two public calls, which Kraken's support page says is always fine
@@ -61,6 +62,7 @@ class Calls:
         self.max_wait = max_wait
         self.time = time
         self.now = time.now
+        self.known: dict[str, None] = {}  # Kraken's ids of the orders that these calls have placed, the oldest first
         self._warned = False  # that calls wait for the rate limit
 
     @property
@@ -254,4 +256,7 @@ class Calls:
         for placed in (result, *(lines if isinstance(lines, list) else ())):
             txid = placed.get("txid") if isinstance(placed, dict) else None
             ids += [txid] if isinstance(txid, str) else map(str, txid) if isinstance(txid, list) else ()
+        self.known.update(dict.fromkeys(ids))
+        while len(self.known) > _KNOWN:
+            del self.known[next(iter(self.known))]
         self.api_key.placed(str(call.params.get("pair") or ""), ids)

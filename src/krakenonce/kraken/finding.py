@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from krakenonce.errors import KrakenAPIError
 from krakenonce.key.answers import Reading
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ class Found(NamedTuple):
     """What was found.
 
     Args:
-        orders: The orders that have all that was sent: one, none, or several that Kraken's lists do not tell apart.
-        in_doubt: Whether another order may be the one: it differs in something that Kraken perhaps shows otherwise.
+        orders: The orders that may be the one that was sent.
+        in_doubt: Whether it is not certain: there are several, or one differs in something that Kraken perhaps only
+            shows otherwise.
     """
 
     orders: Orders
@@ -40,7 +42,7 @@ class Found(NamedTuple):
 
 
 def find(
-    private: Ask, public: Ask, order: Mapping[str, Any], window: Window, others: Container[str] = ()
+    private: Ask, order: Mapping[str, Any], pair: str, window: Window, others: Container[str] = ()
 ) -> Steps[Found]:
     """Look for an order among the open ones, then among the closed ones.
 
@@ -49,32 +51,41 @@ def find(
 
     Args:
         private: Makes a private call.
-        public: Makes a public call.
         order: The parameters with which it was sent.
+        pair: What :func:`pair_name` returned; does not count if the order has a ``cl_ord_id``.
         window: When it was opened.
         others: Kraken's ids of orders that are known to be others. They count only if *order* has no ``cl_ord_id``.
     """
     named = {name: order[name] for name in ("cl_ord_id", "userref") if order.get(name)}
-    pair = "" if "cl_ord_id" in named else (yield from _pair(public, str(order.get("pair", ""))))
     orders: Orders = {}
     in_doubt = False
     for method, part in (("OpenOrders", "open"), ("ClosedOrders", "closed")):
         listed = yield from _listed(private, method, part, named, window)
         with Reading(method):
-            for txid, each in listed.items():
-                if not opened(each, window):
-                    continue
-                if "cl_ord_id" in named:  # if Kraken ignored the filter, there would be other orders, too
-                    if each.get("cl_ord_id", named["cl_ord_id"]) == named["cl_ord_id"]:
-                        orders[txid] = each
-                elif txid not in others and each["descr"].get("pair") == pair and _is_similar(each, order):
-                    if is_alike(each, order):
-                        orders[txid] = each
-                    else:
-                        in_doubt = True
+            near = {txid: each for txid, each in listed.items() if _opened(each, window)}
+            if "cl_ord_id" in named:  # if Kraken ignored the filter, there would be other orders, too
+                wanted = str(named["cl_ord_id"])
+                orders = {txid: each for txid, each in near.items() if each.get("cl_ord_id", wanted) == wanted}
+                in_doubt = any(not _is_similar(each, order) for each in orders.values())
+            else:
+                for txid, each in near.items():
+                    if txid not in others and each["descr"].get("pair") == pair and _is_similar(each, order):
+                        is_equal = _is_equal(each, order)
+                        orders |= {txid: each} if is_equal else {}
+                        in_doubt = in_doubt or not is_equal
         if orders:
             break
-    return Found(orders, in_doubt)
+    return Found(orders, len(orders) > 1 or (in_doubt and (not orders or "cl_ord_id" in named)))
+
+
+def pair_name(public: Ask, name: str) -> Steps[str]:
+    """Return the name that Kraken's lists of orders have for a pair, which has several."""
+    try:
+        pairs = yield from public("AssetPairs", {"pair": name})
+    except KrakenAPIError:  # Kraken does not know it
+        return name
+    with Reading("AssetPairs"):
+        return str(next(iter(pairs.values()))["altname"]) if len(pairs) == 1 else name
 
 
 def _listed(private: Ask, method: str, part: str, named: Mapping[str, Any], window: Window) -> Steps[Orders]:
@@ -94,12 +105,12 @@ def _listed(private: Ask, method: str, part: str, named: Mapping[str, Any], wind
                 return found
 
 
-def opened(seen: Mapping[str, Any], window: Window) -> bool:
+def _opened(seen: Mapping[str, Any], window: Window) -> bool:
     """Return whether an order that Kraken lists was opened at a time within *window*."""
     return window.start <= float(seen.get("opentm", window.start)) <= window.end
 
 
-def is_alike(seen: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
+def _is_equal(seen: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
     """Return whether an order that Kraken lists has all that was sent, but for the pair, which has many names.
 
     What Kraken computes from what was sent (a price such as ``+1%``, a volume in the quote asset) is not compared.
@@ -120,13 +131,6 @@ def _is_similar(seen: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
     in_quote = "viqc" in _flags(sent)
     same_side = seen.get("descr", {}).get("type") == sent.get("type")
     return same_side and (in_quote or _number(seen.get("vol")) == _number(sent.get("volume")))
-
-
-def _pair(public: Ask, name: str) -> Steps[str]:
-    """Return the name that Kraken's lists of orders have for a pair."""
-    pairs = yield from public("AssetPairs", {"pair": name})
-    with Reading("AssetPairs"):
-        return str(next(iter(pairs.values()))["altname"]) if len(pairs) == 1 else name
 
 
 def _flags(sent: Mapping[str, Any]) -> set[str]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from krakenonce.key.answers import Reading
 from krakenonce.key.methods import METHODS, Kind, kind_of, orders_in
 from krakenonce.key.parameters import check_parameters
-from krakenonce.kraken.queries import closed_orders, open_orders, server_time
+from krakenonce.kraken.finding import Orders, Window, find, pair_name
+from krakenonce.kraken.queries import server_time
 from krakenonce.kraken.request import PrivateCall, Sleep, Steps
 
 if TYPE_CHECKING:
@@ -65,8 +64,8 @@ class Reconciled(NamedTuple):
 
     Args:
         placed: True: it was placed, and may be filled, cancelled or still open; of a batch at least one order was.
-            False: it was not placed and cannot be any more. None: *orders* may be this order or others, because it has
-            no ``cl_ord_id``, or an order that looks different has the same one.
+            False: it was not placed and cannot be any more. None: *orders* may be this order or others: Kraken has
+            several that are equal, or one that looks different has the same ``cl_ord_id``.
         orders: The orders found, by Kraken's id, as OpenOrders and ClosedOrders describe them.
     """
 
@@ -104,7 +103,7 @@ def _with_id(order: Mapping[str, Any]) -> dict[str, Any]:
 def reconcile(calls: Calls, order: SentOrder) -> Steps[Reconciled]:
     """Look for *order* until it is found, or until its deadline has passed on Kraken's own clock.
 
-    Open orders are queried before closed ones, so that an order which is filled in between is not missed.
+    Without a ``cl_ord_id``, it is recognized by all of its fields and by the time at which it was sent.
 
     Args:
         calls: The key's calls.
@@ -113,6 +112,7 @@ def reconcile(calls: Calls, order: SentOrder) -> Steps[Reconciled]:
     Raises:
         KrakenError: Kraken could not be asked; nothing is known.
     """
+    pair = "" if order.cl_ord_ids else (yield from pair_name(calls.public, str(order.params.get("pair", ""))))
     until = order.deadline
     while True:
         # Before looking: an order that is not there after its deadline will never be there.
@@ -120,76 +120,17 @@ def reconcile(calls: Calls, order: SentOrder) -> Steps[Reconciled]:
         if until is None:
             until = now + WITHOUT_DEADLINE
         ahead = max(0.0, calls.time.local() - now.timestamp())  # it was signed by this clock if no other was known
-        found = yield from _find(calls, order, ahead + SKEW)
-        if found and len(found) >= len(order.cl_ord_ids) > 0:
-            break
-        if now > until + MARGIN:
-            break
+        since = order.sent_at.timestamp() - ahead - SKEW if order.sent_at else 0.0
+        orders: Orders = {}
+        is_whole, in_doubt = True, False
+        for sent in orders_in(order.method, order.params):
+            found = yield from find(calls.private, sent, pair, Window(since), calls.known)
+            orders |= found.orders
+            is_whole = is_whole and bool(found.orders)
+            in_doubt = in_doubt or found.in_doubt
+        if in_doubt or (orders and is_whole) or now > until + MARGIN:
+            return Reconciled(placed=None if in_doubt else bool(orders), orders=orders)
         yield Sleep(POLL)
-    with Reading("OpenOrders"):
-        if found and not (order.cl_ord_ids and all(_alike(each, order) for each in found.values())):
-            return Reconciled(placed=None, orders=found)
-        return Reconciled(placed=bool(found), orders=found)
-
-
-def _find(calls: Calls, order: SentOrder, skew: float) -> Steps[dict[str, dict[str, Any]]]:
-    since = order.sent_at.timestamp() - skew if order.sent_at else 0.0
-    found: dict[str, dict[str, Any]] = {}
-    if order.cl_ord_ids:
-        for cl_ord_id in order.cl_ord_ids:
-            for method, part in (("OpenOrders", "open"), ("ClosedOrders", "closed")):
-                answer = yield from calls.private(method, {"cl_ord_id": cl_ord_id})
-                # The id may have been used before, for an order that is closed by now. And if Kraken ignored the
-                # filter, there would be other orders, too.
-                with Reading(method):
-                    these = {
-                        txid: each
-                        for txid, each in answer[part].items()
-                        if each.get("cl_ord_id", cl_ord_id) == cl_ord_id and _is_new(each, since)
-                    }
-                found |= these
-                if these:
-                    break
-        return found
-    listed = yield from open_orders(calls)
-    listed |= yield from _closed_since(calls, int(since))
-    with Reading("OpenOrders"):
-        return {txid: each for txid, each in listed.items() if _is_new(each, since) and _alike(each, order)}
-
-
-def _closed_since(calls: Calls, since: int) -> Steps[dict[str, dict[str, Any]]]:
-    """Return the orders of all pages: the newest come first, so the order may be on the last page."""
-    found: dict[str, dict[str, Any]] = {}
-    offset = 0
-    while True:
-        page = yield from closed_orders(calls, start=since, offset=offset)
-        found |= page.entries
-        offset += len(page.entries)
-        if not page.entries or offset >= page.total:
-            return found
-
-
-def _is_new(seen: Mapping[str, Any], since: float) -> bool:
-    return float(seen.get("opentm", since)) >= since
-
-
-def _alike(seen: Mapping[str, Any], order: SentOrder) -> bool:
-    """Whether an order that Kraken has looks like one that was sent. Pairs have many names and are not compared."""
-    descr = seen.get("descr", {})
-    return any(
-        descr.get("type") == sent.get("type")
-        and descr.get("ordertype") == sent.get("ordertype")
-        and _number(seen.get("vol")) == _number(sent.get("volume"))
-        and str(seen.get("userref") or "0") == str(sent.get("userref") or "0")
-        for sent in orders_in(order.method, order.params)
-    )
-
-
-def _number(text: object) -> Decimal | None:
-    try:
-        return Decimal(str(text))
-    except InvalidOperation:
-        return None
 
 
 def _moment(text: object) -> datetime | None:

@@ -456,7 +456,28 @@ def test_a_batch_with_one_order_without_an_id_has_none() -> None:
         world.run(orders.add_orders(world.calls, "XBTUSD", [EACH, {**EACH, "userref": 5}]))
     assert caught.value.order.cl_ord_ids == ()
     found = world.run(world.calls.reconcile(caught.value.order))
-    assert (found.placed, len(found.orders)) == (None, 2)
+    assert (found.placed, len(found.orders)) == (True, 2)
+
+
+def test_equal_orders_without_an_id_are_told_apart_by_who_placed_them() -> None:
+    """An order of this client's is known; with one of another program's it cannot be told which is which."""
+    world = World()
+    world.run(world.calls.private("AddOrder", {**LIMIT, "cl_ord_id": None}))
+    found = world.run(world.calls.reconcile(lost_order(world, "cut", cl_ord_id=None)))
+    assert (found.placed, list(found.orders)) == (True, list(world.account.orders)[1:])
+    world.calls.known.clear()
+    found = world.run(world.calls.reconcile(lost_order(world, "cut", cl_ord_id=None)))
+    assert (found.placed, len(found.orders)) == (None, 3)
+
+
+@pytest.mark.parametrize("name", ["XXBTZUSD", "XBT/USD", "BTC/USD"])
+def test_an_order_without_an_id_is_found_under_each_name_of_its_pair(name: str) -> None:
+    """Kraken's lists have one of the names only; another pair's order of the same size is another order."""
+    world = World()
+    world.run(world.calls.private("AddOrder", {**LIMIT, "pair": "ETHUSD", "cl_ord_id": None}))
+    found = world.run(world.calls.reconcile(lost_order(world, "cut", pair=name, cl_ord_id=None)))
+    assert found.placed is True
+    assert [order["descr"]["pair"] for order in found.orders.values()] == ["XBTUSD"]
 
 
 @pytest.mark.parametrize(
@@ -485,7 +506,7 @@ def test_a_clock_that_was_put_back_meanwhile_does_not_hide_an_order_without_an_i
     order = lost_order(world, "cut", cl_ord_id=None)
     assert order.sent_at is not None
     found = world.run(world.calls.reconcile(replace(order, sent_at=order.sent_at + timedelta(seconds=50))))
-    assert (found.placed, len(found.orders)) == (None, 1)
+    assert (found.placed, len(found.orders)) == (True, 1)
 
 
 # --- what is sent ----------------------------------------------------------------------------------------------
