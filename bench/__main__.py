@@ -178,6 +178,11 @@ def gateway_rows(measured: dict[str, Any]) -> list[tuple[str, str, str]]:
             "1,500",
         ),
         (
+            "gateway: processor time of an order for the record of sent calls, median of 10 rounds",
+            "{:.1f} % ({:.1f} to {:.1f})".format(*measured["record_cost_percent"]),
+            "5 %",
+        ),
+        (
             "gateway: memory after 10,000 and 100,000 calls",
             f"{memory['after a tenth']:.0f} / {memory['at the end']:.0f} MiB",
             "100 MB, flat",

@@ -21,6 +21,7 @@ from krakenonce.gateway.headers import REPEAT, passed_back
 from krakenonce.gateway.replies import UNKNOWN_OUTCOME, Refused, Reply, unknown
 from krakenonce.gateway.sending import Sending, digests_of, reply_of, txids_in
 from krakenonce.gateway.sent_record import RecordFull, SentRecord, Status
+from krakenonce.gateway.syncing import Syncing
 from krakenonce.gateway.waiting import NotBegun
 from krakenonce.key.methods import METHODS, Kind, kind_of
 from krakenonce.key.naming import fingerprint
@@ -59,6 +60,7 @@ class Fence:
 
     def __init__(self, directory: Path, local_keys: LocalKeys, activity: Activity) -> None:
         self._files = LockedFiles(str(directory / DIRECTORY), "{}.sent", "write to the record of sent calls")
+        self._syncing = Syncing()
         self._records: dict[str, SentRecord] = {}
         self._local_keys = local_keys
         self._activity = activity
@@ -69,6 +71,10 @@ class Fence:
         """Stop looking for orders: who waits is told that the outcome is unknown."""
         for search in self._searches:
             search.cancel()
+
+    def end(self) -> None:
+        """Write everything to stable storage; no call comes after that."""
+        self._syncing.end()
 
     async def make(
         self, local: LocalKey, key: KrakenKey, call: ClientCall, signature: str, headers: dict[str, str]
@@ -286,7 +292,7 @@ class Fence:
     def _record(self, local: LocalKey) -> SentRecord:
         record = self._records.get(local.key)
         if record is None:
-            record = self._records[local.key] = SentRecord(self._files, fingerprint(local.key))
+            record = self._records[local.key] = SentRecord(self._files, fingerprint(local.key), self._syncing)
         return record
 
     def _register(self, sending: Sending) -> None:

@@ -51,6 +51,10 @@ class Gateway:
         self.stopping = True
         self._fence.close()
 
+    def end(self) -> None:
+        """Write everything down; no call comes after that."""
+        self._fence.end()
+
     async def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Answer one signed call; never raises because of what a client sends.
 

@@ -35,26 +35,29 @@ class Sending:
         key: The Kraken key with which it is sent.
         call: The call.
         digests: Of the signed bytes; and of the order, if it has a ``cl_ord_id``.
+
+    Attributes:
+        is_order: Whether it is one order, which can be found at Kraken.
+        at: When it was sent, by Kraken's clock.
+        is_sent: Whether it was sent, perhaps.
+        left: Set once its sender does not wait for the answer any more.
+        fallback: What the sender gets if nothing better is found out.
+        answer: What is known in the end. None: it was not sent after all.
     """
 
-    __slots__ = ("answer", "at", "call", "digests", "fallback", "is_sent", "key", "left", "local")
+    __slots__ = ("answer", "at", "call", "digests", "fallback", "is_order", "is_sent", "key", "left", "local")
 
     def __init__(self, local: LocalKey, key: KrakenKey, call: ClientCall, digests: Sequence[bytes]) -> None:
         self.local = local
         self.key = key
         self.call = call
         self.digests = digests
-        self.at = 0.0  # when it was sent, by Kraken's clock
+        self.is_order = call.method == "AddOrder" and kind_of(call.method, call.params) is Kind.ORDER
+        self.at = 0.0
         self.is_sent = False
-        self.left = asyncio.Event()  # set once its sender does not wait for the answer any more
-        self.fallback: Reply | None = None  # what the sender gets if nothing better is found out
-        # None: it was not sent after all.
+        self.left = asyncio.Event()
+        self.fallback: Reply | None = None
         self.answer: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
-
-    @property
-    def is_order(self) -> bool:
-        """Whether it is one order, which can be found at Kraken."""
-        return self.call.method == "AddOrder" and kind_of(self.call.method, self.call.params) is Kind.ORDER
 
     @property
     def deadline(self) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections import deque
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from krakenonce.backends.file.locked_files import LockedFile, LockedFiles
+    from krakenonce.gateway.syncing import Syncing
 
 
 DIGEST = 6  # bytes of a digest
@@ -57,11 +59,14 @@ class SentRecord:
     Args:
         files: Where it is kept.
         name: Its name there.
+        syncing: Brings it to stable storage.
     """
 
-    def __init__(self, files: LockedFiles, name: str) -> None:
+    def __init__(self, files: LockedFiles, name: str, syncing: Syncing) -> None:
         self._files = files
         self._name = name
+        self._syncing = syncing
+        self._unwritten: deque[tuple[Sequence[bytes], float, Status, dict[str, Any] | None]] = deque()
         self._slots = bytearray()  # as they were when they were last read
         self._where: dict[bytes, int] = {}  # the slot of each digest
         self._next = 0  # the empty slot
@@ -73,10 +78,14 @@ class SentRecord:
 
     def find(self, digests: Sequence[bytes], counts: Callable[[Entry], bool]) -> Entry | None:
         """Return the first of these that any gateway has sent and that *counts*. Raises NonceStoreError."""
+        if not any(each in self._where for each in digests) and self._is_up_to_date():
+            return None
         return self._files.step(self._name, lambda file: self._find(file, digests, counts))
 
     def enter(self, digests: Sequence[bytes], at: float, counts: Callable[[Entry], bool]) -> Entry | None:
-        """Enter a request that is about to be sent, durably; or return what :meth:`find` finds.
+        """Enter a request that is about to be sent, or return what :meth:`find` finds.
+
+        It is synced soon afterwards, in the background.
 
         Args:
             digests: Of the request.
@@ -94,10 +103,15 @@ class SentRecord:
                 self._append(file, [_SLOT.pack(each, _packed(at, Status.SENT)) for each in digests], at)
             return found
 
-        return self._files.step(self._name, step)
+        found = self._files.step(self._name, step)
+        if found is None:
+            self._syncing.want(self)
+        return found
 
     def settle(self, digests: Sequence[bytes], at: float, status: Status, note: dict[str, Any] | None = None) -> None:
-        """Write what has become of a request. Not synced: after a power cut it may count as only sent.
+        """Write what has become of a request: that it was received, in the background; anything else, at once.
+
+        After a kill or a power cut it may count as only sent.
 
         Args:
             digests: Of the request.
@@ -108,8 +122,24 @@ class SentRecord:
         Raises:
             NonceStoreError: It could not be written.
         """
+        self._unwritten.append((digests, at, status, note))
+        if status is Status.DELIVERED:
+            self._syncing.want(self)
+        else:
+            self._files.step(self._name, self._write)
 
-        def step(file: LockedFile) -> None:
+    def sync(self) -> None:
+        """Write what is not written yet, and put all on stable storage. Raises NonceStoreError."""
+        self._files.step(self._name, self._write)
+        self._files.sync(self._name)
+
+    def _is_up_to_date(self) -> bool:
+        """Whether no other gateway has entered anything, as far as that can be seen without the lock."""
+        return bool(self._slots) and self._files.peek(self._name, self._next * _SLOT.size, _SLOT.size) == _EMPTY
+
+    def _write(self, file: LockedFile) -> None:
+        while self._unwritten:
+            digests, at, status, note = self._unwritten.popleft()
             for digest in digests:
                 place = self._where.get(digest)
                 if place is not None and file.read(place * _SLOT.size, DIGEST) == digest:
@@ -117,18 +147,21 @@ class SentRecord:
             if note is not None:
                 self._note(file, json.dumps(note).encode() + b"\n")
 
-        self._files.step(self._name, step)
-
     def notes(self) -> list[dict[str, Any]]:
         """Return the notes, the oldest first. Raises NonceStoreError."""
-        written = self._files.step(self._name, lambda file: file.read(_NOTES, _NOTES_SIZE))
-        return list(_read_notes(written))
+
+        def step(file: LockedFile) -> bytes:
+            self._write(file)
+            return file.read(_NOTES, _NOTES_SIZE)
+
+        return list(_read_notes(self._files.step(self._name, step)))
 
     def _find(self, file: LockedFile, digests: Sequence[bytes], counts: Callable[[Entry], bool]) -> Entry | None:
         self._refresh(file)
         for digest in digests:
             place = self._where.get(digest)
             if place is not None:
+                self._write(file)
                 there, packed = _SLOT.unpack(file.read(place * _SLOT.size, _SLOT.size))
                 entry = Entry(digest, Status(packed & 3), _SINCE + (packed >> 2))
                 if there == digest and entry.status and counts(entry):
@@ -148,7 +181,6 @@ class SentRecord:
         found = file.read(0, LARGEST)
         if len(found) < LARGEST:  # as a whole, so that a disk that becomes full later stops no call
             file.write(len(found), bytes(LARGEST - len(found)))
-            file.sync()
         self._slots = bytearray(found[:_NOTES].ljust(_NOTES, b"\0"))
         self._where = {}
         newest, self._next, has_empty = 0, 0, False
@@ -187,7 +219,6 @@ class SentRecord:
         if len(written) > first:
             file.write(0, written[first:])
         file.write(self._next * size, written[:first])
-        file.sync()
         for entry in entries:
             self._take(entry)
 

@@ -91,6 +91,7 @@ class GatewayServer:
                     await self._all_answered.wait()
         for loop, front in self._fronts:
             await run_in(loop, front.close())
+        self._gateway.end()
 
     async def _listen(self, listeners: list[socket.socket], tls: ssl.SSLContext | None) -> None:
         for listener in listeners:

@@ -221,13 +221,15 @@ def test_an_order_that_found_no_connection_or_no_room_may_be_sent_later(
 
 
 def test_another_gateway_on_the_same_state_knows_what_was_sent(
-    processes: Processes, fake: WatchedKraken, master: FakeAccount
+    processes: Processes, fake: WatchedKraken, master: FakeAccount, tmp_path: Path
 ) -> None:
     """Answered by one: refused by the other. Not received from one: the other has it."""
     pair = processes.add("bot")
     (_, one), (_, other) = processes.serve(), processes.serve()
     request = order_request(pair)
-    assert send(one, request).errors == []
+    (txid,) = txids(send(one, request))
+    (record,) = (tmp_path / "state" / "gateway_sent").iterdir()
+    until(lambda: txid.encode() in record.read_bytes())  # that its answer was received is written soon afterwards
     assert_refused_as_at_kraken(send(other, request))
     fake.faults.add("AddOrder", "slow_answer", seconds=0.5)
     request = order_request(pair)

@@ -9,7 +9,7 @@ from fcntl import LOCK_EX, LOCK_UN, flock
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from krakenonce.backends.file.filesystem import make_directory, opening, store_error, sync, write_whole
+from krakenonce.backends.file.filesystem import make_directory, open_regular, opening, store_error, sync, write_whole
 from krakenonce.backends.file.open_files import OpenFiles
 from krakenonce.errors import NonceStoreError
 from krakenonce.process import Section, call_in_children
@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 
 class LockedFiles:
-    """Files of one kind in one directory. Nothing is opened before the first step; a step syncs what it has to.
+    """Files of one kind in one directory. Nothing is opened before the first step, and nothing is synced by a step.
 
     Args:
         directory: Made (0700) when first needed.
@@ -61,6 +61,26 @@ class LockedFiles:
             finally:
                 if file := self._files.get(name):
                     file.unlock()
+
+    def sync(self, name: str) -> None:
+        """Put what was written to a file on stable storage, while steps go on. Raises NonceStoreError."""
+        path = Path(self._path(name))
+        try:
+            fd = open_regular(path, os.O_RDWR)
+            try:
+                sync(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise store_error("sync", path, error) from error
+
+    def peek(self, name: str, offset: int, size: int) -> bytes | None:
+        """Return what is there, without the lock: perhaps half of what is being written. None: a step has to open it.
+
+        For a look that a step repeats if there is something.
+        """
+        file = self._files.get(name)
+        return None if file is None else file.peek(offset, size)
 
     def close(self) -> None:
         """Close the files, unless a step is being taken. A later step opens them again."""
@@ -126,9 +146,11 @@ class LockedFile:
         """Put *data* there. Raises OSError if it is not written as a whole."""
         write_whole(self._fd, data, offset)
 
-    def sync(self) -> None:
-        """Put what was written on stable storage, or raise OSError."""
-        sync(self._fd)
+    def peek(self, offset: int, size: int) -> bytes | None:
+        """Return what is there; None if the file was deleted, or closed by other code."""
+        if not self._files.is_open(self._fd) or not self._files.is_linked(self._fd):
+            return None
+        return os.pread(self._fd, size, offset)
 
 
 # One for all directories, because two backends may use the same one.
