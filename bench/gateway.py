@@ -169,8 +169,9 @@ def _memory_mib(pid: int) -> float:
 
 
 def _cpu_seconds(pid: int) -> float:
-    if sys.platform == "linux":  # ps has whole seconds
-        user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    figures = Path(f"/proc/{pid}/stat")
+    if figures.exists():  # on Linux, where ps has whole seconds
+        user, system = figures.read_text().rpartition(")")[2].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
     listed = subprocess.run(["ps", "-o", "cputimes=", "-p", str(pid)], check=True, capture_output=True, text=True)  # noqa: S607
     return float(listed.stdout)
