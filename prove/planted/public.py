@@ -27,6 +27,14 @@ PUBLIC = (
         test="tests/unit/gateway/test_public_limits.py::test_calls_are_sent_in_the_order_in_which_they_came",
     ),
     Planted(
+        "public calls go on at once after Kraken has refused one",
+        12,
+        "src/krakenonce/gateway/public.py",
+        was="            self._limits.fill(place)\n",
+        becomes="            pass\n",
+        test="tests/integration/gateway/test_public.py::test_calls_wait_once_kraken_itself_has_refused_one",
+    ),
+    Planted(
         "the gateway remembers every pair",
         12,
         _PUBLIC_LIMITS,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # seconds
+KRAKEN, MEMORY = "kraken", "memory"  # where the answer to a public call comes from
 _REFUSALS = 20  # shown by the status page
 
 
@@ -49,6 +50,30 @@ class Refusal(NamedTuple):
     reason: str
 
 
+class PublicActivity:
+    """Counts of the public calls."""
+
+    def __init__(self) -> None:
+        self.answered = dict.fromkeys((KRAKEN, MEMORY), 0)  # by source
+        self.refused: Counter[str] = Counter()  # by Kraken or what is in front of it, by reason
+        self.not_sent: Counter[str] = Counter()  # by reason
+        self.unanswered = 0
+
+    def reply(self, reply: Reply, source: str) -> None:
+        """Count one answer to a client.
+
+        Args:
+            reply: The answer.
+            source: ``KRAKEN`` if the call was made for this client, ``MEMORY`` if it was made for another.
+        """
+        if not reply.reason:
+            self.answered[source] += 1
+        elif reply.reason == UNKNOWN_OUTCOME:
+            self.unanswered += 1
+        else:
+            self.not_sent[reply.reason] += 1
+
+
 class Activity:
     """Counts since the gateway was started."""
 
@@ -57,6 +82,7 @@ class Activity:
         self.answered: Counter[str] = Counter()  # by Kraken, by local key
         self.not_sent: Counter[str] = Counter()  # by reason
         self.unknown_outcomes = 0
+        self.public = PublicActivity()
         self.refusals: deque[Refusal] = deque(maxlen=_REFUSALS)
         self.waited: defaultdict[str, Histogram] = defaultdict(Histogram)  # for the turn, by account
         self.held: defaultdict[str, Histogram] = defaultdict(Histogram)

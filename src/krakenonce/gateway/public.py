@@ -8,9 +8,11 @@ import time
 from typing import TYPE_CHECKING
 
 from krakenonce.errors import OutcomeUnknown, RateLimited, RequestNotSent
+from krakenonce.gateway.activity import KRAKEN, MEMORY
 from krakenonce.gateway.headers import passed_back, passed_on
 from krakenonce.gateway.public_limits import Place, PublicLimits, bucket_of
 from krakenonce.gateway.replies import Reply, not_sent, unknown
+from krakenonce.gateway.upstream import refusal_of
 from krakenonce.gateway.waiting import Closed, wait_while
 from krakenonce.kraken.http_status import closed_for, refuse_if_closed
 from krakenonce.kraken.request import Request
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
     from typing import Any
 
+    from krakenonce.gateway.activity import PublicActivity
     from krakenonce.kraken.async_transport import AsyncTransport
+    from krakenonce.kraken.request import Answer
 
 
 _KEPT_FOR = {"AssetPairs": 300.0, "Assets": 300.0, "Time": 0.5}  # seconds
@@ -32,6 +36,7 @@ class PublicCalls:
 
     Args:
         transport: Connections to Kraken.
+        activity: Where calls are counted.
         timeout: Seconds to wait for each piece of the answer.
         max_wait: Seconds that a call may wait for the rate limit.
         clock: Returns seconds of any clock that only advances.
@@ -40,12 +45,14 @@ class PublicCalls:
     def __init__(
         self,
         transport: AsyncTransport,
+        activity: PublicActivity,
         timeout: float,
         max_wait: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._transport = transport
         self.time = transport.time
+        self._activity = activity
         self._timeout = timeout
         self._max_wait = max_wait
         self._clock = clock
@@ -66,23 +73,31 @@ class PublicCalls:
             headers: The client's headers; names in any case.
             body: The body of a POST.
         """
+        reply, source = await self._answer(verb, path, headers, body)
+        self._activity.reply(reply, source)
+        return reply
+
+    async def _answer(self, verb: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[Reply, str]:
+        """Return the answer, and where it comes from."""
         kept_for = _KEPT_FOR.get(path.partition("?")[0].removeprefix("/0/public/"))
         if kept_for is None or verb != "GET":
-            return await self._call(Request(verb, path, passed_on(headers), body or None))
-        asked = self._asked.pop(path, None)
+            return await self._call(Request(verb, path, passed_on(headers), body or None)), KRAKEN
+        source, asked = MEMORY, self._asked.pop(path, None)
         if asked is None or self._clock() >= asked.until:
-            asked = _Asked()
+            source, asked = KRAKEN, _Asked()
             asked.begin(self._call(Request(verb, path, passed_on({}), None), asked, kept_for))
         self._asked[path] = asked
         if len(self._asked) > _CACHED:
             del self._asked[next(iter(self._asked))]
         reply = await asked.answer()
-        return reply._replace(headers={name: text for name, text in reply.headers.items() if name != "Date"})
+        undated = {name: text for name, text in reply.headers.items() if name != "Date"}
+        return reply._replace(headers=undated), source
 
     async def _call(self, request: Request, asked: _Asked | None = None, kept_for: float = 0.0) -> Reply:
         """Send a call once the rate limit allows it. Its answer is kept for *asked*, unless it is an error."""
+        place = Place(bucket_of(request.path, request.body or b""))
         try:
-            await self._wait(request)
+            await self._wait(place)
             if asked is not None:
                 asked.until = self._clock() + kept_for
             got = await self._transport.fetch(request, self._timeout)
@@ -95,19 +110,30 @@ class PublicCalls:
         except OutcomeUnknown as error:
             reply = unknown(error)
         else:
+            self._settle(got, place)
             reply = Reply(got.status, got.content_type, got.data, passed_back(got.headers))
         if asked is not None and not _is_result(reply):
             asked.until = 0.0
         return reply
 
-    async def _wait(self, request: Request) -> None:
+    def _settle(self, answer: Answer, place: Place) -> None:
+        """Act on Kraken's refusal of a call: one above its rate limit makes the calls of the same bucket wait."""
+        refusal = refusal_of(answer)
+        is_limit = isinstance(refusal, RateLimited)
+        if is_limit:
+            self._limits.fill(place)
+        if refusal is not None:
+            self._activity.refused["rate_limit" if is_limit else "other"] += 1
+        elif answer.status != 200:
+            self._activity.refused["page"] += 1
+
+    async def _wait(self, place: Place) -> None:
         """Wait until a call may be sent.
 
         Raises:
             Closed: The gateway stops.
             RateLimited: It would take too long.
         """
-        place = Place(bucket_of(request.path, request.body or b""))
         try:
             await wait_while(lambda longest: self._ask(place, longest), self._max_wait, self._closed)
             if self._closed.is_set():

@@ -93,6 +93,10 @@ class PublicLimits:
             bucket.level += 1
         return wait
 
+    def fill(self, place: Place) -> None:
+        """Fill a call's bucket, because Kraken has refused the call: from now on one a second, as after a burst."""
+        self._bucket(place).level = BURST
+
     def leave(self, place: Place) -> None:
         """Release a place; the calls behind it move up. Does nothing if the call does not wait."""
         if place.bucket in self._buckets:

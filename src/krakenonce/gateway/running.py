@@ -80,7 +80,8 @@ async def _run(settings: Settings, ready: Callable[[Listening], None]) -> None:
         load_keys()
         gateway = Gateway(keys, local_keys, activity)
         pages = Pages(gateway, activity, manager)
-        server = GatewayServer(gateway, PublicCalls(transport, settings.timeout, settings.max_wait), second, pages)
+        public = PublicCalls(transport, activity.public, settings.timeout, settings.max_wait)
+        server = GatewayServer(gateway, public, second, pages)
         stopped = _handle_signals(load_keys)
         watching = asyncio.run_coroutine_threadsafe(watch(asyncio.get_running_loop()), second.loop)
         try:

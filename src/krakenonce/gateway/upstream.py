@@ -209,7 +209,7 @@ class KrakenKey:
 
     def settle(self, answer: Answer, place: Place) -> KrakenAPIError | None:
         """Act on Kraken's error, for all callers of this key, and return it. None: the answer is not an error."""
-        refusal = _refusal_in(answer)
+        refusal = refusal_of(answer)
         if refusal is not None:
             self.refused[next(reason for kind, reason in _REASONS if isinstance(refusal, kind))] += 1
             # The client gets Kraken's answer even if our counters cannot be written.
@@ -247,7 +247,8 @@ def _asked_publicly(method: str, params: Mapping[str, Any]) -> Steps[Any]:
     return result_of((yield PublicCall(method, params)))
 
 
-def _refusal_in(answer: Answer) -> KrakenAPIError | None:
+def refusal_of(answer: Answer) -> KrakenAPIError | None:
+    """Return Kraken's error, if an answer is one."""
     status = answer.status
     if not (status == 200 or 400 <= status < 500) or answer.data.startswith(_FINE):
         return None

@@ -242,7 +242,7 @@ class RunningGateway:
                     on_turn=self.activity.turn,
                 )
             gateway = Gateway(self.keys, self.local_keys, self.activity)
-            self.public = PublicCalls(transport, timeout, max_wait)
+            self.public = PublicCalls(transport, self.activity.public, timeout, max_wait)
             server = GatewayServer(gateway, self.public, second)
             port = await server.start("127.0.0.1", 0, self._tls)
             self._listening.set_result(f"{'https' if self._tls else 'http'}://127.0.0.1:{port}")

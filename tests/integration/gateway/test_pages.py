@@ -58,7 +58,8 @@ class Running:
         pages = Pages(self.gateway, self.activity, self._manager)
         self.status = pages.status
         self._second = LoopThread().__enter__()
-        self._server = GatewayServer(self.gateway, PublicCalls(self._kraken, 5.0, 5.0), self._second, pages)
+        self.public = PublicCalls(self._kraken, self.activity.public, 5.0, 5.0)
+        self._server = GatewayServer(self.gateway, self.public, self._second, pages)
         self.url = ""
 
     async def __aenter__(self) -> Self:
@@ -298,6 +299,31 @@ def test_a_call_without_an_answer_is_counted_apart_from_those_not_sent(
     assert (status["unknown_outcomes"], status["not_sent"]) == (1, {"not_allowed": 1})
     assert status["refusals"][0]["reason"] == "unknown_outcome"
     assert "krakenonce_unknown_outcome_total 1.0" in metrics
+
+
+def test_public_calls_are_counted_apart_from_private_ones(during: Callable[..., Any], fake: FakeKraken) -> None:
+    """By where the answer comes from; what Kraken refuses, what is not sent, and what gets no answer, too."""
+
+    async def ask(running: Running) -> str:
+        fake.faults.add("SystemStatus", "drop")
+        fake.faults.add("SystemStatus", "html", status=502)
+        fake.faults.add("SystemStatus", "error", error="EQuery:Unknown asset pair")
+        fake.faults.add("Depth", "error", error="EGeneral:Too many requests")
+        for method in ("Assets", "Assets", "SystemStatus", "SystemStatus", "SystemStatus", "Ticker", "Depth"):
+            await running.get(f"/0/public/{method}")
+        running.public.close()
+        await running.get("/0/public/SystemStatus")
+        return (await running.get("/metrics"))[1]
+
+    assert [line for line in during(ask).splitlines() if line.startswith("krakenonce_public_")] == [
+        'krakenonce_public_answered_total{source="kraken"} 5.0',
+        'krakenonce_public_answered_total{source="memory"} 1.0',
+        'krakenonce_public_not_sent_total{reason="stopping"} 1.0',
+        "krakenonce_public_unanswered_total 1.0",
+        'krakenonce_public_refused_total{reason="page"} 1.0',
+        'krakenonce_public_refused_total{reason="other"} 1.0',
+        'krakenonce_public_refused_total{reason="rate_limit"} 1.0',
+    ]
 
 
 def test_the_counters_are_shown_with_their_limits(during: Callable[..., Any]) -> None:

@@ -134,6 +134,19 @@ def test_a_call_that_would_have_to_wait_too_long_is_refused(
     assert len(fake.public_calls) == 1
 
 
+def test_calls_wait_once_kraken_itself_has_refused_one(
+    fake: WatchedKraken, server: FakeKrakenServer, account: Account, tmp_path: Path
+) -> None:
+    """With its error string; those that Kraken counts apart go on."""
+    fake.faults.add("SystemStatus", "error", error="EGeneral:Too many requests")
+    with RunningGateway(server.url, [account], tmp_path, max_wait=0.5) as gateway:
+        assert fetch(gateway.url, "GET", STATUS).errors == ["EGeneral:Too many requests"]
+        got = fetch(gateway.url, "GET", STATUS)
+        assert "would have to wait 1 s" in got.headers["X-Krakenonce-Explanation"]
+        assert fetch(gateway.url, "GET", "/0/public/Trades?pair=XBTUSD").errors == []
+    assert fake.public_calls == ["/0/public/Trades?pair=XBTUSD"]
+
+
 def test_a_call_waits_until_kraken_s_address_wants_calls_again(account: Account, tmp_path: Path) -> None:
     """As long as Retry-After says, if that is not too long."""
     with (

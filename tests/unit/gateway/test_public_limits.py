@@ -103,6 +103,16 @@ def test_a_call_that_stops_waiting_leaves_its_place_to_the_next(world: World) ->
     assert [world.ask(second), world.ask(second, 0.5), *world.calls(1)] == [1.0, 1.0, 1.0]
 
 
+def test_a_bucket_that_kraken_has_refused_is_full(world: World) -> None:
+    """From then on it takes one call a second; the others are as they were."""
+    refused, first, second = Place(1), Place(1), Place(1)
+    assert world.ask(refused) == 0.0
+    world.limits.fill(refused)
+    assert [world.ask(first), world.ask(second), *world.calls(1, 2)] == [1.0, 2.0, 0.0]
+    world.now += 1
+    assert [world.ask(first), world.ask(second)] == [0.0, 1.0]
+
+
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only three buckets are remembered."""
