@@ -68,6 +68,12 @@ def gateway() -> None:
     metavar="SECONDS",
     help="How long to wait for the answer to an order, in seconds. Then the gateway asks Kraken what became of it.",
 )
+@click.option(
+    "--connect-to",
+    metavar="IP",
+    help="IP address of the host in --base-url, if the hosts file of this machine has that name lead to the gateway. "
+    "TLS still asks for the name.",
+)
 @kraken_options
 def run(
     listen: str,
@@ -76,6 +82,7 @@ def run(
     length: int,
     max_wait: float,
     order_timeout: float,
+    connect_to: str | None,
     state: str | None,
     base_url: str,
     credentials: Path | None,
@@ -96,6 +103,7 @@ def run(
         state=state,
         credentials=credentials,
         base_url=base_url,
+        connect_to=connect_to,
         listen=listen,
         tls_cert=tls_cert,
         tls_key=tls_key,

@@ -73,7 +73,7 @@ async def _run(settings: Settings, ready: Callable[[Listening], None]) -> None:
         manager.next()  # a state directory that cannot be used is reported now, not at the first call
         local_keys = LocalKeys(key_file(settings.state))
         local_keys.all()
-        transport = AsyncTransport(settings.base_url)
+        transport = AsyncTransport(settings.base_url, connect_to=settings.connect_to)
         activity = Activity()
         keys: dict[str, KrakenKey] = {}
         load_keys = functools.partial(_load_keys, keys, settings, manager, transport, activity)

@@ -23,6 +23,7 @@ class Settings:
         state: The state directory, or the URL of a backend; None: the default one.
         credentials: The TOML file with the accounts; None: as for the command line.
         base_url: Kraken's address.
+        connect_to: The IP address of its host; None: that to which its name leads on this machine.
         listen: ``HOST:PORT``, or ``unix:PATH``.
         tls_cert: A PEM file with the certificate, needed for all addresses except loopback and Unix sockets.
         tls_key: A PEM file with the certificate's private key.
@@ -35,6 +36,7 @@ class Settings:
     state: str | None = None
     credentials: Path | None = None
     base_url: str = "https://api.kraken.com"
+    connect_to: str | None = None
     listen: str = "127.0.0.1:8686"
     tls_cert: Path | None = None
     tls_key: Path | None = None

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from krakenonce.errors import ConfigError
 from krakenonce.extras import needed_by
 from krakenonce.kraken.http_status import heed, refuse_if_closed
 from krakenonce.kraken.kraken_time import kraken_time
-from krakenonce.kraken.proxy import WANTS_PASSWORD, proxy_for, unsent
+from krakenonce.kraken.proxy import WANTS_PASSWORD, is_address, proxy_for, unsent
 from krakenonce.kraken.request import Answer, host_of, no_answer, read_answer
 from krakenonce.process import call_in_children, check_process
 from krakenonce.shown import blind
 
 if TYPE_CHECKING:
     import aiohttp
+    from aiohttp.abc import AbstractResolver
 
+    from krakenonce.kraken.proxy import Proxy
     from krakenonce.kraken.request import Request
 
 
@@ -27,17 +30,23 @@ class AsyncTransport:
     Args:
         base_url: Kraken's address: scheme, host and port.
         proxy: The address of an HTTP proxy; None: HTTPS_PROXY and NO_PROXY of the environment, as it is now.
+        connect_to: The IP address to connect to, whatever the host's name leads to on this machine. TLS and the
+            ``Host`` header keep the name.
 
     Raises:
-        ConfigError: *base_url* is not an http or https address, or *proxy* not that of an HTTP proxy.
+        ConfigError: *base_url* is not an http or https address, *proxy* not that of an HTTP proxy, *connect_to* no IP
+            address or without effect.
     """
 
     @blind
-    def __init__(self, base_url: str = "https://api.kraken.com", proxy: str | None = None) -> None:
+    def __init__(
+        self, base_url: str = "https://api.kraken.com", proxy: str | None = None, *, connect_to: str | None = None
+    ) -> None:
         self.host = host_of(base_url)
         self.base_url = base_url.rstrip("/")
         self.time = kraken_time(self.host)
         self._proxy = proxy_for(base_url, proxy)
+        self._connect_to = None if connect_to is None else _fixed(connect_to, base_url, self._proxy)
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         call_in_children(self)
@@ -95,8 +104,7 @@ class AsyncTransport:
             # This error's repr contains the request with its headers, and so the API key or the proxy's password.
             cause = None if isinstance(error, aiohttp.ClientResponseError) else error
             if not progress.sent:
-                reason = getattr(error, "strerror", None) or type(error).__name__
-                raise unsent(request.call, self.host, self._proxy, reason) from cause
+                raise unsent(request.call, self.host, self._proxy, self._reason(error)) from cause
             raise no_answer(request.call, self.host) from cause
         raise unsent(request.call, self.host, self._proxy, refused)
 
@@ -109,6 +117,15 @@ class AsyncTransport:
             return {"headers": request.headers, "proxy": proxy.url, "proxy_headers": dict(proxy.headers)}
         return {"headers": {**request.headers, **proxy.headers}, "proxy": proxy.url}
 
+    def _reason(self, error: BaseException) -> str:
+        """Return why there was no connection."""
+        untrusted = getattr(error, "certificate_error", None)
+        if untrusted is not None:
+            reason = f"its certificate is not trusted: {getattr(untrusted, 'verify_message', untrusted)}"
+        else:
+            reason = getattr(error, "strerror", None) or type(error).__name__
+        return reason if self._connect_to is None else f"{self._connect_to}, as --connect-to says: {reason}"
+
     async def close(self) -> None:
         """Close the connections; a later call opens new ones."""
         session, self._session = self._session, None
@@ -119,16 +136,57 @@ class AsyncTransport:
         loop, session = own_loop(), self._session
         if session is None or session.closed or self._loop is not loop:  # connections belong to their event loop
             old, was = session, self._loop
-            session = self._session = _new_session()
+            session = self._session = self._new_session()
             self._loop = loop
             await _leave(old, was)
         return session
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        with needed_by("AsyncKraken", "async"):
+            import aiohttp
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_end.append(_connected)
+        trace.on_connection_reuseconn.append(_connected)
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, resolver=self._resolver()),
+            trace_configs=[trace],
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        session._retry_connection = False  # else aiohttp sends a GET again when the connection is cut
+        return session
+
+    def _resolver(self) -> AbstractResolver | None:
+        """Return what knows the address that was given; None: the machine is asked."""
+        if self._connect_to is None:
+            return None
+        from yarl import URL
+
+        from krakenonce.kraken.one_address import OneAddress
+
+        return OneAddress(URL(self.base_url).raw_host or "", self._connect_to)
 
     def _after_fork(self) -> None:
         # Closing the parent's connections, as the garbage collector would, removes them from the selector that both
         # processes share: the parent would wait for its answers for ever.
         if self._session is not None and self._session.connector is not None:
             self._session.connector._closed = True
+
+
+def _fixed(connect_to: str, base_url: str, proxy: Proxy | None) -> str:
+    """Return the given IP address of a base URL's host. Raises ConfigError if it is none, or has no effect."""
+    host = urlsplit(base_url).hostname or ""
+    if not is_address(connect_to):
+        raise ConfigError(
+            f"--connect-to must be an IP address, such as 203.0.113.7 or 2001:db8::7, not {connect_to!r}."
+        )
+    if is_address(host):
+        raise ConfigError(f"--connect-to has no effect: the host of the base URL, {host}, is an IP address itself.")
+    if proxy is not None:
+        raise ConfigError(
+            f"--connect-to has no effect through the proxy {proxy.host}, which finds {host} itself: put {host} into "
+            "NO_PROXY, or leave out --connect-to."
+        )
+    return connect_to
 
 
 def own_loop() -> asyncio.AbstractEventLoop:
@@ -150,16 +208,3 @@ async def _leave(session: aiohttp.ClientSession | None, loop: asyncio.AbstractEv
 
 async def _connected(_session: object, context: SimpleNamespace, _params: object) -> None:
     context.trace_request_ctx.sent = True
-
-
-def _new_session() -> aiohttp.ClientSession:
-    with needed_by("AsyncKraken", "async"):
-        import aiohttp
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_create_end.append(_connected)
-    trace.on_connection_reuseconn.append(_connected)
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0), trace_configs=[trace], cookie_jar=aiohttp.DummyCookieJar()
-    )
-    session._retry_connection = False  # else aiohttp sends a GET again when the connection is cut
-    return session

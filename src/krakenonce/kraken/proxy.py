@@ -109,12 +109,20 @@ def _in_environment(base_url: str) -> tuple[str, str | None]:
     return f"{address.scheme.upper()}_PROXY", found
 
 
+def is_address(host: str) -> bool:
+    """Return whether a host is an IP address, and not a name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_here(host: str) -> bool:
     """Whether a host is this machine: no proxy can reach its loopback addresses."""
-    try:
+    if is_address(host):
         return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name
-        return host == "localhost" or host.endswith(".localhost")
+    return host == "localhost" or host.endswith(".localhost")
 
 
 def _read(url: str) -> Proxy | None:
