@@ -10,6 +10,8 @@ _GATEWAY = "src/krakenonce/gateway/gateway.py"
 _QUEUE = "src/krakenonce/gateway/waiting.py"
 _KEYS = "src/krakenonce/gateway/local_keys.py"
 _CALL = "src/krakenonce/gateway/client_call.py"
+_OWN = "src/krakenonce/gateway/own_calls.py"
+_OWN_CALLS = "tests/integration/gateway/test_own_calls.py"
 _SILENT = "tests/integration/gateway/test_silent_state.py"
 
 GATEWAY = (
@@ -242,5 +244,56 @@ GATEWAY = (
         was="            os.fchown(fd, owner.st_uid, owner.st_gid)\n",
         becomes="",
         test="tests/integration/gateway/test_local_keys.py::test_what_root_adds_can_be_read_by_the_gateway_s_user",
+    ),
+    Planted(
+        "a gateway that would call itself starts",
+        "security",
+        _OWN,
+        was="        self._came_back = self._came_back or found\n",
+        becomes="        self._came_back = False\n",
+        test=f"{_OWN_CALLS}::test_a_gateway_that_would_call_itself_does_not_start",
+        hangs=12,
+    ),
+    Planted(
+        "a gateway that does not trust its own certificate does not notice that it calls itself",
+        "security",
+        "src/krakenonce/kraken/async_transport.py",
+        was="                    ssl=False,\n",
+        becomes="",
+        test=f"{_OWN_CALLS}::test_a_gateway_that_would_call_itself_does_not_start",
+        hangs=12,
+    ),
+    Planted(
+        "the start waits for a silent Kraken",
+        "security",
+        _OWN,
+        was="PATIENCE = 2.0 ",
+        becomes="PATIENCE = 12.0 ",
+        test=f"{_OWN_CALLS}::test_a_silent_kraken_delays_the_start_by_two_seconds",
+    ),
+    Planted(
+        "a public call that comes back is sent again",
+        "security",
+        "src/krakenonce/gateway/public.py",
+        was="        if self.own.is_own(headers):\n",
+        becomes="        if not self.own:\n",
+        test=f"{_OWN_CALLS}::test_a_public_call_that_comes_back_is_refused_with_the_reason",
+        hangs=10,
+    ),
+    Planted(
+        "the gateway does not know its own Kraken keys",
+        "security",
+        _OWN,
+        was="    return found[0] if found else None\n",
+        becomes="    return found[1] if found[1:] else None\n",
+        test=f"{_OWN_CALLS}::test_a_bot_with_kraken_s_key_is_told_so",
+    ),
+    Planted(
+        "why a call has come back is not passed on",
+        "security",
+        "src/krakenonce/gateway/headers.py",
+        was=', "CF-RAY", *_OF_GATEWAYS)\n',
+        becomes=', "CF-RAY")\n',
+        test=f"{_OWN_CALLS}::test_a_private_call_that_comes_back_is_refused_with_the_reason",
     ),
 )

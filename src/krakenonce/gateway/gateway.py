@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from krakenonce.gateway.client_call import method_in, read_call
 from krakenonce.gateway.fence import Fence
 from krakenonce.gateway.groups import groups_of
 from krakenonce.gateway.headers import can_pass, passed_on
+from krakenonce.gateway.own_calls import owner_of
 from krakenonce.gateway.replies import Refused, Reply, kraken_json, not_sent, unknown
 from krakenonce.gateway.sending import changes_something, reply_of
 from krakenonce.gateway.sent_record import RecordFull
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from krakenonce.gateway.local_keys import LocalKey, LocalKeys
     from krakenonce.gateway.upstream import Forwarded, KrakenKey
 
+
+logger = logging.getLogger("krakenonce")
 
 NONCE_PATH = "/v1/nonce"
 _NONCE = frozenset(("nonce",))
@@ -45,6 +49,7 @@ class Gateway:
         self.stopping = False
         self._activity = activity
         self._fence = Fence(local_keys.path.parent, local_keys, activity)
+        self._misused: set[str] = set()  # accounts whose Kraken key a client has sent
 
     def stop(self) -> None:
         """Send no call that has not begun, and stop looking for orders."""
@@ -102,8 +107,23 @@ class Gateway:
                 "key_file", "EService:Unavailable", f"the gateway's key file cannot be used: {error}"
             ) from error
         if local is None:
-            raise Refused("invalid_key", "EAPI:Invalid key", "this is not a local key of this gateway")
+            raise self._stranger(headers.get("API-Key", ""))
         return local
+
+    def _stranger(self, key: str) -> Refused:
+        """Return the refusal of a key that is not a local one; if it is Kraken's, it is logged, once for an account."""
+        owner = owner_of(key, self.keys)
+        if owner is None:
+            return Refused("invalid_key", "EAPI:Invalid key", "this is not a local key of this gateway")
+        explanation = (
+            f"this is Kraken's key of account {owner}, not a local key: either the bot has it in place of a pair of "
+            "`krakenonce gateway add-key`, or the gateway calls itself, because Kraken's host name leads here: give "
+            "--connect-to Kraken's IP address"
+        )
+        if owner not in self._misused:
+            self._misused.add(owner)
+            logger.error("a call was refused: %s", explanation)
+        return Refused("own_key", "EAPI:Invalid key", explanation)
 
     def _admitted(self, local: LocalKey, path: str, headers: Mapping[str, str], body: bytes) -> ClientCall:
         """Return the call, which is signed with the local key's secret and which that key may make."""

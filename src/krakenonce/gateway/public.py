@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from krakenonce.errors import OutcomeUnknown, RateLimited, RequestNotSent
 from krakenonce.gateway.activity import KRAKEN, MEMORY
 from krakenonce.gateway.headers import passed_back, passed_on
+from krakenonce.gateway.own_calls import OwnCalls
 from krakenonce.gateway.public_limits import Place, PublicLimits, bucket_of
 from krakenonce.gateway.replies import Reply, not_sent, unknown
 from krakenonce.gateway.upstream import refusal_of
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 _KEPT_FOR = {"AssetPairs": 300.0, "Assets": 300.0, "Time": 0.5}  # seconds
 _CACHED = 64  # answers
+_OWN = (
+    "the gateway has called itself, because Kraken's host name leads here: give --connect-to Kraken's IP address, or "
+    "correct --base-url or the hosts file"
+)
 _LOOKED_AT = 64  # bytes of an answer, to see whether it is an error
 
 
@@ -52,6 +57,7 @@ class PublicCalls:
     ) -> None:
         self._transport = transport
         self.time = transport.time
+        self.own = OwnCalls()
         self._activity = activity
         self._timeout = timeout
         self._max_wait = max_wait
@@ -79,6 +85,8 @@ class PublicCalls:
 
     async def _answer(self, verb: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[Reply, str]:
         """Return the answer, and where it comes from."""
+        if self.own.is_own(headers):
+            return not_sent("own_call", "EService:Unavailable", _OWN), KRAKEN
         kept_for = _KEPT_FOR.get(path.partition("?")[0].removeprefix("/0/public/"))
         if kept_for is None or verb != "GET":
             return await self._call(Request(verb, path, passed_on(headers), body or None)), KRAKEN
@@ -100,6 +108,7 @@ class PublicCalls:
             await self._wait(place)
             if asked is not None:
                 asked.until = self._clock() + kept_for
+            request.headers.update(self.own.header)
             got = await self._transport.fetch(request, self._timeout)
         except Closed as error:
             reply = not_sent("stopping", "EService:Unavailable", str(error))

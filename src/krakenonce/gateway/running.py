@@ -85,7 +85,13 @@ async def _run(settings: Settings, ready: Callable[[Listening], None]) -> None:
         stopped = _handle_signals(load_keys)
         watching = asyncio.run_coroutine_threadsafe(watch(asyncio.get_running_loop()), second.loop)
         try:
-            ready(Listening(await _listen(server, settings)))
+            listening = Listening(await _listen(server, settings))
+            if await public.own.come_back(transport):
+                raise ConfigError(
+                    f"{settings.base_url} leads to this gateway itself, so that no call would come to Kraken: give "
+                    "--connect-to the IP address of Kraken's host, or correct --base-url or the hosts file."
+                )
+            ready(listening)
             notify("READY=1")
             await stopped.wait()
         finally:

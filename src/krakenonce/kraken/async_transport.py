@@ -108,6 +108,29 @@ class AsyncTransport:
             raise no_answer(request.call, self.host) from cause
         raise unsent(request.call, self.host, self._proxy, refused)
 
+    async def knock(self, request: Request) -> None:
+        """Send a request without a secret once, whatever certificate the other end shows.
+
+        Nothing of the answer is used, and no later call uses the connection. Errors are ignored.
+        """
+        import aiohttp
+
+        try:
+            async with (
+                self._new_session() as session,
+                session.request(
+                    request.verb,
+                    f"{self.base_url}{request.path}",
+                    ssl=False,
+                    allow_redirects=False,
+                    trace_request_ctx=SimpleNamespace(),
+                    **self._way(request),
+                ),
+            ):
+                pass
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            pass
+
     def _way(self, request: Request) -> dict[str, Any]:
         """Return the headers of a request, and its proxy, as aiohttp takes them."""
         proxy = self._proxy
