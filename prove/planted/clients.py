@@ -321,8 +321,8 @@ CLIENTS = (
         "aiohttp follows a redirect",
         9,
         _ASYNC,
-        was="allow_redirects=False,",
-        becomes="allow_redirects=True,",
+        was="allow_redirects=False,\n                trace",
+        becomes="allow_redirects=True,\n                trace",
         test="tests/integration/kraken/test_async_client.py::test_other_answers_are_unknown_outcomes",
     ),
     Planted(

@@ -226,8 +226,8 @@ SECRETS = (
         "the cause of an error of the async client has the proxy's password",
         "security",
         "src/krakenonce/kraken/async_transport.py",
-        was="self._proxy, reason) from cause\n",
-        becomes="self._proxy, reason) from error\n",
+        was="self._reason(error)) from cause\n",
+        becomes="self._reason(error)) from error\n",
         test="tests/integration/kraken/test_proxies.py"
         "::test_an_error_about_a_proxy_that_speaks_no_http_shows_no_password",
     ),
