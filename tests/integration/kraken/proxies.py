@@ -23,12 +23,12 @@ SILENT = -1
 class Thread(LoopThread):
     """An event loop in a thread, with the servers that are started in it."""
 
-    def listen(self, serve: Serve, tls: ssl.SSLContext | None = None) -> int:
+    def listen(self, serve: Serve, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0) -> int:
         """Start a server and return its port; it ends with the thread."""
         ready: Future[int] = Future()
 
         async def run() -> None:
-            server = await asyncio.start_server(_quietly(serve), "127.0.0.1", 0, ssl=tls)
+            server = await asyncio.start_server(_quietly(serve), host, port, ssl=tls)
             ready.set_result(int(server.sockets[0].getsockname()[1]))
             try:
                 await server.serve_forever()
