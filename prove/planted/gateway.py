@@ -296,4 +296,13 @@ GATEWAY = (
         becomes=', "CF-RAY")\n',
         test=f"{_OWN_CALLS}::test_a_private_call_that_comes_back_is_refused_with_the_reason",
     ),
+    Planted(
+        "SIGTERM is lost when very many connections come while the state is silent",
+        10,
+        "src/krakenonce/gateway/running.py",
+        was="        signal.signal(number, handle)\n",
+        becomes="        loop.add_signal_handler(number, actions[number])\n",
+        test=f"{_SILENT}::test_a_signal_is_not_lost_while_the_state_is_silent",
+        hangs=20,
+    ),
 )

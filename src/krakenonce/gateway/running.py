@@ -31,7 +31,7 @@ from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.manager import NonceManager
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from krakenonce.gateway.settings import Settings
 
@@ -82,23 +82,23 @@ async def _run(settings: Settings, ready: Callable[[Listening], None]) -> None:
         pages = Pages(gateway, activity, manager)
         public = PublicCalls(transport, activity.public, settings.timeout, settings.max_wait)
         server = GatewayServer(gateway, public, second, pages)
-        stopped = _handle_signals(load_keys)
         watching = asyncio.run_coroutine_threadsafe(watch(asyncio.get_running_loop()), second.loop)
-        try:
-            listening = Listening(await _listen(server, settings))
-            if await public.own.come_back(transport):
-                raise ConfigError(
-                    f"{settings.base_url} leads to this gateway itself, so that no call would come to Kraken: give "
-                    "--connect-to the IP address of Kraken's host, or correct --base-url or the hosts file."
-                )
-            ready(listening)
-            notify("READY=1")
-            await stopped.wait()
-        finally:
-            notify("STOPPING=1")
-            watching.cancel()
-            await server.stop()
-            await transport.close()
+        with _signals(load_keys) as stopped:
+            try:
+                listening = Listening(await _listen(server, settings))
+                if await public.own.come_back(transport):
+                    raise ConfigError(
+                        f"{settings.base_url} leads to this gateway itself, so that no call would come to Kraken: give "
+                        "--connect-to the IP address of Kraken's host, or correct --base-url or the hosts file."
+                    )
+                ready(listening)
+                notify("READY=1")
+                await stopped.wait()
+            finally:
+                notify("STOPPING=1")
+                watching.cancel()
+                await server.stop()
+                await transport.close()
 
 
 def _raise_file_limit() -> None:
@@ -214,8 +214,13 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def _handle_signals(load_keys: Callable[[], None]) -> asyncio.Event:
-    """Return the event that SIGTERM and SIGINT set. On SIGHUP call *load_keys*; its error is only logged."""
+@contextlib.contextmanager
+def _signals(load_keys: Callable[[], None]) -> Iterator[asyncio.Event]:
+    """Give the event that SIGTERM and SIGINT set. On SIGHUP call *load_keys*; its error is only logged.
+
+    These are Python's own handlers. asyncio's would lose a signal that comes while very many connections are handed
+    to an event loop that waits for the disk: it notes both in one socket, which is full then.
+    """
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -227,7 +232,20 @@ def _handle_signals(load_keys: Callable[[], None]) -> asyncio.Event:
         else:
             logger.info("the accounts were read again")
 
-    loop.add_signal_handler(signal.SIGTERM, stopped.set)
-    loop.add_signal_handler(signal.SIGINT, stopped.set)
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    return stopped
+    actions: dict[int, Callable[[], None]] = {
+        signal.SIGTERM: stopped.set,
+        signal.SIGINT: stopped.set,
+        signal.SIGHUP: reload,
+    }
+
+    def handle(number: int, _frame: object) -> None:
+        loop.call_soon_threadsafe(actions[number])
+
+    before = {number: signal.getsignal(number) for number in actions}
+    for number in actions:
+        signal.signal(number, handle)
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)

@@ -160,3 +160,24 @@ def test_pages_answer_while_the_disk_is_frozen(
         fake.assert_no_invalid_nonce()
     finally:
         gateways.close()
+
+
+def test_a_signal_is_not_lost_while_the_state_is_silent(processes: Processes, tmp_path: Path) -> None:
+    """Also if so many connections come meanwhile that asyncio cannot note the signal."""
+    process, url = processes.serve()
+    calls = Calls(url, processes.add("bot"))
+    calls.make(1)
+    calls.all_answers()
+    with contextlib.ExitStack() as clients:
+        with locked(tmp_path / "state"):
+            calls.make(1)
+            until(lambda: is_silent(url))
+            for _ in range(400):
+                client = clients.enter_context(contextlib.closing(connect(url)))
+                client.putrequest("POST", "/0/private/Balance")
+                client.endheaders()
+            assert fetch(url, "GET", "/healthz").status == 200  # so those before have been accepted
+            process.terminate()
+            assert fetch(url, "GET", "/healthz").status == 200  # so the signal has come
+        assert processes.end(process)[0] == 0
+    assert calls.all_answers() == [[], []]
