@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from krakenonce.brokers import Account
-from tests.integration.gateway.conftest import RunningGateway, call, fetch, signed
+from tests.integration.gateway.conftest import ORDER, RunningGateway, call, fetch, signed
 from tests.integration.gateway.processes import Processes
 from tests.integration.kraken.proxies import Thread, join
 
@@ -127,8 +127,8 @@ def test_a_private_call_that_comes_back_is_refused_with_the_reason(
 ) -> None:
     """The bot and the log learn both causes that it may have, and no key."""
     pair = looped.add("bot")
-    for nonce in (1, 2):
-        got = call(looped.url, pair, "Balance", nonce=nonce)
+    for nonce, method, params in ((1, "Balance", ""), (2, "AddOrder", ORDER)):
+        got = call(looped.url, pair, method, params, nonce)
         assert got.errors == ["EAPI:Invalid key"]
         assert got.headers["X-Krakenonce-Executed"] == "no"
         assert "--connect-to" in got.headers["X-Krakenonce-Explanation"]
