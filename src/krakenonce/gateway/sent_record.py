@@ -174,26 +174,38 @@ class SentRecord:
         last = (self._next - 1) % SLOTS * size
         if not self._slots or file.read(last, DIGEST) != self._slots[last : last + DIGEST]:
             self._read_all(file)
-        while (found := file.read(self._next * size, size)) != _EMPTY:
+        for _ in range(SLOTS):
+            found = file.read(self._next * size, size)
+            if found == _EMPTY:
+                return
             self._take(found)
+        self._read_all(file)  # none is empty: a process was killed while it wrote
 
     def _read_all(self, file: LockedFile) -> None:
         found = file.read(0, LARGEST)
         if len(found) < LARGEST:  # as a whole, so that a disk that becomes full later stops no call
             file.write(len(found), bytes(LARGEST - len(found)))
         self._slots = bytearray(found[:_NOTES].ljust(_NOTES, b"\0"))
+        self._next = self._empty_slot(file)
         self._where = {}
-        newest, self._next, has_empty = 0, 0, False
+        used = -(-len(self._slots[: SLOTS * _SLOT.size].rstrip(b"\0")) // _SLOT.size)
+        for places in (range(self._next + 1, used), range(self._next)):  # the oldest first: the newest of equals counts
+            for place in places:
+                digest, packed = _SLOT.unpack_from(self._slots, place * _SLOT.size)
+                if packed or any(digest):
+                    self._where[digest] = place
+
+    def _empty_slot(self, file: LockedFile) -> int:
+        """Return the first empty slot. If a write was cut off before it, the oldest one is made empty."""
+        size = _SLOT.size
         for place in range(SLOTS):
-            digest, packed = _SLOT.unpack_from(self._slots, place * _SLOT.size)
-            if packed or any(digest):
-                self._where[digest] = place
-                if not has_empty and packed >= newest:
-                    newest, self._next = packed, (place + 1) % SLOTS
-            elif not has_empty:
-                self._next, has_empty = place, True
-                if not any(self._slots[place * _SLOT.size :]):
-                    break
+            if self._slots[place * size : (place + 1) * size] == _EMPTY:
+                return place
+        times = [_SLOT.unpack_from(self._slots, place * size)[1] >> 2 for place in range(SLOTS)]
+        oldest = max(range(SLOTS), key=lambda place: times[place - 1] - times[place])
+        file.write(oldest * size, _EMPTY)
+        self._slots[oldest * size : (oldest + 1) * size] = _EMPTY
+        return oldest
 
     def _take(self, slot: bytes) -> None:
         start = self._next * _SLOT.size
@@ -226,7 +238,10 @@ class SentRecord:
         """Write a line behind the others. Where there is no room, the older half is left out."""
         around = file.read(_NOTES + self._notes_end - 1, 2)
         if self._notes_end == 0 or around != b"\n\0":  # another gateway has written since
-            self._notes_end = len(file.read(_NOTES, _NOTES_SIZE).partition(b"\0")[0])
+            written = file.read(_NOTES, _NOTES_SIZE).partition(b"\0")[0]
+            self._notes_end = len(written)
+            if written and not written.endswith(b"\n"):  # a process was killed while it wrote
+                line = b"\n" + line
         if self._notes_end + len(line) > _NOTES_SIZE:
             written = file.read(_NOTES, _NOTES_SIZE).partition(b"\0")[0]
             kept = written[-_NOTES_SIZE // 2 :].partition(b"\n")[2]

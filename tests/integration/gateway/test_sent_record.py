@@ -1,0 +1,93 @@
+"""The record of sent calls keeps what it is told: around its ring, over restarts, and when a write was cut off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from krakenonce.backends.file.locked_files import LockedFiles
+from krakenonce.gateway import sent_record
+from krakenonce.gateway.sent_record import SentRecord, Status
+from krakenonce.gateway.syncing import Syncing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from krakenonce.gateway.sent_record import Entry
+
+NOW = 1_800_000_000.0
+DAY = 24 * 3600 + 2
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ring of eight slots."""
+    monkeypatch.setattr(sent_record, "SLOTS", 8)
+
+
+def record(directory: Path) -> SentRecord:
+    """The record as another process opens it."""
+    return SentRecord(LockedFiles(str(directory), "{}.sent", "write to the record of sent calls"), "bot", Syncing())
+
+
+def digest(number: int) -> bytes:
+    """The digest of a request."""
+    return number.to_bytes(6, "big")
+
+
+def enter(record: SentRecord, number: int, at: float) -> Entry | None:
+    """Enter a request."""
+    return record.enter([digest(number)], at, lambda _: True)
+
+
+def status(record: SentRecord, number: int) -> Status | None:
+    """What the record says about a request."""
+    found = record.find([digest(number)], lambda _: True)
+    return found.status if found else None
+
+
+def test_of_two_entries_of_a_request_the_newer_one_counts_after_a_restart(tmp_path: Path) -> None:
+    """It was not sent at the end of the ring, and sent at its beginning: it is not sent again."""
+    first = record(tmp_path)
+    for number in range(1, 7):
+        enter(first, number, NOW)
+    enter(first, 100, NOW + DAY)
+    first.settle([digest(100)], NOW + DAY, Status.NOT_SENT)
+    enter(first, 101, NOW + DAY)
+    enter(first, 100, NOW + DAY)
+    assert status(first, 100) is Status.SENT
+    assert status(record(tmp_path), 100) is Status.SENT
+
+
+def test_a_record_without_an_empty_slot_stops_no_gateway(tmp_path: Path) -> None:
+    """A kill in the middle of a write can leave it so: the oldest slot is made empty, also under a running gateway."""
+    running = record(tmp_path)
+    for number in range(1, 8):
+        enter(running, number, NOW + number)
+    enter(running, 8, NOW + DAY)
+    assert enter(running, 9, NOW + DAY) is None
+    (file,) = tmp_path.iterdir()
+    written = bytearray(file.read_bytes())
+    empty = next(at for at in range(0, 80, 10) if written[at : at + 10] == bytes(10))
+    written[empty : empty + 10] = sent_record._SLOT.pack(digest(10), sent_record._packed(NOW + DAY, Status.SENT))
+    file.write_bytes(written)
+    for each in (running, record(tmp_path)):
+        assert [status(each, number) for number in (8, 9, 10)] == [Status.SENT] * 3
+        assert status(each, 3) is None
+        assert status(each, 4) is Status.SENT
+
+
+def test_a_note_that_was_cut_off_does_not_spoil_the_next_one(tmp_path: Path) -> None:
+    """A process was killed while it wrote the first."""
+    written = record(tmp_path)
+    enter(written, 1, NOW)
+    written.settle([digest(1)], NOW, Status.KEPT, {"of": [digest(1).hex()]})
+    (file,) = tmp_path.iterdir()
+    torn = file.read_bytes()
+    at = torn.rindex(b"\n")
+    file.write_bytes(torn[: at - 3] + bytes(4) + torn[at + 1 :])
+    again = record(tmp_path)
+    enter(again, 2, NOW)
+    again.settle([digest(2)], NOW, Status.KEPT, {"of": [digest(2).hex()]})
+    assert record(tmp_path).notes() == [{"of": [digest(2).hex()]}]
