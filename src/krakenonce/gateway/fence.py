@@ -15,19 +15,19 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from krakenonce.backends.file.locked_files import LockedFiles
-from krakenonce.errors import InvalidNonce, KrakenonceError, NonceStoreError, OutcomeUnknown
+from krakenonce.errors import KrakenonceError, NonceStoreError, OutcomeUnknown
 from krakenonce.gateway import finding_out
-from krakenonce.gateway.headers import REPEAT, passed_back
-from krakenonce.gateway.replies import UNKNOWN_OUTCOME, Refused, Reply, unknown
-from krakenonce.gateway.sending import Sending, digests_of, reply_of, txids_in
+from krakenonce.gateway.headers import REPEAT
+from krakenonce.gateway.replies import Refused, Reply, unknown
+from krakenonce.gateway.sending import Sending, digest_of, digests_of, txids_in
 from krakenonce.gateway.sent_record import RecordFull, SentRecord, Status
 from krakenonce.gateway.syncing import Syncing
-from krakenonce.gateway.waiting import NotBegun
+from krakenonce.gateway.waiting import Closed, NotBegun
 from krakenonce.key.methods import METHODS, Kind, kind_of
 from krakenonce.key.naming import fingerprint
-from krakenonce.kraken.http_status import TOO_MANY
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from krakenonce.gateway.activity import Activity
@@ -66,9 +66,11 @@ class Fence:
         self._activity = activity
         self._sendings: dict[tuple[str, bytes], Sending] = {}
         self._searches: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     def close(self) -> None:
-        """Stop looking for orders: who waits is told that the outcome is unknown."""
+        """Send nothing more, and stop looking for orders: who waits for one is told that the outcome is unknown."""
+        self._is_closed = True
         for search in self._searches:
             search.cancel()
 
@@ -101,11 +103,28 @@ class Fence:
                     return await self._first(sending, headers)
                 except _Repeat:
                     continue
+            if digests[0] not in earlier.digests:
+                self._join(earlier, digests[0])
             reply = await earlier.wait(2 * key.order_timeout)
             if reply is not None:
-                age = max(0.0, key.time.now() - earlier.at)
-                received = None if reply.reason else partial(self._received, earlier)
+                age = max(0.0, key.time.now() - earlier.sent_at)
+                received = None if reply.reason else partial(self._received, earlier, digest=digests[0])
                 return reply._replace(headers={**reply.headers, REPEAT: f"{age:.3f}"}, received=received)
+
+    def may_have_sent(self, headers: Mapping[str, str]) -> bool:
+        """Whether this process knows a request as sent, and not that its answer was received.
+
+        Args:
+            headers: The client's headers, which need not be valid.
+        """
+        name = headers.get("API-Key", "")
+        with contextlib.suppress(ValueError, NonceStoreError):
+            digest = digest_of(headers.get("API-Sign", ""))
+            if (sending := self._sendings.get((name, digest))) is not None:
+                return sending.is_sent
+            if (record := self._records.get(name)) is not None:
+                return record.find([digest], lambda entry: entry.status is not Status.DELIVERED) is not None
+        return False
 
     async def _earlier(self, sending: Sending) -> Sending | None:
         """Return the call that this one repeats. Raises Refused if Kraken itself would refuse the repeat."""
@@ -126,13 +145,30 @@ class Fence:
     def _in_progress(self, sending: Sending) -> Sending | None:
         return next((found for name in _names(sending) if (found := self._sendings.get(name))), None)
 
+    def _join(self, earlier: Sending, digest: bytes) -> None:
+        """Let the bytes of an equal order count as sent when *earlier* was: they are not sent once it is answered."""
+        if digest in earlier.joined:
+            return
+        earlier.joined.append(digest)
+        if earlier.is_sent:
+            try:
+                self._record(earlier.local).enter([digest], earlier.at, lambda _: True)
+            except KrakenonceError as error:
+                logger.error("an equal order of local key %s was not entered: %s", earlier.local.name, error)
+
     def _resumed(self, sending: Sending, entry: Entry) -> Sending:
         """Return a call that was sent before this process, or by another one, with what is known about it."""
         earlier = Sending(sending.local, sending.key, sending.call, [entry.digest])
-        earlier.at, earlier.is_sent = entry.at, True
+        earlier.is_sent = True
         earlier.left.set()
-        earlier.call = earlier.traced()
-        kept = self._kept(earlier) if entry.status is Status.KEPT else None
+        if len(sending.digests) == 1:
+            earlier.at = entry.at + 1  # the record has whole seconds, and no deadline may be taken for an earlier one
+            earlier.call = earlier.traced()
+        else:  # an equal order may have been sent in its place, with another deadline or none
+            params = {name: value for name, value in sending.call.params.items() if name != "deadline"}
+            earlier.call = sending.call._replace(params=params)
+        earlier.at = entry.at
+        kept = finding_out.kept(self._record(earlier.local).notes(), entry) if entry.status is Status.KEPT else None
         if kept is not None:
             earlier.answer.set_result(kept)
             return earlier
@@ -149,32 +185,29 @@ class Fence:
         place = key.api_key.place(sending.call.method, sending.call.params)
 
         async def send() -> None:  # continues to its end in the turn, even if the client has disconnected
+            self._refuse_if_closed()
             self._enter(sending)
-            call = sending.call = sending.traced()
             within = key.order_timeout if sending.is_order else None
             try:
+                call = sending.call = sending.traced()
                 done = await key.forward(place, call, headers, within)
             except OutcomeUnknown as error:
                 sending.fallback = unknown(error)
-            except BaseException:
+            except KrakenonceError:
                 self._forget(sending)
+                raise
+            except BaseException:  # wherever that has struck
+                self._give_up(sending)
                 raise
             else:
                 self._activity.forwarded(sending.local.name, sending.local.account, call.method, done)
-                waited = max(0.0, time.monotonic() - asked - done.seconds)
-                sending.fallback = reply_of(done, waited)
-                if done.doubt is None or (done.refusal is not None and not sending.is_order):
-                    self._answered(sending, sending.fallback)
-                    return
-                if done.answer.status == TOO_MANY:
-                    sending.fallback = sending.fallback._replace(reason=UNKNOWN_OUTCOME)
-                elif not isinstance(done.refusal, InvalidNonce):
-                    sending.fallback = unknown(f"{done.doubt} {sending.what_to_do()}", passed_back(done.answer.headers))
+                sending.came(done, max(0.0, time.monotonic() - asked - done.seconds))
             await self._find_out(sending)
 
         self._register(sending)
         try:
             await key.wait_for_rate_limit(place)
+            self._refuse_if_closed()
             await key.queue.run(send, urgent=METHODS[sending.call.method].urgent)
             reply = await sending.wait(key.order_timeout)
         except BaseException:
@@ -187,11 +220,16 @@ class Fence:
             return reply or sending.unknown()
         return reply._replace(received=partial(self._received, sending))
 
+    def _refuse_if_closed(self) -> None:
+        if self._is_closed:
+            raise Closed
+
     def _enter(self, sending: Sending) -> None:
         """Enter a call into the record, before it is sent. Raises _Repeat if another gateway has done so."""
-        sending.at = sending.key.time.now()
+        sending.at, sending.steady = sending.key.time.now(), sending.key.time.steady()
+        digests = [*sending.digests, *sending.joined]
         try:
-            if self._record(sending.local).enter(sending.digests, sending.at, partial(_is_of, sending)) is not None:
+            if self._record(sending.local).enter(digests, sending.at, partial(_is_of, sending)) is not None:
                 raise _Repeat
         except RecordFull:
             if kind_of(sending.call.method, sending.call.params) is not Kind.CANCEL:  # which may be made twice
@@ -200,19 +238,19 @@ class Fence:
 
     async def _find_out(self, sending: Sending) -> None:
         """Find out, in the turn in which the call was sent, what became of it; if that is not known, go on looking."""
-        if not sending.is_order:
+        if sending.fallback is not None and not sending.fallback.reason:
+            self._answered(sending, sending.fallback)
+        elif not sending.is_order:
             self._give_up(sending)
         elif not await self._look(sending):
-            if sending.fallback is not None and not sending.fallback.reason:  # Kraken's own refusal
-                self._answered(sending, sending.fallback)
-            else:
-                self._search(sending)
+            sending.refusal = None  # a nonce that is refused later says nothing about this one
+            self._search(sending)
 
     async def _look(self, sending: Sending) -> bool:
         """Look for an order once, in the turn; return whether it is known what became of it."""
         with contextlib.suppress(KrakenonceError):
-            reply = await finding_out.look(sending, self._others(sending))
-            if reply is not None:
+            reply = await finding_out.look(sending, self._others(sending), self._rivals(sending))
+            if reply is not None and not sending.answer.done():  # done: the gateway stops
                 self._answered(sending, reply)
         return sending.answer.done()
 
@@ -235,6 +273,8 @@ class Fence:
         sending.answer.set_result(reply)
         if not sending.has_caller:
             self._received(sending, False)
+        elif txids_in(reply):  # noted in the turn: other gateways must not take the order for one of theirs
+            self._settle(sending, sending.digests, Status.SENT, reply)
 
     def _give_up(self, sending: Sending) -> None:
         sending.answer.set_result(sending.unknown())
@@ -242,7 +282,7 @@ class Fence:
 
     def _forget(self, sending: Sending) -> None:
         """A call was not sent after all: its bytes may be sent later."""
-        self._settle(sending, Status.NOT_SENT)
+        self._settle(sending, [*sending.digests, *sending.joined], Status.NOT_SENT)
         sending.is_sent = False
         self._caller_has_gone(sending)
 
@@ -255,34 +295,52 @@ class Fence:
         elif sending.answer.done():
             self._received(sending, False)
 
-    def _received(self, sending: Sending, received: bool) -> None:
-        """Note whether the sender of a call, or of its repeat, has received the answer."""
+    def _received(self, sending: Sending, received: bool, *, digest: bytes | None = None) -> None:
+        """Note whether the sender of a call, or of its repeat, has received the answer.
+
+        Args:
+            sending: The call.
+            received: Whether the answer was received.
+            digest: Of the bytes that were answered, if they may be those of an equal order that has joined the call.
+        """
         reply = sending.answer.result()
         if reply is not None and not reply.reason:
-            self._settle(sending, Status.DELIVERED if received else Status.KEPT, reply)
+            status = Status.DELIVERED if received else Status.KEPT
+            if digest is not None and digest not in sending.digests:
+                sending.joined = [each for each in sending.joined if each != digest]
+                self._settle(sending, [digest], status, reply)
+            self._settle(sending, sending.digests, status, reply)
+            if sending.joined:
+                self._settle(sending, sending.joined, Status.KEPT, reply)
         self._unregister(sending)
         sending.left.set()
 
-    def _settle(self, sending: Sending, status: Status, reply: Reply | None = None) -> None:
-        note = finding_out.note_of(sending, status, reply) if reply is not None else None
+    def _settle(self, sending: Sending, digests: Sequence[bytes], status: Status, reply: Reply | None = None) -> None:
+        note = finding_out.note_of(sending, digests, status, reply) if reply is not None else None
         try:
-            self._record(sending.local).settle(sending.digests, sending.at, status, note)
+            self._record(sending.local).settle(digests, sending.at, status, note)
         except NonceStoreError as error:  # it counts as sent, which is safe
             logger.error("what became of a call of local key %s was not written: %s", sending.local.name, error)
 
-    def _kept(self, earlier: Sending) -> Reply | None:
-        return finding_out.kept(self._record(earlier.local).notes(), earlier.digests[0])
-
     def _others(self, sending: Sending) -> set[str]:
         """Return Kraken's ids of the orders that other calls with this account have placed."""
-        ours = sending.digests[0].hex()
+        at, own = int(sending.at), sending.digests[0].hex()
+        by_time = bool(sending.call.params.get("cl_ord_id"))  # which an earlier order of the same key may have had
         of_account = [each for each in self._local_keys.all() if each.account == sending.local.account]
         notes = [note for each in of_account for note in self._record(each).notes()]
-        others = {txid for note in notes if ours not in note.get("of", ()) for txid in note.get("txid", ())}
+        not_own = (note for note in notes if (note.get("at") != at if by_time else own not in note.get("of", ())))
+        others = {txid for note in not_own for txid in note.get("txid", ())}
         for each in self._sendings.values():
-            if each is not sending and each.answer.done() and (reply := each.answer.result()) is not None:
+            is_own = each is sending or (by_time and int(each.at) == at)
+            if not is_own and each.answer.done() and (reply := each.answer.result()) is not None:
                 others.update(txids_in(reply))
         return others
+
+    def _rivals(self, sending: Sending) -> list[Sending]:
+        """Return the other orders of the account of which it is not known yet what became of them."""
+        account = sending.local.account
+        unknown = {each for each in self._sendings.values() if each.is_sent and not each.answer.done()}
+        return [each for each in unknown if each is not sending and each.is_order and each.local.account == account]
 
     def prepare(self, local: LocalKey) -> None:
         """Make room for the calls of a local key, with its first call of any kind: later the disk may be full."""

@@ -7,18 +7,20 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Any
 
+from krakenonce.errors import InvalidNonce
 from krakenonce.gateway.headers import not_answered
 from krakenonce.gateway.replies import Reply, kraken_json, not_sent
 from krakenonce.gateway.sending import txids_in
 from krakenonce.gateway.sent_record import Status
-from krakenonce.kraken.finding import Window
+from krakenonce.kraken.finding import Window, is_equal, opened
 from krakenonce.kraken.sent import MARGIN, WITHOUT_DEADLINE
 from krakenonce.kraken.wire import JSON
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Container, Mapping, Sequence
+    from collections.abc import AsyncIterator, Container, Iterable, Mapping, Sequence
 
     from krakenonce.gateway.sending import Sending
+    from krakenonce.gateway.sent_record import Entry
 
 
 _LOOKS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)  # seconds after the first look: each costs two calls of the rate limit
@@ -27,21 +29,31 @@ _UNKNOWN_CLOCK = 60.0  # seconds by which this machine's clock may be wrong
 _LARGEST = 8192  # bytes of an answer that is kept
 
 
-async def look(sending: Sending, others: Container[str]) -> Reply | None:
+async def look(sending: Sending, others: Container[str], rivals: Iterable[Sending]) -> Reply | None:
     """Look for an order once, in the turn of its key. Return the answer to it; None: it is not known.
 
     Args:
         sending: The order.
         others: Kraken's ids of orders that are known to be others.
+        rivals: Other orders of which it is not known either what became of them.
 
     Raises:
         KrakenonceError: Kraken could not be asked.
     """
     before = sending.key.time.earliest()  # Kraken's lists are not older than that
-    found = await sending.key.look_for(sending.call.params, window(sending), others)
+    try:
+        found = await sending.key.look_for(sending.call.params, window(sending), others)
+    except InvalidNonce:
+        if sending.refusal is None:
+            raise
+        return sending.refusal  # Kraken has refused the order's nonce, and refuses a later one as well
     deadline = sending.deadline
     is_over = deadline is not None and before > deadline + MARGIN.total_seconds()
     if found.in_doubt or not (found.orders or is_over):
+        return None
+    if any(txid in others for txid in found.orders) or any(
+        _may_be(order, each) for order in found.orders.values() for each in rivals
+    ):
         return None
     for txid, order in found.orders.items():
         return _placed(txid, order)
@@ -54,8 +66,9 @@ async def look(sending: Sending, others: Container[str]) -> Reply | None:
 
 def window(sending: Sending) -> Window:
     """Return when an order was opened that was sent then."""
-    before = _SKEW if sending.key.time.known else _UNKNOWN_CLOCK
-    return Window(sending.at - before, sending.at + WITHOUT_DEADLINE.total_seconds() + before)
+    skew = _SKEW if sending.key.time.known else _UNKNOWN_CLOCK
+    at, doubt = sending.sent_at, _UNKNOWN_CLOCK if sending.steady is None else 0.0
+    return Window(at - skew, at + WITHOUT_DEADLINE.total_seconds() + skew, doubt)
 
 
 async def pauses(sending: Sending, longest: float, *, at_once: bool) -> AsyncIterator[None]:
@@ -63,7 +76,7 @@ async def pauses(sending: Sending, longest: float, *, at_once: bool) -> AsyncIte
     if at_once:
         yield
     key = sending.key
-    until = max(sending.at + longest, (sending.deadline or 0.0) + MARGIN.total_seconds() + _SKEW)
+    until = max(sending.sent_at + longest, (sending.deadline or 0.0) + MARGIN.total_seconds() + _SKEW)
     waited = 0.0
     for after in _LOOKS:
         left = until - key.time.now()
@@ -75,14 +88,16 @@ async def pauses(sending: Sending, longest: float, *, at_once: bool) -> AsyncIte
         yield
 
 
-def note_of(sending: Sending, status: Status, reply: Reply) -> dict[str, Any] | None:
-    """Return what is noted about a call that was answered: of a received one only which orders were placed."""
+def note_of(sending: Sending, digests: Sequence[bytes], status: Status, reply: Reply) -> dict[str, Any] | None:
+    """Return what is noted about a call that was answered: the answer if it was not received, else only the orders."""
     note: dict[str, Any] = {
-        "of": [digest.hex() for digest in sending.digests],
+        "of": [digest.hex() for digest in digests],
         "at": int(sending.at),
         "txid": txids_in(reply),
     }
-    if status is Status.DELIVERED or len(reply.body) > _LARGEST:
+    if status is Status.DELIVERED:
+        return None  # its orders were noted when they were placed
+    if status is Status.SENT or len(reply.body) > _LARGEST:
         return note if note["txid"] else None
     if sending.call.params.get("cl_ord_id"):
         note["cl_ord_id"] = sending.call.params["cl_ord_id"]
@@ -94,15 +109,21 @@ def note_of(sending: Sending, status: Status, reply: Reply) -> dict[str, Any] | 
     }
 
 
-def kept(notes: Sequence[Mapping[str, Any]], digest: bytes) -> Reply | None:
+def kept(notes: Sequence[Mapping[str, Any]], entry: Entry) -> Reply | None:
     """Return the answer to a call that nobody has received; None if it is not among the notes any more."""
     for note in reversed(notes):
-        if digest.hex() in note.get("of", ()) and "body" in note:
+        # Orders with the same cl_ord_id have the same digest, and other times.
+        if entry.digest.hex() in note.get("of", ()) and note.get("at") == entry.at and "body" in note:
             try:
                 return Reply(note["status"], note["type"], base64.b64decode(note["body"]), {})
             except (KeyError, TypeError, binascii.Error):
                 return None
     return None
+
+
+def _may_be(order: Mapping[str, Any], sending: Sending) -> bool:
+    """Return whether an order that Kraken lists may be this one."""
+    return is_equal(order, sending.call.params) and opened(order, window(sending))
 
 
 def _placed(txid: str, order: Mapping[str, Any]) -> Reply:

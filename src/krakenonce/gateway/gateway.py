@@ -91,6 +91,9 @@ class Gateway:
                 reply = await self._asked(local, key, call, passed_on(headers))
         except Refused as refused:
             reply = not_sent(*refused.args)
+            if reply.reason in _NOT_ASKED and self._fence.may_have_sent(headers):
+                explanation = reply.headers["X-Krakenonce-Explanation"]
+                reply = unknown(f"This request was sent before. What became of it cannot be told now: {explanation}.")
         except (KrakenonceError, NotBegun) as error:
             reason, string = next((reason, string) for kind, reason, string in _NOT_SENT if isinstance(error, kind))
             reply = not_sent(reason, string, str(error))
@@ -176,6 +179,8 @@ def _issued(key: KrakenKey) -> Reply:
     return Reply(200, JSON, kraken_json(error=[], result={"nonce": str(key.api_key.next())}), {})
 
 
+# Why a call was refused before it was looked whether it is a repeat, although its sender is not to blame.
+_NOT_ASKED = ("key_file", "no_account")
 # Why a call was not sent -> a word for metrics, and Kraken's error string for it; the first that fits.
 _NOT_SENT: tuple[tuple[type[Exception], str, str], ...] = (
     (Closed, "stopping", "EService:Unavailable"),

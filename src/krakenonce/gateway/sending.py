@@ -10,10 +10,12 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from krakenonce.errors import InvalidNonce
 from krakenonce.gateway.headers import answered, passed_back
-from krakenonce.gateway.replies import Reply, unknown
+from krakenonce.gateway.replies import UNKNOWN_OUTCOME, Reply, unknown
 from krakenonce.gateway.sent_record import DIGEST
 from krakenonce.key.methods import METHODS, Kind, kind_of
+from krakenonce.kraken.http_status import TOO_MANY
 from krakenonce.kraken.sent import LIFETIME
 
 if TYPE_CHECKING:
@@ -45,7 +47,21 @@ class Sending:
         answer: What is known in the end. None: it was not sent after all.
     """
 
-    __slots__ = ("answer", "at", "call", "digests", "fallback", "is_order", "is_sent", "key", "left", "local")
+    __slots__ = (
+        "answer",
+        "at",
+        "call",
+        "digests",
+        "fallback",
+        "is_order",
+        "is_sent",
+        "joined",
+        "key",
+        "left",
+        "local",
+        "refusal",
+        "steady",
+    )
 
     def __init__(self, local: LocalKey, key: KrakenKey, call: ClientCall, digests: Sequence[bytes]) -> None:
         self.local = local
@@ -53,11 +69,20 @@ class Sending:
         self.call = call
         self.digests = digests
         self.is_order = call.method == "AddOrder" and kind_of(call.method, call.params) is Kind.ORDER
+        self.joined: list[bytes] = []
         self.at = 0.0
+        self.steady: float | None = None
         self.is_sent = False
         self.left = asyncio.Event()
         self.fallback: Reply | None = None
+        self.refusal: Reply | None = None
         self.answer: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def sent_at(self) -> float:
+        """When it was sent, by Kraken's clock as it is known now, in seconds since 1970."""
+        time = self.key.time
+        return self.at if self.steady is None else time.now() - (time.steady() - self.steady)
 
     @property
     def deadline(self) -> float | None:
@@ -102,6 +127,26 @@ class Sending:
             more["deadline"] = until.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return self.call.with_more(more)
 
+    def came(self, done: Forwarded, waited: float) -> None:
+        """Take Kraken's answer: it is what the sender gets, unless it leaves open whether an order was placed.
+
+        Args:
+            done: What Kraken has answered.
+            waited: Seconds that the call waited in the gateway.
+        """
+        reply = self.fallback = reply_of(done, waited)
+        if done.doubt is None or (done.refusal is not None and not self.is_order):
+            return
+        why = done.doubt
+        if isinstance(done.refusal, InvalidNonce):
+            self.refusal = reply
+            # Not in Kraken's words, which ccxt looks for in any body.
+            why = f"Kraken refused the nonce of {self.call.method}, perhaps that of a copy which came after it."
+        if done.answer.status == TOO_MANY:
+            self.fallback = reply._replace(reason=UNKNOWN_OUTCOME)
+        else:
+            self.fallback = unknown(f"{why} {self.what_to_do()}", passed_back(done.answer.headers))
+
     def unknown(self) -> Reply:
         """Return the answer as long as nothing is known."""
         return self.fallback or unknown(f"{self.call.method} was sent, but no answer came. {self.what_to_do()}")
@@ -114,8 +159,17 @@ class Sending:
 
 
 def changes_something(call: ClientCall) -> bool:
-    """Return whether a call may not be sent twice."""
-    return kind_of(call.method, call.params) is not Kind.READ
+    """Return whether a call may not be sent twice.
+
+    One that only reads because of a parameter in the query string counts, too: Kraken may not read it there.
+    """
+    is_read = kind_of(call.method, call.params) is Kind.READ
+    return not is_read or ("?" in call.path and METHODS[call.method].kind is not Kind.READ)
+
+
+def digest_of(signature: str) -> bytes:
+    """Return the digest of signed bytes. Raises ValueError if *signature* is not base64."""
+    return base64.b64decode(signature)[:DIGEST]
 
 
 def digests_of(call: ClientCall, signature: str) -> list[bytes]:
@@ -125,7 +179,7 @@ def digests_of(call: ClientCall, signature: str) -> list[bytes]:
         call: The call.
         signature: Its ``API-Sign``, which was checked: an HMAC of the path and the body.
     """
-    digests = [base64.b64decode(signature)[:DIGEST]]
+    digests = [digest_of(signature)]
     if METHODS[call.method].kind is Kind.ORDER and call.params.get("cl_ord_id"):
         fields = {name: value for name, value in call.params.items() if name not in _EACH_TIME}
         order = json.dumps([call.method, fields], sort_keys=True)

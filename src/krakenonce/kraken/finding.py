@@ -22,10 +22,17 @@ _PLAIN = frozenset("0123456789.")
 
 
 class Window(NamedTuple):
-    """When an order was opened if it is the one that was sent: between two times, in seconds since 1970."""
+    """When an order was opened if it is the one that was sent.
+
+    Args:
+        start: The earliest time, in seconds since 1970.
+        end: The latest time.
+        doubt: Seconds by which these times may be wrong: an order within them is perhaps the one.
+    """
 
     start: float
     end: float = float("inf")
+    doubt: float = 0.0
 
 
 class Found(NamedTuple):
@@ -56,26 +63,28 @@ def find(
         window: When it was opened.
         others: Kraken's ids of orders that are known to be others. They count only if *order* has no ``cl_ord_id``.
     """
-    named = {name: order[name] for name in ("cl_ord_id", "userref") if order.get(name)}
+    named = {name: str(order[name]) for name in ("cl_ord_id", "userref") if order.get(name)}
+    wide = Window(window.start - window.doubt, window.end + window.doubt)
     orders: Orders = {}
-    in_doubt = False
+    in_doubt = is_late = False
     for method, part in (("OpenOrders", "open"), ("ClosedOrders", "closed")):
-        listed = yield from _listed(private, method, part, named, window)
+        listed = yield from _listed(private, method, part, named, wide)
         with Reading(method):
-            near = {txid: each for txid, each in listed.items() if _opened(each, window)}
+            near = {txid: each for txid, each in listed.items() if opened(each, wide)}
             if "cl_ord_id" in named:  # if Kraken ignored the filter, there would be other orders, too
-                wanted = str(named["cl_ord_id"])
+                wanted = named["cl_ord_id"]
                 orders = {txid: each for txid, each in near.items() if each.get("cl_ord_id", wanted) == wanted}
                 in_doubt = any(not _is_similar(each, order) for each in orders.values())
             else:
                 for txid, each in near.items():
                     if txid not in others and each["descr"].get("pair") == pair and _is_similar(each, order):
-                        is_equal = _is_equal(each, order)
-                        orders |= {txid: each} if is_equal else {}
-                        in_doubt = in_doubt or not is_equal
+                        same = is_equal(each, order)
+                        orders |= {txid: each} if same else {}
+                        in_doubt = in_doubt or not same
+                        is_late = is_late or not opened(each, window)
         if orders:
             break
-    return Found(orders, len(orders) > 1 or (in_doubt and (not orders or "cl_ord_id" in named)))
+    return Found(orders, len(orders) > 1 or is_late or (in_doubt and (not orders or "cl_ord_id" in named)))
 
 
 def pair_name(public: Ask, name: str) -> Steps[str]:
@@ -105,15 +114,16 @@ def _listed(private: Ask, method: str, part: str, named: Mapping[str, Any], wind
                 return found
 
 
-def _opened(seen: Mapping[str, Any], window: Window) -> bool:
+def opened(seen: Mapping[str, Any], window: Window) -> bool:
     """Return whether an order that Kraken lists was opened at a time within *window*."""
     return window.start <= float(seen.get("opentm", window.start)) <= window.end
 
 
-def _is_equal(seen: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
+def is_equal(seen: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
     """Return whether an order that Kraken lists has all that was sent, but for the pair, which has many names.
 
-    What Kraken computes from what was sent (a price such as ``+1%``, a volume in the quote asset) is not compared.
+    What Kraken computes from what was sent (a price such as ``+1%``, a volume in the quote asset or of 0) is not
+    compared.
     """
     descr = seen.get("descr", {})
     return (
@@ -121,16 +131,17 @@ def _is_equal(seen: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
         and descr.get("ordertype") == sent.get("ordertype")
         and all(_is_price(descr.get(name), sent.get(name)) for name in ("price", "price2"))
         and str(seen.get("userref") or "0") == str(sent.get("userref") or "0")
-        and (seen.get("cl_ord_id") or None) == (sent.get("cl_ord_id") or None)
+        and str(seen.get("cl_ord_id") or "") == str(sent.get("cl_ord_id") or "")
         and _leverage(descr.get("leverage")) == _leverage(sent.get("leverage"))
         and _flags(sent) <= set(str(seen.get("oflags", "")).split(","))
     )
 
 
 def _is_similar(seen: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
-    in_quote = "viqc" in _flags(sent)
+    volume = _number(sent.get("volume"))
+    is_computed = "viqc" in _flags(sent) or volume == 0  # 0: what closes a position
     same_side = seen.get("descr", {}).get("type") == sent.get("type")
-    return same_side and (in_quote or _number(seen.get("vol")) == _number(sent.get("volume")))
+    return same_side and (is_computed or _number(seen.get("vol")) == volume)
 
 
 def _flags(sent: Mapping[str, Any]) -> set[str]:

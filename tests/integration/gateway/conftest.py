@@ -209,10 +209,18 @@ class RunningGateway:
         """Return how many calls wait for their turn."""
         return len(self.keys[account].queue)
 
-    def stop(self) -> None:
-        """Stop as the process does; nothing if it has been stopped."""
+    def busy_for(self, seconds: float) -> None:
+        """Let the event loop do nothing else for some time, as a slow disk does."""
+        self._loop.call_soon_threadsafe(time.sleep, seconds)
+
+    def begin_stop(self) -> None:
+        """Do what SIGTERM does; nothing if it has been stopped."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stopping.set)
+
+    def stop(self) -> None:
+        """Stop as the process does; nothing if it has been stopped."""
+        self.begin_stop()
         self._thread.join()
 
     def _run(self) -> None:

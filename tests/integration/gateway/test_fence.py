@@ -227,9 +227,9 @@ def test_another_gateway_on_the_same_state_knows_what_was_sent(
     pair = processes.add("bot")
     (_, one), (_, other) = processes.serve(), processes.serve()
     request = order_request(pair)
-    (txid,) = txids(send(one, request))
+    assert send(one, request).errors == []
     (record,) = (tmp_path / "state" / "gateway_sent").iterdir()
-    until(lambda: txid.encode() in record.read_bytes())  # that its answer was received is written soon afterwards
+    until(lambda: record.read_bytes()[9] & 3 == sent_record.Status.DELIVERED)  # which is written soon afterwards
     assert_refused_as_at_kraken(send(other, request))
     fake.faults.add("AddOrder", "slow_answer", seconds=0.5)
     request = order_request(pair)
@@ -318,3 +318,122 @@ def test_when_a_day_s_calls_fill_the_record_only_cancels_go_on(
     txid = next(iter(master.orders))
     assert call(gateway.url, pair, "CancelOrder", f"txid={txid}").errors == []
     assert send(gateway.url, order_request(gateway.add("second"))).errors == []
+
+
+def test_a_stopping_gateway_sends_no_order_that_has_not_begun(
+    fake: WatchedKraken, master: FakeAccount, server: FakeKrakenServer, tmp_path: Path
+) -> None:
+    """Neither one that waits for the rate limit, nor one that comes on a connection that is open still."""
+    account = Account("MASTER", master.key, master.secret, "starter")
+    with RunningGateway(server.url, [account], tmp_path / "state") as gateway, ThreadPoolExecutor(80) as pool:
+        pair = gateway.add("bot")
+        connection = connect(gateway.url)
+        connection.request("POST", *order_request(pair))
+        assert connection.getresponse().read().startswith(b'{"error": []')
+        orders = [pool.submit(send, gateway.url, order_request(pair)) for _ in range(65)]
+        until(lambda: len([each for each in orders if each.done()]) > 55)
+        fake.faults.add("Balance", "slow_answer", seconds=1.5)
+        slow = pool.submit(call, gateway.url, pair, "Balance")
+        until(lambda: any(seen.path == "/0/private/Balance" for seen in fake.seen))
+        sent = orders_sent(fake)
+        gateway.begin_stop()
+        connection.request("POST", *order_request(pair))
+        assert json.loads(connection.getresponse().read())["error"] == ["EService:Unavailable"]
+        connection.close()
+        assert slow.result().errors == []
+        refused = [each.result() for each in orders if each.result().errors]
+    assert {(*got.errors, got.headers["X-Krakenonce-Executed"]) for got in refused} == {("EService:Unavailable", "no")}
+    assert sent == orders_sent(fake) == 66 - len(refused)
+
+
+def test_a_repeat_that_cannot_be_looked_up_is_unknown_and_not_refused(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, tmp_path: Path
+) -> None:
+    """The key file cannot be used, or the account has no credentials any more. What was never sent is refused."""
+    fake.faults.add("AddOrder", "drop")
+    request, never_sent = order_request(pair), order_request(pair)
+    assert_unknown(send(gateway.url, request), "AddOrder")
+    key_file = tmp_path / "state" / "gateway_keys.json"
+    key_file.chmod(0o644)
+    assert_unknown(send(gateway.url, request), "key file")
+    assert send(gateway.url, never_sent).errors == ["EService:Unavailable"]
+    key_file.chmod(0o600)
+    del gateway.keys["MASTER"]
+    assert_unknown(send(gateway.url, request), "no usable credentials")
+    assert send(gateway.url, never_sent).errors == ["EService:Unavailable"]
+
+
+EQUAL = "pair=XBTUSD&type=buy&ordertype=market&volume=0.01&cl_ord_id=bot-1"
+
+
+def entries(state: Path) -> int:
+    """How many requests and orders the only record of a state directory has, if they are a few."""
+    (record,) = (state / "gateway_sent").iterdir()
+    written = record.read_bytes()[:1000]
+    return sum(any(written[at : at + 10]) for at in range(0, 1000, 10))
+
+
+def test_an_order_that_got_an_equal_one_s_answer_is_not_sent_later(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount, tmp_path: Path
+) -> None:
+    """A proxy sends its bytes again when both are answered: that is a repeat, and no second order."""
+    fake.faults.add("AddOrder", "slow_answer", seconds=0.7)
+    second = order_request(pair, EQUAL)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(send, gateway.url, order_request(pair, EQUAL))
+        until(lambda: master.done)
+        joined = pool.submit(send, gateway.url, second)
+        until(lambda: entries(tmp_path / "state") == 3)
+        assert txids(first.result()) == txids(joined.result()) == list(master.done)
+    assert_refused_as_at_kraken(send(gateway.url, second))
+    assert orders_sent(fake) == 1
+
+
+def test_an_order_whose_sender_hung_up_while_an_equal_one_was_made_is_not_sent_later(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount, tmp_path: Path
+) -> None:
+    """The first was answered; the second gets the same answer when it comes again, once."""
+    fake.faults.add("AddOrder", "slow_answer", seconds=0.7)
+    second = order_request(pair, EQUAL)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(send, gateway.url, order_request(pair, EQUAL))
+        until(lambda: master.done)
+        send_and_leave(gateway.url, second, lambda: entries(tmp_path / "state") == 3)
+        assert txids(first.result()) == list(master.done)
+    got = send(gateway.url, second)
+    assert txids(got) == list(master.done)
+    assert "X-Krakenonce-Repeat" in got.headers
+    assert_refused_as_at_kraken(send(gateway.url, second))
+    assert orders_sent(fake) == 1
+
+
+def test_a_repeat_may_be_read_before_the_end_of_the_first_connection(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount
+) -> None:
+    """A proxy gives up and uses its next connection at once; the gateway is busy meanwhile and sees both together."""
+    again = connect(gateway.url)
+    again.request("POST", *order_request(pair, "pair=XBTUSD"))
+    again.getresponse().read()
+    fake.faults.add("AddOrder", "slow_answer", seconds=0.7)
+    request = order_request(pair)
+
+    def repeat() -> None:
+        gateway.busy_for(0.3)
+        again.request("POST", *request)
+
+    send_and_leave(gateway.url, request, lambda: master.orders and not repeat())
+    answer = json.loads(again.getresponse().read())
+    again.close()
+    assert answer["result"]["txid"] == list(master.orders)
+    assert len(master.orders) == 1
+
+
+def test_an_order_that_is_only_checked_in_the_query_string_is_not_sent_twice(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken
+) -> None:
+    """Kraken may not read it there, and then it is an order."""
+    body, path = f"nonce=5&{ORDER}".encode(), "/0/private/AddOrder?validate=true"
+    request = path, body, signed(pair, path, 5, body)
+    assert "X-Krakenonce-Nonce" in send(gateway.url, request).headers
+    assert_refused_as_at_kraken(send(gateway.url, request))
+    assert len(fake.seen) == 1

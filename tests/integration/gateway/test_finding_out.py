@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from krakenonce.brokers import Account
-from krakenonce.gateway import sending
+from krakenonce.gateway import front, sending
+from krakenonce.kraken.kraken_time import kraken_time
 from krakenonce.kraken.wire import JSON
 from tests.integration.gateway.conftest import (
     ORDER,
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
     from krakenonce.gateway.local_keys import LocalKey
     from krakenonce.testing import FakeAccount, FakeKrakenServer
     from tests.integration.gateway.conftest import Got, WatchedKraken
+    from tests.integration.gateway.processes import Processes
 
 MARKET = "pair=XBTUSD&type=buy&ordertype=market&volume=0.01"
 LOST: list[tuple[str, dict[str, Any]]] = [
@@ -335,3 +341,94 @@ def test_a_traced_order_that_was_not_placed_is_refused(
         got = send(gateway.url, request)
     assert got.errors == ["EService:Deadline elapsed"]
     assert placed(master) == []
+
+
+def test_a_wrong_clock_hides_no_order(
+    fake: WatchedKraken,
+    master: FakeAccount,
+    server: FakeKrakenServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first call of a gateway on a machine that is half a minute ahead; Kraken shows the order a second later."""
+    monkeypatch.setattr(kraken_time(urlsplit(server.url).netloc), "local", lambda: time.time() + 30)
+    account = Account("MASTER", master.key, master.secret, "none")
+    with RunningGateway(server.url, [account], tmp_path / "state", order_timeout=0.5) as gateway:
+        fake.faults.add("AddOrder", "process_then_cut", hidden_for=0.8)
+        request = order_request(gateway.add("bot"), f"{ORDER}&deadline={deadline(2.2)}")
+        got = send(gateway.url, request)
+        while got.status == 504:
+            got = send(gateway.url, request)
+    assert_found(got, placed(master)[0])
+
+
+def test_no_order_is_given_to_two_that_wait_for_one(
+    gateway: RunningGateway, fake: WatchedKraken, master: FakeAccount
+) -> None:
+    """Two bots send equal orders, one is placed and shown late: neither the wrong one gets it, nor is it denied."""
+    first, second = order_request(gateway.add("first")), order_request(gateway.add("second"))
+    fake.faults.add("AddOrder", "drop")
+    assert_unknown(send(gateway.url, first), "AddOrder")
+    fake.faults.add("AddOrder", "process_then_cut", hidden_for=0.8)
+    assert_unknown(send(gateway.url, second), "AddOrder")
+    asked = methods(fake).count("OpenOrders")
+    until(lambda: methods(fake).count("OpenOrders") >= asked + 4)
+    assert len(placed(master)) == 1
+    assert_unknown(send(gateway.url, first), "AddOrder")
+    assert_unknown(send(gateway.url, second), "AddOrder")
+
+
+@pytest.mark.parametrize(("fault", "hidden_for"), [("drop", 0), ("error", 0), ("html", 0), ("hidden", 0.8)])
+def test_a_refused_nonce_counts_only_if_the_next_one_is_refused_as_well(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount, fault: Any, hidden_for: float
+) -> None:
+    """Else it may be the answer to a copy. While the order is not seen it is unknown; then it is found."""
+    fake.faults.add("AddOrder", "process_then_error", error="EAPI:Invalid nonce", hidden_for=hidden_for)
+    fake.faults.add("OpenOrders", fault, hidden_for=1.0)
+    request = order_request(pair)
+    got = send(gateway.url, request)
+    assert_unknown(got, "AddOrder")
+    while got.status == 504:
+        got = send(gateway.url, request)
+    assert_found(got, placed(master)[0])
+
+
+def test_the_deadline_of_an_equal_order_proves_nothing_after_a_kill(
+    processes: Processes, fake: WatchedKraken, master: FakeAccount
+) -> None:
+    """The first had none. It is placed, and Kraken shows it late: the second is not told that it was not placed."""
+    pair = processes.add("bot")
+    process, url = processes.serve()
+    order = f"{ORDER}&cl_ord_id=bot-1"
+    fake.faults.add("AddOrder", "slow_answer", seconds=20.0, hidden_for=60.0)
+    send_and_leave(url, order_request(pair, order), lambda: fake.seen)
+    process.kill()
+    process.wait()
+    _, url = processes.serve()
+    assert_unknown(send(url, order_request(pair, f"{order}&deadline={deadline(-10)}")), "AddOrder")
+
+
+def test_another_gateway_knows_an_order_before_its_sender_has_the_answer(
+    gateway: RunningGateway,
+    pair: LocalKey,
+    processes: Processes,
+    fake: WatchedKraken,
+    master: FakeAccount,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It takes it for none of its own, which has the same fields and was lost."""
+    is_read = threading.Event()
+
+    async def late(*_: object) -> None:
+        await asyncio.to_thread(is_read.wait)
+
+    monkeypatch.setattr(front.Front, "_write", late)
+    _, other = processes.serve()
+    with ThreadPoolExecutor(1) as pool:
+        answered = pool.submit(send, gateway.url, order_request(pair))
+        until(lambda: master.orders and not gateway.keys["MASTER"].queue.busy)
+        fake.faults.add("AddOrder", "drop")
+        got = send(other, order_request(gateway.add("other")))
+        is_read.set()
+        assert answered.result().errors == []
+    assert_unknown(got, "AddOrder")
