@@ -3,6 +3,7 @@
 from prove.campaign import Campaign, Figures, Trial
 from prove.planted.bug import Planted
 from prove.planted.clients import CLIENTS
+from prove.planted.fence import FENCE
 from prove.planted.gateway import GATEWAY
 from prove.planted.guards import GUARDS
 from prove.planted.judges import JUDGES
@@ -29,6 +30,7 @@ ALL: tuple[Planted, ...] = (
     *LIMITS,
     *SECRETS,
     *GATEWAY,
+    *FENCE,
     *PUBLIC,
     *JUDGES,
 )

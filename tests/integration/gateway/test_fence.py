@@ -403,6 +403,7 @@ def test_an_order_whose_sender_hung_up_while_an_equal_one_was_made_is_not_sent_l
     got = send(gateway.url, second)
     assert txids(got) == list(master.done)
     assert "X-Krakenonce-Repeat" in got.headers
+    assert "X-Krakenonce-Executed" not in got.headers  # Kraken's answer, not what was found out
     assert_refused_as_at_kraken(send(gateway.url, second))
     assert orders_sent(fake) == 1
 
