@@ -237,6 +237,7 @@ def test_another_gateway_on_the_same_state_knows_what_was_sent(
     got = send(other, request)
     assert txids(got) == list(master.orders)[1:]
     assert "X-Krakenonce-Repeat" in got.headers
+    until(lambda: record.read_bytes()[19] & 3 == sent_record.Status.DELIVERED)
     assert_refused_as_at_kraken(send(one, request))
     assert orders_sent(fake) == 2
 
@@ -418,11 +419,12 @@ def test_a_repeat_may_be_read_before_the_end_of_the_first_connection(
     fake.faults.add("AddOrder", "slow_answer", seconds=0.7)
     request = order_request(pair)
 
-    def repeat() -> None:
+    def repeat() -> bool:
         gateway.busy_for(0.3)
         again.request("POST", *request)
+        return True
 
-    send_and_leave(gateway.url, request, lambda: master.orders and not repeat())
+    send_and_leave(gateway.url, request, lambda: master.orders and repeat())
     answer = json.loads(again.getresponse().read())
     again.close()
     assert answer["result"]["txid"] == list(master.orders)
