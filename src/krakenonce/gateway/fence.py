@@ -14,20 +14,18 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from krakenonce.backends.file.locked_files import LockedFiles
 from krakenonce.errors import KrakenonceError, NonceStoreError, OutcomeUnknown
 from krakenonce.gateway import finding_out
 from krakenonce.gateway.headers import REPEAT
 from krakenonce.gateway.replies import Refused, Reply, unknown
 from krakenonce.gateway.sending import Sending, digest_of, digests_of, txids_in
-from krakenonce.gateway.sent_record import RecordFull, SentRecord, Status
-from krakenonce.gateway.syncing import Syncing
+from krakenonce.gateway.sent_record import RecordFull, Status
+from krakenonce.gateway.sent_records import SentRecords
 from krakenonce.gateway.waiting import Closed, NotBegun
 from krakenonce.key.methods import METHODS, Kind, kind_of
-from krakenonce.key.naming import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from krakenonce.gateway.activity import Activity
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("krakenonce")
 
-DIRECTORY = "gateway_sent"
 LOOKED_FOR = 60.0  # seconds for which an order is looked for
 _GRACE = 1.0  # seconds in which a sender that repeats its request may be seen to have closed the connection before
 _SAME_ORDER = 2 * LOOKED_FOR  # seconds within which an equal order with the same cl_ord_id is a repeat, unless answered
@@ -59,10 +56,7 @@ class Fence:
     """
 
     def __init__(self, directory: Path, local_keys: LocalKeys, activity: Activity) -> None:
-        self._files = LockedFiles(str(directory / DIRECTORY), "{}.sent", "write to the record of sent calls")
-        self._syncing = Syncing()
-        self._records: dict[str, SentRecord] = {}
-        self._local_keys = local_keys
+        self.records = SentRecords(directory, local_keys)
         self._activity = activity
         self._sendings: dict[tuple[str, bytes], Sending] = {}
         self._searches: set[asyncio.Task[None]] = set()
@@ -73,10 +67,6 @@ class Fence:
         self._is_closed = True
         for search in self._searches:
             search.cancel()
-
-    def end(self) -> None:
-        """Write everything to stable storage; no call comes after that."""
-        self._syncing.end()
 
     async def make(
         self, local: LocalKey, key: KrakenKey, call: ClientCall, signature: str, headers: dict[str, str]
@@ -122,7 +112,7 @@ class Fence:
             digest = digest_of(headers.get("API-Sign", ""))
             if (sending := self._sendings.get((name, digest))) is not None:
                 return sending.is_sent
-            if (record := self._records.get(name)) is not None:
+            if (record := self.records.used(name)) is not None:
                 return record.find([digest], lambda entry: entry.status is not Status.DELIVERED) is not None
         return False
 
@@ -135,7 +125,7 @@ class Fence:
             earlier = self._in_progress(sending)  # it may be answered by now
         if earlier is not None:
             return earlier
-        entry = self._record(sending.local).find(sending.digests, partial(_is_of, sending))
+        entry = self.records.of(sending.local).find(sending.digests, partial(_is_of, sending))
         if entry is None:
             return None
         if entry.status is Status.DELIVERED:
@@ -152,7 +142,7 @@ class Fence:
         earlier.joined.append(digest)
         if earlier.is_sent:
             try:
-                self._record(earlier.local).enter([digest], earlier.at, lambda _: True)
+                self.records.of(earlier.local).enter([digest], earlier.at, lambda _: True)
             except KrakenonceError as error:
                 logger.error("an equal order of local key %s was not entered: %s", earlier.local.name, error)
 
@@ -168,15 +158,12 @@ class Fence:
             params = {name: value for name, value in sending.call.params.items() if name != "deadline"}
             earlier.call = sending.call._replace(params=params)
         earlier.at = entry.at
-        kept = finding_out.kept(self._record(earlier.local).notes(), entry) if entry.status is Status.KEPT else None
+        kept = finding_out.kept(self.records.of(earlier.local).notes(), entry) if entry.status is Status.KEPT else None
         if kept is not None:
             earlier.answer.set_result(kept)
             return earlier
         self._register(earlier)
-        if earlier.is_order:
-            self._search(earlier, at_once=True)
-        else:
-            self._give_up(earlier)
+        self._search(earlier, at_once=True)
         return earlier
 
     async def _first(self, sending: Sending, headers: dict[str, str]) -> Reply:
@@ -229,7 +216,7 @@ class Fence:
         sending.at, sending.steady = sending.key.time.now(), sending.key.time.steady()
         digests = [*sending.digests, *sending.joined]
         try:
-            if self._record(sending.local).enter(digests, sending.at, partial(_is_of, sending)) is not None:
+            if self.records.of(sending.local).enter(digests, sending.at, partial(_is_of, sending)) is not None:
                 raise _Repeat
         except RecordFull:
             if kind_of(sending.call.method, sending.call.params) is not Kind.CANCEL:  # which may be made twice
@@ -248,8 +235,11 @@ class Fence:
 
     async def _look(self, sending: Sending) -> bool:
         """Look for an order once, in the turn; return whether it is known what became of it."""
+        if not sending.is_order:
+            return False
         with contextlib.suppress(KrakenonceError):
-            reply = await finding_out.look(sending, self._others(sending), self._rivals(sending))
+            others = finding_out.others(sending, self.records.notes(sending.local.account), self._sendings.values())
+            reply = await finding_out.look(sending, others, finding_out.rivals(sending, self._sendings.values()))
             if reply is not None and not sending.answer.done():  # done: the gateway stops
                 self._answered(sending, reply)
         return sending.answer.done()
@@ -259,11 +249,21 @@ class Fence:
         self._searches.add(search)
         search.add_done_callback(self._searches.discard)
 
+    async def _look_again(self, sending: Sending) -> bool:
+        """Look whether another gateway has settled a call in the meantime; if not, look for it at Kraken."""
+        if sending.steady is None:
+            entry = self.records.of(sending.local).find(sending.digests, lambda _: True)
+            if entry is None or entry.status is not Status.SENT:
+                sending.answer.set_result(None)  # who waits looks into the record again
+                self._unregister(sending)
+                return True
+        return await self._look(sending)
+
     async def _go_on_looking(self, sending: Sending, *, at_once: bool) -> None:
         try:
-            async for _ in finding_out.pauses(sending, LOOKED_FOR, at_once=at_once):
+            async for _ in finding_out.pauses(sending, LOOKED_FOR if sending.is_order else 0.0, at_once=at_once):
                 with contextlib.suppress(NotBegun, KrakenonceError):
-                    if await sending.key.queue.run(partial(self._look, sending), urgent=True):
+                    if await sending.key.queue.run(partial(self._look_again, sending), urgent=True):
                         return
         finally:
             if not sending.answer.done():
@@ -274,7 +274,7 @@ class Fence:
         if not sending.has_caller:
             self._received(sending, False)
         elif txids_in(reply):  # noted in the turn: other gateways must not take the order for one of theirs
-            self._settle(sending, sending.digests, Status.SENT, reply)
+            self.records.settle(sending, sending.digests, Status.SENT, reply)
 
     def _give_up(self, sending: Sending) -> None:
         sending.answer.set_result(sending.unknown())
@@ -282,7 +282,7 @@ class Fence:
 
     def _forget(self, sending: Sending) -> None:
         """A call was not sent after all: its bytes may be sent later."""
-        self._settle(sending, [*sending.digests, *sending.joined], Status.NOT_SENT)
+        self.records.settle(sending, [*sending.digests, *sending.joined], Status.NOT_SENT)
         sending.is_sent = False
         self._caller_has_gone(sending)
 
@@ -308,50 +308,12 @@ class Fence:
             status = Status.DELIVERED if received else Status.KEPT
             if digest is not None and digest not in sending.digests:
                 sending.joined = [each for each in sending.joined if each != digest]
-                self._settle(sending, [digest], status, reply)
-            self._settle(sending, sending.digests, status, reply)
+                self.records.settle(sending, [digest], status, reply)
+            self.records.settle(sending, sending.digests, status, reply)
             if sending.joined:
-                self._settle(sending, sending.joined, Status.KEPT, reply)
+                self.records.settle(sending, sending.joined, Status.KEPT, reply)
         self._unregister(sending)
         sending.left.set()
-
-    def _settle(self, sending: Sending, digests: Sequence[bytes], status: Status, reply: Reply | None = None) -> None:
-        note = finding_out.note_of(sending, digests, status, reply) if reply is not None else None
-        try:
-            self._record(sending.local).settle(digests, sending.at, status, note)
-        except NonceStoreError as error:  # it counts as sent, which is safe
-            logger.error("what became of a call of local key %s was not written: %s", sending.local.name, error)
-
-    def _others(self, sending: Sending) -> set[str]:
-        """Return Kraken's ids of the orders that other calls with this account have placed."""
-        at, own = int(sending.at), sending.digests[0].hex()
-        by_time = bool(sending.call.params.get("cl_ord_id"))  # which an earlier order of the same key may have had
-        of_account = [each for each in self._local_keys.all() if each.account == sending.local.account]
-        notes = [note for each in of_account for note in self._record(each).notes()]
-        not_own = (note for note in notes if (note.get("at") != at if by_time else own not in note.get("of", ())))
-        others = {txid for note in not_own for txid in note.get("txid", ())}
-        for each in self._sendings.values():
-            is_own = each is sending or (by_time and int(each.at) == at)
-            if not is_own and each.answer.done() and (reply := each.answer.result()) is not None:
-                others.update(txids_in(reply))
-        return others
-
-    def _rivals(self, sending: Sending) -> list[Sending]:
-        """Return the other orders of the account of which it is not known yet what became of them."""
-        account = sending.local.account
-        unknown = {each for each in self._sendings.values() if each.is_sent and not each.answer.done()}
-        return [each for each in unknown if each is not sending and each.is_order and each.local.account == account]
-
-    def prepare(self, local: LocalKey) -> None:
-        """Make room for the calls of a local key, with its first call of any kind: later the disk may be full."""
-        if local.key not in self._records:
-            self._record(local).prepare()
-
-    def _record(self, local: LocalKey) -> SentRecord:
-        record = self._records.get(local.key)
-        if record is None:
-            record = self._records[local.key] = SentRecord(self._files, fingerprint(local.key), self._syncing)
-        return record
 
     def _register(self, sending: Sending) -> None:
         for name in _names(sending):

@@ -29,20 +29,20 @@ _UNKNOWN_CLOCK = 60.0  # seconds by which this machine's clock may be wrong
 _LARGEST = 8192  # bytes of an answer that is kept
 
 
-async def look(sending: Sending, others: Container[str], rivals: Iterable[Sending]) -> Reply | None:
+async def look(sending: Sending, known: Container[str], waiting: Iterable[Sending]) -> Reply | None:
     """Look for an order once, in the turn of its key. Return the answer to it; None: it is not known.
 
     Args:
         sending: The order.
-        others: Kraken's ids of orders that are known to be others.
-        rivals: Other orders of which it is not known either what became of them.
+        known: Kraken's ids of orders that are known to be others.
+        waiting: Other orders of which it is not known either what became of them.
 
     Raises:
         KrakenonceError: Kraken could not be asked.
     """
     before = sending.key.time.earliest()  # Kraken's lists are not older than that
     try:
-        found = await sending.key.look_for(sending.call.params, window(sending), others)
+        found = await sending.key.look_for(sending.call.params, window(sending), known)
     except InvalidNonce:
         if sending.refusal is None:
             raise
@@ -51,8 +51,8 @@ async def look(sending: Sending, others: Container[str], rivals: Iterable[Sendin
     is_over = deadline is not None and before > deadline + MARGIN.total_seconds()
     if found.in_doubt or not (found.orders or is_over):
         return None
-    if any(txid in others for txid in found.orders) or any(
-        _may_be(order, each) for order in found.orders.values() for each in rivals
+    if any(txid in known for txid in found.orders) or any(
+        _may_be(order, each) for order in found.orders.values() for each in waiting
     ):
         return None
     for txid, order in found.orders.items():
@@ -62,6 +62,32 @@ async def look(sending: Sending, others: Container[str], rivals: Iterable[Sendin
         "EService:Deadline elapsed",
         "no answer came to this order; its deadline is over, and Kraken's lists do not have it: it was not placed",
     )._replace(reason="")
+
+
+def others(sending: Sending, notes: Iterable[Mapping[str, Any]], sendings: Iterable[Sending]) -> set[str]:
+    """Return Kraken's ids of the orders that other calls with this account have placed.
+
+    Args:
+        sending: The order that is looked for.
+        notes: The notes of the account's local keys.
+        sendings: The calls in progress.
+    """
+    at, own = int(sending.at), sending.digests[0].hex()
+    by_time = bool(sending.call.params.get("cl_ord_id"))  # which an earlier order of the same key may have had
+    not_own = (note for note in notes if (note.get("at") != at if by_time else own not in note.get("of", ())))
+    found = {txid for note in not_own for txid in note.get("txid", ())}
+    for each in sendings:
+        is_own = each is sending or (by_time and int(each.at) == at)
+        if not is_own and each.answer.done() and (reply := each.answer.result()) is not None:
+            found.update(txids_in(reply))
+    return found
+
+
+def rivals(sending: Sending, sendings: Iterable[Sending]) -> list[Sending]:
+    """Return the other orders of the account of which it is not known yet what became of them."""
+    account = sending.local.account
+    unknown = {each for each in sendings if each.is_sent and not each.answer.done()}
+    return [each for each in unknown if each is not sending and each.is_order and each.local.account == account]
 
 
 def window(sending: Sending) -> Window:

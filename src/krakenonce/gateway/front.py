@@ -126,6 +126,8 @@ class Front:
             await response.prepare(request)
             await response.write_eof()
             is_received = was_there
+        except ConnectionError:  # it has gone meanwhile
+            pass
         finally:
             received(is_received)
             self._server.perhaps_unread[request.protocol] = received

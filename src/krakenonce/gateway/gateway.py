@@ -58,7 +58,7 @@ class Gateway:
 
     def end(self) -> None:
         """Write everything down; no call comes after that."""
-        self._fence.end()
+        self._fence.records.end()
 
     async def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Answer one signed call; never raises because of what a client sends.
@@ -82,7 +82,7 @@ class Gateway:
                     "EService:Unavailable",
                     f"the gateway has no usable credentials for account {local.account}; its log says more",
                 )
-            self._fence.prepare(local)
+            self._fence.records.prepare(local)
             if path == NONCE_PATH:
                 reply = _issued(key)
             elif changes_something(call):

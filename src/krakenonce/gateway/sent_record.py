@@ -8,7 +8,7 @@ from collections import deque
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from krakenonce.errors import KrakenonceError
+from krakenonce.errors import KrakenonceError, NonceStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,8 @@ LARGEST = 2 * 1024 * 1024  # bytes of a file
 _SLOT = struct.Struct(f">{DIGEST}sI")  # a digest; seconds since 2020, and the status in the last two bits
 _EMPTY = bytes(_SLOT.size)
 _SINCE = 1_577_836_800  # 2020-01-01
-_NOTES = SLOTS * _SLOT.size  # where the notes begin: a line of JSON each, up to the first zero byte
+_HEAD = b"krakenonce sent\x01"  # what the file is, and the version of its form
+_NOTES = len(_HEAD) + SLOTS * _SLOT.size  # where the notes begin: a line of JSON each, up to the first zero byte
 _NOTES_SIZE = LARGEST - _NOTES
 
 
@@ -67,9 +68,9 @@ class SentRecord:
         self._name = name
         self._syncing = syncing
         self._unwritten: deque[tuple[Sequence[bytes], float, Status, dict[str, Any] | None]] = deque()
-        self._slots = bytearray()  # as they were when they were last read
         self._where: dict[bytes, int] = {}  # the slot of each digest
-        self._next = 0  # the empty slot
+        self._next = -1  # the empty slot; -1: the file was not read yet
+        self._last = b""  # the digest in the slot before it
         self._notes_end = 0
 
     def prepare(self) -> None:
@@ -135,15 +136,15 @@ class SentRecord:
 
     def _is_up_to_date(self) -> bool:
         """Whether no other gateway has entered anything, as far as that can be seen without the lock."""
-        return bool(self._slots) and self._files.peek(self._name, self._next * _SLOT.size, _SLOT.size) == _EMPTY
+        return self._next >= 0 and self._files.peek(self._name, _at(self._next), _SLOT.size) == _EMPTY
 
     def _write(self, file: LockedFile) -> None:
         while self._unwritten:
             digests, at, status, note = self._unwritten.popleft()
             for digest in digests:
                 place = self._where.get(digest)
-                if place is not None and file.read(place * _SLOT.size, DIGEST) == digest:
-                    file.write(place * _SLOT.size, _SLOT.pack(digest, _packed(at, status)))
+                if place is not None and file.read(_at(place), DIGEST) == digest:
+                    file.write(_at(place), _SLOT.pack(digest, _packed(at, status)))
             if note is not None:
                 self._note(file, json.dumps(note).encode() + b"\n")
 
@@ -162,7 +163,7 @@ class SentRecord:
             place = self._where.get(digest)
             if place is not None:
                 self._write(file)
-                there, packed = _SLOT.unpack(file.read(place * _SLOT.size, _SLOT.size))
+                there, packed = _SLOT.unpack(file.read(_at(place), _SLOT.size))
                 entry = Entry(digest, Status(packed & 3), _SINCE + (packed >> 2))
                 if there == digest and entry.status and counts(entry):
                     return entry
@@ -170,69 +171,67 @@ class SentRecord:
 
     def _refresh(self, file: LockedFile) -> None:
         """Read what other gateways have entered since. A file that is not the one that was read is read as a whole."""
-        size = _SLOT.size
-        last = (self._next - 1) % SLOTS * size
-        if not self._slots or file.read(last, DIGEST) != self._slots[last : last + DIGEST]:
+        if self._next < 0 or file.read(_at(self._next - 1), DIGEST) != self._last:
             self._read_all(file)
         for _ in range(SLOTS):
-            found = file.read(self._next * size, size)
+            found = file.read(_at(self._next), _SLOT.size)
             if found == _EMPTY:
+                if len(self._where) > 2 * SLOTS:  # half of them were overwritten by other gateways
+                    self._read_all(file)
                 return
-            self._take(found)
+            self._take(found[:DIGEST])
         self._read_all(file)  # none is empty: a process was killed while it wrote
 
     def _read_all(self, file: LockedFile) -> None:
         found = file.read(0, LARGEST)
-        if len(found) < LARGEST:  # as a whole, so that a disk that becomes full later stops no call
-            file.write(len(found), bytes(LARGEST - len(found)))
-        self._slots = bytearray(found[:_NOTES].ljust(_NOTES, b"\0"))
-        self._next = self._empty_slot(file)
-        self._where = {}
-        used = -(-len(self._slots[: SLOTS * _SLOT.size].rstrip(b"\0")) // _SLOT.size)
-        for places in (range(self._next + 1, used), range(self._next)):  # the oldest first: the newest of equals counts
-            for place in places:
-                digest, packed = _SLOT.unpack_from(self._slots, place * _SLOT.size)
-                if packed or any(digest):
-                    self._where[digest] = place
+        if found.startswith(_HEAD):
+            self._read_slots(file, found.ljust(LARGEST, b"\0"))
+        elif any(found):
+            raise NonceStoreError(
+                f"the record {self._name} was written by another version of krakenonce; use that version"
+            )
+        else:
+            # As a whole, so that a disk that becomes full later stops no call.
+            file.write(0, _HEAD + bytes(LARGEST - len(_HEAD)))
+            self._where, self._next, self._last = {}, 0, bytes(DIGEST)
 
-    def _empty_slot(self, file: LockedFile) -> int:
-        """Return the first empty slot. If a write was cut off before it, the oldest one is made empty."""
-        size = _SLOT.size
-        for place in range(SLOTS):
-            if self._slots[place * size : (place + 1) * size] == _EMPTY:
-                return place
-        times = [_SLOT.unpack_from(self._slots, place * size)[1] >> 2 for place in range(SLOTS)]
-        oldest = max(range(SLOTS), key=lambda place: times[place - 1] - times[place])
-        file.write(oldest * size, _EMPTY)
-        self._slots[oldest * size : (oldest + 1) * size] = _EMPTY
-        return oldest
+    def _read_slots(self, file: LockedFile, found: bytes) -> None:
+        used = -(-len(found[len(_HEAD) : _at(SLOTS - 1) + _SLOT.size].rstrip(b"\0")) // _SLOT.size)
+        slots = [_SLOT.unpack_from(found, _at(place)) for place in range(min(used + 1, SLOTS))]
+        empty = (bytes(DIGEST), 0)
+        if empty not in slots:  # a write was cut off: the oldest one is made empty
+            oldest = max(range(len(slots)), key=lambda place: (slots[place - 1][1] >> 2) - (slots[place][1] >> 2))
+            file.write(_at(oldest), _EMPTY)
+            slots[oldest] = empty
+        self._next = slots.index(empty)
+        self._last = slots[self._next - 1][0] if self._next or len(slots) == SLOTS else bytes(DIGEST)
+        # The oldest first: of two entries of one digest, the newer one counts.
+        places = (*range(self._next + 1, len(slots)), *range(self._next))
+        self._where = {slots[place][0]: place for place in places if slots[place] != empty}
 
-    def _take(self, slot: bytes) -> None:
-        start = self._next * _SLOT.size
-        before = bytes(self._slots[start : start + DIGEST])
-        if self._where.get(before) == self._next:
-            del self._where[before]
-        self._slots[start : start + _SLOT.size] = slot
-        self._where[slot[:DIGEST]] = self._next
+    def _take(self, digest: bytes) -> None:
+        self._where[digest] = self._next
+        self._last = digest
         self._next = (self._next + 1) % SLOTS
 
     def _append(self, file: LockedFile, entries: list[bytes], at: float) -> None:
-        size = _SLOT.size
-        for ahead in range(len(entries) + 1):
-            place = (self._next + ahead) % SLOTS
-            _, packed = _SLOT.unpack_from(self._slots, place * size)
+        places = [(self._next + ahead) % SLOTS for ahead in range(len(entries) + 1)]
+        for place in places:
+            digest, packed = _SLOT.unpack(file.read(_at(place), _SLOT.size))
             if packed and _SINCE + (packed >> 2) > at - KEPT_FOR:
                 raise RecordFull(
                     f"this local key has sent {SLOTS} calls that change something within a day, and no more are kept; "
                     "the call was not sent. Give the bot a second local key"
                 )
-        written = b"".join([*entries, _EMPTY])
-        first = (SLOTS - self._next) * size  # bytes up to the end of the ring
-        if len(written) > first:
-            file.write(0, written[first:])
-        file.write(self._next * size, written[:first])
+            if self._where.get(digest) == place:
+                del self._where[digest]
+        if places[-1] > places[0]:
+            file.write(_at(places[0]), b"".join([*entries, _EMPTY]))
+        else:  # around the end of the ring; the new empty slot first
+            for place, entry in zip(reversed(places), (_EMPTY, *reversed(entries)), strict=True):
+                file.write(_at(place), entry)
         for entry in entries:
-            self._take(entry)
+            self._take(entry[:DIGEST])
 
     def _note(self, file: LockedFile, line: bytes) -> None:
         """Write a line behind the others. Where there is no room, the older half is left out."""
@@ -250,6 +249,11 @@ class SentRecord:
         if len(line) < _NOTES_SIZE // 2:
             file.write(_NOTES + self._notes_end, line)
             self._notes_end += len(line)
+
+
+def _at(place: int) -> int:
+    """Return where a slot is in the file."""
+    return len(_HEAD) + place % SLOTS * _SLOT.size
 
 
 def _packed(at: float, status: Status) -> int:

@@ -226,7 +226,7 @@ def _doubt(answer: Answer, refusal: KrakenAPIError | None, path: str, host: str)
         if answer.data.startswith(_FINE) and answer.status == 200:
             return None
         try:
-            read_answer(Request("POST", path, {}, None), host, answer)
+            result_of(read_answer(Request("POST", path, {}, None), host, answer))
         except KrakenError as odd:
             error = odd
     # Invalid nonce: something on the way may have sent the call twice, and this is the second answer.

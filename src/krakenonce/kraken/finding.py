@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Ask: TypeAlias = "Callable[[str, Mapping[str, Any]], Steps[Any]]"
 Orders: TypeAlias = dict[str, dict[str, Any]]  # by Kraken's id, as OpenOrders and ClosedOrders describe them
 
+_PAGE = 50  # orders
 _PLAIN = frozenset("0123456789.")
 
 
@@ -110,7 +111,8 @@ def _listed(private: Ask, method: str, part: str, named: Mapping[str, Any], wind
             page = dict(answer[part])
             before = len(found)
             found |= page
-            if len(found) == before or len(found) >= int(answer.get("count", 0)):
+            is_last = len(page) < _PAGE if "count" not in answer else len(found) >= int(answer["count"])
+            if len(found) == before or is_last:
                 return found
 
 

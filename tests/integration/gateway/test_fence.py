@@ -229,7 +229,7 @@ def test_another_gateway_on_the_same_state_knows_what_was_sent(
     request = order_request(pair)
     assert send(one, request).errors == []
     (record,) = (tmp_path / "state" / "gateway_sent").iterdir()
-    until(lambda: record.read_bytes()[9] & 3 == sent_record.Status.DELIVERED)  # which is written soon afterwards
+    until(lambda: record.read_bytes()[16 + 9] & 3 == sent_record.Status.DELIVERED)  # which is written soon afterwards
     assert_refused_as_at_kraken(send(other, request))
     fake.faults.add("AddOrder", "slow_answer", seconds=0.5)
     request = order_request(pair)
@@ -237,7 +237,7 @@ def test_another_gateway_on_the_same_state_knows_what_was_sent(
     got = send(other, request)
     assert txids(got) == list(master.orders)[1:]
     assert "X-Krakenonce-Repeat" in got.headers
-    until(lambda: record.read_bytes()[19] & 3 == sent_record.Status.DELIVERED)
+    until(lambda: record.read_bytes()[16 + 19] & 3 == sent_record.Status.DELIVERED)
     assert_refused_as_at_kraken(send(one, request))
     assert orders_sent(fake) == 2
 
@@ -306,6 +306,36 @@ def test_the_record_has_no_secret_and_nothing_that_was_sent(
         assert text.encode() not in written
 
 
+def test_a_call_of_another_process_s_gateway_is_waited_for(processes: Processes, fake: WatchedKraken) -> None:
+    """Not only an order: the repeat at the other gateway comes in the turn after the first, and has its answer."""
+    pair = processes.add("bot")
+    (_, one), (_, other) = processes.serve(), processes.serve()
+    fake.faults.add("AmendOrder", "slow_answer", seconds=0.5)
+    body, path = b"nonce=5&txid=OABCDE-ABCDE-ABCDEF&limit_price=99", "/0/private/AmendOrder"
+    request = path, body, signed(pair, path, 5, body)
+    send_and_leave(one, request, lambda: fake.seen)
+    got = send(other, request)
+    assert got.errors == ["EOrder:Unknown order"]
+    assert "X-Krakenonce-Repeat" in got.headers
+    assert len(fake.seen) == 1
+
+
+def test_a_record_of_another_version_is_not_used(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, tmp_path: Path
+) -> None:
+    """A newer gateway has written it: orders are refused, and nothing is overwritten."""
+    assert send(gateway.url, order_request(pair)).errors == []
+    (record,) = (tmp_path / "state" / "gateway_sent").iterdir()
+    newer = record.read_bytes().replace(b"krakenonce sent\x01", b"krakenonce sent\x02", 1)
+    record.write_bytes(newer[:16] + bytes(len(newer) - 16))
+    got = send(gateway.url, order_request(pair))
+    assert (got.errors, got.headers["X-Krakenonce-Executed"]) == (["EService:Unavailable"], "no")
+    assert "another version" in got.headers["X-Krakenonce-Explanation"]
+    assert call(gateway.url, pair, "Balance").errors == []
+    assert record.read_bytes()[:16] == newer[:16]
+    assert orders_sent(fake) == 1
+
+
 def test_when_a_day_s_calls_fill_the_record_only_cancels_go_on(
     gateway: RunningGateway, pair: LocalKey, master: FakeAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,7 +400,7 @@ EQUAL = "pair=XBTUSD&type=buy&ordertype=market&volume=0.01&cl_ord_id=bot-1"
 def entries(state: Path) -> int:
     """How many requests and orders the only record of a state directory has, if they are a few."""
     (record,) = (state / "gateway_sent").iterdir()
-    written = record.read_bytes()[:1000]
+    written = record.read_bytes()[16:1016]
     return sum(any(written[at : at + 10]) for at in range(0, 1000, 10))
 
 

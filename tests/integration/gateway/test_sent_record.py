@@ -69,7 +69,7 @@ def test_a_record_without_an_empty_slot_stops_no_gateway(tmp_path: Path) -> None
     assert enter(running, 9, NOW + DAY) is None
     (file,) = tmp_path.iterdir()
     written = bytearray(file.read_bytes())
-    empty = next(at for at in range(0, 80, 10) if written[at : at + 10] == bytes(10))
+    empty = next(at for at in range(16, 96, 10) if written[at : at + 10] == bytes(10))
     written[empty : empty + 10] = sent_record._SLOT.pack(digest(10), sent_record._packed(NOW + DAY, Status.SENT))
     file.write_bytes(written)
     for each in (running, record(tmp_path)):
