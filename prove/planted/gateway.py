@@ -66,6 +66,15 @@ GATEWAY = (
         "::test_a_repeat_of_an_answered_order_is_refused_as_kraken_refuses_it",
     ),
     Planted(
+        "each repeat of an unknown order asks Kraken again",
+        "security",
+        "src/krakenonce/gateway/fence.py",
+        was="await asyncio.sleep(_NOT_AGAIN)",
+        becomes="await asyncio.sleep(0)",
+        test="tests/integration/gateway/test_finding_out.py"
+        "::test_repeats_of_an_order_that_stays_unknown_do_not_use_up_the_rate_limit",
+    ),
+    Planted(
         "a revoked local key is still valid",
         "security",
         _KEYS,

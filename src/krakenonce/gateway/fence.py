@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("krakenonce")
 
 LOOKED_FOR = 60.0  # seconds for which an order is looked for
+_NOT_AGAIN = 15.0  # seconds after that in which it is not looked for again, however often it is repeated
 _GRACE = 1.0  # seconds in which a sender that repeats its request may be seen to have closed the connection before
 _SAME_ORDER = 2 * LOOKED_FOR  # seconds within which an equal order with the same cl_ord_id is a repeat, unless answered
 
@@ -267,7 +268,9 @@ class Fence:
                         return
         finally:
             if not sending.answer.done():
-                self._give_up(sending)
+                sending.answer.set_result(sending.unknown())
+        await asyncio.sleep(_NOT_AGAIN)  # repeats are told so at once, and Kraken is not asked for each of them
+        self._unregister(sending)
 
     def _answered(self, sending: Sending, reply: Reply) -> None:
         sending.answer.set_result(reply)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from krakenonce.brokers import Account
-from krakenonce.gateway import front, sending
+from krakenonce.gateway import fence, front, sending
 from krakenonce.kraken.kraken_time import kraken_time
 from krakenonce.kraken.wire import JSON
 from tests.integration.gateway.conftest import (
@@ -229,6 +229,18 @@ def test_an_order_that_is_seen_late_is_found_for_the_repeat(
         got = send(gateway.url, request)
     assert_found(got, placed(master)[0])
     assert methods(fake).count("AddOrder") == 1
+
+
+def test_repeats_of_an_order_that_stays_unknown_do_not_use_up_the_rate_limit(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that repeats it each half second, for hours, has Kraken asked again only after some time."""
+    monkeypatch.setattr(fence, "LOOKED_FOR", 0.0)
+    fake.faults.add("AddOrder", "process_then_cut", hidden_for=60.0)
+    request = order_request(pair)
+    for _ in range(5):
+        assert_unknown(send(gateway.url, request), "AddOrder")
+    assert methods(fake).count("OpenOrders") == 1
 
 
 def test_a_second_order_with_the_same_cl_ord_id_waits_for_the_first(
