@@ -13,6 +13,7 @@ _CALL = "src/krakenonce/gateway/client_call.py"
 _OWN = "src/krakenonce/gateway/own_calls.py"
 _OWN_CALLS = "tests/integration/gateway/test_own_calls.py"
 _SILENT = "tests/integration/gateway/test_silent_state.py"
+_STOCK = "tests/integration/gateway/test_stock_clients.py"
 
 GATEWAY = (
     Planted(
@@ -64,6 +65,22 @@ GATEWAY = (
         becomes="        if entry.status is Status.DELIVERED and not entry.digest:\n",
         test="tests/integration/gateway/test_fence.py"
         "::test_a_repeat_of_an_answered_order_is_refused_as_kraken_refuses_it",
+    ),
+    Planted(
+        "an order that is found at Kraken is not told",
+        "security",
+        "src/krakenonce/gateway/finding_out.py",
+        was="        return _placed(txid, order)\n",
+        becomes="        return None\n",
+        test=f"{_STOCK}::test_every_client_ends_with_the_txid_of_an_order_whose_answer_was_lost[process_then_cut-details0]",
+    ),
+    Planted(
+        "a repeated order with the same cl_ord_id and a new nonce is another order",
+        "security",
+        "src/krakenonce/gateway/sending.py",
+        was='Kind.ORDER and call.params.get("cl_ord_id")',
+        becomes='Kind.ORDER and call.params.get("client_order_id")',
+        test=f"{_STOCK}::test_ccxt_that_may_repeat_what_failed_buys_again_unless_the_order_has_an_id[more1-1]",
     ),
     Planted(
         "each repeat of an unknown order asks Kraken again",

@@ -8,6 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +26,7 @@ HERE = Path(__file__).parent
 PAGE = HERE.parents[2] / "docs" / "reference" / "clients.md"
 NODE = {f"{package} under Node.js": package for package in ("ccxt", "kraken-api", "node-kraken-api")}
 KRAKENAPI = "krakenapi"
+LONGEST = 75.0  # seconds; a client that has not made its call by then is ended
 
 
 def tables() -> list[dict[str, dict[str, str]]]:
@@ -57,7 +60,8 @@ class Outcome(NamedTuple):
     """What a client has made of a call.
 
     Args:
-        kind: The name of its exception; ``error``: it has returned Kraken's list of errors; ``result``: anything else.
+        kind: The name of its exception; ``error``: it has returned Kraken's list of errors; ``no end``: it was ended
+            while it made the call; ``result``: anything else.
         text: What the exception says, or what was returned.
         seconds: After how long.
     """
@@ -85,6 +89,10 @@ class StockClients:
         with ThreadPoolExecutor(len(calls)) as pool:
             return dict(zip(calls, pool.map(self._make, calls, calls.values()), strict=True))
 
+    def end(self, client: str) -> None:
+        """End one of them, also while it makes a call. The next call starts it anew."""
+        self._running[client].kill()
+
     def close(self) -> None:
         """End them."""
         for process in self._running.values():
@@ -99,7 +107,15 @@ class StockClients:
         assert process.stdout is not None
         process.stdin.write(json.dumps(call._asdict()) + "\n")
         process.stdin.flush()
-        got = json.loads(process.stdout.readline())
+        began, timer = time.monotonic(), threading.Timer(LONGEST, process.kill)
+        timer.start()
+        line = process.stdout.readline()
+        timer.cancel()
+        if not line:
+            del self._running[client]
+            process.communicate()
+            return Outcome("no end", "", time.monotonic() - began)
+        got = json.loads(line)
         if "raised" in got:
             return Outcome(got["raised"], got["text"], got["seconds"])
         returned = got["returned"]

@@ -16,14 +16,14 @@ from tests.integration.gateway.stock_client import CLIENTS, Call
 from tests.integration.gateway.stock_clients import KRAKENAPI, NODE, StockClients, is_here
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from krakenonce.gateway.local_keys import LocalKey
     from tests.integration.gateway.conftest import WatchedKraken
     from tests.integration.gateway.stock_clients import Outcome
 
-__all__ = ["ALL", "HERE_NOW", "REFUSALS", "World", "at_the_rate_limit", "busy"]
+__all__ = ["ALL", "HERE_NOW", "REFUSALS", "World", "at_the_rate_limit", "busy", "without_krakenapi"]
 
 ALL = (*CLIENTS, *NODE)
 HERE_NOW = [client for client in ALL if is_here(client)]
@@ -50,24 +50,19 @@ class World:
 
     @contextlib.contextmanager
     def gateway(self, base_url: str = "", tier: Any = "none", **settings: Any) -> Iterator[RunningGateway]:
-        """Run a gateway with the Kraken keys of all clients."""
+        """Run a gateway with the Kraken keys of all clients. It waits half a second for the answer to an order."""
         accounts = [
             Account(f"USER:{number}", each.key, each.secret, tier) for number, each in enumerate(self.owned.values())
         ]
         state = self._state / str(len(list(self._state.iterdir())))
         state.mkdir()
-        with RunningGateway(base_url or self.url, accounts, state, **settings) as running:
+        with RunningGateway(base_url or self.url, accounts, state, **{"order_timeout": 0.5, **settings}) as running:
             yield running
 
-    def pairs(
-        self, gateway: RunningGateway, *allow: str, strict: Collection[str] = (KRAKENAPI,)
-    ) -> dict[str, LocalKey]:
-        """Make each client a local key; krakenapi gets a strict one, as the page says."""
+    def pairs(self, gateway: RunningGateway, *allow: str) -> dict[str, LocalKey]:
+        """Make each client a local key."""
         groups = allow or ("query", "trade", "withdraw")
-        return {
-            client: gateway.add(f"bot{at}", *groups, account=f"USER:{at}", strict_nonce=client in strict)
-            for at, client in enumerate(HERE_NOW)
-        }
+        return {client: gateway.add(f"bot{at}", *groups, account=f"USER:{at}") for at, client in enumerate(HERE_NOW)}
 
     def others(self, gateway: RunningGateway) -> list[LocalKey]:
         """Make a further local key for each Kraken key."""
@@ -85,6 +80,15 @@ class World:
         return self._clients.make(
             {client: Call(url, pair.key, pair.secret, seconds, method, params) for client, pair in pairs.items()}
         )
+
+    def end(self, client: str) -> None:
+        """End a client that is making a call."""
+        self._clients.end(client)
+
+
+def without_krakenapi(pairs: dict[str, LocalKey]) -> dict[str, LocalKey]:
+    """Leave out the client that repeats its calls without an end."""
+    return {client: pair for client, pair in pairs.items() if client != KRAKENAPI}
 
 
 @contextlib.contextmanager
@@ -134,14 +138,14 @@ def at_the_rate_limit(world: World) -> Iterator[Refusing]:
     with world.gateway(tier="starter", max_wait=0.01, clock=ManualClock(time.time_ns())) as gateway:
         for pair in world.others(gateway):
             until(partial(is_refused, gateway, pair))
-        yield gateway.url, world.pairs(gateway), "Balance"
+        yield gateway.url, without_krakenapi(world.pairs(gateway)), "Balance"
 
 
 @contextlib.contextmanager
 def with_a_full_queue(world: World) -> Iterator[Refusing]:
     """A gateway in which one call of each key is under way, and one waits; no more may."""
     with world.gateway(length=1) as gateway, ThreadPoolExecutor(2 * len(world.owned)) as pool:
-        for pair in busy(world, gateway, pool, 6.0):
+        for pair in busy(world, gateway, pool, 4.0):
             pool.submit(call, gateway.url, pair, "Balance")
         until(lambda: all(gateway.waiting(name) for name in gateway.keys))
         yield gateway.url, world.pairs(gateway), "AddOrder"
