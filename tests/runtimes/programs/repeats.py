@@ -20,7 +20,7 @@ MARKET_ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "market", "volume"
 
 
 def by_krakenapi(url: str, key: str, secret: str, timeout: float) -> Any:
-    """Order with krakenapi, which sends the same bytes each half second until they are answered, for ever."""
+    """Order with krakenapi, which sends the same bytes each half second until they are answered, a thousand times."""
     from krakenapi import KrakenApi
 
     of_kraken = KrakenApi.create_api_path
