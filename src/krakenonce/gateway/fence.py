@@ -22,7 +22,8 @@ from krakenonce.gateway.sending import Sending, digest_of, digests_of, txids_in
 from krakenonce.gateway.sent_record import RecordFull, Status
 from krakenonce.gateway.sent_records import SentRecords
 from krakenonce.gateway.waiting import Closed, NotBegun
-from krakenonce.key.methods import METHODS, Kind, kind_of
+from krakenonce.key.methods import METHODS
+from krakenonce.kraken.http_status import closed_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -197,7 +198,8 @@ class Fence:
             await key.wait_for_rate_limit(place)
             self._refuse_if_closed()
             await key.queue.run(send, urgent=METHODS[sending.call.method].urgent)
-            reply = await sending.wait(key.order_timeout)
+            # An address that wants no calls is not asked.
+            reply = await sending.wait(0.0 if closed_for(key.host) else key.order_timeout)
         except BaseException:
             self._caller_has_gone(sending)
             raise
@@ -220,7 +222,7 @@ class Fence:
             if self.records.of(sending.local).enter(digests, sending.at, partial(_is_of, sending)) is not None:
                 raise _Repeat
         except RecordFull:
-            if kind_of(sending.call.method, sending.call.params) is not Kind.CANCEL:  # which may be made twice
+            if METHODS[sending.call.method].group != "cancel":  # an account must always be able to stop trading
                 raise
         sending.is_sent = True
 

@@ -10,7 +10,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.errors import InvalidNonce
+from krakenonce.errors import InvalidNonce, ServiceUnavailable
 from krakenonce.gateway.headers import answered, passed_back
 from krakenonce.gateway.replies import UNKNOWN_OUTCOME, Reply, unknown
 from krakenonce.gateway.sent_record import DIGEST
@@ -21,6 +21,7 @@ from krakenonce.kraken.sent import LIFETIME
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from krakenonce.errors import KrakenAPIError
     from krakenonce.gateway.client_call import ClientCall
     from krakenonce.gateway.local_keys import LocalKey
     from krakenonce.gateway.upstream import Forwarded, KrakenKey
@@ -135,7 +136,7 @@ class Sending:
             waited: Seconds that the call waited in the gateway.
         """
         reply = self.fallback = reply_of(done, waited)
-        if done.doubt is None or (done.refusal is not None and not self.is_order):
+        if done.doubt is None or not (self.is_order or _leaves_open(done.refusal)):
             return
         why = done.doubt
         if isinstance(done.refusal, InvalidNonce):
@@ -156,6 +157,11 @@ class Sending:
         if self.is_order:
             return "It may have been executed: look for it among the open and closed orders before you send another."
         return "It may have been executed: ask Kraken before you make it again."
+
+
+def _leaves_open(refusal: KrakenAPIError | None) -> bool:
+    """Whether an answer leaves open what became of a call that is no order: a page, or a fault at Kraken."""
+    return refusal is None or isinstance(refusal, ServiceUnavailable)
 
 
 def changes_something(call: ClientCall) -> bool:

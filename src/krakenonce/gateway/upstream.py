@@ -103,6 +103,11 @@ class KrakenKey:
         return self._manager.scope_of(self.account.key)
 
     @property
+    def host(self) -> str:
+        """Kraken's address, for messages."""
+        return self._transport.host
+
+    @property
     def time(self) -> KrakenTime:
         """What time it is at Kraken."""
         return self._transport.time

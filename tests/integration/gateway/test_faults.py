@@ -145,10 +145,34 @@ def test_a_page_of_html_leaves_a_call_that_changes_something_unknown(
 
 def test_an_error_of_kraken_s_is_not_tried_again(gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken) -> None:
     """What to do about it is the client's to decide."""
-    for error in ("EService:Unavailable", "EAPI:Invalid nonce", "EGeneral:Internal error"):
+    for error in ("EAPI:Invalid nonce", "EOrder:Unknown order", "EFuture:Words of next year"):
         fake.faults.add("CancelAll", "process_then_error", error=error)
         assert call(gateway.url, pair, "CancelAll").errors == [error]
     assert len(fake.arrivals) == 3
+
+
+@pytest.mark.parametrize("error", ["EService:Unavailable", "EService:Timeout", "EGeneral:Internal error"])
+def test_a_fault_at_kraken_leaves_a_call_that_changes_something_unknown(
+    gateway: RunningGateway, fake: WatchedKraken, error: str
+) -> None:
+    """Clients would take its error for a refusal, and the withdrawal may have been made. A query gets it as it is."""
+    local = gateway.add("all", "query", "withdraw")
+    fake.faults.add("Withdraw", "process_then_error", error=error)
+    for words in (error, "Withdraw"):
+        assert_unknown(call(gateway.url, local, "Withdraw", nonce=5), words)
+    fake.faults.add("Balance", "error", error=error)
+    assert call(gateway.url, local, "Balance").errors == [error]
+    assert len(fake.arrivals) == 1
+
+
+def test_an_order_after_which_kraken_wants_no_calls_is_answered_at_once(
+    master: FakeAccount, server: FakeKrakenServer, fake: WatchedKraken, tmp_path: Path
+) -> None:
+    """Nothing can be found out before the time that the page names, so the client does not wait for that."""
+    fake.faults.add("AddOrder", "html", status=429)
+    account = Account("MASTER", master.key, master.secret, "none")
+    with RunningGateway(server.url, [account], tmp_path, order_timeout=2 * PATIENCE) as gateway:
+        assert call(gateway.url, gateway.add("bot"), "AddOrder", ORDER).status == 429
 
 
 def test_a_lockout_stops_all_calls_of_the_key(gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken) -> None:

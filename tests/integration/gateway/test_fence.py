@@ -347,7 +347,8 @@ def test_when_a_day_s_calls_fill_the_record_only_cancels_go_on(
     assert (got.errors, got.headers["X-Krakenonce-Executed"]) == (["EService:Unavailable"], "no")
     assert "second local key" in got.headers["X-Krakenonce-Explanation"]
     txid = next(iter(master.orders))
-    assert call(gateway.url, pair, "CancelOrder", f"txid={txid}").errors == []
+    for method, params in (("CancelOrder", f"txid={txid}"), ("CancelAllOrdersAfter", "timeout=60"), ("CancelAll", "")):
+        assert call(gateway.url, pair, method, params).errors == []
     assert send(gateway.url, order_request(gateway.add("second"))).errors == []
 
 
