@@ -119,7 +119,7 @@ def test_equal_bytes_from_two_callers_at_once_are_sent_once(
     gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken
 ) -> None:
     """They cannot be told from a repeat: one is answered, the others are refused while it waits."""
-    fake.faults.add("AddOrder", "slow_answer", seconds=0.5)
+    fake.faults.add("AddOrder", "slow_answer", seconds=1.5)
     request = order_request(pair)
     with ThreadPoolExecutor(5) as pool:
         got = list(pool.map(lambda _: send(gateway.url, request), range(5)))
