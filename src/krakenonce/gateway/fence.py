@@ -254,12 +254,11 @@ class Fence:
 
     async def _look_again(self, sending: Sending) -> bool:
         """Look whether another gateway has settled a call in the meantime; if not, look for it at Kraken."""
-        if sending.steady is None:
-            entry = self.records.of(sending.local).find(sending.digests, lambda _: True)
-            if entry is None or entry.status is not Status.SENT:
-                sending.answer.set_result(None)  # who waits looks into the record again
-                self._unregister(sending)
-                return True
+        entry = self.records.of(sending.local).find(sending.digests[:1], lambda _: True)
+        if sending.steady is None if entry is None else entry.status is not Status.SENT:
+            sending.answer.set_result(None)  # who waits looks into the record again
+            self._unregister(sending)
+            return True
         return await self._look(sending)
 
     async def _go_on_looking(self, sending: Sending, *, at_once: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from krakenonce.errors import KrakenAPIError
+from krakenonce.errors import UnknownAsset
 from krakenonce.key.answers import Reading
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def pair_name(public: Ask, name: str) -> Steps[str]:
     """Return the name that Kraken's lists of orders have for a pair, which has several."""
     try:
         pairs = yield from public("AssetPairs", {"pair": name})
-    except KrakenAPIError:  # Kraken does not know it
+    except UnknownAsset:  # then it has no such order either
         return name
     with Reading("AssetPairs"):
         return str(next(iter(pairs.values()))["altname"]) if len(pairs) == 1 else name

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from krakenonce.brokers import Account
-from krakenonce.gateway import fence, front, sending
+from krakenonce.gateway import fence, finding_out, front, sending
 from krakenonce.kraken.kraken_time import kraken_time
 from krakenonce.kraken.wire import JSON
 from tests.integration.gateway.conftest import (
@@ -168,6 +168,49 @@ def test_an_order_of_another_is_not_taken_for_one_that_was_not_placed(
     fake.faults.add("AddOrder", "drop")
     assert_unknown(send(gateway.url, order_request(pair)), "AddOrder")
     assert len(placed(master)) == 1
+
+
+def test_an_order_is_not_refused_because_the_names_of_its_pair_were_not_answered(
+    gateway: RunningGateway,
+    pair: LocalKey,
+    fake: WatchedKraken,
+    master: FakeAccount,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its deadline is over, and without the pair's other names it is not recognized in Kraken's lists."""
+    monkeypatch.setattr(finding_out, "MARGIN", timedelta(0))
+    monkeypatch.setattr(finding_out, "_LOOKS", (3.4, 3.8))
+    fake.faults.add("AddOrder", "process_then_cut")
+    fake.faults.add("AssetPairs", "error", error="EService:Unavailable", times=2)
+    order = f"{ORDER.replace('XBTUSD', 'XBT/USD')}&deadline={deadline(2.2)}"
+    request = order_request(pair, order)
+    got = send(gateway.url, request)
+    while got.status == 504:
+        got = send(gateway.url, request)
+    assert_found(got, placed(master)[0])
+
+
+def test_a_gateway_stops_looking_for_an_order_that_another_one_has_found(
+    gateway: RunningGateway,
+    pair: LocalKey,
+    fake: WatchedKraken,
+    master: FakeAccount,
+    server: FakeKrakenServer,
+    tmp_path: Path,
+) -> None:
+    """It would take the bot's next equal order for the one that it still looks for."""
+    account = Account("MASTER", master.key, master.secret, "none")
+    with RunningGateway(server.url, [account], tmp_path / "state", order_timeout=0.5) as another:
+        orders = [order_request(pair), order_request(pair)]
+        for request, first in zip(orders, (gateway, another), strict=True):
+            fake.faults.add("AddOrder", "process_then_cut")
+            fake.faults.add("OpenOrders", "process_then_cut")
+            assert_unknown(send(first.url, request), "AddOrder")
+            got = send(another.url, request)
+            for _ in range(4):
+                got = send(another.url, request) if got.status == 504 else got
+            assert_found(got, placed(master)[0])
+            fake.fill(placed(master)[0])
 
 
 def test_kraken_is_asked_before_any_other_call_of_the_key(
