@@ -17,6 +17,7 @@ from prove.crash_points import CRASH_POINTS
 from prove.disks import DISKS
 from prove.fuzz import FUZZ
 from prove.kills import KILLS
+from prove.lost_replies import LOST_REPLIES
 from prove.report import Outcome
 from prove.state_machine import STATE_MACHINE
 from prove.stops import STOPS
@@ -29,6 +30,7 @@ CAMPAIGNS: list[Campaign] = [
     CLOCKS,
     DISKS,
     FUZZ,
+    LOST_REPLIES,
     planted.CAMPAIGN,
 ]
 

@@ -9,6 +9,7 @@ from prove.planted.guards import GUARDS
 from prove.planted.judges import JUDGES
 from prove.planted.lanes import LANES
 from prove.planted.limits import LIMITS
+from prove.planted.lost_replies import LOST_REPLIES
 from prove.planted.marks import MARKS
 from prove.planted.planting import check_fit, plant
 from prove.planted.public import PUBLIC
@@ -30,6 +31,7 @@ ALL: tuple[Planted, ...] = (
     *LIMITS,
     *SECRETS,
     *GATEWAY,
+    *LOST_REPLIES,
     *FENCE,
     *PUBLIC,
     *JUDGES,
