@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["LOST_REPLIES", "run"]
 
 _ORDERS = 50  # for each second of the run
-_ACCOUNTS = 10
+_ACCOUNTS = 25
 _KEYS = 3  # of each account; the first is traced
 _LEAST_PATIENCE, _MOST_PATIENCE = 4.0, 60.0  # seconds
 _NEAR = 2.0  # seconds: what happened so near to something in an order's story belongs to it

@@ -149,8 +149,8 @@ FENCE = (
         "an answer counts as received although it was not read",
         9,
         "src/krakenonce/gateway/front.py",
-        was="        if received is not None and exc is not None:\n",
-        becomes="        if received is not None and exc is None:\n",
+        was="        if received is not None and (exc is not None or ",
+        becomes="        if received is not None and (exc is None and ",
         test=f"{_TEST}::test_an_answer_that_arrived_and_was_not_read_is_not_received",
     ),
     Planted(

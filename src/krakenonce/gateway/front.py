@@ -30,7 +30,8 @@ LARGEST_BODY = 256 * 1024  # bytes; Kraken's largest batch of orders has some 10
 LARGEST_HEADER = 8 * 1024  # bytes, of one header and of the request line
 SLOWEST = 10.0  # seconds that a request may take to arrive
 KEPT_ALIVE = 75.0  # seconds that a connection may be idle between two requests
-_ESTABLISHED = 1  # the state of a TCP connection that neither side has closed, from Linux' tcp_states.h
+# States of a TCP connection, from Linux' tcp_states.h: that neither side has closed; that one side has reset.
+_ESTABLISHED, _RESET = 1, 7
 _NO_HTTP = (HttpProcessingError, web.RequestPayloadError)
 _http_logger = logging.getLogger("krakenonce.http")
 # Bytes that are not HTTP are answered with 400 and not logged: they may contain a key.
@@ -177,17 +178,22 @@ class _Server(web.Server):
 
     def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
         received = self.perhaps_unread.pop(handler, None)
-        if received is not None and exc is not None:
+        if received is not None and (exc is not None or _tcp_state(handler.transport) == _RESET):
             received(False)
         super().connection_lost(handler, exc)
 
 
 def _is_there(transport: asyncio.Transport | None) -> bool:
     """Whether a client has not closed its connection. The event loop may not have been told yet; Linux knows."""
-    if transport is None or transport.is_closing():
-        return False
+    return transport is not None and not transport.is_closing() and _tcp_state(transport) in (None, _ESTABLISHED)
+
+
+def _tcp_state(transport: asyncio.Transport) -> int | None:
+    """Return the state of a connection; None: it is not known."""
     connection = transport.get_extra_info("socket")
     if sys.platform != "linux" or connection is None or connection.family == socket.AF_UNIX:
-        return True
-    state = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
-    return bool(state[0] == _ESTABLISHED)
+        return None
+    try:
+        return int(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0])
+    except OSError:  # it is closed
+        return None
