@@ -113,7 +113,8 @@ class PublicCalls:
         except Closed as error:
             reply = not_sent("stopping", "EService:Unavailable", str(error))
         except RateLimited as error:
-            reply = not_sent("public_rate_limit", "EGeneral:Too many requests", str(error))
+            # Not Kraken's words for public calls: python-kraken-sdk returns those as a result.
+            reply = not_sent("public_rate_limit", "EAPI:Rate limit exceeded", str(error))
         except RequestNotSent as error:
             reply = not_sent("no_connection", "EService:Unavailable", str(error))
         except OutcomeUnknown as error:

@@ -127,7 +127,7 @@ def test_a_call_that_would_have_to_wait_too_long_is_refused(
     with RunningGateway(server.url, [account], tmp_path, max_wait=0.5) as gateway:
         assert fetch(gateway.url, "GET", STATUS).errors == []
         got = fetch(gateway.url, "GET", STATUS)
-    assert (got.status, got.errors) == (200, ["EGeneral:Too many requests"])
+    assert (got.status, got.errors) == (200, ["EAPI:Rate limit exceeded"])
     assert got.headers["X-Krakenonce-Executed"] == "no"
     assert "would have to wait 1 s" in got.headers["X-Krakenonce-Explanation"]
     assert "Call less often" in got.headers["X-Krakenonce-Explanation"]
