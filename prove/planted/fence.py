@@ -300,4 +300,20 @@ FENCE = (
         test="tests/integration/kraken/test_rules_of_calls.py"
         "::test_equal_orders_without_an_id_are_told_apart_by_who_placed_them",
     ),
+    Planted(
+        "one refused question is enough to call an order refused",
+        9,
+        "src/krakenonce/gateway/upstream.py",
+        was="    except InvalidNonce:  # perhaps",
+        becomes="    except LockedOut:  # perhaps",
+        test=f"{_FOUND}::test_a_network_that_doubles_order_and_question_hides_no_order",
+    ),
+    Planted(
+        "a refused nonce of a public call counts for the key",
+        9,
+        "src/krakenonce/gateway/upstream.py",
+        was='        raise OutcomeUnknown(f"{method} was answered with',
+        becomes='        raise InvalidNonce(f"{method} was answered with',
+        test=f"{_FOUND}::test_a_refused_nonce_of_a_public_call_says_nothing_about_the_key",
+    ),
 )

@@ -41,6 +41,7 @@ logger = logging.getLogger("krakenonce")
 LOOKED_FOR = 60.0  # seconds for which an order is looked for
 _NOT_AGAIN = 15.0  # seconds after that in which it is not looked for again, however often it is repeated
 _GRACE = 1.0  # seconds in which a sender that repeats its request may be seen to have closed the connection before
+_SEEN_LATE = 0.3  # seconds until another gateway may have seen that an answer was not read, and written it
 _SAME_ORDER = 2 * LOOKED_FOR  # seconds within which an equal order with the same cl_ord_id is a repeat, unless answered
 
 
@@ -127,7 +128,11 @@ class Fence:
             earlier = self._in_progress(sending)  # it may be answered by now
         if earlier is not None:
             return earlier
-        entry = self.records.of(sending.local).find(sending.digests, partial(_is_of, sending))
+        find = partial(self.records.of(sending.local).find, sending.digests, partial(_is_of, sending))
+        entry = find()
+        if entry is not None and entry.status is Status.DELIVERED and sending.key.time.now() - entry.at < LOOKED_FOR:
+            await asyncio.sleep(_SEEN_LATE)
+            entry = find()
         if entry is None:
             return None
         if entry.status is Status.DELIVERED:

@@ -245,11 +245,17 @@ def _find(order: Mapping[str, Any], window: Window, others: Container[str]) -> S
 
 
 def _asked_for(method: str, params: Mapping[str, Any]) -> Steps[Any]:
-    return result_of((yield PrivateCall(method, params)))
+    try:
+        return result_of((yield PrivateCall(method, params)))
+    except InvalidNonce:  # perhaps to a copy of this call that something on the way has made: the next nonce shows it
+        return result_of((yield PrivateCall(method, params)))
 
 
 def _asked_publicly(method: str, params: Mapping[str, Any]) -> Steps[Any]:
-    return result_of((yield PublicCall(method, params)))
+    try:
+        return result_of((yield PublicCall(method, params)))
+    except InvalidNonce as odd:  # it had none, so this says nothing about the key
+        raise OutcomeUnknown(f"{method} was answered with a refused nonce, and had none.") from odd
 
 
 def refusal_of(answer: Answer) -> KrakenAPIError | None:

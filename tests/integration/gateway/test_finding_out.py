@@ -485,3 +485,27 @@ def test_another_gateway_knows_an_order_before_its_sender_has_the_answer(
         is_read.set()
         assert answered.result().errors == []
     assert_unknown(got, "AddOrder")
+
+
+def test_a_network_that_doubles_order_and_question_hides_no_order(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount
+) -> None:
+    """Both are answered with Invalid nonce, as the second copies: one more question finds the order."""
+    fake.faults.add("AddOrder", "duplicate")
+    fake.faults.add("OpenOrders", "duplicate")
+    assert_found(send(gateway.url, order_request(pair)), placed(master)[0])
+    assert len(placed(master)) == 1
+
+
+def test_a_refused_nonce_of_a_public_call_says_nothing_about_the_key(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount
+) -> None:
+    """Whatever has answered so, it was not asked for the order; and that was placed."""
+    fake.faults.add("AddOrder", "duplicate")
+    fake.faults.add("AssetPairs", "error", error="EAPI:Invalid nonce")
+    request = order_request(pair)
+    assert_unknown(send(gateway.url, request), "AddOrder")
+    got = send(gateway.url, request)
+    while got.status == 504:
+        got = send(gateway.url, request)
+    assert_found(got, placed(master)[0])
