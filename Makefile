@@ -29,7 +29,7 @@ test: .venv/.ready  ## run the tests, two at a time on each core, as many of the
 test-integrations: .venv/.integrations .venv/.bots  ## test krakenonce in uWSGI, gevent, Celery, freqtrade and others, which it installs
 	@PYTHONDONTWRITEBYTECODE= .venv/bin/pytest tests/runtimes $(WHOLE_CLIENTS) -n `getconf _NPROCESSORS_ONLN` --dist worksteal $(ARGS)
 
-prove: .venv/.integrations  ## try to break every promise, 15 minutes; 5 with SHORT=1
+prove: .venv/.integrations  ## try to break every promise, 30 minutes; 10 with SHORT=1
 	@PYTHONDONTWRITEBYTECODE= .venv/bin/python -m prove $(if $(SHORT),--short) $(ARGS)
 
 lint: .venv/.ready  ## check style, format and types
