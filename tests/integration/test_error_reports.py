@@ -436,7 +436,7 @@ def test_an_error_of_the_gateway_shows_nothing_of_the_call(
     text = report(error)
     assert pair.key not in text
     assert pair.secret not in text
-    assert "in _called" in error.__notes__[0]
+    assert "in send" in error.__notes__[0]
 
 
 @pytest.mark.parametrize(

@@ -185,17 +185,16 @@ class Fence:
             try:
                 call = sending.call = sending.traced()
                 done = await key.forward(place, call, headers, within)
+                self._activity.forwarded(sending.local.name, sending.local.account, call.method, done)
+                sending.came(done, max(0.0, time.monotonic() - asked - done.seconds))
             except OutcomeUnknown as error:
                 sending.fallback = unknown(error)
             except KrakenonceError:
                 self._forget(sending)
                 raise
             except BaseException:  # wherever that has struck
-                self._give_up(sending)
+                self._search(sending, at_once=True)
                 raise
-            else:
-                self._activity.forwarded(sending.local.name, sending.local.account, call.method, done)
-                sending.came(done, max(0.0, time.monotonic() - asked - done.seconds))
             await self._find_out(sending)
 
         self._register(sending)
