@@ -240,7 +240,7 @@ def _doubt(answer: Answer, refusal: KrakenAPIError | None, path: str, host: str)
 
 
 def _find(order: Mapping[str, Any], window: Window, others: Container[str]) -> Steps[Found]:
-    pair = "" if order.get("cl_ord_id") else (yield from pair_name(_asked_publicly, str(order.get("pair", ""))))
+    pair = "" if order.get("cl_ord_id") else (yield from pair_name(_asked_publicly, order))
     return (yield from find(_asked_for, order, pair, window, others))
 
 

@@ -19,6 +19,7 @@ Ask: TypeAlias = "Callable[[str, Mapping[str, Any]], Steps[Any]]"
 Orders: TypeAlias = dict[str, dict[str, Any]]  # by Kraken's id, as OpenOrders and ClosedOrders describe them
 
 _PAGE = 50  # orders
+_LOT = Decimal("0.00000001")  # Kraken's lists have no more digits of a volume, whatever was sent
 _PLAIN = frozenset("0123456789.")
 
 
@@ -55,12 +56,13 @@ def find(
     """Look for an order among the open ones, then among the closed ones.
 
     In this sequence, an order that is filled in between is not missed. The second list is not asked for if the first
-    has the order.
+    has an order with its ``cl_ord_id``.
 
     Args:
         private: Makes a private call.
         order: The parameters with which it was sent.
-        pair: What :func:`pair_name` returned; does not count if the order has a ``cl_ord_id``.
+        pair: What :func:`pair_name` returned; does not count if the order has a ``cl_ord_id``. Empty: a similar order
+            of any pair is perhaps this one.
         window: When it was opened.
         others: Kraken's ids of orders that are known to be others. They count only if *order* has no ``cl_ord_id``.
     """
@@ -78,24 +80,26 @@ def find(
                 in_doubt = any(not _is_similar(each, order) for each in orders.values())
             else:
                 for txid, each in near.items():
-                    if txid not in others and each["descr"].get("pair") == pair and _is_similar(each, order):
-                        same = is_equal(each, order)
+                    if txid not in others and _may_be(each, order, pair):
+                        same = bool(pair) and is_equal(each, order)
                         orders |= {txid: each} if same else {}
                         in_doubt = in_doubt or not same
                         is_late = is_late or not opened(each, window)
-        if orders:
+        if orders and "cl_ord_id" in named:
             break
     return Found(orders, len(orders) > 1 or is_late or (in_doubt and (not orders or "cl_ord_id" in named)))
 
 
-def pair_name(public: Ask, name: str) -> Steps[str]:
-    """Return the name that Kraken's lists of orders have for a pair, which has several."""
+def pair_name(public: Ask, order: Mapping[str, Any]) -> Steps[str]:
+    """Return the name that Kraken's lists of orders have for an order's pair, which has several; empty: not known."""
+    asset_class = order.get("asset_class")  # AssetPairs has no tokenized assets unless it is asked for them
+    more = {"aclass_base": asset_class} if asset_class else {}
     try:
-        pairs = yield from public("AssetPairs", {"pair": name})
-    except UnknownAsset:  # then it has no such order either
-        return name
+        pairs = yield from public("AssetPairs", {"pair": str(order.get("pair", "")), **more})
+    except UnknownAsset:
+        return ""
     with Reading("AssetPairs"):
-        return str(next(iter(pairs.values()))["altname"]) if len(pairs) == 1 else name
+        return str(next(iter(pairs.values()))["altname"]) if len(pairs) == 1 else ""
 
 
 def _listed(private: Ask, method: str, part: str, named: Mapping[str, Any], window: Window) -> Steps[Orders]:
@@ -130,6 +134,7 @@ def is_equal(seen: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
     descr = seen.get("descr", {})
     return (
         _is_similar(seen, sent)
+        and not _is_amended(seen)
         and descr.get("ordertype") == sent.get("ordertype")
         and all(_is_price(descr.get(name), sent.get(name)) for name in ("price", "price2"))
         and str(seen.get("userref") or "0") == str(sent.get("userref") or "0")
@@ -139,11 +144,25 @@ def is_equal(seen: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
     )
 
 
+def _may_be(seen: Mapping[str, Any], sent: Mapping[str, Any], pair: str) -> bool:
+    """Return whether an order that Kraken lists is perhaps the one that was sent, although it looks different now."""
+    descr = seen["descr"]
+    if pair and descr.get("pair") != pair:
+        return False
+    return _is_similar(seen, sent) or (_is_amended(seen) and descr.get("type") == sent.get("type"))
+
+
+def _is_amended(seen: Mapping[str, Any]) -> bool:
+    """Whether its volume or its price are no longer those that were sent."""
+    return "amended" in str(seen.get("misc", "")).split(",")
+
+
 def _is_similar(seen: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
-    volume = _number(sent.get("volume"))
+    volume, listed = _number(sent.get("volume")), _number(seen.get("vol"))
     is_computed = "viqc" in _flags(sent) or volume == 0  # 0: what closes a position
     same_side = seen.get("descr", {}).get("type") == sent.get("type")
-    return same_side and (is_computed or _number(seen.get("vol")) == volume)
+    is_near = volume is not None and listed is not None and abs(volume - listed) < _LOT
+    return same_side and (is_computed or is_near)
 
 
 def _flags(sent: Mapping[str, Any]) -> set[str]:
@@ -164,6 +183,7 @@ def _leverage(text: object) -> str:
 
 def _number(text: object) -> Decimal | None:
     try:
-        return Decimal(str(text))
+        number = Decimal(str(text))
     except InvalidOperation:
         return None
+    return number if number.is_finite() else None

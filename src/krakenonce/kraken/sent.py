@@ -112,7 +112,7 @@ def reconcile(calls: Calls, order: SentOrder) -> Steps[Reconciled]:
     Raises:
         KrakenError: Kraken could not be asked; nothing is known.
     """
-    pair = "" if order.cl_ord_ids else (yield from pair_name(calls.public, str(order.params.get("pair", ""))))
+    pair = "" if order.cl_ord_ids else (yield from pair_name(calls.public, order.params))
     until = order.deadline
     while True:
         # Before looking: an order that is not there after its deadline will never be there.

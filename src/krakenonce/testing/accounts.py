@@ -134,6 +134,7 @@ class Order:
         cost: What that cost, in the quote currency.
         fee: The fee for that.
         touched: When it was placed or last amended.
+        is_amended: Whether it was amended.
         closed: When it ended; 0 while it is open.
         trades: Ids of its trades.
     """
@@ -159,6 +160,7 @@ class Order:
     cost: Decimal = Decimal(0)
     fee: Decimal = Decimal(0)
     touched: float = 0.0
+    is_amended: bool = False
     closed: float = 0.0
     trades: list[str] = field(default_factory=list)
 
@@ -219,7 +221,7 @@ class Order:
             "price": self.pair.cost_text(average),
             "stopprice": "0.00000",
             "limitprice": "0.00000",
-            "misc": "",
+            "misc": "amended" if self.is_amended else "",
             "oflags": ",".join(self.flags or ("fciq",)),
             **named,
             **ended,

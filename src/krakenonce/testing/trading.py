@@ -85,7 +85,7 @@ def _amend_order(call: Call) -> dict[str, Any]:
     if "post" in wanted.flags and call.engine.books[order.pair.name].meet(wanted) != ([], False):
         raise Refused("EOrder:Post only order")
     call.engine.check_funds(wanted, instead_of=order)
-    order.volume, order.price, order.touched = wanted.volume, wanted.price, call.now
+    order.volume, order.price, order.touched, order.is_amended = wanted.volume, wanted.price, call.now, True
     call.engine.place(order, call.now)
     return {"amend_id": new_id("T")}
 

@@ -258,6 +258,27 @@ def test_an_order_is_refused_only_when_its_deadline_is_over(
     assert "AddOrder" not in methods(fake)
 
 
+def test_an_order_that_was_amended_before_it_was_looked_for_is_not_said_to_be_missing(
+    gateway: RunningGateway,
+    pair: LocalKey,
+    fake: WatchedKraken,
+    master: FakeAccount,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another program has made it larger. Its deadline is over, and Kraken's lists have no order of its volume."""
+    monkeypatch.setattr(finding_out, "MARGIN", timedelta(0))
+    monkeypatch.setattr(finding_out, "_LOOKS", (2.8,))
+    monkeypatch.setattr(fence, "LOOKED_FOR", 2.9)
+    fake.faults.add("AddOrder", "process_then_cut", hidden_for=1.0)
+    request = order_request(pair, f"{ORDER}&deadline={deadline(2.2)}")
+    assert_unknown(send(gateway.url, request), "AddOrder")
+    (txid,) = placed(master)
+    assert call(gateway.url, pair, "AmendOrder", f"txid={txid}&order_qty=2").errors == []
+    until(lambda: methods(fake).count("ClosedOrders") == 2)
+    assert_unknown(send(gateway.url, request), "AddOrder")
+    assert methods(fake).count("AddOrder") == 1
+
+
 def test_an_order_that_is_seen_late_is_found_for_the_repeat(
     gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount
 ) -> None:
