@@ -90,7 +90,12 @@ class Fence:
         digests = digests_of(call, signature)
         while True:
             sending = Sending(local, key, call, digests)
-            earlier = await self._earlier(sending)
+            try:
+                earlier = await self._earlier(sending)
+            except NonceStoreError as error:
+                if not sending.may_always_be_made:
+                    return unknown(f"It cannot be told now whether this request was sent before: {error}.")
+                earlier = None
             if earlier is None:
                 try:
                     return await self._first(sending, headers)
@@ -105,19 +110,22 @@ class Fence:
                 return reply._replace(headers={**reply.headers, REPEAT: f"{age:.3f}"}, received=received)
 
     def may_have_sent(self, headers: Mapping[str, str]) -> bool:
-        """Whether this process knows a request as sent, and not that its answer was received.
+        """Whether a request was perhaps sent, and it is not known that its answer was received.
 
         Args:
             headers: The client's headers, which need not be valid.
         """
         name = headers.get("API-Key", "")
-        with contextlib.suppress(ValueError, NonceStoreError):
+        try:
             digest = digest_of(headers.get("API-Sign", ""))
             if (sending := self._sendings.get((name, digest))) is not None:
                 return sending.is_sent
-            if (record := self.records.used(name)) is not None:
-                return record.find([digest], lambda entry: entry.status is not Status.DELIVERED) is not None
-        return False
+            record = self.records.existing(name)
+            return bool(record and record.find([digest], lambda entry: entry.status is not Status.DELIVERED))
+        except ValueError:
+            return False
+        except NonceStoreError:
+            return True
 
     async def _earlier(self, sending: Sending) -> Sending | None:
         """Return the call that this one repeats. Raises Refused if Kraken itself would refuse the repeat."""
@@ -225,8 +233,8 @@ class Fence:
         try:
             if self.records.of(sending.local).enter(digests, sending.at, partial(_is_of, sending)) is not None:
                 raise _Repeat
-        except RecordFull:
-            if METHODS[sending.call.method].group != "cancel":  # an account must always be able to stop trading
+        except (RecordFull, NonceStoreError):
+            if not sending.may_always_be_made:
                 raise
         sending.is_sent = True
 

@@ -95,6 +95,11 @@ class Sending:
         return moment.timestamp() if moment.tzinfo else None
 
     @property
+    def may_always_be_made(self) -> bool:
+        """Whether it is made even if it cannot be entered: an account must always be able to stop trading."""
+        return METHODS[self.call.method].group == "cancel"
+
+    @property
     def has_caller(self) -> bool:
         """Whether its sender waits for the answer."""
         return not self.left.is_set()

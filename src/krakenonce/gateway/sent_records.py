@@ -49,9 +49,12 @@ class SentRecords:
             record = self._records[local.key] = SentRecord(self._files, fingerprint(local.key), self._syncing)
         return record
 
-    def used(self, key: str) -> SentRecord | None:
-        """Return the record of the local key with this ``API-Key``, if this gateway has used it."""
-        return self._records.get(key)
+    def existing(self, key: str) -> SentRecord | None:
+        """Return the record of the local key with this ``API-Key``, which need not be valid; None if there is none."""
+        record, name = self._records.get(key), fingerprint(key)
+        if record is None and self._files.exist(name):
+            record = self._records[key] = SentRecord(self._files, name, self._syncing)
+        return record
 
     def prepare(self, local: LocalKey) -> None:
         """Make room for the calls of a local key, with its first call: later the disk may be full."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import pytest
 
 from krakenonce.brokers import Account
 from krakenonce.gateway import sent_record
+from krakenonce.key.naming import fingerprint
 from krakenonce.kraken.wire import JSON
 from tests.integration.gateway.conftest import (
     ORDER,
@@ -393,6 +395,57 @@ def test_a_repeat_that_cannot_be_looked_up_is_unknown_and_not_refused(
     del gateway.keys["MASTER"]
     assert_unknown(send(gateway.url, request), "no usable credentials")
     assert send(gateway.url, never_sent).errors == ["EService:Unavailable"]
+
+
+def test_a_new_gateway_refuses_no_repeat_that_it_cannot_look_up(
+    fake: WatchedKraken, master: FakeAccount, server: FakeKrakenServer, tmp_path: Path
+) -> None:
+    """The order was sent before the restart; now the account has no credentials, or a file cannot be used."""
+    state, account = tmp_path / "state", Account("MASTER", master.key, master.secret, "none")
+    with RunningGateway(server.url, [account], state, order_timeout=1.0) as gateway:
+        pair = gateway.add("bot")
+        fake.faults.add("AddOrder", "drop")
+        request, never_sent = order_request(pair), order_request(pair)
+        assert_unknown(send(gateway.url, request), "AddOrder")
+    (record,) = (state / "gateway_sent").iterdir()
+    with RunningGateway(server.url, [], state) as gateway:
+        assert_unknown(send(gateway.url, request), "no usable credentials")
+        assert send(gateway.url, never_sent).errors == ["EService:Unavailable"]
+    with RunningGateway(server.url, [account], state) as gateway:
+        gateway.local_keys.path.chmod(0o644)
+        assert_unknown(send(gateway.url, request), "key file")
+        gateway.local_keys.path.chmod(0o600)
+    record.rename(tmp_path / "moved")
+    record.mkdir()
+    with RunningGateway(server.url, [account], state) as gateway:
+        assert_unknown(send(gateway.url, request), "is a directory")
+    assert orders_sent(fake) == len(master.orders) == 0
+
+
+def test_a_record_that_cannot_be_used_keeps_no_account_from_stopping_to_trade(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, tmp_path: Path
+) -> None:
+    """Cancels are sent without being entered, and orders are not."""
+    assert send(gateway.url, order_request(gateway.add("other"))).errors == []
+    tmp_path.joinpath("state", "gateway_sent", f"{fingerprint(pair.key)}.sent").mkdir()
+    assert send(gateway.url, order_request(pair)).status == 504
+    assert call(gateway.url, pair, "CancelAll").errors == []
+    assert call(gateway.url, pair, "CancelAllOrdersAfter", "timeout=60").errors == []
+    assert orders_sent(fake) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can write for another user")
+def test_a_record_that_root_s_gateway_has_made_can_be_used_by_a_service_s(
+    gateway: RunningGateway, pair: LocalKey, tmp_path: Path
+) -> None:
+    """Root has tried out the service's command by hand: the service's gateway would refuse all orders of that bot."""
+    state = tmp_path / "state"
+    for path in (state, *state.rglob("*")):
+        os.chown(path, 12345, 12346)
+    assert send(gateway.url, order_request(pair)).errors == []
+    directory = state / "gateway_sent"
+    for path in (directory, *directory.iterdir()):
+        assert (path.stat().st_uid, path.stat().st_gid) == (12345, 12346)
 
 
 EQUAL = "pair=XBTUSD&type=buy&ordertype=market&volume=0.01&cl_ord_id=bot-1"

@@ -84,6 +84,11 @@ def make_directory(path: Path, *, for_nonces: bool = False) -> None:
         directory.mkdir(mode=0o700, exist_ok=True)
         if directory.stat().st_mode & 0o700 != 0o700:  # the umask has locked us out
             directory.chmod(0o700)
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            _give(fd, os.fstat(fd), directory.parent)
+        finally:
+            os.close(fd)
         sync_directory(directory.parent)
 
 
@@ -109,10 +114,21 @@ def open_regular(path: Path, flags: int) -> int:
         # Our own file that is open already although its mode forbids that: the umask would lock out the next process.
         if flags & os.O_CREAT and seen.st_mode & 0o600 != 0o600 and seen.st_uid == os.geteuid():
             os.fchmod(fd, 0o600)
+        if flags & os.O_CREAT:
+            _give(fd, seen, path.parent)
     except BaseException:
         os.close(fd)
         raise
     return fd
+
+
+def _give(fd: int, seen: os.stat_result, directory: Path) -> None:
+    """Let the owner of *directory*, such as a service, have a file of root's in it: root may run a command there."""
+    if os.geteuid() == 0 and seen.st_uid == 0 and (stat.S_ISDIR(seen.st_mode) or seen.st_nlink == 1):
+        owner = directory.stat()
+        if owner.st_uid:
+            with contextlib.suppress(OSError):  # a container may take that right from root
+                os.fchown(fd, owner.st_uid, owner.st_gid)
 
 
 def store_error(doing: str, path: Path, error: OSError) -> NonceStoreError:
