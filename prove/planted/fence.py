@@ -154,6 +154,22 @@ FENCE = (
         test=f"{_RECORDED}::test_a_note_that_was_cut_off_does_not_spoil_the_next_one",
     ),
     Planted(
+        "what was received just before the end is not written",
+        9,
+        "src/krakenonce/gateway/syncing.py",
+        was="        while self._wanted or not self._ended.is_set():\n",
+        becomes="        while not self._ended.is_set():\n",
+        test=f"{_RECORDED}::test_what_is_received_just_before_the_end_is_written",
+    ),
+    Planted(
+        "notes about the end of a time are not read",
+        9,
+        _RECORD,
+        was="range(since // 1000, until // 1000 + 1)",
+        becomes="range(since // 1000, since // 1000 + 1)",
+        test=f"{_RECORDED}::test_notes_about_a_time_are_all_those_about_it",
+    ),
+    Planted(
         "a volume of zero is compared with the volume that was needed",
         9,
         "src/krakenonce/kraken/finding.py",

@@ -173,8 +173,8 @@ class Fence:
             params = {name: value for name, value in sending.call.params.items() if name != "deadline"}
             earlier.call = sending.call._replace(params=params)
         earlier.at = entry.at
-        kept = finding_out.kept(self.records.of(earlier.local).notes(), entry) if entry.status is Status.KEPT else None
-        if kept is not None:
+        notes = self.records.of(earlier.local).notes(entry.at, entry.at) if entry.status is Status.KEPT else []
+        if (kept := finding_out.kept(notes, entry)) is not None:
             earlier.answer.set_result(kept)
             return earlier
         self._register(earlier)
@@ -253,7 +253,8 @@ class Fence:
         if not sending.is_order:
             return False
         with contextlib.suppress(KrakenonceError):
-            others = finding_out.others(sending, self.records.notes(sending.local.account), self._sendings.values())
+            notes = self.records.notes(sending.local.account, finding_out.window(sending))
+            others = finding_out.others(sending, notes, self._sendings.values())
             reply = await finding_out.look(sending, others, finding_out.rivals(sending, self._sendings.values()))
             if reply is not None and not sending.answer.done():  # done: the gateway stops
                 self._answered(sending, reply)

@@ -148,14 +148,14 @@ class SentRecord:
             if note is not None:
                 self._note(file, json.dumps(note).encode() + b"\n")
 
-    def notes(self) -> list[dict[str, Any]]:
-        """Return the notes, the oldest first. Raises NonceStoreError."""
+    def notes(self, since: float, until: float) -> list[dict[str, Any]]:
+        """Return the notes about calls that were sent in this time, the oldest first. Raises NonceStoreError."""
 
         def step(file: LockedFile) -> bytes:
             self._write(file)
             return file.read(_NOTES, _NOTES_SIZE)
 
-        return list(_read_notes(self._files.step(self._name, step)))
+        return list(_read_notes(self._files.step(self._name, step), int(since), int(until)))
 
     def _find(self, file: LockedFile, digests: Sequence[bytes], counts: Callable[[Entry], bool]) -> Entry | None:
         self._refresh(file)
@@ -260,11 +260,15 @@ def _packed(at: float, status: Status) -> int:
     return min(max(int(at) - _SINCE, 1), 2**30 - 1) << 2 | status
 
 
-def _read_notes(written: bytes) -> Iterator[dict[str, Any]]:
+def _read_notes(written: bytes, since: int, until: int) -> Iterator[dict[str, Any]]:
+    # Most notes are about other times. They are left out before JSON is read, which takes ten times as long.
+    beginnings = [b'"at": %d' % thousand for thousand in range(since // 1000, until // 1000 + 1)]
     for line in written.partition(b"\0")[0].splitlines():
+        if not any(each in line for each in beginnings):
+            continue
         try:
             note = json.loads(line)
         except ValueError:  # a process was killed while it wrote
             continue
-        if isinstance(note, dict):
+        if isinstance(note, dict) and since <= note.get("at", -1) <= until:
             yield note

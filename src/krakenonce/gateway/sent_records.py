@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from krakenonce.gateway.local_keys import LocalKey, LocalKeys
     from krakenonce.gateway.replies import Reply
     from krakenonce.gateway.sending import Sending
+    from krakenonce.kraken.finding import Window
 
 
 logger = logging.getLogger("krakenonce")
 
 DIRECTORY = "gateway_sent"
+_EARLIER = 300.0  # seconds for which an order may be on its way, and by which a clock may have been wrong
 _READ_ONLY = frozenset(("query", "token", "nonce"))  # groups whose calls are hardly ever entered
 
 
@@ -70,9 +72,16 @@ class SentRecords:
         except NonceStoreError as error:  # it counts as sent, which is safe
             logger.error("what became of a call of local key %s was not written: %s", sending.local.name, error)
 
-    def notes(self, account: str) -> list[dict[str, Any]]:
-        """Return the notes of all local keys of an account. Raises NonceStoreError, ConfigError."""
-        return [note for each in self._local_keys.all() if each.account == account for note in self.of(each).notes()]
+    def notes(self, account: str, window: Window) -> list[dict[str, Any]]:
+        """Return the notes of all local keys of an account about orders that may have been opened within *window*.
+
+        Raises:
+            NonceStoreError: A record cannot be read.
+            ConfigError: The local keys cannot be read.
+        """
+        since, until = window.start - window.doubt - _EARLIER, window.end + window.doubt + _EARLIER
+        locals_of = [each for each in self._local_keys.all() if each.account == account]
+        return [note for each in locals_of for note in self.of(each).notes(since, until)]
 
     def end(self) -> None:
         """Write everything to stable storage; nothing comes after that."""

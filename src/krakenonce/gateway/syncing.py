@@ -43,7 +43,7 @@ class Syncing:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._ended.is_set():
+        while self._wanted or not self._ended.is_set():
             self._wake.wait()
             self._wake.clear()
             while self._wanted:

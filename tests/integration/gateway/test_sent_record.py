@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from krakenonce.backends.file.locked_files import LockedFiles
-from krakenonce.gateway import sent_record
+from krakenonce.gateway import sent_record, syncing
 from krakenonce.gateway.sent_record import SentRecord, Status
 from krakenonce.gateway.syncing import Syncing
 
@@ -82,12 +83,45 @@ def test_a_note_that_was_cut_off_does_not_spoil_the_next_one(tmp_path: Path) -> 
     """A process was killed while it wrote the first."""
     written = record(tmp_path)
     enter(written, 1, NOW)
-    written.settle([digest(1)], NOW, Status.KEPT, {"of": [digest(1).hex()]})
+    written.settle([digest(1)], NOW, Status.KEPT, {"of": [digest(1).hex()], "at": int(NOW)})
     (file,) = tmp_path.iterdir()
     torn = file.read_bytes()
     at = torn.rindex(b"\n")
     file.write_bytes(torn[: at - 3] + bytes(4) + torn[at + 1 :])
     again = record(tmp_path)
     enter(again, 2, NOW)
-    again.settle([digest(2)], NOW, Status.KEPT, {"of": [digest(2).hex()]})
-    assert record(tmp_path).notes() == [{"of": [digest(2).hex()]}]
+    note = {"of": [digest(2).hex()], "at": int(NOW)}
+    again.settle([digest(2)], NOW, Status.KEPT, note)
+    assert record(tmp_path).notes(NOW, NOW) == [note]
+
+
+def test_notes_about_a_time_are_all_those_about_it(tmp_path: Path) -> None:
+    """Those of other seconds are not read; a time may be in two thousands of seconds."""
+    written = record(tmp_path)
+    at = 1_799_999_990
+    notes = [{"of": [digest(number).hex()], "at": at + number} for number in range(20)]
+    for note in notes:
+        written.settle([], NOW, Status.KEPT, note)
+    assert written.notes(at + 2.5, at + 17) == notes[2:18]
+    assert written.notes(at + 12, at + 12) == notes[12:13]
+    assert written.notes(at - 5000, at - 1) == []
+
+
+def test_what_is_received_just_before_the_end_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if something was written a moment ago, and the next time would have been a moment later."""
+    monkeypatch.setattr(syncing, "PAUSE", 60.0)
+    pausing = threading.Event()
+    sync = SentRecord.sync
+
+    def noticed(each: SentRecord) -> None:
+        sync(each)
+        pausing.set()
+
+    monkeypatch.setattr(SentRecord, "sync", noticed)
+    thread = Syncing()
+    written = SentRecord(LockedFiles(str(tmp_path), "{}.sent", "write to the record of sent calls"), "bot", thread)
+    enter(written, 1, NOW)
+    assert pausing.wait(10)
+    written.settle([digest(1)], NOW, Status.DELIVERED)
+    thread.end()
+    assert status(record(tmp_path), 1) is Status.DELIVERED
