@@ -170,6 +170,14 @@ FENCE = (
         test=f"{_RECORDED}::test_notes_about_a_time_are_all_those_about_it",
     ),
     Planted(
+        "searches use up the rate limit of cancels",
+        9,
+        "src/krakenonce/gateway/upstream.py",
+        was="self.api_key.levels().rest >= tier.rest_max + more",
+        becomes="self.api_key.levels().rest >= tier.rest_max + more + 1000",
+        test=f"{_FOUND}::test_searches_for_many_orders_do_not_use_up_the_rate_limit_of_cancels",
+    ),
+    Planted(
         "a volume of zero is compared with the volume that was needed",
         9,
         "src/krakenonce/kraken/finding.py",

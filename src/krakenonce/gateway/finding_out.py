@@ -42,7 +42,9 @@ async def look(sending: Sending, known: Container[str], waiting: Iterable[Sendin
     """
     before = sending.key.time.earliest()  # Kraken's lists are not older than that
     try:
-        found = await sending.key.look_for(sending.call.params, window(sending), known)
+        found = await sending.key.look_for(
+            sending.call.params, window(sending), known, is_waited_for=sending.has_caller
+        )
     except InvalidNonce:
         if sending.refusal is None:
             raise

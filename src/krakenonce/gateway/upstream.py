@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from krakenonce.manager import NonceManager
 
 
+_COST = 4.0  # of a search, in the REST counter
 _FINE = b'{"error":[]'  # how an answer with a result begins
 # Why Kraken has refused a call -> a word for metrics; the first that fits.
 _REASONS = ((InvalidNonce, "invalid_nonce"), (LockedOut, "lockout"), (RateLimited, "rate_limit"), (object, "other"))
@@ -170,7 +171,9 @@ class KrakenKey:
         seconds, refusal = time.monotonic() - begun, self.settle(answer, place)
         return Forwarded(answer, nonce, seconds, refusal, _doubt(answer, refusal, call.path, self._transport.host))
 
-    async def look_for(self, order: Mapping[str, Any], window: Window, others: Container[str]) -> Found:
+    async def look_for(
+        self, order: Mapping[str, Any], window: Window, others: Container[str], *, is_waited_for: bool
+    ) -> Found:
         """Look for an order in Kraken's lists. To be called in the turn, like :meth:`forward`.
 
         The first private call has a nonce above that of the order. Once Kraken has accepted it, the order cannot be
@@ -180,10 +183,13 @@ class KrakenKey:
             order: The parameters with which it was sent.
             window: When it was opened.
             others: Kraken's ids of orders that are known to be others.
+            is_waited_for: Whether the order's sender waits for it. Else there has to be room in the rate limit, for a
+                cancel besides.
 
         Raises:
             KrakenonceError: Kraken could not be asked; nothing is known.
         """
+        self._refuse_if_over(0.0 if is_waited_for else -_COST - 1)
         steps = _find(order, window, others)
         try:
             step = next(steps)
@@ -195,6 +201,7 @@ class KrakenKey:
 
     async def _ask(self, step: Step) -> dict[str, Any]:
         """Make one call of a search. It is counted, and does not wait for the rate limit: the order's sender waits."""
+        self._refuse_if_over(_COST)
         if isinstance(step, PublicCall):
             return await self._transport.send(step.request(), self.order_timeout)
         if not isinstance(step, PrivateCall):
@@ -211,6 +218,12 @@ class KrakenKey:
         if refusal := refusal_in(reply, self.time.now()):
             self.api_key.settle(place, refusal)
         return reply
+
+    def _refuse_if_over(self, more: float) -> None:
+        """Raise RateLimited if the REST counter is at its maximum and *more*: searches may not use up all of it."""
+        tier = self.api_key.tier
+        if tier is not None and self.api_key.levels().rest >= tier.rest_max + more:
+            raise RateLimited("Not sent: the calls before this one have used up Kraken's rate limit.")
 
     def settle(self, answer: Answer, place: Place) -> KrakenAPIError | None:
         """Act on Kraken's error, for all callers of this key, and return it. None: the answer is not an error."""

@@ -305,6 +305,23 @@ def test_repeats_of_an_order_that_stays_unknown_do_not_use_up_the_rate_limit(
     assert methods(fake).count("OpenOrders") == 1
 
 
+def test_searches_for_many_orders_do_not_use_up_the_rate_limit_of_cancels(
+    fake: WatchedKraken, master: FakeAccount, server: FakeKrakenServer, tmp_path: Path
+) -> None:
+    """Kraken was away for a moment; of each order it is asked only as often as its rate limit allows."""
+    fake.rules.tier = "starter"
+    fake.faults.add("AddOrder", "drop", times=12)
+    account = Account("MASTER", master.key, master.secret, "starter")
+    with RunningGateway(server.url, [account], tmp_path / "state", order_timeout=0.5) as gateway:
+        pair = gateway.add("bot")
+        requests = [order_request(pair, f"{ORDER}&userref={number}") for number in range(1, 13)]
+        with ThreadPoolExecutor(12) as pool:
+            for got in pool.map(lambda each: send(gateway.url, each), requests):
+                assert_unknown(got, "AddOrder")
+        assert call(gateway.url, pair, "CancelAll").errors == []
+    assert len([each for each in fake.arrivals if each.error]) < 5
+
+
 def test_a_second_order_with_the_same_cl_ord_id_waits_for_the_first(
     gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount
 ) -> None:
