@@ -12,6 +12,7 @@ _SENDING = "src/krakenonce/gateway/sending.py"
 _FINDING_OUT = "src/krakenonce/gateway/finding_out.py"
 _TEST = "tests/integration/gateway/test_fence.py"
 _FOUND = "tests/integration/gateway/test_finding_out.py"
+_FAULTS = "tests/integration/gateway/test_faults.py"
 _RECORDED = "tests/integration/gateway/test_sent_record.py"
 
 FENCE = (
@@ -419,5 +420,29 @@ FENCE = (
         was='        raise OutcomeUnknown(f"{method} was answered with',
         becomes='        raise InvalidNonce(f"{method} was answered with',
         test=f"{_FOUND}::test_a_refused_nonce_of_a_public_call_says_nothing_about_the_key",
+    ),
+    Planted(
+        "what the gateway knows is not kept with an answer",
+        9,
+        _FINDING_OUT,
+        was="for name in OF_GATEWAYS if name in reply.headers}",
+        becomes="for name in OF_GATEWAYS if name not in reply.headers}",
+        test=f"{_FOUND}::test_a_traced_order_that_was_not_placed_is_refused",
+    ),
+    Planted(
+        "an unknown outcome does not say what to look at",
+        9,
+        _SENDING,
+        was='_LOOK.get(METHODS[self.call.method].group, "ask Kraken")',
+        becomes='"ask Kraken"',
+        test=f"{_FAULTS}::test_an_unknown_outcome_says_once_what_to_look_at",
+    ),
+    Planted(
+        "a page with status 429 does not say that an order may have been placed",
+        9,
+        _SENDING,
+        was="headers={**reply.headers, **told}",
+        becomes="headers=reply.headers",
+        test=f"{_FAULTS}::test_an_order_after_which_kraken_wants_no_calls_is_answered_at_once",
     ),
 )

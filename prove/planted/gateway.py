@@ -318,7 +318,7 @@ GATEWAY = (
         "why a call has come back is not passed on",
         "security",
         "src/krakenonce/gateway/headers.py",
-        was=', "CF-RAY", *_OF_GATEWAYS)\n',
+        was=', "CF-RAY", *OF_GATEWAYS)\n',
         becomes=', "CF-RAY")\n',
         test=f"{_OWN_CALLS}::test_a_private_call_that_comes_back_is_refused_with_the_reason",
     ),

@@ -62,8 +62,8 @@ PUBLIC = (
         "a client of the gateway does not learn of a challenge page",
         11,
         "src/krakenonce/gateway/headers.py",
-        was='PASSED_BACK = ("Date", "Retry-After", "cf-mitigated", "CF-RAY", *_OF_GATEWAYS)\n',
-        becomes='PASSED_BACK = ("Date", "Retry-After", "CF-RAY", *_OF_GATEWAYS)\n',
+        was='PASSED_BACK = ("Date", "Retry-After", "cf-mitigated", "CF-RAY", *OF_GATEWAYS)\n',
+        becomes='PASSED_BACK = ("Date", "Retry-After", "CF-RAY", *OF_GATEWAYS)\n',
         test="tests/integration/gateway/test_blocked.py::"
         "test_our_client_behind_the_gateway_learns_of_a_page_that_blocks",
     ),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from krakenonce.errors import KrakenonceError, NonceStoreError, OutcomeUnknown
 from krakenonce.gateway import finding_out
 from krakenonce.gateway.headers import REPEAT
-from krakenonce.gateway.replies import Refused, Reply, unknown
+from krakenonce.gateway.replies import Refused, Reply
 from krakenonce.gateway.sending import Sending, digest_of, digests_of, txids_in
 from krakenonce.gateway.sent_record import RecordFull, Status
 from krakenonce.gateway.sent_records import SentRecords
@@ -195,8 +195,8 @@ class Fence:
                 done = await key.forward(place, call, headers, within)
                 self._activity.forwarded(sending.local.name, sending.local.account, call.method, done)
                 sending.came(done, max(0.0, time.monotonic() - asked - done.seconds))
-            except OutcomeUnknown as error:
-                sending.fallback = unknown(error)
+            except OutcomeUnknown:
+                sending.fallback = sending.unknown()
             except KrakenonceError:
                 self._forget(sending)
                 raise

@@ -8,7 +8,7 @@ import binascii
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import InvalidNonce
-from krakenonce.gateway.headers import not_answered
+from krakenonce.gateway.headers import OF_GATEWAYS, not_answered
 from krakenonce.gateway.replies import Reply, kraken_json, not_sent
 from krakenonce.gateway.sending import txids_in
 from krakenonce.gateway.sent_record import Status
@@ -132,6 +132,7 @@ def note_of(sending: Sending, digests: Sequence[bytes], status: Status, reply: R
     return {
         **note,
         "status": reply.status,
+        "headers": {name: reply.headers[name] for name in OF_GATEWAYS if name in reply.headers},
         "type": reply.content_type,
         "body": base64.b64encode(reply.body).decode(),
     }
@@ -143,7 +144,8 @@ def kept(notes: Sequence[Mapping[str, Any]], entry: Entry) -> Reply | None:
         # Orders with the same cl_ord_id have the same digest, and other times.
         if entry.digest.hex() in note.get("of", ()) and note.get("at") == entry.at and "body" in note:
             try:
-                return Reply(note["status"], note["type"], base64.b64decode(note["body"]), {})
+                headers = note.get("headers", {})  # notes of earlier versions have none
+                return Reply(note["status"], note["type"], base64.b64decode(note["body"]), headers)
             except (KeyError, TypeError, binascii.Error):
                 return None
     return None

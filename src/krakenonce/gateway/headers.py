@@ -17,8 +17,8 @@ PASSED_ON = ("Content-Type",)  # from the client to Kraken, unchanged
 # From Kraken to the client, besides the content type. Two are Cloudflare's: by cf-mitigated clients tell a challenge
 # page from an answer, and CF-RAY is the id under which whoever helps them finds the request. The last two are those of
 # a gateway, if what answers is one and not Kraken.
-_OF_GATEWAYS = ("X-Krakenonce-Executed", "X-Krakenonce-Explanation")
-PASSED_BACK = ("Date", "Retry-After", "cf-mitigated", "CF-RAY", *_OF_GATEWAYS)
+OF_GATEWAYS = ("X-Krakenonce-Executed", "X-Krakenonce-Explanation")
+PASSED_BACK = ("Date", "Retry-After", "cf-mitigated", "CF-RAY", *OF_GATEWAYS)
 REPEAT = "X-Krakenonce-Repeat"  # in the answer to a request that was sent before: how long ago, in seconds
 _LONGEST = 300  # characters of an explanation
 
@@ -81,4 +81,4 @@ def not_answered(executed: Literal["yes", "no", "unknown"], explanation: str) ->
         explanation: Why this is not Kraken's answer. Other characters than printable ASCII are replaced.
     """
     line = "".join(sign if " " <= sign <= "~" else "?" for sign in " ".join(explanation.split()))
-    return dict(zip(_OF_GATEWAYS, (executed, line[:_LONGEST]), strict=True))
+    return dict(zip(OF_GATEWAYS, (executed, line[:_LONGEST]), strict=True))

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import InvalidNonce, ServiceUnavailable
-from krakenonce.gateway.headers import answered, passed_back
+from krakenonce.gateway.headers import answered, not_answered, passed_back
 from krakenonce.gateway.replies import UNKNOWN_OUTCOME, Reply, unknown
 from krakenonce.gateway.sent_record import DIGEST
 from krakenonce.key.methods import METHODS, Kind, kind_of
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from krakenonce.gateway.upstream import Forwarded, KrakenKey
 
 
+# What shows whether a call was executed, by its group.
+_LOOK = {
+    "trade": "look at the open and closed orders",
+    "cancel": "look at the open orders",
+    "withdraw": "look at WithdrawStatus",
+    "transfer": "look at the balances and the ledger",
+}
 _EACH_TIME = ("nonce", "otp", "deadline")  # what a client writes anew into each request for the same order
 
 
@@ -149,7 +156,8 @@ class Sending:
             # Not in Kraken's words, which ccxt looks for in any body.
             why = f"Kraken refused the nonce of {self.call.method}, perhaps that of a copy which came after it."
         if done.answer.status == TOO_MANY:
-            self.fallback = reply._replace(reason=UNKNOWN_OUTCOME)
+            told = not_answered("unknown", f"{why} {self.what_to_do()}")
+            self.fallback = reply._replace(headers={**reply.headers, **told}, reason=UNKNOWN_OUTCOME)
         else:
             self.fallback = unknown(f"{why} {self.what_to_do()}", passed_back(done.answer.headers))
 
@@ -161,7 +169,8 @@ class Sending:
         """Return what the sender has to look at, in a sentence."""
         if self.is_order:
             return "It may have been executed: look for it among the open and closed orders before you send another."
-        return "It may have been executed: ask Kraken before you make it again."
+        look = _LOOK.get(METHODS[self.call.method].group, "ask Kraken")
+        return f"It may have been executed: {look} before you make it again."
 
 
 def _leaves_open(refusal: KrakenAPIError | None) -> bool:

@@ -249,7 +249,11 @@ def _doubt(answer: Answer, refusal: KrakenAPIError | None, path: str, host: str)
             error = odd
     # Invalid nonce: something on the way may have sent the call twice, and this is the second answer.
     in_doubt = error is not None and (error.may_have_executed != "no" or isinstance(error, InvalidNonce))
-    return str(error) if in_doubt else None
+    if not in_doubt:
+        return None
+    if refusal is not None:
+        return f"Kraken answered: {', '.join(refusal.errors)}."
+    return f"{path} got HTTP status {answer.status} and a body that is not an answer of Kraken's API."
 
 
 def _find(order: Mapping[str, Any], window: Window, others: Container[str]) -> Steps[Found]:

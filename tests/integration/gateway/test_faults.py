@@ -13,7 +13,7 @@ import socket
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -81,7 +81,38 @@ def test_an_unknown_outcome_is_told_in_plain_words(
     assert (got.status, got.headers["Content-Type"]) == (504, "text/plain; charset=utf-8")
     assert got.body.decode() == got.headers["X-Krakenonce-Explanation"]
     said = r"[^.]* sent, but no answer came\. It may have been executed: [^.]*\. The gateway does not repeat it\."
-    assert re.fullmatch(path + said, got.body.decode().replace("127.0.0.1", "Kraken"))
+    assert re.fullmatch(path.removeprefix("/0/private/") + said, got.body.decode().replace("127.0.0.1", "Kraken"))
+
+
+LOOK = {
+    "AddOrder": "look for it among the open and closed orders",
+    "AddOrderBatch": "look at the open and closed orders",
+    "AmendOrder": "look at the open and closed orders",
+    "EditOrder": "look at the open and closed orders",
+    "CancelAll": "look at the open orders",
+    "Withdraw": "look at WithdrawStatus",
+    "WalletTransfer": "look at the balances and the ledger",
+    "Earn/Allocate": "ask Kraken",
+}
+
+
+@pytest.mark.parametrize("fault", ["process_then_cut", "process_then_html", "process_then_error"])
+@pytest.mark.parametrize("method", LOOK)
+def test_an_unknown_outcome_says_once_what_to_look_at(
+    gateway: RunningGateway, fake: WatchedKraken, method: str, fault: Any
+) -> None:
+    """In three sentences, which are whole in the header as well."""
+    details = {"error": "EService:Unavailable"} if fault == "process_then_error" else {}
+    fake.faults.add(method, fault, **details)
+    fake.faults.add("OpenOrders", "drop", times=9)
+    local = gateway.add("all", "query", "trade", "withdraw", "transfer", "earn")
+    got = call(gateway.url, local, method, ORDER)
+    assert_unknown(got, f"It may have been executed: {LOOK[method]} before you ")
+    text = got.body.decode()
+    assert text == got.headers["X-Krakenonce-Explanation"]
+    assert (text.count("executed"), text.count(". ")) == (1, 2)
+    assert ("Kraken answered: EService:Unavailable." in text) == (fault == "process_then_error")
+    assert ("HTTP status 502" in text) == (fault == "process_then_html")
 
 
 def test_our_clients_do_not_take_an_unknown_outcome_for_a_refusal(
@@ -172,7 +203,9 @@ def test_an_order_after_which_kraken_wants_no_calls_is_answered_at_once(
     fake.faults.add("AddOrder", "html", status=429)
     account = Account("MASTER", master.key, master.secret, "none")
     with RunningGateway(server.url, [account], tmp_path, order_timeout=2 * PATIENCE) as gateway:
-        assert call(gateway.url, gateway.add("bot"), "AddOrder", ORDER).status == 429
+        got = call(gateway.url, gateway.add("bot"), "AddOrder", ORDER)
+    assert (got.status, got.headers["X-Krakenonce-Executed"]) == (429, "unknown")
+    assert "HTTP status 429" in got.headers["X-Krakenonce-Explanation"]
 
 
 def test_a_lockout_stops_all_calls_of_the_key(gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken) -> None:

@@ -431,6 +431,8 @@ def test_a_traced_order_that_was_not_placed_is_refused(
     while got.status == 504:
         got = send(gateway.url, request)
     assert got.errors == ["EService:Deadline elapsed"]
+    assert got.headers["X-Krakenonce-Executed"] == "no"
+    assert "was not placed" in got.headers["X-Krakenonce-Explanation"]
     assert placed(master) == []
 
 
