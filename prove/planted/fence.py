@@ -430,6 +430,22 @@ FENCE = (
         test=f"{_FOUND}::test_a_traced_order_that_was_not_placed_is_refused",
     ),
     Planted(
+        "a cl_ord_id that Kraken has refused leaves an order unknown",
+        9,
+        _FINDING_OUT,
+        was="if sending.duplicate is not None and",
+        becomes="if sending.duplicate is None and",
+        test=f"{_FOUND}::test_a_cl_ord_id_that_is_used_already_is_refused_as_at_kraken",
+    ),
+    Planted(
+        "an order is refused for its cl_ord_id although Kraken has it",
+        9,
+        _FINDING_OUT,
+        was=" and all(txid in known for txid in found.orders):",
+        becomes=":",
+        test=f"{_FOUND}::test_an_executed_order_s_txid_is_found",
+    ),
+    Planted(
         "an unknown outcome does not say what to look at",
         9,
         _SENDING,

@@ -49,6 +49,8 @@ async def look(sending: Sending, known: Container[str], waiting: Iterable[Sendin
         if sending.refusal is None:
             raise
         return sending.refusal  # Kraken has refused the order's nonce, and refuses a later one as well
+    if sending.duplicate is not None and all(txid in known for txid in found.orders):
+        return sending.duplicate
     deadline = sending.deadline
     is_over = deadline is not None and before > deadline + MARGIN.total_seconds()
     if found.in_doubt or not (found.orders or is_over):

@@ -10,7 +10,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.errors import InvalidNonce, ServiceUnavailable
+from krakenonce.errors import DuplicateOrder, InvalidNonce, ServiceUnavailable
 from krakenonce.gateway.headers import answered, not_answered, passed_back
 from krakenonce.gateway.replies import UNKNOWN_OUTCOME, Reply, unknown
 from krakenonce.gateway.sent_record import DIGEST
@@ -51,6 +51,7 @@ class Sending:
         at: When it was sent, by Kraken's clock.
         is_sent: Whether it was sent, perhaps.
         left: Set once its sender does not wait for the answer any more.
+        duplicate: Kraken's answer, if it says that another order has this ``cl_ord_id``.
         fallback: What the sender gets if nothing better is found out.
         answer: What is known in the end. None: it was not sent after all.
     """
@@ -60,6 +61,7 @@ class Sending:
         "at",
         "call",
         "digests",
+        "duplicate",
         "fallback",
         "is_order",
         "is_sent",
@@ -82,6 +84,7 @@ class Sending:
         self.steady: float | None = None
         self.is_sent = False
         self.left = asyncio.Event()
+        self.duplicate: Reply | None = None
         self.fallback: Reply | None = None
         self.refusal: Reply | None = None
         self.answer: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
@@ -151,6 +154,7 @@ class Sending:
         if done.doubt is None or not (self.is_order or _leaves_open(done.refusal)):
             return
         why = done.doubt
+        self.duplicate = reply if isinstance(done.refusal, DuplicateOrder) else None
         if isinstance(done.refusal, InvalidNonce):
             self.refusal = reply
             # Not in Kraken's words, which ccxt looks for in any body.

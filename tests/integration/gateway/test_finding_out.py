@@ -51,6 +51,7 @@ LOST: list[tuple[str, dict[str, Any]]] = [
     ("process_then_error", {"error": "EGeneral:Internal error"}),
     ("process_then_error", {"error": "EService:Timeout"}),
     ("process_then_error", {"error": "EAPI:Invalid nonce"}),
+    ("process_then_error", {"error": "EOrder:Duplicate cl_ord_id"}),
     ("process_then_error", {"error": "EFuture:Words of next year"}),
 ]
 
@@ -346,6 +347,20 @@ def test_another_order_with_the_same_cl_ord_id_goes_on_its_own(
     for _ in range(2):
         assert send(gateway.url, order_request(pair, other)).errors == []
     assert len(placed(master)) == 3
+
+
+def test_a_cl_ord_id_that_is_used_already_is_refused_as_at_kraken(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount
+) -> None:
+    """A bot that was restarted sends its order anew: Kraken has refused it, and the open one is known to be another."""
+    assert send(gateway.url, order_request(pair, f"{ORDER}&cl_ord_id=bot-1")).errors == []
+    begun = time.time()
+    until(lambda: time.time() > begun + 1.0)  # the record has whole seconds
+    for order in (ORDER, ORDER.replace("volume=1", "volume=2")):
+        got = send(gateway.url, order_request(pair, f"{order}&cl_ord_id=bot-1"))
+        assert got.errors == ["EOrder:Duplicate cl_ord_id"]
+        assert "X-Krakenonce-Executed" not in got.headers
+    assert (len(master.orders), methods(fake).count("AddOrder")) == (1, 3)
 
 
 @pytest.mark.parametrize("fault", ["process_then_cut", "drop", "error"])
