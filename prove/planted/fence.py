@@ -253,9 +253,9 @@ FENCE = (
     Planted(
         "a full record stops the cancels as well",
         9,
-        _FENCE,
-        was='group != "cancel":',
-        becomes='group != "":',
+        _SENDING,
+        was='.group == "cancel"',
+        becomes='.group == ""',
         test=f"{_TEST}::test_when_a_day_s_calls_fill_the_record_only_cancels_go_on",
     ),
     Planted(
@@ -427,7 +427,7 @@ FENCE = (
         _FINDING_OUT,
         was="for name in OF_GATEWAYS if name in reply.headers}",
         becomes="for name in OF_GATEWAYS if name not in reply.headers}",
-        test=f"{_FOUND}::test_a_traced_order_that_was_not_placed_is_refused",
+        test=f"{_FOUND}::test_what_the_gateway_knows_is_kept_with_an_answer_that_nobody_received",
     ),
     Planted(
         "a cl_ord_id that Kraken has refused leaves an order unknown",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from krakenonce.errors import KrakenonceError, NonceStoreError, OutcomeUnknown
 from krakenonce.gateway import finding_out
 from krakenonce.gateway.headers import REPEAT
-from krakenonce.gateway.replies import Refused, Reply
+from krakenonce.gateway.replies import Refused, Reply, unknown
 from krakenonce.gateway.sending import Sending, digest_of, digests_of, txids_in
 from krakenonce.gateway.sent_record import RecordFull, Status
 from krakenonce.gateway.sent_records import SentRecords

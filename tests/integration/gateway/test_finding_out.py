@@ -323,6 +323,17 @@ def test_searches_for_many_orders_do_not_use_up_the_rate_limit_of_cancels(
     assert len([each for each in fake.arrivals if each.error]) < 5
 
 
+def test_what_the_gateway_knows_is_kept_with_an_answer_that_nobody_received(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount
+) -> None:
+    """The repeat is told that the gateway has found the order, as the first sender would have been."""
+    fake.faults.add("AddOrder", "slow_answer", seconds=20.0)
+    request = order_request(pair)
+    send_and_leave(gateway.url, request, lambda: placed(master))
+    until(lambda: not gateway.keys["MASTER"].queue.busy)
+    assert_found(send(gateway.url, request), placed(master)[0])
+
+
 def test_a_second_order_with_the_same_cl_ord_id_waits_for_the_first(
     gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount
 ) -> None:

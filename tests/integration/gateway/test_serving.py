@@ -45,7 +45,7 @@ def test_sigterm_lets_the_call_under_way_be_answered(processes: Processes, fake:
     """Its answer comes, the calls that wait behind it are refused, and the exit code is 0."""
     pair = processes.add("bot")
     process, url = processes.serve()
-    fake.faults.add("AddOrder", "slow_answer", seconds=1.5)
+    fake.faults.add("AddOrder", "slow_answer", seconds=3.0)
     with ThreadPoolExecutor(2) as pool:
         slow = pool.submit(call, url, pair, "AddOrder", ORDER)
         until(lambda: fake.arrivals)
