@@ -179,6 +179,14 @@ FENCE = (
         test=f"{_FOUND}::test_searches_for_many_orders_do_not_use_up_the_rate_limit_of_cancels",
     ),
     Planted(
+        "a cancel waits for all searches",
+        9,
+        _FENCE,
+        was="                    async with sending.key.searching:",
+        becomes="                    async with asyncio.Lock():",
+        test=f"{_FOUND}::test_a_cancel_waits_for_one_search_at_most",
+    ),
+    Planted(
         "a volume of zero is compared with the volume that was needed",
         9,
         "src/krakenonce/kraken/finding.py",

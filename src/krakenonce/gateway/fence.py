@@ -278,8 +278,9 @@ class Fence:
         try:
             async for _ in finding_out.pauses(sending, LOOKED_FOR if sending.is_order else 0.0, at_once=at_once):
                 with contextlib.suppress(NotBegun, KrakenonceError):
-                    if await sending.key.queue.run(partial(self._look_again, sending), urgent=True):
-                        return
+                    async with sending.key.searching:  # a cancel waits for one search at most
+                        if await sending.key.queue.run(partial(self._look_again, sending), urgent=True):
+                            return
         finally:
             if not sending.answer.done():
                 sending.answer.set_result(sending.unknown())

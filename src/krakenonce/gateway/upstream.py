@@ -95,6 +95,7 @@ class KrakenKey:
         self._max_wait = max_wait
         self._timeout = timeout
         self.order_timeout = order_timeout
+        self.searching = asyncio.Lock()  # held by the one search that waits for the turn, or has it
         self._closed = asyncio.Event()
         self.refused: Counter[str] = Counter()  # by Kraken or what is in front of it, by reason
 

@@ -334,6 +334,24 @@ def test_what_the_gateway_knows_is_kept_with_an_answer_that_nobody_received(
     assert_found(send(gateway.url, request), placed(master)[0])
 
 
+def test_a_cancel_waits_for_one_search_at_most(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kraken is slow, and has lost many orders: all of them are looked for."""
+    monkeypatch.setattr(finding_out, "_LOOKS", (1.5,))
+    fake.faults.add("AddOrder", "drop", times=10)
+    requests = [order_request(pair, f"{ORDER}&userref={number}") for number in range(1, 11)]
+    with ThreadPoolExecutor(10) as pool:
+        for got in pool.map(lambda each: send(gateway.url, each), requests):
+            assert_unknown(got, "AddOrder")
+    looks = methods(fake).count("OpenOrders")
+    fake.faults.add("OpenOrders", "slow_answer", seconds=0.3, times=10)
+    until(lambda: methods(fake).count("OpenOrders") > looks + 2)
+    before = len(fake.seen)
+    assert call(gateway.url, pair, "CancelAll").errors == []
+    assert methods(fake)[before:].index("CancelAll") <= 3
+
+
 def test_a_second_order_with_the_same_cl_ord_id_waits_for_the_first(
     gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount
 ) -> None:
