@@ -61,8 +61,8 @@ FENCE = (
         "a repeat is refused if the record cannot be read",
         9,
         _FENCE,
-        was='                    return unknown(f"It cannot be told',
-        becomes='                    raise NonceStoreError(f"It cannot be told',
+        was='                    return unknown(f"{why} ',
+        becomes='                    raise NonceStoreError(f"{why} ',
         test=f"{_TEST}::test_a_new_gateway_refuses_no_repeat_that_it_cannot_look_up",
     ),
     Planted(

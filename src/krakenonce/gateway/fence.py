@@ -94,7 +94,8 @@ class Fence:
                 earlier = await self._earlier(sending)
             except NonceStoreError as error:
                 if not sending.may_always_be_made:
-                    return unknown(f"It cannot be told now whether this request was sent before: {error}.")
+                    why = f"It cannot be told now whether this request was sent before: {error}."
+                    return unknown(f"{why} {sending.what_to_do()}")
                 earlier = None
             if earlier is None:
                 try:

@@ -93,7 +93,9 @@ class Gateway:
             reply = not_sent(*refused.args)
             if reply.reason in _NOT_ASKED and self._fence.may_have_sent(headers):
                 explanation = reply.headers["X-Krakenonce-Explanation"]
-                reply = unknown(f"This request was sent before. What became of it cannot be told now: {explanation}.")
+                reply = unknown(
+                    f"This request may have been sent before. What became of it cannot be told now: {explanation}."
+                )
         except (KrakenonceError, NotBegun) as error:
             reason, string = next((reason, string) for kind, reason, string in _NOT_SENT if isinstance(error, kind))
             reply = not_sent(reason, string, str(error))
