@@ -187,6 +187,14 @@ FENCE = (
         test=f"{_FOUND}::test_a_cancel_waits_for_one_search_at_most",
     ),
     Planted(
+        "the notes of only one local key are read",
+        9,
+        "src/krakenonce/gateway/sent_records.py",
+        was="for each in self._local_keys.all() for note in",
+        becomes="for each in self._local_keys.all()[:1] for note in",
+        test=f"{_FOUND}::test_an_order_of_another_key_of_the_same_account_is_not_taken_either",
+    ),
+    Planted(
         "a volume of zero is compared with the volume that was needed",
         9,
         "src/krakenonce/kraken/finding.py",

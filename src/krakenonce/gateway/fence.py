@@ -254,7 +254,7 @@ class Fence:
         if not sending.is_order:
             return False
         with contextlib.suppress(KrakenonceError):
-            notes = self.records.notes(sending.local.account, finding_out.window(sending))
+            notes = self.records.notes(finding_out.window(sending))
             others = finding_out.others(sending, notes, self._sendings.values())
             reply = await finding_out.look(sending, others, finding_out.rivals(sending, self._sendings.values()))
             if reply is not None and not sending.answer.done():  # done: the gateway stops

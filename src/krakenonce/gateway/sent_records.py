@@ -72,16 +72,17 @@ class SentRecords:
         except NonceStoreError as error:  # it counts as sent, which is safe
             logger.error("what became of a call of local key %s was not written: %s", sending.local.name, error)
 
-    def notes(self, account: str, window: Window) -> list[dict[str, Any]]:
-        """Return the notes of all local keys of an account about orders that may have been opened within *window*.
+    def notes(self, window: Window) -> list[dict[str, Any]]:
+        """Return the notes of all local keys about orders that may have been opened within *window*.
+
+        Of all accounts: two may be keys of one account at Kraken, and Kraken's ids are never those of two orders.
 
         Raises:
             NonceStoreError: A record cannot be read.
             ConfigError: The local keys cannot be read.
         """
         since, until = window.start - window.doubt - _EARLIER, window.end + window.doubt + _EARLIER
-        locals_of = [each for each in self._local_keys.all() if each.account == account]
-        return [note for each in locals_of for note in self.of(each).notes(since, until)]
+        return [note for each in self._local_keys.all() for note in self.of(each).notes(since, until)]
 
     def end(self) -> None:
         """Write everything to stable storage; nothing comes after that."""

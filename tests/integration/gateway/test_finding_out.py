@@ -171,6 +171,19 @@ def test_an_order_of_another_is_not_taken_for_one_that_was_not_placed(
     assert len(placed(master)) == 1
 
 
+def test_an_order_of_another_key_of_the_same_account_is_not_taken_either(
+    fake: WatchedKraken, master: FakeAccount, server: FakeKrakenServer, tmp_path: Path
+) -> None:
+    """Two accounts of the gateway may be two keys of one account at Kraken."""
+    accounts = [Account(name, master.key, master.secret, "none") for name in ("MASTER", "USER:alice")]
+    with RunningGateway(server.url, accounts, tmp_path / "state", order_timeout=0.5) as gateway:
+        other = gateway.add("other", account="USER:alice")
+        assert send(gateway.url, order_request(other)).errors == []
+        fake.faults.add("AddOrder", "drop")
+        assert_unknown(send(gateway.url, order_request(gateway.add("bot"))), "AddOrder")
+    assert len(placed(master)) == 1
+
+
 def test_an_order_is_not_refused_because_the_names_of_its_pair_were_not_answered(
     gateway: RunningGateway,
     pair: LocalKey,
