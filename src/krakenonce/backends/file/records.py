@@ -55,9 +55,6 @@ def replace_file(path: Path, data: bytes) -> None:
     new.unlink(missing_ok=True)  # left by a process that was killed
     fd = open_regular(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
-        if os.geteuid() == 0:  # a program of the directory's owner, such as a service, must be able to read it
-            owner = path.parent.stat()
-            os.fchown(fd, owner.st_uid, owner.st_gid)
         write_whole(fd, data, 0)
         sync(fd)
     finally:
