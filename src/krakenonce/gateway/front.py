@@ -188,9 +188,9 @@ def _is_there(transport: asyncio.Transport | None) -> bool:
     return transport is not None and not transport.is_closing() and _tcp_state(transport) in (None, _ESTABLISHED)
 
 
-def _tcp_state(transport: asyncio.Transport) -> int | None:
+def _tcp_state(transport: asyncio.Transport | None) -> int | None:
     """Return the state of a connection; None: it is not known."""
-    connection = transport.get_extra_info("socket")
+    connection = transport.get_extra_info("socket") if transport is not None else None
     if sys.platform != "linux" or connection is None or connection.family == socket.AF_UNIX:
         return None
     try:
