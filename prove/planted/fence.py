@@ -174,8 +174,8 @@ FENCE = (
         "searches use up the rate limit of cancels",
         9,
         "src/krakenonce/gateway/upstream.py",
-        was="self.api_key.levels().rest >= tier.rest_max + more",
-        becomes="self.api_key.levels().rest >= tier.rest_max + more + 1000",
+        was="self.api_key.levels().rest >= share * tier.rest_max + more",
+        becomes="self.api_key.levels().rest >= share * tier.rest_max + more + 1000",
         test=f"{_FOUND}::test_searches_for_many_orders_do_not_use_up_the_rate_limit_of_cancels",
     ),
     Planted(
@@ -476,5 +476,13 @@ FENCE = (
         was="headers={**reply.headers, **told}",
         becomes="headers=reply.headers",
         test=f"{_FAULTS}::test_an_order_after_which_kraken_wants_no_calls_is_answered_at_once",
+    ),
+    Planted(
+        "searches for unknown orders leave no room for the next one",
+        12,
+        "src/krakenonce/gateway/upstream.py",
+        was="1.0 if is_first else 0.5",
+        becomes="1.0",
+        test=f"{_FOUND}::test_searches_for_unknown_orders_leave_room_for_the_next_one",
     ),
 )

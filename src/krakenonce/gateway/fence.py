@@ -245,18 +245,19 @@ class Fence:
             self._answered(sending, sending.fallback)
         elif not sending.is_order:
             self._give_up(sending)
-        elif not await self._look(sending):
+        elif not await self._look(sending, is_first=True):
             sending.refusal = None  # a nonce that is refused later says nothing about this one
             self._search(sending)
 
-    async def _look(self, sending: Sending) -> bool:
+    async def _look(self, sending: Sending, *, is_first: bool) -> bool:
         """Look for an order once, in the turn; return whether it is known what became of it."""
         if not sending.is_order:
             return False
         with contextlib.suppress(KrakenonceError):
             notes = self.records.notes(finding_out.window(sending))
             others = finding_out.others(sending, notes, self._sendings.values())
-            reply = await finding_out.look(sending, others, finding_out.rivals(sending, self._sendings.values()))
+            rivals = finding_out.rivals(sending, self._sendings.values())
+            reply = await finding_out.look(sending, others, rivals, is_first=is_first)
             if reply is not None and not sending.answer.done():  # done: the gateway stops
                 self._answered(sending, reply)
         return sending.answer.done()
@@ -266,22 +267,24 @@ class Fence:
         self._searches.add(search)
         search.add_done_callback(self._searches.discard)
 
-    async def _look_again(self, sending: Sending) -> bool:
+    async def _look_again(self, sending: Sending, is_first: bool) -> bool:
         """Look whether another gateway has settled a call in the meantime; if not, look for it at Kraken."""
         entry = self.records.of(sending.local).find(sending.digests[:1], lambda _: True)
         if sending.steady is None if entry is None else entry.status is not Status.SENT:
             sending.answer.set_result(None)  # who waits looks into the record again
             self._unregister(sending)
             return True
-        return await self._look(sending)
+        return await self._look(sending, is_first=is_first)
 
     async def _go_on_looking(self, sending: Sending, *, at_once: bool) -> None:
+        is_first = at_once
         try:
             async for _ in finding_out.pauses(sending, LOOKED_FOR if sending.is_order else 0.0, at_once=at_once):
                 with contextlib.suppress(NotBegun, KrakenonceError):
                     async with sending.key.searching:  # a cancel waits for one search at most
-                        if await sending.key.queue.run(partial(self._look_again, sending), urgent=True):
+                        if await sending.key.queue.run(partial(self._look_again, sending, is_first), urgent=True):
                             return
+                is_first = False
         finally:
             if not sending.answer.done():
                 sending.answer.set_result(sending.unknown())

@@ -29,22 +29,21 @@ _UNKNOWN_CLOCK = 60.0  # seconds by which this machine's clock may be wrong
 _LARGEST = 8192  # bytes of an answer that is kept
 
 
-async def look(sending: Sending, known: Container[str], waiting: Iterable[Sending]) -> Reply | None:
+async def look(sending: Sending, known: Container[str], waiting: Iterable[Sending], *, is_first: bool) -> Reply | None:
     """Look for an order once, in the turn of its key. Return the answer to it; None: it is not known.
 
     Args:
         sending: The order.
         known: Kraken's ids of orders that are known to be others.
         waiting: Other orders of which it is not known either what became of them.
+        is_first: Whether it is looked for the first time, or because its sender repeats it.
 
     Raises:
         KrakenonceError: Kraken could not be asked.
     """
     before = sending.key.time.earliest()  # Kraken's lists are not older than that
     try:
-        found = await sending.key.look_for(
-            sending.call.params, window(sending), known, is_waited_for=sending.has_caller
-        )
+        found = await sending.key.look_for(sending.call.params, window(sending), known, is_first=is_first)
     except InvalidNonce:
         if sending.refusal is None:
             raise

@@ -173,7 +173,7 @@ class KrakenKey:
         return Forwarded(answer, nonce, seconds, refusal, _doubt(answer, refusal, call.path, self._transport.host))
 
     async def look_for(
-        self, order: Mapping[str, Any], window: Window, others: Container[str], *, is_waited_for: bool
+        self, order: Mapping[str, Any], window: Window, others: Container[str], *, is_first: bool
     ) -> Found:
         """Look for an order in Kraken's lists. To be called in the turn, like :meth:`forward`.
 
@@ -184,13 +184,13 @@ class KrakenKey:
             order: The parameters with which it was sent.
             window: When it was opened.
             others: Kraken's ids of orders that are known to be others.
-            is_waited_for: Whether the order's sender waits for it. Else there has to be room in the rate limit, for a
-                cancel besides.
+            is_first: Whether it is looked for the first time. Else half of the rate limit has to be free: for the next
+                order whose answer is lost, and for cancels.
 
         Raises:
             KrakenonceError: Kraken could not be asked; nothing is known.
         """
-        self._refuse_if_over(0.0 if is_waited_for else -_COST - 1)
+        self._refuse_if_over(1.0 if is_first else 0.5)
         steps = _find(order, window, others)
         try:
             step = next(steps)
@@ -202,7 +202,7 @@ class KrakenKey:
 
     async def _ask(self, step: Step) -> dict[str, Any]:
         """Make one call of a search. It is counted, and does not wait for the rate limit: the order's sender waits."""
-        self._refuse_if_over(_COST)
+        self._refuse_if_over(1.0, _COST)
         if isinstance(step, PublicCall):
             return await self._transport.send(step.request(), self.order_timeout)
         if not isinstance(step, PrivateCall):
@@ -220,10 +220,10 @@ class KrakenKey:
             self.api_key.settle(place, refusal)
         return reply
 
-    def _refuse_if_over(self, more: float) -> None:
-        """Raise RateLimited if the REST counter is at its maximum and *more*: searches may not use up all of it."""
+    def _refuse_if_over(self, share: float, more: float = 0.0) -> None:
+        """Raise RateLimited if the REST counter is at this share of its maximum, and *more*."""
         tier = self.api_key.tier
-        if tier is not None and self.api_key.levels().rest >= tier.rest_max + more:
+        if tier is not None and self.api_key.levels().rest >= share * tier.rest_max + more:
             raise RateLimited("Not sent: the calls before this one have used up Kraken's rate limit.")
 
     def settle(self, answer: Answer, place: Place) -> KrakenAPIError | None:

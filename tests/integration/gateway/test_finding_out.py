@@ -365,6 +365,21 @@ def test_a_cancel_waits_for_one_search_at_most(
     assert methods(fake)[before:].index("CancelAll") <= 3
 
 
+def test_searches_for_unknown_orders_leave_room_for_the_next_one(
+    fake: WatchedKraken, master: FakeAccount, server: FakeKrakenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose answer is lost as well: it is found at once, because the others are looked for in half of the limit."""
+    monkeypatch.setattr(finding_out, "_LOOKS", [look / 20 for look in range(1, 8)])
+    fake.rules.tier = "starter"
+    fake.faults.add("AddOrder", "drop")
+    fake.faults.add("AddOrder", "process_then_cut")
+    account = Account("MASTER", master.key, master.secret, "starter")
+    with RunningGateway(server.url, [account], tmp_path / "state", order_timeout=2.0) as gateway:
+        pair = gateway.add("bot")
+        assert_unknown(send(gateway.url, order_request(pair, f"{ORDER}&userref=1")), "AddOrder")  # after its search
+        assert_found(send(gateway.url, order_request(pair, f"{ORDER}&userref=2")), *placed(master))
+
+
 def test_a_second_order_with_the_same_cl_ord_id_waits_for_the_first(
     gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount
 ) -> None:
