@@ -266,9 +266,9 @@ GATEWAY = (
     Planted(
         "a local key that root adds locks the gateway's user out",
         "security",
-        "src/krakenonce/backends/file/records.py",
-        was="            os.fchown(fd, owner.st_uid, owner.st_gid)\n",
-        becomes="",
+        "src/krakenonce/backends/file/filesystem.py",
+        was="        if flags & os.O_CREAT:\n            _give(",
+        becomes="        if not flags & os.O_CREAT:\n            _give(",
         test="tests/integration/gateway/test_local_keys.py::test_what_root_adds_can_be_read_by_the_gateway_s_user",
     ),
     Planted(
