@@ -119,13 +119,13 @@ async def pauses(sending: Sending, longest: float, *, at_once: bool) -> AsyncIte
 
 def note_of(sending: Sending, digests: Sequence[bytes], status: Status, reply: Reply) -> dict[str, Any] | None:
     """Return what is noted about a call that was answered: the answer if it was not received, else only the orders."""
+    if status is Status.DELIVERED:
+        return None  # its orders were noted when they were placed
     note: dict[str, Any] = {
         "of": [digest.hex() for digest in digests],
         "at": int(sending.at),
         "txid": txids_in(reply),
     }
-    if status is Status.DELIVERED:
-        return None  # its orders were noted when they were placed
     if status is Status.SENT or len(reply.body) > _LARGEST:
         return note if note["txid"] else None
     if sending.call.params.get("cl_ord_id"):

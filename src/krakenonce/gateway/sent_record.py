@@ -73,6 +73,7 @@ class SentRecord:
         self._next = -1  # the empty slot; -1: the file was not read yet
         self._last = b""  # the digest in the slot before it
         self._notes_end = 0
+        self._is_synced = True  # whether all that was sent is on stable storage
 
     def prepare(self) -> None:
         """Make the file, as large as it may become. Raises NonceStoreError."""
@@ -107,6 +108,7 @@ class SentRecord:
 
         found = self._files.step(self._name, step)
         if found is None:
+            self._is_synced = False
             self._syncing.want(self)
         return found
 
@@ -131,9 +133,11 @@ class SentRecord:
             self._files.step(self._name, self._write)
 
     def sync(self) -> None:
-        """Write what is not written yet, and put all on stable storage. Raises NonceStoreError."""
+        """Write what is not written yet, and put what was sent on stable storage. Raises NonceStoreError."""
         self._files.step(self._name, self._write)
-        self._files.sync(self._name)
+        if not self._is_synced:
+            self._is_synced = True  # before it is true: what is sent meanwhile is synced the next time
+            self._files.sync(self._name)
 
     def _is_up_to_date(self) -> bool:
         """Whether no other gateway has entered anything, as far as that can be seen without the lock."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("krakenonce")
 
-PAUSE = 0.05  # seconds between two rounds
+PAUSE = 0.2  # seconds between two rounds
 
 
 class Syncing:
