@@ -45,19 +45,11 @@ LOST_REPLIES = (
         test=_CAMPAIGN,
     ),
     Planted(
-        "a pair whose names were not answered counts as unknown",
-        9,
-        "src/krakenonce/kraken/finding.py",
-        was="    except UnknownAsset:",
-        becomes="    except Exception:",
-        test=f"{_TESTS}::test_an_order_is_not_refused_because_the_names_of_its_pair_were_not_answered",
-    ),
-    Planted(
-        "a gateway looks on for an order that another one has found",
+        "a gateway does not look whether another one has answered",
         9,
         _FENCE,
         was="        if sending.steady is None if entry is None else entry.status is not Status.SENT:\n",
-        becomes="        if sending.steady is None and (entry is None or entry.status is not Status.SENT):\n",
-        test=f"{_TESTS}::test_a_gateway_stops_looking_for_an_order_that_another_one_has_found",
+        becomes="        if sending.steady is None and entry is None:\n",
+        test="tests/integration/gateway/test_fence.py::test_a_call_of_another_process_s_gateway_is_waited_for",
     ),
 )
