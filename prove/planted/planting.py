@@ -26,7 +26,7 @@ __all__ = ["ROOT", "check_fit", "plant"]
 ROOT = Path(__file__).parents[2]
 _COPIED = ("src", "tests", "bot", "prove", "docs", "deploy", "pyproject.toml")
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", ".run-*")  # the copies themselves are in the latter
-_AT_ONCE = 2
+_AT_ONCE = 4  # most tests wait for processes
 _PYTEST = ("-m", "pytest", "-q", "-x", "-rfEp", "-p", "no:cacheprovider", "-p", "no:xdist")
 _MAX_WAIT = 60.0  # seconds for one test that does not hang
 _CLUMSY = re.compile(r"^(?:E +)?(?:Name|Import|Syntax|UnboundLocal|Attribute)Error\b", re.MULTILINE)
@@ -37,7 +37,7 @@ _WHERE = (
 
 
 def plant(trial: Trial, bugs: Sequence[Planted], root: Path = ROOT) -> Figures:
-    """Plant bugs, one at a time in each of two copies; raise Broken for those that no test has noticed."""
+    """Plant bugs, one at a time in each of a few copies; raise Broken for those that no test has noticed."""
     for bug in bugs:
         check_fit(bug, root)
     shares = [share for share in (bugs[part::_AT_ONCE] for part in range(_AT_ONCE)) if share]
