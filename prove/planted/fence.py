@@ -278,8 +278,8 @@ FENCE = (
         "a record of another version is overwritten",
         9,
         _RECORD,
-        was="        elif any(found):\n",
-        becomes="        elif not any(found):\n",
+        was="        elif any(found[: len(_HEAD)]):",
+        becomes="        elif not any(found[: len(_HEAD)]):",
         test=f"{_TEST}::test_a_record_of_another_version_is_not_used",
     ),
     Planted(
@@ -484,5 +484,22 @@ FENCE = (
         was="1.0 if is_first else 0.5",
         becomes="1.0",
         test=f"{_FOUND}::test_searches_for_unknown_orders_leave_room_for_the_next_one",
+    ),
+    Planted(
+        "a record that failed to sync counts as synced",
+        9,
+        _RECORD,
+        was="                self._is_synced = False\n                raise\n",
+        becomes="                raise\n",
+        test=f"{_RECORDED}::test_what_could_not_be_synced_is_synced_the_next_time",
+    ),
+    Planted(
+        "a gateway that stops waits for a frozen disk",
+        9,
+        "src/krakenonce/gateway/syncing.py",
+        was="            self._thread.join(LONGEST)\n",
+        becomes="            self._thread.join()\n",
+        test=f"{_RECORDED}::test_the_end_does_not_wait_for_a_disk_that_does_not_answer",
+        hangs=20,
     ),
 )

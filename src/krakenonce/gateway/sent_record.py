@@ -137,7 +137,11 @@ class SentRecord:
         self._files.step(self._name, self._write)
         if not self._is_synced:
             self._is_synced = True  # before it is true: what is sent meanwhile is synced the next time
-            self._files.sync(self._name)
+            try:
+                self._files.sync(self._name)
+            except NonceStoreError:
+                self._is_synced = False
+                raise
 
     def _is_up_to_date(self) -> bool:
         """Whether no other gateway has entered anything, as far as that can be seen without the lock."""
@@ -191,7 +195,7 @@ class SentRecord:
         found = file.read(0, LARGEST)
         if found.startswith(_HEAD):
             self._read_slots(file, found.ljust(LARGEST, b"\0"))
-        elif any(found):
+        elif any(found[: len(_HEAD)]):  # zeros: a power cut came before the file was written as a whole
             raise NonceStoreError(
                 f"the record {self._name} was written by another version of krakenonce; use that version"
             )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("krakenonce")
 
 PAUSE = 0.2  # seconds between two rounds
+LONGEST = 5.0  # seconds that the end waits for a disk that does not answer
 
 
 class Syncing:
@@ -36,11 +37,13 @@ class Syncing:
             self._thread.start()
 
     def end(self) -> None:
-        """Sync what is left, and end the thread."""
+        """Sync what is left, and end the thread; a disk that does not answer is not waited for."""
         self._ended.set()
         self._wake.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(LONGEST)
+            if self._thread.is_alive():
+                logger.error("the disk does not answer: the record of sent calls may lack the last ones")
 
     def _run(self) -> None:
         while self._wanted or not self._ended.is_set():

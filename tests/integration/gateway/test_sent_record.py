@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from krakenonce.backends.file import locked_files
 from krakenonce.backends.file.locked_files import LockedFiles
+from krakenonce.errors import NonceStoreError
 from krakenonce.gateway import sent_record, syncing
 from krakenonce.gateway.sent_record import SentRecord, Status
 from krakenonce.gateway.syncing import Syncing
@@ -125,3 +130,59 @@ def test_what_is_received_just_before_the_end_is_written(tmp_path: Path, monkeyp
     written.settle([digest(1)], NOW, Status.DELIVERED)
     thread.end()
     assert status(record(tmp_path), 1) is Status.DELIVERED
+
+
+def test_a_file_whose_beginning_a_power_cut_has_lost_is_begun_anew(tmp_path: Path) -> None:
+    """It was made a moment before, so nothing was synced: it is not of another version."""
+    written = record(tmp_path)
+    enter(written, 1, NOW)
+    written.settle([digest(1)], NOW, Status.KEPT, {"of": [digest(1).hex()]})
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(bytes(4096) + file.read_bytes()[4096:])
+    again = record(tmp_path)
+    assert enter(again, 2, NOW) is None
+    assert status(record(tmp_path), 2) is Status.SENT
+    assert again.notes(NOW - 1, NOW + 1) == []
+
+
+def test_what_could_not_be_synced_is_synced_the_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that has failed once is asked again."""
+    asked = []
+
+    def sync(_: int) -> None:
+        asked.append(True)
+        if len(asked) == 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    files = LockedFiles(str(tmp_path), "{}.sent", "write to the record of sent calls")
+    written = SentRecord(files, "bot", SimpleNamespace(want=lambda _: None))  # type: ignore[arg-type] # no thread here
+    enter(written, 1, NOW)
+    monkeypatch.setattr(locked_files, "sync", sync)
+    with pytest.raises(NonceStoreError, match="sync"):
+        written.sync()
+    written.sync()
+    written.sync()
+    assert len(asked) == 2
+
+
+def test_the_end_does_not_wait_for_a_disk_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The process can end, and the log says what may be missing."""
+    monkeypatch.setattr(syncing, "LONGEST", 0.1)
+    thaws, asked = threading.Event(), threading.Event()
+
+    class Frozen:
+        """A record on such a disk."""
+
+        def sync(self) -> None:
+            """Wait for the disk."""
+            asked.set()
+            thaws.wait()
+
+    background = Syncing()
+    background.want(Frozen())  # type: ignore[arg-type] # all that is used of it
+    asked.wait()
+    background.end()
+    assert "the disk does not answer" in caplog.text
+    thaws.set()

@@ -9,7 +9,15 @@ from fcntl import LOCK_EX, LOCK_UN, flock
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from krakenonce.backends.file.filesystem import make_directory, open_regular, opening, store_error, sync, write_whole
+from krakenonce.backends.file.filesystem import (
+    make_directory,
+    open_regular,
+    opening,
+    store_error,
+    sync,
+    sync_directory,
+    write_whole,
+)
 from krakenonce.backends.file.open_files import OpenFiles
 from krakenonce.errors import NonceStoreError
 from krakenonce.process import Section, call_in_children
@@ -38,6 +46,7 @@ class LockedFiles:
         self._pattern = pattern
         self._use = use
         self._files: OrderedDict[str, LockedFile] = OrderedDict()  # the least recently used first
+        self._named: set[str] = set()  # the files whose names are on stable storage
         call_in_children(self)
 
     def exist(self, name: str) -> bool:
@@ -63,7 +72,7 @@ class LockedFiles:
                     file.unlock()
 
     def sync(self, name: str) -> None:
-        """Put what was written to a file on stable storage, while steps go on. Raises NonceStoreError."""
+        """Put a file and its name on stable storage, while steps go on. Raises NonceStoreError."""
         path = Path(self._path(name))
         try:
             fd = open_regular(path, os.O_RDWR)
@@ -71,6 +80,9 @@ class LockedFiles:
                 sync(fd)
             finally:
                 os.close(fd)
+            if name not in self._named:
+                sync_directory(path.parent)
+                self._named.add(name)
         except OSError as error:
             raise store_error("sync", path, error) from error
 
