@@ -27,7 +27,8 @@ ROOT = Path(__file__).parents[2]
 _COPIED = ("src", "tests", "bot", "prove", "docs", "deploy", "pyproject.toml")
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", ".run-*")  # the copies themselves are in the latter
 _AT_ONCE = 4  # most tests wait for processes
-_PYTEST = ("-m", "pytest", "-q", "-x", "-rfEp", "-p", "no:cacheprovider", "-p", "no:xdist")
+# Of what it prints only the end is shown, so what failed comes last.
+_PYTEST = ("-m", "pytest", "-q", "-x", "-rpfE", "-p", "no:cacheprovider", "-p", "no:xdist")
 _MAX_WAIT = 60.0  # seconds for one test that does not hang
 _CLUMSY = re.compile(r"^(?:E +)?(?:Name|Import|Syntax|UnboundLocal|Attribute)Error\b", re.MULTILINE)
 _WHERE = (

@@ -33,8 +33,9 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def record(directory: Path) -> SentRecord:
-    """The record as another process opens it."""
-    return SentRecord(LockedFiles(str(directory), "{}.sent", "write to the record of sent calls"), "bot", Syncing())
+    """The record as another process opens it. No thread syncs it."""
+    files = LockedFiles(str(directory), "{}.sent", "write to the record of sent calls")
+    return SentRecord(files, "bot", SimpleNamespace(want=lambda _: None))  # type: ignore[arg-type] # all that is used
 
 
 def digest(number: int) -> bytes:
@@ -154,8 +155,7 @@ def test_what_could_not_be_synced_is_synced_the_next_time(tmp_path: Path, monkey
         if len(asked) == 1:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    files = LockedFiles(str(tmp_path), "{}.sent", "write to the record of sent calls")
-    written = SentRecord(files, "bot", SimpleNamespace(want=lambda _: None))  # type: ignore[arg-type] # no thread here
+    written = record(tmp_path)
     enter(written, 1, NOW)
     monkeypatch.setattr(locked_files, "sync", sync)
     with pytest.raises(NonceStoreError, match="sync"):
