@@ -27,6 +27,22 @@ JUDGES = (
         test="tests/integration/kraken/test_fake_kraken.py::test_the_signature_covers_path_query_and_body",
     ),
     Planted(
+        "the fake Kraken does not log a call that a fault keeps from being executed",
+        "judge",
+        "src/krakenonce/testing/delivery.py",
+        was="        if not course.executed:\n",
+        becomes="        if course.answer == 'an error':\n",
+        test="tests/integration/testing/test_faults.py::test_the_log_has_the_calls_that_got_a_fault",
+    ),
+    Planted(
+        "a nonce that a fault refuses counts against the bot",
+        "judge",
+        "src/krakenonce/testing/fake_kraken.py",
+        was=' and each.fault != "error"]',
+        becomes="]",
+        test="tests/integration/testing/test_faults.py::test_a_nonce_that_a_fault_refuses_is_no_defect_of_the_bot",
+    ),
+    Planted(
         "a nonce issued twice is in order",
         "judge",
         _CHECKER,

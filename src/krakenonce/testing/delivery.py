@@ -47,9 +47,12 @@ class Delivery:
         half = self._delay() / 2
         self._in_flight[request.key] += 1
         try:
-            await asyncio.sleep(half)
-            reply = await self._reply(replace(request, received=self._fake.time()), fault, is_gone)
-            await asyncio.sleep(half)
+            if half:
+                await asyncio.sleep(half)
+            request.received = self._fake.time()
+            reply = await self._reply(request, fault, is_gone)
+            if half:
+                await asyncio.sleep(half)
             return reply
         finally:
             self._in_flight[request.key] -= 1
@@ -62,8 +65,12 @@ class Delivery:
             await asyncio.sleep(fault.seconds)
         elif course.before == "waits for the next request":
             await self._hold(fault.seconds or _HOLD)
-        copies = [replace(request, hidden_for=fault.hidden_for, is_copy=n > 0) for n in range(course.executed)]
+        request.fault, request.hidden_for = fault.fault, fault.hidden_for
+        copies = [replace(request, is_copy=n > 0) for n in range(course.executed)]
         answers = [self._execute(each, is_gone) for each in copies]
+        if not course.executed:
+            request.now, request.sender_gone = self._fake.time(), is_gone()
+            self._fake.log_lost(request, fault.error if course.answer == "an error" else None)
         match course.answer:
             case "a cut connection":
                 return None
@@ -77,10 +84,9 @@ class Delivery:
 
     def _execute(self, request: Request, is_gone: Callable[[], bool]) -> dict[str, Any]:
         """Return the answer of the fake; requests that are held back follow."""
-        in_flight = self._in_flight[request.key]
-        answer = self._fake.answer_to(
-            replace(request, now=self._fake.time(), sender_gone=is_gone(), in_flight=in_flight)
-        )
+        request.in_flight = self._in_flight[request.key]
+        request.now, request.sender_gone = self._fake.time(), is_gone()
+        answer = self._fake.answer_to(request)
         while self._held:
             self._held.pop(0).set()
         return answer

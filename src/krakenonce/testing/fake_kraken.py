@@ -20,11 +20,13 @@ from krakenonce.testing.limits import Limits
 from krakenonce.testing.markets import find_pair
 from krakenonce.testing.private import PRIVATE, Call
 from krakenonce.testing.public import PUBLIC
-from krakenonce.testing.request import Arrival, Refused, Request, explain, unpack
+from krakenonce.testing.request import Refused, explain, unpack
 from krakenonce.testing.rules import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from krakenonce.testing.request import Arrival, Request
 
 
 class FakeKraken:
@@ -110,9 +112,9 @@ class FakeKraken:
     def assert_no_invalid_nonce(self) -> None:
         """Raise an AssertionError if any request was answered with ``EAPI:Invalid nonce``.
 
-        The message shows the first of them. Copies that the fault ``duplicate`` made do not count.
+        The message shows the first of them. What the faults ``duplicate`` and ``error`` made does not count.
         """
-        refused = [arrival for arrival in self.invalid_nonces() if not arrival.is_copy]
+        refused = [each for each in self.invalid_nonces() if not each.is_copy and each.fault != "error"]
         if refused:
             raise AssertionError(explain(refused, len(self.arrivals)))
 
@@ -183,6 +185,19 @@ class FakeKraken:
                 forms: dict[str, dict[str, Any]] = {"result null": {"result": None}, "result {}": {"result": {}}}
                 return {"error": [str(refusal)], **forms.get(self.rules.failure, {})}
 
+    def log_lost(self, request: Request, error: str | None) -> None:
+        """Log a private request that a fault keeps from being executed. The server calls it.
+
+        Args:
+            request: The request.
+            error: The error that its sender gets instead, ``None`` if it gets no answer of Kraken's.
+        """
+        if request.kind == "private":
+            with self._lock:
+                account = self.accounts.get(request.key)
+                known = (account.name, account.last_nonce) if account else (None, None)
+                self.arrivals.append(request.arrived(*known, accepted=False, error=error))
+
     def time(self) -> float:
         """Return Kraken's time in seconds since 1970: this machine's, but for ``rules.clock_ahead``."""
         return time.time() + self.rules.clock_ahead
@@ -223,19 +238,7 @@ class FakeKraken:
             error = str(refusal)
             raise
         finally:
-            self.arrivals.append(
-                Arrival(
-                    request.now,
-                    name,
-                    request.method,
-                    request.nonce,
-                    accepted,
-                    error,
-                    request.sender_gone,
-                    request.is_copy,
-                    last_nonce,
-                )
-            )
+            self.arrivals.append(request.arrived(name, last_nonce, accepted=accepted, error=error))
 
 
 def _amount(name: str, amount: object) -> Decimal:

@@ -5,13 +5,12 @@ No other module reads its path, headers or body.
 
 from __future__ import annotations
 
-import hmac
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from krakenonce.kraken.wire import is_json, nonce_of, sign
+from krakenonce.kraken.wire import DIGITS, is_json, is_signed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,9 +26,9 @@ class Refused(Exception):
     """Kraken's answer is this error."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@dataclass(slots=True, kw_only=True, repr=False)
 class Request:
-    """One request: what was sent, and how it arrived.
+    """One request: what was sent, and how it arrived, which is noted on its way.
 
     Args:
         path_qs: The URL path with its query string, as received.
@@ -48,6 +47,7 @@ class Request:
         is_copy: Whether the fault ``duplicate`` made it.
         hidden_for: Seconds for which an order placed by it is in no list.
         in_flight: How many requests of its key are in flight, with this one.
+        fault: The name of the fault that it gets; empty for none.
     """
 
     path_qs: str
@@ -66,11 +66,26 @@ class Request:
     is_copy: bool = False
     hidden_for: float = 0.0
     in_flight: int = 1
+    fault: str = ""
 
     def is_signed_with(self, secret: Secret) -> bool:
         """Return whether its signature was made with this secret; only for a request with a nonce."""
-        expected = sign(self.path_qs, self.nonce_text, self.body, secret)
-        return hmac.compare_digest(expected.encode("ascii"), self.signature.encode("utf-8", "backslashreplace"))
+        return is_signed(self.path_qs, self.nonce_text, self.body, secret, self.signature)
+
+    def arrived(self, account: str | None, last_nonce: int | None, *, accepted: bool, error: str | None) -> Arrival:
+        """Return its entry in the log; arguments as for :class:`Arrival`."""
+        return Arrival(
+            self.now,
+            account,
+            self.method,
+            self.nonce,
+            accepted,
+            error,
+            self.sender_gone,
+            self.is_copy,
+            last_nonce,
+            self.fault,
+        )
 
 
 def unpack(path_qs: str, headers: Mapping[str, str], body: bytes, now: float, **arrived: Any) -> Request:
@@ -86,15 +101,22 @@ def unpack(path_qs: str, headers: Mapping[str, str], body: bytes, now: float, **
     """
     path, _, query = path_qs.partition("?")
     _, version, kind, method = (path + "///").split("/", 3)
-    content_type = headers.get("Content-Type", "")
-    nonce_text = nonce_of(body, content_type) or ""
+    if is_json(headers.get("Content-Type", "")):
+        params = _read_json(body)
+        nonces = [params.get("nonce")]
+    else:
+        fields = parse_qsl(body.decode("utf-8", "replace") or query, keep_blank_values=True)
+        params = _from_form(fields)
+        nonces = [value for name, value in fields if name == "nonce"] if body else []
+    is_one = len(nonces) == 1 and isinstance(nonces[0], str) and DIGITS.fullmatch(nonces[0])
+    nonce_text = str(nonces[0]) if is_one else ""
     return Request(
         path_qs=path_qs,
         headers=headers,
         body=body,
         kind=kind if version == "0" else "",
         method=method.rstrip("/"),
-        params=_read_json(body) if is_json(content_type) else _read_form(body.decode("utf-8", "replace") or query),
+        params=params,
         key=headers.get("API-Key", ""),
         signature=headers.get("API-Sign", ""),
         nonce=int(nonce_text) if nonce_text and int(nonce_text) <= _LARGEST_NONCE else None,
@@ -123,10 +145,10 @@ def _texts(value: Any) -> Any:
     return value
 
 
-def _read_form(text: str) -> dict[str, Any]:
+def _from_form(pairs: list[tuple[str, str]]) -> dict[str, Any]:
     """Return the fields of a form; ``close[ordertype]=limit`` is a field of the object ``close``."""
     fields: dict[str, Any] = {}
-    for name, value in dict(parse_qsl(text, keep_blank_values=True)).items():
+    for name, value in dict(pairs).items():
         outer, bracket, inner = name.removesuffix("]").partition("[")
         if bracket and inner and isinstance(fields.setdefault(outer, {}), dict):
             fields[outer][inner] = value
@@ -149,6 +171,7 @@ class Arrival:
         sender_gone: Whether the sender had closed the connection before the request was processed.
         is_copy: Whether the fault ``duplicate`` made it; its sender sent one request.
         last_nonce: The last nonce accepted before it, ``None`` for an unknown key.
+        fault: The fault that it got, such as ``drop``; empty for none. One that is never executed is not accepted.
     """
 
     at: float
@@ -160,6 +183,7 @@ class Arrival:
     sender_gone: bool
     is_copy: bool = False
     last_nonce: int | None = None
+    fault: str = ""
 
 
 def explain(refused: Sequence[Arrival], calls: int) -> str:

@@ -7,10 +7,12 @@ request is processed although its sender has gone away.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import socket
 import threading
 from email.utils import formatdate
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 from krakenonce.extras import needed_by
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 
 _GRACE = 1.0  # seconds that stop() leaves to requests in flight
+_JSON = {"Content-Type": "application/json; charset=utf-8"}
 _PAGE = "<html>\n<head><title>{0}</title></head>\n<body><h1>{0}</h1><hr>cloudflare</body>\n</html>\n"
 
 
@@ -123,7 +126,7 @@ class FakeKrakenServer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         response = await self._response(request)
-        response.headers["Date"] = formatdate(self.fake.time(), usegmt=True)
+        response.headers["Date"] = _http_date(int(self.fake.time()))
         return response
 
     async def _response(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -146,8 +149,13 @@ class FakeKrakenServer:
         if reply is None and request.transport is not None:
             request.transport.abort()
         if isinstance(reply, dict):
-            return web.json_response(reply)
+            return web.Response(body=json.dumps(reply).encode(), headers=_JSON)
         return web.Response(status=reply or 502, text=_PAGE.format(reply), content_type="text/html")
+
+
+@lru_cache(2)
+def _http_date(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def _run(loop: asyncio.AbstractEventLoop, serving: Coroutine[Any, Any, None]) -> None:
@@ -159,11 +167,13 @@ def _is_gone(transport: asyncio.Transport | None) -> bool:
     """Return whether the other end has closed the connection, also if the event loop does not know it yet."""
     if transport is None or transport.is_closing():
         return True
-    held = transport.get_extra_info("socket")
-    with socket.fromfd(held.fileno(), held.family, held.type) as connection:
-        try:
-            return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:  # reset
-            return True
+    # asyncio's own object for the same connection cannot look.
+    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, transport.get_extra_info("socket").fileno())
+    try:
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:  # reset
+        return True
+    finally:
+        connection.detach()

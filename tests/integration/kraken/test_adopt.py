@@ -238,7 +238,7 @@ def test_what_is_no_refused_number_ends_the_adoption(
     fake.faults.add("GetApiKeyInfo", "error", error="EGeneral:Permission denied")
     with pytest.raises(PermissionDenied):
         take_over(account, server, manager)
-    assert len(fake.arrivals) == 0
+    assert [arrival.error for arrival in fake.arrivals] == ["EGeneral:Permission denied"]
 
 
 def test_without_a_connection_the_key_still_works_afterwards(

@@ -129,7 +129,7 @@ except LockedOut:
                     twin(name, *args)
                 assert 0 < (caught.value.retry_after or 0) <= LOCKOUT
             assert twin("system_status") == "online"  # public calls need no key
-    assert fake.arrivals == []
+    assert [arrival.error for arrival in fake.arrivals] == ["EGeneral:Temporary lockout"]  # the first call alone
     other = fake.add_account("other")
     with made(kind, other, server, tmp_path / "state") as twin:
         assert twin("balances") == {}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import threading
@@ -63,11 +64,42 @@ def test_a_public_method_may_fail_too(fake: FakeKraken, server: FakeKrakenServer
 
 
 def test_a_dropped_request_was_never_processed(fake: FakeKraken, account: FakeAccount, wire: Wire) -> None:
-    """The connection is cut, and nothing has arrived."""
+    """The connection is cut, and the nonce is not used."""
     fake.faults.add("AddOrder", "drop")
     with pytest.raises(CUT):
         wire.send("AddOrder", **ORDER)
-    assert (fake.arrivals, account.last_nonce, account.orders) == ([], 0, {})
+    assert (fake.accepted(), account.last_nonce, account.orders) == ([], 0, {})
+
+
+def test_the_log_has_the_calls_that_got_a_fault(fake: FakeKraken, wire: Wire) -> None:
+    """Also those that were never executed: whoever reads it sees what his bot has sent, and what became of it."""
+    fake.faults.add("Balance", "drop")
+    fake.faults.add("Balance", "html")
+    fake.faults.add("Balance", "error", error="EService:Busy")
+    fake.faults.add("Balance", "process_then_cut")
+    fake.faults.add("Balance", "duplicate")
+    for expected in (CUT, None, None, CUT, None, None):
+        with pytest.raises(expected) if expected else contextlib.nullcontext():
+            wire.send("Balance")
+    assert [(each.fault, each.accepted, each.error) for each in fake.arrivals] == [
+        ("drop", False, None),
+        ("html", False, None),
+        ("error", False, "EService:Busy"),
+        ("process_then_cut", True, None),
+        ("duplicate", True, None),
+        ("duplicate", False, "EAPI:Invalid nonce"),
+        ("", True, None),
+    ]
+    assert [arrival.nonce for arrival in fake.arrivals] == [1, 2, 3, 4, 5, 5, 6]
+    assert {(arrival.account, arrival.method) for arrival in fake.arrivals} == {("bot", "Balance")}
+
+
+def test_a_nonce_that_a_fault_refuses_is_no_defect_of_the_bot(fake: FakeKraken, wire: Wire) -> None:
+    """A test that plays an invalid nonce can still say that there was no other."""
+    fake.faults.add("Balance", "error", error="EAPI:Invalid nonce")
+    assert wire.reply("Balance") == {"error": ["EAPI:Invalid nonce"]}
+    fake.assert_no_invalid_nonce()
+    assert len(fake.invalid_nonces()) == 1
 
 
 def test_an_order_may_be_placed_without_an_answer(fake: FakeKraken, account: FakeAccount, wire: Wire) -> None:
@@ -96,7 +128,7 @@ def test_the_same_page_may_come_before_anything_is_executed(fake: FakeKraken, ac
     fake.faults.add("AddOrder", "process_then_html")
     fake.faults.add("AddOrder", "html")
     assert wire.send("AddOrder", **ORDER).data == wire.send("AddOrder", **ORDER).data
-    assert (nonces(fake), len(account.orders)) == ([1], 1)
+    assert ([each.nonce for each in fake.accepted()], len(account.orders)) == ([1], 1)
 
 
 def test_an_error_may_lie(fake: FakeKraken, account: FakeAccount, wire: Wire) -> None:
