@@ -149,6 +149,8 @@ class Faults:
 
     def take(self, method: str) -> Fault | None:
         """Return the fault that a request of *method* gets, or ``None``; its ``times`` counts down."""
+        if not self._waiting:
+            return None
         with self._lock:
             for place, fault in enumerate(self._waiting):
                 if fault.method in (ANY, method):

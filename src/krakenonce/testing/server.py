@@ -7,18 +7,13 @@ request is processed although its sender has gone away.
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import socket
 import threading
-from email.utils import formatdate
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 from krakenonce.extras import needed_by
-from krakenonce.testing.control import control
 from krakenonce.testing.delivery import Delivery
-from krakenonce.testing.request import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -29,8 +24,6 @@ if TYPE_CHECKING:
 
 
 _GRACE = 1.0  # seconds that stop() leaves to requests in flight
-_JSON = {"Content-Type": "application/json; charset=utf-8"}
-_PAGE = "<html>\n<head><title>{0}</title></head>\n<body><h1>{0}</h1><hr>cloudflare</body>\n</html>\n"
 
 
 class FakeKrakenServer:
@@ -61,7 +54,7 @@ class FakeKrakenServer:
         self.fake = fake
         self._host, self._port = host, port
         least, most, chance = latency - jitter, latency + jitter, random.Random(seed)  # noqa: S311 - delays need no cryptography
-        self._delivery = Delivery(fake, lambda: max(0.0, chance.uniform(least, most)))
+        self._delivery = Delivery(fake, lambda: max(0.0, chance.uniform(least, most)) if most else 0.0)
         self._thread: threading.Thread | None = None
         self._end: Callable[[], object] = lambda: None
 
@@ -112,6 +105,9 @@ class FakeKrakenServer:
     async def _serve(self, listener: socket.socket, stopping: asyncio.Event) -> None:
         from aiohttp import web
 
+        from krakenonce.testing.responses import Responses
+
+        self._responses = Responses(self.fake, self._delivery)
         runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=_GRACE)
         await runner.setup()
         try:
@@ -125,55 +121,9 @@ class FakeKrakenServer:
             await runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        response = await self._response(request)
-        response.headers["Date"] = _http_date(int(self.fake.time()))
-        return response
-
-    async def _response(self, request: web.BaseRequest) -> web.StreamResponse:
-        from aiohttp import web
-
-        is_control = request.path.startswith("/fake/")
-        is_query = request.method == "GET" and request.path.startswith("/0/public/")
-        if not (request.method == "POST" or is_control or is_query):
-            return web.Response(status=405, text="Call private methods with POST.")
-        try:
-            body = await request.read()
-        except (ConnectionError, web.RequestPayloadError):
-            return web.Response(status=400, text="The request ended too early.")
-        if is_control:
-            status, answer = control(self.fake, request.method, request.path, body)
-            return web.json_response(answer, status=status)
-        # The raw path: the signature covers the bytes that were sent.
-        unpacked = unpack(request.raw_path, request.headers, body, self.fake.time())
-        reply = await self._delivery.bring(unpacked, lambda: _is_gone(request.transport))
-        if reply is None and request.transport is not None:
-            request.transport.abort()
-        if isinstance(reply, dict):
-            return web.Response(body=json.dumps(reply).encode(), headers=_JSON)
-        return web.Response(status=reply or 502, text=_PAGE.format(reply), content_type="text/html")
-
-
-@lru_cache(2)
-def _http_date(second: int) -> str:
-    return formatdate(second, usegmt=True)
+        return await self._responses.answer(request)
 
 
 def _run(loop: asyncio.AbstractEventLoop, serving: Coroutine[Any, Any, None]) -> None:
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(serving)
-
-
-def _is_gone(transport: asyncio.Transport | None) -> bool:
-    """Return whether the other end has closed the connection, also if the event loop does not know it yet."""
-    if transport is None or transport.is_closing():
-        return True
-    # asyncio's own object for the same connection cannot look.
-    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, transport.get_extra_info("socket").fileno())
-    try:
-        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return False
-    except OSError:  # reset
-        return True
-    finally:
-        connection.detach()
