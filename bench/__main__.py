@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import against, calls, footprint, gateway, nonces, turns
+from bench import against, calls, fake, footprint, gateway, nonces, turns
 from bench.workers import run_processes
 from krakenonce.backends.file.filesystem import _mounts, filesystem_of
 
@@ -66,6 +66,8 @@ def measure(directory: Path) -> dict[str, Any]:
     fan_out = calls.fan_out(directory)
     say("the gateway, 100,000 calls")
     forwarded = gateway.measure(directory)
+    say("the fake Kraken, 100,000 resting orders")
+    imitated = fake.measure()
     say("import")
     imports = footprint.import_time()
     say("1,000,000 nonces")
@@ -82,6 +84,7 @@ def measure(directory: Path) -> dict[str, Any]:
         "added to a call": added,
         "fan-out": fan_out,
         "gateway": forwarded,
+        "fake Kraken": imitated,
         "import": imports,
         "memory": footprint.memory(directory),
     }
@@ -131,6 +134,7 @@ def render(measured: dict[str, Any]) -> str:
             "at most 2 x",
         ),
         *gateway_rows(measured["gateway"]),
+        *fake_rows(measured["fake Kraken"]),
         ("`import krakenonce` adds", f"{measured['import']['ms']['import krakenonce']:.1f} ms", "20 ms"),
         ("import and first nonce add", f"{measured['import']['ms']['import and first nonce']:.1f} ms", ""),
         (
@@ -192,6 +196,20 @@ def gateway_rows(measured: dict[str, Any]) -> list[tuple[str, str, str]]:
             f"{measured['farthest_from_mean_share_percent']:.1f} %",
             "25 %",
         ),
+    ]
+
+
+def fake_rows(measured: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The fake Kraken's lines of the table."""
+    orders = measured["order_us"]
+    return [
+        ("fake Kraken: its processor time of a Balance", f"{measured['balance_us']:.0f} us", ""),
+        (
+            "fake Kraken: the same of an order, 100 resting / 100,000 resting",
+            f"{orders['100 resting']:.0f} / {orders['100,000 resting']:.0f} us",
+            "the same",
+        ),
+        ("fake Kraken: memory with 100,000 resting orders", f"{measured['megabytes']:.0f} MB", "250 MB"),
     ]
 
 

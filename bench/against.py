@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.calls import SECRET, plain_server
+from bench.fake import BALANCE, ORDERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,6 +100,8 @@ with subprocess.Popen(
     finally:
         process.terminate()
 """,
+    "fake Kraken: its processor time of a Balance (us)": BALANCE,
+    "fake Kraken: its processor time of an order, on the way to 4,000 resting ones (us)": ORDERS,
     "import krakenonce, first nonce (ms)": """
 import sys, tempfile, time
 directory = tempfile.mkdtemp(dir=sys.argv[1])
