@@ -282,6 +282,7 @@ PROCEDURES: dict[str, Callable[[calling.Calls], Steps[Any]]] = {
     "api_key_info": queries.api_key_info,
     "server_time": queries.server_time,
     "system_status": queries.system_status,
+    "system_advisories": queries.system_advisories,
 }
 _SHAPED = st.builds(
     lambda result: Reply(200, "application/json", json.dumps({"error": [], "result": result}).encode()),

@@ -270,8 +270,8 @@ FENCE = (
         "a full record stops the cancels as well",
         9,
         _SENDING,
-        was='.group == "cancel"',
-        becomes='.group == ""',
+        was='.group in ("cancel", "cancel-all")',
+        becomes='.group in ("cancel-all",)',
         test=f"{_TEST}::test_when_a_day_s_calls_fill_the_record_only_cancels_go_on",
     ),
     Planted(
@@ -465,8 +465,8 @@ FENCE = (
         "an unknown outcome does not say what to look at",
         9,
         _SENDING,
-        was='_LOOK.get(METHODS[self.call.method].group, "ask Kraken")',
-        becomes='"ask Kraken"',
+        was="{look_at(self.call.method)}",
+        becomes="ask Kraken",
         test=f"{_FAULTS}::test_an_unknown_outcome_says_once_what_to_look_at",
     ),
     Planted(

@@ -19,6 +19,7 @@ from krakenonce.errors import ConfigError
 from krakenonce.global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
 from krakenonce.guards import Turns, guard, krakenex
 from krakenonce.key.answers import refusal_in, result_of
+from krakenonce.key.funding import refuse_funding
 from krakenonce.kraken import orders
 from krakenonce.kraken.client import Kraken
 from krakenonce.kraken.request import KRAKEN
@@ -218,6 +219,7 @@ class KrakenBroker:
             NonceError: No nonce can be issued; nothing was sent.
             KrakenError: Kraken could not be reached, or gave no answer. What it answers is returned, never raised.
         """
+        refuse_funding(method)
         api: Any = self.kraken_api
         if api is None:
             raise ConfigError(f"{self.account_identifier} is not connected: call connect() first")

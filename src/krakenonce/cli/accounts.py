@@ -11,7 +11,7 @@ import click
 
 from krakenonce.brokers.credentials import MASTER, full_name, read_accounts
 from krakenonce.brokers.fan_out import INTERRUPTED, Outcome, late, order_to_find, reason, verdicts
-from krakenonce.cli.options import finite, force_option, json_option, kraken_options, params_of
+from krakenonce.cli.options import finite, force_option, json_option, kraken_options, method_of, params_of
 from krakenonce.cli.output import complain, not_lost, to_json, write, write_table
 from krakenonce.cli.waiting import Terminated, progress, terminable
 from krakenonce.key.methods import PUBLIC
@@ -76,7 +76,7 @@ def call_all(
         raise click.UsageError(f"{method} is a public method and needs no account; use `krakenonce call {method}`")
     if method == "RetrieveExport":
         raise click.UsageError("RetrieveExport gives a file: `krakenonce call RetrieveExport id=... > export.zip`")
-    params = params_of(method, parameters, force=force)
+    params = params_of(method_of(method), parameters, force=force)
     chosen = _chosen(read_accounts(os.environ, credentials), accounts)
     with _brokers(chosen, state, base_url) as (brokers, advance, handle_signals):
         names = [each.name for each in chosen]

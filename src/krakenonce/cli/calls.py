@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,15 @@ import click
 
 from krakenonce.brokers.credentials import MASTER, load_account, load_accounts
 from krakenonce.cli.accounts import balances_of
-from krakenonce.cli.options import account_option, confirm, force_option, json_option, kraken_options, params_of
+from krakenonce.cli.options import (
+    account_option,
+    confirm,
+    force_option,
+    json_option,
+    kraken_options,
+    method_of,
+    params_of,
+)
 from krakenonce.cli.output import complain, not_lost, to_json, write, write_table
 from krakenonce.cli.waiting import report_long_wait, terminable
 from krakenonce.errors import KrakenError
@@ -28,10 +35,11 @@ EXAMPLES = """\b
 krakenonce call Ticker pair=XBTUSD
 krakenonce call AddOrder pair=XBTUSD type=buy ordertype=limit volume=1 price=100 validate=true
 krakenonce call CancelOrderBatch 'orders=["OU22CG-KLAF2-FWUDD7", "OWMCXH-RC4YZ-5XBN2P"]'
+krakenonce call TradeVolume 'pair=[{"asset": "XBTUSD", "aclass": "forex"}]'
+krakenonce call MaintenanceSchedule
 """
 
 _FILE = "RetrieveExport"
-_METHOD = re.compile(r"[A-Za-z0-9]+(/[A-Za-z]+)?")
 
 
 @click.command()
@@ -82,12 +90,10 @@ def call(
     """Make one call to Kraken and print its result as JSON.
 
     METHOD is Kraken's name of the method. A public method such as Time needs no account. All others are private
-    calls with the account's key. There is no confirmation: AddOrder places an order. The order gets a cl_ord_id, and a
-    deadline in ten seconds, unless you give them.
+    calls with the account's key. There is no confirmation: AddOrder places an order, AddStrategy starts a strategy. The
+    order gets a cl_ord_id, and a deadline in ten seconds, unless you give them.
     """
-    if not _METHOD.fullmatch(method):
-        raise click.UsageError("METHOD is a name such as Balance; it has letters and digits only")
-    params = params_of(method, parameters, force=force)
+    params = params_of(method_of(method), parameters, force=force)
     if method in PUBLIC:
         from krakenonce.kraken.client import Kraken
 

@@ -1,4 +1,4 @@
-"""The commands gateway run, add-key, list-keys, rotate-key and revoke-key."""
+"""The commands gateway run, add-key, change-key, list-keys, rotate-key and revoke-key."""
 
 from __future__ import annotations
 
@@ -129,8 +129,8 @@ def run(
     default="query",
     show_default=True,
     metavar="GROUP,...",
-    help="Groups of methods that the bot may call: query, trade, cancel, token, deposit, withdraw, transfer, earn, "
-    "export, nonce, other.",
+    help="Groups of methods that the bot may call: query, trade, cancel, cancel-all, token, deposit, withdraw, "
+    "transfer, earn, export, nonce, other.",
 )
 @click.option(
     "--trace-orders",
@@ -162,9 +162,25 @@ def add_key(
     made = _local_keys(state).add(name, account(names, account_name), groups, trace_orders=trace_orders)
     if strict_nonce:
         complain("--strict-nonce has no effect any more: the gateway never sends a request twice. Leave it out.")
-    if "token" in groups:
-        complain("warning: with a WebSocket token the bot can do all that the Kraken key may do, despite --allow")
+    _warn(groups, made.account)
     _show_pair(made, as_json)
+
+
+@gateway.command("change-key")
+@name_option
+@click.option("--add", default="", metavar="GROUP,...", help="Groups of methods that the bot may call from now on.")
+@click.option("--remove", default="", metavar="GROUP,...", help="Groups that it may not call any more.")
+@state_option
+def change_key(name: str, add: str, remove: str, state: str | None) -> None:
+    """Change what a bot's local key may call. The pair stays; it counts from the next call on."""
+    from krakenonce.gateway.groups import parse_groups
+
+    more, less = (parse_groups(words.split(",")) if words else frozenset() for words in (add, remove))
+    if not more and not less:
+        raise click.UsageError("Give --add or --remove")
+    made = _local_keys(state).change(name, more, less)
+    _warn(more, made.account)
+    write(f"local key {name} may call now: {','.join(sorted(made.allow))}")
 
 
 @gateway.command("list-keys")
@@ -204,6 +220,17 @@ def revoke_key(name: str, state: str | None) -> None:
     """Revoke a bot's local key. It is refused at once."""
     _local_keys(state).revoke(name)
     write(f"local key {name} is revoked")
+
+
+def _warn(groups: frozenset[str], who: str) -> None:
+    """Say what these groups reach beyond the bot that gets them."""
+    if "token" in groups:
+        complain("warning: with a WebSocket token the bot can do all that the Kraken key may do, despite --allow")
+    if "cancel-all" in groups:
+        complain(
+            f"warning: CancelAll and CancelAllOrdersAfter cancel the orders of all programs that trade on {who}. The "
+            "timer that the latter sets is one for all of them: it cancels their orders, too, when this bot stops"
+        )
 
 
 def _local_keys(state: str | None) -> LocalKeys:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,14 @@ import click
 
 from krakenonce.backends.state_name import read_state
 from krakenonce.errors import KrakenonceError
+from krakenonce.key.funding import WHY, is_funding
 from krakenonce.key.parameters import allow_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+_METHOD = re.compile(r"[A-Za-z0-9]+(/[A-Za-z]+)?")
 
 
 def _checked_state(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
@@ -91,6 +96,15 @@ def kraken_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def method_of(word: str) -> str:
+    """Return the name of one of Kraken's methods. Raises click.UsageError if it is none, or a path of another API."""
+    if is_funding(word):
+        raise click.UsageError(WHY)
+    if not _METHOD.fullmatch(word):
+        raise click.UsageError("METHOD is a name such as Balance; it has letters and digits only")
+    return word
 
 
 def params_of(method: str, words: tuple[str, ...], *, force: bool = False) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from krakenonce.gateway.gateway import NONCE_PATH
 from krakenonce.gateway.replies import not_sent
+from krakenonce.key.funding import WHY, is_funding
 from krakenonce.shown import blind_async
 
 if TYPE_CHECKING:
@@ -136,6 +137,8 @@ class Front:
     @blind_async
     async def _reply(self, request: web.BaseRequest) -> Reply:
         path = request.raw_path
+        if is_funding(path, request.headers):
+            return not_sent("funding", "EGeneral:Unknown method", WHY, 404)
         public = path.startswith("/0/public/")
         if not (public or path.startswith("/0/private/") or path == NONCE_PATH):
             explanation = "the path must begin with /0/private/ or /0/public/"

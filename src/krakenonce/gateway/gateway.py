@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from krakenonce.errors import ConfigError, KrakenonceError, LockedOut, OutcomeUnknown, RateLimited, RequestNotSent
 from krakenonce.gateway.client_call import method_in, read_call
 from krakenonce.gateway.fence import Fence
-from krakenonce.gateway.groups import groups_of
+from krakenonce.gateway.groups import groups_of, why_not
 from krakenonce.gateway.headers import can_pass, passed_on
 from krakenonce.gateway.own_calls import owner_of
 from krakenonce.gateway.replies import Refused, Reply, kraken_json, not_sent, unknown
@@ -17,6 +17,7 @@ from krakenonce.gateway.sending import changes_something, reply_of
 from krakenonce.gateway.sent_record import RecordFull
 from krakenonce.gateway.waiting import Closed, Full, NotBegun, TooLong
 from krakenonce.key.methods import METHODS
+from krakenonce.key.not_known import say_if_not_known
 from krakenonce.kraken.wire import JSON, decode_secret, is_signed
 
 if TYPE_CHECKING:
@@ -145,12 +146,9 @@ class Gateway:
             raise ConfigError("the request cannot be passed on unchanged; it was not sent")
         needed = _NONCE if path == NONCE_PATH else groups_of(call.method, call.params)
         if not needed & local.allow:
-            groups = " or ".join(sorted(needed))
-            raise Refused(
-                "not_allowed",
-                "EGeneral:Permission denied",
-                f"local key {local.name} may not call this method; it needs the group {groups}",
-            )
+            raise Refused("not_allowed", "EGeneral:Permission denied", why_not(local.name, needed))
+        if path != NONCE_PATH:
+            say_if_not_known(call.method)
         return call
 
     async def _asked(self, local: LocalKey, key: KrakenKey, call: ClientCall, headers: dict[str, str]) -> Reply:

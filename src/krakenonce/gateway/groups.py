@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 GROUPS = {
     "query": "balances, orders, trades, ledgers and all other methods that only read",
-    "trade": "place, amend and cancel orders",
-    "cancel": "cancel orders",
+    "trade": "place, amend and cancel orders, each by its id; start and stop strategies",
+    "cancel": "cancel orders and strategies, each by its id",
+    "cancel-all": "cancel all orders of the account, now or by the dead man's switch: also those of other bots",
     "token": "WebSocket tokens, with which a bot can do everything that the Kraken key may do",
     "deposit": "new deposit addresses",
     "withdraw": "withdraw funds and cancel withdrawals",
@@ -38,6 +39,22 @@ def groups_of(method: str, names: Container[str]) -> frozenset[str]:
     group = its.new if its.new and "new" in names else its.group
     # As at Kraken, the right to place and amend orders is enough for a cancel, too.
     return frozenset((group, "trade") if group == "cancel" else (group,))
+
+
+def why_not(name: str, needed: Iterable[str]) -> str:
+    """Return why a local key may not make a call, and how to let it.
+
+    Args:
+        name: The local key's name.
+        needed: The groups of which it needs one.
+    """
+    groups = sorted(needed)
+    why = f"local key {name} may not call this method; it needs the group {' or '.join(groups)}"
+    more = {
+        "cancel-all": ", as the method reaches the orders of all bots of the account",
+        "other": ", as krakenonce does not know the method",
+    }.get(groups[0], "")
+    return f"{why}{more}. To allow it: krakenonce gateway change-key --name {name} --add {groups[0]}"
 
 
 def parse_groups(names: Iterable[str]) -> frozenset[str]:

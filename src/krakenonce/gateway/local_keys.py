@@ -24,6 +24,7 @@ from krakenonce.shown import blind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
 
@@ -108,6 +109,18 @@ class LocalKeys:
         """Replace a local key by a new one; the old one is refused from now on. Raises ConfigError if there is none."""
         with self._changing() as keys:
             keys[name] = made = replace(_named(keys, name), **_new_pair())
+        return made
+
+    @blind
+    def change(self, name: str, add: AbstractSet[str], remove: AbstractSet[str]) -> LocalKey:
+        """Change the groups of a local key, which keeps its pair; it counts from the next call on.
+
+        Raises:
+            ConfigError: There is no such key, it would have no group left, or the file cannot be used.
+        """
+        with self._changing() as keys:
+            before = _named(keys, name)
+            keys[name] = made = replace(before, allow=parse_groups((before.allow | add) - remove))
         return made
 
     @blind

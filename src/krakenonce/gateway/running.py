@@ -72,7 +72,7 @@ async def _run(settings: Settings, ready: Callable[[Listening], None]) -> None:
     with NonceManager(settings.state) as manager, LoopThread() as second:
         manager.next()  # a state directory that cannot be used is reported now, not at the first call
         local_keys = LocalKeys(key_file(settings.state))
-        local_keys.all()
+        _tell_about_cancels(local_keys)
         transport = AsyncTransport(settings.base_url, connect_to=settings.connect_to)
         activity = Activity()
         keys: dict[str, KrakenKey] = {}
@@ -99,6 +99,17 @@ async def _run(settings: Settings, ready: Callable[[Listening], None]) -> None:
                 watching.cancel()
                 await server.stop()
                 await transport.close()
+
+
+def _tell_about_cancels(local_keys: LocalKeys) -> None:
+    """Log which local keys may cancel by id only: before there was the group cancel-all, cancel was enough for all."""
+    names = [each.name for each in local_keys.all() if "cancel" in each.allow and "cancel-all" not in each.allow]
+    if names:
+        logger.warning(
+            "CancelAll and CancelAllOrdersAfter need the group cancel-all, which these local keys with cancel do not "
+            "have: %s. To add it: krakenonce gateway change-key --name NAME --add cancel-all",
+            ", ".join(names),
+        )
 
 
 def _raise_file_limit() -> None:

@@ -14,7 +14,7 @@ from krakenonce.errors import DuplicateOrder, InvalidNonce, ServiceUnavailable
 from krakenonce.gateway.headers import answered, not_answered, passed_back
 from krakenonce.gateway.replies import UNKNOWN_OUTCOME, Reply, unknown
 from krakenonce.gateway.sent_record import DIGEST
-from krakenonce.key.methods import METHODS, Kind, kind_of
+from krakenonce.key.methods import METHODS, Kind, kind_of, look_at
 from krakenonce.kraken.http_status import TOO_MANY
 from krakenonce.kraken.sent import LIFETIME
 
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
     from krakenonce.gateway.upstream import Forwarded, KrakenKey
 
 
-# What shows whether a call was executed, by its group.
-_LOOK = {
-    "trade": "look at the open and closed orders",
-    "cancel": "look at the open orders",
-    "withdraw": "look at WithdrawStatus",
-    "transfer": "look at the balances and the ledger",
-}
 _EACH_TIME = ("nonce", "otp", "deadline")  # what a client writes anew into each request for the same order
 
 
@@ -107,7 +100,7 @@ class Sending:
     @property
     def may_always_be_made(self) -> bool:
         """Whether it is made even if it cannot be entered: an account must always be able to stop trading."""
-        return METHODS[self.call.method].group == "cancel"
+        return METHODS[self.call.method].group in ("cancel", "cancel-all")
 
     @property
     def has_caller(self) -> bool:
@@ -173,8 +166,7 @@ class Sending:
         """Return what the sender has to look at, in a sentence."""
         if self.is_order:
             return "It may have been executed: look for it among the open and closed orders before you send another."
-        look = _LOOK.get(METHODS[self.call.method].group, "ask Kraken")
-        return f"It may have been executed: {look} before you make it again."
+        return f"It may have been executed: {look_at(self.call.method)} before you make it again."
 
 
 def _leaves_open(refusal: KrakenAPIError | None) -> bool:

@@ -11,6 +11,7 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.guards.turns import refuse_repeats, replace
+from krakenonce.key.funding import refuse_funding
 from krakenonce.key.methods import Kind, kind_of
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def _sign(
 ) -> dict[str, Any]:
     if not _is_private(api):
         return sign(path, api, *more, **how)
+    refuse_funding(path)  # before a nonce is taken
     lane = turns.lane(client.apiKey, client.secret)
 
     def sign_again() -> dict[str, Any]:
@@ -81,6 +83,7 @@ def _fetch(
     body: Any = None,
 ) -> Any:
     turns.after_fork(client.session.close)
+    refuse_funding(url, headers or ())
     if not isinstance(headers, _Signed):
         return send(url, method, headers, body)
     with headers.lane:
@@ -96,6 +99,7 @@ async def _fetch_async(
     headers: Any = None,
     body: Any = None,
 ) -> Any:
+    refuse_funding(url, headers or ())
     if not isinstance(headers, _Signed):
         return await send(url, method, headers, body)
     async with headers.lane:

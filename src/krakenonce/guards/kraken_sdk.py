@@ -11,6 +11,7 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.guards.turns import replace
+from krakenonce.key.funding import refuse_funding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,7 @@ def _request(
     **how: Any,
 ) -> Any:
     turns.after_fork(client._SpotClient__session.close)
+    refuse_funding(uri)
     if not how.get("auth", True):
         return send(method, uri, params, *more, **how)
     with turns.lane(client._key, client._secret):
@@ -57,6 +59,7 @@ async def _request_async(
     *more: Any,
     **how: Any,
 ) -> Any:
+    refuse_funding(uri)
     if not how.get("auth", True):
         return await send(method, uri, params, *more, **how)
     async with turns.lane(client._key, client._secret):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.guards.turns import refuse_repeats, replace
+from krakenonce.key.funding import refuse_funding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,6 +35,7 @@ def _query_private(
     *more: Any,
     **options: Any,
 ) -> Any:
+    refuse_funding(method)  # before the turn and a nonce
     with turns.lane(client.key, client.secret):
         # A copy, because krakenex writes the nonce into the caller's parameters.
         answer = send(method, None if data is None else dict(data), *more, **options)
@@ -51,6 +53,7 @@ def _query(
     timeout: float | None = None,
 ) -> Any:
     turns.after_fork(client.session.close)
+    refuse_funding(f"{client.uri}{urlpath}", headers or ())
     if timeout is None and "/private/" in urlpath:
         timeout = turns.timeout
     return send(urlpath, data, headers, timeout=timeout)

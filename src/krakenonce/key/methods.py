@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
-# Kraken's id of an order, which no other order gets. By the time of a second cancel, a userref or a cl_ord_id may
-# name another order.
-_TXID = re.compile(r"O[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{6}")
+# Kraken's id of an order or of a strategy, which no other one gets. By the time of a second cancel, a userref or a
+# cl_ord_id may name another order.
+_ID = re.compile(r"(O|AS)[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{6}")
 
 
 class Kind(Enum):
     """What a call does at Kraken."""
 
     READ = "changes nothing: may be repeated"
-    CANCEL = "cancels orders named by txid: may be repeated, because the second one has nothing left to do"
+    CANCEL = "cancels what it names by Kraken's own id: may be repeated, because the second one has nothing left to do"
     ORDER = "places orders: never repeated before it is known that the first was not executed"
     OTHER = "changes something, or is not known: never repeated before it is known that the first was not executed"
 
@@ -36,6 +36,8 @@ class Method(NamedTuple):
         urgent: Whether it protects an account, and so goes before calls that wait: cancels, the dead man's switch, and
             WebSocket tokens, with which orders can be cancelled.
         validate: Whether it has the parameter ``validate``, with which Kraken only checks it.
+        by: Of a cancel: the parameter with Kraken's id of what it cancels.
+        look: What shows whether it was executed, if that is not the same for its group.
         new: The group that it needs if the parameter ``new`` is set, which makes it change something. Empty: it has no
             such parameter.
         takes: The names of its parameters, if it changes something. None: they are not known, or it only reads.
@@ -52,6 +54,8 @@ class Method(NamedTuple):
     renews: bool = False
     urgent: bool = False
     validate: bool = False
+    by: str = "txid"
+    look: str = ""
     new: str = ""
     takes: str | None = None
     each_takes: str = ""
@@ -75,7 +79,17 @@ _ORDER = (
 )
 _ORDERS = "pair asset_class deadline validate broker"  # broker: Kraken's change log of May 2026
 
-# From Kraken's REST API specification (krakenfx/api-specs, 86715cf), in the same order.
+# What shows whether a call was executed, by its group.
+_LOOK = {
+    "trade": "look at the open and closed orders",
+    "cancel": "look at the open orders",
+    "cancel-all": "look at the open orders",
+    "withdraw": "look at WithdrawStatus",
+    "transfer": "look at the balances and the ledger",
+}
+
+# From Kraken's REST API specification (krakenfx/api-specs, 86715cf), in the same order. ListWalletAccounts and the
+# strategies are newer: from their pages on docs.kraken.com (mid-2026).
 METHODS = _Methods(
     {
         # account data
@@ -95,6 +109,7 @@ METHODS = _Methods(
         "TradeVolume": _QUERY,
         "Level3": _QUERY,
         "GetApiKeyInfo": _QUERY,
+        "ListWalletAccounts": _QUERY,  # the account_id that Balance, Ledgers and others take
         "AddExport": Method(group="export", takes="report format description fields starttm endtm"),
         "ExportStatus": _QUERY,
         "RetrieveExport": Method(group="query"),
@@ -141,13 +156,32 @@ METHODS = _Methods(
             takes="orders cl_ord_ids",
             each_takes="txid cl_ord_id",
         ),
+        # Both reach the orders of all programs of an account, so they have a group of their own.
         "CancelAll": Method(
-            group="cancel", urgent=True, takes=""
+            group="cancel-all", urgent=True, takes=""
         ),  # a second one would cancel orders placed in between
         "CancelAllOrdersAfter": Method(
-            group="cancel", urgent=True, takes="timeout"
+            group="cancel-all", urgent=True, takes="timeout"
         ),  # ... would undo a later setting of the timer
         "GetWebSocketsToken": Method(Kind.READ, "token", urgent=True),  # another call gives another token
+        # algo trading. No page says what these add to Kraken's counters: they count like their likes for orders.
+        "AddStrategy": Method(  # it has no id of the client's, so no order's kind: nothing finds it for certain
+            group="trade",
+            validate=True,
+            look="look at GetOpenStrategies and GetClosedStrategies",
+            takes="symbol asset_class strategy_type side volume ordertype price starttm expiretm validate",
+        ),
+        "CancelStrategy": Method(
+            Kind.CANCEL,
+            "cancel",
+            urgent=True,
+            by="strategy_id",
+            look="look at GetOpenStrategies",
+            takes="strategy_id",
+        ),
+        "GetOpenStrategies": _LIST,
+        "GetClosedStrategies": _LIST,
+        "QueryStrategies": _QUERY,
         # funding
         "DepositMethods": _QUERY,
         "DepositAddresses": Method(Kind.READ, "query", new="deposit", takes="asset method new amount"),
@@ -172,10 +206,20 @@ METHODS = _Methods(
     }
 )
 
-# Methods that need no key.
-PUBLIC = frozenset(
-    ("Time", "SystemStatus", "Assets", "AssetPairs", "Ticker", "OHLC", "Depth", "GroupedBook", "Trades", "Spread")
+# Methods that need no key. The last three are newer than the specification: from Kraken's pages, and from ccxt 4.5.90.
+_SPECIFIED = (
+    "Time",
+    "SystemStatus",
+    "Assets",
+    "AssetPairs",
+    "Ticker",
+    "OHLC",
+    "Depth",
+    "GroupedBook",
+    "Trades",
+    "Spread",
 )
+PUBLIC = frozenset((*_SPECIFIED, "MaintenanceSchedule", "PreTrade", "PostTrade"))
 
 
 def kind_of(method: str, params: Mapping[str, Any]) -> Kind:
@@ -184,13 +228,13 @@ def kind_of(method: str, params: Mapping[str, Any]) -> Kind:
     Args:
         method: Kraken's name of the method.
         params: Its parameters: an order with ``validate`` is only checked, ``new`` makes a new deposit address, and a
-            cancel may be repeated only if it names each order by its txid.
+            cancel may be repeated only if it names all that it cancels by Kraken's own ids.
     """
     its = METHODS[method]
     validate = params.get("validate")
     if its.validate and (validate is True or validate == "true"):
         return Kind.READ
-    if (its.new and params.get("new")) or (its.kind is Kind.CANCEL and not _names_txids_alone(method, params)):
+    if (its.new and params.get("new")) or (its.kind is Kind.CANCEL and not _names_ids_alone(method, params)):
         return Kind.OTHER
     return its.kind
 
@@ -208,11 +252,18 @@ def ids_in(method: str, params: Mapping[str, Any]) -> list[str]:
     return [str(order) for order in ids if order]
 
 
-def _names_txids_alone(method: str, params: Mapping[str, Any]) -> bool:
-    """Whether a second execution of a cancel can only cancel the same orders."""
-    named = [each.get("txid") if isinstance(each, Mapping) else each for each in orders_in(method, params)]
+def look_at(method: str) -> str:
+    """Return what shows a person whether a call was executed, such as ``look at the open orders``."""
+    its = METHODS[method]
+    return its.look or _LOOK.get(its.group, "ask Kraken")
+
+
+def _names_ids_alone(method: str, params: Mapping[str, Any]) -> bool:
+    """Whether a second execution of a cancel can only cancel the same orders or the same strategy."""
+    by = METHODS[method].by
+    named = [each.get(by) if isinstance(each, Mapping) else each for each in orders_in(method, params)]
     by_another_id = params.get("cl_ord_id") or params.get("cl_ord_ids")
-    return bool(named) and not by_another_id and all(isinstance(each, str) and _TXID.fullmatch(each) for each in named)
+    return bool(named) and not by_another_id and all(isinstance(each, str) and _ID.fullmatch(each) for each in named)
 
 
 def _listed(value: object) -> Sequence[Any]:

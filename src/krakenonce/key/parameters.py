@@ -1,19 +1,34 @@
-"""Which parameters a call that changes something may have: a name with a slip would be ignored, and trade."""
+"""What is refused before a turn and a nonce: what is no method, and parameters of a call that changes something.
+
+Kraken would ignore a parameter whose name has a slip, and trade.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 from krakenonce.errors import ConfigError
+from krakenonce.key.funding import refuse_funding
 from krakenonce.key.methods import METHODS, Kind, orders_in
 
+# Kraken's names, such as Earn/Strategies, and the query strings of custody calls.
+_METHOD = re.compile(r"[A-Za-z0-9]+(/[A-Za-z0-9]+)?(\?[!-~]*)?")
 _ALWAYS = ("nonce", "otp")
 _CLOSE = "ordertype price price2"  # of the conditional close of an order
 _BOOLEANS = ("validate", "reduce_only", "post_only", "cancel_response", "new")
 _WRITTEN = ("true", "false")
 _allowed: defaultdict[str, set[str]] = defaultdict(set)
+
+
+def checked(method: str) -> str:
+    """Return the name of a method. Raises ConfigError if it is none, or a path of Kraken's Funding API."""
+    refuse_funding(method)
+    if not _METHOD.fullmatch(method):
+        raise ConfigError(f"{method!r} is not the name of a Kraken method, such as Balance.")
+    return method
 
 
 def check_parameters(method: str, params: Mapping[str, Any]) -> None:
@@ -24,10 +39,10 @@ def check_parameters(method: str, params: Mapping[str, Any]) -> None:
         params: The parameters.
 
     Raises:
-        ConfigError: A name is not one of the method's, a boolean is neither true nor false, or an order of a batch has
-            no parameters; nothing was sent.
+        ConfigError: The method is none, a name is not one of its parameters, a boolean is neither true nor false, or
+            an order of a batch has no parameters; nothing was sent.
     """
-    its = METHODS[method]
+    its = METHODS[checked(method)]
     if its.takes is None:
         return
     _check(method, params, its.takes, method)

@@ -39,16 +39,16 @@ def _awaited(
 
 
 def _paged(
-    page: Callable[[Calls, float | None, float, int], Steps[queries.Page]], what: str
+    page: Callable[..., Steps[queries.Page]], what: str
 ) -> Callable[..., AsyncIterator[tuple[str, dict[str, Any]]]]:
     async def method(
-        self: AsyncKraken, start: float | None = None, end: float | None = None
+        self: AsyncKraken, start: float | None = None, end: float | None = None, **more: str | None
     ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         offset = 0
         seen: set[str] = set()  # of all pages: one order may add more entries than a page has
         until = await self.run(queries.until_now(self.calls)) if end is None else end
         while True:
-            entries, total = this = await self.run(page(self.calls, start, until, offset))
+            entries, total = this = await self.run(page(self.calls, start, until, offset, **more))
             for entry in this.new(seen):
                 yield entry
             offset += len(entries)
@@ -137,6 +137,7 @@ class AsyncKraken(Session[AsyncTransport]):
     api_key_info = _awaited(queries.api_key_info)
     server_time = _awaited(queries.server_time)
     system_status = _awaited(queries.system_status)
+    system_advisories = _awaited(queries.system_advisories)
     add_order = _awaited(orders.add_order)
     add_orders = _awaited(orders.add_orders)
     amend_order = _awaited(orders.amend_order)

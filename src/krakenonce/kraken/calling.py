@@ -23,6 +23,7 @@ from krakenonce.errors import (
 from krakenonce.key.answers import Reading, may_pass, refusal_in, result_of
 from krakenonce.key.api_key import ASK_AGAIN, MustWait
 from krakenonce.key.methods import METHODS, PUBLIC, Kind, ids_in
+from krakenonce.key.not_known import say_if_not_known
 from krakenonce.key.parameters import check_parameters
 from krakenonce.kraken.repeating import LOGGED_WAIT, PAUSES, Tries, pause
 from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, Steps
@@ -210,6 +211,7 @@ class Calls:
             self.api_key.leave(call.place)
 
     def _sent(self, call: PrivateCall, tries: Tries) -> Steps[dict[str, Any]]:
+        say_if_not_known(call.method)
         while True:
             try:
                 reply: dict[str, Any] = yield call

@@ -41,18 +41,16 @@ def _blocking(procedure: Callable[Concatenate[Calls, P], Steps[R]]) -> Callable[
     return blind(method)
 
 
-def _paged(
-    page: Callable[[Calls, float | None, float, int], Steps[queries.Page]], what: str
-) -> Callable[..., Iterator[tuple[str, dict[str, Any]]]]:
+def _paged(page: Callable[..., Steps[queries.Page]], what: str) -> Callable[..., Iterator[tuple[str, dict[str, Any]]]]:
     def method(
-        self: Kraken, start: float | None = None, end: float | None = None
+        self: Kraken, start: float | None = None, end: float | None = None, **more: str | None
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         offset = 0
         seen: set[str] = set()  # of all pages: one order may add more entries than a page has
         # Without an end new entries would shift the pages.
         until = self.run(queries.until_now(self.calls)) if end is None else end
         while True:
-            entries, total = this = self.run(page(self.calls, start, until, offset))
+            entries, total = this = self.run(page(self.calls, start, until, offset, **more))
             yield from this.new(seen)
             offset += len(entries)
             if not entries or offset >= total:
@@ -175,6 +173,7 @@ class Kraken(Session[Transport]):
     api_key_info = _blocking(queries.api_key_info)
     server_time = _blocking(queries.server_time)
     system_status = _blocking(queries.system_status)
+    system_advisories = _blocking(queries.system_advisories)
     add_order = _blocking(orders.add_order)
     add_orders = _blocking(orders.add_orders)
     amend_order = _blocking(orders.amend_order)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from krakenonce.errors import AccessBlocked, KrakenError, OutcomeUnknown, RateLimited
 from krakenonce.key.answers import advice
 from krakenonce.key.counting import A_FEW_SECONDS
+from krakenonce.key.methods import look_at
 from krakenonce.kraken.kraken_time import seconds_of
 
 if TYPE_CHECKING:
@@ -90,4 +91,5 @@ def error_of(call: str, host: str, answer: Answer, shown: str) -> KrakenError:
         return limited
     if 400 <= answer.status < 500 and answer.status not in _ABOUT_TIME:
         return AccessBlocked(f"{told} {advice(AccessBlocked)}")
-    return OutcomeUnknown(f"{told} The call may have been executed: ask Kraken before you repeat it.")
+    look = look_at(call.removeprefix("/0/private/"))
+    return OutcomeUnknown(f"{told} The call may have been executed: {look} before you repeat it.")

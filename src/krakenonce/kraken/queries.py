@@ -68,6 +68,20 @@ class ApiKeyInfo:
     raw: dict[str, Any] = field(repr=False)
 
 
+class Advisories(NamedTuple):
+    """What Kraken announces, as its page on SystemStatus describes it; the lists are empty if there is nothing.
+
+    Args:
+        status: ``online``, ``maintenance``, ``cancel_only`` or ``post_only``; the lists do not change it.
+        upcoming_maintenance: Maintenance that is planned for the next 72 hours and has not begun.
+        emergency: Incidents that are not resolved.
+    """
+
+    status: str
+    upcoming_maintenance: list[Any]
+    emergency: list[Any]
+
+
 class Page(NamedTuple):
     """One page of a history: entries by Kraken's id, the newest first, and how many there are in all."""
 
@@ -81,9 +95,14 @@ class Page(NamedTuple):
         return found
 
 
-def balances(calls: Calls, /) -> Steps[dict[str, Decimal]]:
-    """Return what the account has of each asset, by Kraken's name for it (Balance)."""
-    return calls.read("Balance", {}, _amounts)
+def balances(calls: Calls, /, *, account_id: str | None = None) -> Steps[dict[str, Decimal]]:
+    """Return what the account has of each asset, by Kraken's name for it (Balance).
+
+    Args:
+        calls: The key's calls; a client's method has them.
+        account_id: Only what this wallet has; ListWalletAccounts names the wallets.
+    """
+    return calls.read("Balance", {"account_id": account_id}, _amounts)
 
 
 def extended_balances(calls: Calls, /) -> Steps[dict[str, AssetBalance]]:
@@ -168,9 +187,11 @@ def trade_page(calls: Calls, /, start: float | None, end: float, offset: int) ->
     return calls.read("TradesHistory", params, lambda result: _page(result, "trades"))
 
 
-def ledger_page(calls: Calls, /, start: float | None, end: float, offset: int) -> Steps[Page]:
-    """Return one page of the ledger between two times in seconds since 1970 (Ledgers)."""
-    params = {"start": start, "end": end, "ofs": offset or None}
+def ledger_page(
+    calls: Calls, /, start: float | None, end: float, offset: int, *, account_id: str | None = None
+) -> Steps[Page]:
+    """Return one page of the ledger between two times in seconds since 1970 (Ledgers), of one wallet or all."""
+    params = {"start": start, "end": end, "ofs": offset or None, "account_id": account_id}
     return calls.read("Ledgers", params, lambda result: _page(result, "ledger"))
 
 
@@ -198,6 +219,16 @@ def server_time(calls: Calls, /) -> Steps[int]:
 def system_status(calls: Calls, /) -> Steps[str]:
     """Return ``online``, ``maintenance``, ``cancel_only`` or ``post_only`` (SystemStatus)."""
     return calls.read("SystemStatus", {}, lambda result: str(result["status"]))
+
+
+def system_advisories(calls: Calls, /) -> Steps[Advisories]:
+    """Return what Kraken announces beside its state (SystemStatus). MaintenanceSchedule has the next seven days."""
+
+    def read(result: dict[str, Any]) -> Advisories:
+        planned, emergency = (result.get(name) or [] for name in ("upcoming_maintenance", "emergency"))
+        return Advisories(str(result["status"]), list(planned), list(emergency))
+
+    return calls.read("SystemStatus", {}, read)
 
 
 def _amounts(result: dict[str, Any]) -> dict[str, Decimal]:

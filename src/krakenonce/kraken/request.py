@@ -16,7 +16,10 @@ from urllib.parse import urlsplit
 from krakenonce._version import __version__
 from krakenonce.errors import ConfigError, OutcomeUnknown, RequestNotSent
 from krakenonce.key.answers import is_of_kraken
+from krakenonce.key.funding import refuse_funding
+from krakenonce.key.methods import look_at
 from krakenonce.key.pair import wrong_pair
+from krakenonce.key.parameters import checked
 from krakenonce.kraken.http_status import error_of
 from krakenonce.kraken.wire import FORM, JSON, decode_secret, encode_form, encode_json, nonce_of, sign
 
@@ -31,8 +34,6 @@ Otp: TypeAlias = "str | Callable[[], str]"
 KRAKEN = "https://api.kraken.com"
 _ZIP = b"PK"  # how a zip file begins
 _SHOWN = 80  # characters of an answer that is not Kraken's JSON, shown in the message
-# Kraken's names, such as Earn/Strategies, and the query strings of custody calls.
-_METHOD = re.compile(r"[A-Za-z0-9]+(/[A-Za-z0-9]+)?(\?[!-~]*)?")
 _LARGEST = 10**20 - 1  # of 20 digits
 _AGENT = f"krakenonce/{__version__}"
 
@@ -157,7 +158,7 @@ class PrivateCall:
         written = str(used) if type(used) is int and 0 <= used <= _LARGEST else nonce_of(body, content_type)
         if written is None:
             raise ConfigError("The nonce must be an integer of at most 20 digits.")
-        path = f"/0/private/{_checked(self.method)}"
+        path = f"/0/private/{checked(self.method)}"
         headers = {
             "User-Agent": _AGENT,
             "API-Key": key.key,
@@ -177,7 +178,7 @@ class PublicCall:
     def request(self) -> Request:
         """Return the request. Raises ConfigError if the parameters cannot be written."""
         query = f"?{encode_form(self.params)}" if self.params else ""
-        return Request("GET", f"/0/public/{_checked(self.method)}{query}", {"User-Agent": _AGENT}, None)
+        return Request("GET", f"/0/public/{checked(self.method)}{query}", {"User-Agent": _AGENT}, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +200,6 @@ R = TypeVar("R")
 Steps: TypeAlias = Generator[Step, Any, R]
 
 
-def _checked(method: str) -> str:
-    if not _METHOD.fullmatch(method):
-        raise ConfigError(f"{method!r} is not the name of a Kraken method, such as Balance.")
-    return method
-
-
 def host_of(base_url: object) -> str:
     """Return host and port in a base URL, for messages. Raises ConfigError if it is not an http or https address."""
     url = base_url if isinstance(base_url, str) else ""
@@ -220,6 +215,7 @@ def host_of(base_url: object) -> str:
         fine = False
     if not fine:
         raise ConfigError(f"The base URL must look like https://api.kraken.com, not {base_url!r}.")
+    refuse_funding(url)
     return address.netloc
 
 
@@ -230,8 +226,9 @@ def not_sent(call: str, host: str, reason: str) -> RequestNotSent:
 
 def no_answer(call: str, host: str) -> OutcomeUnknown:
     """Return the error for a call that was sent and got no answer."""
+    look = look_at(call.removeprefix("/0/private/"))
     return OutcomeUnknown(
-        f"{call} at {host}: sent, but no answer came. It may have been executed: ask Kraken before you repeat it."
+        f"{call} at {host}: sent, but no answer came. It may have been executed: {look} before you repeat it."
     )
 
 

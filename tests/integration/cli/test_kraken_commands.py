@@ -12,7 +12,7 @@ import pytest
 
 from krakenonce import NonceManager
 from tests.integration.cli.conftest import one_line
-from tests.integration.kraken.helpers import ScriptedServer
+from tests.integration.kraken.helpers import OK, ScriptedServer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,7 +170,7 @@ def test_public_calls_need_no_account(shell: Shell, fake: Fake, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["Guess"], "Kraken answered: EGeneral:Unknown method. Kraken has no such method"),
+        (["QueryOrders"], "Kraken answered: EGeneral:Invalid arguments"),
         (["Ticker", "pair=NONE"], "Kraken answered: EQuery:Unknown asset pair. Kraken has no such pair"),
     ],
     ids=" ".join,
@@ -178,6 +178,32 @@ def test_public_calls_need_no_account(shell: Shell, fake: Fake, tmp_path: Path) 
 def test_what_kraken_refuses_is_one_line(trader: Shell, fake: Fake, words: list[str], said: str) -> None:
     """Kraken's error is printed with what to do about it, for private and for public calls."""
     assert trader.fails(1, "call", *words, "--base-url", fake.url).startswith(said)
+
+
+def test_a_method_that_is_not_known_is_called_with_a_warning(trader: Shell, fake: Fake) -> None:
+    """Kraken may have it by now; what krakenonce does with it is said before Kraken's answer."""
+    done = trader.run("call", "Guess", "--base-url", fake.url)
+    warning, error = done.err.splitlines()
+    assert "warning: Kraken's method Guess is not known to this version: it is never repeated" in warning
+    assert "Kraken answered: EGeneral:Unknown method. Kraken has no such method" in error
+    assert (done.code, done.out) == (1, "")
+
+
+@pytest.mark.parametrize("command", ["call", "call-all"])
+@pytest.mark.parametrize("method", ["/funding/v1/methods/withdraw", "funding/list", "../../funding/v1/x"])
+def test_kraken_s_funding_api_is_refused_by_name(trader: Shell, fake: Fake, command: str, method: str) -> None:
+    """It has its nonce in a header, and nobody knows how it is signed: no account is asked for it."""
+    said = trader.fails(2, command, method, "--base-url", fake.url)
+    assert "Kraken's Funding API (/funding/v1, its nonce in the header API-Nonce) is not supported" in said
+
+
+@pytest.mark.parametrize("method", ["MaintenanceSchedule", "PreTrade", "PostTrade", "GroupedBook"])
+def test_newer_public_methods_need_no_account(shell: Shell, tmp_path: Path, method: str) -> None:
+    """They are asked for without a key, and use no nonce."""
+    with ScriptedServer(OK) as kraken:
+        assert shell.works("call", method, "symbol=BTC/USD", "--base-url", kraken.url) == "{}\n"
+    assert kraken.requests[0].startswith(f"GET /0/public/{method}?symbol=BTC%2FUSD ".encode())
+    assert not (tmp_path / "state").exists()
 
 
 def test_no_connection(trader: Shell) -> None:

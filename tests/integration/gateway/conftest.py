@@ -201,8 +201,8 @@ class RunningGateway:
         self.stop()
 
     def add(self, name: str, *allow: str, account: str = "MASTER", trace_orders: bool = False) -> LocalKey:
-        """Make a local key; without groups it may query and trade."""
-        groups = frozenset(allow or ("query", "trade"))
+        """Make a local key; without groups it may query, trade, and cancel whatever there is."""
+        groups = frozenset(allow or ("query", "trade", "cancel-all"))
         return self.local_keys.add(name, account, groups, trace_orders=trace_orders)
 
     def waiting(self, account: str = "MASTER") -> int:
@@ -289,7 +289,7 @@ def gateway(master: FakeAccount, server: FakeKrakenServer, tmp_path: Path) -> It
 
 @pytest.fixture
 def pair(gateway: RunningGateway) -> LocalKey:
-    """A local key that may query and trade."""
+    """A local key that may query, trade, and cancel whatever there is."""
     return gateway.add("bot")
 
 

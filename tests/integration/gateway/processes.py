@@ -36,8 +36,8 @@ class Processes:
         self._running: list[subprocess.Popen[str]] = []
 
     def add(self, name: str, account: str = "MASTER") -> LocalKey:
-        """Make a local key that may query and trade."""
-        made = self.local_keys.add(name, account, frozenset(("query", "trade")))
+        """Make a local key that may query, trade, and cancel whatever there is."""
+        made = self.local_keys.add(name, account, frozenset(("query", "trade", "cancel-all")))
         self.secrets += [made.key, made.secret]
         return made
 

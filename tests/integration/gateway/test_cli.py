@@ -86,6 +86,43 @@ def test_a_key_for_tokens_comes_with_a_warning(shell: Shell) -> None:
     assert "despite --allow" in done.err.splitlines()[0]
 
 
+def test_a_key_that_may_cancel_all_comes_with_a_warning(shell: Shell) -> None:
+    """It reaches what other bots of the account have placed."""
+    words = ("gateway", "add-key", "--name", "a", "--account", "alice", "--allow", "cancel-all")
+    said = shell.run(*words).err.splitlines()[0]
+    assert "cancel the orders of all programs that trade on USER:alice" in said
+    assert "one for all of them" in said
+
+
+def test_the_groups_of_a_key_are_changed(shell: Shell, tmp_path: Path) -> None:
+    """The pair stays, so its bot needs no new one; the warnings are those of add-key."""
+    shell.run("gateway", "add-key", "--name", "panic", "--allow", "cancel,query")
+    (before,) = keys(tmp_path).all()
+    done = shell.run("gateway", "change-key", "--name", "panic", "--add", "cancel-all,TRADE", "--remove", "query")
+    (after,) = keys(tmp_path).all()
+    assert (done.code, done.out) == (0, "local key panic may call now: cancel,cancel-all,trade\n")
+    assert "all programs that trade on MASTER" in one_line(done.err)
+    assert (after.key, after.secret, after.created) == (before.key, before.secret, before.created)
+    assert after.allow == {"cancel", "cancel-all", "trade"}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--name", "a"], 2, "Give --add or --remove"),
+        (["--name", "a", "--add", "all"], 1, "there is no group 'all'"),
+        (["--name", "a", "--remove", "query"], 1, "there is no group ''; the groups are"),
+        (["--name", "b", "--add", "trade"], 1, "there is no local key 'b'; the local keys are: a"),
+    ],
+    ids=["nothing", "group", "no group left", "name"],
+)
+def test_groups_that_cannot_be_changed(shell: Shell, tmp_path: Path, words: list[str], code: int, message: str) -> None:
+    """It is said in a line, and nothing changes."""
+    shell.run("gateway", "add-key", "--name", "a")
+    assert message in shell.fails(code, "gateway", "change-key", *words)
+    assert [each.allow for each in keys(tmp_path).all()] == [{"query"}]
+
+
 def test_a_key_that_is_not_there(shell: Shell) -> None:
     """The message says which there are."""
     assert (

@@ -87,6 +87,8 @@ def test_an_unknown_outcome_is_told_in_plain_words(
 LOOK = {
     "AddOrder": "look for it among the open and closed orders",
     "AddOrderBatch": "look at the open and closed orders",
+    "AddStrategy": "look at GetOpenStrategies and GetClosedStrategies",
+    "CancelStrategy": "look at GetOpenStrategies",
     "AmendOrder": "look at the open and closed orders",
     "EditOrder": "look at the open and closed orders",
     "CancelAll": "look at the open orders",
@@ -105,7 +107,7 @@ def test_an_unknown_outcome_says_once_what_to_look_at(
     details = {"error": "EService:Unavailable"} if fault == "process_then_error" else {}
     fake.faults.add(method, fault, **details)
     fake.faults.add("OpenOrders", "drop", times=9)
-    local = gateway.add("all", "query", "trade", "withdraw", "transfer", "earn")
+    local = gateway.add("all", "query", "trade", "cancel-all", "withdraw", "transfer", "earn")
     got = call(gateway.url, local, method, ORDER)
     assert_unknown(got, f"It may have been executed: {LOOK[method]} before you ")
     text = got.body.decode()
@@ -169,7 +171,7 @@ def test_a_page_of_html_leaves_a_call_that_changes_something_unknown(
 ) -> None:
     """A client takes a page with status 200 for a result; the gateway says what it is."""
     fake.faults.add(method, "process_then_html", status=status)
-    got = call(gateway.url, gateway.add("all", "trade", "withdraw"), method)
+    got = call(gateway.url, gateway.add("all", "trade", "cancel-all", "withdraw"), method)
     assert_unknown(got, f"HTTP status {status}")
     assert len(fake.arrivals) == 1
 

@@ -74,7 +74,7 @@ def test_no_call_that_changes_something_is_sent_twice(
     gateway: RunningGateway, fake: WatchedKraken, method: str
 ) -> None:
     """Also one that Kraken has refused, and one that is not known; as JSON too."""
-    local = gateway.add("all", "trade", "withdraw", "other")
+    local = gateway.add("all", "trade", "cancel-all", "withdraw", "other")
     for body, kind in (
         (b"nonce=7&txid=OABCDE-ABCDE-ABCDEF", None),
         (b'{"nonce":7,"txid":"OABCDE-ABCDE-ABCDEF"}', JSON),
@@ -286,7 +286,7 @@ def test_the_repeat_of_an_unknown_call_is_unknown_too(
     gateway: RunningGateway, fake: WatchedKraken, method: str
 ) -> None:
     """The gateway guesses nothing, and gives no error in Kraken's form: clients take any for a reason to send anew."""
-    local = gateway.add("all", "trade", "withdraw")
+    local = gateway.add("all", "trade", "cancel-all", "withdraw")
     fake.faults.add(method, "process_then_cut")
     for _ in range(3):
         assert_unknown(call(gateway.url, local, method, nonce=5), method)

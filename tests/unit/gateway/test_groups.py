@@ -10,9 +10,11 @@ from krakenonce.gateway.groups import GROUPS, groups_of, parse_groups
 TABLE = """
 query: Balance BalanceEx OpenOrders ClosedOrders QueryOrders TradesHistory Ledgers GetApiKeyInfo DepositStatus
 query: DepositAddresses DepositMethods WithdrawStatus WithdrawInfo WithdrawMethods WithdrawAddresses
-query: Earn/Strategies ExportStatus RetrieveExport
-trade: AddOrder AddOrderBatch AmendOrder EditOrder
-trade cancel: CancelOrder CancelOrderBatch CancelAll CancelAllOrdersAfter
+query: Earn/Strategies ExportStatus RetrieveExport ListWalletAccounts
+query: GetOpenStrategies GetClosedStrategies QueryStrategies
+trade: AddOrder AddOrderBatch AmendOrder EditOrder AddStrategy
+trade cancel: CancelOrder CancelOrderBatch CancelStrategy
+cancel-all: CancelAll CancelAllOrdersAfter
 token: GetWebSocketsToken
 withdraw: Withdraw WithdrawCancel
 transfer: WalletTransfer AccountTransfer CreateSubaccount
@@ -50,5 +52,5 @@ def test_groups_are_read_from_words() -> None:
 @pytest.mark.parametrize("words", [[], [""], ["query", "everything"]])
 def test_unknown_groups_are_refused(words: list[str]) -> None:
     """The message lists those there are."""
-    with pytest.raises(ConfigError, match="the groups are query, trade, cancel"):
+    with pytest.raises(ConfigError, match="the groups are query, trade, cancel, cancel-all"):
         parse_groups(words)

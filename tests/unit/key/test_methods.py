@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import krakenonce
 from krakenonce.gateway.groups import GROUPS
 from krakenonce.key import methods
-from krakenonce.key.methods import METHODS, PUBLIC, Kind, Method
+from krakenonce.key.methods import METHODS, PUBLIC, Kind, Method, kind_of, look_at
 
-# All private methods in Kraken's REST API specification.
+# All private methods in Kraken's REST API specification, and those on the pages of docs.kraken.com since then.
 _PRIVATE = """
 Balance BalanceEx CreditLines TradeBalance OpenOrders ClosedOrders QueryOrders OrderAmends TradesHistory QueryTrades
-OpenPositions Ledgers QueryLedgers TradeVolume Level3 GetApiKeyInfo AddExport ExportStatus RetrieveExport RemoveExport
-AddOrder AddOrderBatch AmendOrder EditOrder CancelOrder CancelOrderBatch CancelAll CancelAllOrdersAfter
-GetWebSocketsToken DepositMethods DepositAddresses DepositStatus WithdrawMethods WithdrawAddresses WithdrawInfo Withdraw
+OpenPositions Ledgers QueryLedgers TradeVolume Level3 GetApiKeyInfo ListWalletAccounts AddExport ExportStatus
+RetrieveExport RemoveExport AddOrder AddOrderBatch AmendOrder EditOrder CancelOrder CancelOrderBatch CancelAll
+CancelAllOrdersAfter GetWebSocketsToken AddStrategy CancelStrategy GetOpenStrategies GetClosedStrategies QueryStrategies
+DepositMethods DepositAddresses DepositStatus WithdrawMethods WithdrawAddresses WithdrawInfo Withdraw
 WithdrawStatus WithdrawCancel WalletTransfer CreateSubaccount AccountTransfer Earn/Allocate Earn/Deallocate
 Earn/AllocateStatus Earn/DeallocateStatus Earn/Strategies Earn/Allocations
 """
@@ -45,6 +47,46 @@ def test_every_method_of_the_specification_is_in_the_table_once() -> None:
     assert not PUBLIC & METHODS.keys()
 
 
+def test_public_methods_need_no_key() -> None:
+    """Those of the specification, and those that ccxt has since then: sent with a key, they would burn a nonce."""
+    specified = "Time SystemStatus Assets AssetPairs Ticker OHLC Depth GroupedBook Trades Spread"
+    assert set(specified.split()) | {"MaintenanceSchedule", "PreTrade", "PostTrade"} == PUBLIC
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "kind"),
+    [
+        ("AddStrategy", {"symbol": "BTC/USD"}, Kind.OTHER),  # nothing tells a second one from the first
+        ("AddStrategy", {"symbol": "BTC/USD", "validate": True}, Kind.READ),
+        ("CancelStrategy", {"strategy_id": "ASMBA64-R23M2-J7JRJV"}, Kind.CANCEL),
+        ("CancelStrategy", {"strategy_id": "all"}, Kind.OTHER),
+        ("CancelStrategy", {"txid": "OU22CG-KLAF2-FWUDD7"}, Kind.OTHER),
+        ("CancelStrategy", {}, Kind.OTHER),
+        ("CancelOrder", {"strategy_id": "ASMBA64-R23M2-J7JRJV"}, Kind.OTHER),
+        ("GetOpenStrategies", {}, Kind.READ),
+    ],
+)
+def test_a_strategy_is_started_once_and_stopped_by_its_id(method: str, params: dict[str, Any], kind: Kind) -> None:
+    """A TWAP has no id of the client's, so its start is never repeated; to stop it by Kraken's id may be repeated."""
+    assert kind_of(method, params) is kind
+
+
+@pytest.mark.parametrize(
+    ("method", "look"),
+    [
+        ("AddStrategy", "look at GetOpenStrategies and GetClosedStrategies"),
+        ("CancelStrategy", "look at GetOpenStrategies"),
+        ("CancelAll", "look at the open orders"),
+        ("Withdraw", "look at WithdrawStatus"),
+        ("Balance", "ask Kraken"),
+        ("NewThing", "ask Kraken"),
+    ],
+)
+def test_what_shows_whether_a_call_was_executed(method: str, look: str) -> None:
+    """For a person who has to decide whether to make it again."""
+    assert look_at(method) == look
+
+
 @pytest.mark.parametrize("module", MODULES, ids=str)
 def test_nobody_else_lists_methods(module: Path) -> None:
     """What a method is, is said in one place; only the fake Kraken, which is the other side, has its own tables."""
@@ -52,7 +94,7 @@ def test_nobody_else_lists_methods(module: Path) -> None:
         assert listed_methods((SOURCE / module).read_text(encoding="utf-8")) == []
 
 
-@pytest.mark.parametrize("name", ["", "GetCustodyTask?id=1", "balance", "Balance/", "AddStrategy"])
+@pytest.mark.parametrize("name", ["", "GetCustodyTask?id=1", "balance", "Balance/", "addstrategy"])
 def test_a_method_that_is_not_known_is_taken_for_the_worst(name: str) -> None:
     """It is not repeated, needs a group that is given on purpose, waits, and is not kept in the table."""
     assert METHODS[name] == Method(Kind.OTHER, "other", rest=1)
@@ -66,5 +108,5 @@ def test_the_gateway_knows_the_groups() -> None:
 
 def test_what_protects_an_account_is_urgent() -> None:
     """Every cancel, the dead man's switch, and WebSocket tokens."""
-    urgent = "CancelOrder CancelOrderBatch CancelAll CancelAllOrdersAfter GetWebSocketsToken"
+    urgent = "CancelOrder CancelOrderBatch CancelAll CancelAllOrdersAfter CancelStrategy GetWebSocketsToken"
     assert {name for name, its in METHODS.items() if its.urgent} == set(urgent.split())

@@ -513,6 +513,7 @@ READ: dict[str, Callable[[Any], Any]] = {
     "api_key_info": queries.api_key_info,
     "server_time": queries.server_time,
     "system_status": queries.system_status,
+    "system_advisories": queries.system_advisories,
     "amend_order": lambda calls: orders.amend_order(calls, "O", order_qty="1"),
     "cancel_order": lambda calls: orders.cancel_order(calls, "O"),
     "cancel_orders": lambda calls: orders.cancel_orders(calls, ["O"]),
