@@ -11,6 +11,7 @@ from prove.planted.lanes import LANES
 from prove.planted.limits import LIMITS
 from prove.planted.lost_replies import LOST_REPLIES
 from prove.planted.marks import MARKS
+from prove.planted.newer import NEWER
 from prove.planted.planting import check_fit, plant
 from prove.planted.public import PUBLIC
 from prove.planted.rule import RULE
@@ -34,6 +35,7 @@ ALL: tuple[Planted, ...] = (
     *LOST_REPLIES,
     *FENCE,
     *PUBLIC,
+    *NEWER,
     *JUDGES,
 )
 

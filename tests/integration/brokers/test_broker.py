@@ -348,6 +348,14 @@ def test_a_client_of_another_kind_is_not_called_during_a_lockout() -> None:
     assert client.query_private.call_count == 1
 
 
+def test_a_client_of_another_kind_is_not_called_for_the_funding_api() -> None:
+    """It would sign something whose nonce is elsewhere."""
+    client = Mock(key="a key")
+    with pytest.raises(ConfigError, match="Kraken's Funding API"):
+        KrakenBroker("MASTER", client)._kraken_private_call("../../funding/v1/withdrawals")
+    assert client.query_private.call_count == 0
+
+
 def test_our_client_called_directly_takes_the_next_nonce(
     fake: FakeKraken, server: FakeKrakenServer, accounts: list[Account]
 ) -> None:
