@@ -114,3 +114,11 @@ def test_the_pair_of_a_tokenized_asset_is_asked_for_as_one() -> None:
         names.append(end.value.value)
     assert names == ["AAPLxUSD", ""]
     assert asked[0] == {"pair": "AAPLx/USD", "aclass_base": "tokenized_asset"}
+
+
+def test_numbers_that_kraken_lists_as_text_are_read() -> None:
+    """Answers seen in 2024 have the time and the userref as text, and 0 for no userref."""
+    order = listed(opentm=f"{AT:.6f}", userref="0", starttm="0", expiretm="0", reason=None)
+    assert found(SENT, order, Window(AT, AT)) == Found({"OABCDE": order}, in_doubt=False)
+    assert found({**SENT, "userref": 5}, listed(opentm=f"{AT:.6f}", userref="5"), Window(AT, AT)).orders
+    assert found(SENT, listed(opentm=f"{AT - 100:.6f}", userref="0"), Window(AT, AT)) == Found({}, in_doubt=False)
