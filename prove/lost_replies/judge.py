@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from krakenonce.testing import FakeAccount
-    from krakenonce.testing.accounts import Order
+    from krakenonce.testing.orders import Order
     from prove.lost_replies.jobs import Event, Job, Jobs
 
 __all__ = ["judge", "wrong_in"]

@@ -10,8 +10,8 @@ import pytest
 
 from krakenonce.gateway.local_keys import LocalKey
 from krakenonce.testing import FakeKraken
-from krakenonce.testing.accounts import Order
 from krakenonce.testing.markets import find_pair
+from krakenonce.testing.orders import Order
 from prove.campaign import Broken, Trial
 from prove.lost_replies import run
 from prove.lost_replies.bots import end_in

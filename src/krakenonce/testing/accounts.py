@@ -1,17 +1,17 @@
-"""An API key of the fake Kraken with its balances and trades, and its orders as Kraken shows them."""
+"""An API key of the fake Kraken with its balances, orders and trades."""
 
 from __future__ import annotations
 
-import secrets
-import string
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Any, Literal
+from decimal import Context, Decimal
+from typing import TYPE_CHECKING, Any
 
-from krakenonce.testing.markets import Pair, amount_text
+from krakenonce.testing.ids import new_id
+from krakenonce.testing.markets import amount_text
 
-Side = Literal["buy", "sell"]
-OPPOSITE: dict[Side, Side] = {"buy": "sell", "sell": "buy"}
+if TYPE_CHECKING:
+    from krakenonce.testing.orders import Order, Side
 
 PERMISSIONS = (
     "query-funds",
@@ -30,10 +30,7 @@ PERMISSIONS = (
 )
 
 
-def new_id(first: str) -> str:
-    """Return an id of Kraken's form, such as ``OQCLML-BW3P3-BUCMWZ``; *first* is its first letter."""
-    signs = first + "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(16))
-    return f"{signs[:6]}-{signs[6:11]}-{signs[11:]}"
+_EXACT = Context(prec=200)  # a running sum must come back to what it was
 
 
 @dataclass(slots=True, eq=False)
@@ -56,6 +53,9 @@ class FakeAccount:
         ledger: The changes of the balances, by id, as Ledgers shows them.
         withdrawals: The withdrawals, by reference id, as WithdrawStatus shows them.
         cancel_all_at: When CancelAllOrdersAfter cancels all orders; ``None`` if it is off.
+        open_in: How many orders are open, by pair.
+        by_cl_ord_id: The open orders that have a client order id.
+        by_userref: The open orders that have a userref, by id.
     """
 
     name: str
@@ -73,6 +73,10 @@ class FakeAccount:
     ledger: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     withdrawals: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     cancel_all_at: float | None = field(default=None, repr=False)
+    open_in: Counter[str] = field(default_factory=Counter, repr=False)
+    by_cl_ord_id: dict[str, Order] = field(default_factory=dict, repr=False)
+    by_userref: dict[str, dict[str, Order]] = field(default_factory=dict, repr=False)
+    _held: defaultdict[tuple[Side, str], Decimal] = field(default_factory=lambda: defaultdict(Decimal), repr=False)
 
     def held(self, asset: str, fee: Decimal) -> Decimal:
         """Return how much of an asset is set aside for open orders.
@@ -81,8 +85,7 @@ class FakeAccount:
             asset: Such as ``ZUSD``.
             fee: The fee that buyers set aside, as a part of the cost.
         """
-        reserved = [order.reserved(fee) for order in self.orders.values()]
-        return sum((amount for held, amount in reserved if held == asset), Decimal(0))
+        return self._held["sell", asset] + self._held["buy", asset] * (1 + fee)
 
     def available(self, asset: str, fee: Decimal) -> Decimal:
         """Return how much of an asset is not set aside; arguments as for ``held``."""
@@ -107,123 +110,44 @@ class FakeAccount:
         }
         return [entry]
 
+    def find(self, txid: str) -> Order | None:
+        """Return the order of this id, open or done."""
+        return self.orders.get(txid) or self.done.get(txid)
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Order:
-    """An order, open or done.
+    def open_with(self, *, cl_ord_id: object = None, userref: object = None) -> list[Order]:
+        """Return the open orders with a client order id and a userref, where these are given; looks at no others."""
+        if cl_ord_id is not None:
+            named = self.by_cl_ord_id.get(cl_ord_id) if isinstance(cl_ord_id, str) else None
+            return [named] if named and userref in (None, str(named.userref)) else []
+        if userref is not None:
+            return list(self.by_userref.get(userref, {}).values()) if isinstance(userref, str) else []
+        return list(self.orders.values())
 
-    Args:
-        owner: The account.
-        pair: The pair.
-        side: ``buy`` or ``sell``.
-        kind: ``limit`` or ``market``.
-        volume: The amount of the base asset.
-        price: The limit; 0 for a market order.
-        opened: When it was placed, in seconds since 1970.
-        timeinforce: ``GTC``, ``IOC``, ``FOK`` or ``GTD``.
-        expires: When it ends; 0 for never.
-        flags: The ``oflags``.
-        userref: The client's number for a group of orders.
-        cl_ord_id: The client order id.
-        close: The conditional close in words; empty for none.
-        visible_from: When lists and queries begin to show it.
-        txid: Its id.
-        status: ``open``, ``closed``, ``canceled`` or ``expired``.
-        reason: Why it was cancelled.
-        filled: How much of the volume is filled.
-        cost: What that cost, in the quote currency.
-        fee: The fee for that.
-        touched: When it was placed or last amended.
-        is_amended: Whether it was amended.
-        closed: When it ended; 0 while it is open.
-        trades: Ids of its trades.
-    """
+    def take_in(self, order: Order) -> None:
+        """Take in a new order."""
+        self.orders[order.txid] = order
+        self.open_in[order.pair.name] += 1
+        if order.cl_ord_id is not None:
+            self.by_cl_ord_id[order.cl_ord_id] = order
+        if order.userref is not None:
+            self.by_userref.setdefault(str(order.userref), {})[order.txid] = order
 
-    owner: FakeAccount = field(repr=False)
-    pair: Pair
-    side: Side
-    kind: str
-    volume: Decimal
-    price: Decimal
-    opened: float
-    timeinforce: str = "GTC"
-    expires: float = 0.0
-    flags: tuple[str, ...] = ()
-    userref: int | None = None
-    cl_ord_id: str | None = None
-    close: str = ""
-    visible_from: float = 0.0
-    txid: str = field(default_factory=lambda: new_id("O"))
-    status: str = "open"
-    reason: str | None = None
-    filled: Decimal = Decimal(0)
-    cost: Decimal = Decimal(0)
-    fee: Decimal = Decimal(0)
-    touched: float = 0.0
-    is_amended: bool = False
-    closed: float = 0.0
-    trades: list[str] = field(default_factory=list)
+    def put_away(self, order: Order) -> None:
+        """Put an order that has ended to those that are done."""
+        self.done[order.txid] = self.orders.pop(order.txid)
+        self.open_in[order.pair.name] -= 1
+        if order.cl_ord_id is not None and self.by_cl_ord_id.get(order.cl_ord_id) is order:
+            del self.by_cl_ord_id[order.cl_ord_id]
+        if order.userref is not None:
+            group = self.by_userref[str(order.userref)]
+            del group[order.txid]
+            if not group:
+                del self.by_userref[str(order.userref)]
 
-    @property
-    def left(self) -> Decimal:
-        """How much is not filled yet."""
-        return self.volume - self.filled
-
-    def reserved(self, fee: Decimal) -> tuple[str, Decimal]:
-        """Return the asset and the amount that are set aside while it is open.
-
-        Args:
-            fee: The fee that buyers set aside, as a part of the cost.
-        """
-        if self.side == "sell":
-            return self.pair.base.name, self.left
-        return self.pair.quote.name, self.left * self.price * (1 + fee)
-
-    @property
-    def text(self) -> str:
-        """The order in words."""
-        limit = f" {self.pair.price_text(self.price)}" if self.kind == "limit" else ""
-        return f"{self.side} {self.volume:.8f} {self.pair.altname} @ {self.kind}{limit}"
-
-    @property
-    def descr(self) -> dict[str, str]:
-        """The ``descr`` in the answer to AddOrder, AddOrderBatch and EditOrder."""
-        return {"order": self.text, **({"close": self.close} if self.close else {})}
-
-    def shown(self, *, with_trades: bool = False) -> dict[str, Any]:
-        """Return it as OpenOrders, ClosedOrders and QueryOrders show it."""
-        average = self.cost / self.filled if self.filled else Decimal(0)
-        limit = self.pair.price_text(self.price) if self.kind == "limit" else "0"
-        named = {} if self.cl_ord_id is None else {"cl_ord_id": self.cl_ord_id}
-        ended = {} if self.status == "open" else {"reason": self.reason, "closetm": round(self.closed, 4)}
-        traded = {"trades": list(self.trades)} if with_trades and self.trades else {}
-        return {
-            "refid": None,
-            "userref": self.userref or 0,
-            "status": self.status,
-            "opentm": round(self.opened, 4),
-            "starttm": 0,
-            "expiretm": self.expires,
-            "descr": {
-                "pair": self.pair.altname,
-                "type": self.side,
-                "ordertype": self.kind,
-                "price": limit,
-                "price2": "0",
-                "leverage": "none",
-                "order": self.text,
-                "close": self.close,
-            },
-            "vol": f"{self.volume:.8f}",
-            "vol_exec": f"{self.filled:.8f}",
-            "cost": self.pair.cost_text(self.cost),
-            "fee": self.pair.cost_text(self.fee),
-            "price": self.pair.cost_text(average),
-            "stopprice": "0.00000",
-            "limitprice": "0.00000",
-            "misc": "amended" if self.is_amended else "",
-            "oflags": ",".join(self.flags or ("fciq",)),
-            **named,
-            **ended,
-            **traded,
-        }
+    def hold(self, order: Order) -> None:
+        """Set aside what an order needs now, in place of what was set aside for it."""
+        needed = order.to_hold if order.txid in self.orders else Decimal(0)
+        asset = order.pair.base if order.side == "sell" else order.pair.quote
+        total = self._held[order.side, asset.name]
+        self._held[order.side, asset.name] = _EXACT.add(total, _EXACT.subtract(needed, order.held))
+        order.held = needed

@@ -7,13 +7,18 @@ an order or at a better one.
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from krakenonce.testing.accounts import OPPOSITE, Order, Side
+from krakenonce.testing.ladder import Ladder
+from krakenonce.testing.orders import OPPOSITE, Order, Side
+from krakenonce.testing.waiting import Waiting
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from krakenonce.testing.markets import Pair
 
 
@@ -37,65 +42,120 @@ class Level:
     resting: Order | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """What an incoming order meets.
+
+    Args:
+        fills: What it takes.
+        own: Orders of the same account that it would trade with.
+        stops: Whether it ends there.
+    """
+
+    fills: list[Level]
+    own: list[Order]
+    stops: bool = False
+
+
 class Book:
     """The order book of one pair.
 
     Args:
         pair: What is traded.
+
+    ``last`` is the last price: of a trade, or the reference price if that was set later. ``waiting`` has the orders
+    that wait for their trigger.
     """
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
+        self.last = pair.reference
+        self.waiting = Waiting()
+        self._orders: dict[Side, Ladder] = {
+            "buy": Ladder(is_highest_first=True),
+            "sell": Ladder(is_highest_first=False),
+        }
         self.reference = pair.reference
-        self._orders: dict[Side, list[Order]] = {"buy": [], "sell": []}
+
+    @property
+    def reference(self) -> Decimal:
+        """The price around which the market maker is."""
+        return self._reference
+
+    @reference.setter
+    def reference(self, price: Decimal) -> None:
+        self._reference = price
+        self._maker_prices: dict[Side, list[Decimal]] = {
+            "buy": [(price * (1 - _STEP * step)).quantize(self.pair.tick) for step in range(1, _LEVELS + 1)],
+            "sell": [(price * (1 + _STEP * step)).quantize(self.pair.tick) for step in range(1, _LEVELS + 1)],
+        }
+
+    def price(self, trigger: str) -> Decimal:
+        """Return the price that a trigger looks at: ``last`` or ``index``; the index is the reference price."""
+        return self.last if trigger == "last" else self._reference
 
     def add(self, order: Order) -> None:
         """Add a resting order, behind those of the same price."""
-        resting = self._orders[order.side]
-        resting.append(order)
-        resting.sort(key=lambda each: -each.price if each.side == "buy" else each.price)  # stable: first come, first
+        self._orders[order.side].add(order, order.price)
 
-    def remove(self, order: Order) -> None:
-        """Remove an order if it is in the book."""
-        self._orders[order.side] = [each for each in self._orders[order.side] if each is not order]
+    def remove(self, order: Order) -> bool:
+        """Remove an order; return whether it was in the book."""
+        return self._orders[order.side].remove(order, order.price)
+
+    def best(self, side: Side) -> Decimal:
+        """Return the best price of one side."""
+        own = self._orders[side].best
+        maker = next((level.price for level in self._maker_levels(side)), None)
+        prices = [price for price in (own, maker) if price is not None]
+        return max(prices) if side == "buy" else min(prices)
 
     def levels(self, side: Side) -> list[Level]:
-        """Return the levels of one side, the best price first; at one price, orders of accounts come first."""
-        facing = self._orders[OPPOSITE[side]]
-        found = [Level(order.price, order.left, order) for order in self._orders[side]]
-        found += [
-            Level(price, DEPTH)
-            for price in self._maker_prices(side)
-            if not facing or _is_beyond(OPPOSITE[side], facing[0].price, price)
+        """Return what the book shows of one side, the best price first; at one price, orders of accounts come first."""
+        shown = self._walk(side)
+        return [
+            replace(level, volume=min(level.volume, level.resting.display))
+            if level.resting is not None and level.resting.display
+            else level
+            for level in shown
         ]
-        return sorted(found, key=lambda level: -level.price if side == "buy" else level.price)
 
-    def meet(self, order: Order) -> tuple[list[Level], bool]:
-        """Return the fills of an incoming order, and whether it would then meet an order of the same account.
+    def meet(self, order: Order) -> Meeting:
+        """Return what an incoming order meets; the book is not changed.
 
-        The book is not changed.
+        An iceberg order gives all of its volume at once: which part of it is shown makes no difference to others.
         """
-        left, fills = order.left, list[Level]()
-        for level in self.levels(OPPOSITE[order.side]):
-            if not left or (order.kind == "limit" and _is_beyond(order.side, order.price, level.price)):
+        left, fills, own = order.left, list[Level](), list[Order]()
+        side = OPPOSITE[order.side]
+        if order.is_limited and _is_beyond(order.side, order.price, self.best(side)):
+            return Meeting(fills, own)
+        for level in self._walk(side):
+            if not left or (order.is_limited and _is_beyond(order.side, order.price, level.price)):
                 break
             if level.resting is not None and level.resting.owner is order.owner:
-                return fills, True
+                own.append(level.resting)
+                if order.stptype == "cancel-oldest":
+                    continue
+                return Meeting(fills, own, stops=True)
             fills.append(replace(level, volume=min(left, level.volume)))
             left -= fills[-1].volume
-        return fills, False
+        return Meeting(fills, own)
 
     def passed(self) -> list[Order]:
         """Return the resting orders that the market maker trades with after the reference price has changed."""
-        bid, ask = self._maker_prices("buy")[0], self._maker_prices("sell")[0]
-        bids = [order for order in self._orders["buy"] if order.price >= ask]
-        asks = [order for order in self._orders["sell"] if order.price <= bid]
-        return bids + asks
+        bid, ask = self._maker_prices["buy"][0], self._maker_prices["sell"][0]
+        return self._orders["buy"].reached(ask) + self._orders["sell"].reached(bid)
 
-    def _maker_prices(self, side: Side) -> list[Decimal]:
+    def _walk(self, side: Side) -> Iterator[Level]:
+        """Give all levels of one side, the best price first; nothing may be changed meanwhile."""
+        accounts = (Level(price, order.left, order) for price, order in self._orders[side].orders())
         sign = -1 if side == "buy" else 1
-        prices = [self.reference * (1 + sign * _STEP * step) for step in range(1, _LEVELS + 1)]
-        return [price.quantize(self.pair.tick) for price in prices]
+        return heapq.merge(accounts, self._maker_levels(side), key=lambda level: sign * level.price)
+
+    def _maker_levels(self, side: Side) -> Iterator[Level]:
+        facing = self._orders[OPPOSITE[side]].best
+        for price in self._maker_prices[side]:
+            if facing is None or _is_beyond(OPPOSITE[side], facing, price):
+                yield Level(price, DEPTH)
 
 
 def _is_beyond(side: Side, limit: Decimal, price: Decimal) -> bool:

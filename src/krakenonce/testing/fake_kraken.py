@@ -205,7 +205,7 @@ class FakeKraken:
     def _pass_time(self, now: float | None) -> float:
         """Return *now*, or the time of the clock; orders that have ended by then are ended."""
         at = self.time() if now is None else now
-        self._engine.pass_time(self.accounts.values(), at)
+        self._engine.pass_time(at)
         return at
 
     def _answer_public(self, request: Request) -> Any:

@@ -6,8 +6,8 @@ import hashlib
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.testing.accounts import new_id
 from krakenonce.testing.arguments import positive, required
+from krakenonce.testing.ids import new_id
 from krakenonce.testing.markets import Asset, amount_text, find_asset
 from krakenonce.testing.request import Refused
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 from krakenonce.testing.request import Refused
 
 if TYPE_CHECKING:
-    from krakenonce.testing.accounts import FakeAccount, Order
+    from krakenonce.testing.accounts import FakeAccount
+    from krakenonce.testing.orders import Order
     from krakenonce.testing.rules import Rules
 
 
@@ -122,8 +123,7 @@ class Limits:
         Raises:
             Refused: ``EOrder:Orders limit exceeded``.
         """
-        there = sum(order.pair.name == pair for order in account.orders.values())
-        if self._rules.tier is not None and there >= _OPEN_ORDERS[self._rules.tier]:
+        if self._rules.tier is not None and account.open_in[pair] >= _OPEN_ORDERS[self._rules.tier]:
             raise Refused("EOrder:Orders limit exceeded")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.testing.accounts import OPPOSITE, Order
 from krakenonce.testing.arguments import (
     cl_ord_id,
     invalid,
@@ -17,6 +16,8 @@ from krakenonce.testing.arguments import (
     rfc3339,
     whole,
 )
+from krakenonce.testing.orders import KINDS, LIMITED, OPPOSITE, TRAILING, TRIGGERED, Close, Order
+from krakenonce.testing.prices import Price, price_in
 from krakenonce.testing.request import Refused
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _FLAGS = ("post", "fcib", "fciq", "nompp", "viqc")
 _LOT = Decimal("0.00000001")
+_CLOSES = KINDS - {"market", "iceberg"}
 
 
 def order_from(call: Call, pair: Pair, params: Mapping[str, Any]) -> Order:
@@ -106,8 +108,7 @@ def check_mode(call: Call, *, is_post_only: bool) -> None:
 def check_new(call: Call, order: Order) -> None:
     """Refuse a new order because of the mode, or because an open order has its ``cl_ord_id``."""
     check_mode(call, is_post_only="post" in order.flags)
-    orders = call.account.orders.values()
-    if order.cl_ord_id is not None and any(each.cl_ord_id == order.cl_ord_id for each in orders):
+    if order.cl_ord_id is not None and order.cl_ord_id in call.account.by_cl_ord_id:
         raise Refused(call.engine.rules.duplicate_cl_ord_id_error)
 
 
@@ -126,18 +127,29 @@ def _expires(params: Mapping[str, Any], timeinforce: str, now: float) -> float:
     return expires
 
 
-def _close(params: Mapping[str, Any]) -> str:
+def _close(params: Mapping[str, Any]) -> Close | None:
     close = params.get("close")
     if close is None:
-        return ""
-    if not isinstance(close, dict) or not close.get("ordertype"):
-        raise invalid("close")
-    kind = str(close["ordertype"]).replace("-", " ")
-    prices = " -> limit ".join(str(close[name]) for name in ("price", "price2") if close.get(name))
-    return f"close position @ {kind} {prices}"
+        return None
+    kind = close.get("ordertype") if isinstance(close, dict) else None
+    if kind not in _CLOSES:
+        raise invalid("close[ordertype]")
+    try:
+        return Close(kind, *_prices(close, kind))
+    except Refused as refusal:
+        name = str(refusal).rpartition(":")[2]
+        raise invalid(f"close[{name}]") from None
+
+
+def _prices(params: Mapping[str, Any], kind: str) -> tuple[Price, Price | None]:
+    """Return ``price`` and ``price2`` of an order of a kind that has at least the first."""
+    if kind in TRAILING:
+        price = price_in(params, "price", "+", may_be_absolute=False)
+        return price, price_in(params, "price2", "+-", may_be_absolute=False) if kind in LIMITED else None
+    return price_in(params, "price"), price_in(params, "price2") if kind in TRIGGERED & LIMITED else None
 
 
 def _volume_for(call: Call, order: Order) -> Decimal:
     """Return the volume that an amount of the quote currency buys at the best price."""
-    levels = call.engine.books[order.pair.name].levels(OPPOSITE[order.side])
-    return (order.volume / levels[0].price).quantize(_LOT, ROUND_DOWN)
+    best = call.engine.books[order.pair.name].best(OPPOSITE[order.side])
+    return (order.volume / best).quantize(_LOT, ROUND_DOWN)

@@ -12,7 +12,7 @@ from krakenonce.testing.request import Refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from krakenonce.testing.accounts import Order
+    from krakenonce.testing.orders import Order
     from krakenonce.testing.private import Call
 
     Entries = Mapping[str, dict[str, Any]]  # by id, as Kraken shows them
@@ -80,7 +80,8 @@ def _trade_volume(call: Call) -> dict[str, Any]:
 
 
 def _open_orders(call: Call) -> dict[str, Any]:
-    return {"open": _shown(call, _visible(call, call.account.orders.values()))}
+    named = {name: call.params.get(name) or None for name in ("cl_ord_id", "userref")}
+    return {"open": _shown(call, _visible(call, call.account.open_with(**named)))}
 
 
 def _closed_orders(call: Call) -> dict[str, Any]:
@@ -89,9 +90,8 @@ def _closed_orders(call: Call) -> dict[str, Any]:
 
 
 def _query_orders(call: Call) -> dict[str, Any]:
-    there = call.account.done | call.account.orders
-    orders = [there[txid] for txid in _asked_ids(call, "txid") if txid in there]
-    found = _visible(call, orders, names=("userref",))
+    there = [call.account.find(txid) for txid in _asked_ids(call, "txid")]
+    found = _visible(call, [order for order in there if order is not None], names=("userref",))
     if not found:
         raise Refused(call.engine.rules.unknown_order_error)
     return _shown(call, found)

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.testing.accounts import Order, new_id
 from krakenonce.testing.arguments import invalid, is_on, listed, positive, required, whole
+from krakenonce.testing.ids import new_id
 from krakenonce.testing.limits import cost_of
 from krakenonce.testing.markets import find_pair
 from krakenonce.testing.placing import (
@@ -23,6 +23,7 @@ from krakenonce.testing.request import Refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from krakenonce.testing.orders import Order
     from krakenonce.testing.private import Call
 
 
@@ -82,11 +83,11 @@ def _amend_order(call: Call) -> dict[str, Any]:
     check_size(wanted)
     if wanted.left <= 0:
         raise invalid("order_qty")
-    if "post" in wanted.flags and call.engine.books[order.pair.name].meet(wanted) != ([], False):
+    meeting = call.engine.books[order.pair.name].meet(wanted)
+    if "post" in wanted.flags and (meeting.fills or meeting.own):
         raise Refused("EOrder:Post only order")
     call.engine.check_funds(wanted, instead_of=order)
-    order.volume, order.price, order.touched, order.is_amended = wanted.volume, wanted.price, call.now, True
-    call.engine.place(order, call.now)
+    call.engine.amend(order, call.now, volume=wanted.volume, price=wanted.price)
     return {"amend_id": new_id("T")}
 
 
@@ -165,7 +166,7 @@ def _cancel_all(call: Call) -> dict[str, Any]:
 
 def _cancel_all_orders_after(call: Call) -> dict[str, Any]:
     timeout = whole(call.params, "timeout", -1, allowed=range(_DAY))
-    call.account.cancel_all_at = call.now + timeout if timeout else None
+    call.engine.cancel_all_at(call.account, call.now + timeout if timeout else None)
     return {
         "currentTime": _rfc3339(call.now),
         "triggerTime": _rfc3339(call.now + timeout) if timeout else "0",
@@ -188,11 +189,13 @@ def _open(call: Call, params: Mapping[str, Any]) -> list[Order]:
 
 def _matching(call: Call, params: Mapping[str, Any]) -> list[Order]:
     """Return the open orders with the ``txid``, the userref in its place, or the ``cl_ord_id`` of the parameters."""
-    orders = call.account.orders
+    account = call.account
     if cl_ord_id := params.get("cl_ord_id"):
-        return [order for order in orders.values() if order.cl_ord_id == cl_ord_id]
+        return account.open_with(cl_ord_id=cl_ord_id)
     txid = params.get("txid")
-    return [order for order in orders.values() if txid in (order.txid, str(order.userref))]
+    if isinstance(txid, str) and txid in account.orders:
+        return [account.orders[txid]]
+    return account.open_with(userref=txid)
 
 
 TRADING: dict[str, Callable[[Call], Any]] = {

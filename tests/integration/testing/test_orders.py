@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from krakenonce.testing import FakeKraken
 
 UUID = "6d1b345e-2821-40e2-ad83-4ecb18a06876"
+CLOSE = {"close[ordertype]": "limit", "close[price]": "60000"}
 
 
 def at(seconds: float) -> str:
@@ -33,6 +34,7 @@ def test_an_order_looks_as_kraken_shows_it(caller: Caller) -> None:
             "expiretm": NOW + 100,
             "descr": {
                 "pair": "XBTUSD",
+                "aclass": "forex",
                 "type": "buy",
                 "ordertype": "limit",
                 "price": "37500.0",
@@ -49,7 +51,8 @@ def test_an_order_looks_as_kraken_shows_it(caller: Caller) -> None:
             "stopprice": "0.00000",
             "limitprice": "0.00000",
             "misc": "",
-            "oflags": "post",
+            "oflags": "post,fciq",
+            "time_in_force": "gtd",
         }
     }
 
@@ -105,7 +108,10 @@ def test_an_order_expires(caller: Caller) -> None:
         ({"cl_ord_id": "nineteen characters"}, "EGeneral:Invalid arguments:cl_ord_id"),
         ({"cl_ord_id": "é"}, "EGeneral:Invalid arguments:cl_ord_id"),
         ({"cl_ord_id": "a", "userref": "1"}, "EGeneral:Invalid arguments:cl_ord_id"),
-        ({"cl_ord_id": "a", "close[ordertype]": "limit"}, "EGeneral:Invalid arguments:cl_ord_id"),
+        (
+            {"cl_ord_id": "a", "close[ordertype]": "limit", "close[price]": "60000"},
+            "EGeneral:Invalid arguments:cl_ord_id",
+        ),
         ({"volume": "0.000001"}, "EOrder:Order minimum not met"),
         ({"volume": "0.001", "price": "0.1", "pair": "USDTUSD"}, "EOrder:Order minimum not met"),
         ({"volume": "0.00001", "price": "0.1"}, "EOrder:Cost minimum not met"),
@@ -153,7 +159,7 @@ def test_a_conditional_close_is_described(caller: Caller) -> None:
     """It is in the description, as text."""
     close = {"close[ordertype]": "stop-loss-limit", "close[price]": "22000", "close[price2]": "21000"}
     descr = caller.result("AddOrder", **ORDER, **close)["descr"]
-    assert descr["close"] == "close position @ stop loss limit 22000 -> limit 21000"
+    assert descr["close"] == "close position @ stop loss 22000.0 -> limit 21000.0"
 
 
 def test_a_volume_may_be_given_in_dollars(caller: Caller) -> None:
