@@ -10,6 +10,7 @@ from prove.planted.judges import JUDGES
 from prove.planted.lanes import LANES
 from prove.planted.limits import LIMITS
 from prove.planted.lost_replies import LOST_REPLIES
+from prove.planted.market import MARKET
 from prove.planted.marks import MARKS
 from prove.planted.newer import NEWER
 from prove.planted.planting import check_fit, plant
@@ -37,6 +38,7 @@ ALL: tuple[Planted, ...] = (
     *PUBLIC,
     *NEWER,
     *JUDGES,
+    *MARKET,
 )
 
 

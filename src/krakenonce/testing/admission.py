@@ -40,7 +40,7 @@ _NEEDED: dict[str, tuple[set[str], ...]] = {
     "Ledgers": ({"query-ledger"},),
     "QueryLedgers": ({"query-ledger"},),
     "AddOrder": ({"modify-trades"},),
-    "AddOrderBatch": ({"modify-trades"},),
+    "AddOrderBatch": ({"modify-trades", "close-trades"},),
     "AmendOrder": _ANY_TRADING,
     "EditOrder": ({"modify-trades", "close-trades"},),
     "CancelOrder": _ANY_TRADING,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from krakenonce.testing.book import Book
 from krakenonce.testing.executions import Change, Execution
-from krakenonce.testing.ids import new_id
+from krakenonce.testing.fills import enter_fill
 from krakenonce.testing.markets import PAIRS, Pair
 from krakenonce.testing.orders import OPPOSITE, Order, Side
 from krakenonce.testing.request import Refused
@@ -260,36 +260,9 @@ class MatchingEngine:
     def _settle(self, order: Order, price: Decimal, volume: Decimal, now: float, *, is_maker: bool) -> None:
         """Enter one side of a fill, and close the order if nothing of it is left."""
         pair, owner = order.pair, order.owner
-        cost = price * volume
-        fee = cost * (self.rules.maker_fee if is_maker else self.rules.taker_fee)
-        sign = 1 if order.side == "buy" else -1
-        txid = new_id("T")
-        ledgers = owner.enter("trade", txid, pair.base.name, sign * volume, Decimal(0), now)
-        ledgers += owner.enter("trade", txid, pair.quote.name, -sign * cost, fee, now)
-        order.filled += volume
-        order.cost += cost
-        order.fee += fee
-        order.trades.append(txid)
-        owner.trades[txid] = {
-            "ordertxid": order.txid,
-            "postxid": "TKH2SE-M7IF5-CFI7LT",
-            "pair": pair.name,
-            "aclass": "forex",
-            "time": round(now, 7),
-            "type": order.side,
-            "ordertype": order.kind,
-            "tradeordertype": order.matches_as,
-            "price": pair.cost_text(price),
-            "cost": pair.cost_text(cost),
-            "fee": pair.cost_text(fee),
-            "vol": f"{volume:.8f}",
-            "margin": "0.00000",
-            "leverage": "0",
-            "misc": "",
-            "trade_id": len(self.trades[pair.name]),
-            "maker": is_maker,
-            "ledgers": ledgers,
-        }
+        fee = self.rules.maker_fee if is_maker else self.rules.taker_fee
+        number = len(self.trades[pair.name])
+        txid = enter_fill(order, price, volume, now, fee=fee, number=number, is_maker=is_maker)
         self._tell("trade", order, now, price, volume, txid)
         if order.close is not None:
             self._to_follow.append(order)

@@ -155,6 +155,8 @@ class FakeKraken:
             order = next((each.orders[txid] for each in self.accounts.values() if txid in each.orders), None)
             if order is None:
                 raise ConfigError(f"No order {txid} is open.")
+            if order.waits or order.status == "pending":
+                raise ConfigError(f"The order {txid} is not in the book yet: it waits for its trigger or its time.")
             amount = order.left if volume is None else _amount("volume", volume)
             if not 0 < amount <= order.left:
                 raise ConfigError(f"The order {txid} has {order.left:f} left, and cannot be filled with {amount:f}.")

@@ -182,7 +182,7 @@ class Order:
     def text(self) -> str:
         """The order in words."""
         kind = "limit" if self.is_triggered and self.is_limited else self.kind
-        return f"{self.side} {self.volume:.8f} {self.pair.altname} @ {_worded(kind, *self._prices())}"
+        return f"{self.side} {self.volume:.8f} {self.pair.altname} @ {_worded(kind, *self.prices)}"
 
     @property
     def descr(self) -> dict[str, str]:
@@ -218,7 +218,7 @@ class Order:
         """Return it as OpenOrders, ClosedOrders and QueryOrders show it."""
         pair = self.pair
         average = self.cost / self.filled if self.filled else _NOTHING
-        price, price2 = self._prices()
+        price, price2 = self.prices
         named = {} if self.cl_ord_id is None else {"cl_ord_id": self.cl_ord_id}
         triggered = {"trigger": self.trigger} if self.kind in TRIGGERED else {}
         ended = {} if self.status in ("open", "pending") else {"reason": self.reason, "closetm": round(self.closed, 4)}
@@ -257,7 +257,8 @@ class Order:
             **traded,
         }
 
-    def _prices(self) -> tuple[str, str]:
+    @property
+    def prices(self) -> tuple[str, str]:
         """Return the ``price`` and ``price2`` of its description."""
         limit = self.pair.price_text(self.price) if self.is_limited else "0"
         if self.kind not in TRIGGERED or (self.is_triggered and self.is_limited):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from krakenonce.testing.arguments import (
     cl_ord_id,
     invalid,
+    is_on,
     listed,
     moment,
     optional,
@@ -28,8 +29,12 @@ if TYPE_CHECKING:
 
 
 _FLAGS = ("post", "fcib", "fciq", "nompp", "viqc")
-_LOT = Decimal("0.00000001")
+LOT = Decimal("0.00000001")
+_KINDS = "|".join((*KINDS, "settle-position"))
 _CLOSES = KINDS - {"market", "iceberg"}
+_LEAST_SHOWN = 15  # an iceberg order shows at least one part in so many
+_LEAST_TO_EXPIRE = 5  # seconds, if the end is given from now on
+_MONTH = 31 * 86400
 
 
 def order_from(call: Call, pair: Pair, params: Mapping[str, Any]) -> Order:
@@ -43,48 +48,94 @@ def order_from(call: Call, pair: Pair, params: Mapping[str, Any]) -> Order:
     Raises:
         Refused: A parameter is wrong; the error names the first one.
     """
-    side, kind = required(params, "type", "buy|sell"), required(params, "ordertype", "market|limit")
-    optional(params, "leverage", "none|0|1")  # the fake has neither margin nor a start time, and must not ignore them
-    optional(params, "starttm", "0")
-    flags, timeinforce = _flags(params, kind), optional(params, "timeinforce", "GTC|IOC|FOK|GTD") or "GTC"
+    side, kind = required(params, "type", "buy|sell"), required(params, "ordertype", _KINDS)
+    _refuse_margin(params, kind)
+    timeinforce = optional(params, "timeinforce", "GTC|IOC|FOK|GTD") or "GTC"
+    if timeinforce == "FOK" and kind not in LIMITED:
+        raise invalid("timeinforce")
     order = Order(
         owner=call.account,
         pair=pair,
         side="buy" if side == "buy" else "sell",
         kind=kind,
         volume=positive(params, "volume"),
-        price=positive(params, "price") if kind == "limit" else Decimal(0),
         opened=call.now,
         touched=call.now,
         timeinforce=timeinforce,
+        starts=_starts(params, call.now),
         expires=_expires(params, timeinforce, call.now),
-        flags=flags,
+        flags=_flags(params, kind, side),
         userref=whole(params, "userref") or None,
         cl_ord_id=cl_ord_id(params),
-        close=_close(params),
+        close=_close(params, pair),
+        trigger=optional(params, "trigger", "last|index") or "last",
+        stptype=optional(params, "stptype", "cancel-(newest|oldest|both)") or "cancel-newest",
         visible_from=call.now + call.hidden_for,
     )
     if order.cl_ord_id is not None and (order.userref is not None or order.close):
         raise invalid("cl_ord_id")
-    if "viqc" in flags:
-        order.volume = _volume_for(call, order)
+    if order.expires and order.starts >= order.expires:
+        raise invalid("expiretm")
+    _set_amounts(call, order, params)
     check_size(order)
     return order
 
 
+def _refuse_margin(params: Mapping[str, Any], kind: str) -> None:
+    """Refuse what needs margin, which the fake does not have."""
+    wanted = {
+        "settle-position": kind == "settle-position",
+        "leverage": optional(params, "leverage", r"none|[0-9]{1,3}(:1)?") not in ("", "none", "0", "1"),
+        "reduce_only": is_on(params, "reduce_only"),
+    }
+    for name, is_wanted in wanted.items():
+        if is_wanted:
+            raise Refused(f"EGeneral:Not simulated:{name}")
+
+
+def _set_amounts(call: Call, order: Order, params: Mapping[str, Any]) -> None:
+    """Set the prices, and the volume where it depends on them."""
+    book = call.engine.books[order.pair.name]
+    if order.kind != "market":
+        price, price2 = _prices(params, order.kind)
+        order.set_prices(price, price2, book.price(order.trigger) if order.kind in TRAILING else book.last)
+    if "viqc" in order.flags:
+        order.volume = (order.volume / book.best(OPPOSITE[order.side])).quantize(LOT, ROUND_DOWN)
+    if order.kind == "iceberg":
+        order.display = positive(params, "displayvol")
+        check_display(order)
+    elif params.get("displayvol"):
+        raise invalid("iceberg:ordertype")
+
+
+def check_display(order: Order) -> None:
+    """Refuse an iceberg order that shows too little of what is left of it, or more than that."""
+    if order.left > order.display * _LEAST_SHOWN:
+        raise invalid("display volume minimum not met")
+    if order.display > order.left:
+        raise invalid("display-volume")
+
+
 def check_size(order: Order) -> None:
     """Refuse a price or a volume with too many digits, and an order that is too small."""
-    if order.kind == "limit" and order.price % order.pair.tick:
-        pair = order.pair
-        raise Refused(
-            f"EOrder:Invalid price:{pair.altname} price can only be specified up to {pair.price_decimals} decimals."
-        )
-    if order.volume % _LOT:
+    for price, is_needed in ((order.price, order.is_limited and order.trail is None), (order.stop, order.waits)):
+        if is_needed:
+            _check_price(order.pair, price)
+    if order.volume % LOT:
         raise invalid("volume")
     if order.volume < order.pair.minimum:
         raise Refused("EOrder:Order minimum not met")
-    if order.kind == "limit" and order.volume * order.price < order.pair.cost_minimum:
+    if order.kind != "market" and order.volume * (order.price or order.stop) < order.pair.cost_minimum:
         raise Refused("EOrder:Cost minimum not met")
+
+
+def _check_price(pair: Pair, price: Decimal) -> None:
+    if price <= 0:
+        raise Refused("EOrder:Invalid price")
+    if price % pair.tick:
+        raise Refused(
+            f"EOrder:Invalid price:{pair.altname} price can only be specified up to {pair.price_decimals} decimals."
+        )
 
 
 def check_deadline(call: Call, params: Mapping[str, Any]) -> None:
@@ -112,33 +163,51 @@ def check_new(call: Call, order: Order) -> None:
         raise Refused(call.engine.rules.duplicate_cl_ord_id_error)
 
 
-def _flags(params: Mapping[str, Any], kind: str) -> tuple[str, ...]:
+def _flags(params: Mapping[str, Any], kind: str, side: str) -> tuple[str, ...]:
     flags = tuple(listed(params, "oflags"))
-    wrong_for_kind = "post" if kind == "market" else "viqc"
-    if wrong_for_kind in flags or not set(flags) <= set(_FLAGS):
+    wrong = [
+        "post" in flags and kind not in ("limit", "iceberg"),
+        "viqc" in flags and (kind, side) != ("market", "buy"),
+        "fcib" in flags and "fciq" in flags,
+        not set(flags) <= set(_FLAGS),
+    ]
+    if any(wrong):
         raise invalid("oflags")
     return flags
 
 
+def _starts(params: Mapping[str, Any], now: float) -> float:
+    starts = moment(params, "starttm", now)
+    if 0 < starts < now:
+        raise invalid("starttm")
+    return starts if starts > now else 0.0
+
+
 def _expires(params: Mapping[str, Any], timeinforce: str, now: float) -> float:
     expires = moment(params, "expiretm", now)
-    if (timeinforce == "GTD" and not expires) or 0 < expires <= now:
+    least = now + _LEAST_TO_EXPIRE if str(params.get("expiretm", "")).startswith("+") else now
+    is_wrong = timeinforce == "GTD" if not expires else not least <= expires <= now + _MONTH or expires == now
+    if is_wrong:
         raise invalid("expiretm")
     return expires
 
 
-def _close(params: Mapping[str, Any]) -> Close | None:
+def _close(params: Mapping[str, Any], pair: Pair) -> Close | None:
     close = params.get("close")
     if close is None:
         return None
     kind = close.get("ordertype") if isinstance(close, dict) else None
-    if kind not in _CLOSES:
+    if not isinstance(kind, str) or kind not in _CLOSES:
         raise invalid("close[ordertype]")
     try:
-        return Close(kind, *_prices(close, kind))
+        price, price2 = _prices(close, kind)
     except Refused as refusal:
         name = str(refusal).rpartition(":")[2]
         raise invalid(f"close[{name}]") from None
+    for each in (price, price2):
+        if each is not None and not each.sign:
+            _check_price(pair, each.amount)
+    return Close(kind, price, price2)
 
 
 def _prices(params: Mapping[str, Any], kind: str) -> tuple[Price, Price | None]:
@@ -147,9 +216,3 @@ def _prices(params: Mapping[str, Any], kind: str) -> tuple[Price, Price | None]:
         price = price_in(params, "price", "+", may_be_absolute=False)
         return price, price_in(params, "price2", "+-", may_be_absolute=False) if kind in LIMITED else None
     return price_in(params, "price"), price_in(params, "price2") if kind in TRIGGERED & LIMITED else None
-
-
-def _volume_for(call: Call, order: Order) -> Decimal:
-    """Return the volume that an amount of the quote currency buys at the best price."""
-    best = call.engine.books[order.pair.name].best(OPPOSITE[order.side])
-    return (order.volume / best).quantize(_LOT, ROUND_DOWN)

@@ -36,6 +36,11 @@ class Price:
     sign: str = ""
     is_percent: bool = False
 
+    @property
+    def raw(self) -> str:
+        """It as an order gives it, with all its digits."""
+        return f"{self.sign}{self.amount:f}{'%' * self.is_percent}"
+
     def text(self, pair: Pair) -> str:
         """Return it as Kraken shows it, such as ``37500.0``, ``+50.0`` or ``-1.5000%``."""
         return self.sign + (f"{self.amount:.4f}%" if self.is_percent else pair.price_text(self.amount))

@@ -47,6 +47,7 @@ class Rules:
         otp_error: The error for a missing or wrong ``otp``.
         duplicate_cl_ord_id_error: The error for the ``cl_ord_id`` of an open order.
         unknown_order_error: The error for an order that does not exist.
+        edits_named_orders: Whether EditOrder edits an order that has a ``cl_ord_id``.
     """
 
     status: Status = "online"
@@ -69,7 +70,8 @@ class Rules:
     failure: _Failure = "error only"
     otp_error: str = "EAPI:Invalid otp"
     duplicate_cl_ord_id_error: str = "EOrder:Duplicate cl_ord_id"
-    unknown_order_error: str = "EOrder:Unknown order"
+    unknown_order_error: str = "EOrder:Invalid order"  # so Kraken's SDK; older reports have "EOrder:Unknown order"
+    edits_named_orders: bool = False
 
     def change(self, /, **wanted: Any) -> None:
         """Change some of the rules; if one cannot be changed, none is.

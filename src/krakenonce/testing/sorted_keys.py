@@ -20,7 +20,7 @@ class SortedKeys:
 
     def __init__(self) -> None:
         self._lists: list[list[Decimal]] = []
-        self._largest: list[Decimal] = []  # of each list
+        self._largest: list[Decimal] = []  # of each list: the largest that it has had
 
     def __iter__(self) -> Iterator[Decimal]:
         for keys in self._lists:
@@ -50,7 +50,5 @@ class SortedKeys:
         place = bisect_left(self._largest, key)
         keys = self._lists[place]
         del keys[bisect_left(keys, key)]
-        if keys:
-            self._largest[place] = keys[-1]
-        else:
+        if not keys:  # else the largest key that was there is still below those of the next list
             del self._lists[place], self._largest[place]

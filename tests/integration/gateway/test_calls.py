@@ -216,7 +216,7 @@ def test_the_answer_comes_back_as_it_came(gateway: RunningGateway, fake: Watched
     assert (odd.status, odd.headers["Content-Type"]) == (520, "text/html; charset=utf-8")
     assert odd.body.startswith(b"<html>")
     refused = call(gateway.url, pair, "CancelOrder", "txid=O")
-    assert refused.errors == ["EOrder:Unknown order"]
+    assert refused.errors == ["EOrder:Invalid order"]
     for got in (fine, odd, refused):
         assert int(got.headers["X-Krakenonce-Nonce"]) > 1
         assert float(got.headers["X-Krakenonce-Waited"]) >= 0

@@ -277,7 +277,7 @@ def test_a_kept_answer_outlives_a_kill(processes: Processes, fake: WatchedKraken
     process.wait()
     _, url = processes.serve()
     got = send(url, request)
-    assert got.errors == ["EOrder:Unknown order"]
+    assert got.errors == ["EOrder:Invalid order"]
     assert "X-Krakenonce-Repeat" in got.headers
 
 
@@ -317,7 +317,7 @@ def test_a_call_of_another_process_s_gateway_is_waited_for(processes: Processes,
     request = path, body, signed(pair, path, 5, body)
     send_and_leave(one, request, lambda: fake.seen)
     got = send(other, request)
-    assert got.errors == ["EOrder:Unknown order"]
+    assert got.errors == ["EOrder:Invalid order"]
     assert "X-Krakenonce-Repeat" in got.headers
     assert len(fake.seen) == 1
 

@@ -475,6 +475,7 @@ def test_a_traced_order_has_an_id_and_a_deadline(
 def test_tracing_breaks_no_order(gateway: RunningGateway, fake: WatchedKraken, master: FakeAccount) -> None:
     """Kraken accepts no cl_ord_id beside a userref or a close; what the client has given stays; edits go on."""
     traced = gateway.add("traced", trace_orders=True)
+    fake.rules.edits_named_orders = True  # Kraken's page on EditOrder can be read either way
     own = f"cl_ord_id=bot-1&deadline={deadline(30)}"
     for more in ("userref=7", "close[ordertype]=limit&close[price]=200", "validate=true", own):
         assert send(gateway.url, order_request(traced, f"{ORDER}&{more}")).errors == []

@@ -12,6 +12,7 @@ from tests.integration.testing.helpers import NOW, ORDER, Caller
 if TYPE_CHECKING:
     from krakenonce.testing import FakeKraken
 
+TOO_EXACT = "EOrder:Invalid price:XBTUSD price can only be specified up to 1 decimals."
 UUID = "6d1b345e-2821-40e2-ad83-4ecb18a06876"
 CLOSE = {"close[ordertype]": "limit", "close[price]": "60000"}
 
@@ -99,11 +100,41 @@ def test_an_order_expires(caller: Caller) -> None:
         ({"timeinforce": "GTD"}, "EGeneral:Invalid arguments:expiretm"),
         ({"expiretm": "1"}, "EGeneral:Invalid arguments:expiretm"),
         ({"expiretm": "soon"}, "EGeneral:Invalid arguments:expiretm"),
-        ({"starttm": "+5"}, "EGeneral:Invalid arguments:starttm"),
-        ({"leverage": "2:1"}, "EGeneral:Invalid arguments:leverage"),
+        ({"expiretm": "+4"}, "EGeneral:Invalid arguments:expiretm"),
+        ({"expiretm": f"+{32 * 86400}"}, "EGeneral:Invalid arguments:expiretm"),
+        ({"starttm": "1"}, "EGeneral:Invalid arguments:starttm"),
+        ({"starttm": "+60", "expiretm": "+60"}, "EGeneral:Invalid arguments:expiretm"),
+        ({"leverage": "2:1"}, "EGeneral:Not simulated:leverage"),
+        ({"reduce_only": "true"}, "EGeneral:Not simulated:reduce_only"),
+        ({"ordertype": "settle-position"}, "EGeneral:Not simulated:settle-position"),
+        ({"timeinforce": "FOK", "ordertype": "market"}, "EGeneral:Invalid arguments:timeinforce"),
+        ({"stptype": "guess"}, "EGeneral:Invalid arguments:stptype"),
+        ({"trigger": "guess"}, "EGeneral:Invalid arguments:trigger"),
         ({"oflags": "guess"}, "EGeneral:Invalid arguments:oflags"),
         ({"oflags": "post", "ordertype": "market"}, "EGeneral:Invalid arguments:oflags"),
-        ({"ordertype": "stop-loss"}, "EGeneral:Invalid arguments:ordertype"),
+        ({"oflags": "post", "ordertype": "stop-loss"}, "EGeneral:Invalid arguments:oflags"),
+        ({"oflags": "fcib,fciq"}, "EGeneral:Invalid arguments:oflags"),
+        ({"oflags": "viqc"}, "EGeneral:Invalid arguments:oflags"),
+        ({"oflags": "viqc", "ordertype": "market", "type": "sell"}, "EGeneral:Invalid arguments:oflags"),
+        ({"ordertype": "guess"}, "EGeneral:Invalid arguments:ordertype"),
+        ({"ordertype": "trailing-stop"}, "EGeneral:Invalid arguments:price"),
+        ({"ordertype": "trailing-stop", "price": "-5%"}, "EGeneral:Invalid arguments:price"),
+        ({"ordertype": "trailing-stop-limit", "price": "+5%", "price2": "5"}, "EGeneral:Invalid arguments:price2"),
+        ({"ordertype": "stop-loss-limit"}, "EGeneral:Invalid arguments:price2"),
+        ({"ordertype": "stop-loss", "price": "1.23"}, TOO_EXACT),
+        ({"ordertype": "stop-loss-limit", "price2": "1.23"}, TOO_EXACT),
+        ({"price": "-200%"}, "EOrder:Invalid price"),
+        ({"price": "5%"}, "EGeneral:Invalid arguments:price"),
+        ({"price": "1.2.3e5"}, "EGeneral:Invalid arguments:price"),
+        ({"ordertype": "iceberg"}, "EGeneral:Invalid arguments:displayvol"),
+        ({"ordertype": "iceberg", "displayvol": "0.08"}, "EGeneral:Invalid arguments:display volume minimum not met"),
+        ({"ordertype": "iceberg", "displayvol": "1.3"}, "EGeneral:Invalid arguments:display-volume"),
+        ({"displayvol": "1"}, "EGeneral:Invalid arguments:iceberg:ordertype"),
+        ({"close[ordertype]": "market"}, "EGeneral:Invalid arguments:close[ordertype]"),
+        ({"close": "limit"}, "EGeneral:Invalid arguments:close[ordertype]"),
+        ({"close[ordertype]": "limit"}, "EGeneral:Invalid arguments:close[price]"),
+        ({**CLOSE, "close[ordertype]": "stop-loss-limit"}, "EGeneral:Invalid arguments:close[price2]"),
+        ({**CLOSE, "close[price]": "1.23"}, TOO_EXACT),
         ({"userref": "2147483648"}, "EGeneral:Invalid arguments:userref"),
         ({"cl_ord_id": "nineteen characters"}, "EGeneral:Invalid arguments:cl_ord_id"),
         ({"cl_ord_id": "é"}, "EGeneral:Invalid arguments:cl_ord_id"),
@@ -116,7 +147,7 @@ def test_an_order_expires(caller: Caller) -> None:
         ({"volume": "0.001", "price": "0.1", "pair": "USDTUSD"}, "EOrder:Order minimum not met"),
         ({"volume": "0.00001", "price": "0.1"}, "EOrder:Cost minimum not met"),
         ({"volume": "1.000000001"}, "EGeneral:Invalid arguments:volume"),
-        ({"price": "1.23"}, "EOrder:Invalid price:XBTUSD price can only be specified up to 1 decimals."),
+        ({"price": "1.23"}, TOO_EXACT),
         ({"deadline": "soon"}, "EGeneral:Invalid arguments:deadline"),
         ({"deadline": at(1.9)}, "EGeneral:Invalid arguments:deadline"),
         ({"deadline": at(60.1)}, "EGeneral:Invalid arguments:deadline"),
@@ -174,12 +205,12 @@ def test_an_order_is_cancelled_by_any_of_its_names(caller: Caller, name: str) ->
     names = {} if name == "txid" else {name: "42"}
     txid = caller.place(**names)
     asked = {"cl_ord_id": "42"} if name == "cl_ord_id" else {"txid": txid if name == "txid" else "42"}
-    assert caller.result("CancelOrder", **asked) == {"count": 1}
+    assert caller.result("CancelOrder", **asked) == {"count": 1, "pending": False}
     order = caller.look(txid)
     assert (order["status"], order["reason"], order["closetm"]) == ("canceled", "User requested", NOW)
-    assert caller.error("CancelOrder", **asked) == "EOrder:Unknown order"
-    caller.fake.rules.unknown_order_error = "EOrder:Invalid order"
     assert caller.error("CancelOrder", **asked) == "EOrder:Invalid order"
+    caller.fake.rules.unknown_order_error = "EOrder:Unknown order"
+    assert caller.error("CancelOrder", **asked) == "EOrder:Unknown order"
 
 
 def test_another_accounts_order_is_not_there(caller: Caller, payer: Caller) -> None:
@@ -187,13 +218,17 @@ def test_another_accounts_order_is_not_there(caller: Caller, payer: Caller) -> N
     txid = caller.place()
     assert payer.result("OpenOrders") == {"open": {}}
     for method in ("QueryOrders", "CancelOrder", "AmendOrder"):
-        assert payer.error(method, txid=txid) == "EOrder:Unknown order"
+        assert payer.error(method, txid=txid, order_qty="1") == "EOrder:Invalid order"
 
 
 def test_cancelling_without_a_name_is_refused(caller: Caller) -> None:
     """Nothing is cancelled by mistake."""
     caller.place()
     assert caller.error("CancelOrder") == "EGeneral:Invalid arguments:txid"
+    assert caller.error("CancelOrder", txid="") == "EOrder:Invalid order"
+    assert caller.error("CancelOrder", cl_ord_id="none") == "EOrder:Invalid order"
+    assert caller.error("CancelOrder", as_json=True, cl_ord_id=["none"]) == "EOrder:Invalid order"
+    assert caller.error("CancelOrder", as_json=True, txid=["none"]) == "EOrder:Invalid order"
     assert len(caller.account.orders) == 1
 
 
@@ -212,7 +247,7 @@ def test_several_orders_are_cancelled(caller: Caller) -> None:
     answer = caller.result("CancelOrderBatch", as_json=True, orders=[one, {"txid": "gone"}], cl_ord_ids=["two"])
     assert answer == {"count": 2}
     assert [order.cl_ord_id for order in caller.account.orders.values()] == ["three"]
-    assert caller.error("CancelOrderBatch", as_json=True, orders=[one, two]) == "EOrder:Unknown order"
+    assert caller.error("CancelOrderBatch", as_json=True, orders=[one, two]) == "EOrder:Invalid order"
     assert caller.error("CancelOrderBatch", as_json=True, orders=["x"] * 51) == "EGeneral:Invalid arguments:orders"
 
 
@@ -279,15 +314,49 @@ def test_an_amended_order_is_paid_with_what_it_had_set_aside(payer: Caller) -> N
 
 
 def test_a_wrong_amendment_changes_nothing(payer: Caller) -> None:
-    """Too little volume, too many decimals, too dear, or taking although it should only rest."""
+    """Nothing to change, too many decimals, too dear, a price it does not have, or taking what it should not take."""
     txid = payer.place(volume="0.1")
     payer.fake.fill(txid, "0.05", NOW)
     before = payer.look(txid)
-    assert payer.error("AmendOrder", txid=txid, order_qty="0.05") == "EGeneral:Invalid arguments:order_qty"
+    for same in ({}, {"limit_price": "37500.0"}, {"order_qty": "0.10"}, {"post_only": "true"}):
+        assert payer.error("AmendOrder", txid=txid, **same) == "EOrder:No amendable parameters specified"
+    assert payer.error("AmendOrder", txid=txid, trigger_price="40000") == "EGeneral:Invalid arguments:trigger_price"
+    assert payer.error("AmendOrder", txid=txid, display_qty="0.05") == "EGeneral:Invalid arguments:display_qty"
     assert payer.error("AmendOrder", txid=txid, limit_price="1.23").startswith("EOrder:Invalid price")
     assert payer.error("AmendOrder", txid=txid, order_qty="10") == "EOrder:Insufficient funds"
     assert payer.error("AmendOrder", txid=txid, limit_price="60030", post_only="true") == "EOrder:Post only order"
     assert payer.look(txid) == before
+
+
+def test_an_amendment_below_what_is_filled_cancels_the_rest(caller: Caller) -> None:
+    """The filled part stays."""
+    txid = caller.place()
+    caller.fake.fill(txid, "0.5", NOW)
+    caller.result("AmendOrder", txid=txid, order_qty="0.5")
+    order = caller.look(txid)
+    assert (order["status"], order["vol_exec"]) == ("canceled", "0.50000000")
+
+
+def test_an_amended_order_keeps_its_place_if_it_becomes_smaller(fake: FakeKraken, caller: Caller) -> None:
+    """If it becomes larger, or its limit changes, it goes behind the others."""
+    first, second = (Caller(fake, fake.add_account(name)) for name in "ab")
+    one, two = first.place(price="60000", volume="2"), second.place(price="60000", volume="1")
+    first.result("AmendOrder", txid=one, order_qty="1")
+    caller.place(type="sell", ordertype="market", volume="0.1")
+    assert [first.look(one)["vol_exec"], second.look(two)["vol_exec"]] == ["0.10000000", "0.00000000"]
+    first.result("AmendOrder", txid=one, order_qty="1.5")
+    caller.place(type="sell", ordertype="market", volume="0.2")
+    assert [first.look(one)["vol_exec"], second.look(two)["vol_exec"]] == ["0.10000000", "0.20000000"]
+
+
+def test_an_amended_limit_may_be_relative_to_the_market(caller: Caller) -> None:
+    """In dollars or percent."""
+    txid = caller.place()
+    caller.fake.set_price("XBTUSD", "58000", NOW)
+    caller.result("AmendOrder", txid=txid, limit_price="-1000")
+    assert caller.look(txid)["descr"]["price"] == "57000.0"
+    caller.result("AmendOrder", txid=txid, limit_price="-1%")
+    assert caller.look(txid)["descr"]["price"] == "57420.0"
 
 
 def test_an_edited_order_is_another_one(caller: Caller) -> None:
@@ -297,8 +366,37 @@ def test_an_edited_order_is_another_one(caller: Caller) -> None:
     assert (answer["originaltxid"], answer["status"], answer["orders_cancelled"]) == (old, "ok", 1)
     assert caller.look(old)["status"] == "canceled"
     order = caller.look(answer["txid"])
-    assert (order["vol"], order["descr"]["price"], order["userref"]) == ("1.25000000", "38000.0", 5)
+    assert (order["vol"], order["descr"]["price"], order["userref"]) == ("1.25000000", "38000.0", None)
     assert caller.error("EditOrder", pair="ETHUSD", txid=answer["txid"]) == "EGeneral:Invalid arguments:pair"
+
+
+def test_an_edit_keeps_the_flags_but_post_and_userref_have_to_be_named(caller: Caller) -> None:
+    """Named again, they are there; other flags cannot be changed."""
+    old = caller.place(userref="5", oflags="post,fcib")
+    assert caller.error("EditOrder", pair="XBTUSD", txid=old, oflags="nompp") == "EGeneral:Invalid arguments:oflags"
+    new = caller.result("EditOrder", pair="XBTUSD", txid="5", price="38000")["txid"]
+    assert [caller.look(new)[name] for name in ("oflags", "userref")] == ["fcib", None]
+    new = caller.result("EditOrder", pair="XBTUSD", txid=new, volume="2", oflags="post", userref="6")["txid"]
+    assert [caller.look(new)[name] for name in ("oflags", "userref", "vol")] == ["fcib,post", 6, "2.00000000"]
+
+
+def test_some_orders_cannot_be_edited(caller: Caller) -> None:
+    """One with a client order id, with a conditional close, triggered, not the only one of its userref, or filled."""
+    close = {"close[ordertype]": "limit", "close[price]": "70000"}
+    stop = {"ordertype": "stop-loss-limit", "price": "59900", "price2": "59000", "type": "sell"}
+    triggered, filled = caller.place(**stop), caller.place(price="10000")
+    caller.fake.set_price("XBTUSD", "58000", NOW)
+    assert caller.look(triggered)["status"] == "open"
+    for txid in (caller.place(cl_ord_id="x"), caller.place(**close), triggered):
+        assert caller.error("EditOrder", pair="XBTUSD", txid=txid, price="60000") == "EOrder:Order not editable"
+    caller.fake.rules.edits_named_orders = True
+    assert caller.result("EditOrder", pair="XBTUSD", txid=caller.place(cl_ord_id="y"), price="38000")["txid"]
+    caller.place(userref="1")
+    caller.place(userref="1")
+    assert caller.error("EditOrder", pair="XBTUSD", txid="1", price="38000") == "EOrder:Order not editable"
+    caller.fake.fill(filled, "1", NOW)
+    assert caller.error("EditOrder", pair="XBTUSD", txid=filled, volume="0.9") == "EOrder:Not enough leaves qty"
+    assert caller.result("EditOrder", pair="XBTUSD", txid=filled, volume="1")["txid"]
 
 
 def test_an_edit_may_be_tried_first(caller: Caller) -> None:
@@ -373,7 +471,7 @@ def test_orders_are_asked_for_by_id(caller: Caller) -> None:
     one, two = caller.place(userref="1"), caller.place(cl_ord_id="two")
     assert set(caller.result("QueryOrders", txid=f"{one},{two}", cl_ord_id="x")) == {one, two}
     assert set(caller.result("QueryOrders", txid=f"{one},{two}", userref="1")) == {one}
-    assert caller.error("QueryOrders", txid="OAAAAA-BBBBB-CCCCCC") == "EOrder:Unknown order"
+    assert caller.error("QueryOrders", txid="OAAAAA-BBBBB-CCCCCC") == "EOrder:Invalid order"
     assert caller.error("QueryOrders") == "EGeneral:Invalid arguments:txid"
     assert caller.error("QueryOrders", txid=",".join([one] * 51)) == "EGeneral:Invalid arguments:txid"
 
@@ -382,8 +480,8 @@ def test_a_hidden_order_is_nowhere(caller: Caller) -> None:
     """Neither open nor closed nor by its id, until its time has come; it can be cancelled all the same."""
     txid = caller.result("AddOrder", hidden_for=5.0, cl_ord_id="mine", **ORDER)["txid"][0]
     assert caller.result("OpenOrders")["open"] == {}
-    assert caller.error("QueryOrders", txid=txid) == "EOrder:Unknown order"
-    assert caller.result("CancelOrder", txid=txid) == {"count": 1}
+    assert caller.error("QueryOrders", txid=txid) == "EOrder:Invalid order"
+    assert caller.result("CancelOrder", txid=txid)["count"] == 1
     assert caller.result("ClosedOrders", cl_ord_id="mine")["count"] == 0
     caller.now += 5
     assert caller.result("ClosedOrders", cl_ord_id="mine")["count"] == 1

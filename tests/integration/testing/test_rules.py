@@ -82,6 +82,7 @@ def test_a_bad_signature_may_use_the_nonce(fake: FakeKraken, account: FakeAccoun
         ("ClosedOrders", ["query-closed-trades"], ["query-open-trades"]),
         ("Ledgers", ["query-ledger"], ["query-funds"]),
         ("AddOrder", ["modify-trades"], ["close-trades"]),
+        ("AddOrderBatch", ["modify-trades", "close-trades"], ["modify-trades"]),
         ("CancelAll", ["close-trades"], ["query-open-trades"]),
         ("EditOrder", ["modify-trades", "close-trades"], ["modify-trades"]),
         ("GetWebSocketsToken", ["create-ws-token"], ["query-funds"]),
@@ -227,7 +228,7 @@ def test_a_young_order_is_dear_to_cancel(fake: FakeKraken, caller: Caller, age: 
         assert caller.error("CancelOrder", txid=txid) == "EOrder:Rate limit exceeded"
         assert counter.value == 61 - cost
     counter.value, counter.at = 60 - cost, caller.now
-    assert caller.result("CancelOrder", txid=txid) == {"count": 1}
+    assert caller.result("CancelOrder", txid=txid)["count"] == 1
     assert counter.value == 60
 
 
