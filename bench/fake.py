@@ -28,7 +28,7 @@ for each in range(int(count)):
     assert b'"error": []' in answer, answer
 '''
 fake = FakeKraken()
-account = fake.add_account("bot")
+account = fake.add_account("bot", balances={"ZUSD": "1000000000", "XXBT": "1000"})
 ORDER = "&pair=XBTUSD&type=buy&ordertype=limit&volume=0.01&price={price}"
 def used():
     usage = resource.getrusage(resource.RUSAGE_SELF)
