@@ -53,6 +53,7 @@ class FakeAccount:
         ledger: The changes of the balances, by id, as Ledgers shows them.
         withdrawals: The withdrawals, by reference id, as WithdrawStatus shows them.
         cancel_all_at: When CancelAllOrdersAfter cancels all orders; ``None`` if it is off.
+        ws_tokens: When each WebSocket token was issued; one that is removed is not accepted any more.
         open_in: How many orders are open, by pair.
         by_cl_ord_id: The open orders that have a client order id.
         by_userref: The open orders that have a userref, by id.
@@ -73,6 +74,7 @@ class FakeAccount:
     ledger: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     withdrawals: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     cancel_all_at: float | None = field(default=None, repr=False)
+    ws_tokens: dict[str, float] = field(default_factory=dict, repr=False)
     open_in: Counter[str] = field(default_factory=Counter, repr=False)
     by_cl_ord_id: dict[str, Order] = field(default_factory=dict, repr=False)
     by_userref: dict[str, dict[str, Order]] = field(default_factory=dict, repr=False)

@@ -109,7 +109,15 @@ class Admission:
         otp = str(request.params.get("otp", ""))
         if account.otp is not None and not hmac.compare_digest(account.otp.encode(), otp.encode("utf-8", "replace")):
             raise Refused(self._rules.otp_error)
-        needed = _NEEDED.get(request.method)
+        self.check_permitted(account, request.method)
+
+    def check_permitted(self, account: FakeAccount, method: str) -> None:
+        """Refuse a call of *method*, also one over a WebSocket, because of the permissions or the mode of Kraken.
+
+        Raises:
+            Refused: With the error to answer with.
+        """
+        needed = _NEEDED.get(method)
         if needed is not None and not any(each <= account.permissions for each in needed):
             raise Refused("EGeneral:Permission denied")
         if self._rules.status == "maintenance":

@@ -10,6 +10,7 @@ GET       /fake/rules           the switches: :class:`~krakenonce.testing.rules.
 POST      /fake/rules           changes some of them: ``{"status": "maintenance"}``
 POST      /fake/price           sets the price of a pair: ``{"pair": "XBTUSD", "price": "37000"}``
 POST      /fake/fill            fills an open order: ``{"txid": "O...", "volume": "0.5"}``
+POST      /fake/sockets/cut     cuts all WebSocket connections
 POST      /fake/accounts        adds an API key: ``{"name": "bot", "balances": {"ZUSD": "100"}}``; answers with
                                 its ``api_key`` and ``api_secret``
 ========  ====================  ==============================================================================
@@ -97,5 +98,6 @@ _PATHS: dict[tuple[str, str], Callable[[FakeKraken, dict[str, Any]], Any]] = {
     ("POST", "rules"): _change_rules,
     ("POST", "price"): lambda fake, body: fake.set_price(_text(body, "pair"), _text(body, "price")),
     ("POST", "fill"): _fill,
+    ("POST", "sockets/cut"): lambda fake, _: fake.cut_sockets(),
     ("POST", "accounts"): _add_account,
 }

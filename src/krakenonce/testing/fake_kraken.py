@@ -22,9 +22,10 @@ from krakenonce.testing.private import PRIVATE, Call
 from krakenonce.testing.public import PUBLIC
 from krakenonce.testing.request import Refused, explain, unpack
 from krakenonce.testing.rules import Rules
+from krakenonce.testing.streams import Streams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from krakenonce.testing.request import Arrival, Request
 
@@ -36,7 +37,8 @@ class FakeKraken:
         rules: How strict it is; ``None`` for the defaults. They may be changed at any time.
 
     ``accounts`` has the accounts by key, ``arrivals`` the log of the private requests. ``faults`` are the faults that
-    the next requests over HTTP get. ``url`` is the address of its server, empty if none runs.
+    the next requests over HTTP get. ``url`` is the address of its server, empty if none runs. ``streams`` are its
+    WebSockets.
     """
 
     def __init__(self, rules: Rules | None = None) -> None:
@@ -49,6 +51,7 @@ class FakeKraken:
         self._limits = Limits(self.rules)
         self._admission = Admission(self.rules, self._limits)
         self._lock = threading.RLock()  # a test sets prices while the thread of the server answers
+        self.streams = Streams(self._engine, self.accounts, self._admission, self._limits, self._turn)
 
     def add_account(
         self,
@@ -129,7 +132,7 @@ class FakeKraken:
         Raises:
             ConfigError: There is no such pair, or the price is not a number above 0.
         """
-        with self._lock:
+        with self._turn(now) as at:
             try:
                 name = find_pair(pair).name
             except Refused as refusal:
@@ -137,7 +140,7 @@ class FakeKraken:
             amount = _amount("price", price)
             if amount <= 0:
                 raise ConfigError("The price must be above 0.")
-            self._engine.set_price(name, amount, self._pass_time(now))
+            self._engine.set_price(name, amount, at)
 
     def fill(self, txid: str, volume: str | Decimal | None = None, now: float | None = None) -> None:
         """Fill an open order at its own price.
@@ -150,8 +153,7 @@ class FakeKraken:
         Raises:
             ConfigError: No such order is open, or less than this volume is left.
         """
-        with self._lock:
-            at = self._pass_time(now)
+        with self._turn(now) as at:
             order = next((each.orders[txid] for each in self.accounts.values() if txid in each.orders), None)
             if order is None:
                 raise ConfigError(f"No order {txid} is open.")
@@ -161,6 +163,11 @@ class FakeKraken:
             if not 0 < amount <= order.left:
                 raise ConfigError(f"The order {txid} has {order.left:f} left, and cannot be filled with {amount:f}.")
             self._engine.take(order, amount, at)
+
+    def cut_sockets(self) -> None:
+        """Cut all WebSocket connections, as a network does: no client is told, and each may connect again."""
+        with self._lock:
+            self.streams.cut()
 
     def answer(
         self, path_qs: str, headers: Mapping[str, str], body: bytes, now: float, **arrived: Any
@@ -179,8 +186,7 @@ class FakeKraken:
     def answer_to(self, request: Request) -> dict[str, Any]:
         """Return Kraken's answer to an unpacked request; a private one is logged. The server calls it."""
         answer = self._answer_private if request.kind == "private" else self._answer_public
-        with self._lock:
-            self._pass_time(request.now)
+        with self._turn(request.now):
             try:
                 return {"error": [], "result": answer(request)}
             except Refused as refusal:
@@ -204,11 +210,19 @@ class FakeKraken:
         """Return Kraken's time in seconds since 1970: this machine's, but for ``rules.clock_ahead``."""
         return time.time() + self.rules.clock_ahead
 
-    def _pass_time(self, now: float | None) -> float:
-        """Return *now*, or the time of the clock; orders that have ended by then are ended."""
-        at = self.time() if now is None else now
-        self._engine.pass_time(at)
-        return at
+    @contextlib.contextmanager
+    def _turn(self, now: float | None = None) -> Iterator[float]:
+        """Let nobody else change anything meanwhile; what has changed is then sent to the WebSockets.
+
+        Orders that have ended are ended first. Gives *now*, or the time of the clock.
+        """
+        with self._lock:
+            at = self.time() if now is None else now
+            self._engine.pass_time(at)
+            try:
+                yield at
+            finally:
+                self.streams.publish(at)
 
     def _answer_public(self, request: Request) -> Any:
         if request.kind != "public" or request.method not in PUBLIC:

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from krakenonce.testing.control import control
 from krakenonce.testing.request import unpack
+from krakenonce.testing.sockets import is_upgrade, serve
 
 if TYPE_CHECKING:
     import asyncio
@@ -41,6 +42,8 @@ class Responses:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Return the response to a request; it has Kraken's time."""
+        if is_upgrade(request):
+            return await serve(self._fake, request)
         response = await self._response(request)
         response.headers["Date"] = _http_date(int(self._fake.time()))
         return response

@@ -48,6 +48,8 @@ class Rules:
         duplicate_cl_ord_id_error: The error for the ``cl_ord_id`` of an open order.
         unknown_order_error: The error for an order that does not exist.
         edits_named_orders: Whether EditOrder edits an order that has a ``cl_ord_id``.
+        token_outlives_its_time: Whether a WebSocket token is good after 15 minutes on a connection that has used it to
+            subscribe.
     """
 
     status: Status = "online"
@@ -72,6 +74,7 @@ class Rules:
     duplicate_cl_ord_id_error: str = "EOrder:Duplicate cl_ord_id"
     unknown_order_error: str = "EOrder:Invalid order"  # so Kraken's SDK; older reports have "EOrder:Unknown order"
     edits_named_orders: bool = False
+    token_outlives_its_time: bool = True
 
     def change(self, /, **wanted: Any) -> None:
         """Change some of the rules; if one cannot be changed, none is.

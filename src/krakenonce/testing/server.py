@@ -114,6 +114,7 @@ class FakeKrakenServer:
             site = web.SockSite(runner, listener)
             await site.start()
             await stopping.wait()
+            self.fake.cut_sockets()
             await site.stop()
             for _ in range(3):  # the runner learns of connections accepted at the last moment, and closes them
                 await asyncio.sleep(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from krakenonce.testing.placing import (
     order_from,
 )
 from krakenonce.testing.request import Refused
+from krakenonce.testing.tokens import LIFETIME, issue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,5 +123,5 @@ TRADING: dict[str, Callable[[Call], Any]] = {
     "CancelOrder": _cancel_order,
     "CancelOrderBatch": _cancel_order_batch,
     "EditOrder": edit_order,
-    "GetWebSocketsToken": lambda _: {"token": secrets.token_urlsafe(32), "expires": 900},
+    "GetWebSocketsToken": lambda call: {"token": issue(call.account, call.now), "expires": LIFETIME},
 }

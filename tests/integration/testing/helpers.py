@@ -62,7 +62,7 @@ class Wire:
 
     def __init__(self, url: str, account: FakeAccount) -> None:
         self.url, self.account = url, account
-        self._nonces = itertools.count(1)
+        self._nonces = itertools.count(account.last_nonce + 1)
 
     def send(self, method: str, **params: object) -> urllib3.BaseHTTPResponse:
         """Return the response, whatever it is.
