@@ -18,6 +18,7 @@ from prove.planted.public import PUBLIC
 from prove.planted.rule import RULE
 from prove.planted.runtimes import RUNTIMES
 from prove.planted.secrets import SECRETS
+from prove.planted.sockets import SOCKETS
 from prove.planted.store import STORE
 
 __all__ = ["ALL", "CAMPAIGN", "Planted", "check_fit", "plant", "run"]
@@ -39,6 +40,7 @@ ALL: tuple[Planted, ...] = (
     *NEWER,
     *JUDGES,
     *MARKET,
+    *SOCKETS,
 )
 
 
