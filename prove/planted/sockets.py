@@ -67,8 +67,8 @@ SOCKETS = (
         "a price level that is gone stays in the client's book",
         "judge",
         _FEED,
-        was="for price in sent if price not in levels}",
-        becomes="for price in sent if price in levels and price not in best}",
+        was="            changed[side] |= dict.fromkeys(gone, Decimal(0).quantize(LOT))\n",
+        becomes="",
         test=f"{_MARKET}::test_a_book_can_be_kept_and_checked",
     ),
     Planted(

@@ -111,13 +111,15 @@ class Book:
 
     def levels(self, side: Side) -> list[Level]:
         """Return what the book shows of one side, the best price first; at one price, orders of accounts come first."""
-        shown = self._walk(side)
-        return [
-            replace(level, volume=min(level.volume, level.resting.display))
-            if level.resting is not None and level.resting.display
-            else level
-            for level in shown
-        ]
+        return list(self.shown(side))
+
+    def shown(self, side: Side) -> Iterator[Level]:
+        """Give the ``levels`` one by one; nothing may be changed meanwhile."""
+        for level in self._walk(side):
+            if level.resting is not None and level.resting.display:
+                yield replace(level, volume=min(level.volume, level.resting.display))
+            else:
+                yield level
 
     def meet(self, order: Order) -> Meeting:
         """Return what an incoming order meets; the book is not changed.

@@ -42,7 +42,7 @@ class Book:
     def __init__(self, engine: MatchingEngine, pair: Pair, depth: int, *, snapshot: bool) -> None:
         self.described = {"channel": "book", "depth": depth, "snapshot": snapshot, "symbol": symbol_of(pair)}
         self._engine, self._pair, self._depth, self._snapshot = engine, pair, depth, snapshot
-        self._sent = {side: self._best(self._levels(side)) for side in _SIDES.values()}
+        self._sent = {side: self._best(side) for side in _SIDES.values()}
 
     def first(self, now: float) -> list[Message]:
         """Return all levels down to the depth."""
@@ -51,26 +51,26 @@ class Book:
     def changes(self, now: float) -> list[Message]:
         """Return the levels that have changed; one that is gone has the quantity 0.
 
-        A level that is only too deep now is not sent: a client cuts its book at the depth.
+        A level that is too deep now is not sent, there or not: a client cuts its book at the depth.
         """
         changed: dict[Side, dict[Decimal, Decimal]] = {}
         for side, sent in self._sent.items():
-            levels = self._levels(side)
-            best = self._best(levels)
+            best = self._best(side)
+            deepest = list(best)[-1] if len(best) == self._depth else None
+            gone = [price for price in sent if price not in best and not _is_deeper(side, price, deepest)]
             changed[side] = {price: quantity for price, quantity in best.items() if sent.get(price) != quantity}
-            changed[side] |= {price: Decimal(0).quantize(LOT) for price in sent if price not in levels}
+            changed[side] |= dict.fromkeys(gone, Decimal(0).quantize(LOT))
             self._sent[side] = best
         return [self._message("update", changed, now)] if any(changed.values()) else []
 
-    def _levels(self, side: Side) -> dict[Decimal, Decimal]:
+    def _best(self, side: Side) -> dict[Decimal, Decimal]:
         found: dict[Decimal, Decimal] = {}
-        for level in self._engine.books[self._pair.name].levels(side):
+        for level in self._engine.books[self._pair.name].shown(side):
             price = level.price.quantize(self._pair.tick)
+            if price not in found and len(found) == self._depth:
+                break
             found[price] = (found.get(price, Decimal(0)) + level.volume).quantize(LOT)
         return found
-
-    def _best(self, levels: dict[Decimal, Decimal]) -> dict[Decimal, Decimal]:
-        return dict(list(levels.items())[: self._depth])
 
     def _message(self, kind: str, sides: Mapping[Side, Mapping[Decimal, Decimal]], now: float) -> Message:
         shown = {
@@ -80,6 +80,10 @@ class Book:
         of_all = checksum(self._sent["sell"], self._sent["buy"])
         at = {"timestamp": rfc3339(now)} if kind == "update" else {}
         return entries("book", kind, [{"symbol": symbol_of(self._pair), **shown, "checksum": of_all, **at}])
+
+
+def _is_deeper(side: Side, price: Decimal, deepest: Decimal | None) -> bool:
+    return deepest is not None and (price < deepest if side == "buy" else price > deepest)
 
 
 class Ticker:
@@ -112,13 +116,13 @@ class Ticker:
         book = self._engine.books[name]
         if self._trigger == "trades":
             return len(self._engine.trades[name]), book.reference
-        return [(level.price, level.volume) for level in (book.levels("buy")[0], book.levels("sell")[0])]
+        return [(level.price, level.volume) for level in (next(book.shown("buy")), next(book.shown("sell")))]
 
     def _message(self, kind: str, now: float) -> Message:
         pair = self._pair
         tick = PUBLIC["Ticker"](self._engine, {"pair": pair.name}, now)[pair.name]
         book = self._engine.books[pair.name]
-        bid, ask = book.levels("buy")[0], book.levels("sell")[0]
+        bid, ask = next(book.shown("buy")), next(book.shown("sell"))
         last, opened = Decimal(tick["c"][0]), Decimal(tick["o"])
         prices = {
             "last": last,
@@ -182,22 +186,24 @@ class Candles:
     def __init__(self, engine: MatchingEngine, pair: Pair, interval: int, *, snapshot: bool) -> None:
         self.described = {"channel": "ohlc", "interval": interval, "snapshot": snapshot, "symbol": symbol_of(pair)}
         self._engine, self._pair, self._interval, self._snapshot = engine, pair, interval, snapshot
-        self._sent: list[Any] | None = None
+        self._sent: object = None
 
     def first(self, now: float) -> list[Message]:
         """Return the last candles; the present one is the last of them."""
-        candles = self._candles(now)
-        self._sent = candles[-1]
-        return [self._message("snapshot", candles, now)] if self._snapshot else []
+        self._sent = self._state(now)
+        return [self._message("snapshot", self._candles(now), now)] if self._snapshot else []
 
     def changes(self, now: float) -> list[Message]:
-        """Return the present candle if it has changed."""
-        seconds = self._interval * 60
-        present = self._candles(now, since=int(now) // seconds * seconds - 1)[-1]
-        if present == self._sent:
+        """Return the present candle if there is a new trade or price, or if it has begun."""
+        before, self._sent = self._sent, self._state(now)
+        if before == self._sent:
             return []
-        self._sent = present
-        return [self._message("update", [present], now)]
+        begin = int(now) // (self._interval * 60) * self._interval * 60
+        return [self._message("update", self._candles(now, since=begin - 1), now)]
+
+    def _state(self, now: float) -> object:
+        name = self._pair.name
+        return len(self._engine.trades[name]), self._engine.books[name].reference, int(now) // (self._interval * 60)
 
     def _candles(self, now: float, since: int = 0) -> list[list[Any]]:
         asked = {"pair": self._pair.name, "interval": str(self._interval), "since": str(since)}
