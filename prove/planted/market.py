@@ -9,6 +9,7 @@ __all__ = ["MARKET"]
 _TESTING = "src/krakenonce/testing"
 _TRIGGERS = "tests/integration/testing/test_triggers.py"
 _ORDERS = "tests/integration/testing/test_orders.py"
+_KEYS = "tests/integration/testing/test_keys.py"
 _COSTS = "tests/unit/testing/test_costs.py"
 _SAME_COST = f"{_COSTS}::test_a_call_costs_the_same_among_few_and_among_many"
 
@@ -116,5 +117,45 @@ MARKET = (
         was='kept = [flag for flag in order.flags if flag != "post"]',
         becomes="kept = list(order.flags)",
         test=f"{_ORDERS}::test_an_edit_keeps_the_flags_but_post_and_userref_have_to_be_named",
+    ),
+    Planted(
+        "a revoked key goes on",
+        "judge",
+        f"{_TESTING}/keys.py",
+        was="return not self.is_revoked and (",
+        becomes="return (",
+        test=f"{_KEYS}::test_a_key_may_be_revoked_while_it_is_used",
+    ),
+    Planted(
+        "an expired key goes on",
+        "judge",
+        f"{_TESTING}/admission.py",
+        was="if key is None or not key.is_valid(request.now):",
+        becomes="if key is None or not key.is_valid(0.0):",
+        test=f"{_KEYS}::test_a_key_may_expire",
+    ),
+    Planted(
+        "the keys of an account share a REST counter",
+        "judge",
+        f"{_TESTING}/limits.py",
+        was='self._counters[key.key, ""]',
+        becomes='self._counters[key.account.key, ""]',
+        test=f"{_KEYS}::test_a_key_counts_its_calls_and_the_account_its_orders",
+    ),
+    Planted(
+        "each key has requests in flight of its own",
+        "judge",
+        f"{_TESTING}/fake_kraken.py",
+        was="return known.account.key if known else key",
+        becomes="return key",
+        test=f"{_KEYS}::test_the_requests_of_all_keys_of_an_account_are_in_flight_together",
+    ),
+    Planted(
+        "GetApiKeyInfo shows the largest nonce in place of this call's",
+        "judge",
+        f"{_TESTING}/private.py",
+        was='"nonce": str(call.nonce),',
+        becomes='"nonce": str(key.last_nonce),',
+        test=f"{_KEYS}::test_a_key_tells_what_it_is",
     ),
 )

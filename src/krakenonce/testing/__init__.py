@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from krakenonce.testing.accounts import FakeAccount
     from krakenonce.testing.fake_kraken import FakeKraken
     from krakenonce.testing.faults import Fault
+    from krakenonce.testing.keys import ApiKey
     from krakenonce.testing.request import Arrival
     from krakenonce.testing.rules import Rules
     from krakenonce.testing.server import FakeKrakenServer
 else:
     _HOMES = {
+        "ApiKey": "keys",
         "Arrival": "request",
         "FakeAccount": "accounts",
         "FakeKraken": "fake_kraken",
@@ -33,4 +35,4 @@ else:
         return value
 
 
-__all__ = ["Arrival", "FakeAccount", "FakeKraken", "FakeKrakenServer", "Fault", "Rules"]
+__all__ = ["ApiKey", "Arrival", "FakeAccount", "FakeKraken", "FakeKrakenServer", "Fault", "Rules"]

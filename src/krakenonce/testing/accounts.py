@@ -1,7 +1,8 @@
-"""An API key of the fake Kraken with its balances, orders and trades."""
+"""An account of the fake Kraken with its balances, orders and trades."""
 
 from __future__ import annotations
 
+import random
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
@@ -11,74 +12,99 @@ from krakenonce.testing.ids import new_id
 from krakenonce.testing.markets import amount_text
 
 if TYPE_CHECKING:
+    from krakenonce.testing.keys import ApiKey
     from krakenonce.testing.orders import Order, Side
-
-PERMISSIONS = (
-    "query-funds",
-    "add-funds",
-    "withdraw-funds",
-    "earn-funds",
-    "query-open-trades",
-    "query-closed-trades",
-    "modify-trades",
-    "close-trades",
-    "query-ledger",
-    "export-data",
-    "create-ws-token",
-    "add-withdraw-address",
-    "update-withdraw-address",
-)
-
 
 _EXACT = Context(prec=200)  # a running sum must come back to what it was
 
 
+def _new_iban() -> str:
+    signs = new_id("").replace("-", "")
+    return f"AA{random.randrange(10, 100)} N84G {signs[:4]} {signs[4:8]}"  # noqa: S311 - it opens nothing
+
+
 @dataclass(slots=True, eq=False)
 class FakeAccount:
-    """An API key of the fake Kraken; each key has balances and orders of its own.
+    """An account of the fake Kraken. It has one API key or more; what is said of its key is said of the first one.
 
     Args:
         name: Its name in the log.
-        key: The ``API-Key``.
-        secret: Its secret in base64.
         balances: Asset name to amount.
         is_counted: Whether fills change the balances; an account without balances needs no funds.
-        permissions: The permissions of the key, named as in GetApiKeyInfo.
-        otp: The second factor that each call needs, ``None`` for none.
-        nonce_window: Nonces above ``last_nonce`` minus this are accepted, too; 0 for none.
-        last_nonce: The largest nonce accepted so far.
+        keys: Its API keys.
+        iban: Its number in GetApiKeyInfo.
         orders: The open orders, by id.
         done: The closed, cancelled and expired orders, by id.
         trades: The fills, by id, as TradesHistory shows them with ``ledgers``.
         ledger: The changes of the balances, by id, as Ledgers shows them.
         withdrawals: The withdrawals, by reference id, as WithdrawStatus shows them.
         cancel_all_at: When CancelAllOrdersAfter cancels all orders; ``None`` if it is off.
-        ws_tokens: When each WebSocket token was issued; one that is removed is not accepted any more.
         open_in: How many orders are open, by pair.
         by_cl_ord_id: The open orders that have a client order id.
         by_userref: The open orders that have a userref, by id.
     """
 
     name: str
-    key: str = field(repr=False)
-    secret: str = field(repr=False)
     balances: dict[str, Decimal] = field(default_factory=dict)
     is_counted: bool = False
-    permissions: frozenset[str] = field(default=frozenset(PERMISSIONS), repr=False)
-    otp: str | None = field(default=None, repr=False)
-    nonce_window: int = 0
-    last_nonce: int = 0
+    keys: list[ApiKey] = field(default_factory=list, repr=False)
+    iban: str = field(default_factory=_new_iban, repr=False)
     orders: dict[str, Order] = field(default_factory=dict, repr=False)
     done: dict[str, Order] = field(default_factory=dict, repr=False)
     trades: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     ledger: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     withdrawals: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     cancel_all_at: float | None = field(default=None, repr=False)
-    ws_tokens: dict[str, float] = field(default_factory=dict, repr=False)
     open_in: Counter[str] = field(default_factory=Counter, repr=False)
     by_cl_ord_id: dict[str, Order] = field(default_factory=dict, repr=False)
     by_userref: dict[str, dict[str, Order]] = field(default_factory=dict, repr=False)
     _held: defaultdict[tuple[Side, str], Decimal] = field(default_factory=lambda: defaultdict(Decimal), repr=False)
+
+    @property
+    def key(self) -> str:
+        """The ``API-Key`` of its first key."""
+        return self.keys[0].key
+
+    @property
+    def secret(self) -> str:
+        """The secret of its first key in base64."""
+        return self.keys[0].secret
+
+    @property
+    def last_nonce(self) -> int:
+        """The largest nonce that its first key has accepted; it may be set."""
+        return self.keys[0].last_nonce
+
+    @last_nonce.setter
+    def last_nonce(self, nonce: int) -> None:
+        self.keys[0].last_nonce = nonce
+
+    @property
+    def nonce_window(self) -> int:
+        """The nonce window of its first key; it may be set."""
+        return self.keys[0].nonce_window
+
+    @nonce_window.setter
+    def nonce_window(self, window: int) -> None:
+        self.keys[0].nonce_window = window
+
+    @property
+    def permissions(self) -> frozenset[str]:
+        """The permissions of its first key; they may be set."""
+        return self.keys[0].permissions
+
+    @permissions.setter
+    def permissions(self, permissions: frozenset[str]) -> None:
+        self.keys[0].permissions = permissions
+
+    @property
+    def otp(self) -> str | None:
+        """The second factor of its first key; it may be set."""
+        return self.keys[0].otp
+
+    @otp.setter
+    def otp(self, otp: str | None) -> None:
+        self.keys[0].otp = otp
 
     def held(self, asset: str, fee: Decimal) -> Decimal:
         """Return how much of an asset is set aside for open orders.

@@ -11,11 +11,10 @@ import hmac
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from krakenonce.kraken.wire import decode_secret
 from krakenonce.testing.request import Refused, Request
 
 if TYPE_CHECKING:
-    from krakenonce.testing.accounts import FakeAccount
+    from krakenonce.testing.keys import ApiKey
     from krakenonce.testing.limits import Limits
     from krakenonce.testing.rules import Rules
 
@@ -75,11 +74,11 @@ class Admission:
         self._locked_until: dict[str, float] = {}
         self._used: defaultdict[str, set[int]] = defaultdict(set)  # accepted nonces by key
 
-    def accept(self, account: FakeAccount | None, request: Request) -> FakeAccount:
-        """Return the account of an accepted request; its nonce is used from then on.
+    def accept(self, key: ApiKey | None, request: Request) -> ApiKey:
+        """Return the key of an accepted request; its nonce is used from then on.
 
         Args:
-            account: The account of its key, ``None`` for an unknown key.
+            key: The key of the request, ``None`` for an unknown one.
             request: The request.
 
         Raises:
@@ -88,16 +87,16 @@ class Admission:
         if request.now < self._locked_until.get(request.key, 0.0):
             raise Refused("EGeneral:Temporary lockout")
         try:
-            if account is None:
+            if key is None or not key.is_valid(request.now):
                 raise Refused("EAPI:Invalid key")
-            self._check(account, request)
+            self._check(key, request)
         except Refused as refusal:
             self._note(request, str(refusal))
             raise
         self._failures.pop(request.key, None)
-        return account
+        return key
 
-    def check_call(self, account: FakeAccount, request: Request) -> None:
+    def check_call(self, key: ApiKey, request: Request) -> None:
         """Refuse a call for what comes after the nonce: limits, second factor, permissions, and the mode of Kraken.
 
         Raises:
@@ -105,48 +104,48 @@ class Admission:
         """
         if self._rules.max_in_flight and request.in_flight > self._rules.max_in_flight:
             raise Refused(f"EService:Throttled: {int(request.now) + 1}")
-        self._limits.count_call(account, request.method, request.now)
+        self._limits.count_call(key, request.method, request.now)
         otp = str(request.params.get("otp", ""))
-        if account.otp is not None and not hmac.compare_digest(account.otp.encode(), otp.encode("utf-8", "replace")):
+        if key.otp is not None and not hmac.compare_digest(key.otp.encode(), otp.encode("utf-8", "replace")):
             raise Refused(self._rules.otp_error)
-        self.check_permitted(account, request.method)
+        self.check_permitted(key, request.method)
 
-    def check_permitted(self, account: FakeAccount, method: str) -> None:
+    def check_permitted(self, key: ApiKey, method: str) -> None:
         """Refuse a call of *method*, also one over a WebSocket, because of the permissions or the mode of Kraken.
 
         Raises:
             Refused: With the error to answer with.
         """
         needed = _NEEDED.get(method)
-        if needed is not None and not any(each <= account.permissions for each in needed):
+        if needed is not None and not any(each <= key.permissions for each in needed):
             raise Refused("EGeneral:Permission denied")
         if self._rules.status == "maintenance":
             raise Refused("EService:Unavailable")
 
-    def _check(self, account: FakeAccount, request: Request) -> None:
+    def _check(self, key: ApiKey, request: Request) -> None:
         nonce = request.nonce
         if nonce is None:
             raise Refused(INVALID_NONCE)
         checks = {
-            _INVALID_SIGNATURE: request.is_signed_with(decode_secret(account.secret)),
-            INVALID_NONCE: self._is_acceptable(account, nonce),
+            _INVALID_SIGNATURE: request.is_signed_with(key.signer),
+            INVALID_NONCE: self._is_acceptable(key, nonce),
         }
         in_order = checks if self._rules.sig_before_nonce else reversed(checks)
         error = next((error for error in in_order if not checks[error]), None)
         if error is None or (error == _INVALID_SIGNATURE and self._rules.failed_sig_consumes_nonce):
-            account.last_nonce = max(account.last_nonce, nonce)
-            self._used[account.key].add(nonce)
+            key.last_nonce = max(key.last_nonce, nonce)
+            self._used[key.key].add(nonce)
         if error is not None:
             raise Refused(error)
 
-    def _is_acceptable(self, account: FakeAccount, nonce: int) -> bool:
+    def _is_acceptable(self, key: ApiKey, nonce: int) -> bool:
         """Return whether a nonce is above the last one, or below it within the key's nonce window."""
-        if nonce > account.last_nonce:
+        if nonce > key.last_nonce:
             return True
-        lowest = account.last_nonce - account.nonce_window
+        lowest = key.last_nonce - key.nonce_window
         is_inside = nonce > lowest or (nonce == lowest and self._rules.window_includes_edge)
-        is_new = nonce != account.last_nonce and nonce not in self._used[account.key]
-        return bool(account.nonce_window) and is_inside and (is_new or self._rules.window_allows_duplicates)
+        is_new = nonce != key.last_nonce and nonce not in self._used[key.key]
+        return bool(key.nonce_window) and is_inside and (is_new or self._rules.window_allows_duplicates)
 
     def _note(self, request: Request, error: str) -> None:
         """Note a failure, and lock the key out if there were too many."""

@@ -45,7 +45,8 @@ class Delivery:
         """
         fault = self._fake.faults.take(request.method)
         half = self._delay() / 2
-        self._in_flight[request.key] += 1
+        owner = self._fake.owner_of(request.key)
+        self._in_flight[owner] += 1
         try:
             if half:
                 await asyncio.sleep(half)
@@ -55,7 +56,7 @@ class Delivery:
                 await asyncio.sleep(half)
             return reply
         finally:
-            self._in_flight[request.key] -= 1
+            self._in_flight[owner] -= 1
 
     async def _reply(self, request: Request, fault: Fault | None, is_gone: Callable[[], bool]) -> Reply:
         if fault is None:
@@ -84,7 +85,7 @@ class Delivery:
 
     def _execute(self, request: Request, is_gone: Callable[[], bool]) -> dict[str, Any]:
         """Return the answer of the fake; requests that are held back follow."""
-        request.in_flight = self._in_flight[request.key]
+        request.in_flight = self._in_flight[self._fake.owner_of(request.key)]
         request.now, request.sender_gone = self._fake.time(), is_gone()
         answer = self._fake.answer_to(request)
         while self._held:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import secrets
 import threading
 import time
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import ConfigError
-from krakenonce.kraken.wire import decode_secret
-from krakenonce.testing.accounts import PERMISSIONS, FakeAccount
+from krakenonce.testing.accounts import FakeAccount
 from krakenonce.testing.admission import INVALID_NONCE, Admission
 from krakenonce.testing.engine import MatchingEngine
 from krakenonce.testing.faults import Faults
+from krakenonce.testing.keys import PERMISSIONS, ApiKey
 from krakenonce.testing.limits import Limits
 from krakenonce.testing.markets import find_pair
 from krakenonce.testing.private import PRIVATE, Call
@@ -30,19 +28,23 @@ if TYPE_CHECKING:
     from krakenonce.testing.request import Arrival, Request
 
 
+_SETTINGS = ("key", "secret", "last_nonce", "nonce_window", "permissions", "otp", "valid_until")
+
+
 class FakeKraken:
     """The fake Kraken: it answers as Kraken's Spot REST API does.
 
     Args:
         rules: How strict it is; ``None`` for the defaults. They may be changed at any time.
 
-    ``accounts`` has the accounts by key, ``arrivals`` the log of the private requests. ``faults`` are the faults that
-    the next requests over HTTP get. ``url`` is the address of its server, empty if none runs. ``streams`` are its
-    WebSockets.
+    ``accounts`` has the accounts by their first key, ``keys`` all keys, ``arrivals`` the log of the private requests.
+    ``faults`` are the faults that the next requests over HTTP get. ``url`` is the address of its server, empty if none
+    runs. ``streams`` are its WebSockets.
     """
 
     def __init__(self, rules: Rules | None = None) -> None:
         self.accounts: dict[str, FakeAccount] = {}
+        self.keys: dict[str, ApiKey] = {}
         self.arrivals: list[Arrival] = []
         self.faults = Faults()
         self.rules = rules or Rules()
@@ -51,7 +53,7 @@ class FakeKraken:
         self._limits = Limits(self.rules)
         self._admission = Admission(self.rules, self._limits)
         self._lock = threading.RLock()  # a test sets prices while the thread of the server answers
-        self.streams = Streams(self._engine, self.accounts, self._admission, self._limits, self._turn)
+        self.streams = Streams(self._engine, self.keys, self._admission, self._limits, self._turn)
 
     def add_account(
         self,
@@ -64,11 +66,12 @@ class FakeKraken:
         nonce_window: int = 0,
         permissions: Iterable[str] = PERMISSIONS,
         otp: str | None = None,
+        valid_until: float = 0.0,
     ) -> FakeAccount:
-        """Add an API key and return it.
+        """Add an account with one API key and return it.
 
         Args:
-            name: Its name in the log.
+            name: Its name in the log, and that of its key.
             key: The API key; ``None`` for a random one of Kraken's format.
             secret: Its secret in base64; ``None`` for a random one of Kraken's format.
             balances: Asset name, such as ``ZUSD``, to amount. An account without balances needs no funds.
@@ -76,33 +79,67 @@ class FakeKraken:
             nonce_window: Nonces above ``last_nonce`` minus this are accepted, too; 0 for none.
             permissions: Kraken's names, such as ``query-funds``; the default is all.
             otp: The second factor that each call needs; ``None`` for none.
+            valid_until: When the key expires, in seconds since 1970; 0 for never.
 
         Raises:
             ConfigError: The key exists already, the secret is not base64, a permission is unknown, or an amount is not
                 a number.
         """
-        key = key or base64.b64encode(secrets.token_bytes(42)).decode()
-        secret = secret or base64.b64encode(secrets.token_bytes(64)).decode()
-        decode_secret(secret)
-        wanted = frozenset(permissions)
-        if not wanted <= set(PERMISSIONS):
-            raise ConfigError(f"Kraken has no such permissions; it has: {', '.join(PERMISSIONS)}.")
         held = {asset: _amount(asset, amount) for asset, amount in (balances or {}).items()}
-        account = FakeAccount(
+        account = FakeAccount(name, held, is_counted=bool(held))
+        self.add_key(
+            account,
             name,
-            key,
-            secret,
-            held,
-            is_counted=bool(held),
-            permissions=wanted,
-            otp=otp,
-            nonce_window=nonce_window,
+            key=key or "",
+            secret=secret or "",
             last_nonce=last_nonce,
+            nonce_window=nonce_window,
+            permissions=permissions,
+            otp=otp,
+            valid_until=valid_until,
         )
         with self._lock:
-            if self.accounts.setdefault(key, account) is not account:
-                raise ConfigError("The fake Kraken has an account with this key already.")
+            self.accounts[account.key] = account
         return account
+
+    def add_key(self, account: FakeAccount, name: str = "", **settings: Any) -> ApiKey:
+        """Add another API key of an account and return it: funds and orders are the account's, nonces the key's.
+
+        Args:
+            account: The account.
+            name: Its name in the log; if empty, the account's with a number.
+            **settings: ``key``, ``secret``, ``last_nonce``, ``nonce_window``, ``permissions``, ``otp`` and
+                ``valid_until``, as for ``add_account``.
+
+        Raises:
+            ConfigError: As for ``add_account``, or there is no such setting.
+        """
+        wrong = settings.keys() - _SETTINGS
+        if wrong:
+            raise ConfigError(f"A key has no {', '.join(sorted(wrong))}; it has: {', '.join(_SETTINGS)}.")
+        given = {setting: value for setting, value in settings.items() if value is not None}
+        name = name or f"{account.name} {len(account.keys) + 1}"
+        made = ApiKey(account=account, name=name, created=self.time(), **given)
+        with self._lock:
+            if self.keys.setdefault(made.key, made) is not made:
+                raise ConfigError("The fake Kraken has this key already.")
+            account.keys.append(made)
+        return made
+
+    def revoke(self, key: str) -> None:
+        """Accept no more calls of an API key; those of the account's other keys go on.
+
+        Raises:
+            ConfigError: There is no such key.
+        """
+        if key not in self.keys:
+            raise ConfigError("The fake Kraken has no such key.")
+        self.keys[key].is_revoked = True
+
+    def owner_of(self, key: str) -> str:
+        """Return the first API key of the account that a key belongs to; an unknown key is its own."""
+        known = self.keys.get(key)
+        return known.account.key if known else key
 
     def accepted(self) -> list[Arrival]:
         """Return the requests whose nonce was accepted."""
@@ -202,9 +239,9 @@ class FakeKraken:
         """
         if request.kind == "private":
             with self._lock:
-                account = self.accounts.get(request.key)
-                known = (account.name, account.last_nonce) if account else (None, None)
-                self.arrivals.append(request.arrived(*known, accepted=False, error=error))
+                known = self.keys.get(request.key)
+                last_nonce = known.last_nonce if known else None
+                self.arrivals.append(request.arrived(known, last_nonce, accepted=False, error=error))
 
     def time(self) -> float:
         """Return Kraken's time in seconds since 1970: this machine's, but for ``rules.clock_ahead``."""
@@ -230,18 +267,20 @@ class FakeKraken:
         return PUBLIC[request.method](self._engine, request.params, request.now)
 
     def _answer_private(self, request: Request) -> Any:
-        account = self.accounts.get(request.key)
-        name, last_nonce = (account.name, account.last_nonce) if account else (None, None)
+        known = self.keys.get(request.key)
+        last_nonce = known.last_nonce if known else None
         accepted, error = False, None
         try:
-            owner = self._admission.accept(account, request)
+            key = self._admission.accept(known, request)
             accepted = True
             if request.method not in PRIVATE:
                 raise Refused("EGeneral:Unknown method")
-            self._admission.check_call(owner, request)
+            self._admission.check_call(key, request)
             return PRIVATE[request.method](
                 Call(
-                    owner,
+                    key.account,
+                    key,
+                    request.nonce,
                     request.params,
                     request.now,
                     request.received,
@@ -254,7 +293,7 @@ class FakeKraken:
             error = str(refusal)
             raise
         finally:
-            self.arrivals.append(request.arrived(name, last_nonce, accepted=accepted, error=error))
+            self.arrivals.append(request.arrived(known, last_nonce, accepted=accepted, error=error))
 
 
 def _amount(name: str, amount: object) -> Decimal:

@@ -14,6 +14,7 @@ from krakenonce.testing.request import Refused
 
 if TYPE_CHECKING:
     from krakenonce.testing.accounts import FakeAccount
+    from krakenonce.testing.keys import ApiKey
     from krakenonce.testing.orders import Order
     from krakenonce.testing.rules import Rules
 
@@ -83,11 +84,10 @@ class Limits:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._counters: defaultdict[tuple[str, str], Counter] = defaultdict(
-            Counter
-        )  # by key and pair; for REST without a pair
+        # For REST by key and without a pair; for trading by the account's first key, and pair.
+        self._counters: defaultdict[tuple[str, str], Counter] = defaultdict(Counter)
 
-    def count_call(self, account: FakeAccount, method: str, now: float) -> None:
+    def count_call(self, key: ApiKey, method: str, now: float) -> None:
         """Count a call of *method* in the REST counter.
 
         Raises:
@@ -96,7 +96,7 @@ class Limits:
         if self._rules.tier is None or method in _COUNTED_ELSEWHERE:
             return
         cost = self._rules.closed_orders_cost if method == "ClosedOrders" else _COSTS.get(method, 1)
-        if not self._counters[account.key, ""].add(cost, _REST[self._rules.tier], now):
+        if not self._counters[key.key, ""].add(cost, _REST[self._rules.tier], now):
             raise Refused("EAPI:Rate limit exceeded")
 
     def count(self, account: FakeAccount, pair: str, cost: float, now: float, *, even_if_full: bool = True) -> bool:

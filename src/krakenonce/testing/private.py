@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.testing.funding import FUNDING
+from krakenonce.testing.keys import PERMISSIONS
 from krakenonce.testing.queries import QUERIES
 from krakenonce.testing.trading import TRADING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from krakenonce.testing.accounts import FakeAccount
     from krakenonce.testing.engine import MatchingEngine
+    from krakenonce.testing.keys import ApiKey
     from krakenonce.testing.limits import Limits
 
 
@@ -23,6 +25,8 @@ class Call:
 
     Args:
         account: The account of its key.
+        key: Its key.
+        nonce: Its nonce.
         params: Its parameters.
         now: When it is processed, in seconds since 1970.
         received: When it came in; earlier if it had to wait.
@@ -32,6 +36,8 @@ class Call:
     """
 
     account: FakeAccount
+    key: ApiKey
+    nonce: int | None
     params: Mapping[str, Any]
     now: float
     received: float
@@ -41,19 +47,19 @@ class Call:
 
 
 def _key_info(call: Call) -> dict[str, Any]:
-    account = call.account
+    key = call.key
     return {
-        "apiKeyName": account.name,
-        "apiKey": account.key,
-        "nonce": str(account.last_nonce),
-        "nonceWindow": account.nonce_window,
-        "permissions": sorted(account.permissions),
-        "iban": "",
-        "validUntil": "0",
+        "apiKeyName": key.name,
+        "apiKey": key.key,
+        "nonce": str(call.nonce),
+        "nonceWindow": key.nonce_window,
+        "permissions": [name for name in PERMISSIONS if name in key.permissions],
+        "iban": call.account.iban,
+        "validUntil": str(int(key.valid_until)),
         "queryFrom": "0",
         "queryTo": "0",
-        "createdTime": "0",
-        "modifiedTime": "0",
+        "createdTime": str(int(key.created)),
+        "modifiedTime": str(int(key.created)),
         "ipAllowlist": [],
         "lastUsed": str(int(call.now)),
     }

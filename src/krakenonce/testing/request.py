@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from krakenonce.kraken.wire import Secret
+    from krakenonce.testing.keys import ApiKey
 
 
 _LARGEST_NONCE = 2**64 - 1  # Kraken's guides call the nonce an unsigned 64-bit integer
@@ -46,7 +47,7 @@ class Request:
         sender_gone: Whether its sender has closed the connection by then.
         is_copy: Whether the fault ``duplicate`` made it.
         hidden_for: Seconds for which an order placed by it is in no list.
-        in_flight: How many requests of its key are in flight, with this one.
+        in_flight: How many requests of its account are in flight, with this one.
         fault: The name of the fault that it gets; empty for none.
     """
 
@@ -72,11 +73,11 @@ class Request:
         """Return whether its signature was made with this secret; only for a request with a nonce."""
         return is_signed(self.path_qs, self.nonce_text, self.body, secret, self.signature)
 
-    def arrived(self, account: str | None, last_nonce: int | None, *, accepted: bool, error: str | None) -> Arrival:
-        """Return its entry in the log; arguments as for :class:`Arrival`."""
+    def arrived(self, key: ApiKey | None, last_nonce: int | None, *, accepted: bool, error: str | None) -> Arrival:
+        """Return its entry in the log: *key* is its API key, ``None`` for an unknown one; see ``Arrival``."""
         return Arrival(
             self.now,
-            account,
+            key.account.name if key else None,
             self.method,
             self.nonce,
             accepted,
@@ -85,6 +86,7 @@ class Request:
             self.is_copy,
             last_nonce,
             self.fault,
+            key.name if key else None,
         )
 
 
@@ -172,6 +174,7 @@ class Arrival:
         is_copy: Whether the fault ``duplicate`` made it; its sender sent one request.
         last_nonce: The last nonce accepted before it, ``None`` for an unknown key.
         fault: The fault that it got, such as ``drop``; empty for none. One that is never executed is not accepted.
+        key_name: The name of the key, ``None`` for an unknown one; that of an account's first key is the account's.
     """
 
     at: float
@@ -184,6 +187,7 @@ class Arrival:
     is_copy: bool = False
     last_nonce: int | None = None
     fault: str = ""
+    key_name: str | None = None
 
 
 def explain(refused: Sequence[Arrival], calls: int) -> str:
@@ -194,7 +198,8 @@ def explain(refused: Sequence[Arrival], calls: int) -> str:
         calls: How many private requests there were in all.
     """
     lines = [
-        f"  {each.account}: {each.method} with {'no readable nonce' if each.nonce is None else f'nonce {each.nonce}'}; "
+        f"  {each.key_name or each.account}: {each.method} with "
+        f"{'no readable nonce' if each.nonce is None else f'nonce {each.nonce}'}; "
         f"the last one accepted was {each.last_nonce}"
         for each in refused[:_SHOWN]
     ]

@@ -29,7 +29,7 @@ class Rules:
         status: The answer of SystemStatus, and the mode in which orders are refused.
         tier: The tier whose rate limits are applied; ``None`` for no limits.
         closed_orders_cost: What ClosedOrders costs in the REST counter: 1 or 2.
-        max_in_flight: How many requests of a key may be in flight at once; 0 for no limit.
+        max_in_flight: How many requests of an account may be in flight at once; 0 for no limit.
         lockout_after: How many consecutive invalid keys, signatures or nonces lock a key out; 0 for never.
         lockout_within: Seconds within which they come.
         lockout_seconds: How long the lockout lasts.

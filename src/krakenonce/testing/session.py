@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from krakenonce.testing.executions import Execution
+    from krakenonce.testing.keys import ApiKey
     from krakenonce.testing.streams import Streams
 
 _PRIVATE = ("executions", "balances")
@@ -116,14 +117,14 @@ class Session:
 
     def _trade(self, method: str, params: Message, reply: Callable[..., None], now: float) -> None:
         try:
-            account = self._account(params, now)
+            key = self._owner(params, now)
         except Refused as refusal:
             reply(success=False, error=str(refusal))
             return
-        for answer in answers(method, params, lambda name, wanted: self._streams.trade(account, name, wanted, now)):
+        for answer in answers(method, params, lambda name, wanted: self._streams.trade(key, name, wanted, now)):
             reply(**answer.rest, success=answer.success)
 
-    def _account(self, params: Message, now: float) -> Any:
+    def _owner(self, params: Message, now: float) -> ApiKey:
         token = params.get("token")
         return self._streams.owner_of(token, now, is_in_use=token in self._tokens.values())
 
@@ -161,7 +162,7 @@ class Session:
 
     def _unsubscribe(self, params: Message, reply: Callable[..., None], now: float, channel: str, symbol: str) -> None:
         if channel in _PRIVATE:
-            self._account(params, now)
+            self._owner(params, now)
         elif symbol:
             pair_of(symbol)
         there = self._channels.get((channel, symbol))
@@ -172,7 +173,7 @@ class Session:
         reply(result={name: value for name, value in there.described.items() if name != "snapshot"}, success=True)
 
     def _private(self, channel: str, params: Message, now: float) -> Channel:
-        account = self._account(params, now)
+        account = self._owner(params, now).account
         if channel == "executions":
             return Executions(self._streams.engine, account, params)
         return Balances(account, snapshot=params.get("snapshot") is not False)

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
-    from krakenonce.testing.accounts import FakeAccount
     from krakenonce.testing.admission import Admission
     from krakenonce.testing.engine import MatchingEngine
     from krakenonce.testing.executions import Execution
+    from krakenonce.testing.keys import ApiKey
     from krakenonce.testing.limits import Limits
     from krakenonce.testing.message import Message
     from krakenonce.testing.session import Line
@@ -26,7 +26,7 @@ class Streams:
 
     Args:
         engine: Its matching engine.
-        accounts: Its accounts, by key.
+        keys: The API keys.
         admission: Who may call what.
         limits: The counters of the limits.
         turn: Gives the time, and lets nobody else change anything meanwhile; ``publish`` is called at its end.
@@ -35,13 +35,13 @@ class Streams:
     def __init__(
         self,
         engine: MatchingEngine,
-        accounts: Mapping[str, FakeAccount],
+        keys: Mapping[str, ApiKey],
         admission: Admission,
         limits: Limits,
         turn: Callable[[], AbstractContextManager[float]],
     ) -> None:
         self.engine = engine
-        self._accounts, self._admission, self._limits, self._turn = accounts, admission, limits, turn
+        self._keys, self._admission, self._limits, self._turn = keys, admission, limits, turn
         self._sessions: list[Session] = []
         engine.listeners.append(self._hear)
 
@@ -78,16 +78,16 @@ class Streams:
         for session in self._sessions:
             session.line.cut()
 
-    def owner_of(self, token: object, now: float, *, is_in_use: bool) -> FakeAccount:
-        """Return the account of a token; see :func:`krakenonce.testing.tokens.owner_of`."""
+    def owner_of(self, token: object, now: float, *, is_in_use: bool) -> ApiKey:
+        """Return the API key of a token; see :func:`krakenonce.testing.tokens.owner_of`."""
         lives_on = is_in_use and self.engine.rules.token_outlives_its_time
-        return owner_of(self._accounts.values(), token, now, is_in_use=lives_on)
+        return owner_of(self._keys.values(), token, now, is_in_use=lives_on)
 
-    def trade(self, account: FakeAccount, method: str, params: Message, now: float) -> Any:
+    def trade(self, key: ApiKey, method: str, params: Message, now: float) -> Any:
         """Return the result of a private method; over a WebSocket it needs neither nonce nor signature.
 
         Args:
-            account: The account of the token.
+            key: The API key of the token.
             method: Such as ``AddOrder``.
             params: The parameters of the method.
             now: Seconds since 1970.
@@ -95,8 +95,8 @@ class Streams:
         Raises:
             Refused: With the error to answer with.
         """
-        self._admission.check_permitted(account, method)
-        return PRIVATE[method](Call(account, params, now, now, 0.0, self.engine, self._limits))
+        self._admission.check_permitted(key, method)
+        return PRIVATE[method](Call(key.account, key, None, params, now, now, 0.0, self.engine, self._limits))
 
     def _hear(self, event: Execution) -> None:
         for session in self._sessions:

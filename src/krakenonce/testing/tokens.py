@@ -1,4 +1,4 @@
-"""The tokens of GetWebSocketsToken: for whom each was issued, and when."""
+"""The tokens of GetWebSocketsToken: for which API key each was issued, and when."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ from krakenonce.testing.request import Refused
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from krakenonce.testing.accounts import FakeAccount
+    from krakenonce.testing.keys import ApiKey
 
 LIFETIME = 900  # seconds
 
 
-def issue(account: FakeAccount, now: float) -> str:
-    """Return a new token of an account."""
+def issue(key: ApiKey, now: float) -> str:
+    """Return a new token of a key."""
     token = secrets.token_urlsafe(32)
-    account.ws_tokens[token] = now
+    key.ws_tokens[token] = now
     return token
 
 
-def owner_of(accounts: Iterable[FakeAccount], token: object, now: float, *, is_in_use: bool) -> FakeAccount:
-    """Return the account for which a token was issued.
+def owner_of(keys: Iterable[ApiKey], token: object, now: float, *, is_in_use: bool) -> ApiKey:
+    """Return the key for which a token was issued.
 
     Args:
-        accounts: All accounts.
+        keys: All keys.
         token: The token that was sent.
         now: Seconds since 1970.
         is_in_use: Whether the age of the token does not matter.
 
     Raises:
-        Refused: It was not issued, it is too old or removed, or its account may not have tokens any more.
+        Refused: It was not issued, it is too old or removed, or its key is revoked, has expired, or may not have tokens
+            any more.
     """
-    for account in accounts:
-        issued = account.ws_tokens.get(token) if isinstance(token, str) else None
+    for key in keys:
+        issued = key.ws_tokens.get(token) if isinstance(token, str) else None
         if issued is not None and (is_in_use or now - issued <= LIFETIME):
-            if "create-ws-token" in account.permissions:
-                return account
+            if key.is_valid(now) and "create-ws-token" in key.permissions:
+                return key
             break
     raise Refused("ESession:Invalid session")

@@ -123,5 +123,5 @@ TRADING: dict[str, Callable[[Call], Any]] = {
     "CancelOrder": _cancel_order,
     "CancelOrderBatch": _cancel_order_batch,
     "EditOrder": edit_order,
-    "GetWebSocketsToken": lambda call: {"token": issue(call.account, call.now), "expires": LIFETIME},
+    "GetWebSocketsToken": lambda call: {"token": issue(call.key, call.now), "expires": LIFETIME},
 }

@@ -7,7 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from krakenonce.guards import guard
-from krakenonce.testing import FakeAccount
+from krakenonce.testing import FakeAccount, FakeKraken
 from tests.integration.guard.families import NAMED
 
 CALLS = 10
@@ -25,7 +25,7 @@ def work(name: str, account: FakeAccount, url: str) -> None:
 
 def main(key: str, secret: str, url: str) -> None:
     """Fork, then run the threads in both processes."""
-    account = FakeAccount("bot", key, secret)
+    account = FakeKraken().add_account("bot", key, secret)
     child = os.fork()
     with ThreadPoolExecutor(len(CREW)) as pool:
         for done in [pool.submit(work, name, account, url) for name in CREW]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from krakenonce.key.lane import Lane
-    from krakenonce.testing import FakeAccount
+    from krakenonce.testing import ApiKey, FakeAccount
 
 CUT = None  # read the request, then close the connection
 SILENCE = b""  # read the request and never answer
@@ -26,7 +26,7 @@ HTML_502 = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 25\r\n\r\n<html>\n<b>Ba
 
 
 def signed(
-    account: FakeAccount,
+    account: FakeAccount | ApiKey,
     method: str,
     nonce: int,
     params: Mapping[str, object] | None = None,

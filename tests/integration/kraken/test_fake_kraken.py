@@ -259,7 +259,7 @@ def test_a_request_counts_although_its_sender_is_gone(account: FakeAccount, fake
             return reply
 
     watched = Watched()
-    watched.accounts = fake.accounts
+    watched.accounts, watched.keys = fake.accounts, fake.keys
     with FakeKrakenServer(watched, latency=0.1) as server:
         with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as sender:
             sender.sendall(as_http(*signed(account, "AddOrder", 1, ORDER)))

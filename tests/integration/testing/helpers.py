@@ -11,21 +11,21 @@ import urllib3
 from tests.integration.kraken.helpers import signed
 
 if TYPE_CHECKING:
-    from krakenonce.testing import FakeAccount, FakeKraken
+    from krakenonce.testing import ApiKey, FakeAccount, FakeKraken
 
 NOW = 1_700_000_000.25
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "1.25", "price": "37500"}
 
 
 class Caller:
-    """Calls the fake itself, at the time ``now``, with rising nonces."""
+    """Calls the fake itself, at the time ``now``, with rising nonces of the account's first key, or of another."""
 
-    def __init__(self, fake: FakeKraken, account: FakeAccount, now: float = NOW) -> None:
-        self.fake, self.account, self.now = fake, account, now
+    def __init__(self, fake: FakeKraken, account: FakeAccount, now: float = NOW, key: ApiKey | None = None) -> None:
+        self.fake, self.account, self.now, self.key = fake, account, now, key or account.keys[0]
 
     def reply(self, method: str, /, as_json: bool = False, hidden_for: float = 0.0, **params: object) -> dict[str, Any]:
         """Return the whole answer."""
-        request = signed(self.account, method, self.account.last_nonce + 1, params, as_json=as_json)
+        request = signed(self.key, method, self.key.last_nonce + 1, params, as_json=as_json)
         return self.fake.answer(*request, self.now, hidden_for=hidden_for)
 
     def result(self, method: str, /, **params: Any) -> Any:
@@ -60,7 +60,7 @@ class Caller:
 class Wire:
     """Sends each call once over HTTP, with rising nonces."""
 
-    def __init__(self, url: str, account: FakeAccount) -> None:
+    def __init__(self, url: str, account: FakeAccount | ApiKey) -> None:
         self.url, self.account = url, account
         self._nonces = itertools.count(account.last_nonce + 1)
 

@@ -26,7 +26,7 @@ def test_a_token_is_for_one_account_and_for_15_minutes(
             assert (await client.ask("subscribe", channel="executions", token=young))["success"]
             (held,) = (await client.follow("balances", token=token_for(fake, other)))["data"]
             assert (held["asset"], held["balance"]) == ("USD", 5)
-            next(each for each in fake.accounts.values() if each.name == "poor").ws_tokens.clear()
+            next(each for each in fake.keys.values() if each.name == "poor").ws_tokens.clear()
             assert (await client.ask("cancel_all", token=poor))["error"] == "ESession:Invalid session"
             account.permissions = frozenset({"modify-trades"})
             assert (await client.ask("cancel_all", token=young))["error"] == "ESession:Invalid session"
@@ -47,7 +47,7 @@ def test_a_token_in_use_outlives_its_time(fake: FakeKraken, account: FakeAccount
     async def work() -> None:
         async with Client(server.url) as client, Client(server.url) as other:
             await client.follow("executions", token=token)
-            account.ws_tokens[token] -= 901
+            account.keys[0].ws_tokens[token] -= 901
             assert (await client.ask("cancel_all", token=token))["success"]
             assert (await other.ask("cancel_all", token=token))["error"] == "ESession:Invalid session"
             fake.rules.change(token_outlives_its_time=False)

@@ -176,7 +176,7 @@ def test_only_version_2_is_there(server: FakeKrakenServer) -> None:
     run(work())
 
 
-def test_all_sockets_are_cut_on_request(server: FakeKrakenServer, wire: Wire) -> None:
+def test_all_sockets_are_cut_on_request(server: FakeKrakenServer, account: FakeAccount, wire: Wire) -> None:
     """Without a word, so that a bot has to notice it; it may connect again, and its orders are still there."""
     assert wire.reply("AddOrder", **ORDER)["error"] == []
 
@@ -193,7 +193,7 @@ def test_all_sockets_are_cut_on_request(server: FakeKrakenServer, wire: Wire) ->
             assert (await client.read())["channel"] == "status"
 
     run(work())
-    assert len(wire.account.orders) == 1
+    assert len(account.orders) == 1
 
 
 def test_a_client_that_does_not_read_is_cut(server: FakeKrakenServer, wire: Wire) -> None:
