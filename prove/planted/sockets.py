@@ -35,7 +35,7 @@ SOCKETS = (
         "an order over a WebSocket needs no permission",
         "judge",
         "src/krakenonce/testing/streams.py",
-        was="        self._admission.check_permitted(account, method)\n",
+        was="        self._admission.check_permitted(key, method)\n",
         becomes="",
         test=f"{_ORDERS}::test_orders_need_the_permission_and_the_mode_of_rest",
     ),

@@ -104,10 +104,13 @@ class Book:
 
     def best(self, side: Side) -> Decimal:
         """Return the best price of one side."""
-        own = self._orders[side].best
-        maker = next((level.price for level in self._maker_levels(side)), None)
-        prices = [price for price in (own, maker) if price is not None]
-        return max(prices) if side == "buy" else min(prices)
+        own, maker = self._orders[side].best, self._maker_prices[side][0]
+        facing = self._orders[OPPOSITE[side]].best
+        if facing is not None and not _is_beyond(OPPOSITE[side], facing, maker):
+            maker = next((level.price for level in self._maker_levels(side)), own or facing)
+        if own is None:
+            return maker
+        return max(own, maker) if side == "buy" else min(own, maker)
 
     def levels(self, side: Side) -> list[Level]:
         """Return what the book shows of one side, the best price first; at one price, orders of accounts come first."""

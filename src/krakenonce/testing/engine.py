@@ -194,7 +194,7 @@ class MatchingEngine:
         while True:
             if self._to_follow:
                 self._follow(self._to_follow.popleft(), now)
-            elif order := book.waiting.reached({name: book.price(name) for name in ("last", "index")}):
+            elif book.waiting and (order := book.waiting.reached({"last": book.last, "index": book.reference})):
                 order.is_triggered = True
                 if order.limit_offset is not None:
                     order.price = order.limit_offset.on(order.stop, order.pair, is_up=order.side == "buy")

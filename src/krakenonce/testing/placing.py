@@ -13,7 +13,6 @@ from krakenonce.testing.arguments import (
     moment,
     optional,
     positive,
-    required,
     rfc3339,
     whole,
 )
@@ -22,7 +21,7 @@ from krakenonce.testing.prices import Price, price_in
 from krakenonce.testing.request import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from krakenonce.testing.markets import Pair
     from krakenonce.testing.private import Call
@@ -30,7 +29,11 @@ if TYPE_CHECKING:
 
 _FLAGS = ("post", "fcib", "fciq", "nompp", "viqc")
 LOT = Decimal("0.00000001")
-_KINDS = "|".join((*KINDS, "settle-position"))
+_SIDES = ("buy", "sell")
+_KINDS = (*KINDS, "settle-position")
+_TIMES = ("GTC", "IOC", "FOK", "GTD")
+_SIGNALS = ("last", "index")
+_PREVENTIONS = ("cancel-newest", "cancel-oldest", "cancel-both")
 _CLOSES = KINDS - {"market", "iceberg"}
 _LEAST_SHOWN = 15  # an iceberg order shows at least one part in so many
 _LEAST_TO_EXPIRE = 5  # seconds, if the end is given from now on
@@ -48,9 +51,9 @@ def order_from(call: Call, pair: Pair, params: Mapping[str, Any]) -> Order:
     Raises:
         Refused: A parameter is wrong; the error names the first one.
     """
-    side, kind = required(params, "type", "buy|sell"), required(params, "ordertype", _KINDS)
+    side, kind = _one_of(params, "type", _SIDES), _one_of(params, "ordertype", _KINDS)
     _refuse_margin(params, kind)
-    timeinforce = optional(params, "timeinforce", "GTC|IOC|FOK|GTD") or "GTC"
+    timeinforce = _one_of(params, "timeinforce", _TIMES, "GTC")
     if timeinforce == "FOK" and kind not in LIMITED:
         raise invalid("timeinforce")
     order = Order(
@@ -68,8 +71,8 @@ def order_from(call: Call, pair: Pair, params: Mapping[str, Any]) -> Order:
         userref=whole(params, "userref") or None,
         cl_ord_id=cl_ord_id(params),
         close=_close(params, pair),
-        trigger=optional(params, "trigger", "last|index") or "last",
-        stptype=optional(params, "stptype", "cancel-(newest|oldest|both)") or "cancel-newest",
+        trigger=_one_of(params, "trigger", _SIGNALS, "last"),
+        stptype=_one_of(params, "stptype", _PREVENTIONS, "cancel-newest"),
         visible_from=call.now + call.hidden_for,
     )
     if order.cl_ord_id is not None and (order.userref is not None or order.close):
@@ -81,16 +84,22 @@ def order_from(call: Call, pair: Pair, params: Mapping[str, Any]) -> Order:
     return order
 
 
+def _one_of(params: Mapping[str, Any], name: str, words: Collection[str], default: str = "") -> str:
+    """Return one of the words; if it is missing, the default, unless that is empty."""
+    word = params.get(name) or default
+    if not isinstance(word, str) or word not in words:
+        raise invalid(name)
+    return word
+
+
 def _refuse_margin(params: Mapping[str, Any], kind: str) -> None:
     """Refuse what needs margin, which the fake does not have."""
-    wanted = {
-        "settle-position": kind == "settle-position",
-        "leverage": optional(params, "leverage", r"none|[0-9]{1,3}(:1)?") not in ("", "none", "0", "1"),
-        "reduce_only": is_on(params, "reduce_only"),
-    }
-    for name, is_wanted in wanted.items():
-        if is_wanted:
-            raise Refused(f"EGeneral:Not simulated:{name}")
+    if kind == "settle-position":
+        raise Refused("EGeneral:Not simulated:settle-position")
+    if optional(params, "leverage", r"none|[0-9]{1,3}(:1)?") not in ("", "none", "0", "1"):
+        raise Refused("EGeneral:Not simulated:leverage")
+    if is_on(params, "reduce_only"):
+        raise Refused("EGeneral:Not simulated:reduce_only")
 
 
 def _set_amounts(call: Call, order: Order, params: Mapping[str, Any]) -> None:
@@ -164,6 +173,8 @@ def check_new(call: Call, order: Order) -> None:
 
 
 def _flags(params: Mapping[str, Any], kind: str, side: str) -> tuple[str, ...]:
+    if not params.get("oflags"):
+        return ()
     flags = tuple(listed(params, "oflags"))
     wrong = [
         "post" in flags and kind not in ("limit", "iceberg"),
@@ -177,6 +188,8 @@ def _flags(params: Mapping[str, Any], kind: str, side: str) -> tuple[str, ...]:
 
 
 def _starts(params: Mapping[str, Any], now: float) -> float:
+    if not params.get("starttm"):
+        return 0.0
     starts = moment(params, "starttm", now)
     if 0 < starts < now:
         raise invalid("starttm")
@@ -184,6 +197,8 @@ def _starts(params: Mapping[str, Any], now: float) -> float:
 
 
 def _expires(params: Mapping[str, Any], timeinforce: str, now: float) -> float:
+    if not params.get("expiretm") and timeinforce != "GTD":
+        return 0.0
     expires = moment(params, "expiretm", now)
     least = now + _LEAST_TO_EXPIRE if str(params.get("expiretm", "")).startswith("+") else now
     is_wrong = timeinforce == "GTD" if not expires else not least <= expires <= now + _MONTH or expires == now

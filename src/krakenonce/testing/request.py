@@ -74,7 +74,7 @@ class Request:
         return is_signed(self.path_qs, self.nonce_text, self.body, secret, self.signature)
 
     def arrived(self, key: ApiKey | None, last_nonce: int | None, *, accepted: bool, error: str | None) -> Arrival:
-        """Return its entry in the log: *key* is its API key, ``None`` for an unknown one; see ``Arrival``."""
+        """Return its entry in the log; *key* is its API key if it is known, the rest is as for :class:`Arrival`."""
         return Arrival(
             self.now,
             key.account.name if key else None,

@@ -19,9 +19,10 @@ class Waiting:
     Only trailing orders are looked at one by one when a price moves.
     """
 
-    __slots__ = ("_ladders", "_seen", "_trailing")
+    __slots__ = ("_count", "_ladders", "_seen", "_trailing")
 
     def __init__(self) -> None:
+        self._count = 0
         self._ladders = {
             (trigger, rises): Ladder(is_highest_first=not rises)
             for trigger in ("last", "index")
@@ -30,9 +31,14 @@ class Waiting:
         self._trailing: dict[str, Order] = {}
         self._seen: Mapping[str, Decimal] = {}
 
+    def __len__(self) -> int:
+        """Return how many orders wait."""
+        return self._count
+
     def add(self, order: Order) -> None:
         """Add an order; its ``stop`` is known."""
         self._ladders[order.trigger, order.rises].add(order, order.stop)
+        self._count += 1
         if order.trail is not None:
             self._trailing[order.txid] = order
             self._seen = {}
@@ -40,7 +46,9 @@ class Waiting:
     def remove(self, order: Order) -> bool:
         """Remove an order; return whether it was here."""
         self._trailing.pop(order.txid, None)
-        return self._ladders[order.trigger, order.rises].remove(order, order.stop)
+        was_there = self._ladders[order.trigger, order.rises].remove(order, order.stop)
+        self._count -= was_there
+        return was_there
 
     def reached(self, prices: Mapping[str, Decimal]) -> Order | None:
         """Take out one order whose trigger is reached, ``None`` if there is none.

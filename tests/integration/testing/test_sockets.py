@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from krakenonce.testing import FakeKraken, FakeKrakenServer
+from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
 from tests.integration.testing.helpers import ORDER, Wire
 from tests.integration.testing.socket_client import TIME, Client, run
 
