@@ -43,6 +43,22 @@ JUDGES = (
         test="tests/integration/testing/test_faults.py::test_a_nonce_that_a_fault_refuses_is_no_defect_of_the_bot",
     ),
     Planted(
+        "the fake Kraken ignores a slip in an account's settings",
+        "judge",
+        "src/krakenonce/testing/control.py",
+        was='described.get("name") and described.keys() <= set(names)\n',
+        becomes='described.get("name")\n    described = {name: each for name, each in described.items() if name in names}\n',
+        test="tests/integration/testing/test_rules.py::test_a_slip_in_what_is_asked_of_the_fake_is_told",
+    ),
+    Planted(
+        "the command fake-kraken ignores the last nonce",
+        "judge",
+        "src/krakenonce/cli/fake.py",
+        was="balances=balances, last_nonce=last_nonce)",
+        becomes="balances=balances)",
+        test="tests/integration/cli/test_kraken_commands.py::test_keys_that_were_used_elsewhere",
+    ),
+    Planted(
         "a nonce issued twice is in order",
         "judge",
         _CHECKER,

@@ -40,6 +40,14 @@ SOCKETS = (
         test=f"{_ORDERS}::test_orders_need_the_permission_and_the_mode_of_rest",
     ),
     Planted(
+        "a token outlives its key",
+        "judge",
+        "src/krakenonce/testing/tokens.py",
+        was="            if key.is_valid(now) and ",
+        becomes="            if ",
+        test="tests/integration/testing/test_socket_tokens.py::test_a_token_ends_with_its_key",
+    ),
+    Planted(
         "a client is told of the orders of others",
         "judge",
         _SESSION,

@@ -43,6 +43,13 @@ _BALANCES = {
     metavar="N",
     help="Lock a key out for 15 minutes after N invalid keys, signatures or nonces in a row. Default: never.",
 )
+@click.option(
+    "--last-nonce",
+    type=click.IntRange(0, 2**64 - 1),
+    default=0,
+    metavar="N",
+    help="The last nonce that Kraken has accepted from each key. Default: 0, as from a new key.",
+)
 @json_option
 def fake_kraken(
     port: int,
@@ -50,6 +57,7 @@ def fake_kraken(
     jitter: float,
     tier: Tier | None,
     lockout: int,
+    last_nonce: int,
     as_json: bool,
 ) -> None:
     """Run a fake Kraken on this machine until Ctrl-C.
@@ -61,7 +69,7 @@ def fake_kraken(
 
     fake = FakeKraken(Rules(tier=tier, lockout_after=lockout))
     for name, balances in _BALANCES.items():
-        fake.add_account(name, balances=balances)
+        fake.add_account(name, balances=balances, last_nonce=last_nonce)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

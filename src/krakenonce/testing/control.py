@@ -11,8 +11,12 @@ POST      /fake/rules           changes some of them: ``{"status": "maintenance"
 POST      /fake/price           sets the price of a pair: ``{"pair": "XBTUSD", "price": "37000"}``
 POST      /fake/fill            fills an open order: ``{"txid": "O...", "volume": "0.5"}``
 POST      /fake/sockets/cut     cuts all WebSocket connections
-POST      /fake/accounts        adds an API key: ``{"name": "bot", "balances": {"ZUSD": "100"}}``; answers with
-                                its ``api_key`` and ``api_secret``
+POST      /fake/accounts        adds an account, with the arguments of ``FakeKraken.add_account``:
+                                ``{"name": "bot", "balances": {"ZUSD": "100"}, "last_nonce": 5}``; answers with its
+                                ``api_key`` and ``api_secret``
+POST      /fake/keys            adds a key to the account of another one, with the arguments of ``add_key``:
+                                ``{"account": "its api_key", "last_nonce": 5}``; answers in the same way
+POST      /fake/revoke          revokes a key: ``{"key": "its api_key"}``
 ========  ====================  ==============================================================================
 """
 
@@ -20,6 +24,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import ConfigError
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from krakenonce.testing.fake_kraken import FakeKraken
+    from krakenonce.testing.keys import ApiKey
 
 
 def control(fake: FakeKraken, verb: str, path: str, body: bytes) -> tuple[int, Any]:
@@ -66,11 +72,26 @@ def _add_fault(fake: FakeKraken, described: dict[str, Any]) -> dict[str, int]:
 
 
 def _add_account(fake: FakeKraken, described: dict[str, Any]) -> dict[str, str]:
-    name, balances = described.get("name"), described.get("balances", {})
-    if not isinstance(name, str) or not isinstance(balances, dict):
-        raise ConfigError("An account has a name, and may have balances: an object of amounts by asset.")
-    account = fake.add_account(name, balances={str(asset): str(amount) for asset, amount in balances.items()})
-    return {"name": name, "api_key": account.key, "api_secret": account.secret}
+    names = list(signature(fake.add_account).parameters)
+    is_named = described.get("name") and described.keys() <= set(names)
+    if not is_named or not isinstance(described.get("balances", {}), dict):
+        raise ConfigError(
+            f"An account has a name, may have balances: an object of amounts by asset, and of all names only "
+            f"these: {', '.join(names)}."
+        )
+    account = fake.add_account(**described)
+    return _shown(account.keys[0])
+
+
+def _add_key(fake: FakeKraken, described: dict[str, Any]) -> dict[str, str]:
+    known = fake.keys.get(_text(described, "account"))
+    if known is None:
+        raise ConfigError("The fake Kraken has no key with this account's api_key.")
+    return _shown(fake.add_key(known.account, **{name: each for name, each in described.items() if name != "account"}))
+
+
+def _shown(key: ApiKey) -> dict[str, str]:
+    return {"name": key.name, "api_key": key.key, "api_secret": key.secret}
 
 
 def _change_rules(fake: FakeKraken, described: dict[str, Any]) -> dict[str, Any]:
@@ -78,8 +99,25 @@ def _change_rules(fake: FakeKraken, described: dict[str, Any]) -> dict[str, Any]
     return fake.rules.described()
 
 
+def _price(fake: FakeKraken, described: dict[str, Any]) -> None:
+    _refuse_others(described, "pair", "price")
+    fake.set_price(_text(described, "pair"), _text(described, "price"))
+
+
+def _revoke(fake: FakeKraken, described: dict[str, Any]) -> None:
+    _refuse_others(described, "key")
+    fake.revoke(_text(described, "key"))
+
+
 def _fill(fake: FakeKraken, described: dict[str, Any]) -> None:
+    _refuse_others(described, "txid", "volume")
     fake.fill(_text(described, "txid"), _text(described, "volume") if "volume" in described else None)
+
+
+def _refuse_others(described: dict[str, Any], *names: str) -> None:
+    others = described.keys() - set(names)
+    if others:
+        raise ConfigError(f"The body has {', '.join(sorted(others))}; it may have: {', '.join(names)}.")
 
 
 def _text(described: dict[str, Any], name: str) -> str:
@@ -96,8 +134,10 @@ _PATHS: dict[tuple[str, str], Callable[[FakeKraken, dict[str, Any]], Any]] = {
     ("DELETE", "faults"): lambda fake, _: fake.faults.clear(),
     ("GET", "rules"): lambda fake, _: fake.rules.described(),
     ("POST", "rules"): _change_rules,
-    ("POST", "price"): lambda fake, body: fake.set_price(_text(body, "pair"), _text(body, "price")),
+    ("POST", "price"): _price,
     ("POST", "fill"): _fill,
     ("POST", "sockets/cut"): lambda fake, _: fake.cut_sockets(),
     ("POST", "accounts"): _add_account,
+    ("POST", "keys"): _add_key,
+    ("POST", "revoke"): _revoke,
 }

@@ -82,8 +82,8 @@ class FakeKraken:
             valid_until: When the key expires, in seconds since 1970; 0 for never.
 
         Raises:
-            ConfigError: The key exists already, the secret is not base64, a permission is unknown, or an amount is not
-                a number.
+            ConfigError: The key exists already, the secret is not base64, a permission is unknown, an amount is not a
+                number, or another value cannot be used.
         """
         held = {asset: _amount(asset, amount) for asset, amount in (balances or {}).items()}
         account = FakeAccount(name, held, is_counted=bool(held))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,7 @@ class ApiKey:
         signer: What signs with the secret.
 
     Raises:
-        ConfigError: The secret is not base64, or a permission is unknown.
+        ConfigError: The secret is not base64, a permission is unknown, or a value cannot be used.
     """
 
     account: FakeAccount = field(repr=False)
@@ -69,12 +70,28 @@ class ApiKey:
     signer: Secret = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self._check()
         self.key = self.key or base64.b64encode(secrets.token_bytes(42)).decode()
         self.secret = self.secret or base64.b64encode(secrets.token_bytes(64)).decode()
         self.permissions = frozenset(self.permissions)
         self.signer = decode_secret(self.secret)
         if not self.permissions <= set(PERMISSIONS):
             raise ConfigError(f"Kraken has no such permissions; it has: {', '.join(PERMISSIONS)}.")
+
+    def _check(self) -> None:
+        names: object = self.permissions
+        are_names = isinstance(names, Collection) and {type(name) for name in names} <= {str}
+        rules = {
+            "name, key and secret must be texts": {type(self.name), type(self.key), type(self.secret)} == {str},
+            "otp must be a text": self.otp is None or type(self.otp) is str,
+            "last_nonce must be an integer, 0 or more": type(self.last_nonce) is int and self.last_nonce >= 0,
+            "nonce_window must be an integer, 0 or more": type(self.nonce_window) is int and self.nonce_window >= 0,
+            "valid_until must be seconds since 1970": type(self.valid_until) in (int, float) and self.valid_until >= 0,
+            "permissions must be a list of names": are_names and not isinstance(names, str),
+        }
+        for rule, is_met in rules.items():
+            if not is_met:
+                raise ConfigError(f"This API key cannot be added: {rule}.")
 
     def is_valid(self, now: float) -> bool:
         """Return whether it is accepted at this time: neither revoked nor expired."""

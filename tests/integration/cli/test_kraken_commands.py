@@ -230,6 +230,21 @@ def test_a_wrong_address(trader: Shell) -> None:
     assert "must look like https://api.kraken.com" in trader.fails(1, "balance", "--base-url", "kraken")
 
 
+def test_keys_that_were_used_elsewhere(shell: Shell) -> None:
+    """A bot's recovery is tried on keys whose last nonce is above the clock's."""
+    process = shell.start("fake-kraken", "--json", "--last-nonce", str(2**62))
+    assert process.stdout is not None
+    started = json.loads(process.stdout.readline())
+    master = started["accounts"]["MASTER"]
+    shell.env |= {"KRAKEN_MASTER_API_KEY": master["api_key"], "KRAKEN_MASTER_API_SECRET": master["api_secret"]}
+    refused = shell.run("balance", "--base-url", started["url"])
+    assert (refused.code, "EAPI:Invalid nonce" in refused.err) == (1, True)
+    assert shell.run("adopt", "--yes", "--base-url", started["url"]).code == 0
+    assert shell.run("balance", "--base-url", started["url"]).code == 0
+    process.send_signal(signal.SIGINT)
+    assert shell.end(process).code == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_fake_kraken_is_ready_to_paste(shell: Shell, number: signal.Signals) -> None:
     """Its export lines and its last line work as printed; a signal ends it with 0 and a line of counts."""

@@ -329,6 +329,53 @@ def test_rules_are_set_from_the_beginning() -> None:
     assert FakeKraken(Rules(status="post_only")).rules.status == "post_only"
 
 
+def test_a_key_in_any_state_can_be_made_over_http(fake: FakeKraken, wire: Wire) -> None:
+    """With all that Python's call takes; so a bot's recovery can be tested in any language."""
+    settings = {"nonce_window": 5, "otp": "123", "permissions": ["query-funds"], "valid_until": 2e9}
+    status, made = wire.control("POST", "accounts", {"name": "mine", "last_nonce": 2**60, **settings})
+    key = fake.keys[made["api_key"]]
+    assert (status, key.last_nonce, key.nonce_window, key.otp) == (200, 2**60, 5, "123")
+    assert (key.permissions, key.valid_until) == (frozenset(["query-funds"]), 2e9)
+    status, second = wire.control("POST", "keys", {"account": key.key, "name": "spare", "last_nonce": 7})
+    assert (status, second["name"], fake.keys[second["api_key"]].last_nonce) == (200, "spare", 7)
+    assert fake.keys[second["api_key"]].account is key.account
+    spare = Wire(wire.url, fake.keys[second["api_key"]])
+    assert spare.reply("Balance")["error"] == []
+    assert wire.control("POST", "revoke", {"key": second["api_key"]}) == (200, {})
+    assert spare.reply("Balance")["error"] == ["EAPI:Invalid key"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("accounts", {}),
+        ("accounts", {"name": "mine", "last_once": 5}),
+        ("accounts", {"name": "mine", "last_nonce": "5"}),
+        ("accounts", {"name": "mine", "last_nonce": True}),
+        ("accounts", {"name": "mine", "nonce_window": -1}),
+        ("accounts", {"name": "mine", "permissions": "query-funds"}),
+        ("accounts", {"name": "mine", "permissions": ["query-fonds"]}),
+        ("accounts", {"name": "mine", "otp": 5}),
+        ("accounts", {"name": "mine", "valid_until": "soon"}),
+        ("accounts", {"name": "mine", "balances": ["ZUSD"]}),
+        ("accounts", {"name": "mine", "key": 5}),
+        ("keys", {"account": "unknown"}),
+        ("keys", {"name": "spare"}),
+        ("revoke", {"key": "unknown"}),
+        ("revoke", {"api_key": "unknown"}),
+        ("price", {"pair": "XBTUSD", "price": 30000, "now": 5}),
+        ("fill", {"txid": "O", "volumes": "1"}),
+        ("rules", {"teir": "pro"}),
+    ],
+    ids=str,
+)
+def test_a_slip_in_what_is_asked_of_the_fake_is_told(fake: FakeKraken, wire: Wire, path: str, body: Any) -> None:
+    """A name or a value that cannot be used is no default: the test of a bot would test something else."""
+    before = len(fake.keys)
+    status, answer = wire.control("POST", path, body)
+    assert (status, list(answer), len(fake.keys)) == (400, ["error"], before)
+
+
 def test_prices_fills_and_accounts_over_http(fake: FakeKraken, wire: Wire) -> None:
     """A bot in another language is tested like one in Python."""
     status, made = wire.control("POST", "accounts", {"name": "mine", "balances": {"ZUSD": 100000}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from krakenonce.testing.tokens import issue
 from tests.integration.testing.helpers import Wire
 from tests.integration.testing.socket_client import Client, run, token_for
 
@@ -30,6 +31,24 @@ def test_a_token_is_for_one_account_and_for_15_minutes(
             assert (await client.ask("cancel_all", token=poor))["error"] == "ESession:Invalid session"
             account.permissions = frozenset({"modify-trades"})
             assert (await client.ask("cancel_all", token=young))["error"] == "ESession:Invalid session"
+
+    run(work())
+
+
+def test_a_token_ends_with_its_key(fake: FakeKraken, account: FakeAccount, server: FakeKrakenServer) -> None:
+    """Of an account's two keys one is revoked and one expires: neither's token is accepted, the first key's is."""
+    first = token_for(fake, account)
+    revoked, expiring = fake.add_key(account, "revoked"), fake.add_key(account, "expiring")
+    tokens = [issue(key, fake.time()) for key in (revoked, expiring)]
+
+    async def work() -> None:
+        async with Client(server.url) as client:
+            for token in (first, *tokens):
+                assert (await client.ask("cancel_all", token=token))["success"]
+            revoked.is_revoked, expiring.valid_until = True, fake.time() - 1
+            for token in tokens:
+                assert (await client.ask("cancel_all", token=token))["error"] == "ESession:Invalid session"
+            assert (await client.ask("cancel_all", token=first))["success"]
 
     run(work())
 
