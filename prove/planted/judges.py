@@ -47,7 +47,7 @@ JUDGES = (
         "judge",
         "src/krakenonce/testing/control.py",
         was='described.get("name") and described.keys() <= set(names)\n',
-        becomes='described.get("name")\n    described = {each: described[each] for each in set(names) & described.keys()}\n',
+        becomes='described.get("name")\n    [described.pop(each) for each in {*described} - {*names}]\n',
         test="tests/integration/testing/test_rules.py::test_a_slip_in_what_is_asked_of_the_fake_is_told",
     ),
     Planted(
