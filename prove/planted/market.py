@@ -81,9 +81,9 @@ MARKET = (
     Planted(
         "a trade triggers orders that wait for the index",
         "judge",
-        f"{_TESTING}/book.py",
-        was='        return self.last if trigger == "last" else self._reference\n',
-        becomes="        return self.last\n",
+        f"{_TESTING}/engine.py",
+        was='"index": book.reference}',
+        becomes='"index": book.last}',
         test=f"{_TRIGGERS}::test_a_trade_triggers_an_order_and_the_index_does_not",
     ),
     Planted(
