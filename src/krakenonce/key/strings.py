@@ -35,6 +35,7 @@ STRINGS: dict[type[errors.KrakenAPIError], tuple[str, ...]] = {
         "EGeneral:Feature disabled",
         "EGeneral:Invalid arguments",
         "EGeneral:Invalid timeout argument",
+        "EGeneral:Not simulated",  # the fake Kraken's own
         "EOrder:No amendable parameters specified",
         "EQuery:Unknown trade",
         "ETrade:Invalid request",
@@ -77,7 +78,9 @@ STRINGS: dict[type[errors.KrakenAPIError], tuple[str, ...]] = {
     errors.InvalidOrder: (
         "EOrder:Cost minimum not met",
         "EOrder:Invalid price",
+        "EOrder:Not enough leaves qty",
         "EOrder:Order minimum not met",
+        "EOrder:Order not editable",
         "EOrder:Tick size check failed",
     ),
     errors.PostOnlyRefused: ("EOrder:Post only order",),

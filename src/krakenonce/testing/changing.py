@@ -1,7 +1,7 @@
 """The methods that change an order, and how a call names the orders that it means.
 
 What may be changed: Kraken's REST specification (krakenfx/api-specs 729f278, AmendOrder and EditOrder) and the pages on
-both. The errors of EditOrder are in Kraken's support article "API error messages".
+both. The errors of EditOrder are from lists that others keep of Kraken's.
 """
 
 from __future__ import annotations
