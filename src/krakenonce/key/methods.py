@@ -77,7 +77,8 @@ _ORDER = (
     "ordertype type volume displayvol price price2 trigger leverage reduce_only stptype oflags timeinforce starttm "
     "expiretm userref cl_ord_id close close[ordertype] close[price] close[price2]"
 )
-_ORDERS = "pair asset_class deadline validate broker"  # broker: Kraken's change log of May 2026
+# broker: Kraken's change log of May 2026; trading_agreement: Kraken's former page for residents of the USA (clikraken)
+_ORDERS = "pair asset_class deadline validate broker trading_agreement"
 
 # What shows whether a call was executed, by its group.
 _LOOK = {
@@ -195,7 +196,7 @@ METHODS = _Methods(
         "WalletTransfer": Method(group="transfer", takes="asset from to amount"),
         # subaccounts
         "CreateSubaccount": Method(group="transfer", takes="username email"),
-        "AccountTransfer": Method(group="transfer", takes="asset amount from to"),
+        "AccountTransfer": Method(group="transfer", takes="asset asset_class amount from to"),
         # earn
         "Earn/Allocate": Method(group="earn", takes="amount strategy_id"),
         "Earn/Deallocate": Method(group="earn", takes="amount strategy_id"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
+from krakenonce.testing.holdings import Holdings
 from krakenonce.testing.ids import new_id
 from krakenonce.testing.markets import amount_text
 
@@ -42,6 +43,7 @@ class FakeAccount:
         open_in: How many orders are open, by pair.
         by_cl_ord_id: The open orders that have a client order id.
         by_userref: The open orders that have a userref, by id.
+        holdings: What it has besides: addresses, exports, allocations, and the history of amends.
     """
 
     name: str
@@ -58,6 +60,7 @@ class FakeAccount:
     open_in: Counter[str] = field(default_factory=Counter, repr=False)
     by_cl_ord_id: dict[str, Order] = field(default_factory=dict, repr=False)
     by_userref: dict[str, dict[str, Order]] = field(default_factory=dict, repr=False)
+    holdings: Holdings = field(default_factory=Holdings, repr=False)
     _held: defaultdict[tuple[Side, str], Decimal] = field(default_factory=lambda: defaultdict(Decimal), repr=False)
 
     @property

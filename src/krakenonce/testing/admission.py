@@ -11,6 +11,7 @@ import hmac
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from krakenonce.testing.documented import DOCUMENTED_PRIVATE
 from krakenonce.testing.request import Refused, Request
 
 if TYPE_CHECKING:
@@ -22,42 +23,6 @@ if TYPE_CHECKING:
 INVALID_NONCE = "EAPI:Invalid nonce"
 _INVALID_SIGNATURE = "EAPI:Invalid signature"
 _LEAD_TO_LOCKOUT = ("EAPI:Invalid key", _INVALID_SIGNATURE, INVALID_NONCE)
-_ANY_TRADING = ({"modify-trades"}, {"close-trades"})
-
-# The key needs all permissions of one of the sets. A method that is not listed needs none.
-_NEEDED: dict[str, tuple[set[str], ...]] = {
-    "Balance": ({"query-funds"},),
-    "BalanceEx": ({"query-funds"},),
-    "TradeVolume": ({"query-funds"},),
-    "TradeBalance": ({"query-funds"}, {"query-open-trades"}),
-    "OpenOrders": ({"query-open-trades"},),
-    "OpenPositions": ({"query-open-trades"},),
-    "ClosedOrders": ({"query-closed-trades"},),
-    "TradesHistory": ({"query-closed-trades"},),
-    "QueryTrades": ({"query-closed-trades"},),
-    "QueryOrders": ({"query-open-trades"}, {"query-closed-trades"}),
-    "Ledgers": ({"query-ledger"},),
-    "QueryLedgers": ({"query-ledger"},),
-    "AddOrder": ({"modify-trades"},),
-    "AddOrderBatch": ({"modify-trades", "close-trades"},),
-    "AmendOrder": _ANY_TRADING,
-    "EditOrder": ({"modify-trades", "close-trades"},),
-    "CancelOrder": _ANY_TRADING,
-    "CancelOrderBatch": _ANY_TRADING,
-    "CancelAll": _ANY_TRADING,
-    "CancelAllOrdersAfter": _ANY_TRADING,
-    "GetWebSocketsToken": ({"create-ws-token"},),
-    "DepositMethods": ({"add-funds"},),
-    "DepositAddresses": ({"add-funds"},),
-    "DepositStatus": ({"add-funds"},),
-    "WithdrawMethods": ({"withdraw-funds"},),
-    "WithdrawAddresses": ({"withdraw-funds"},),
-    "WithdrawInfo": ({"withdraw-funds"},),
-    "Withdraw": ({"withdraw-funds"},),
-    "WithdrawStatus": ({"withdraw-funds"},),
-    "WithdrawCancel": ({"withdraw-funds"},),
-    "WalletTransfer": ({"withdraw-funds"},),
-}
 
 
 class Admission:
@@ -116,8 +81,8 @@ class Admission:
         Raises:
             Refused: With the error to answer with.
         """
-        needed = _NEEDED.get(method)
-        if needed is not None and not any(each <= key.permissions for each in needed):
+        needed = DOCUMENTED_PRIVATE[method].permissions
+        if needed and not any(each <= key.permissions for each in needed):
             raise Refused("EGeneral:Permission denied")
         if self._rules.status == "maintenance":
             raise Refused("EService:Unavailable")

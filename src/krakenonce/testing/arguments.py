@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _CL_ORD_ID = (
     r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}|[\x20-\x7e]{1,18}"
 )
-_DECIMAL = r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?"
+_DECIMAL = r"[0-9]+\.?[0-9]*|\.[0-9]+"
 _WITH_ZONE = r"(?i).{11,}(Z|[+-][0-9:]+)"  # a date, a time and an offset
 INT32 = range(-(2**31), 2**31)
 

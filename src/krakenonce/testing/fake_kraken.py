@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from krakenonce.errors import ConfigError
 from krakenonce.testing.accounts import FakeAccount
 from krakenonce.testing.admission import INVALID_NONCE, Admission
+from krakenonce.testing.documented import DOCUMENTED_PRIVATE, DOCUMENTED_PUBLIC
+from krakenonce.testing.documented.checking import check
 from krakenonce.testing.engine import MatchingEngine
 from krakenonce.testing.faults import Faults
 from krakenonce.testing.keys import PERMISSIONS, ApiKey
 from krakenonce.testing.limits import Limits
 from krakenonce.testing.markets import find_pair
-from krakenonce.testing.private import PRIVATE, Call
+from krakenonce.testing.private import PRIVATE, Call, count_refused
 from krakenonce.testing.public import PUBLIC
 from krakenonce.testing.request import Refused, explain, unpack
 from krakenonce.testing.rules import Rules
@@ -262,8 +264,9 @@ class FakeKraken:
                 self.streams.publish(at)
 
     def _answer_public(self, request: Request) -> Any:
-        if request.kind != "public" or request.method not in PUBLIC:
+        if request.kind != "public":
             raise Refused("EGeneral:Unknown method")
+        check(DOCUMENTED_PUBLIC, request.method, request.params)
         return PUBLIC[request.method](self._engine, request.params, request.now)
 
     def _answer_private(self, request: Request) -> Any:
@@ -273,22 +276,26 @@ class FakeKraken:
         try:
             key = self._admission.accept(known, request)
             accepted = True
-            if request.method not in PRIVATE:
+            if request.method not in DOCUMENTED_PRIVATE:
                 raise Refused("EGeneral:Unknown method")
             self._admission.check_call(key, request)
-            return PRIVATE[request.method](
-                Call(
-                    key.account,
-                    key,
-                    request.nonce,
-                    request.params,
-                    request.now,
-                    request.received,
-                    request.hidden_for,
-                    self._engine,
-                    self._limits,
-                )
+            call = Call(
+                key.account,
+                key,
+                request.nonce,
+                request.params,
+                request.now,
+                request.received,
+                request.hidden_for,
+                self._engine,
+                self._limits,
             )
+            try:
+                check(DOCUMENTED_PRIVATE, request.method, request.params)
+            except Refused:
+                count_refused(request.method, call)
+                raise
+            return PRIVATE[request.method](call)
         except Refused as refusal:
             error = str(refusal)
             raise

@@ -6,10 +6,11 @@ import hashlib
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.testing.arguments import positive, required
+from krakenonce.testing.arguments import invalid, is_on, positive, required, whole
 from krakenonce.testing.ids import new_id
-from krakenonce.testing.markets import Asset, amount_text, find_asset
+from krakenonce.testing.markets import ASSETS, Asset, amount_text
 from krakenonce.testing.request import Refused
+from krakenonce.testing.ways import WAYS, address_of, addresses, asset_of, filter_asset, has_class, way_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,114 +18,203 @@ if TYPE_CHECKING:
     from krakenonce.testing.private import Call
 
 
-_METHODS = {"XXBT": "Bitcoin", "XETH": "Ether", "USDT": "Tether USD (ERC20)", "SOL": "Solana"}
+_MOST_ADDRESSES = 5
 
 
-def _deposit_methods(_: Call, asset: Asset) -> list[dict[str, Any]]:
-    return [{"method": _method(asset), "limit": False, "fee": amount_text(asset.name, Decimal(0)), "gen-address": True}]
+def _deposit_methods(call: Call, asset: Asset) -> list[dict[str, Any]]:
+    if not has_class(call, asset):
+        return []
+    way = way_of(asset)
+    return [
+        {
+            "method": way.method,
+            "limit": False,
+            "fee": amount_text(asset.name, Decimal(0)),
+            "gen-address": True,
+            "minimum": amount_text(asset.name, way.minimum),
+        }
+    ]
 
 
 def _deposit_addresses(call: Call, asset: Asset) -> list[dict[str, Any]]:
-    address = hashlib.sha256(f"{call.account.key} {asset.name}".encode()).hexdigest()[:34]
-    return [{"address": address, "expiretm": "0", "new": True}]
+    """Return the addresses of an asset; the first one is made when it is asked for."""
+    if required(call.params, "method") != way_of(asset).method:
+        raise Refused("EFunding:No funding method")
+    there = call.account.holdings.deposit_addresses.setdefault(asset.name, [])
+    if is_on(call.params, "new") or not there:
+        if len(there) == _MOST_ADDRESSES:
+            raise Refused("EFunding:Too many addresses")
+        text = f"{call.account.key} {asset.name} {len(there)}"
+        there.append(hashlib.sha256(text.encode()).hexdigest()[:34])
+    return [{"address": address, "expiretm": "0", "new": True} for address in reversed(there)]
 
 
-def _withdraw_methods(_: Call, asset: Asset) -> list[dict[str, Any]]:
-    return [{"asset": asset.name, "method": _method(asset), "network": _method(asset), "minimum": "0.0001"}]
+def _deposit_status(call: Call) -> Any:
+    filter_asset(call)
+    return {"deposit": [], "next_cursor": None} if _is_paged(call) else []  # nothing ever comes in
 
 
-def _withdraw_addresses(_: Call, asset: Asset) -> list[dict[str, Any]]:
+def _withdraw_methods(call: Call) -> list[dict[str, Any]]:
+    wanted = filter_asset(call)
     return [
-        {"address": "fake-address", "asset": asset.name, "method": _method(asset), "key": "fake-key", "verified": True}
+        {
+            "asset": name,
+            "method": way.method,
+            "network": way.method,
+            "minimum": amount_text(name, way.minimum),
+        }
+        for name, way in WAYS.items()
+        if wanted in (None, name) and has_class(call, ASSETS[name]) and call.params.get("network") in (None, way.method)
+    ]
+
+
+def _withdraw_addresses(call: Call) -> list[dict[str, Any]]:
+    wanted, params = filter_asset(call), call.params
+    if "verified" in params and not is_on(params, "verified"):
+        return []  # all are verified
+    return [
+        {
+            "address": each.address,
+            "asset": each.asset,
+            "method": WAYS[each.asset].method,
+            "key": each.key,
+            "verified": True,
+        }
+        for each in addresses(call.account)
+        if wanted in (None, each.asset)
+        and has_class(call, ASSETS[each.asset])
+        and params.get("method") in (None, WAYS[each.asset].method)
+        and params.get("key") in (None, each.key)
     ]
 
 
 def _withdraw_info(call: Call, asset: Asset) -> dict[str, Any]:
-    required(call.params, "key")
-    amount = positive(call.params, "amount")
+    address_of(call, asset)
+    way, amount = way_of(asset), positive(call.params, "amount")
     return {
-        "method": _method(asset),
-        "limit": "1000000",
-        "amount": amount_text(asset.name, amount),
-        "fee": amount_text(asset.name, Decimal(0)),
+        "method": way.method,
+        "limit": amount_text(asset.name, max(Decimal(0), _available(call, asset) - way.fee)),
+        "amount": amount_text(asset.name, max(Decimal(0), amount - way.fee)),
+        "fee": amount_text(asset.name, way.fee),
     }
 
 
 def _withdraw(call: Call, asset: Asset) -> dict[str, Any]:
-    required(call.params, "key")
+    """Take an amount from the balance; the fee is a part of it."""
+    there, way = address_of(call, asset), way_of(asset)
+    if call.params.get("address") not in (None, there.address):
+        raise Refused("EFunding:Invalid withdrawal address")
     amount = _affordable(call, asset)
-    refid = new_id("F")
-    call.account.enter("withdrawal", refid, asset.name, -amount, Decimal(0), call.now)
+    if amount < way.minimum:
+        raise Refused("EFunding:Invalid amount")
+    if "max_fee" in call.params and way.fee > Decimal(call.params["max_fee"]):
+        raise Refused("EFunding:Max fee exceeded")
+    refid, sent = new_id("F"), amount - way.fee
+    call.account.enter("withdrawal", refid, asset.name, -sent, way.fee, call.now)
     call.account.withdrawals[refid] = {
-        "method": _method(asset),
-        "aclass": "currency",
+        "method": way.method,
+        "network": way.method,
+        "aclass": asset.aclass,
         "asset": asset.name,
         "refid": refid,
         "txid": "",
-        "info": "fake-address",
-        "amount": amount_text(asset.name, amount),
-        "fee": amount_text(asset.name, Decimal(0)),
+        "info": there.address,
+        "amount": amount_text(asset.name, sent),
+        "fee": amount_text(asset.name, way.fee),
         "time": int(call.now),
         "status": "Pending",
-        "key": call.params["key"],
+        "key": there.key,
     }
     return {"refid": refid}
 
 
-def _withdraw_status(call: Call) -> list[dict[str, Any]]:
-    wanted = _asset(call).name if call.params.get("asset") else None
-    found = [each for each in call.account.withdrawals.values() if wanted in (None, each["asset"])]
-    return [dict(each) for each in reversed(found)]
+def _withdraw_status(call: Call) -> Any:
+    wanted, params = filter_asset(call), call.params
+    start, end = float(params.get("start", 0)), float(params.get("end", "inf"))
+    found = [
+        dict(each)
+        for each in reversed(call.account.withdrawals.values())
+        if wanted in (None, each["asset"])
+        and params.get("method") in (None, each["method"])
+        and params.get("aclass", each["aclass"]) in (each["aclass"], "forex")
+        and start <= each["time"] <= end
+    ]
+    limit = whole(params, "limit", 500)
+    if not _is_paged(call):
+        return found[:limit]
+    offset = _page(call)
+    more = len(found) > offset + limit
+    return {"withdrawals": found[offset : offset + limit], "next_cursor": _cursor(offset + limit) if more else None}
 
 
-def _withdraw_cancel(call: Call) -> bool:
+def _withdraw_cancel(call: Call, asset: Asset) -> bool:
     found = call.account.withdrawals.get(required(call.params, "refid"))
-    if found is None or found["status"] != "Pending":
+    if found is None or found["asset"] != asset.name or found["status"] != "Pending":
         raise Refused("EFunding:Unknown reference id")
-    found["status"] = "Canceled"
-    call.account.enter("withdrawal", found["refid"], found["asset"], Decimal(found["amount"]), Decimal(0), call.now)
+    found["status"], found["status-prop"] = "Failure", "canceled"
+    amount = Decimal(found["amount"]) + Decimal(found["fee"])
+    call.account.enter("withdrawal", found["refid"], found["asset"], amount, Decimal(0), call.now)
     return True
 
 
 def _wallet_transfer(call: Call, asset: Asset) -> dict[str, Any]:
-    required(call.params, "from")
-    required(call.params, "to")
     refid = new_id("B")
     call.account.enter("transfer", refid, asset.name, -_affordable(call, asset), Decimal(0), call.now)
     return {"refid": refid}
 
 
-def _asset(call: Call) -> Asset:
-    return find_asset(required(call.params, "asset"), "EFunding:Unknown asset")
+def _denied(_: Call) -> Any:
+    """Kraken denies subaccounts to whoever is no institutional client."""
+    raise Refused("EGeneral:Permission denied")
 
 
-def _method(asset: Asset) -> str:
-    return _METHODS.get(asset.name, "Bank Transfer")
+def _available(call: Call, asset: Asset) -> Decimal:
+    if not call.engine.has_to_pay(call.account):
+        return Decimal(1_000_000)
+    return call.account.available(asset.name, call.engine.rules.taker_fee)
 
 
 def _affordable(call: Call, asset: Asset) -> Decimal:
     amount = positive(call.params, "amount")
-    if call.engine.has_to_pay(call.account) and amount > call.account.available(
-        asset.name, call.engine.rules.taker_fee
-    ):
+    if call.engine.has_to_pay(call.account) and amount > _available(call, asset):
         raise Refused("EFunding:Invalid amount")
     return amount
 
 
+def _is_paged(call: Call) -> bool:
+    return str(call.params.get("cursor", "false")).lower() not in ("false", "0")
+
+
+def _page(call: Call) -> int:
+    """Return how many entries are on the pages before."""
+    cursor = call.params["cursor"]
+    if is_on(call.params, "cursor"):
+        return 0
+    if not (cursor.startswith("page-") and cursor[5:].isascii() and cursor[5:].isdigit() and len(cursor) < 20):
+        raise invalid("cursor")
+    return int(cursor[5:])
+
+
+def _cursor(offset: int) -> str:
+    return f"page-{offset}"
+
+
 def _of_asset(method: Callable[[Call, Asset], Any]) -> Callable[[Call], Any]:
     """Return a method that gets the asset of its call, too."""
-    return lambda call: method(call, _asset(call))
+    return lambda call: method(call, asset_of(call))
 
 
 FUNDING: dict[str, Callable[[Call], Any]] = {
+    "AccountTransfer": _denied,
+    "CreateSubaccount": _denied,
     "DepositAddresses": _of_asset(_deposit_addresses),
     "DepositMethods": _of_asset(_deposit_methods),
-    "DepositStatus": lambda _: [],  # nothing ever comes in
+    "DepositStatus": _deposit_status,
     "WalletTransfer": _of_asset(_wallet_transfer),
     "Withdraw": _of_asset(_withdraw),
-    "WithdrawAddresses": _of_asset(_withdraw_addresses),
-    "WithdrawCancel": _withdraw_cancel,
+    "WithdrawAddresses": _withdraw_addresses,
+    "WithdrawCancel": _of_asset(_withdraw_cancel),
     "WithdrawInfo": _of_asset(_withdraw_info),
-    "WithdrawMethods": _of_asset(_withdraw_methods),
+    "WithdrawMethods": _withdraw_methods,
     "WithdrawStatus": _withdraw_status,
 }

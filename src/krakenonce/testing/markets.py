@@ -18,17 +18,19 @@ class Asset:
         altname: The usual name, such as ``XBT``.
         decimals: Digits after the point in balances.
         display_decimals: Digits after the point on Kraken's website.
+        aclass: Its class: ``currency``, or ``tokenized_asset`` for a share.
     """
 
     name: str
     altname: str
     decimals: int
     display_decimals: int
+    aclass: str = "currency"
 
     def described(self) -> dict[str, Any]:
         """Return it as ``Assets`` shows it."""
         return {
-            "aclass": "currency",
+            "aclass": self.aclass,
             "altname": self.altname,
             "decimals": self.decimals,
             "display_decimals": self.display_decimals,
@@ -47,6 +49,7 @@ class Pair:
         price_decimals: Digits after the point in prices.
         minimum: The smallest volume of an order.
         reference: The price at the start.
+        cost_minimum: The smallest cost of an order.
     """
 
     name: str
@@ -55,8 +58,7 @@ class Pair:
     price_decimals: int
     minimum: Decimal
     reference: Decimal
-
-    cost_minimum = Decimal("0.00001")
+    cost_minimum: Decimal
 
     @property
     def altname(self) -> str:
@@ -86,7 +88,7 @@ class Pair:
         return {
             "altname": self.altname,
             "wsname": self.wsname,
-            "aclass_base": "currency",
+            "aclass_base": self.base.aclass,
             "base": self.base.name,
             "aclass_quote": "currency",
             "quote": self.quote.name,
@@ -109,6 +111,7 @@ class Pair:
         }
 
 
+# What Earn pays for has an asset of its own, with .B after the name.
 ASSETS = {
     asset.name: asset
     for asset in (
@@ -118,25 +121,39 @@ ASSETS = {
         Asset("XETH", "ETH", 10, 5),
         Asset("USDT", "USDT", 8, 4),
         Asset("SOL", "SOL", 10, 5),
+        Asset("DOT", "DOT", 10, 8),
+        Asset("XXLM", "XLM", 8, 5),
+        Asset("XBT.B", "XBT.B", 10, 5),
+        Asset("DOT.B", "DOT.B", 10, 8),
+        Asset("AAPLx", "AAPLx", 10, 5, "tokenized_asset"),
     )
 }
 
+# Kraken's smallest costs by quote currency, in 2026.
+_COST_MINIMUM = {"ZUSD": "0.5", "ZEUR": "0.45", "USDT": "0.5", "XXBT": "0.00002"}
+
 
 def _pair(name: str, base: str, quote: str, price_decimals: int, minimum: str, reference: str) -> Pair:
-    return Pair(name, ASSETS[base], ASSETS[quote], price_decimals, Decimal(minimum), Decimal(reference))
+    smallest = Decimal(_COST_MINIMUM[quote])
+    return Pair(name, ASSETS[base], ASSETS[quote], price_decimals, Decimal(minimum), Decimal(reference), smallest)
 
 
 PAIRS = {
     pair.name: pair
     for pair in (
-        _pair("XXBTZUSD", "XXBT", "ZUSD", 1, "0.00001", "60000"),
-        _pair("XXBTZEUR", "XXBT", "ZEUR", 1, "0.00001", "55000"),
+        _pair("XXBTZUSD", "XXBT", "ZUSD", 1, "0.00005", "60000"),
+        _pair("XXBTZEUR", "XXBT", "ZEUR", 1, "0.00005", "55000"),
         _pair("XETHZUSD", "XETH", "ZUSD", 2, "0.001", "3000"),
         _pair("XETHZEUR", "XETH", "ZEUR", 2, "0.001", "2750"),
         _pair("XETHXXBT", "XETH", "XXBT", 5, "0.001", "0.05"),
-        _pair("XBTUSDT", "XXBT", "USDT", 1, "0.00001", "60000"),
+        _pair("XBTUSDT", "XXBT", "USDT", 1, "0.00005", "60000"),
         _pair("SOLUSD", "SOL", "ZUSD", 2, "0.02", "150"),
         _pair("USDTZUSD", "USDT", "ZUSD", 5, "5", "1"),
+        _pair("DOTUSD", "DOT", "ZUSD", 4, "1", "4"),
+        _pair("DOTEUR", "DOT", "ZEUR", 4, "1", "3.6667"),
+        _pair("XXLMZUSD", "XXLM", "ZUSD", 6, "20", "0.3"),
+        _pair("ZEURZUSD", "ZEUR", "ZUSD", 5, "0.5", "1.09091"),
+        _pair("AAPLxUSD", "AAPLx", "ZUSD", 2, "0.02", "250"),
     )
 }
 
@@ -145,21 +162,32 @@ def _with_btc(names: dict[str, Any]) -> dict[str, Any]:
     return names | {name.replace("XBT", "BTC"): value for name, value in names.items()}
 
 
-_ASSET_NAMES: dict[str, Asset] = ASSETS | _with_btc({asset.altname: asset for asset in ASSETS.values()})
-_PAIR_NAMES: dict[str, Pair] = PAIRS | _with_btc(
-    {name: pair for pair in PAIRS.values() for name in (pair.altname, pair.wsname)}
-)
+_ASSET_NAMES: dict[str, Asset] = {
+    name.upper(): asset
+    for name, asset in (ASSETS | _with_btc({asset.altname: asset for asset in ASSETS.values()})).items()
+}
+_PAIR_NAMES: dict[str, Pair] = {
+    name.upper(): pair
+    for name, pair in (
+        PAIRS | _with_btc({name: pair for pair in PAIRS.values() for name in (pair.altname, pair.wsname)})
+    ).items()
+}
 
 
-def find_pair(name: str) -> Pair:
+def find_pair(name: str, aclass: str = "currency") -> Pair:
     """Return the pair of any of its names: ``XXBTZUSD``, ``XBTUSD``, ``XBT/USD``, ``BTC/USD``.
+
+    Args:
+        name: One of them.
+        aclass: The class of its base: pairs of tokenised shares have to be asked for.
 
     Raises:
         Refused: There is none.
     """
-    if name.upper() not in _PAIR_NAMES:
+    pair = _PAIR_NAMES.get(name.upper())
+    if pair is None or pair.base.aclass != aclass:
         raise Refused("EQuery:Unknown asset pair")
-    return _PAIR_NAMES[name.upper()]
+    return pair
 
 
 def find_asset(name: str, error: str = "EQuery:Unknown asset") -> Asset:
@@ -172,9 +200,10 @@ def find_asset(name: str, error: str = "EQuery:Unknown asset") -> Asset:
     Raises:
         Refused: There is none.
     """
-    if name.upper() not in _ASSET_NAMES:
+    asset = _ASSET_NAMES.get(name.upper())
+    if asset is None:
         raise Refused(error)
-    return _ASSET_NAMES[name.upper()]
+    return asset
 
 
 def amount_text(asset: str, amount: Decimal) -> str:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from krakenonce.testing.amends import noting_amends
+from krakenonce.testing.book_views import level3
+from krakenonce.testing.earn import EARN
+from krakenonce.testing.exports import EXPORTS
 from krakenonce.testing.funding import FUNDING
 from krakenonce.testing.keys import PERMISSIONS
+from krakenonce.testing.markets import find_pair
 from krakenonce.testing.queries import QUERIES
+from krakenonce.testing.request import Refused
 from krakenonce.testing.trading import TRADING
 
 if TYPE_CHECKING:
@@ -65,4 +72,23 @@ def _key_info(call: Call) -> dict[str, Any]:
     }
 
 
-PRIVATE: dict[str, Callable[[Call], Any]] = {"GetApiKeyInfo": _key_info, **QUERIES, **TRADING, **FUNDING}
+def count_refused(method: str, call: Call) -> None:
+    """Count an order that a wrong parameter stops: Kraken counts it when it comes in, valid or not."""
+    orders = call.params.get("orders")
+    cost = {"AddOrder": 1.0, "AddOrderBatch": len(orders) / 2 if isinstance(orders, list) else 0.0}.get(method)
+    pair = call.params.get("pair")
+    if cost and isinstance(pair, str):
+        with contextlib.suppress(Refused):
+            call.limits.count(call.account, find_pair(pair).name, cost, call.now)
+
+
+PRIVATE: dict[str, Callable[[Call], Any]] = {
+    **QUERIES,
+    **TRADING,
+    **FUNDING,
+    **EARN,
+    **EXPORTS,
+    "AmendOrder": noting_amends(TRADING["AmendOrder"]),
+    "GetApiKeyInfo": _key_info,
+    "Level3": level3,
+}

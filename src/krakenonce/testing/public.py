@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.testing.arguments import listed, optional, required, whole
+from krakenonce.testing.arguments import listed, optional, required, rfc3339, whole
+from krakenonce.testing.book_views import described, grouped_book, iso, pre_trade
 from krakenonce.testing.markets import ASSETS, PAIRS, Pair, find_asset, find_pair
 
 if TYPE_CHECKING:
@@ -34,17 +35,42 @@ def _system_status(engine: MatchingEngine, params: Mapping[str, Any], now: float
 
 def _assets(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dict[str, Any]:  # noqa: ARG001 - all are called alike
     asked = [find_asset(name) for name in listed(params, "asset")]
-    return {asset.name: asset.described() for asset in asked or ASSETS.values()}
+    aclass = _aclass(params, "aclass")
+    return {asset.name: asset.described() for asset in asked or ASSETS.values() if asset.aclass == aclass}
 
 
 def _asset_pairs(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dict[str, Any]:  # noqa: ARG001 - all are called alike
-    asked = [find_pair(name) for name in listed(params, "pair")]
-    return {pair.name: pair.described() for pair in asked or PAIRS.values()}
+    wanted = _PARTS.get(params.get("info", "info"))
+    return {
+        pair.name: {name: value for name, value in pair.described().items() if wanted is None or name in wanted}
+        for pair in _pairs(params, "aclass_base")
+    }
+
+
+_PARTS = {  # of a pair, by the parameter info
+    "leverage": ("leverage_buy", "leverage_sell"),
+    "fees": ("fees", "fees_maker", "fee_volume_currency"),
+    "margin": ("margin_call", "margin_stop"),
+}
+
+
+def _pairs(params: Mapping[str, Any], name: str) -> list[Pair]:
+    """Return the pairs of a call, or all of the class that it has in a parameter."""
+    aclass = _aclass(params, name)
+    asked = [find_pair(each, aclass) for each in listed(params, "pair")]
+    return asked or [pair for pair in PAIRS.values() if pair.base.aclass == aclass]
+
+
+def _pair(params: Mapping[str, Any]) -> Pair:
+    return find_pair(required(params, "pair"), _aclass(params, "asset_class"))
+
+
+def _aclass(params: Mapping[str, Any], name: str) -> str:
+    return "tokenized_asset" if params.get(name) == "tokenized_asset" else "currency"
 
 
 def _ticker(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dict[str, Any]:  # noqa: ARG001 - all are called alike
-    asked = [find_pair(name) for name in listed(params, "pair")]
-    return {pair.name: _tick(engine, pair) for pair in asked or PAIRS.values()}
+    return {pair.name: _tick(engine, pair) for pair in _pairs(params, "asset_class")}
 
 
 def _tick(engine: MatchingEngine, pair: Pair) -> dict[str, Any]:
@@ -73,7 +99,7 @@ def _best(book: Book, level: Level) -> list[str]:
 
 
 def _depth(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dict[str, Any]:
-    pair = find_pair(required(params, "pair"))
+    pair = _pair(params)
     count = whole(params, "count", 100, allowed=range(1, 501))
     book = engine.books[pair.name]
 
@@ -87,10 +113,10 @@ def _depth(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dic
 
 
 def _ohlc(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dict[str, Any]:
-    pair = find_pair(required(params, "pair"))
+    pair = _pair(params)
     seconds = whole(params, "interval", 1, allowed=range(1, 2**31)) * 60
     begin = int(now) // seconds * seconds
-    since = whole(params, "since")
+    since = float(params.get("since", 0))
     starts = [begin - seconds * ago for ago in reversed(range(_CANDLES))]
     candles = [_candle(engine, pair, start, seconds) for start in starts if start > since]
     return {pair.name: candles, "last": begin - seconds}
@@ -107,7 +133,7 @@ def _candle(engine: MatchingEngine, pair: Pair, start: int, seconds: int) -> lis
 
 
 def _trades(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dict[str, Any]:
-    pair = find_pair(required(params, "pair"))
+    pair = _pair(params)
     since = optional(params, "since", r"[0-9]{1,20}(\.[0-9]{0,9})?") or "0"
     count = whole(params, "count", _MOST_TRADES)
     # Kraken takes seconds as well as the nanoseconds that it gives as "last".
@@ -126,8 +152,37 @@ def _shown(pair: Pair, trade: PublicTrade) -> list[Any]:
     return [price, volume, trade.time, trade.side[0], trade.kind[0], "", trade.number]
 
 
+def _post_trade(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """Return the trades of a pair or of all, after one time and until another, as PreTrade shows prices."""
+    pairs = [find_pair(params["symbol"])] if "symbol" in params else list(PAIRS.values())
+    after, until = rfc3339(params, "from_ts") or 0.0, rfc3339(params, "to_ts") or now
+    count = whole(params, "count", _MOST_TRADES)
+    found = sorted(
+        ((trade, pair) for pair in pairs for trade in engine.trades[pair.name] if after < trade.time <= until),
+        key=lambda each: each[0].time,
+    )
+    # From a time on, the first trades come, so that a client can go on from there; else the last.
+    found = found[:count] if "from_ts" in params else found[-count:]
+    trades = [_published(pair, trade) for trade, pair in found]
+    return {"last_ts": trades[-1]["trade_ts"] if trades else iso(until), "count": len(trades), "trades": trades}
+
+
+def _published(pair: Pair, trade: PublicTrade) -> dict[str, Any]:
+    return {
+        **described(pair),
+        "trade_id": f"T{pair.altname[:5]:X<5}-FAKES-{trade.number:06}",
+        "price": pair.price_text(trade.price),
+        "quantity": f"{trade.volume:.8f}",
+        "base_notation": "UNIT",
+        "trade_venue": "PGSL",
+        "trade_ts": iso(trade.time),
+        "publication_venue": "PGSL",
+        "publication_ts": iso(trade.time),
+    }
+
+
 def _spread(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dict[str, Any]:
-    pair = find_pair(required(params, "pair"))
+    pair = _pair(params)
     book = engine.books[pair.name]
     bid, ask = (pair.cost_text(book.levels(side)[0].price) for side in ("buy", "sell"))
     return {pair.name: [[int(now), bid, ask]], "last": int(now)}
@@ -137,7 +192,10 @@ PUBLIC: dict[str, Method] = {
     "AssetPairs": _asset_pairs,
     "Assets": _assets,
     "Depth": _depth,
+    "GroupedBook": grouped_book,
     "OHLC": _ohlc,
+    "PostTrade": _post_trade,
+    "PreTrade": pre_trade,
     "Spread": _spread,
     "SystemStatus": _system_status,
     "Ticker": _ticker,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from krakenonce.testing.amends import order_amends
 from krakenonce.testing.arguments import invalid, is_on, listed, required, whole
-from krakenonce.testing.markets import PAIRS, amount_text, find_asset, find_pair
+from krakenonce.testing.consolidating import consolidated
+from krakenonce.testing.markets import ASSETS, PAIRS, amount_text, find_asset, find_pair
 from krakenonce.testing.request import Refused
 
 if TYPE_CHECKING:
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 
 
 _PAGE = 50
-_MOST_ASKED = 50
+_MOST_ORDERS, _MOST_OTHERS = 50, 20  # that may be asked for by id
+_UNKNOWN = "EOrder:Invalid order"  # of QueryOrders and QueryTrades, as python-kraken-sdk's tests found at Kraken
+_CREDIT_TOTALS = ("total_credit_usd", "total_credit_used_usd", "ongoing_balance", "debt_to_equity")
 
 
 def _balance(call: Call) -> dict[str, Any]:
@@ -37,9 +41,23 @@ def _balance_ex(call: Call) -> dict[str, Any]:
     }
 
 
+def _credit_lines(call: Call) -> dict[str, Any]:
+    """Return what a client without a credit line has: all of its balances, and no credit."""
+    worth = f"{_worth(call):.4f}"
+    details = {
+        asset: {
+            "balance": amount_text(asset, amount),
+            **dict.fromkeys(("credit_limit", "credit_used", "available_credit"), amount_text(asset, Decimal(0))),
+        }
+        for asset, amount in call.account.balances.items()
+    }
+    totals = {"total_collateral_value_usd": worth, "equity_usd": worth}
+    return {"asset_details": details, "limits_monitor": dict.fromkeys(_CREDIT_TOTALS) | totals}
+
+
 def _trade_balance(call: Call) -> dict[str, Any]:
-    worth = sum((_in_dollars(call, asset) * held for asset, held in call.account.balances.items()), Decimal(0))
-    total, nothing = f"{worth:.4f}", "0.0000"
+    asset = find_asset(call.params.get("asset", "ZUSD"))
+    total, nothing = f"{_worth(call) / in_dollars(call, asset.name):.4f}", "0.0000"
     return {
         "eb": total,
         "tb": total,
@@ -53,30 +71,38 @@ def _trade_balance(call: Call) -> dict[str, Any]:
     }
 
 
-def _in_dollars(call: Call, asset: str) -> Decimal:
-    """Return the price of an asset in dollars: of its pair with the dollar; for the euro, by the two bitcoin pairs."""
-    if asset == "ZUSD":
+def _worth(call: Call) -> Decimal:
+    return sum((in_dollars(call, asset) * held for asset, held in call.account.balances.items()), Decimal(0))
+
+
+def in_dollars(call: Call, asset: str) -> Decimal:
+    """Return the price of an asset in dollars: of its pair with the dollar; what is in Earn is worth the same."""
+    known = ASSETS.get(asset)
+    altname = known.altname.removesuffix(".B") if known else asset
+    if altname == "USD":
         return Decimal(1)
     books = call.engine.books
-    if asset == "ZEUR":
-        return books["XXBTZUSD"].reference / books["XXBTZEUR"].reference
-    with_dollar = [pair for pair in PAIRS.values() if pair.base.name == asset and pair.quote.name == "ZUSD"]
+    with_dollar = [pair for pair in PAIRS.values() if pair.base.altname == altname and pair.quote.name == "ZUSD"]
     return books[with_dollar[0].name].reference if with_dollar else Decimal(0)
 
 
 def _trade_volume(call: Call) -> dict[str, Any]:
-    pairs = [find_pair(name).name for name in listed(call.params, "pair")]
+    asked = call.params.get("pair") or []
+    names = asked.split(",") if isinstance(asked, str) else [x["asset"] if isinstance(x, dict) else x for x in asked]
+    pairs = [find_pair(name.strip()).name for name in names]
     rules = call.engine.rules
 
     def shown(fee: Decimal) -> dict[str, Any]:
         percent = f"{fee * 100:.4f}"
-        return {"fee": percent, "minfee": percent, "maxfee": percent, "nextfee": None, "tiervolume": "0.0000"}
+        return {"fee": percent, "minfee": percent, "maxfee": percent, **tier}
 
-    answer: dict[str, Any] = {"currency": "ZUSD", "volume": "0.0000"}
-    if pairs:
-        answer["fees"] = {name: shown(rules.taker_fee) for name in pairs}
-        answer["fees_maker"] = {name: shown(rules.maker_fee) for name in pairs}
-    return answer
+    tier = {"nextfee": None, "nextvolume": None, "tiervolume": "0.0000"}
+    return {
+        "currency": "ZUSD",
+        "volume": "0.0000",
+        "fees": {name: shown(rules.taker_fee) for name in pairs} or None,
+        "fees_maker": {name: shown(rules.maker_fee) for name in pairs} or None,
+    }
 
 
 def _open_orders(call: Call) -> dict[str, Any]:
@@ -93,22 +119,32 @@ def _query_orders(call: Call) -> dict[str, Any]:
     there = [call.account.find(txid) for txid in _asked_ids(call, "txid")]
     found = _visible(call, [order for order in there if order is not None], names=("userref",))
     if not found:
-        raise Refused(call.engine.rules.unknown_order_error)
+        raise Refused(_UNKNOWN)
     return _shown(call, found)
 
 
 def _shown(call: Call, orders: Iterable[Order]) -> dict[str, dict[str, Any]]:
     with_trades = is_on(call.params, "trades")
-    return {order.txid: order.shown(with_trades=with_trades) for order in orders}
+    found = {order.txid: order.shown(with_trades=with_trades) for order in orders}
+    if with_trades and not _is_off(call, "consolidate_taker"):
+        there = consolidated(call.account.trades)
+        for shown in found.values():
+            if "trades" in shown:
+                shown["trades"] = [txid for txid in shown["trades"] if txid in there]
+    return found
 
 
 def _trades_history(call: Call) -> dict[str, Any]:
-    trades = call.account.trades
+    trades: Entries = call.account.trades
+    if call.params.get("type", "all") not in ("all", "no position"):
+        trades = {}  # there are no positions
+    if not _is_off(call, "consolidate_taker"):
+        trades = consolidated(trades)
     return _history(call, "trades", trades if is_on(call.params, "ledgers") else _without_ledgers(trades))
 
 
 def _query_trades(call: Call) -> Entries:
-    return _without_ledgers(_all_of(call.account.trades, _asked_ids(call, "txid"), "EQuery:Unknown trade"))
+    return _without_ledgers(_all_of(call.account.trades, _asked_ids(call, "txid", _MOST_OTHERS), _UNKNOWN))
 
 
 def _without_ledgers(trades: Entries) -> Entries:
@@ -117,17 +153,20 @@ def _without_ledgers(trades: Entries) -> Entries:
 
 def _ledgers(call: Call) -> dict[str, Any]:
     assets = {find_asset(name).name for name in listed(call.params, "asset") if name != "all"}
-    kind = call.params.get("type") or "all"
+    kind = call.params.get("type", "all").replace("nft_rebate", "nftrebate")
+    aclass = call.params.get("aclass", "currency")
     entries = {
         txid: entry
         for txid, entry in call.account.ledger.items()
-        if (not assets or entry["asset"] in assets) and kind in ("all", entry["type"])
+        if (not assets or entry["asset"] in assets)
+        and kind in ("all", entry["type"])
+        and aclass in ("all", entry["aclass"])
     }
     return _history(call, "ledger", entries)
 
 
 def _query_ledgers(call: Call) -> Entries:
-    return _all_of(call.account.ledger, _asked_ids(call, "id"), "EQuery:Unknown ledger")
+    return _all_of(call.account.ledger, _asked_ids(call, "id", _MOST_OTHERS), "EQuery:Unknown ledger")
 
 
 def _all_of(there: Entries, wanted: list[str], error: str) -> Entries:
@@ -136,9 +175,13 @@ def _all_of(there: Entries, wanted: list[str], error: str) -> Entries:
     return {txid: dict(there[txid]) for txid in wanted}
 
 
-def _asked_ids(call: Call, name: str) -> list[str]:
+def _is_off(call: Call, name: str) -> bool:
+    return name in call.params and not is_on(call.params, name)
+
+
+def _asked_ids(call: Call, name: str, most: int = _MOST_ORDERS) -> list[str]:
     wanted = listed(call.params, name)
-    if not 1 <= len(wanted) <= _MOST_ASKED:
+    if not 1 <= len(wanted) <= most:
         raise invalid(name)
     return wanted
 
@@ -163,7 +206,9 @@ def _history(call: Call, name: str, entries: Entries, time: str = "time") -> dic
         time: The field with the time of an entry.
     """
     times = {txid: entry[time] for txid, entry in entries.items()}
-    start, end = _bound(call, "start", times, float("-inf")), _bound(call, "end", times, float("inf"))
+    # An id of an order stands for the time when it was opened.
+    named = {txid: entry["opentm"] for txid, entry in entries.items()} if name == "closed" else times
+    start, end = _bound(call, "start", named, float("-inf")), _bound(call, "end", named, float("inf"))
     chosen = [txid for txid in sorted(times, key=times.__getitem__)[::-1] if start < times[txid] <= end]
     offset = whole(call.params, "ofs", allowed=range(2**31))
     page = {txid: dict(entries[txid]) for txid in chosen[offset : offset + _PAGE]}
@@ -182,9 +227,14 @@ QUERIES: dict[str, Callable[[Call], Any]] = {
     "Balance": _balance,
     "BalanceEx": _balance_ex,
     "ClosedOrders": _closed_orders,
+    "CreditLines": _credit_lines,
+    "GetClosedStrategies": lambda _: {"closed": [], "next_cursor": None},  # strategies are not simulated
+    "GetOpenStrategies": lambda _: {"open": []},
     "Ledgers": _ledgers,
     "OpenOrders": _open_orders,
-    "OpenPositions": lambda _: {},  # there is no margin here
+    # There is no margin here. By market, positions are a list, as python-kraken-sdk's tests found at Kraken.
+    "OpenPositions": lambda call: [] if "consolidation" in call.params else {},
+    "OrderAmends": order_amends,
     "QueryLedgers": _query_ledgers,
     "QueryOrders": _query_orders,
     "QueryTrades": _query_trades,

@@ -65,6 +65,8 @@ class Responses:
         reply = await self._delivery.bring(unpacked, lambda: _is_gone(request.transport))
         if reply is None and request.transport is not None:
             request.transport.abort()
+        if isinstance(reply, dict) and isinstance(reply.get("result"), bytes):
+            return web.Response(body=reply["result"], content_type="application/octet-stream")  # RetrieveExport
         if isinstance(reply, dict):
             return web.Response(body=json.dumps(reply).encode(), headers=_JSON)
         return web.Response(status=reply or 502, text=_PAGE.format(reply), content_type="text/html")

@@ -66,7 +66,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 def test_the_answer_is_kraken_s(account: FakeAccount, server: FakeKrakenServer, fake: FakeKraken) -> None:
     """In krakenex's shape, errors included, with fractions as Decimal; None of the caller's data is changed."""
-    data = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": Decimal("1E-5"), "price": 30000}
+    data = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": Decimal("5E-5"), "price": 30000}
     given = dict(data)
 
     async def run() -> None:

@@ -51,7 +51,7 @@ def test_errors_are_part_of_the_answer(kraken: Kraken) -> None:
 def test_a_public_call_needs_no_key(server: FakeKrakenServer) -> None:
     """Public methods work without credentials, also with parameters."""
     with Kraken(base_url=server.url) as kraken:
-        assert kraken.query_public("SystemStatus", {"a": "b c"})["result"]["status"] == "online"
+        assert list(kraken.query_public("Assets", {"asset": "XBT, ETH"})["result"]) == ["XXBT", "XETH"]
 
 
 def test_fractions_are_exact(kraken: Kraken) -> None:
@@ -60,11 +60,11 @@ def test_fractions_are_exact(kraken: Kraken) -> None:
         "pair": "XBTUSD",
         "type": "buy",
         "ordertype": "limit",
-        "volume": Decimal("1E-5"),
+        "volume": Decimal("5E-5"),
         "price": 37500.5,
     }
     placed = kraken.query_private("AddOrder", order)["result"]
-    assert placed["descr"]["order"] == "buy 0.00001000 XBTUSD @ limit 37500.5"
+    assert placed["descr"]["order"] == "buy 0.00005000 XBTUSD @ limit 37500.5"
     (order,) = kraken.query_private("OpenOrders")["result"]["open"].values()
     assert isinstance(order["opentm"], Decimal)
 
@@ -103,7 +103,9 @@ def test_the_nonce_taken_is_the_nonce_sent(account: FakeAccount, server: FakeKra
 
 def test_nested_parameters_are_sent_as_json(kraken: Kraken, fake: FakeKraken) -> None:
     """A nested parameter turns the body into JSON, which Kraken's batch methods need."""
-    assert kraken.query_private("Balance", {"orders": [{"volume": Decimal("0.1")}]})["error"] == []
+    line = {"ordertype": "limit", "type": "buy", "price": 30000, "volume": Decimal("0.1")}
+    batch = {"pair": "XBTUSD", "orders": [line, line]}
+    assert kraken.query_private("AddOrderBatch", batch)["error"] == []
     assert len(fake.accepted()) == 1
 
 

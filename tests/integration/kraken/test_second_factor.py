@@ -49,10 +49,10 @@ def test_each_call_has_the_second_factor(client: Callable[[Any], Twin], guarded:
     """Typed calls, orders, the search for an order, and calls in krakenex's form."""
     twin = client("a password")
     twin("balances")
-    twin("add_order", "XBTUSD", "buy", "0.001", "100")
+    twin("add_order", "XBTUSD", "buy", "0.01", "100")
     fake.faults.add("AddOrder", "process_then_cut")
     with pytest.raises(errors.OutcomeUnknown) as caught:
-        twin("add_order", "XBTUSD", "buy", "0.002", "100")
+        twin("add_order", "XBTUSD", "buy", "0.02", "100")
     assert set(twin.wait(caught.value.reconcile()).orders) < set(guarded.orders)
     assert twin("query_private", "Balance")["error"] == []
     assert [arrival.error for arrival in fake.arrivals if arrival.error] == []
@@ -129,5 +129,5 @@ NO_CODES = (
 def test_nothing_is_sent_without_a_code(client: Callable[[Any], Twin], fake: FakeKraken, otp: Any) -> None:
     """The error says why, and nothing of what the function has said."""
     with pytest.raises(errors.ConfigError, match=r"Not sent: the (function given as|second factor).*otp") as caught:
-        client(otp)("add_order", "XBTUSD", "buy", "0.001", "100")
+        client(otp)("add_order", "XBTUSD", "buy", "0.01", "100")
     assert ("4711" in str(caught.value), fake.arrivals) == (False, [])

@@ -101,8 +101,8 @@ def test_a_limit_order_is_placed(twin: Twin, rich: FakeAccount) -> None:
 
 
 def test_a_tiny_amount_is_sent_in_digits(twin: Twin) -> None:
-    """A Decimal that Python would print as 1E-5 arrives as it is."""
-    assert twin("add_order", "XBTUSD", "buy", Decimal("1E-5"), 30000).description.startswith("buy 0.00001000 ")
+    """A Decimal that Python would print as 5E-5 arrives as it is."""
+    assert twin("add_order", "XBTUSD", "buy", Decimal("5E-5"), 30000).description.startswith("buy 0.00005000 ")
 
 
 def test_a_market_order_has_no_price(twin: Twin, rich: FakeAccount) -> None:
@@ -350,7 +350,7 @@ def test_public_returns_the_result(twin: Twin) -> None:
     [
         ("private", "Guess", {}, errors.UnknownMethod),
         ("private", "AddOrder", {"pair": "XBTUSD"}, errors.InvalidArguments),
-        ("private", "AddOrder", {"pair": "NOPE"}, errors.UnknownAsset),
+        ("private", "TradeVolume", {"pair": "NOPE"}, errors.UnknownAsset),
         ("public", "Guess", {}, errors.UnknownMethod),
         ("public", "Ticker", {"pair": "NOPE"}, errors.UnknownAsset),
     ],

@@ -101,7 +101,7 @@ def test_a_broker_asks_for_the_time_once_for_all_accounts(
     accounts = [Account(each.name, each.key, each.secret, "none") for each in made]
     nonces = GlobalKrakenNonceManager(NonceManager("memory:"))
     with BrokerManager(accounts, nonces=nonces, base_url=server.url) as brokers:
-        order = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "price": "1", "volume": Decimal("0.1")}
+        order = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "price": "10", "volume": Decimal("0.1")}
         outcomes = brokers.copy_order(order)
     assert all(outcome.ok for outcome in outcomes.values())
     assert asked.count("Time") == 1

@@ -24,7 +24,9 @@ class Caller:
         self.fake, self.account, self.now, self.key = fake, account, now, key or account.keys[0]
 
     def reply(self, method: str, /, as_json: bool = False, hidden_for: float = 0.0, **params: object) -> dict[str, Any]:
-        """Return the whole answer."""
+        """Return the whole answer. A form leaves out what is None."""
+        if not as_json:
+            params = {name: value for name, value in params.items() if value is not None}
         request = signed(self.key, method, self.key.last_nonce + 1, params, as_json=as_json)
         return self.fake.answer(*request, self.now, hidden_for=hidden_for)
 

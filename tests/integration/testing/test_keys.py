@@ -36,7 +36,7 @@ def test_keys_share_funds_orders_and_trades(payer: Caller) -> None:
     assert (
         list(other.result("TradesHistory")["trades"]) == payer.account.orders.get(txid, payer.account.done[txid]).trades
     )
-    refid = other.result("Withdraw", asset="XBT", key="cold", amount="0.2")["refid"]
+    refid = other.result("Withdraw", asset="XBT", key="fake-key", amount="0.2")["refid"]
     assert payer.result("WithdrawCancel", refid=refid) is True
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from krakenonce.testing import FakeKraken
 
 # XBTUSD is at 60000: the market maker buys 100 at 59970 and less, and sells 100 at 60030 and more.
-MARKET = {"ordertype": "market", "price": ""}
+MARKET = {"ordertype": "market", "price": None}
 
 
 def test_a_market_order_is_filled_at_the_best_price(payer: Caller) -> None:
@@ -27,11 +27,15 @@ def test_a_large_market_order_walks_down_the_book(caller: Caller) -> None:
     """What the first level does not have comes from the next one."""
     order = caller.look(caller.place(**MARKET, volume="150"))
     assert (order["status"], order["price"]) == ("closed", "60040.00000")
-    trades = caller.result("TradesHistory")["trades"].values()
+    trades = caller.result("TradesHistory", consolidate_taker=False)["trades"].values()
     assert sorted((trade["price"], trade["vol"]) for trade in trades) == [
         ("60030.00000", "100.00000000"),
         ("60060.00000", "50.00000000"),
     ]
+    (one,) = caller.result("TradesHistory")["trades"].items()
+    assert (one[1]["price"], one[1]["vol"]) == ("60040.00000", "150.00000000")
+    (shown,) = caller.result("QueryOrders", txid=one[1]["ordertxid"], trades=True).values()
+    assert shown["trades"] == [one[0]]
 
 
 def test_what_the_book_does_not_have_is_cancelled(caller: Caller) -> None:
@@ -148,7 +152,7 @@ def test_a_trade_is_found_by_its_id(caller: Caller) -> None:
     trades = caller.result("TradesHistory")["trades"]
     (txid,) = trades
     assert caller.result("QueryTrades", txid=txid) == trades
-    assert caller.error("QueryTrades", txid="T").startswith("EQuery")
+    assert caller.error("QueryTrades", txid="T") == "EOrder:Invalid order"
 
 
 def test_public_methods_show_trades_and_prices(fake: FakeKraken, caller: Caller) -> None:

@@ -255,7 +255,8 @@ def test_editing_and_batches_count(fake: FakeKraken, caller: Caller) -> None:
     new = caller.result("EditOrder", pair="XBTUSD", txid=txid, price="38000")["txid"]
     counter = counters[caller.account.key, "XXBTZUSD"]
     assert counter.value == 8
-    lines = [{**ORDER, "price": "30000"} for _ in range(15)]
+    line = {name: value for name, value in ORDER.items() if name != "pair"}
+    lines = [{**line, "price": "30000"} for _ in range(15)]
     caller.result("AddOrderBatch", as_json=True, pair="XBTUSD", orders=lines)
     assert counter.value == 15.5
     caller.result("CancelOrderBatch", as_json=True, orders=[new, *caller.account.orders])

@@ -184,7 +184,7 @@ def test_a_close_that_is_reached_is_filled_like_any_order(fake: FakeKraken, call
 
 def test_an_order_begins_at_its_time(fake: FakeKraken, payer: Caller) -> None:
     """Until then it is pending, holds its funds, and trades with nobody."""
-    txid = payer.place(**SMALL, ordertype="market", price="", starttm="+60")
+    txid = payer.place(**SMALL, ordertype="market", price=None, starttm="+60")
     resting = payer.place(**SMALL, price="50000", starttm=str(int(NOW) + 60))
     order = payer.look(resting)
     assert (order["status"], order["starttm"], "closetm" in order) == ("pending", int(NOW) + 60, False)
