@@ -37,7 +37,7 @@ def test_keys_share_funds_orders_and_trades(payer: Caller) -> None:
         list(other.result("TradesHistory")["trades"]) == payer.account.orders.get(txid, payer.account.done[txid]).trades
     )
     refid = other.result("Withdraw", asset="XBT", key="fake-key", amount="0.2")["refid"]
-    assert payer.result("WithdrawCancel", refid=refid) is True
+    assert payer.result("WithdrawCancel", asset="XBT", refid=refid) is True
 
 
 def test_the_dead_mans_switch_is_the_accounts(caller: Caller) -> None:

@@ -227,8 +227,8 @@ def test_cancelling_without_a_name_is_refused(caller: Caller) -> None:
     assert caller.error("CancelOrder") == "EGeneral:Invalid arguments:txid"
     assert caller.error("CancelOrder", txid="") == "EGeneral:Invalid arguments:txid"
     assert caller.error("CancelOrder", cl_ord_id="none") == "EOrder:Invalid order"
-    assert caller.error("CancelOrder", as_json=True, cl_ord_id=["none"]) == "EOrder:Invalid order"
-    assert caller.error("CancelOrder", as_json=True, txid=["none"]) == "EOrder:Invalid order"
+    assert caller.error("CancelOrder", as_json=True, cl_ord_id=["none"]) == "EGeneral:Invalid arguments:cl_ord_id"
+    assert caller.error("CancelOrder", as_json=True, txid=["none"]) == "EGeneral:Invalid arguments:txid"
     assert len(caller.account.orders) == 1
 
 

@@ -183,10 +183,10 @@ def test_the_instruments_have_what_orders_need(fake: FakeKraken, server: FakeKra
                 "cost_precision": 5,
                 "marginable": False,
                 "has_index": False,
-                "cost_min": Decimal("0.00001"),
+                "cost_min": Decimal("0.5"),
                 "tick_size": Decimal("0.1"),
                 "price_increment": Decimal("0.1"),
-                "qty_min": Decimal("0.00001"),
+                "qty_min": Decimal("0.00005"),
             }
             fake.rules.change(status="post_only")
             fake.set_price("XBTUSD", "60000")

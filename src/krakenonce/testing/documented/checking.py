@@ -86,7 +86,7 @@ def check(documented: Mapping[str, Method], name: str, params: Mapping[str, Any]
 
 def _test_of(its: Parameter) -> Test:
     if its.kind == "choice":
-        return frozenset(its.choices).__contains__
+        return _of_choice(its)
     if its.kind in ("choices", "texts"):
         return _of_list(its)
     if its.kind == "object":
@@ -100,6 +100,17 @@ def _test_of(its: Parameter) -> Test:
     if allowed is None:
         return looks_right
     return lambda value: looks_right(value) and int(value) in allowed
+
+
+def _of_choice(its: Parameter) -> Test:
+    choices = frozenset(its.choices)
+
+    def is_right(value: Any) -> bool:
+        if value in its.unsimulated:
+            raise not_simulated(value)
+        return value in choices
+
+    return is_right if its.unsimulated else choices.__contains__
 
 
 def _of_list(its: Parameter) -> Test:

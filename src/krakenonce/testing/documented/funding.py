@@ -51,8 +51,7 @@ _WITHDRAWAL: dict[str, Any] = {
 }
 
 _STATUS = parameters(
-    f"asset text\n {_CLASS}\n method text\n start time\n end time\n cursor cursor\n limit integer 1..1000\n"
-    "-rebase_multiplier {rebased|base}"
+    f"asset text\n {_CLASS}\n method text\n start time\n end time\n cursor cursor\n limit integer 1..1000"
 )
 
 FUNDING = (
@@ -60,7 +59,7 @@ FUNDING = (
     method(
         "DepositAddresses",
         "query-funds",
-        f"asset! text\n -{_CLASS}\n method! text\n new switch\n -amount decimal",
+        "asset! text\n method! text\n new switch\n -amount decimal",
         [_ADDRESS],
     ),
     # A list; with the parameter cursor an object. ccxt knows that of withdrawals from Kraken's answers.

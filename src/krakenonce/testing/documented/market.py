@@ -130,7 +130,7 @@ MARKET = (
     _public(
         "AssetPairs",
         "pair texts\n aclass_base {currency|tokenized_asset|forex}\n info {info|leverage|fees|margin}\n"
-        "-country_code text\n -assetVersion {1}\n -execution_venue text",
+        "-country_code text\n -assetVersion {1}",
         OneOf({"*": form} for form in _PAIR_FORMS),
     ),
     _public("Ticker", f"pair texts\n {_CLASS}", {"*": TICK}),

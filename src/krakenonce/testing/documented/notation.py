@@ -2,8 +2,8 @@
 
 A line is the name of a parameter and its kind. ``!`` after the name: it is required. ``-`` before the name: the fake
 Kraken does not simulate it. Kinds are the names in :data:`PATTERNS`, ``integer 1..500`` with the first and the last
-value, ``{buy|sell}`` for one of these texts, ``[post|fcib]`` for a list of them, ``texts`` for a list of any texts,
-and ``object`` and ``objects`` for what has parameters of its own.
+value, ``{buy|sell}`` for one of these texts (``-`` before one that is not simulated), ``[post|fcib]`` for a list of
+them, ``texts`` for a list of any texts, and ``object`` and ``objects`` for what has parameters of its own.
 
 A shape is the name of a type (``text``, ``decimal``: a number written as text, ``int``, ``number``, ``switch``,
 ``bytes``, ``null``, ``any``), or ``{online|maintenance}`` for one of these texts; with ``?`` it may be null. A ``dict``
@@ -30,6 +30,7 @@ PATTERNS = {
     "decimal": _NUMBER,
     "price": rf"[+#-]?{_NUMBER}%?",
     "integer": r"-?[0-9]{1,20}",
+    "leverage": r"none|[0-9]{1,3}(?::1)?",
     "switch": r"(?i:true|false)|[01]",  # Kraken's clients in Python send True and False
     "time": r"[0-9]{1,20}(?:\.[0-9]{0,9})?",  # seconds since 1970, or nanoseconds
     "moment": r"\+?[0-9]{1,12}(?:\.[0-9]{0,9})?",  # seconds since 1970, or from now on
@@ -49,6 +50,7 @@ class Parameter:
         is_required: Whether a call without it is refused.
         is_simulated: Whether the fake Kraken does what it says.
         choices: The texts that it may be, or that its list may have.
+        unsimulated: Those of them that the fake Kraken does not simulate.
         allowed: The values of an integer; ``None`` for any.
         fields: The parameters of an object, or of each object of a list.
     """
@@ -58,6 +60,7 @@ class Parameter:
     is_required: bool = False
     is_simulated: bool = True
     choices: tuple[str, ...] = ()
+    unsimulated: frozenset[str] = frozenset()
     allowed: range | None = None
     fields: tuple[Parameter, ...] = ()
 
@@ -102,15 +105,24 @@ def parameters(lines: str, **nested: tuple[Parameter, ...]) -> tuple[Parameter, 
 
 
 def _parameter(name: str, kind: str, fields: tuple[Parameter, ...]) -> Parameter:
-    choices, allowed = tuple[str, ...](), None
+    choices, allowed = list[str](), None
     if kind[0] in "{[":
-        choices = tuple(kind[1:-1].split("|"))
+        choices = kind[1:-1].split("|")
         kind = "choice" if kind[0] == "{" else "choices"
     elif ".." in kind:
         kind, _, values = kind.partition(" ")
         least, _, most = values.partition("..")
         allowed = range(int(least), int(most) + 1)
-    return Parameter(name.strip("-!"), kind, "!" in name, name[0] != "-", choices, allowed, fields)
+    return Parameter(
+        name.strip("-!"),
+        kind,
+        is_required="!" in name,
+        is_simulated=name[0] != "-",
+        choices=tuple(each.removeprefix("-") for each in choices),
+        unsimulated=frozenset(each[1:] for each in choices if each[0] == "-"),
+        allowed=allowed,
+        fields=fields,
+    )
 
 
 def method(

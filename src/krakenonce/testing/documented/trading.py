@@ -15,14 +15,14 @@ _CLOSING = parameters(
     "|trailing-stop-limit}\n price price\n price2 price"
 )
 _ORDER = f"""
-    ordertype! {{{ORDER_TYPES}}}
+    ordertype! {{{ORDER_TYPES.replace("settle", "-settle")}}}
     type! {{buy|sell}}
     volume! decimal
     displayvol decimal
     price price
     price2 price
     trigger {{index|last}}
-    leverage text
+    leverage leverage
     reduce_only switch
     stptype {{cancel-newest|cancel-oldest|cancel-both}}
     oflags [post|fcib|fciq|nompp|viqc]
