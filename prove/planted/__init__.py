@@ -3,6 +3,7 @@
 from prove.campaign import Campaign, Figures, Trial
 from prove.planted.bug import Planted
 from prove.planted.clients import CLIENTS
+from prove.planted.facts import FACTS
 from prove.planted.fence import FENCE
 from prove.planted.gateway import GATEWAY
 from prove.planted.guards import GUARDS
@@ -41,6 +42,7 @@ ALL: tuple[Planted, ...] = (
     *JUDGES,
     *MARKET,
     *SOCKETS,
+    *FACTS,
 )
 
 

@@ -1,0 +1,118 @@
+"""Bugs in what the fake Kraken refuses and answers by the table of what Kraken documents."""
+
+from __future__ import annotations
+
+from prove.planted.bug import Planted
+
+__all__ = ["FACTS"]
+
+_CHECKING = "src/krakenonce/testing/documented/checking.py"
+_NOTATION = "src/krakenonce/testing/documented/notation.py"
+_TESTS = "tests/integration/testing"
+
+FACTS = (
+    Planted(
+        "the fake Kraken ignores a parameter that Kraken does not have",
+        "judge",
+        _CHECKING,
+        was="                is_right = tests[name](value)\n",
+        becomes="                is_right = name not in tests or tests[name](value)\n",
+        test=f"{_TESTS}/test_documented.py::test_what_is_not_documented_or_not_simulated_is_named",
+    ),
+    Planted(
+        "the fake Kraken does not miss a parameter",
+        "judge",
+        _CHECKING,
+        was="            if name not in params:\n",
+        becomes="            if False:\n",
+        test=f"{_TESTS}/test_documented.py::test_what_is_missing_is_named",
+    ),
+    Planted(
+        "the fake Kraken ignores a parameter that it does not simulate",
+        "judge",
+        _CHECKING,
+        was="        if self._unsimulated and ",
+        becomes="        if False and ",
+        test=f"{_TESTS}/test_documented.py::test_what_is_not_documented_or_not_simulated_is_named",
+    ),
+    Planted(
+        "the fake Kraken takes digits that are not ASCII",
+        "judge",
+        _NOTATION,
+        was='_NUMBER = r"(?:[0-9]{1,20}',
+        becomes='_NUMBER = r"(?:\\d{1,20}',
+        test=f"{_TESTS}/test_documented.py::test_nonsense_is_refused_by_name",
+    ),
+    Planted(
+        "an integer of the fake Kraken has no limits",
+        "judge",
+        _CHECKING,
+        was="    return lambda value: looks_right(value) and int(value) in allowed\n",
+        becomes="    return looks_right\n",
+        test=f"{_TESTS}/test_documented.py::test_nonsense_is_refused_by_name",
+    ),
+    Planted(
+        "an answer of the fake Kraken has a number where Kraken has a text",
+        "judge",
+        "src/krakenonce/testing/queries.py",
+        was='            "hold_trade": amount_text(asset, call.account.held(asset, fee)),\n',
+        becomes='            "hold_trade": float(call.account.held(asset, fee)),\n',
+        test=f"{_TESTS}/test_answers.py::test_every_answer_is_as_documented",
+    ),
+    Planted(
+        "the comparison of answers takes what is not documented",
+        "judge",
+        "src/krakenonce/testing/documented/answers.py",
+        was='            yield f"{where}.{name} is not documented"\n',
+        becomes="            pass\n",
+        test=f"{_TESTS}/test_answers.py::test_a_difference_is_named",
+    ),
+    Planted(
+        "a withdrawal of the fake Kraken may cost any fee",
+        "judge",
+        "src/krakenonce/testing/funding.py",
+        was='way.fee > Decimal(call.params["max_fee"])',
+        becomes='way.fee < Decimal(call.params["max_fee"])',
+        test=f"{_TESTS}/test_funding.py::test_a_wrong_withdrawal_is_refused",
+    ),
+    Planted(
+        "a cancelled withdrawal of the fake Kraken keeps its fee",
+        "judge",
+        "src/krakenonce/testing/funding.py",
+        was='    amount = Decimal(found["amount"]) + Decimal(found["fee"])\n',
+        becomes='    amount = Decimal(found["amount"])\n',
+        test=f"{_TESTS}/test_funding.py::test_a_withdrawal_takes_from_the_balance",
+    ),
+    Planted(
+        "an allocation of the fake Kraken is never pending",
+        "judge",
+        "src/krakenonce/testing/earn.py",
+        was="PENDING = 1.0  #",
+        becomes="PENDING = 0.0  #",
+        test=f"{_TESTS}/test_earn.py::test_an_allocation_moves_the_balance",
+    ),
+    Planted(
+        "an export of the fake Kraken has entries of any time",
+        "judge",
+        "src/krakenonce/testing/exports.py",
+        was='        if export.start <= entry["time"] < export.end:\n',
+        becomes="        if True:\n",
+        test=f"{_TESTS}/test_answers.py::test_an_export_has_what_was_asked_for",
+    ),
+    Planted(
+        "an amended order of the fake Kraken forgets what it was",
+        "judge",
+        "src/krakenonce/testing/amends.py",
+        was="            history.setdefault(txid, [original]).append(changed)\n",
+        becomes="            history[txid] = [changed]\n",
+        test=f"{_TESTS}/test_answers.py::test_every_answer_is_as_documented",
+    ),
+    Planted(
+        "the fake Kraken asks for no second permission",
+        "judge",
+        "src/krakenonce/testing/admission.py",
+        was="any(each <= account.permissions for each in needed)",
+        becomes="any(each & account.permissions for each in needed)",
+        test=f"{_TESTS}/test_funding.py::test_funding_needs_every_permission",
+    ),
+)
