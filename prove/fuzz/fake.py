@@ -15,15 +15,17 @@ from hypothesis import strategies as st
 from krakenonce.kraken import wire
 from krakenonce.testing import FakeKraken, FakeKrakenServer
 from krakenonce.testing.control import control
+from krakenonce.testing.documented import DOCUMENTED_PRIVATE
 from krakenonce.testing.private import PRIVATE
 from krakenonce.testing.public import PUBLIC
 from prove.fuzz.requests import own_signature
 from prove.fuzz.targets import Target, require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from krakenonce.testing import FakeAccount
+    from krakenonce.testing.documented.notation import Parameter
 
 __all__ = ["TARGETS"]
 
@@ -31,7 +33,7 @@ NOW = 1_700_000_000.0
 MAX_WAIT = 10.0  # seconds for an answer
 SECRET = b"s" * 64
 
-_ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "1.25", "price": "37500", "timeout": "60"}
+_ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "1.25", "price": "37500"}
 _NAMES = st.sampled_from(
     [*_ORDER, *("txid", "cl_ord_id", "userref", "oflags", "timeinforce", "expiretm", "starttm", "deadline", "close"),
      *("start", "end", "ofs", "asset", "id", "key", "amount", "refid", "from", "to", "orders", "cl_ord_ids"),
@@ -46,6 +48,8 @@ _VALUES = st.recursive(
 )  # fmt: skip
 _METHODS = st.sampled_from([*PRIVATE, *PRIVATE, "Guess"]) | st.text()
 _PARAMS = st.dictionaries(_NAMES | st.text(), _VALUES, max_size=5)
+_RIGHT = {"decimal": "1.25", "integer": "60", "moment": "+60", "texts": "OAAAAA-BBBBB-CCCCCC"}  # by kind
+_NAMED = {**_ORDER, "asset": "XBT", "key": "fake-key", "method": "Bitcoin"}  # by name
 
 
 def _call(
@@ -63,6 +67,18 @@ def _call(
     kind = wire.JSON if as_json else wire.FORM
     headers = {"API-Key": account.key, "API-Sign": own_signature(path, signed_with, body, SECRET), "Content-Type": kind}
     return path.decode("utf-8", "surrogateescape"), headers, body
+
+
+def _usual(its: Iterable[Parameter]) -> dict[str, Any]:
+    """Return what a call must have, so that not every call is refused for what is missing."""
+    fields: dict[str, Any] = {}
+    for each in its:
+        if each.is_required and each.fields:
+            fields[each.name] = [_usual(each.fields)] * 2
+        elif each.is_required:
+            right = each.choices[0] if each.choices else _RIGHT.get(each.kind, "x")
+            fields[each.name] = _NAMED.get(each.name, right)
+    return fields
 
 
 class _Fake:
@@ -106,7 +122,10 @@ def _calls() -> Iterator[Callable[[Any], None]]:
     def check(given: tuple[str, dict[str, Any], bool, bool, int, float]) -> None:
         method, params, as_json, usual, damage, later = given
         fake.now += later
-        fields = {**_ORDER, **params} if usual else params
+        fields = params
+        if usual and method in DOCUMENTED_PRIVATE:  # and nothing that it does not have
+            its = DOCUMENTED_PRIVATE[method].parameters
+            fields = {**_usual(its.values()), **{name: value for name, value in params.items() if name in its}}
         if "nonce" in fields and damage % 3:
             del fields["nonce"]
         path, headers, body = _call(fake.account, fake.account.last_nonce + 1, method, fields, as_json=as_json)
