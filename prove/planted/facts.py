@@ -103,8 +103,8 @@ FACTS = (
         "an amended order of the fake Kraken forgets what it was",
         "judge",
         "src/krakenonce/testing/amends.py",
-        was="            history.setdefault(txid, [original]).append(changed)\n",
-        becomes="            history[txid] = [changed]\n",
+        was="setdefault(order.txid, [original]).append(changed)",
+        becomes="update({order.txid: [changed]})",
         test=f"{_TESTS}/test_answers.py::test_every_answer_is_as_documented",
     ),
     Planted(

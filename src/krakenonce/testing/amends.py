@@ -19,13 +19,12 @@ def noting_amends(amend: Method) -> Method:
     """Return AmendOrder so that it notes what an order was and what it became."""
 
     def amend_and_note(call: Call) -> Any:
-        before = {order.txid: _entry(order, "original", new_id("T"), order.opened) for order in _named(call)}
-        there = {order.txid: order for order in _named(call)}
+        order = _named(call)
+        original = order and _entry(order, "original", new_id("T"), order.opened)
         answer = amend(call)
-        history = call.account.holdings.amends
-        for txid, original in before.items():
-            changed = _entry(there[txid], "user", answer["amend_id"], call.now)
-            history.setdefault(txid, [original]).append(changed)
+        if order is not None:
+            changed = _entry(order, "user", answer["amend_id"], call.now)
+            call.account.holdings.amends.setdefault(order.txid, [original]).append(changed)
         return answer
 
     return amend_and_note
@@ -43,22 +42,24 @@ def order_amends(call: Call) -> dict[str, Any]:
     return {"count": len(amends), "amends": amends}
 
 
-def _named(call: Call) -> list[Order]:
-    params = call.params
-    return [
-        order
-        for order in call.account.orders.values()
-        if order.txid == params.get("txid") or order.cl_ord_id == params.get("cl_ord_id", "")
-    ]
+def _named(call: Call) -> Order | None:
+    """Return the order of the call, if it is open."""
+    account, params = call.account, call.params
+    if "cl_ord_id" in params:
+        return account.by_cl_ord_id.get(params["cl_ord_id"])
+    return account.orders.get(params.get("txid", ""))
 
 
 def _entry(order: Order, kind: str, amend_id: str, at: float) -> dict[str, Any]:
-    limit = {"limit_price": order.pair.price_text(order.price)} if order.price else {}
+    prices = {"limit_price": order.price, "trigger_price": order.stop}
+    shown = {name: order.pair.price_text(price) for name, price in prices.items() if price}
+    if order.display:
+        shown["display_qty"] = f"{order.display:.8f}"
     return {
         "amend_id": amend_id,
         "amend_type": kind,
         "order_qty": f"{order.volume:.8f}",
         "remaining_qty": f"{order.left:.8f}",
-        **limit,
+        **shown,
         "timestamp": int(at * 1e9),
     }

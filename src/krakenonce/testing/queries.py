@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _PAGE = 50
 _MOST_ORDERS, _MOST_OTHERS = 50, 20  # that may be asked for by id
-_UNKNOWN = "EOrder:Invalid order"  # of QueryOrders and QueryTrades, as python-kraken-sdk's tests found at Kraken
+_UNKNOWN = "EOrder:Invalid order"  # of QueryTrades, as python-kraken-sdk's tests found at Kraken
 _CREDIT_TOTALS = ("total_credit_usd", "total_credit_used_usd", "ongoing_balance", "debt_to_equity")
 
 
@@ -119,7 +119,7 @@ def _query_orders(call: Call) -> dict[str, Any]:
     there = [call.account.find(txid) for txid in _asked_ids(call, "txid")]
     found = _visible(call, [order for order in there if order is not None], names=("userref",))
     if not found:
-        raise Refused(_UNKNOWN)
+        raise Refused(call.engine.rules.unknown_order_error)
     return _shown(call, found)
 
 

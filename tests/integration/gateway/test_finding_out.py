@@ -115,7 +115,7 @@ def test_an_executed_order_s_txid_is_found(
         f"{ORDER}&expiretm=%2b60",
         f"{ORDER}&close[ordertype]=limit&close[price]=200",
         "pair=XXBTZUSD&type=buy&ordertype=limit&volume=1.0&price=100.0",
-        "pair=XBT/USD&type=buy&ordertype=limit&volume=001&price=1e2",
+        "pair=XBT/USD&type=buy&ordertype=limit&volume=001&price=0100",
         "pair=BTC/USD&type=buy&ordertype=limit&volume=1.00000000&price=100.00",
         "pair=XBTUSD&type=buy&ordertype=market&volume=100&oflags=viqc",
     ],

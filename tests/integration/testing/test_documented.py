@@ -191,7 +191,7 @@ def test_a_wrong_order_takes_no_effect(caller: Caller) -> None:
     assert caller.account.orders == {}
 
 
-@pytest.mark.parametrize("name", [*METHODS, *KNOWN_PUBLIC])
+@pytest.mark.parametrize("name", [*METHODS, *sorted(KNOWN_PUBLIC)])
 def test_the_methods_that_we_know_are_documented(name: str) -> None:
     """And their parameters are those that the client and the gateway know."""
     documented = DOCUMENTED_PUBLIC if name in KNOWN_PUBLIC else DOCUMENTED_PRIVATE

@@ -47,7 +47,7 @@ ORDER: dict[str, Any] = {
     "misc": "text",
     "sender_sub_id?": "text?",
     "oflags": "text",
-    "time_in_force?": "{GTC|IOC|GTD|FOK}",
+    "time_in_force?": "{gtc|ioc|gtd|fok}",
     "displayvol?": "decimal",
     "trades?": ["text"],
 }

@@ -15,8 +15,8 @@ _CLOSING = parameters(
     "|trailing-stop-limit}\n price price\n price2 price"
 )
 _ORDER = f"""
-    ordertype! {{{ORDER_TYPES.replace("settle", "-settle")}}}
     type! {{buy|sell}}
+    ordertype! {{{ORDER_TYPES.replace("settle", "-settle")}}}
     volume! decimal
     displayvol decimal
     price price
@@ -70,13 +70,13 @@ TRADING = (
     method(
         "AddOrder",
         _MODIFY,
-        parameters(_ORDER + _PLACING, close=_CLOSING),
+        parameters(_PLACING + _ORDER, close=_CLOSING),
         {"descr": _WORDS, "txid?": ["text"]},
     ),
     method(
         "AddOrderBatch",
         _BOTH,
-        parameters(f"orders! objects\n {_PLACING}", orders=parameters(_ORDER, close=_CLOSING)),
+        parameters(f"{_PLACING}\n orders! objects", orders=parameters(_ORDER, close=_CLOSING)),
         {"orders": [OneOf(({"descr": _WORDS, "txid?": "text"}, {"error": "text"}))]},
     ),
     method(
