@@ -20,11 +20,11 @@ def noting_amends(amend: Method) -> Method:
 
     def amend_and_note(call: Call) -> Any:
         order = _named(call)
-        original = order and _entry(order, "original", new_id("T"), order.opened)
+        was = [_entry(order, "original", new_id("T"), order.opened)] if order else []
         answer = amend(call)
         if order is not None:
             changed = _entry(order, "user", answer["amend_id"], call.now)
-            call.account.holdings.amends.setdefault(order.txid, [original]).append(changed)
+            call.account.holdings.amends.setdefault(order.txid, was).append(changed)
         return answer
 
     return amend_and_note
