@@ -79,7 +79,7 @@ class Bot:
         """Place one order, once."""
         while True:
             try:
-                self.kraken.add_order("XBTUSD", "buy", volume, "100")
+                self.kraken.add_order("XBTUSD", "buy", volume, "30000")
             except KrakenError as error:
                 if error.may_have_executed == "no" or self._stands(error) is False:
                     continue
