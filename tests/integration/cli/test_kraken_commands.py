@@ -126,7 +126,7 @@ def test_the_command_line_takes_no_second_factor(trader: Shell, fake: Fake, word
 
 
 def test_what_krakenonce_does_not_know_is_sent_with_force(trader: Shell, fake: Fake) -> None:
-    """Kraken may have a new parameter, also of an order in a batch; the fake, as Kraken does, refuses one of no use."""
+    """Kraken may have a new parameter, also of an order in a batch; the fake, which has none such, names it."""
     order = '{"type": "buy", "ordertype": "limit", "volume": "0.01", "price": "100", "new_one": "1"}'
     batch = ("AddOrderBatch", "pair=XBTUSD", f"orders=[{order}, {order}]")
     for words in (("AddOrder", *ORDER, "new_one=1"), batch):
