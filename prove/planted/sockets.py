@@ -40,6 +40,14 @@ SOCKETS = (
         test=f"{_ORDERS}::test_orders_need_the_permission_and_the_mode_of_rest",
     ),
     Planted(
+        "an order over a WebSocket is not compared with what Kraken documents",
+        "judge",
+        "src/krakenonce/testing/streams.py",
+        was="        check(DOCUMENTED_PRIVATE, method, params)\n",
+        becomes="",
+        test=f"{_ORDERS}::test_a_wrong_order_is_refused",
+    ),
+    Planted(
         "a token outlives its key",
         "judge",
         "src/krakenonce/testing/tokens.py",

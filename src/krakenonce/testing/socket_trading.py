@@ -132,7 +132,8 @@ def _batch_cancel(params: Message, run: Run) -> Iterator[Answer]:
     wanted = {"orders": _text(params.get("orders", [])), "cl_ord_ids": _text(params.get("cl_ord_id", []))}
     if not all(isinstance(each, list) for each in wanted.values()) or sum(map(len, wanted.values())) < _LEAST_BATCH:
         raise invalid("orders")
-    yield Answer(True, {"orders_cancelled": run("CancelOrderBatch", wanted)["count"]})
+    given = {name: each for name, each in wanted.items() if each}
+    yield Answer(True, {"orders_cancelled": run("CancelOrderBatch", given)["count"]})
 
 
 _LEAST_BATCH = 2

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from krakenonce.testing.documented import DOCUMENTED_PRIVATE
+from krakenonce.testing.documented.checking import check
 from krakenonce.testing.private import PRIVATE, Call
 from krakenonce.testing.session import Session
 from krakenonce.testing.tokens import owner_of
@@ -96,6 +98,7 @@ class Streams:
             Refused: With the error to answer with.
         """
         self._admission.check_permitted(key, method)
+        check(DOCUMENTED_PRIVATE, method, params)
         return PRIVATE[method](Call(key.account, key, None, params, now, now, 0.0, self.engine, self._limits))
 
     def _hear(self, event: Execution) -> None:

@@ -100,6 +100,7 @@ def test_a_batch_may_fail_in_part(server: FakeKrakenServer, fake: FakeKraken) ->
         ({"margin": True}, "EGeneral:Not simulated:leverage"),
         ({"fee_preference": []}, "EGeneral:Invalid arguments:fee_preference"),
         ({"cl_ord_id": {}}, "EGeneral:Invalid arguments:cl_ord_id"),
+        ({"cl_ord_id": ""}, "EGeneral:Invalid arguments:cl_ord_id"),
         ({"time_in_force": "gtd"}, "EGeneral:Invalid arguments:expiretm"),
         ({"expire_time": "soon"}, "EGeneral:Invalid arguments:expire_time"),
         ({"deadline": "2020-01-01T00:00:00Z"}, "EService:Deadline elapsed"),
