@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, Any
 from krakenonce.errors import ConfigError
 from krakenonce.testing.accounts import FakeAccount
 from krakenonce.testing.admission import INVALID_NONCE, Admission
-from krakenonce.testing.documented import DOCUMENTED_PRIVATE, DOCUMENTED_PUBLIC
-from krakenonce.testing.documented.checking import check
+from krakenonce.testing.calls import Calls
 from krakenonce.testing.engine import MatchingEngine
 from krakenonce.testing.faults import Faults
 from krakenonce.testing.keys import PERMISSIONS, ApiKey
 from krakenonce.testing.limits import Limits
 from krakenonce.testing.markets import find_pair
-from krakenonce.testing.private import PRIVATE, Call, count_refused
-from krakenonce.testing.public import PUBLIC
 from krakenonce.testing.request import Refused, explain, unpack
 from krakenonce.testing.rules import Rules
 from krakenonce.testing.streams import Streams
@@ -55,6 +52,7 @@ class FakeKraken:
         self._limits = Limits(self.rules)
         self._admission = Admission(self.rules, self._limits)
         self._lock = threading.RLock()  # a test sets prices while the thread of the server answers
+        self._calls = Calls(self._engine, self._limits, self._admission, self.keys, self.arrivals)
         self.streams = Streams(self._engine, self.keys, self._admission, self._limits, self._turn)
 
     def add_account(
@@ -224,7 +222,7 @@ class FakeKraken:
 
     def answer_to(self, request: Request) -> dict[str, Any]:
         """Return Kraken's answer to an unpacked request; a private one is logged. The server calls it."""
-        answer = self._answer_private if request.kind == "private" else self._answer_public
+        answer = self._calls.private if request.kind == "private" else self._calls.public
         with self._turn(request.now):
             try:
                 return {"error": [], "result": answer(request)}
@@ -241,9 +239,7 @@ class FakeKraken:
         """
         if request.kind == "private":
             with self._lock:
-                known = self.keys.get(request.key)
-                last_nonce = known.last_nonce if known else None
-                self.arrivals.append(request.arrived(known, last_nonce, accepted=False, error=error))
+                self._calls.log_lost(request, error)
 
     def time(self) -> float:
         """Return Kraken's time in seconds since 1970: this machine's, but for ``rules.clock_ahead``."""
@@ -262,45 +258,6 @@ class FakeKraken:
                 yield at
             finally:
                 self.streams.publish(at)
-
-    def _answer_public(self, request: Request) -> Any:
-        if request.kind != "public":
-            raise Refused("EGeneral:Unknown method")
-        check(DOCUMENTED_PUBLIC, request.method, request.params)
-        return PUBLIC[request.method](self._engine, request.params, request.now)
-
-    def _answer_private(self, request: Request) -> Any:
-        known = self.keys.get(request.key)
-        last_nonce = known.last_nonce if known else None
-        accepted, error = False, None
-        try:
-            key = self._admission.accept(known, request)
-            accepted = True
-            if request.method not in DOCUMENTED_PRIVATE:
-                raise Refused("EGeneral:Unknown method")
-            self._admission.check_call(key, request)
-            call = Call(
-                key.account,
-                key,
-                request.nonce,
-                request.params,
-                request.now,
-                request.received,
-                request.hidden_for,
-                self._engine,
-                self._limits,
-            )
-            try:
-                check(DOCUMENTED_PRIVATE, request.method, request.params)
-            except Refused:
-                count_refused(request.method, call)
-                raise
-            return PRIVATE[request.method](call)
-        except Refused as refusal:
-            error = str(refusal)
-            raise
-        finally:
-            self.arrivals.append(request.arrived(known, last_nonce, accepted=accepted, error=error))
 
 
 def _amount(name: str, amount: object) -> Decimal:

@@ -248,7 +248,7 @@ def test_requests_in_flight_may_overtake_each_other(fake: FakeKraken, account: F
     assert [arrival.nonce for arrival in fake.arrivals] == [2, 1]
 
 
-def test_a_request_counts_although_its_sender_is_gone(account: FakeAccount, fake: FakeKraken) -> None:
+def test_a_request_counts_although_its_sender_is_gone() -> None:
     """A sender that gives up cannot take back what is on its way; the log says that it had gone."""
     answered = threading.Event()
 
@@ -259,7 +259,7 @@ def test_a_request_counts_although_its_sender_is_gone(account: FakeAccount, fake
             return reply
 
     watched = Watched()
-    watched.accounts, watched.keys = fake.accounts, fake.keys
+    account = watched.add_account("bot")
     with FakeKrakenServer(watched, latency=0.1) as server:
         with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as sender:
             sender.sendall(as_http(*signed(account, "AddOrder", 1, ORDER)))
@@ -268,7 +268,7 @@ def test_a_request_counts_although_its_sender_is_gone(account: FakeAccount, fake
     assert (arrival.sender_gone, arrival.accepted, len(account.orders)) == (True, True, 1)
 
 
-def test_a_killed_sender_is_gone_at_once(account: FakeAccount) -> None:
+def test_a_killed_sender_is_gone_at_once() -> None:
     """The log says so also of a request that is looked at before the event loop knows that the sender is dead."""
     sender = subprocess.Popen([sys.executable, "-c", SENDER], stdin=subprocess.PIPE)
 
@@ -279,7 +279,7 @@ def test_a_killed_sender_is_gone_at_once(account: FakeAccount) -> None:
             return super().answer_to(request)
 
     fake = Killing()
-    fake.accounts[account.key] = account
+    account = fake.add_account("bot")
     with sender, FakeKrakenServer(fake, latency=0.1) as server:
         requests = [as_http(*signed(account, "Balance", nonce)).hex() for nonce in (1, 2)]
         sender.communicate("\n".join([server.url.rpartition(":")[2], *requests]).encode(), timeout=30)
