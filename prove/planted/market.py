@@ -9,6 +9,7 @@ __all__ = ["MARKET"]
 _TESTING = "src/krakenonce/testing"
 _TRIGGERS = "tests/integration/testing/test_triggers.py"
 _ORDERS = "tests/integration/testing/test_orders.py"
+_TESTS = "tests/integration/testing"
 _KEYS = "tests/integration/testing/test_keys.py"
 _COSTS = "tests/unit/testing/test_costs.py"
 _SAME_COST = f"{_COSTS}::test_a_call_costs_the_same_among_few_and_among_many"
@@ -157,5 +158,69 @@ MARKET = (
         was='"nonce": str(call.nonce),',
         becomes='"nonce": str(key.last_nonce),',
         test=f"{_KEYS}::test_a_key_tells_what_it_is",
+    ),
+    Planted(
+        "an order of the fake Kraken that cannot be paid is filled when it is triggered",
+        "judge",
+        f"{_TESTING}/engine.py",
+        was="                if self._is_paid(order, now):\n                    order.owner.hold(order)",
+        becomes="                if order:\n                    order.owner.hold(order)",
+        test=f"{_TRIGGERS}::test_an_order_that_can_no_longer_be_paid_is_cancelled",
+    ),
+    Planted(
+        "an order of the fake Kraken that cannot be paid begins",
+        "judge",
+        f"{_TESTING}/engine.py",
+        was="                if self._is_paid(whose, at):\n",
+        becomes="                if whose:\n",
+        test=f"{_TRIGGERS}::test_an_order_that_can_no_longer_be_paid_is_cancelled",
+    ),
+    Planted(
+        "a conditional close of the fake Kraken needs no funds",
+        "judge",
+        f"{_TESTING}/engine.py",
+        was="        if self._is_paid(following, now):\n",
+        becomes="        if following:\n",
+        test=f"{_TRIGGERS}::test_a_conditional_close_that_cannot_be_paid_is_cancelled",
+    ),
+    Planted(
+        "a triggered order of the fake Kraken pays its stop besides its price",
+        "judge",
+        f"{_TESTING}/engine.py",
+        was="((order.price or order.stop) - fill.price)",
+        becomes="(order.price - fill.price)",
+        test=f"{_TRIGGERS}::test_a_triggered_order_pays_what_it_costs",
+    ),
+    Planted(
+        "the fake Kraken takes one name of an order, and not the other one",
+        "judge",
+        f"{_TESTING}/changing.py",
+        was=" if txid in (None, order.txid)]",
+        becomes="]",
+        test=f"{_ORDERS}::test_both_names_of_an_order_have_to_be_its_own",
+    ),
+    Planted(
+        "the fake Kraken takes a price that its market maker cannot quote",
+        "judge",
+        f"{_TESTING}/fake_kraken.py",
+        was="if not tick <= amount < _MOST:",
+        becomes="if not 0 < amount < _MOST:",
+        test=f"{_TESTS}/test_rules.py::test_a_slip_in_what_is_asked_of_the_fake_is_told",
+    ),
+    Planted(
+        "the fake Kraken takes a balance that nothing would use",
+        "judge",
+        f"{_TESTING}/fake_kraken.py",
+        was="if (name := find_asset(asset).name) != asset:",
+        becomes="if not (name := find_asset(asset).name):",
+        test=f"{_TESTS}/test_rules.py::test_a_slip_in_what_is_asked_of_the_fake_is_told",
+    ),
+    Planted(
+        "the fake Kraken takes a fault of a method that does not exist",
+        "judge",
+        f"{_TESTING}/faults.py",
+        was="self.method in _METHODS,",
+        becomes='self.method != "",',
+        test=f"{_TESTS}/test_faults.py::test_a_fault_that_cannot_be_used_is_explained",
     ),
 )

@@ -97,3 +97,18 @@ def cl_ord_id(params: Mapping[str, Any]) -> str | None:
     Kraken takes a UUID with or without its dashes, and any other printable ASCII of 18 characters at most.
     """
     return optional(params, "cl_ord_id", _CL_ORD_ID) or None
+
+
+def page_start(params: Mapping[str, Any]) -> int:
+    """Return how many entries are on the pages before the one that the ``cursor`` of a call names."""
+    if "cursor" not in params or is_on(params, "cursor"):
+        return 0
+    cursor = str(params["cursor"])
+    if not re.fullmatch(r"page-[0-9]{1,14}", cursor):
+        raise invalid("cursor")
+    return int(cursor.removeprefix("page-"))
+
+
+def page_cursor(offset: int) -> str:
+    """Return the ``cursor`` of the page with so many entries before it."""
+    return f"page-{offset}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from krakenonce.key.funding import is_funding
 from krakenonce.testing.documented import DOCUMENTED_PRIVATE, DOCUMENTED_PUBLIC
-from krakenonce.testing.documented.checking import check
+from krakenonce.testing.documented.checking import check, not_simulated
 from krakenonce.testing.private import PRIVATE, Call, count_refused
 from krakenonce.testing.public import PUBLIC
 from krakenonce.testing.request import Refused
@@ -44,6 +45,8 @@ class Calls:
 
     def public(self, request: Request) -> Any:
         """Return the result of a public call. Raises Refused with the error to answer with."""
+        if is_funding(request.path_qs, request.headers):
+            raise not_simulated("/funding/v1")
         if request.kind != "public":
             raise Refused("EGeneral:Unknown method")
         check(DOCUMENTED_PUBLIC, request.method, request.params)

@@ -147,11 +147,10 @@ def open_orders(call: Call, params: Mapping[str, Any]) -> list[Order]:
 
 
 def matching(call: Call, params: Mapping[str, Any]) -> list[Order]:
-    """Return the open orders with the ``txid``, the userref in its place, or the ``cl_ord_id`` of the parameters."""
-    account = call.account
+    """Return the open orders of a ``txid``, of a userref in its place, of a ``cl_ord_id``, or of both names."""
+    account, txid = call.account, params.get("txid")
     if cl_ord_id := params.get("cl_ord_id"):
-        return account.open_with(cl_ord_id=cl_ord_id)
-    txid = params.get("txid")
+        return [order for order in account.open_with(cl_ord_id=cl_ord_id) if txid in (None, order.txid)]
     if isinstance(txid, str) and txid in account.orders:
         return [account.orders[txid]]
     return account.open_with(userref=txid)

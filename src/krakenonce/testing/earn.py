@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.testing.arguments import is_on, listed, positive
+from krakenonce.testing.arguments import is_on, listed, page_cursor, page_start, positive
 from krakenonce.testing.holdings import Allocation
 from krakenonce.testing.ids import new_id
 from krakenonce.testing.markets import ASSETS, amount_text, find_asset
@@ -137,7 +137,10 @@ def _strategies(call: Call) -> dict[str, Any]:
         for each in _STRATEGIES.values()
         if wanted in (None, each.asset) and (not locks or each.lock["type"] in locks)
     ]
-    return {"items": found if is_on(call.params, "ascending") else found[::-1], "next_cursor": None}
+    items = found if is_on(call.params, "ascending") else found[::-1]
+    start = page_start(call.params)
+    end = start + int(call.params.get("limit", len(items)))
+    return {"items": items[start:end], "next_cursor": page_cursor(end) if end < len(items) else None}
 
 
 def _allocations(call: Call) -> dict[str, Any]:

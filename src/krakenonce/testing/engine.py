@@ -65,7 +65,8 @@ class MatchingEngine:
             elif what == _EXPIRES and whose.status in _OPEN:
                 self.finish(whose, "expired", at, "Expired")
             elif what == _STARTS and whose.status == "pending":
-                self._begin(whose, at)
+                if self._is_paid(whose, at):
+                    self._begin(whose, at)
                 self._go_on(self.books[whose.pair.name], at)
 
     def cancel_all_at(self, account: FakeAccount, at: float | None) -> None:
@@ -93,7 +94,7 @@ class MatchingEngine:
             asset = order.pair.quote
             if not order.waits:  # what it takes at once may cost less than its limit
                 fills = self.books[order.pair.name].meet(order).fills
-                needed -= sum((order.price - fill.price) * fill.volume for fill in fills)
+                needed -= sum(((order.price or order.stop) - fill.price) * fill.volume for fill in fills)
             needed, free = needed * (1 + fee), free * (1 + fee)
         if needed > order.owner.available(asset.name, fee) + free:
             raise Refused("EOrder:Insufficient funds")
@@ -108,6 +109,8 @@ class MatchingEngine:
         The rest of it stays in the book, or is cancelled if it must not.
         """
         self._enter(order, now)
+        if order.status == "open":
+            self._begin(order, now)
         self._go_on(self.books[order.pair.name], now)
 
     def amend(self, order: Order, now: float, **changes: Any) -> None:
@@ -165,8 +168,18 @@ class MatchingEngine:
             order.status = "pending"
             self._expect(order.starts, _STARTS, order)
         self._tell("new", order, now)
-        if order.status == "open":
-            self._begin(order, now)
+
+    def _is_paid(self, order: Order, now: float) -> bool:
+        """Return whether the account can still pay for an order that goes to the market now; if not, it is cancelled.
+
+        What an order will cost at its start, or after its trigger, is not known when it is placed.
+        """
+        try:
+            self.check_funds(order, instead_of=order)
+        except Refused:
+            self.finish(order, "canceled", now, "Insufficient funds")
+            return False
+        return True
 
     def _expect(self, at: float, what: int, whose: Order | FakeAccount) -> None:
         heapq.heappush(self._coming, (at, what, next(self._numbers), whose))
@@ -198,9 +211,10 @@ class MatchingEngine:
                 order.is_triggered = True
                 if order.limit_offset is not None:
                     order.price = order.limit_offset.on(order.stop, order.pair, is_up=order.side == "buy")
-                order.owner.hold(order)
                 self._tell("triggered", order, now)
-                self._match(order, now)
+                if self._is_paid(order, now):
+                    order.owner.hold(order)
+                    self._match(order, now)
             else:
                 return
 
@@ -212,6 +226,8 @@ class MatchingEngine:
         book = self.books[order.pair.name]
         following = order.close.order(order, volume, book.price(order.trigger), now)
         self._enter(following, now)
+        if self._is_paid(following, now):
+            self._begin(following, now)
 
     def _match(self, order: Order, now: float) -> None:
         """Fill what can be filled of an order that is in no book."""

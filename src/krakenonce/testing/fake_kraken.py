@@ -16,7 +16,8 @@ from krakenonce.testing.engine import MatchingEngine
 from krakenonce.testing.faults import Faults
 from krakenonce.testing.keys import PERMISSIONS, ApiKey
 from krakenonce.testing.limits import Limits
-from krakenonce.testing.markets import find_pair
+from krakenonce.testing.markets import PAIRS, find_asset, find_pair
+from krakenonce.testing.placing import LOT
 from krakenonce.testing.request import Refused, explain, unpack
 from krakenonce.testing.rules import Rules
 from krakenonce.testing.streams import Streams
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from krakenonce.testing.request import Arrival, Request
 
 
+_MOST = 10**12  # no price is as large
 _SETTINGS = ("key", "secret", "last_nonce", "nonce_window", "permissions", "otp", "valid_until")
 
 
@@ -82,10 +84,11 @@ class FakeKraken:
             valid_until: When the key expires, in seconds since 1970; 0 for never.
 
         Raises:
-            ConfigError: The key exists already, the secret is not base64, a permission is unknown, an amount is not a
-                number, or another value cannot be used.
+            ConfigError: The key exists already, the secret is not base64, a permission is unknown, a balance is not a
+                number of 0 or more, or is of an asset that Kraken's balances have under another name, or another value
+                cannot be used.
         """
-        held = {asset: _amount(asset, amount) for asset, amount in (balances or {}).items()}
+        held = {asset: _balance(asset, amount) for asset, amount in (balances or {}).items()}
         account = FakeAccount(name, held, is_counted=bool(held))
         self.add_key(
             account,
@@ -167,7 +170,7 @@ class FakeKraken:
             now: Seconds since 1970; ``None`` for the clock's time.
 
         Raises:
-            ConfigError: There is no such pair, or the price is not a number above 0.
+            ConfigError: There is no such pair, or the price is not a number that the market may have.
         """
         with self._turn(now) as at:
             try:
@@ -175,8 +178,9 @@ class FakeKraken:
             except Refused as refusal:
                 raise ConfigError(f"The fake Kraken has no pair {pair!r}.") from refusal
             amount = _amount("price", price)
-            if amount <= 0:
-                raise ConfigError("The price must be above 0.")
+            tick = PAIRS[name].tick
+            if not tick <= amount < _MOST:
+                raise ConfigError(f"The price of {name} must be {tick} or above, and below {_MOST}.")
             self._engine.set_price(name, amount, at)
 
     def fill(self, txid: str, volume: str | Decimal | None = None, now: float | None = None) -> None:
@@ -197,6 +201,8 @@ class FakeKraken:
             if order.waits or order.status == "pending":
                 raise ConfigError(f"The order {txid} is not in the book yet: it waits for its trigger or its time.")
             amount = order.left if volume is None else _amount("volume", volume)
+            if amount % LOT:
+                raise ConfigError(f"A volume has 8 digits after the point at most, {amount:f} has more.")
             if not 0 < amount <= order.left:
                 raise ConfigError(f"The order {txid} has {order.left:f} left, and cannot be filled with {amount:f}.")
             self._engine.take(order, amount, at)
@@ -258,6 +264,16 @@ class FakeKraken:
                 yield at
             finally:
                 self.streams.publish(at)
+
+
+def _balance(asset: str, amount: object) -> Decimal:
+    with contextlib.suppress(Refused):
+        if (name := find_asset(asset).name) != asset:
+            raise ConfigError(f"A balance of {asset!r} would not be used: Kraken's balances call it {name!r}.")
+    number = _amount(asset, amount)
+    if number < 0:
+        raise ConfigError(f"The balance of {asset} must not be below 0.")
+    return number
 
 
 def _amount(name: str, amount: object) -> Decimal:

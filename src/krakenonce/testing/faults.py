@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from krakenonce.errors import ConfigError
+from krakenonce.testing.documented import DOCUMENTED_PRIVATE, DOCUMENTED_PUBLIC
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 ANY = "any"  # in place of a method
+_METHODS = [ANY, *DOCUMENTED_PRIVATE, *DOCUMENTED_PUBLIC]
 
 FaultName = Literal[
     "drop",
@@ -92,7 +94,7 @@ class Fault:
         needed = FAULTS[self.fault].needs if self.fault in get_args(FaultName) else ""
         rules = {
             f"fault must be one of: {', '.join(FAULTS)}": self.fault in get_args(FaultName),
-            "method must be a name such as AddOrder, or any": type(self.method) is str and self.method != "",
+            "method must be one of Kraken's, such as AddOrder, or any": self.method in _METHODS,
             "times must be an integer above 0": type(self.times) is int and self.times > 0,
             "seconds must be a number, 0 or more": _is_duration(self.seconds),
             "hidden_for must be a number, 0 or more": _is_duration(self.hidden_for),

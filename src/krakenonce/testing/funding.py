@@ -6,7 +6,7 @@ import hashlib
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.testing.arguments import invalid, is_on, positive, required, whole
+from krakenonce.testing.arguments import is_on, page_cursor, page_start, positive, required, whole
 from krakenonce.testing.ids import new_id
 from krakenonce.testing.markets import ASSETS, Asset, amount_text
 from krakenonce.testing.request import Refused
@@ -142,9 +142,9 @@ def _withdraw_status(call: Call) -> Any:
     limit = whole(params, "limit", 500)
     if not _is_paged(call):
         return found[:limit]
-    offset = _page(call)
+    offset = page_start(call.params)
     more = len(found) > offset + limit
-    return {"withdrawals": found[offset : offset + limit], "next_cursor": _cursor(offset + limit) if more else None}
+    return {"withdrawals": found[offset : offset + limit], "next_cursor": page_cursor(offset + limit) if more else None}
 
 
 def _withdraw_cancel(call: Call, asset: Asset) -> bool:
@@ -183,20 +183,6 @@ def _affordable(call: Call, asset: Asset) -> Decimal:
 
 def _is_paged(call: Call) -> bool:
     return str(call.params.get("cursor", "false")).lower() not in ("false", "0")
-
-
-def _page(call: Call) -> int:
-    """Return how many entries are on the pages before."""
-    cursor = call.params["cursor"]
-    if is_on(call.params, "cursor"):
-        return 0
-    if not (cursor.startswith("page-") and cursor[5:].isascii() and cursor[5:].isdigit() and len(cursor) < 20):
-        raise invalid("cursor")
-    return int(cursor[5:])
-
-
-def _cursor(offset: int) -> str:
-    return f"page-{offset}"
 
 
 def _of_asset(method: Callable[[Call, Asset], Any]) -> Callable[[Call], Any]:

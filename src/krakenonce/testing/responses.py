@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from krakenonce.key.funding import is_funding
 from krakenonce.testing.control import control
 from krakenonce.testing.request import unpack
 from krakenonce.testing.sockets import is_upgrade, serve
@@ -52,7 +53,7 @@ class Responses:
         path = request.raw_path  # as it was sent: the signature covers these bytes
         is_control = path.startswith("/fake/")
         is_query = request.method == "GET" and path.startswith("/0/public/")
-        if not (request.method == "POST" or is_control or is_query):
+        if not (request.method == "POST" or is_control or is_query or is_funding(path, request.headers)):
             return web.Response(status=405, text="Call private methods with POST.")
         try:
             body = await request.read()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.testing.arguments import invalid, is_on, listed, required, whole
+from krakenonce.testing.arguments import invalid, is_on, required, whole
 from krakenonce.testing.changing import amend_order, edit_order, matching, open_orders
 from krakenonce.testing.limits import cost_of
 from krakenonce.testing.markets import find_pair
@@ -80,7 +80,10 @@ def _cancel_order_batch(call: Call) -> dict[str, Any]:
     if not isinstance(lines, list):
         raise invalid("orders")
     wanted = [line if isinstance(line, dict) else {"txid": line} for line in lines]
-    wanted += [{"cl_ord_id": name} for name in listed(call.params, "cl_ord_ids")]
+    # Kraken's specification has objects in this list, its clients send texts.
+    names = call.params.get("cl_ord_ids") or []
+    names = names.split(",") if isinstance(names, str) else names
+    wanted += [name if isinstance(name, dict) else {"cl_ord_id": name.strip()} for name in names]
     if not 1 <= len(wanted) <= _MOST_CANCELLED:
         raise invalid("orders")
     found = list(dict.fromkeys(order for line in wanted for order in matching(call, line)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
+import urllib3
 
 from krakenonce.key.methods import METHODS
 from krakenonce.key.methods import PUBLIC as KNOWN_PUBLIC
@@ -19,7 +20,7 @@ from tests.integration.testing.helpers import NOW, ORDER, Caller
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from krakenonce.testing import FakeKraken
+    from krakenonce.testing import FakeKraken, FakeKrakenServer
     from krakenonce.testing.documented.notation import Method, Parameter
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "test-your-bot.md"
@@ -27,6 +28,7 @@ EVERY = [*DOCUMENTED_PRIVATE.values(), *DOCUMENTED_PUBLIC.values()]
 
 RIGHT = {  # a value of each kind
     "text": "x",
+    "name": "x",
     "decimal": "1.5",
     "price": "+1.5%",
     "leverage": "none",
@@ -57,6 +59,7 @@ NOT_DECIMAL = [
 ]
 WRONG: dict[str, list[Any]] = {  # values that are of no such kind
     "text": ["", ["x"], {"x": "y"}],
+    "name": [["x"], {"x": "y"}],
     "decimal": NOT_DECIMAL,
     "price": ["1e4", "3_0000", " 30000", WIDE, "", "+", "%", "++1", "1%%", ["1"]],
     "leverage": ["", "two", "2:2", "-1"],
@@ -152,11 +155,12 @@ def test_what_is_not_documented_or_not_simulated_is_named(fake: FakeKraken, meth
     """A name that Kraken does not document, and a documented one that the fake would have to ignore."""
     base = needed(method.parameters.values())
     assert error(fake, method, {**base, "guess": "1"}) == "EGeneral:Invalid arguments:guess"
-    for its in method.parameters.values():
+    for its, name, with_value in places(method):
         if not its.is_simulated:
-            assert error(fake, method, {**base, its.name: right(its)}) == f"EGeneral:Not simulated:{its.name}"
+            assert error(fake, method, with_value(right(its))) == f"EGeneral:Not simulated:{name}"
         for value in its.unsimulated:
-            assert error(fake, method, {**base, its.name: value}) == f"EGeneral:Not simulated:{value}"
+            shown = value if name == its.name else f"{name}={value}"
+            assert error(fake, method, with_value(value)) == f"EGeneral:Not simulated:{shown}"
 
 
 def test_a_method_that_is_not_simulated_uses_its_nonce(fake: FakeKraken, caller: Caller) -> None:
@@ -169,6 +173,14 @@ def test_a_method_that_is_not_simulated_uses_its_nonce(fake: FakeKraken, caller:
     assert fake.answer("/0/public/MaintenanceSchedule", {}, b"", NOW)["error"] == [
         "EGeneral:Not simulated:MaintenanceSchedule"
     ]
+
+
+@pytest.mark.parametrize("path", ["/funding/v1/deposits", "/0/funding/v1/withdrawals?limit=1", "/%66unding/v1/"])
+def test_the_funding_api_is_refused_by_name(server: FakeKrakenServer, path: str) -> None:
+    """Over HTTP, with GET and POST: its calls are signed in a way that the fake does not know."""
+    with urllib3.PoolManager(retries=False) as pool:
+        for verb in ("GET", "POST", "DELETE"):
+            assert pool.request(verb, server.url + path).json() == {"error": ["EGeneral:Not simulated:/funding/v1"]}
 
 
 def test_every_simulated_method_is_there() -> None:
@@ -210,6 +222,13 @@ def _names(its: Iterable[Parameter]) -> Iterator[str]:
             yield from (f"{each.name}[{inner.name}]" for inner in each.fields)
 
 
+def parts(its: Iterable[Parameter], shown: str = "{}") -> Iterator[tuple[Parameter, str]]:
+    """Yield parameters, also those in objects, each with the name that errors give it."""
+    for each in its:
+        yield each, shown.format(each.name)
+        yield from parts(each.fields, f"{each.name}[{{}}]" if each.kind == "object" else "{}")
+
+
 def in_the_docs() -> str:
     """Return the table of what the fake simulates; the page has to have it."""
     lines = ["| what | it refuses with `EGeneral:Not simulated:` and its name |", "| --- | --- |"]
@@ -217,9 +236,9 @@ def in_the_docs() -> str:
     lines.append(f"| methods | {', '.join(methods)} |")
     where: dict[str, list[str]] = {}
     for method in EVERY:
-        its = [*method.parameters.values()] if method.is_simulated else []
-        for each in [*its, *(inner for outer in its for inner in outer.fields)]:
-            for name in ([] if each.is_simulated else [each.name]) + sorted(each.unsimulated):
+        for each, shown in parts(method.parameters.values()) if method.is_simulated else ():
+            values = [value if shown == each.name else f"{shown}={value}" for value in sorted(each.unsimulated)]
+            for name in ([] if each.is_simulated else [shown]) + values:
                 where.setdefault(name, []).append(f"`{method.name}`")
     for name, methods in sorted(where.items()):
         lines.append(f"| `{name}` | in {', '.join(methods)} |")

@@ -76,3 +76,14 @@ def test_strategies_are_chosen(payer: Caller) -> None:
     assert [each["id"] for each in payer.result("Earn/Strategies", lock_type="bonded")["items"]] == [BONDED]
     both = payer.result("Earn/Strategies", asset="DOT", lock_type=["bonded", "instant"], ascending=True, as_json=True)
     assert len(both["items"]) == 2
+
+
+def test_strategies_come_in_pages(payer: Caller) -> None:
+    """Of as many as the limit says; a cursor that was never given is refused."""
+    every = [each["id"] for each in payer.result("Earn/Strategies")["items"]]
+    first = payer.result("Earn/Strategies", limit=3)
+    second = payer.result("Earn/Strategies", limit=3, cursor=first["next_cursor"])
+    assert [each["id"] for page in (first, second) for each in page["items"]] == every
+    assert [len(page["items"]) for page in (first, second)] == [3, 1]
+    assert second["next_cursor"] is None
+    assert payer.error("Earn/Strategies", cursor="guess") == "EGeneral:Invalid arguments:cursor"

@@ -121,11 +121,17 @@ def test_an_order_is_filled_in_parts(fake: FakeKraken, payer: Caller) -> None:
 
 def test_wrong_prices_and_fills_are_explained(fake: FakeKraken, caller: Caller) -> None:
     """A pair that is not there, a price of nothing, a fill larger than the order."""
-    for pair, price, words in (("GUESS", "1", "no pair"), ("XBTUSD", "0", "above 0"), ("XBTUSD", "x", "not a number")):
+    for pair, price, words in (
+        ("GUESS", "1", "no pair"),
+        ("XBTUSD", "0", "0.1 or above"),
+        ("XBTUSD", "x", "not a number"),
+    ):
         with pytest.raises(ConfigError, match=words):
             fake.set_price(pair, price)
     with pytest.raises(ConfigError, match=r"has 1\.25000000 left|has 1\.25 left"):
         fake.fill(caller.place(), "2")
+    with pytest.raises(ConfigError, match="8 digits"):
+        fake.fill(caller.place(), "0.000000001")
 
 
 def test_a_fill_is_in_the_ledger(payer: Caller) -> None:

@@ -221,11 +221,21 @@ def test_another_accounts_order_is_not_there(caller: Caller, payer: Caller) -> N
         assert payer.error(method, txid=txid, **params) == "EOrder:Invalid order"
 
 
+def test_both_names_of_an_order_have_to_be_its_own(caller: Caller) -> None:
+    """An order is neither cancelled nor amended by one name if the other one is of another order."""
+    named, other = caller.place(cl_ord_id="mine"), caller.place(userref="7")
+    for txid in (other, "7", "gone"):
+        assert caller.error("CancelOrder", txid=txid, cl_ord_id="mine") == "EOrder:Invalid order"
+        assert caller.error("AmendOrder", txid=txid, cl_ord_id="mine", order_qty="1") == "EOrder:Invalid order"
+    assert caller.result("CancelOrder", txid=named, cl_ord_id="mine")["count"] == 1
+    assert list(caller.account.orders) == [other]
+
+
 def test_cancelling_without_a_name_is_refused(caller: Caller) -> None:
     """Nothing is cancelled by mistake."""
     caller.place()
     assert caller.error("CancelOrder") == "EGeneral:Invalid arguments:txid"
-    assert caller.error("CancelOrder", txid="") == "EGeneral:Invalid arguments:txid"
+    assert caller.error("CancelOrder", txid="") == "EOrder:Invalid order"
     assert caller.error("CancelOrder", cl_ord_id="none") == "EOrder:Invalid order"
     assert caller.error("CancelOrder", as_json=True, cl_ord_id=["none"]) == "EGeneral:Invalid arguments:cl_ord_id"
     assert caller.error("CancelOrder", as_json=True, txid=["none"]) == "EGeneral:Invalid arguments:txid"
@@ -244,8 +254,10 @@ def test_several_orders_are_cancelled(caller: Caller) -> None:
     """By id and by name in one call, as JSON; those that are gone are not counted."""
     one, two = caller.place(), caller.place(cl_ord_id="two")
     caller.place(cl_ord_id="three")
-    answer = caller.result("CancelOrderBatch", as_json=True, orders=[one, {"txid": "gone"}], cl_ord_ids=["two"])
-    assert answer == {"count": 2}
+    caller.place(cl_ord_id="four")
+    orders, names = [one, {"txid": "gone"}], ["two", {"cl_ord_id": "four"}]
+    answer = caller.result("CancelOrderBatch", as_json=True, orders=orders, cl_ord_ids=names)
+    assert answer == {"count": 3}
     assert [order.cl_ord_id for order in caller.account.orders.values()] == ["three"]
     assert caller.error("CancelOrderBatch", as_json=True, orders=[one, two]) == "EOrder:Invalid order"
     assert caller.error("CancelOrderBatch", as_json=True, orders=["x"] * 51) == "EGeneral:Invalid arguments:orders"

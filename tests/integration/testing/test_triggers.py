@@ -185,10 +185,10 @@ def test_a_close_that_is_reached_is_filled_like_any_order(fake: FakeKraken, call
 def test_an_order_begins_at_its_time(fake: FakeKraken, payer: Caller) -> None:
     """Until then it is pending, holds its funds, and trades with nobody."""
     txid = payer.place(**SMALL, ordertype="market", price=None, starttm="+60")
-    resting = payer.place(**SMALL, price="50000", starttm=str(int(NOW) + 60))
+    resting = payer.place(volume="0.05", price="50000", starttm=str(int(NOW) + 60))
     order = payer.look(resting)
     assert (order["status"], order["starttm"], "closetm" in order) == ("pending", int(NOW) + 60, False)
-    assert payer.result("BalanceEx")["ZUSD"]["hold_trade"] == "5013.0000"
+    assert payer.result("BalanceEx")["ZUSD"]["hold_trade"] == "2506.5000"
     with pytest.raises(ConfigError, match="waits"):
         fake.fill(resting, now=NOW)
     fake.set_price("XBTUSD", "40000", NOW + 1)
@@ -236,6 +236,46 @@ def test_a_waiting_order_sets_its_funds_aside(payer: Caller) -> None:
     payer.place(**stop, volume="0.1")
     assert payer.result("BalanceEx")["ZUSD"]["hold_trade"] == "7018.2000"
     assert payer.error("AddOrder", **ORDER | stop | {"volume": "0.1"}) == "EOrder:Insufficient funds"
+
+
+def test_an_order_that_can_no_longer_be_paid_is_cancelled(fake: FakeKraken, payer: Caller) -> None:
+    """When it is triggered, when it starts, and as a conditional close: no balance falls below 0."""
+    stop = payer.place(ordertype="stop-loss", price="61000", volume="0.1")
+    late = payer.place(ordertype="market", volume="0.06", starttm="+10")
+    closed = {"close[ordertype]": "limit", "close[price]": "59000"}
+    payer.place(type="sell", price="59000", volume="0.4", **closed)
+    follower = next(reversed(payer.account.orders))
+    payer.result("Withdraw", asset="USD", key="fake-key", amount="4000")
+    fake.set_price("XBTUSD", "120000", NOW)
+    payer.now += 10
+    for txid in (stop, late):
+        order = payer.look(txid)
+        assert (order["status"], order["reason"], order["vol_exec"]) == ("canceled", "Insufficient funds", "0.00000000")
+    assert payer.look(follower)["status"] == "open"
+    assert min(payer.account.balances.values()) >= 0
+    payer.result("CancelAll")
+    assert payer.result("BalanceEx")["ZUSD"]["hold_trade"] == "0.0000"
+
+
+def test_a_conditional_close_that_cannot_be_paid_is_cancelled(payer: Caller) -> None:
+    """It is placed for what the first order sold, at a price that costs more than that."""
+    closed = {"close[ordertype]": "stop-loss", "close[price]": "90000"}
+    payer.place(type="sell", ordertype="market", volume="0.5", **closed)
+    (first, follower) = payer.account.done.values()
+    assert (follower.refid, follower.status, follower.reason) == (first.txid, "canceled", "Insufficient funds")
+
+
+def test_a_conditional_close_shows_no_part(caller: Caller) -> None:
+    """Kraken documents an iceberg order as a close, but not how much of it is shown."""
+    refused = caller.error("AddOrder", **ORDER, **{"close[ordertype]": "iceberg", "close[price]": "70000"})
+    assert refused == "EGeneral:Not simulated:close[ordertype]=iceberg"
+
+
+def test_a_triggered_order_pays_what_it_costs(fake: FakeKraken, payer: Caller) -> None:
+    """Its stop is no part of it."""
+    txid = payer.place(ordertype="stop-loss", price="61000", volume="0.15")
+    fake.set_price("XBTUSD", "61000", NOW)
+    assert payer.look(txid)["status"] == "closed"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 It runs on each call, so the tests of each parameter are made once. A parameter that is empty is refused: the clients
 that we know (ccxt, python-kraken-sdk, krakenex, Kraken's own kraken-cli) leave out what is not given, so an empty one
-is most often a variable that was never set.
+is most often a variable that was never set. Only the ``txid`` of CancelOrder may be empty: Kraken answers as to an
+order that is not there.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class _Check:
         self._shown = shown
         self._required = tuple(each.name for each in its if each.is_required)
         self._unsimulated = frozenset(each.name for each in its if not each.is_simulated)
-        self._tests: dict[str, Test] = {each.name: _test_of(each) for each in its}
+        self._tests: dict[str, Test] = {each.name: _test_of(each, shown) for each in its}
         self._tests |= dict.fromkeys(also, lambda _: True)
 
     def __call__(self, params: Mapping[str, Any]) -> bool:
@@ -84,9 +85,9 @@ def check(documented: Mapping[str, Method], name: str, params: Mapping[str, Any]
     _CHECKS[id(documented)][name](params)
 
 
-def _test_of(its: Parameter) -> Test:
+def _test_of(its: Parameter, shown: str) -> Test:
     if its.kind == "choice":
-        return _of_choice(its)
+        return _of_choice(its, "{}" if shown == "{}" else f"{shown.format(its.name)}={{}}")
     if its.kind in ("choices", "texts"):
         return _of_list(its)
     if its.kind == "object":
@@ -102,12 +103,12 @@ def _test_of(its: Parameter) -> Test:
     return lambda value: looks_right(value) and int(value) in allowed
 
 
-def _of_choice(its: Parameter) -> Test:
+def _of_choice(its: Parameter, shown: str) -> Test:
     choices = frozenset(its.choices)
 
     def is_right(value: Any) -> bool:
         if value in its.unsimulated:
-            raise not_simulated(value)
+            raise not_simulated(shown.format(value))
         return value in choices
 
     return is_right if its.unsimulated else choices.__contains__

@@ -11,7 +11,7 @@ _MODIFY, _CLOSE = "modify-trades", "close-trades"
 _BOTH, _EITHER = f"{_MODIFY} + {_CLOSE}", f"{_MODIFY} / {_CLOSE}"
 
 _CLOSING = parameters(
-    "ordertype! {limit|iceberg|stop-loss|take-profit|stop-loss-limit|take-profit-limit|trailing-stop"
+    "ordertype! {limit|-iceberg|stop-loss|take-profit|stop-loss-limit|take-profit-limit|trailing-stop"
     "|trailing-stop-limit}\n price price\n price2 price"
 )
 _ORDER = f"""
@@ -126,7 +126,7 @@ TRADING = (
             "error_message?": "text",
         },
     ),
-    method("CancelOrder", _EITHER, "txid text\n cl_ord_id text", _COUNT),
+    method("CancelOrder", _EITHER, "txid name\n cl_ord_id text", _COUNT),
     method(
         "CancelOrderBatch",
         _EITHER,
