@@ -280,6 +280,10 @@ class InvalidArguments(KrakenAPIError):
     """Kraken refused the call: it does not understand the parameters. Check their names and values."""
 
 
+class NotSimulated(InvalidArguments):
+    """The fake Kraken does not do this; Kraken does. Its page (docs/how-to/test-your-bot.md) has the list."""
+
+
 class UnknownMethod(KrakenAPIError):
     """Kraken has no such method: check its spelling and whether it is public or private."""
 

@@ -35,11 +35,11 @@ STRINGS: dict[type[errors.KrakenAPIError], tuple[str, ...]] = {
         "EGeneral:Feature disabled",
         "EGeneral:Invalid arguments",
         "EGeneral:Invalid timeout argument",
-        "EGeneral:Not simulated",  # the fake Kraken's own
         "EOrder:No amendable parameters specified",
         "EQuery:Unknown trade",
         "ETrade:Invalid request",
     ),
+    errors.NotSimulated: ("EGeneral:Not simulated",),  # the fake Kraken's own
     errors.UnknownMethod: ("EGeneral:Unknown method",),
     errors.UnknownAsset: (
         "EFunding:Unknown asset",

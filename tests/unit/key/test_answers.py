@@ -38,6 +38,7 @@ EGeneral:Internal error | ServiceUnavailable | unknown
 EDatabase:Internal error | ServiceUnavailable | unknown
 EGeneral:Internal error:17 | ServiceUnavailable | unknown
 EGeneral:Unknown method | UnknownMethod | no
+EGeneral:Not simulated:AddStrategy | NotSimulated | no
 EGeneral:Unknown Method | UnknownMethod | no
 EGeneral:Too many requests | RateLimited | no
 EQuery:Unknown asset pair | UnknownAsset | no
