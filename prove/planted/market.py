@@ -223,4 +223,28 @@ MARKET = (
         becomes='self.method != "",',
         test=f"{_TESTS}/test_faults.py::test_a_fault_that_cannot_be_used_is_explained",
     ),
+    Planted(
+        "the fake Kraken gives back from Earn what the account has no more",
+        "judge",
+        f"{_TESTING}/earn.py",
+        was='asset = strategy.held_as if kind == "Deallocate" else strategy.asset',
+        becomes="asset = strategy.asset",
+        test=f"{_TESTS}/test_earn.py::test_what_was_taken_elsewhere_is_not_deallocated",
+    ),
+    Planted(
+        "the fake Kraken rounds large amounts to 28 digits",
+        "judge",
+        f"{_TESTING}/fake_kraken.py",
+        was="with self._lock, localcontext(_EXACT):",
+        becomes="with self._lock, localcontext():",
+        test=f"{_TESTS}/test_market.py::test_large_numbers_are_exact",
+    ),
+    Planted(
+        "the fake Kraken fills what no volume of Kraken's can be",
+        "judge",
+        f"{_TESTING}/fake_kraken.py",
+        was="            if amount % LOT:\n",
+        becomes="            if False:\n",
+        test=f"{_TESTS}/test_market.py::test_wrong_prices_and_fills_are_explained",
+    ),
 )

@@ -115,10 +115,11 @@ def _request(call: Call, kind: str) -> bool:
 
 
 def _has(call: Call, strategy: _Strategy, there: Allocation, kind: str, amount: Decimal) -> bool:
-    if kind == "Deallocate":
-        return amount <= there.amount
-    fee = call.engine.rules.taker_fee
-    return not call.engine.has_to_pay(call.account) or amount <= call.account.available(strategy.asset, fee)
+    if kind == "Deallocate" and amount > there.amount:
+        return False
+    asset = strategy.held_as if kind == "Deallocate" else strategy.asset
+    is_available = amount <= call.account.available(asset, call.engine.rules.taker_fee)
+    return is_available or not call.engine.has_to_pay(call.account)
 
 
 def _status(call: Call, kind: str) -> dict[str, Any]:

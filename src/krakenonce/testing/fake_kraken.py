@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation, localcontext
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import ConfigError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from krakenonce.testing.request import Arrival, Request
 
 
+_EXACT = Context(prec=80)  # a product of the longest price and the longest volume that a call may have
 _MOST = 10**12  # no price is as large
 _SETTINGS = ("key", "secret", "last_nonce", "nonce_window", "permissions", "otp", "valid_until")
 
@@ -257,7 +258,7 @@ class FakeKraken:
 
         Orders that have ended are ended first. Gives *now*, or the time of the clock.
         """
-        with self._lock:
+        with self._lock, localcontext(_EXACT):
             at = self.time() if now is None else now
             self._engine.pass_time(at)
             try:

@@ -78,6 +78,17 @@ def test_strategies_are_chosen(payer: Caller) -> None:
     assert len(both["items"]) == 2
 
 
+def test_what_was_taken_elsewhere_is_not_deallocated(payer: Caller) -> None:
+    """What is in Earn has an asset of its own, which can be transferred; no balance falls below 0."""
+    payer.result("Earn/Allocate", strategy_id=BITCOIN, amount="0.2")
+    payer.result("WalletTransfer", **{"asset": "XBT.B", "from": "Spot Wallet", "to": "Futures Wallet", "amount": "0.2"})
+    payer.now += 1
+    payer.result("Earn/Deallocate", strategy_id=BITCOIN, amount="0.1")
+    payer.now += 1
+    assert payer.error("Earn/DeallocateStatus", strategy_id=BITCOIN).startswith("EEarnings:Insufficient funds")
+    assert payer.result("Balance")["XBT.B"] == "0.0000000000"
+
+
 def test_strategies_come_in_pages(payer: Caller) -> None:
     """Of as many as the limit says; a cursor that was never given is refused."""
     every = [each["id"] for each in payer.result("Earn/Strategies")["items"]]

@@ -134,6 +134,17 @@ def test_wrong_prices_and_fills_are_explained(fake: FakeKraken, caller: Caller) 
         fake.fill(caller.place(), "0.000000001")
 
 
+def test_large_numbers_are_exact(fake: FakeKraken, caller: Caller) -> None:
+    """What a number may be, all calls can show."""
+    rich = Caller(fake, fake.add_account("rich", balances={"ZUSD": "1e40", "XXBT": "12345678901234567890.0000000001"}))
+    assert rich.result("Balance")["XXBT"] == "12345678901234567890.0000000001"
+    assert caller.result("WithdrawInfo", asset="XBT", key="fake-key", amount="99999999999999999999.1")["fee"]
+    txid = rich.place(volume="9876543210987654321.12345678", price="59999.9")
+    fake.fill(txid, now=NOW)
+    assert rich.look(txid)["cost"] == "592591605004938160501975.29445"
+    assert rich.result("Balance")["XXBT"] == "22222222112222222211.1234567801"
+
+
 def test_a_fill_is_in_the_ledger(payer: Caller) -> None:
     """Two entries for each fill, with the trade's id, the amounts and the balances after them."""
     txid = payer.place(**MARKET, volume="0.1")
