@@ -247,4 +247,12 @@ MARKET = (
         becomes="            if False:\n",
         test=f"{_TESTS}/test_market.py::test_wrong_prices_and_fills_are_explained",
     ),
+    Planted(
+        "a buyer at the fake Kraken sets too small a fee aside",
+        "judge",
+        f"{_TESTING}/rules.py",
+        was="return max(self.taker_fee, self.maker_fee)",
+        becomes="return self.taker_fee",
+        test=f"{_TESTS}/test_market.py::test_a_buyer_sets_the_higher_fee_aside",
+    ),
 )

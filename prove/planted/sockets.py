@@ -119,4 +119,20 @@ SOCKETS = (
         becomes="        session.beat()\n",
         test=f"{_EVENTS}::test_an_order_that_ends_says_why",
     ),
+    Planted(
+        "a relative price of a conditional close over a WebSocket is taken for a price",
+        "judge",
+        "src/krakenonce/testing/socket_trading.py",
+        was='conditional.get(f"{name}_type"), "conditional")',
+        becomes='None, "conditional")',
+        test="tests/integration/testing/test_socket_orders.py::test_the_prices_of_a_conditional_close_may_be_relative",
+    ),
+    Planted(
+        "a switch of an order over a WebSocket that is no switch is off",
+        "judge",
+        "src/krakenonce/testing/socket_trading.py",
+        was="if name in _SWITCHES and not isinstance(value, bool):",
+        becomes="if name in _SWITCHES and value is None:",
+        test="tests/integration/testing/test_socket_orders.py::test_a_wrong_order_is_refused",
+    ),
 )

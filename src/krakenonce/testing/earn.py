@@ -118,7 +118,7 @@ def _has(call: Call, strategy: _Strategy, there: Allocation, kind: str, amount: 
     if kind == "Deallocate" and amount > there.amount:
         return False
     asset = strategy.held_as if kind == "Deallocate" else strategy.asset
-    is_available = amount <= call.account.available(asset, call.engine.rules.taker_fee)
+    is_available = amount <= call.account.available(asset, call.engine.rules.held_fee)
     return is_available or not call.engine.has_to_pay(call.account)
 
 

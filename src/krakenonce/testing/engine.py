@@ -87,7 +87,7 @@ class MatchingEngine:
         """
         if not self.has_to_pay(order.owner):
             return
-        fee = self.rules.taker_fee
+        fee = self.rules.held_fee
         needed, free = order.to_hold, instead_of.held if instead_of else Decimal(0)
         asset = order.pair.base
         if order.side == "buy":

@@ -171,7 +171,7 @@ def _denied(_: Call) -> Any:
 def _available(call: Call, asset: Asset) -> Decimal:
     if not call.engine.has_to_pay(call.account):
         return Decimal(1_000_000)
-    return call.account.available(asset.name, call.engine.rules.taker_fee)
+    return call.account.available(asset.name, call.engine.rules.held_fee)
 
 
 def _affordable(call: Call, asset: Asset) -> Decimal:

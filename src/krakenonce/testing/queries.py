@@ -31,7 +31,7 @@ def _balance(call: Call) -> dict[str, Any]:
 
 
 def _balance_ex(call: Call) -> dict[str, Any]:
-    fee = call.engine.rules.taker_fee
+    fee = call.engine.rules.held_fee
     return {
         asset: {
             "balance": amount_text(asset, amount),

@@ -76,6 +76,11 @@ class Rules:
     edits_named_orders: bool = False
     token_outlives_its_time: bool = True
 
+    @property
+    def held_fee(self) -> Decimal:
+        """The fee that buyers set aside, as a part of the cost: which one they will pay is not known yet."""
+        return max(self.taker_fee, self.maker_fee)
+
     def change(self, /, **wanted: Any) -> None:
         """Change some of the rules; if one cannot be changed, none is.
 

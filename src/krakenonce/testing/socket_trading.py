@@ -54,6 +54,9 @@ _AMEND = {
 _NUMBERS = ("order_qty", "limit_price", "cash_order_qty", "display_qty", "trigger_price")
 _FLAGS = {"post_only": "post", "no_mpp": "nompp"}
 _FEES = {"base": "fcib", "quote": "fciq"}
+_SWITCHES = ("post_only", "no_mpp", "margin", "reduce_only", "validate")
+_TRIGGERS = {"reference", "price", "price_type"}
+_CONDITIONAL = {"order_type", "limit_price", "limit_price_type", "trigger_price", "trigger_price_type"}
 _SENDER = ("token", "req_id", "sender_sub_id")
 
 
@@ -167,6 +170,8 @@ def _check_fields(params: Message, known: tuple[str, ...], message: str) -> None
             raise Refused(f"Unsupported field: '{name}' for the given msg type: {message}")
         if name in _NUMBERS and (isinstance(value, bool) or not isinstance(value, int | Decimal)):
             raise Refused(f"{name.capitalize()} field must be a number_float")
+        if name in _SWITCHES and not isinstance(value, bool):
+            raise invalid(name)
 
 
 def _common(params: Message) -> Message:
@@ -205,7 +210,7 @@ def _prices(params: Message) -> Message:
     triggers = params.get("triggers")
     if triggers is None:
         return {"price": limit} if limit else {}
-    if not isinstance(triggers, dict) or "price" not in triggers:
+    if not isinstance(triggers, dict) or "price" not in triggers or not triggers.keys() <= _TRIGGERS:
         raise invalid("triggers")
     found = {"price": _price(triggers["price"], triggers.get("price_type"), "triggers"), "price2": limit}
     return {name: value for name, value in found.items() if value} | (
@@ -226,12 +231,13 @@ def _price(value: Any, kind: object, name: str) -> str:
 def _close(conditional: object) -> Message:
     if conditional is None:
         return {}
-    if not isinstance(conditional, dict):
+    if not isinstance(conditional, dict) or not conditional.keys() <= _CONDITIONAL:
         raise invalid("conditional")
-    names = {"order_type": "ordertype", "trigger_price": "price", "limit_price": "price2"}
-    if "trigger_price" not in conditional:
-        names["limit_price"] = "price"
-    return {"close": {names[name]: _text(value) for name, value in conditional.items() if name in names}}
+    prices = [name for name in ("trigger_price", "limit_price") if name in conditional]
+    close = {"ordertype": _text(conditional["order_type"])} if "order_type" in conditional else {}
+    for rest, name in zip(("price", "price2"), prices, strict=False):
+        close[rest] = _price(conditional[name], conditional.get(f"{name}_type"), "conditional")
+    return {"close": close}
 
 
 def _names(params: Message) -> Message:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from krakenonce.errors import ConfigError
-from tests.integration.testing.helpers import NOW, Caller
+from tests.integration.testing.helpers import NOW, ORDER, Caller
 
 if TYPE_CHECKING:
     from krakenonce.testing import FakeKraken
@@ -132,6 +132,16 @@ def test_wrong_prices_and_fills_are_explained(fake: FakeKraken, caller: Caller) 
         fake.fill(caller.place(), "2")
     with pytest.raises(ConfigError, match="8 digits"):
         fake.fill(caller.place(), "0.000000001")
+
+
+def test_a_buyer_sets_the_higher_fee_aside(payer: Caller) -> None:
+    """Also if it is that of the resting order: it can then be paid."""
+    payer.fake.rules.change(maker_fee="0.02")
+    assert payer.error("AddOrder", **ORDER | {"volume": "0.2", "price": "49500"}) == "EOrder:Insufficient funds"
+    txid = payer.place(volume="0.2", price="49000")
+    assert payer.result("BalanceEx")["ZUSD"]["hold_trade"] == "9996.0000"
+    payer.fake.fill(txid, now=NOW)
+    assert payer.result("Balance")["ZUSD"] == "4.0000"
 
 
 def test_large_numbers_are_exact(fake: FakeKraken, caller: Caller) -> None:

@@ -106,6 +106,15 @@ def test_a_batch_may_fail_in_part(server: FakeKrakenServer, fake: FakeKraken) ->
         ({"deadline": "2020-01-01T00:00:00Z"}, "EService:Deadline elapsed"),
         ({"triggers": 5}, "EGeneral:Invalid arguments:triggers"),
         ({"conditional": 5}, "EGeneral:Invalid arguments:conditional"),
+        ({"triggers": {"price": 5, "guess": 5}}, "EGeneral:Invalid arguments:triggers"),
+        (
+            {"conditional": {"order_type": "limit", "limit_price": 5, "guess": 5}},
+            "EGeneral:Invalid arguments:conditional",
+        ),
+        ({"conditional": {"order_type": "limit", "limit_price": "5"}}, "EGeneral:Invalid arguments:conditional"),
+        ({"post_only": "true"}, "EGeneral:Invalid arguments:post_only"),
+        ({"margin": 1}, "EGeneral:Invalid arguments:margin"),
+        ({"validate": "false"}, "EGeneral:Invalid arguments:validate"),
     ],
 )
 def test_a_wrong_order_is_refused(
@@ -146,6 +155,26 @@ def test_orders_need_the_permission_and_the_mode_of_rest(server: FakeKrakenServe
         assert await trader.error("add_order", **LIMIT) == "EService:Market in cancel_only mode"
 
     trading(server, reader, work)
+
+
+def test_the_prices_of_a_conditional_close_may_be_relative(server: FakeKrakenServer, account: FakeAccount) -> None:
+    """Each has a type of its own, as the prices of the order have."""
+    half = {"limit_price": -0.5, "limit_price_type": "pct"}
+    closes = [
+        {"order_type": "limit", "limit_price": 2, "limit_price_type": "pct"},
+        {"order_type": "stop-loss-limit", "trigger_price": -100, "trigger_price_type": "quote", **half},
+    ]
+
+    async def work(trader: Trader) -> None:
+        for close in closes:
+            await trader.order("add_order", **LIMIT, conditional=close)
+        shown = [order.descr["close"] for order in account.orders.values()]
+        assert shown == [
+            "close position @ limit +2.0000%",
+            "close position @ stop loss -100.0 -> limit -0.5000%",
+        ]
+
+    trading(server, account, work)
 
 
 def test_relative_prices_have_signs_in_rest(server: FakeKrakenServer, account: FakeAccount) -> None:
