@@ -135,4 +135,20 @@ SOCKETS = (
         becomes="if name in _SWITCHES and value is None:",
         test="tests/integration/testing/test_socket_orders.py::test_a_wrong_order_is_refused",
     ),
+    Planted(
+        "the answer to an unsubscribe that finds nothing names the method that was called",
+        "judge",
+        _SESSION,
+        was='{"method": "subscribe"} if isinstance(refusal, _NotFound) else {}',
+        becomes="{}",
+        test=f"{_SOCKETS}::test_nothing_is_subscribed_to_twice",
+    ),
+    Planted(
+        "the end of an account's subscription repeats what its begin said",
+        "judge",
+        _SESSION,
+        was='{"channel": channel} if channel in _PRIVATE else there.described',
+        becomes="there.described",
+        test=f"{_EVENTS}::test_the_end_of_a_subscription_names_the_channel",
+    ),
 )

@@ -139,7 +139,7 @@ def _edited(call: Call, order: Order) -> dict[str, Any]:
 def open_orders(call: Call, params: Mapping[str, Any]) -> list[Order]:
     """Return the open orders with a ``txid`` (or userref) or ``cl_ord_id``; there is at least one."""
     if not params.get("txid") and not params.get("cl_ord_id"):
-        raise Refused("EOrder:Invalid order") if "txid" in params else invalid("txid")
+        raise invalid("txid")
     orders = matching(call, params)
     if not orders:
         raise Refused(call.engine.rules.unknown_order_error)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from krakenonce.testing.arguments import listed, optional, required, rfc3339, whole
 from krakenonce.testing.book_views import described, grouped_book, iso, pre_trade
 from krakenonce.testing.markets import ASSETS, PAIRS, Pair, find_asset, find_pair
+from krakenonce.testing.message import short_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,17 +34,28 @@ def _system_status(engine: MatchingEngine, params: Mapping[str, Any], now: float
     return {"status": engine.rules.status, "timestamp": timestamp}
 
 
+_OLD_NAMES = {name.upper() for asset in ASSETS.values() for name in (asset.name, asset.altname)}
+
+
 def _assets(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dict[str, Any]:  # noqa: ARG001 - all are called alike
-    asked = [find_asset(name) for name in listed(params, "asset")]
+    names = listed(params, "asset")
+    asked = [find_asset(name) for name in names]
     aclass = _aclass(params, "aclass")
-    return {asset.name: asset.described() for asset in asked or ASSETS.values() if asset.aclass == aclass}
+    # One name that only the new APIs have, such as BTC, and all of the answer are theirs: EUR, not ZEUR. Seen by
+    # infinity-grid 1.3.6, which reads them.
+    is_new = any(name.upper() not in _OLD_NAMES for name in names)
+    return {
+        short_name(asset) if is_new else asset.name: asset.described()
+        for asset in asked or ASSETS.values()
+        if asset.aclass == aclass
+    }
 
 
 def _asset_pairs(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dict[str, Any]:  # noqa: ARG001 - all are called alike
     wanted = _PARTS.get(params.get("info", "info"))
     return {
-        pair.name: {name: value for name, value in pair.described().items() if wanted is None or name in wanted}
-        for pair in _pairs(params, "aclass_base")
+        shown: {name: value for name, value in pair.described().items() if wanted is None or name in wanted}
+        for shown, pair in _pairs(params, "aclass_base").items()
     }
 
 
@@ -54,15 +66,25 @@ _PARTS = {  # of a pair, by the parameter info
 }
 
 
-def _pairs(params: Mapping[str, Any], name: str) -> list[Pair]:
-    """Return the pairs of a call, or all of the class that it has in a parameter."""
+def _pairs(params: Mapping[str, Any], name: str) -> dict[str, Pair]:
+    """Return the pairs of a call, or all of the class that it has in a parameter, by their name in the answer."""
     aclass = _aclass(params, name)
-    asked = [find_pair(each, aclass) for each in listed(params, "pair")]
-    return asked or [pair for pair in PAIRS.values() if pair.base.aclass == aclass]
+    asked = dict(_shown_as(each, aclass) for each in listed(params, "pair"))
+    return asked or {pair.name: pair for pair in PAIRS.values() if pair.base.aclass == aclass}
 
 
-def _pair(params: Mapping[str, Any]) -> Pair:
-    return find_pair(required(params, "pair"), _aclass(params, "asset_class"))
+def _pair(params: Mapping[str, Any]) -> tuple[str, Pair]:
+    return _shown_as(required(params, "pair"), _aclass(params, "asset_class"))
+
+
+def _shown_as(name: str, aclass: str) -> tuple[str, Pair]:
+    """Return the name that an answer gives to a pair, and the pair.
+
+    A name with a slash comes back as it was asked for: Kraken's own client (krakenfx/kraken-api-sdk) reads Ticker
+    under BTC/USD, Home Assistant under XBT/USD, and the order book of python-kraken-sdk AssetPairs under BTC/USD.
+    """
+    pair = find_pair(name, aclass)
+    return name if "/" in name else pair.name, pair
 
 
 def _aclass(params: Mapping[str, Any], name: str) -> str:
@@ -70,7 +92,7 @@ def _aclass(params: Mapping[str, Any], name: str) -> str:
 
 
 def _ticker(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dict[str, Any]:  # noqa: ARG001 - all are called alike
-    return {pair.name: _tick(engine, pair) for pair in _pairs(params, "asset_class")}
+    return {shown: _tick(engine, pair) for shown, pair in _pairs(params, "asset_class").items()}
 
 
 def _tick(engine: MatchingEngine, pair: Pair) -> dict[str, Any]:
@@ -99,7 +121,7 @@ def _best(book: Book, level: Level) -> list[str]:
 
 
 def _depth(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dict[str, Any]:
-    pair = _pair(params)
+    name, pair = _pair(params)
     count = whole(params, "count", 100, allowed=range(1, 501))
     book = engine.books[pair.name]
 
@@ -109,17 +131,17 @@ def _depth(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dic
             at_price[level.price] = at_price.get(level.price, Decimal(0)) + level.volume
         return [[pair.cost_text(price), f"{volume:.3f}", int(now)] for price, volume in at_price.items()][:count]
 
-    return {pair.name: {"asks": shown(book.levels("sell")), "bids": shown(book.levels("buy"))}}
+    return {name: {"asks": shown(book.levels("sell")), "bids": shown(book.levels("buy"))}}
 
 
 def _ohlc(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dict[str, Any]:
-    pair = _pair(params)
+    name, pair = _pair(params)
     seconds = whole(params, "interval", 1, allowed=range(1, 2**31)) * 60
     begin = int(now) // seconds * seconds
     since = float(params.get("since", 0))
     starts = [begin - seconds * ago for ago in reversed(range(_CANDLES))]
     candles = [_candle(engine, pair, start, seconds) for start in starts if start > since]
-    return {pair.name: candles, "last": begin - seconds}
+    return {name: candles, "last": begin - seconds}
 
 
 def _candle(engine: MatchingEngine, pair: Pair, start: int, seconds: int) -> list[Any]:
@@ -133,14 +155,14 @@ def _candle(engine: MatchingEngine, pair: Pair, start: int, seconds: int) -> lis
 
 
 def _trades(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dict[str, Any]:
-    pair = _pair(params)
+    name, pair = _pair(params)
     since = optional(params, "since", r"[0-9]{1,20}(\.[0-9]{0,9})?") or "0"
     count = whole(params, "count", _MOST_TRADES)
     # Kraken takes seconds as well as the nanoseconds that it gives as "last".
     after = int(since) if len(since) > 15 and since.isdigit() else _nanoseconds(float(since))
     chosen = [trade for trade in engine.trades[pair.name] if _nanoseconds(trade.time) > after][:count]
     last = chosen[-1].time if chosen else now
-    return {pair.name: [_shown(pair, trade) for trade in chosen], "last": str(_nanoseconds(last))}
+    return {name: [_shown(pair, trade) for trade in chosen], "last": str(_nanoseconds(last))}
 
 
 def _nanoseconds(seconds: float) -> int:
@@ -182,10 +204,10 @@ def _published(pair: Pair, trade: PublicTrade) -> dict[str, Any]:
 
 
 def _spread(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> dict[str, Any]:
-    pair = _pair(params)
+    name, pair = _pair(params)
     book = engine.books[pair.name]
     bid, ask = (pair.cost_text(book.levels(side)[0].price) for side in ("buy", "sell"))
-    return {pair.name: [[int(now), bid, ask]], "last": int(now)}
+    return {name: [[int(now), bid, ask]], "last": int(now)}
 
 
 PUBLIC: dict[str, Method] = {

@@ -89,7 +89,7 @@ def in_dollars(call: Call, asset: str) -> Decimal:
 def _trade_volume(call: Call) -> dict[str, Any]:
     asked = call.params.get("pair") or []
     names = asked.split(",") if isinstance(asked, str) else [x["asset"] if isinstance(x, dict) else x for x in asked]
-    pairs = [find_pair(name.strip()).name for name in names]
+    pairs = {name.strip(): find_pair(name.strip()).name for name in names}
     rules = call.engine.rules
 
     def shown(fee: Decimal) -> dict[str, Any]:
@@ -100,9 +100,16 @@ def _trade_volume(call: Call) -> dict[str, Any]:
     return {
         "currency": "ZUSD",
         "volume": "0.0000",
-        "fees": {name: shown(rules.taker_fee) for name in pairs} or None,
-        "fees_maker": {name: shown(rules.maker_fee) for name in pairs} or None,
+        "fees": {name: shown(rules.taker_fee) for name in pairs.values()} or None,
+        "fees_maker": {name: shown(rules.maker_fee) for name in pairs.values()} or None,
+        **({"schedules": [_schedule(call, name) for name in pairs]} if is_on(call.params, "fee_schedule") else {}),
     }
+
+
+def _schedule(call: Call, pair: str) -> dict[str, Any]:
+    """Return what a pair costs whom: all accounts have the same fees."""
+    maker, taker = (f"{fee * 100:.4f}" for fee in (call.engine.rules.maker_fee, call.engine.rules.taker_fee))
+    return {"pair": pair, "class": "forex", "tiers": [{"maker_fee": maker, "taker_fee": taker, "active": True}]}
 
 
 def _open_orders(call: Call) -> dict[str, Any]:

@@ -40,6 +40,10 @@ class Line(Protocol):
         """Cut the connection."""
 
 
+class _NotFound(Refused):
+    """There is no such subscription to end."""
+
+
 class Session:
     """One connection. All methods are called in a turn of the fake.
 
@@ -113,7 +117,8 @@ class Session:
         number = request.get("req_id")
         numbered = {"req_id": number} if type(number) is int else {}
         times = {"time_in": rfc3339(now), "time_out": rfc3339(now)}
-        self.line.send(to_json({"method": request["method"], **numbered, **rest, **times}))
+        reply = {"method": request["method"], **numbered, **rest, **times}
+        self.line.send(to_json(dict(sorted(reply.items()))))  # as Kraken sends it
 
     def _trade(self, method: str, params: Message, reply: Callable[..., None], now: float) -> None:
         try:
@@ -146,7 +151,8 @@ class Session:
         try:
             act()
         except Refused as refusal:
-            reply(success=False, error=str(refusal))
+            other = {"method": "subscribe"} if isinstance(refusal, _NotFound) else {}
+            reply(success=False, error=str(refusal), **other)
 
     def _subscribe(self, params: Message, reply: Callable[..., None], now: float, channel: str, symbol: str) -> None:
         made = self._private(channel, params, now) if channel in _PRIVATE else self._public(channel, params, symbol)
@@ -167,10 +173,12 @@ class Session:
             pair_of(symbol)
         there = self._channels.get((channel, symbol))
         if there is None or any(params.get(name, value) != value for name, value in _key(there).items()):
-            raise Refused("Subscription Not Found")
+            # Kraken gives this answer the name of the other method (live tests of python-kraken-sdk 90cf23d).
+            raise _NotFound("Subscription Not Found")
         del self._channels[channel, symbol]
         self._tokens.pop(channel, None)
-        reply(result={name: value for name, value in there.described.items() if name != "snapshot"}, success=True)
+        shown = {"channel": channel} if channel in _PRIVATE else there.described
+        reply(result={name: value for name, value in shown.items() if name != "snapshot"}, success=True)
 
     def _private(self, channel: str, params: Message, now: float) -> Channel:
         account = self._owner(params, now).account

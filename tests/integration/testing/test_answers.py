@@ -106,7 +106,7 @@ def look_at_orders(call: Checked, ids: dict[str, str]) -> None:
         call(method)
     call("OpenPositions", consolidation="market")
     call("TradeVolume")
-    call("TradeVolume", pair="XBTUSD,DOTUSD")
+    call("TradeVolume", pair="XBTUSD,DOTUSD", fee_schedule=True)
     call("GetOpenStrategies")
     call("GetClosedStrategies")
     assert call("Level3", pair="XBTUSD", depth=0)["bids"][-1]["order_id"] == ids["open"]

@@ -28,7 +28,7 @@ EVERY = [*DOCUMENTED_PRIVATE.values(), *DOCUMENTED_PUBLIC.values()]
 
 RIGHT = {  # a value of each kind
     "text": "x",
-    "name": "x",
+    "blank": "x",
     "decimal": "1.5",
     "price": "+1.5%",
     "leverage": "none",
@@ -59,7 +59,7 @@ NOT_DECIMAL = [
 ]
 WRONG: dict[str, list[Any]] = {  # values that are of no such kind
     "text": ["", ["x"], {"x": "y"}],
-    "name": [["x"], {"x": "y"}],
+    "blank": [["x"], {"x": "y"}],
     "decimal": NOT_DECIMAL,
     "price": ["1e4", "3_0000", " 30000", WIDE, "", "+", "%", "++1", "1%%", ["1"]],
     "leverage": ["", "two", "2:2", "-1"],

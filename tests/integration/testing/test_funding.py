@@ -147,6 +147,13 @@ def test_what_an_account_is_worth(payer: Caller) -> None:
     pairs = [{"asset": "XBTUSD", "aclass": "forex"}]
     assert payer.result("TradeVolume", pair=pairs, as_json=True) == volume
     assert payer.result("TradeVolume")["fees"] is None
+    (schedule,) = payer.result("TradeVolume", pair="BTC/USD", fee_schedule=True)["schedules"]
+    assert schedule == {
+        "pair": "BTC/USD",
+        "class": "forex",
+        "tiers": [{"maker_fee": "0.1600", "taker_fee": "0.2600", "active": True}],
+    }
+    assert "schedules" not in volume
     assert payer.result("OpenPositions") == {}
     assert payer.result("OpenPositions", consolidation="market") == []
 

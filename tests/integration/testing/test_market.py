@@ -38,6 +38,20 @@ def test_a_large_market_order_walks_down_the_book(caller: Caller) -> None:
     assert shown["trades"] == [one[0]]
 
 
+def test_an_answer_has_the_name_that_was_asked_for(caller: Caller) -> None:
+    """If that has a slash, such as BTC/USD; for any other name of a pair it has Kraken's own name."""
+    for method in ("AssetPairs", "Ticker", "Depth", "OHLC", "Trades", "Spread"):
+        for asked, shown in (
+            ("BTC/USD", "BTC/USD"),
+            ("XBT/USD", "XBT/USD"),
+            ("XBTUSD", "XXBTZUSD"),
+            ("BTCUSD", "XXBTZUSD"),
+        ):
+            assert next(iter(caller.public(method, f"pair={asked}"))) == shown
+    assert list(caller.public("Ticker", "pair=BTC/USD,ETHUSD")) == ["BTC/USD", "XETHZUSD"]
+    assert caller.public("AssetPairs", "pair=BTC/USD")["BTC/USD"]["wsname"] == "XBT/USD"
+
+
 def test_what_the_book_does_not_have_is_cancelled(caller: Caller) -> None:
     """A market order larger than the book does not rest."""
     order = caller.look(caller.place(**MARKET, volume="1001"))
@@ -209,7 +223,7 @@ def test_a_since_that_is_no_time_is_refused(fake: FakeKraken, since: str) -> Non
 @pytest.mark.parametrize("name", ["XXBTZUSD", "XBTUSD", "XBT/USD", "BTCUSD", "BTC/USD", "xbtusd"])
 def test_a_pair_has_many_names(caller: Caller, name: str) -> None:
     """Orders and public methods take any of them."""
-    assert list(caller.public("AssetPairs", f"pair={name}")) == ["XXBTZUSD"]
+    assert [each["altname"] for each in caller.public("AssetPairs", f"pair={name}").values()] == ["XBTUSD"]
     assert caller.look(caller.place(pair=name))["descr"]["pair"] == "XBTUSD"
 
 
@@ -221,10 +235,14 @@ def test_a_pair_that_is_not_there_is_named_so(fake: FakeKraken, query: str) -> N
 
 def test_assets_and_pairs_say_what_clients_need(caller: Caller) -> None:
     """Names, decimals and minimums; one or several are asked for by name."""
-    assert caller.public("Assets", "asset=BTC,ZEUR") == {
+    assert caller.public("Assets", "asset=XBT,ZEUR") == {
         "XXBT": {"aclass": "currency", "altname": "XBT", "decimals": 10, "display_decimals": 5, "status": "enabled"},
         "ZEUR": {"aclass": "currency", "altname": "EUR", "decimals": 4, "display_decimals": 2, "status": "enabled"},
     }
+    # A name of the new API makes all names those of the new API (infinity-grid 1.3.6 reads them so).
+    assert [*caller.public("Assets", "asset=BTC,EUR")] == ["BTC", "EUR"]
+    assert [*caller.public("Assets", "asset=DOT,EUR,ETH")] == ["DOT", "ZEUR", "XETH"]
+    assert caller.public("Assets", "asset=BTC")["BTC"]["altname"] == "XBT"
     pairs = caller.public("AssetPairs")
     assert {"XXBTZUSD", "XETHZUSD", "XXBTZEUR"} <= set(pairs)
     pair = pairs["XXBTZUSD"]

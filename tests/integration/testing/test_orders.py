@@ -242,6 +242,23 @@ def test_cancelling_without_a_name_is_refused(caller: Caller) -> None:
     assert len(caller.account.orders) == 1
 
 
+def test_a_bot_may_ask_whether_it_may_cancel(caller: Caller) -> None:
+    """They send an empty id and the name of no order: infinity-grid 1.3.6 does at each start."""
+    caller.place()
+    assert caller.error("CancelOrder", txid="", cl_ord_id="none") == "EOrder:Invalid order"
+    caller.place(cl_ord_id="mine")
+    assert caller.result("CancelOrder", txid="", cl_ord_id="mine")["count"] == 1
+    assert len(caller.account.orders) == 1
+
+
+def test_a_currency_may_be_called_one(caller: Caller) -> None:
+    """Kraken documents only tokenized_asset; infinity-grid 1.3.6 sends currency in each order."""
+    txid = caller.place(asset_class="currency")
+    assert caller.look(txid)["status"] == "open"
+    assert caller.error("AddOrder", **ORDER, asset_class="tokenized_asset") == "EGeneral:Not simulated:tokenized_asset"
+    assert caller.error("AddOrder", **ORDER, asset_class="forex") == "EGeneral:Invalid arguments:asset_class"
+
+
 def test_all_orders_are_cancelled(caller: Caller) -> None:
     """And counted."""
     caller.place()

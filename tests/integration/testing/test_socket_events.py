@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
 
 
+def test_the_end_of_a_subscription_names_the_channel(server: FakeKrakenServer, account: FakeAccount) -> None:
+    """And nothing else of an account's channel: neither limits nor what the snapshot had."""
+
+    async def work(trader: Trader) -> None:
+        for channel in ("executions", "balances"):
+            await trader.follow(channel, token=trader.token)
+            answer = await trader.ask("unsubscribe", channel=channel, token=trader.token)
+            assert answer["result"] == {"channel": channel}
+
+    trading(server, account, work)
+
+
 def test_the_life_of_an_order_is_told(server: FakeKrakenServer, fake: FakeKraken, account: FakeAccount) -> None:
     """It comes in, is live, is changed, is filled in part, then wholly: the fields that Kraken sends at each step."""
 

@@ -78,6 +78,7 @@ def test_each_symbol_is_answered_for_itself(server: FakeKrakenServer) -> None:
                 "req_id": 3,
                 "success": False,
             }
+            assert list(answers[1]) == sorted(answers[1])
             answer = await client.ask("unsubscribe", channel="book", symbol=["BTC/USD"], depth=25)
             assert (answer["success"], answer["result"]) == (
                 True,
@@ -128,7 +129,8 @@ def test_nothing_is_subscribed_to_twice(server: FakeKrakenServer) -> None:
             other = await client.ask("subscribe", channel="ohlc", symbol=["BTC/USD"], interval=1)
             assert other["error"] == "Already subscribed to one ohlc interval on this symbol"
             wrong = await client.ask("unsubscribe", channel="ohlc", symbol=["BTC/USD"], interval=1)
-            assert wrong["error"] == "Subscription Not Found"
+            # Kraken names the other method in this one answer (python-kraken-sdk's live tests).
+            assert (wrong["error"], wrong["method"]) == ("Subscription Not Found", "subscribe")
             assert (await client.ask("unsubscribe", channel="ohlc", symbol=["BTC/USD"], interval=5))["success"]
             assert (await client.ask("subscribe", channel="ohlc", symbol=["BTC/USD"], interval=1))["success"]
 

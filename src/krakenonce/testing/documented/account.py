@@ -134,12 +134,21 @@ _FEE: dict[str, Any] = {
     "nextvolume": "decimal?",
     "tiervolume": "decimal?",
 }
+# python-kraken-sdk 3.5.1 shows this answer; Kraken's change log has the parameter since 16 June 2026.
+_TIER: dict[str, Any] = {
+    "maker_fee": "decimal",
+    "taker_fee": "decimal",
+    "active?": "switch",
+    "min_spot_volume?": "decimal",
+    "min_futures_volume?": "decimal",
+}
+
 _VOLUME: dict[str, Any] = {
     "currency": "text",
     "volume": "decimal",
     "fees": OneOf(({"*": _FEE}, "null")),  # null without a pair
     "fees_maker": OneOf(({"*": _FEE}, "null")),
-    "schedules?": "any",
+    "schedules?": [{"pair": "text", "class": "text", "tiers": [_TIER]}],  # if fee_schedule is asked for
 }
 
 _BALANCE: dict[str, Any] = {
@@ -208,7 +217,7 @@ _LEDGER_KINDS = (
 def _volume_takes() -> tuple[Parameter, ...]:
     # fee-info is of Kraken's former page; python-kraken-sdk sends it in each call.
     pair = parameters("asset! text\n aclass text")
-    return parameters(f"pair texts\n fee-info switch\n -fee_schedule switch\n {_BASE}", pair=pair)
+    return parameters(f"pair texts\n fee-info switch\n fee_schedule switch\n {_BASE}", pair=pair)
 
 
 ACCOUNT = (

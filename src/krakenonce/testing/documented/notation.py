@@ -27,7 +27,7 @@ _ID = r"[A-Z0-9]{6}-[A-Z0-9]{5}-[A-Z0-9]{6}"
 # underscore in a number, and a sign only before a price that is relative to another one.
 PATTERNS = {
     "text": r"(?s).+",
-    "name": r"(?s).*",  # of an order to cancel: an empty one names no order
+    "blank": r"(?s).*",  # a text that may be empty
     "decimal": _NUMBER,
     "price": rf"[+#-]?{_NUMBER}%?",
     "integer": r"-?[0-9]{1,20}",

@@ -36,7 +36,7 @@ _ORDER = f"""
 # trading_agreement: Kraken's former page asked residents of the USA for it; clikraken still sends it.
 _PLACING = """
     pair! text
-    -asset_class {tokenized_asset}
+    asset_class {currency|-tokenized_asset}
     deadline rfc3339
     validate switch
     trading_agreement {agree}
@@ -104,7 +104,7 @@ TRADING = (
         volume decimal
         displayvol decimal
         pair! text
-        -asset_class {tokenized_asset}
+        asset_class {currency|-tokenized_asset}
         price price
         price2 price
         oflags [post|fcib|fciq|nompp|viqc]
@@ -126,7 +126,8 @@ TRADING = (
             "error_message?": "text",
         },
     ),
-    method("CancelOrder", _EITHER, "txid name\n cl_ord_id text", _COUNT),
+    # Bots ask with an empty txid whether they may cancel (infinity-grid 1.3.6, which wants EOrder:Invalid order).
+    method("CancelOrder", _EITHER, "txid blank\n cl_ord_id text", _COUNT),
     method(
         "CancelOrderBatch",
         _EITHER,
