@@ -148,11 +148,11 @@ FACTS = (
         test=f"{_TESTS}/test_triggers.py::test_a_conditional_close_shows_no_part",
     ),
     Planted(
-        "a cancel with an empty id has a wrong parameter",
+        "the fake Kraken refuses what Kraken ignores",
         "judge",
-        "src/krakenonce/testing/documented/trading.py",
-        was='"txid name\\n cl_ord_id text", _COUNT)',
-        becomes='"txid text\\n cl_ord_id text", _COUNT)',
-        test=f"{_TESTS}/test_orders.py::test_cancelling_without_a_name_is_refused",
+        _CHECKING,
+        was="also=(*also, *_IGNORED.get(name, ()))",
+        becomes="also=also",
+        test=f"{_TESTS}/test_documented.py::test_what_clients_send_and_kraken_ignores_is_ignored",
     ),
 )

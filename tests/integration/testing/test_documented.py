@@ -163,6 +163,20 @@ def test_what_is_not_documented_or_not_simulated_is_named(fake: FakeKraken, meth
             assert error(fake, method, with_value(value)) == f"EGeneral:Not simulated:{shown}"
 
 
+def test_what_clients_send_and_kraken_ignores_is_ignored(fake: FakeKraken) -> None:
+    """For these methods: pykrakenapi sends its own arguments along with Kraken's."""
+    assert error(fake, DOCUMENTED_PUBLIC["OHLC"], {"pair": "XBTUSD", "ascending": "False"}) == ""
+    assert error(fake, DOCUMENTED_PRIVATE["Ledgers"], {"ascending": "False"}) == ""
+    assert error(fake, DOCUMENTED_PRIVATE["Balance"], {"ascending": "False"}) == "EGeneral:Invalid arguments:ascending"
+
+
+def test_what_kraken_ignores_of_a_close_is_ignored(caller: Caller) -> None:
+    """An example of krakenex sends these three, and says that Kraken ignores them."""
+    order = {**ORDER, "close[ordertype]": "limit", "close[price]": "60000"}
+    caller.result("AddOrder", **order, **{"close[pair]": "XBTUSD", "close[type]": "sell", "close[volume]": "1"})
+    assert caller.error("AddOrder", **order, **{"close[guess]": "1"}) == "EGeneral:Invalid arguments:close[guess]"
+
+
 def test_a_method_that_is_not_simulated_uses_its_nonce(fake: FakeKraken, caller: Caller) -> None:
     """It is in the log as any other call; a name that Kraken does not have is unknown."""
     for method in DOCUMENTED_PRIVATE.values():
