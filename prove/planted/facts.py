@@ -151,8 +151,16 @@ FACTS = (
         "the fake Kraken refuses what Kraken ignores",
         "judge",
         _CHECKING,
-        was="also=(*also, *_IGNORED.get(name, ()))",
+        was="also=(*also, *_ignored(name))",
         becomes="also=also",
         test=f"{_TESTS}/test_documented.py::test_what_clients_send_and_kraken_ignores_is_ignored",
+    ),
+    Planted(
+        "the fake Kraken refuses what Kraken ignores of a close",
+        "judge",
+        _CHECKING,
+        was="also=_ignored(its.name))",
+        becomes="also=())",
+        test=f"{_TESTS}/test_documented.py::test_what_kraken_ignores_of_a_close_is_ignored",
     ),
 )

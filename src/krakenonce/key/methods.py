@@ -185,7 +185,7 @@ METHODS = _Methods(
         "QueryStrategies": _QUERY,
         # funding
         "DepositMethods": _QUERY,
-        "DepositAddresses": Method(Kind.READ, "query", new="deposit", takes="asset method new amount"),
+        "DepositAddresses": Method(Kind.READ, "query", new="deposit", takes="asset aclass method new amount"),
         "DepositStatus": _QUERY,
         "WithdrawMethods": _QUERY,
         "WithdrawAddresses": _QUERY,

@@ -91,6 +91,7 @@ def pre_trade(engine: MatchingEngine, params: Mapping[str, Any], now: float) -> 
                 "price": pair.price_text(price),
                 "qty": f"{sum(level.volume for level in levels if level.price == price):.8f}",
                 "count": counts[price],
+                "submission_ts": iso(now),
                 "publication_ts": iso(now),
             }
             for price in prices

@@ -100,6 +100,11 @@ def _trade_volume(call: Call) -> dict[str, Any]:
     return {
         "currency": "ZUSD",
         "volume": "0.0000",
+        "inputs": {
+            "domain_spot_volume_30d": "0.0000",
+            "domain_futures_volume_30d": "0.0000",
+            "domain_assets_on_platform": f"{_worth(call):.4f}",
+        },
         "fees": {name: shown(rules.taker_fee) for name in pairs.values()} or None,
         "fees_maker": {name: shown(rules.maker_fee) for name in pairs.values()} or None,
         **({"schedules": [_schedule(call, name) for name in pairs]} if is_on(call.params, "fee_schedule") else {}),

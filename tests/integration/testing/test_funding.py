@@ -133,6 +133,7 @@ def test_deposits_have_addresses_and_never_come(payer: Caller) -> None:
     for _ in range(3):
         payer.result("DepositAddresses", **bitcoin, new=True)
     assert payer.error("DepositAddresses", **bitcoin, new=True) == "EFunding:Too many addresses"
+    assert payer.result("DepositAddresses", asset="XBT", method="Bitcoin", aclass="currency")
     assert payer.error("DepositAddresses", asset="XBT", method="Ether") == "EFunding:No funding method"
     assert payer.result("DepositStatus", asset="XLM", method="Stellar XLM") == []
     assert payer.result("DepositStatus", cursor=True) == {"deposit": [], "next_cursor": None}
@@ -154,6 +155,7 @@ def test_what_an_account_is_worth(payer: Caller) -> None:
         "tiers": [{"maker_fee": "0.1600", "taker_fee": "0.2600", "active": True}],
     }
     assert "schedules" not in volume
+    assert volume["inputs"]["domain_assets_on_platform"] == "40000.0000"
     assert payer.result("OpenPositions") == {}
     assert payer.result("OpenPositions", consolidation="market") == []
 

@@ -134,6 +134,12 @@ _FEE: dict[str, Any] = {
     "nextvolume": "decimal?",
     "tiervolume": "decimal?",
 }
+# typed-kraken 0.5.0 and kraken-py-sdk 0.1.0 take these three for granted.
+_INPUTS: dict[str, Any] = {
+    "domain_spot_volume_30d": "decimal",
+    "domain_futures_volume_30d": "decimal",
+    "domain_assets_on_platform": "decimal",
+}
 # python-kraken-sdk 3.5.1 shows this answer; Kraken's change log has the parameter since 16 June 2026.
 _TIER: dict[str, Any] = {
     "maker_fee": "decimal",
@@ -141,11 +147,13 @@ _TIER: dict[str, Any] = {
     "active?": "switch",
     "min_spot_volume?": "decimal",
     "min_futures_volume?": "decimal",
+    "min_assets_on_platform?": "decimal",
 }
 
 _VOLUME: dict[str, Any] = {
     "currency": "text",
     "volume": "decimal",
+    "inputs": _INPUTS,
     "fees": OneOf(({"*": _FEE}, "null")),  # null without a pair
     "fees_maker": OneOf(({"*": _FEE}, "null")),
     "schedules?": [{"pair": "text", "class": "text", "tiers": [_TIER]}],  # if fee_schedule is asked for

@@ -59,7 +59,7 @@ FUNDING = (
     method(
         "DepositAddresses",
         "query-funds",
-        "asset! text\n method! text\n new switch\n -amount decimal",
+        "asset! text\n aclass {currency|tokenized_asset}\n method! text\n new switch\n -amount decimal",
         [_ADDRESS],
     ),
     # A list; with the parameter cursor an object. ccxt knows that of withdrawals from Kraken's answers.

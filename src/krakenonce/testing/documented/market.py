@@ -86,7 +86,8 @@ _TRANSPARENT = {  # what PreTrade and PostTrade say of a pair
 
 
 def _pre_trade_level(side: str) -> dict[str, Any]:
-    return {"side": f"{{{side}}}", "price": "decimal", "qty": "decimal", "count": "int", "publication_ts": "text"}
+    times = {"submission_ts": "text", "publication_ts": "text"}
+    return {"side": f"{{{side}}}", "price": "decimal", "qty": "decimal", "count": "int", **times}
 
 
 PRE_TRADE: dict[str, Any] = {
