@@ -163,4 +163,20 @@ FACTS = (
         becomes="also=())",
         test=f"{_TESTS}/test_documented.py::test_what_kraken_ignores_of_a_close_is_ignored",
     ),
+    Planted(
+        "the fake Kraken does not say what a withdrawal costs",
+        "judge",
+        "src/krakenonce/testing/funding.py",
+        was='            "fee": {"aclass": ASSETS[name].aclass, "asset": name, "fee": amount_text(name, way.fee)},\n',
+        becomes="",
+        test=f"{_TESTS}/test_answers.py::test_every_answer_is_as_documented",
+    ),
+    Planted(
+        "the fake Kraken does not say what the fees depend on",
+        "judge",
+        "src/krakenonce/testing/queries.py",
+        was='f"{_worth(call):.4f}",\n        },\n',
+        becomes='"0.0000",\n        },\n',
+        test=f"{_TESTS}/test_funding.py::test_what_an_account_is_worth",
+    ),
 )

@@ -62,6 +62,7 @@ def _withdraw_methods(call: Call) -> list[dict[str, Any]]:
             "method": way.method,
             "network": way.method,
             "minimum": amount_text(name, way.minimum),
+            "fee": {"aclass": ASSETS[name].aclass, "asset": name, "fee": amount_text(name, way.fee)},
         }
         for name, way in WAYS.items()
         if wanted in (None, name) and has_class(call, ASSETS[name]) and call.params.get("network") in (None, way.method)

@@ -86,7 +86,8 @@ def test_addresses_and_methods_are_chosen(payer: Caller) -> None:
     assert [each["asset"] for each in payer.result("WithdrawAddresses", key="cold")] == ["XXBT"]
     assert [each["asset"] for each in payer.result("WithdrawAddresses", method="Ether")] == ["XETH"]
     assert payer.result("WithdrawAddresses", verified=False) == []
-    assert payer.result("WithdrawMethods", asset="ZUSD")[0]["asset"] == "ZUSD"
+    (dollars,) = payer.result("WithdrawMethods", asset="ZUSD")
+    assert (dollars["asset"], dollars["fee"]) == ("ZUSD", {"aclass": "currency", "asset": "ZUSD", "fee": "4.0000"})
     assert [each["asset"] for each in payer.result("WithdrawMethods", network="Bitcoin")] == ["XXBT"]
     assert len(payer.result("WithdrawMethods")) > 5
     assert payer.result("WithdrawMethods", aclass="tokenized_asset") == []

@@ -18,7 +18,13 @@ _METHOD: dict[str, Any] = {
     "minimum?": "decimal",
 }
 _ADDRESS: dict[str, Any] = {"address": "text", "expiretm": "decimal", "new?": "switch", "tag?": "text", "memo?": "text"}
-_WITHDRAW_METHOD: dict[str, Any] = {"asset": "text", "method": "text", "network?": "text", "minimum": "decimal"}
+_WITHDRAW_METHOD: dict[str, Any] = {
+    "asset": "text",
+    "method": "text",
+    "network?": "text",
+    "minimum": "decimal",
+    "fee": {"aclass": "text", "asset": "text", "fee": "decimal"},  # typed-kraken 0.5.0 takes it for granted
+}
 _WITHDRAW_ADDRESS: dict[str, Any] = {
     "address": "text",
     "asset": "text",
