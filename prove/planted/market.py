@@ -295,4 +295,20 @@ MARKET = (
         becomes="if False else {}",
         test="tests/integration/testing/test_funding.py::test_what_an_account_is_worth",
     ),
+    Planted(
+        "a currency that dollars are quoted in is worth what a dollar is",
+        "judge",
+        f"{_TESTING}/queries.py",
+        was="            return 1 / price\n",
+        becomes="            return Decimal(1)\n",
+        test="tests/integration/testing/test_funding.py::test_what_an_account_is_worth",
+    ),
+    Planted(
+        "no pair of the fake Kraken has dollars as its base",
+        "judge",
+        f"{_TESTING}/markets.py",
+        was='        _pair("ZUSDZCAD", "ZUSD", "ZCAD", 5, "5", "1.36"),\n',
+        becomes="",
+        test="tests/integration/testing/test_market.py::test_assets_and_pairs_say_what_clients_need",
+    ),
 )

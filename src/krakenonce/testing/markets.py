@@ -117,6 +117,7 @@ ASSETS = {
     for asset in (
         Asset("ZUSD", "USD", 4, 2),
         Asset("ZEUR", "EUR", 4, 2),
+        Asset("ZCAD", "CAD", 4, 2),
         Asset("XXBT", "XBT", 10, 5),
         Asset("XETH", "ETH", 10, 5),
         Asset("USDT", "USDT", 8, 4),
@@ -130,7 +131,7 @@ ASSETS = {
 }
 
 # Kraken's smallest costs by quote currency, in 2026.
-_COST_MINIMUM = {"ZUSD": "0.5", "ZEUR": "0.45", "USDT": "0.5", "XXBT": "0.00002"}
+_COST_MINIMUM = {"ZUSD": "0.5", "ZEUR": "0.45", "ZCAD": "0.6", "USDT": "0.5", "XXBT": "0.00002"}
 
 
 def _pair(name: str, base: str, quote: str, price_decimals: int, minimum: str, reference: str) -> Pair:
@@ -153,6 +154,8 @@ PAIRS = {
         _pair("DOTEUR", "DOT", "ZEUR", 4, "1", "3.6667"),
         _pair("XXLMZUSD", "XXLM", "ZUSD", 6, "20", "0.3"),
         _pair("ZEURZUSD", "ZEUR", "ZUSD", 5, "0.5", "1.09091"),
+        # dali-rp2 0.6.11 learns the names of assets from the bases of the pairs: dollars are the base of one.
+        _pair("ZUSDZCAD", "ZUSD", "ZCAD", 5, "5", "1.36"),
         _pair("AAPLxUSD", "AAPLx", "ZUSD", 2, "0.02", "250"),
     )
 }

@@ -81,9 +81,13 @@ def in_dollars(call: Call, asset: str) -> Decimal:
     altname = known.altname.removesuffix(".B") if known else asset
     if altname == "USD":
         return Decimal(1)
-    books = call.engine.books
-    with_dollar = [pair for pair in PAIRS.values() if pair.base.altname == altname and pair.quote.name == "ZUSD"]
-    return books[with_dollar[0].name].reference if with_dollar else Decimal(0)
+    for pair in PAIRS.values():
+        price = call.engine.books[pair.name].reference
+        if (pair.base.altname, pair.quote.altname) == (altname, "USD"):
+            return price
+        if (pair.base.altname, pair.quote.altname) == ("USD", altname):
+            return 1 / price
+    return Decimal(0)
 
 
 def _trade_volume(call: Call) -> dict[str, Any]:

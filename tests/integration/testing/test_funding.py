@@ -144,6 +144,7 @@ def test_what_an_account_is_worth(payer: Caller) -> None:
     """Ten thousand dollars and half a bitcoin at 60,000; the fees are in percent."""
     assert payer.result("TradeBalance")["eb"] == "40000.0000"
     assert payer.result("TradeBalance", asset="XBT")["eb"] == "0.6667"
+    assert payer.result("TradeBalance", asset="CAD")["eb"] == "54400.0000"  # dollars are quoted in it
     volume = payer.result("TradeVolume", pair="XBTUSD")
     assert (volume["fees"]["XXBTZUSD"]["fee"], volume["fees_maker"]["XXBTZUSD"]["fee"]) == ("0.2600", "0.1600")
     pairs = [{"asset": "XBTUSD", "aclass": "forex"}]

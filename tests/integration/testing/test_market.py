@@ -244,6 +244,7 @@ def test_assets_and_pairs_say_what_clients_need(caller: Caller) -> None:
     assert [*caller.public("Assets", "asset=DOT,EUR,ETH")] == ["DOT", "ZEUR", "XETH"]
     assert caller.public("Assets", "asset=BTC")["BTC"]["altname"] == "XBT"
     pairs = caller.public("AssetPairs")
+    assert {"ZUSD", "ZEUR", "XXBT"} <= {each["base"] for each in pairs.values()}  # some learn the assets from them
     assert {"XXBTZUSD", "XETHZUSD", "XXBTZEUR"} <= set(pairs)
     pair = pairs["XXBTZUSD"]
     assert (pair["wsname"], pair["base"], pair["quote"], pair["pair_decimals"], pair["status"]) == (

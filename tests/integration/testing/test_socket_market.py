@@ -171,7 +171,7 @@ def test_the_instruments_have_what_orders_need(fake: FakeKraken, server: FakeKra
     async def work() -> None:
         async with Client(server.url) as client:
             data = (await client.follow("instrument"))["data"]
-            assert [each["id"] for each in data["assets"]][:6] == ["USD", "EUR", "BTC", "ETH", "USDT", "SOL"]
+            assert [each["id"] for each in data["assets"]][:7] == ["USD", "EUR", "CAD", "BTC", "ETH", "USDT", "SOL"]
             assert data["pairs"][0] == {
                 "symbol": "BTC/USD",
                 "base": "BTC",
