@@ -195,7 +195,7 @@ MARKET = (
         "the fake Kraken takes one name of an order, and not the other one",
         "judge",
         f"{_TESTING}/changing.py",
-        was=" if txid in (None, order.txid)]",
+        was=" if not txid or txid == order.txid]",
         becomes="]",
         test=f"{_ORDERS}::test_both_names_of_an_order_have_to_be_its_own",
     ),

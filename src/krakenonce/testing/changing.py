@@ -138,7 +138,7 @@ def _edited(call: Call, order: Order) -> dict[str, Any]:
 
 def open_orders(call: Call, params: Mapping[str, Any]) -> list[Order]:
     """Return the open orders with a ``txid`` (or userref) or ``cl_ord_id``; there is at least one."""
-    if not params.get("txid") and not params.get("cl_ord_id"):
+    if "txid" not in params and not params.get("cl_ord_id"):
         raise invalid("txid")
     orders = matching(call, params)
     if not orders:
@@ -150,7 +150,7 @@ def matching(call: Call, params: Mapping[str, Any]) -> list[Order]:
     """Return the open orders of a ``txid``, of a userref in its place, of a ``cl_ord_id``, or of both names."""
     account, txid = call.account, params.get("txid")
     if cl_ord_id := params.get("cl_ord_id"):
-        return [order for order in account.open_with(cl_ord_id=cl_ord_id) if txid in (None, order.txid)]
+        return [order for order in account.open_with(cl_ord_id=cl_ord_id) if not txid or txid == order.txid]
     if isinstance(txid, str) and txid in account.orders:
         return [account.orders[txid]]
     return account.open_with(userref=txid)
