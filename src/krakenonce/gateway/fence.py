@@ -40,8 +40,9 @@ logger = logging.getLogger("krakenonce")
 
 LOOKED_FOR = 60.0  # seconds for which an order is looked for
 _NOT_AGAIN = 15.0  # seconds after that in which it is not looked for again, however often it is repeated
-_GRACE = 1.0  # seconds in which a sender that repeats its request may be seen to have closed the connection before
-_SEEN_LATE = 0.3  # seconds until another gateway may have seen that an answer was not read, and written it
+# Seconds in which it may be seen, by this gateway or another one, that a sender that repeats its request has closed the
+# connection before, or that it has not read the answer. A busy machine is late by tenths of a second.
+_GRACE = 1.0
 _SAME_ORDER = 2 * LOOKED_FOR  # seconds within which an equal order with the same cl_ord_id is a repeat, unless answered
 
 
@@ -140,7 +141,7 @@ class Fence:
         find = partial(self.records.of(sending.local).find, sending.digests, partial(_is_of, sending))
         entry = find()
         if entry is not None and entry.status is Status.DELIVERED and sending.key.time.now() - entry.at < LOOKED_FOR:
-            await asyncio.sleep(_SEEN_LATE)
+            await asyncio.sleep(_GRACE)
             entry = find()
         if entry is None:
             return None
