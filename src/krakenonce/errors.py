@@ -98,6 +98,7 @@ __all__ = [
     "RequestNotSent",
     "ServiceUnavailable",
     "Throttled",
+    "TurnLost",
     "UnknownAsset",
     "UnknownKrakenError",
     "UnknownMethod",
@@ -145,6 +146,13 @@ class LaneError(KrakenonceError, RuntimeError):
 
 class LaneTimeout(LaneError, TimeoutError):
     """The turn did not come within the timeout. The lane is not held, and nothing was sent."""
+
+
+class TurnLost(LaneError):
+    """The turn was lost before the nonce was there, because this process was paused or cut off from the state.
+
+    No nonce was issued, and nothing was sent. The call may be tried again, with a new turn.
+    """
 
 
 class ConfigError(KrakenonceError, ValueError):

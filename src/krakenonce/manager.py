@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, Self, cast
 from krakenonce.backends import SERVED, find_backend
 from krakenonce.clock import SystemClock
 from krakenonce.errors import NonceStoreError
-from krakenonce.key.lane import Lane, find_lane
+from krakenonce.key.lane import IN_TURN, InTurns, Lane, find_lane
 from krakenonce.key.naming import GLOBAL, fingerprint
 from krakenonce.process import call_in_children
 from krakenonce.shown import whole
@@ -35,8 +35,8 @@ class NonceManager:
     Nothing is opened before the first nonce or the first turn.
 
     Args:
-        store: A backend, a URL (``file:PATH``, ``memory:``) or the path of a directory. None: the directory in
-            ``$KRAKENONCE_STATE_DIR``, else the platform's state directory of this user.
+        store: A backend, a URL (``file:PATH``, ``postgresql://USER@HOST/DATABASE``, ``memory:``) or the path of a
+            directory. None: what ``$KRAKENONCE_STATE_DIR`` names, else the platform's state directory of this user.
         shared: Who has to share the state at least: ``"process"``, ``"host"`` or ``"hosts"``. None: any backend will
             do.
         clock: For tests; default: the machine's clock. A backend that is passed has a clock of its own.
@@ -54,6 +54,7 @@ class NonceManager:
     ) -> None:
         self.store = find_backend(store, shared=shared, clock=clock)
         self.clock: Clock = clock or SystemClock()
+        self._begun = False
         self._backend = _deferred(self._begin)
         self._counters: dict[str, tuple[str, float]] = {}  # the counter of a key, and until when that is trusted
         call_in_children(self)
@@ -73,6 +74,7 @@ class NonceManager:
             ClockError: The clock is before 2020 or after 2200, and there is no earlier nonce.
             NonceExhausted: The counter has reached 2^63 - 1.
             InvalidScope: The name is not 1 to 64 letters, digits, ``-`` or ``_``.
+            TurnLost: The caller's lane was lost before the nonce was there. Only with a backend for several hosts.
         """
         return self._backend.advance(scope)
 
@@ -87,6 +89,7 @@ class NonceManager:
 
         Raises:
             NonceError: As for :meth:`next`.
+            TurnLost: As for :meth:`next`.
         """
         now = time.monotonic()
         scope, until = self._counters.get(key, ("", 0.0))
@@ -146,18 +149,21 @@ class NonceManager:
 
     def close(self) -> None:
         """Close the backend; every later call is an error. May be called again."""
+        self._begun = False
         self._backend = _deferred(_refuse)
         self.store.close()
 
     def _begin(self) -> Backend:
-        if self._backend is not self.store:
-            self._backend = self.store
+        if not self._begun:
+            self._begun = True
+            self._backend = cast("Backend", InTurns(self.store)) if hasattr(self.store, IN_TURN) else self.store
             logger.info("nonces, turns and rate limits are kept in %r, for %s", self.store, SERVED[self.store.shared])
-        return self.store
+        return self._backend
 
     def _after_fork(self) -> None:
         """Log the state once more at the first use in the child, whose log may be another one."""
-        if self._backend is self.store:
+        if self._begun:
+            self._begun = False
             self._backend = _deferred(self._begin)
 
     def __copy__(self) -> Self:

@@ -52,12 +52,14 @@ def open_store(url: str | os.PathLike[str], *, clock: Clock | None = None) -> Ba
     """Return the backend that *url* names. Nothing is opened before the first call on it.
 
     Args:
-        url: ``file:PATH``, ``file:PATH?allow_network=yes``, ``memory:``, or simply the path of a directory. White
-            space around a text is ignored; a :class:`~pathlib.Path` is taken as it is.
+        url: ``file:PATH``, ``file:PATH?allow_network=yes``, ``postgresql://USER@HOST/DATABASE``, ``memory:``, or
+            simply the path of a directory. White space around a text is ignored; a :class:`~pathlib.Path` is taken as
+            it is.
         clock: For tests; default: the machine's clock.
 
     Raises:
-        ConfigError: An unknown scheme or option, no path, or one with quotes, a ``$`` or invisible characters.
+        ConfigError: An unknown scheme or option, no path, or one with quotes, a ``$`` or invisible characters; or the
+            extra for a database is not installed.
     """
     if not isinstance(url, str):
         return FileStore(url, clock=clock)
@@ -65,6 +67,10 @@ def open_store(url: str | os.PathLike[str], *, clock: Clock | None = None) -> Ba
 
 
 def _open(named: StateName, clock: Clock | None) -> Backend:
+    if named.url is not None:
+        from krakenonce.backends.postgres import PostgresStore
+
+        return PostgresStore(named.url, clock=clock)
     if named.directory is None:
         return MemoryStore(clock=clock)
     return FileStore(named.directory, clock=clock, allow_network=named.allow_network)

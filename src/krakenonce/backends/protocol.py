@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 
 _T = TypeVar("_T")
@@ -63,7 +63,10 @@ class Gate(Protocol):
 
 
 class RateCounters(Protocol):
-    """The bytes in which the rate counters of one API key are kept: none at first, and any after a reboot."""
+    """The bytes in which the rate counters of one API key are kept: none at first, and any after a reboot.
+
+    Where hosts share them, they have the attribute ``server_time`` as well: seconds since 1970, by one clock for all.
+    """
 
     def read(self, offset: int, size: int) -> bytes:
         """Return what is there; less where nothing was written."""
@@ -106,6 +109,25 @@ class Records(Protocol):
         """
 
 
+class InTurn(Protocol):
+    """What a backend offers in addition if a holder may lose its turn while it still believes to have it.
+
+    That is so if a turn ends with a connection or a lease: a process that is paused before its nonce, and wakes when
+    another has the turn, would take a larger nonce than the other one, whose call Kraken would then refuse.
+    """
+
+    def advance_in_turn(self, scope: str, gates: Iterable[Gate]) -> int:
+        """Issue a nonce as :meth:`Backend.advance` does, if the caller still has the gates that it has taken.
+
+        Args:
+            scope: The counter.
+            gates: All gates that the caller has taken, perhaps some of other backends; none: no turn is asked for.
+
+        Raises:
+            TurnLost: One of them is lost; no nonce was issued.
+        """
+
+
 class Backend(Protocol):
     """Keeps nonces, turns, rate limits and records. It knows nothing of HTTP, accounts or asyncio.
 
@@ -118,7 +140,7 @@ class Backend(Protocol):
 
     @property
     def rate_limits(self) -> RateLimits:
-        """Kraken's rate counters, as they are counted on this host."""
+        """Kraken's rate counters."""
 
     @property
     def records(self) -> Records:

@@ -19,12 +19,17 @@ class StateName(NamedTuple):
     """What a text names.
 
     Args:
-        directory: The state directory; None: the memory of this process.
+        directory: The state directory; None: another kind of state.
         allow_network: Whether it may be on any file system.
+        url: The URL of a database. None, and no directory: the memory of this process.
     """
 
     directory: Path | None
     allow_network: bool = False
+    url: str | None = None
+
+    def __repr__(self) -> str:
+        return f"StateName({self.directory!r})"  # the URL may have a password
 
 
 def state_by_default() -> StateName:
@@ -51,7 +56,7 @@ def state_in_environment() -> StateName | None:
     """
     text = os.environ.get(VARIABLE, "")
     named = read_state(text, VARIABLE) if text.strip() else None
-    if named and named.directory is None:
+    if named == StateName(None):
         raise ConfigError(
             f"{VARIABLE} cannot be memory:, because each process would have nonces of its own; name a directory, or "
             "write NonceManager('memory:') in the test that needs it"
@@ -60,7 +65,7 @@ def state_in_environment() -> StateName | None:
 
 
 def read_state(text: str, name: str) -> StateName:
-    """Return what *text* names: ``file:PATH``, ``file:PATH?allow_network=yes``, ``memory:``, or simply PATH.
+    """Return what *text* names: ``file:PATH``, ``file:PATH?allow_network=yes``, ``postgresql://...``, ``memory:``, PATH.
 
     White space around it is ignored, as the end of a line of Windows is. A relative path is warned about, once per
     process: processes in different directories would use different states.
@@ -78,8 +83,12 @@ def read_state(text: str, name: str) -> StateName:
         rest, scheme = text, "file"
     if scheme == "memory":
         return StateName(None)
+    if scheme in ("postgresql", "postgres"):
+        return _database(text, name)
     if scheme != "file":
-        raise ConfigError(f"{name} has the unknown backend {scheme + ':'!r}; use file:PATH or memory:")
+        raise ConfigError(
+            f"{name} has the unknown backend {scheme + ':'!r}; use file:PATH, postgresql://... or memory:"
+        )
     from urllib.parse import parse_qsl
 
     path, _, query = rest.partition("?")
@@ -92,6 +101,14 @@ def read_state(text: str, name: str) -> StateName:
             raise ConfigError(f"{name} names a host after file://, but a state is on this host; write file:/PATH")
         path = f"/{path.lstrip('/')}"
     return StateName(_directory(_checked(path, name), name), allow_network=allow == "yes")
+
+
+def _database(url: str, name: str) -> StateName:
+    """Return the state at *url*. Raises ConfigError, which does not show it: it may have a password."""
+    from krakenonce.backends.postgres.server import read_url
+
+    read_url(url, name)
+    return StateName(None, url=url)
 
 
 def _checked(path: str, name: str) -> str:

@@ -69,9 +69,10 @@ def run(settings: Settings, ready: Callable[[Listening], None] = lambda _: None)
 
 async def _run(settings: Settings, ready: Callable[[Listening], None]) -> None:
     _raise_file_limit()
+    keys_at = key_file(settings.state)
     with NonceManager(settings.state) as manager, LoopThread() as second:
         manager.next()  # a state directory that cannot be used is reported now, not at the first call
-        local_keys = LocalKeys(key_file(settings.state))
+        local_keys = LocalKeys(keys_at)
         _tell_about_cancels(local_keys)
         transport = AsyncTransport(settings.base_url, connect_to=settings.connect_to)
         activity = Activity()

@@ -65,5 +65,8 @@ def key_file(state: str | None) -> Path:
     """Return where the local keys of a state directory are. Raises ConfigError if the state is not a directory."""
     directory = getattr(NonceManager(state).store, "directory", None)
     if directory is None:
-        raise ConfigError("--state must be a directory: the gateway keeps its local keys there")
+        raise ConfigError(
+            "--state must be a directory: the gateway keeps its local keys and its record of sent calls there, and "
+            "cannot share them between hosts yet"
+        )
     return Path(directory) / FILE_NAME

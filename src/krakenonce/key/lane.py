@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from krakenonce.errors import LaneError
 from krakenonce.key.naming import GLOBAL, fingerprint
-from krakenonce.key.waiting import LaneQueue
+from krakenonce.key.waiting import LaneQueue, gates_in_hand
 from krakenonce.process import Section
 from krakenonce.shown import whole
 
@@ -114,6 +114,28 @@ def find_lane(backend: Backend, name: str, timeout: float | None = None, *, urge
         if len(_recent) > _REMEMBERED:
             del _recent[next(iter(_recent))]
     return Lane(queue, timeout, urgent)
+
+
+IN_TURN = "advance_in_turn"
+
+
+class InTurns:
+    """A backend whose nonces are taken in the turns that the caller has, or not at all.
+
+    Args:
+        backend: One with the method ``advance_in_turn``: see :class:`krakenonce.backends.protocol.InTurn`.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend: Any = backend
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._backend, name)
+
+    def advance(self, scope: str) -> int:
+        """Issue the next nonce of a counter. Raises TurnLost if the caller had a turn and has lost it."""
+        nonce: int = self._backend.advance_in_turn(scope, gates_in_hand())
+        return nonce
 
 
 _registry = Section(LaneError, "a lane was asked for")

@@ -37,7 +37,7 @@ from krakenonce.rule import in_range
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from krakenonce.backends.protocol import RateLimits
+    from krakenonce.backends.protocol import RateCounters, RateLimits
     from krakenonce.clock import Clock
     from krakenonce.key.limits import Tier
 
@@ -174,9 +174,12 @@ class Limiter:
         """Take *step* with the key's state locked."""
         name = self._names.get(key) or self._name(key)
         clock = _number(self._clock.boot_id())  # now and not with the lock: macOS asks another process for it
-        return self._rate_limits.step(name, lambda counters: step(State(counters, self._read(clock))))
+        return self._rate_limits.step(name, lambda counters: step(State(counters, self._read(clock, counters))))
 
-    def _read(self, clock: int) -> Reading:
+    def _read(self, clock: int, counters: RateCounters) -> Reading:
+        server_time = getattr(counters, "server_time", None)
+        if server_time is not None:  # the hosts' own clocks may differ
+            return Reading(_SERVER, server_time, server_time)
         wall_ns = self._clock.now_ns()
         return Reading(clock, self._clock.boot_ns() / 1e9, wall_ns / 1e9 if in_range(wall_ns) else math.nan)
 
@@ -185,6 +188,9 @@ class Limiter:
 
     def _name(self, key: str) -> str:
         return self._names.setdefault(key, fingerprint(key))
+
+
+_SERVER = stable_hash("the clock of the server that keeps the state")
 
 
 @functools.cache

@@ -245,4 +245,10 @@ class LaneQueue(Section):
         self._turn = Turn()
 
 
+def gates_in_hand() -> list[Gate]:
+    """Return the gates of the lanes that the caller holds."""
+    owner = current_owner()
+    return [queue._gate for queue in _busy.copy() if (holder := queue._turn.holder) and holder.owner == owner]
+
+
 _busy: set[LaneQueue] = set()  # those that have a caller: kept alive, even if nothing else refers to them

@@ -1,0 +1,219 @@
+"""The turn between hosts: an advisory lock of a session that does nothing else.
+
+The server keeps the queue, in the order of asking, and lets the next one in when the holder's session ends: with its
+process, with its connection, or when it has said nothing for too long. So the session is the fence, too: a nonce that
+is taken with it is taken in the turn, or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import weakref
+from typing import TYPE_CHECKING
+
+from krakenonce.backends.postgres.heartbeat import Heart
+from krakenonce.backends.postgres.link import Link, host, my_name
+from krakenonce.backends.postgres.schema import cannot, connect, make_tables
+from krakenonce.backends.postgres.session import Refused, Session, SessionLost
+from krakenonce.errors import NonceStoreError, TurnLost
+from krakenonce.process import Section
+
+if TYPE_CHECKING:
+    from krakenonce.backends.postgres.session import Row
+
+
+_KEPT_OPEN = 4  # sessions of turns that this process does not have: a server has 100 of them in all
+_SAY = "set_config('application_name', $2 || floor(extract(epoch from clock_timestamp()) * 1000)::text, false)"
+_ACQUIRE = f"select pg_advisory_lock($1::bigint), {_SAY}"
+_TRY = f"select case when pg_try_advisory_lock($1::bigint) then {_SAY} end"
+_RELEASE = "select pg_advisory_unlock($1::bigint)"
+_HOLDER = """
+select application_name, floor(extract(epoch from clock_timestamp()) * 1000)::bigint
+from pg_locks join pg_stat_activity using (pid)
+where locktype = 'advisory' and granted and objsubid = 1 and (classid::bigint << 32) | objid::bigint = $1::bigint
+    and database = (select oid from pg_database where datname = current_database())
+"""
+
+
+class PostgresGate(Section):
+    """At most one session has the gate.
+
+    Args:
+        link: For questions about the holder, and where to connect.
+        name: The lane's name.
+        pause: Seconds without a sign of life after which the holder loses the turn.
+    """
+
+    def __init__(self, link: Link, name: str, pause: float) -> None:
+        self.server = link.server
+        self.name = name
+        self.held = False
+        self._link = link
+        self._pause = pause
+        self._session: Session | None = None
+        self._owner = 0  # the process that has opened the session
+        self._why = ""  # why the turn was lost
+        self._lock_id = int.from_bytes(hashlib.sha256(f"krakenonce {name}".encode()).digest()[:8], "big", signed=True)
+        super().__init__(NonceStoreError, "a turn was asked for")
+
+    def try_acquire(self) -> bool:
+        """Take the gate if it is free and nobody waits for it."""
+        return self._take(_TRY, endless=False)
+
+    def acquire(self) -> None:
+        """Wait in the server's queue until this process has the gate."""
+        self._take(_ACQUIRE, endless=True)
+
+    def release(self) -> None:
+        """Let the next one in, unless the turn was lost. If the server does not confirm it, end the session."""
+        if not self.held:
+            return
+        with self.lock:
+            keep = False
+            try:
+                if self._session is not None:
+                    keep = self._session.run(_RELEASE, self._lock_id) == [(b"t",)] and len(_open) <= _KEPT_OPEN
+            except (SessionLost, Refused):
+                pass  # then the server frees it, too
+            finally:
+                if not keep:
+                    self._drop()
+                self.held = False  # last: after an interrupt this is called again
+
+    def advance(self, statement: str, *values: str | int | None) -> list[Row]:
+        """Run a statement in the turn.
+
+        Raises:
+            TurnLost: The session has ended, so another caller may have the turn. What was asked for is not used.
+            Refused: The server refuses the statement.
+        """
+        self.refuse_interrupter()
+        with self.lock:
+            try:
+                if self._session is None or not self.held:
+                    raise SessionLost(self._why or "it is not held")
+                make_tables(self._session, self.server)
+                return self._session.run(statement, *values)
+            except SessionLost as error:
+                self._why = str(error)
+                self._drop()
+                raise TurnLost(
+                    f"the turn {self.name} was lost before its nonce was there ({error}); nothing was sent, and the "
+                    "call may be tried again"
+                ) from None
+
+    def beat(self) -> None:
+        """Say that this process lives, unless it is just using the session."""
+        if self.held and self.lock.acquire(blocking=False):
+            try:
+                if self._session is not None:
+                    self._session.run("select 1")
+            except (SessionLost, Refused) as error:
+                self._why = str(error)
+                self._drop()
+            finally:
+                self.lock.release()
+
+    def holder(self) -> str:
+        """Return who holds the gate and for how long, in words."""
+        try:
+            rows = self._link.read(_HOLDER, self._lock_id)
+            if not rows:
+                return "nobody holds it"
+            name, now = ((each or b"").decode() for each in rows[0])
+            _, pid, where, since = name.split()
+        except (NonceStoreError, ValueError):
+            return "its holder is not known"
+        place = "" if where == host() else f" on host {where}"
+        return f"process {pid}{place} has held it for {(int(now) - int(since)) / 1000:.1f} s"
+
+    def close(self) -> None:
+        """End the session, if the gate is neither held nor waited for."""
+        if not self.held and self.lock.acquire(blocking=False):
+            try:
+                if not self.held:
+                    self._drop()
+            finally:
+                self.lock.release()
+
+    def abandon(self) -> None:
+        """In a forked child: the session is the parent's."""
+        self.held = False
+        session, self._session = self._session, None
+        _open.discard(self)
+        if session is None:
+            return
+        if self._owner == os.getpid():
+            session.close()
+        else:
+            session.abandon()
+
+    def _take(self, statement: str, *, endless: bool) -> bool:
+        self.refuse_interrupter()
+        with self.lock:
+            try:
+                self.held = self._lock(statement, endless=endless)
+            except BaseException as error:  # with the session the lock is gone, if it was there
+                self._drop()
+                if isinstance(error, SessionLost | Refused):
+                    raise cannot(self.server, "take a turn in", error) from None
+                raise
+            if self.held:
+                self._why = ""
+                _heart_of(self._pause).watch(self)
+            return self.held
+
+    def _lock(self, statement: str, *, endless: bool) -> bool:
+        """Ask for the lock, once more if a session is lost that may have ended long ago, or while it waited."""
+        while True:
+            is_new = self._session is None
+            self._session = self._session or self._connect()
+            try:
+                return self._session.run(statement, self._lock_id, f"{my_name()} ", endless=endless)[0][-1] is not None
+            except SessionLost:
+                self._drop()
+                if is_new and not endless:
+                    raise
+
+    def _connect(self) -> Session:
+        session = connect(self.server, my_name(), self._pause)
+        self._owner = os.getpid()
+        _open.add(self)
+        return session
+
+    def _drop(self) -> None:
+        _open.discard(self)
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def _after_fork(self) -> None:
+        super()._after_fork()
+        self.abandon()
+
+
+def gate_of(link: Link, name: str, pause: float) -> PostgresGate:
+    """Return the gate of a server: one object for all of this process."""
+    gate = _gates.get((link.server.name, name))
+    if gate is None:
+        gate = PostgresGate(link, name, pause)
+        gate = _gates.setdefault((link.server.name, name), gate)
+    return gate
+
+
+def close_gates(link: Link) -> None:
+    """End the sessions of this server's gates that are not in use."""
+    for gate in list(_open):
+        if gate.server.name == link.server.name:
+            gate.close()
+
+
+def _heart_of(pause: float) -> Heart:
+    heart = _hearts.get(pause)
+    return heart if heart is not None else _hearts.setdefault(pause, Heart(pause / 3))
+
+
+_gates: weakref.WeakValueDictionary[tuple[str, str], PostgresGate] = weakref.WeakValueDictionary()
+_open: weakref.WeakSet[PostgresGate] = weakref.WeakSet()  # those that have a session
+_hearts: dict[float, Heart] = {}

@@ -1,0 +1,170 @@
+"""The PostgreSQL backend: nonces, turns, rate limits and records in one database, shared by all hosts that reach it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Self
+
+from krakenonce.backends.postgres.gate import PostgresGate, close_gates, gate_of
+from krakenonce.backends.postgres.limits import PostgresLimits
+from krakenonce.backends.postgres.link import Link
+from krakenonce.backends.postgres.records import PostgresRecords
+from krakenonce.backends.postgres.schema import cannot
+from krakenonce.backends.postgres.server import read_url
+from krakenonce.backends.postgres.session import Refused
+from krakenonce.backends.protocol import ScopeStats
+from krakenonce.clock import SystemClock
+from krakenonce.errors import ClockError, NonceExhausted
+from krakenonce.rule import EARLIEST, NONCE_MAX, SECOND, check_floor, check_scope, in_range
+from krakenonce.shown import whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from krakenonce.backends.postgres.session import Row
+    from krakenonce.backends.protocol import Gate, Shared
+    from krakenonce.clock import Clock
+
+
+_AHEAD = 60 * SECOND  # how far a host's clock may drive the nonces ahead of the server's
+_ANY = 10**18  # 31 years
+_OUT_OF_RANGE = "22003"
+
+# One statement, so that nothing lies between reading and writing. Another timeline of the server's log says that a
+# standby was promoted, which may not have the last nonces: then a minute is skipped.
+_STEP = """
+with server as (select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as timeline)
+insert into krakenonce.nonces as kept (scope, last, timeline) select $1, {value}, timeline from server
+on conflict (scope) do update set timeline = excluded.timeline, last = greatest(
+    kept.last + case when kept.timeline = excluded.timeline then {step} else 60000000000 end, excluded.last)
+returning last
+"""
+_NEXT = _STEP.format(
+    value="least($2::bigint, (extract(epoch from clock_timestamp()) * 1000000000)::bigint + $3::bigint)", step=1
+)
+_RAISE = _STEP.format(value="$2::bigint", step=0)
+
+
+class PostgresStore:
+    """Keeps the state in the tables of the schema ``krakenonce`` of one database.
+
+    Nothing is opened before the first call. Safe for threads, forks, and any number of processes and hosts.
+    :doc:`guarantees` lists what is promised.
+
+    Args:
+        url: ``postgresql://USER@HOST:PORT/DATABASE``, as libpq reads it.
+        clock: For tests, and taken as it is; default: the machine's clock, at most a minute ahead of the server's.
+        pause: Seconds for which a process may be paused before it loses its turns.
+
+    Raises:
+        ConfigError: It is no such URL, or psycopg is not installed.
+    """
+
+    shared: Shared = "hosts"
+
+    def __init__(self, url: str, *, clock: Clock | None = None, pause: float = 30.0) -> None:
+        self._link = Link(read_url(url.strip(), "store"))
+        self._pause = pause
+        self._clock: Clock = clock or SystemClock()
+        self._ahead = _AHEAD if clock is None or isinstance(clock, SystemClock) else _ANY
+        self._issued: Counter[str] = Counter()
+        self.rate_limits = PostgresLimits(self._link)
+        self.records = PostgresRecords(self._link)
+
+    @whole
+    def __repr__(self) -> str:
+        return f"PostgresStore({self._link.server.url!r})"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
+
+    def __reduce__(self) -> str:
+        raise TypeError("a PostgreSQL backend cannot be pickled: make another one with the same URL")
+
+    def advance(self, scope: str) -> int:
+        """Issue the next nonce of a counter.
+
+        If the connection is lost, the nonce that was perhaps stored is given to nobody, and another one is asked for.
+
+        Raises:
+            InvalidScope: The name is not allowed.
+            NonceStoreError: The server does not answer, or cannot store it safely; none was issued.
+            ClockError: The clocks are before 2020, and there is no earlier nonce.
+            NonceExhausted: 2^63 - 1 is reached.
+        """
+        return self._next(None, scope)
+
+    def advance_in_turn(self, scope: str, gates: Iterable[Gate]) -> int:
+        """Issue the next nonce of a counter if the caller still has all these gates. Errors: also as below.
+
+        Args:
+            scope: The counter.
+            gates: Those that the caller has taken; the last one is checked in the same step as the nonce.
+
+        Raises:
+            TurnLost: It has lost one, so another caller may be using it; no nonce was issued.
+        """
+        ours = [gate for gate in gates if isinstance(gate, PostgresGate) and gate.server.name == self._link.server.name]
+        for gate in ours[:-1]:
+            gate.advance("select 1")
+        return self._next(ours[-1] if ours else None, scope)
+
+    def peek(self, scope: str) -> int | None:
+        """Return the last nonce issued, or the floor if one was set since; never writes."""
+        check_scope(scope)
+        rows = self._link.read("select last from krakenonce.nonces where scope = $1", scope)
+        return int(rows[0][0] or 0) if rows else None
+
+    def raise_floor(self, scope: str, floor: int) -> None:
+        """Make all later nonces of a counter larger than *floor*, durably; a lower floor changes nothing."""
+        check_scope(scope)
+        try:
+            self._link.write(_RAISE, scope, check_floor(floor))
+        except Refused as error:
+            raise cannot(self._link.server, "raise a floor in", error) from None
+
+    def gate(self, name: str) -> PostgresGate:
+        """Return what lets one caller at a time have the turn called *name*; it connects when first used."""
+        return gate_of(self._link, name, self._pause)
+
+    def scopes(self) -> list[str]:
+        """Return the names of the counters, sorted."""
+        return sorted((row[0] or b"").decode() for row in self._link.read("select scope from krakenonce.nonces"))
+
+    def stats(self, scope: str) -> ScopeStats:
+        """Return the last nonce, and the count of this process."""
+        return ScopeStats(scope, self.peek(scope), issued=self._issued[scope])
+
+    def close(self) -> None:
+        """Close the sessions that are not in use. A later call opens them again."""
+        self._link.close()
+        close_gates(self._link)
+
+    def _next(self, gate: PostgresGate | None, scope: str) -> int:
+        check_scope(scope)
+        now = self._clock.now_ns()
+        # A host whose clock cannot be right takes the server's.
+        values = (scope, now, self._ahead) if in_range(now) else (scope, NONCE_MAX, 0)
+        try:
+            rows = self._link.write(_NEXT, *values) if gate is None else gate.advance(_NEXT, *values)
+        except Refused as error:
+            if error.code == _OUT_OF_RANGE:
+                raise NonceExhausted(
+                    "the counter has reached 2^63 - 1, the largest nonce; use a new API key and counter"
+                ) from None
+            raise cannot(self._link.server, "take a nonce from", error) from None
+        return self._checked(scope, rows)
+
+    def _checked(self, scope: str, rows: list[Row]) -> int:
+        nonce = int(rows[0][0] or 0)
+        if nonce < EARLIEST:
+            raise ClockError(
+                f"the clocks of this host and of {self._link.server.url} are before 2020, and there is no earlier "
+                "nonce; no nonce was issued; set the clock"
+            )
+        with self._link.lock:
+            self._issued[scope] += 1
+        return nonce

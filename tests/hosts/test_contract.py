@@ -1,0 +1,13 @@
+"""What every backend promises, by a PostgreSQL state."""
+
+import pytest
+
+from tests.integration.backends.test_contract import *  # noqa: F403
+from tests.integration.backends.test_shared import *  # noqa: F403
+from tests.integration.key.test_backends import *  # noqa: F403
+
+
+@pytest.fixture  # type: ignore[no-redef]
+def kind() -> str:
+    """The name of the function that makes the backend."""
+    return "tests.hosts.servers:backend"
