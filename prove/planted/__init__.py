@@ -7,6 +7,7 @@ from prove.planted.facts import FACTS
 from prove.planted.fence import FENCE
 from prove.planted.gateway import GATEWAY
 from prove.planted.guards import GUARDS
+from prove.planted.hosts import HOSTS
 from prove.planted.judges import JUDGES
 from prove.planted.lanes import LANES
 from prove.planted.limits import LIMITS
@@ -30,6 +31,7 @@ ALL: tuple[Planted, ...] = (
     *RULE,
     *LANES,
     *RUNTIMES,
+    *HOSTS,
     *CLIENTS,
     *GUARDS,
     *LIMITS,

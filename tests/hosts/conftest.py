@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from krakenonce.backends import Backend
-from krakenonce.clock import Clock
 from krakenonce.testing.clock import ManualClock
-from tests.hosts.servers import URL, Server, backend
+from tests.hosts.servers import URL, Host, Server, backend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from krakenonce.backends import Backend
+    from krakenonce.clock import Clock
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +39,35 @@ def server(running: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     running.empty()
     monkeypatch.setenv(URL, running.url)
     return running
+
+
+@pytest.fixture
+def new_server() -> Iterator[Callable[[], Server]]:
+    """What makes servers of a test's own, to be started as it likes."""
+    made: list[Server] = []
+    with tempfile.TemporaryDirectory(prefix="krakenonce-postgres-") as folder:
+
+        def make() -> Server:
+            made.append(Server(Path(folder, str(len(made)))))
+            return made[-1]
+
+        yield make
+        for each in made:
+            each.kill()
+
+
+@pytest.fixture
+def host(server: Server) -> Iterator[Callable[..., Host]]:
+    """What starts processes that stand for hosts; those that are left at the end are killed."""
+    started: list[Host] = []
+
+    def start(*, ahead: float = 0.0, pause: float = 30.0, url: str = "") -> Host:
+        started.append(Host(url or server.url, ahead, pause))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.kill()
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ import os
 import signal
 import socket
 import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +17,11 @@ from typing import TYPE_CHECKING
 from krakenonce.backends.postgres import PostgresStore
 from krakenonce.backends.postgres.server import read_url
 from krakenonce.backends.postgres.session import Session, SessionLost
+from tests.integration.key.helpers import until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from krakenonce.clock import Clock
 
 PASSWORD = "correct-horse"
@@ -129,9 +134,105 @@ class Server:
             for child in children:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child, how)
+            until(lambda: all(_has_ended(child) for child in children))
         else:
             process.send_signal(how)
         process.wait(_PATIENCE)
+
+
+class Host:
+    """A process that stands for a host: see ``host.py``.
+
+    Args:
+        url: Where the state is.
+        ahead: Seconds that its clock is ahead.
+        pause: Seconds for which it may be paused.
+    """
+
+    def __init__(self, url: str, ahead: float, pause: float) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.hosts.host", str(ahead), str(pause)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, URL: url},
+        )
+        self.pid = self._process.pid
+
+    def begin(self, line: str) -> None:
+        """Tell it to do something."""
+        assert self._process.stdin
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+
+    def hear(self) -> str:
+        """Return its answer; empty if it has ended."""
+        assert self._process.stdout
+        return self._process.stdout.readline().strip()
+
+    def ask(self, line: str) -> str:
+        """Tell it to do something, and return its answer."""
+        self.begin(line)
+        return self.hear()
+
+    def signal(self, what: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(what)
+
+    def kill(self) -> None:
+        """Kill it."""
+        self._process.kill()
+        self._process.communicate()
+
+
+class Proxy:
+    """Stands between a client and the server.
+
+    Args:
+        port: The server's.
+        change: Gets what the server sends, and returns what the client gets; None: both connections are cut.
+    """
+
+    def __init__(self, port: int, change: Callable[[bytes], bytes | None]) -> None:
+        self._server = port
+        self._change = change
+        self._sockets = [socket.create_server(("127.0.0.1", 0))]
+        self.port: int = self._sockets[0].getsockname()[1]
+        self._threads = [threading.Thread(target=self._serve)]
+        self._threads[0].start()
+
+    def close(self) -> None:
+        """Cut everything."""
+        for each in self._sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        for each in self._sockets:
+            each.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._sockets[0].accept()
+                self._sockets.append(client)
+                server = socket.create_connection(("127.0.0.1", self._server))
+                self._sockets.append(server)
+                for words in ((client, server, bytes), (server, client, self._change)):
+                    thread = threading.Thread(target=self._pass, args=words)
+                    self._threads.append(thread)
+                    thread.start()
+
+    def _pass(self, source: socket.socket, target: socket.socket, change: Callable[[bytes], bytes | None]) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                changed = change(data)
+                if changed is None:
+                    break
+                target.sendall(changed)
+        for each in (source, target):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
 
 def free_port() -> int:
@@ -152,6 +253,14 @@ def program(name: str) -> str:
 def as_user(words: list[str]) -> list[str]:
     """How to run a program of PostgreSQL, which refuses root: where root is called 1000, with the same files."""
     return ["unshare", "--user", "--map-user=1000", "--map-group=1000", *words] if os.geteuid() == 0 else words
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a process has ended, though perhaps nobody has asked how."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def _children(pid: int) -> list[int]:

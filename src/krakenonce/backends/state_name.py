@@ -65,7 +65,7 @@ def state_in_environment() -> StateName | None:
 
 
 def read_state(text: str, name: str) -> StateName:
-    """Return what *text* names: ``file:PATH``, ``file:PATH?allow_network=yes``, ``postgresql://...``, ``memory:``, PATH.
+    """Return what *text* names: ``file:PATH``, ``file:PATH?allow_network=yes``, ``postgresql://``, ``memory:``, PATH.
 
     White space around it is ignored, as the end of a line of Windows is. A relative path is warned about, once per
     process: processes in different directories would use different states.

@@ -46,11 +46,10 @@ class PostgresGate(Section):
     """
 
     def __init__(self, link: Link, name: str, pause: float) -> None:
-        self.server = link.server
+        self.link = link
+        self.pause = pause
         self.name = name
         self.held = False
-        self._link = link
-        self._pause = pause
         self._session: Session | None = None
         self._owner = 0  # the process that has opened the session
         self._why = ""  # why the turn was lost
@@ -93,7 +92,7 @@ class PostgresGate(Section):
             try:
                 if self._session is None or not self.held:
                     raise SessionLost(self._why or "it is not held")
-                make_tables(self._session, self.server)
+                make_tables(self._session, self.link.server)
                 return self._session.run(statement, *values)
             except SessionLost as error:
                 self._why = str(error)
@@ -118,7 +117,7 @@ class PostgresGate(Section):
     def holder(self) -> str:
         """Return who holds the gate and for how long, in words."""
         try:
-            rows = self._link.read(_HOLDER, self._lock_id)
+            rows = self.link.read(_HOLDER, self._lock_id)
             if not rows:
                 return "nobody holds it"
             name, now = ((each or b"").decode() for each in rows[0])
@@ -157,11 +156,11 @@ class PostgresGate(Section):
             except BaseException as error:  # with the session the lock is gone, if it was there
                 self._drop()
                 if isinstance(error, SessionLost | Refused):
-                    raise cannot(self.server, "take a turn in", error) from None
+                    raise cannot(self.link.server, "take a turn in", error) from None
                 raise
             if self.held:
                 self._why = ""
-                _heart_of(self._pause).watch(self)
+                _heart_of(self.pause).watch(self)
             return self.held
 
     def _lock(self, statement: str, *, endless: bool) -> bool:
@@ -177,7 +176,7 @@ class PostgresGate(Section):
                     raise
 
     def _connect(self) -> Session:
-        session = connect(self.server, my_name(), self._pause)
+        session = connect(self.link.server, my_name(), self.pause)
         self._owner = os.getpid()
         _open.add(self)
         return session
@@ -194,18 +193,19 @@ class PostgresGate(Section):
 
 
 def gate_of(link: Link, name: str, pause: float) -> PostgresGate:
-    """Return the gate of a server: one object for all of this process."""
+    """Return the gate of a server: one object for all of this process. It connects as the last who has asked for it."""
     gate = _gates.get((link.server.name, name))
     if gate is None:
         gate = PostgresGate(link, name, pause)
         gate = _gates.setdefault((link.server.name, name), gate)
+    gate.link, gate.pause = link, pause
     return gate
 
 
 def close_gates(link: Link) -> None:
     """End the sessions of this server's gates that are not in use."""
     for gate in list(_open):
-        if gate.server.name == link.server.name:
+        if gate.link.server.name == link.server.name:
             gate.close()
 
 

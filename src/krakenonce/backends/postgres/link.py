@@ -74,6 +74,7 @@ class Link(Section):
                         raise cannot(self.server, "use", error) from None
                 except Refused as error:
                     session.close()  # it may be within a transaction
+                    self._session = None
                     if error.code == "42501":
                         raise cannot(self.server, "use", error) from None
                     raise

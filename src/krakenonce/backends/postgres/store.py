@@ -107,7 +107,9 @@ class PostgresStore:
         Raises:
             TurnLost: It has lost one, so another caller may be using it; no nonce was issued.
         """
-        ours = [gate for gate in gates if isinstance(gate, PostgresGate) and gate.server.name == self._link.server.name]
+        ours = [
+            gate for gate in gates if isinstance(gate, PostgresGate) and gate.link.server.name == self._link.server.name
+        ]
         for gate in ours[:-1]:
             gate.advance("select 1")
         return self._next(ours[-1] if ours else None, scope)

@@ -1,0 +1,157 @@
+"""Bugs in the state that many hosts share: its nonces, turns and limits, what it refuses, and what it shows.
+
+The tests need what ``make test-integrations`` installs.
+"""
+
+from __future__ import annotations
+
+from prove.planted.bug import Planted
+
+__all__ = ["HOSTS"]
+
+_BACKEND = "src/krakenonce/backends/postgres/"
+_NONCES = "tests/hosts/test_nonces.py::"
+_REFUSALS = "tests/hosts/test_refusals.py::"
+_TURNS = "tests/hosts/test_turns.py::"
+
+HOSTS = (
+    Planted(
+        "a server that does not sync is used",
+        1,
+        f"{_BACKEND}schema.py",
+        was='    if fsync != b"on":\n',
+        becomes='    if fsync == b"":\n',
+        test=f"{_REFUSALS}test_a_server_that_does_not_sync_is_refused_and_one_that_may_tear_pages_is_warned_about",
+    ),
+    Planted(
+        "nonces do not wait for the server's disk",
+        1,
+        f"{_BACKEND}schema.py",
+        was="then 'remote_apply' else 'on' end",
+        becomes="then 'remote_apply' else current_setting('synchronous_commit') end",
+        test=f"{_NONCES}test_nonces_wait_for_the_disk_though_the_server_does_not_by_default",
+    ),
+    Planted(
+        "a nonce that no standby has confirmed is used",
+        1,
+        f"{_BACKEND}session.py",
+        was="        if self._warned:  #",
+        becomes="        if not found:  #",
+        test=f"{_NONCES}test_a_nonce_that_a_standby_did_not_confirm_is_not_used",
+    ),
+    Planted(
+        "a promoted standby is not noticed",
+        4,
+        f"{_BACKEND}store.py",
+        was="case when kept.timeline = excluded.timeline then",
+        becomes="case when kept.last > 0 then",
+        test=f"{_NONCES}test_a_promoted_standby_skips_what_it_may_not_have",
+    ),
+    Planted(
+        "two hosts get one nonce",
+        4,
+        f"{_BACKEND}store.py",
+        was='$3::bigint)", step=1\n',
+        becomes='$3::bigint)", step=0\n',
+        test=f"{_NONCES}test_nonces_rise_over_hosts_whose_clocks_are_an_hour_apart",
+    ),
+    Planted(
+        "one fast clock drives the nonces of all hosts ahead",
+        5,
+        f"{_BACKEND}store.py",
+        was="_AHEAD = 60 * SECOND",
+        becomes="_AHEAD = 7200 * SECOND",
+        test=f"{_NONCES}test_nonces_rise_over_hosts_whose_clocks_are_an_hour_apart",
+    ),
+    Planted(
+        "a server that does not answer is waited for",
+        6,
+        f"{_BACKEND}session.py",
+        was="None if endless else ANSWER",
+        becomes="None",
+        test=f"{_NONCES}test_a_server_that_does_not_answer_gives_no_nonce",
+        hangs=20,
+    ),
+    Planted(
+        "a nonce is not taken in its turn",
+        10,
+        "src/krakenonce/manager.py",
+        was='cast("Backend", InTurns(self.store)) if hasattr(self.store, IN_TURN) else self.store\n',
+        becomes="self.store\n",
+        test=f"{_TURNS}test_a_holder_that_was_paused_before_its_nonce_gets_none",
+    ),
+    Planted(
+        "a turn that was lost is taken again for its nonce",
+        10,
+        f"{_BACKEND}gate.py",
+        was='                    raise SessionLost(self._why or "it is not held")\n',
+        becomes="                    self._session = self._connect()\n",
+        test=f"{_TURNS}test_a_turn_that_was_cut_off_gives_no_nonce_and_can_be_had_again",
+    ),
+    Planted(
+        "a paused holder keeps its turn",
+        10,
+        f"{_BACKEND}schema.py",
+        was="session.run(_HELLO, round(pause * 1000), name)",
+        becomes="session.run(_HELLO, 0, name)",
+        test=f"{_TURNS}test_a_holder_that_was_paused_before_its_nonce_gets_none",
+        hangs=20,
+    ),
+    Planted(
+        "nobody says that a holder lives",
+        10,
+        f"{_BACKEND}heartbeat.py",
+        was="                gate.beat()\n",
+        becomes="                gate.holder()\n",
+        test=f"{_TURNS}test_a_turn_lasts_as_long_as_its_holder_lives",
+    ),
+    Planted(
+        "a forked child keeps its parent's turn",
+        10,
+        f"{_BACKEND}session.py",
+        was="                    os.close(fd)\n",
+        becomes="                    os.fstat(fd)\n",
+        test=f"{_TURNS}test_a_killed_holder_s_turn_is_free_though_its_child_lives",
+        hangs=20,
+    ),
+    Planted(
+        "a forked child ends its parent's turn",
+        10,
+        f"{_BACKEND}gate.py",
+        was="        if self._owner == os.getpid():\n",
+        becomes="        if self._owner:\n",
+        test=f"{_TURNS}test_a_child_that_ends_leaves_its_parent_s_turn_alone",
+    ),
+    Planted(
+        "a pooler is taken for a server",
+        10,
+        f"{_BACKEND}schema.py",
+        was="    if int(pid or 0) != session.pg.backend_pid:\n",
+        becomes="    if pid is None:\n",
+        test=f"{_REFUSALS}test_a_pooler_is_refused",
+    ),
+    Planted(
+        "a lockout ends by each host's own clock",
+        12,
+        "src/krakenonce/key/limiter.py",
+        was="        if server_time is not None:  #",
+        becomes="        if server_time == 0.0:  #",
+        test=f"{_NONCES}test_a_lockout_closes_the_key_on_every_host",
+    ),
+    Planted(
+        "the password is in the name of the state",
+        "security",
+        f"{_BACKEND}server.py",
+        was='return Server(conninfo, f"postgresql://{user}@{place}", place)',
+        becomes="return Server(conninfo, url, place)",
+        test=f"{_REFUSALS}test_a_server_that_is_down_is_named",
+    ),
+    Planted(
+        "a password that every user can read is not warned about",
+        "security",
+        "src/krakenonce/cli/options.py",
+        was="    if has_password(url):\n",
+        becomes="    if not url:\n",
+        test=f"{_REFUSALS}test_a_password_in_an_option_is_warned_about",
+    ),
+)

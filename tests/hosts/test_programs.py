@@ -1,0 +1,102 @@
+"""Whole programs on a PostgreSQL state: clients that make calls, and libraries that replace Python's waits."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from krakenonce import NonceManager
+from krakenonce.backends.postgres import PostgresStore
+from krakenonce.kraken import AsyncKraken, Kraken
+from krakenonce.testing import FakeKraken, FakeKrakenServer
+
+if TYPE_CHECKING:
+    from tests.hosts.servers import Server
+
+CALLER = """
+import sys
+from krakenonce import NonceManager
+from krakenonce.kraken import Kraken
+manager = NonceManager(shared="hosts")
+with Kraken(sys.argv[1], sys.argv[2], manager=manager, base_url=sys.argv[3], tier="none") as kraken:
+    for _ in range(20):
+        kraken.balances()
+"""
+
+GREENLETS = """
+from gevent import monkey; monkey.patch_all()
+import gevent, sys
+from krakenonce import NonceManager
+manager = NonceManager(sys.argv[1])
+taken = []
+def call():
+    for _ in range(5):
+        with manager.lane("key"):
+            taken.append(manager.next_for("key"))
+            gevent.sleep(0.001)
+ticks = []
+def tick():
+    while True:
+        ticks.append(1); gevent.sleep(0.001)
+gevent.spawn(tick)
+gevent.joinall([gevent.spawn(call) for _ in range(6)], raise_error=True)
+assert taken == sorted(set(taken)) and len(taken) == 30
+assert len(ticks) > 20
+print("done")
+"""
+
+
+def test_clients_on_many_hosts_share_a_key(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kraken refuses no nonce, though calls that are under way together overtake each other; threads and tasks, too."""
+    fake = FakeKraken()
+    account = fake.add_account("bot", balances={"ZUSD": "100"})
+    monkeypatch.setenv("KRAKENONCE_STATE_DIR", server.url)
+    with FakeKrakenServer(fake, jitter=0.003) as kraken_server:
+        ours: Any = {
+            "manager": (manager := NonceManager(shared="hosts")),
+            "base_url": kraken_server.url,
+            "tier": "none",
+        }
+        words = [account.key, account.secret, kraken_server.url]
+        others = [subprocess.Popen([sys.executable, "-c", CALLER, *words]) for _ in range(3)]
+        with (
+            Kraken(account.key, account.secret, **ours) as kraken,
+            ThreadPoolExecutor(4) as threads,
+        ):
+            list(threads.map(lambda _: kraken.balances(), range(20)))
+
+        async def tasks() -> None:
+            async with AsyncKraken(account.key, account.secret, **ours) as kraken:
+                await asyncio.gather(*(kraken.balances() for _ in range(20)))
+
+        asyncio.run(tasks())
+        assert [each.wait() for each in others] == [0, 0, 0]
+        manager.close()
+    assert len(fake.accepted()) == 100
+    assert fake.invalid_nonces() == []
+
+
+def test_greenlets_take_turns_while_others_go_on(server: Server) -> None:
+    """A greenlet that waits for its turn stops no other, and none is served in the middle of a statement."""
+    pytest.importorskip("gevent")
+    done = subprocess.run(
+        [sys.executable, "-c", GREENLETS, server.url], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout == "done\n", done.stderr
+
+
+def test_a_manager_closes_what_it_has_opened(server: Server) -> None:
+    """The server has no session of it left."""
+    manager = NonceManager(PostgresStore(server.url))
+    for key in ("one", "two"):
+        with manager.lane(key):
+            manager.next_for(key)
+    ours = "select 1 from pg_stat_activity where application_name like 'krakenonce%'"
+    assert len(server.run(ours)) == 3
+    manager.close()
+    assert server.run(ours) == []
