@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import os
 import signal
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from krakenonce.backends.postgres import PostgresStore
 from krakenonce.backends.postgres.server import read_url
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 PASSWORD = "correct-horse"
 URL = "TEST_POSTGRES"  # the environment variable that tells processes of a test where the server is
+_NOBODY = 65534  # a user whom every Linux has
 _PATIENCE = 20.0  # seconds
 _SETTINGS = (
     "listen_addresses=127.0.0.1",
@@ -66,14 +68,16 @@ class Server:
         """Make the data."""
         words = self.folder.with_suffix(".password")
         words.write_text(PASSWORD)
+        before, options = another_user()
+        give(self.folder.parent)
         done = subprocess.run(
-            as_user(
-                f"{program('initdb')} -D {self.folder} -U bot --no-sync --no-locale -E UTF8 -A scram-sha-256 "
-                f"--pwfile={words}".split()
-            ),
+            f"{' '.join([*before, program('initdb')])} -D {self.folder} -U bot --no-sync --no-locale -E UTF8 "
+            f"-A scram-sha-256 --pwfile={words}".split(),
             capture_output=True,
             text=True,
             check=False,
+            cwd="/",
+            **options,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -81,14 +85,17 @@ class Server:
         """Start it, and wait until it takes connections."""
         more = [word for each in (*_SETTINGS, f"port={self.port}", *settings) for word in ("-c", each)]
         log = self.folder.with_suffix(".log")
+        before, options = another_user()
+        give(self.folder)
         with log.open("ab") as file:
             self._process = subprocess.Popen(
-                as_user([program("postgres"), "-D", str(self.folder), *more]),
+                [*before, program("postgres"), "-D", str(self.folder), *more],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
                 cwd="/",
                 start_new_session=True,
+                **options,
             )
         deadline = time.monotonic() + _PATIENCE
         while True:
@@ -250,9 +257,27 @@ def program(name: str) -> str:
     return str(Path(found.submodule_search_locations[0], "pginstall", "bin", name))
 
 
-def as_user(words: list[str]) -> list[str]:
-    """How to run a program of PostgreSQL, which refuses root: where root is called 1000, with the same files."""
-    return ["unshare", "--user", "--map-user=1000", "--map-group=1000", *words] if os.geteuid() == 0 else words
+@functools.cache
+def another_user() -> tuple[list[str], dict[str, Any]]:
+    """How to start a program of PostgreSQL, which refuses root: what to write before it, and arguments of Popen.
+
+    Where root may be called 1000, the files are the same. Elsewhere it is another user, who has to be given the files.
+    """
+    if os.geteuid() != 0:
+        return [], {}
+    words = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+    try:
+        subprocess.run([*words, "true"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return [], {"user": _NOBODY, "group": _NOBODY, "extra_groups": []}
+    return words, {}
+
+
+def give(path: Path) -> None:
+    """Give a file, or a folder with all that is in it, to the user who runs the server."""
+    if another_user()[1]:
+        for each in (path, *path.rglob("*")):
+            os.chown(each, _NOBODY, _NOBODY)
 
 
 def _has_ended(pid: int) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.hosts.servers import Host, Server
 
 HOUR = 3600.0
+SYNCING = "select pid from pg_stat_activity where wait_event = 'SyncRep'"
 
 
 def test_nonces_rise_over_hosts_whose_clocks_are_an_hour_apart(host: Callable[..., Host]) -> None:
@@ -117,7 +118,11 @@ def test_a_nonce_that_a_standby_did_not_confirm_is_not_used(server: Server) -> N
     set_to(server, "nobody")
     try:
         wanted = in_thread(lambda: taken.append(store.advance("global")))
-        until(lambda: server.run("select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'"))
+        until(lambda: server.run(SYNCING))
+        waits = server.run(SYNCING)
+        server.run("select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'")
+        until(lambda: taken or server.run(SYNCING) not in ([], waits))
+        assert taken == []  # the server has said that it is stored, and another one is asked for
     finally:
         set_to(server, "")
         join([wanted])
