@@ -115,7 +115,7 @@ HOSTS = (
         hangs=20,
     ),
     Planted(
-        "a forked child ends its parent's turn",
+        "a forked child ends its parent's session, and with it the turn",
         10,
         f"{_BACKEND}gate.py",
         was="        if self._owner == os.getpid():\n",

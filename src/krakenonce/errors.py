@@ -8,7 +8,8 @@
     │   ├── NonceExhausted           the counter has reached 2^63 - 1
     │   └── NonceStoreError          the backend cannot store the nonce: disk, permissions, file system, damage
     ├── LaneError                  misuse of a lane                            (also RuntimeError)
-    │   └── LaneTimeout              the turn did not come in time               (also TimeoutError)
+    │   ├── LaneTimeout              the turn did not come in time               (also TimeoutError)
+    │   └── TurnLost                 the turn was lost before the nonce was there
     ├── RecordChanged              the record was changed by another writer
     ├── ConfigError                arguments or credentials that cannot be used (also ValueError)
     └── KrakenError                a call to Kraken gave no result

@@ -6,9 +6,13 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from krakenonce.errors import ConfigError
+
+if TYPE_CHECKING:
+    from krakenonce.backends.postgres.server import Server
+
 
 logger = logging.getLogger("krakenonce")
 
@@ -21,15 +25,12 @@ class StateName(NamedTuple):
     Args:
         directory: The state directory; None: another kind of state.
         allow_network: Whether it may be on any file system.
-        url: The URL of a database. None, and no directory: the memory of this process.
+        server: A database. None, and no directory: the memory of this process.
     """
 
     directory: Path | None
     allow_network: bool = False
-    url: str | None = None
-
-    def __repr__(self) -> str:
-        return f"StateName({self.directory!r})"  # the URL may have a password
+    server: Server | None = None
 
 
 def state_by_default() -> StateName:
@@ -107,8 +108,7 @@ def _database(url: str, name: str) -> StateName:
     """Return the state at *url*. Raises ConfigError, which does not show it: it may have a password."""
     from krakenonce.backends.postgres.server import read_url
 
-    read_url(url, name)
-    return StateName(None, url=url)
+    return StateName(None, server=read_url(url, name))
 
 
 def _checked(path: str, name: str) -> str:

@@ -174,12 +174,16 @@ class Limiter:
         """Take *step* with the key's state locked."""
         name = self._names.get(key) or self._name(key)
         clock = _number(self._clock.boot_id())  # now and not with the lock: macOS asks another process for it
-        return self._rate_limits.step(name, lambda counters: step(State(counters, self._read(clock, counters))))
 
-    def _read(self, clock: int, counters: RateCounters) -> Reading:
-        server_time = getattr(counters, "server_time", None)
-        if server_time is not None:  # the hosts' own clocks may differ
-            return Reading(_SERVER, server_time, server_time)
+        def take(counters: RateCounters) -> _T:
+            server_time = getattr(counters, "server_time", None)
+            if server_time is not None:  # the hosts' own clocks may differ
+                return step(State(counters, Reading(_SERVER, server_time, server_time)))
+            return step(State(counters, self._read(clock)))
+
+        return self._rate_limits.step(name, take)
+
+    def _read(self, clock: int) -> Reading:
         wall_ns = self._clock.now_ns()
         return Reading(clock, self._clock.boot_ns() / 1e9, wall_ns / 1e9 if in_range(wall_ns) else math.nan)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from krakenonce.errors import ConfigError
 from krakenonce.extras import needed_by
+from krakenonce.shown import blind, whole
 
 if TYPE_CHECKING:
     from psycopg import pq
@@ -21,8 +22,8 @@ _SETTINGS = {
 }
 
 
-class Server(NamedTuple):
-    """A database, as it is connected to.
+class Server:
+    """A database, as it is connected to. No tuple, whose parts error reports would show.
 
     Args:
         conninfo: Everything that libpq needs; may have a password.
@@ -30,10 +31,12 @@ class Server(NamedTuple):
         name: Host, port and database: who has the same, shares the state.
     """
 
-    conninfo: bytes
-    url: str
-    name: str
+    def __init__(self, conninfo: bytes, url: str, name: str) -> None:
+        self.conninfo = conninfo
+        self.url = url
+        self.name = name
 
+    @whole
     def __repr__(self) -> str:
         return f"Server({self.url!r})"
 
@@ -51,6 +54,7 @@ def library() -> type[pq.PGconn]:
     return connection
 
 
+@blind
 def read_url(url: str, name: str) -> Server:
     """Return the server that *url* means; environment variables such as PGPASSFILE and PGUSER count as in psql.
 

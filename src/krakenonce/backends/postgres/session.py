@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.backends.postgres.server import library
+from krakenonce.process import call_in_children
 
 if TYPE_CHECKING:
     from psycopg import pq
@@ -55,8 +56,9 @@ class Session:
     """
 
     def __init__(self, server: Server) -> None:
-        self._pg: pq.PGconn | None = library().connect_start(server.conninfo)
         self._inode = 0
+        self._pg: pq.PGconn | None = library().connect_start(server.conninfo)
+        call_in_children(self)  # at once: a child that is forked now must not keep the connection
         self.is_made = False  # whether the tables were there when it began, or were made since
         self._warned: list[str] = []
         try:
@@ -105,6 +107,8 @@ class Session:
                 fd = pg.socket
                 if os.fstat(fd).st_ino == self._inode:
                     os.close(fd)
+
+    _after_fork = abandon
 
     def _connect(self, pg: pq.PGconn) -> None:
         from psycopg import Error

@@ -21,6 +21,7 @@ from krakenonce.shown import whole
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from krakenonce.backends.postgres.server import Server
     from krakenonce.backends.postgres.session import Row
     from krakenonce.backends.protocol import Gate, Shared
     from krakenonce.clock import Clock
@@ -52,7 +53,7 @@ class PostgresStore:
     :doc:`guarantees` lists what is promised.
 
     Args:
-        url: ``postgresql://USER@HOST:PORT/DATABASE``, as libpq reads it.
+        url: ``postgresql://USER@HOST:PORT/DATABASE``, as libpq reads it; or what was read from it.
         clock: For tests, and taken as it is; default: the machine's clock, at most a minute ahead of the server's.
         pause: Seconds for which a process may be paused before it loses its turns.
 
@@ -62,8 +63,8 @@ class PostgresStore:
 
     shared: Shared = "hosts"
 
-    def __init__(self, url: str, *, clock: Clock | None = None, pause: float = 30.0) -> None:
-        self._link = Link(read_url(url.strip(), "store"))
+    def __init__(self, url: str | Server, *, clock: Clock | None = None, pause: float = 30.0) -> None:
+        self._link = Link(read_url(url.strip(), "store") if isinstance(url, str) else url)
         self._pause = pause
         self._clock: Clock = clock or SystemClock()
         self._ahead = _AHEAD if clock is None or isinstance(clock, SystemClock) else _ANY
