@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +20,15 @@ if TYPE_CHECKING:
     from krakenonce.clock import Clock
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _on_linux() -> None:
+    """Elsewhere the package with PostgreSQL's programs is not installed."""
+    if sys.platform != "linux":
+        pytest.skip("PostgreSQL's programs are installed on Linux only")
+
+
 @pytest.fixture(scope="session")
-def running() -> Iterator[Server]:
+def running(_on_linux: None) -> Iterator[Server]:
     """The server, on loopback."""
     folder = Path(tempfile.mkdtemp(prefix="krakenonce-postgres-"))
     server = Server(folder / "data")

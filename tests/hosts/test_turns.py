@@ -190,6 +190,6 @@ def test_turns_and_nonces_of_hosts_that_are_killed_and_stopped(host: Callable[..
     assert hosts[4].hear() == "done"
     lines = [(int(pid), int(nonce)) for pid, nonce in map(str.split, log.read_text().splitlines())]
     late = [at for at, (pid, nonce) in enumerate(lines) if any(earlier > nonce for _, earlier in lines[:at])]
-    assert len(lines) > 160
+    assert len(lines) >= 160
     assert len({nonce for _, nonce in lines}) == len(lines)
     assert [lines[at][0] for at in late] in ([], [hosts[4].pid])  # stopped when it had its nonce, it wrote it late
