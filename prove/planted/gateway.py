@@ -203,7 +203,7 @@ GATEWAY = (
         "a lockout stops only the caller that got it",
         12,
         "src/krakenonce/key/api_key.py",
-        was="            self._limiter.lock_out(self.key, LOCKOUT)\n",
+        was="            _noted(lambda: self._limiter.lock_out(self.key, LOCKOUT))\n",
         becomes="            pass\n",
         test="tests/integration/gateway/test_faults.py::test_a_lockout_stops_all_calls_of_the_key",
     ),

@@ -73,6 +73,14 @@ HOSTS = (
         hangs=20,
     ),
     Planted(
+        "an order that was placed while the state went down is reported as not sent",
+        9,
+        "src/krakenonce/key/api_key.py",
+        was="    except NonceStoreError as error:\n        logger",
+        becomes="    except NotImplementedError as error:\n        logger",
+        test="tests/hosts/test_programs.py::test_an_order_that_was_placed_while_the_state_went_down_is_a_result",
+    ),
+    Planted(
         "a nonce is not taken in its turn",
         10,
         "src/krakenonce/manager.py",

@@ -14,8 +14,11 @@ from krakenonce import NonceManager
 from krakenonce.backends.postgres import PostgresStore
 from krakenonce.kraken import AsyncKraken, Kraken
 from krakenonce.testing import FakeKraken, FakeKrakenServer
+from tests.integration.key.helpers import in_thread, join, until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.hosts.servers import Server
 
 CALLER = """
@@ -100,3 +103,31 @@ def test_a_manager_closes_what_it_has_opened(server: Server) -> None:
     assert len(server.run(ours)) == 3
     manager.close()
     assert server.run(ours) == []
+
+
+def test_an_order_that_was_placed_while_the_state_went_down_is_a_result(new_server: Callable[[], Server]) -> None:
+    """An error would say that it was not placed, and be an invitation to place it again."""
+    server = new_server()
+    server.make()
+    server.start()
+    fake = FakeKraken()
+    account = fake.add_account("bot")
+    manager = NonceManager(server.url)
+    placed: list[object] = []
+    with (
+        FakeKrakenServer(fake, latency=1.0) as kraken_server,
+        Kraken(account.key, account.secret, manager=manager, base_url=kraken_server.url) as kraken,
+    ):
+        order = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "price": "100", "volume": "1"}
+        placing = in_thread(lambda: placed.append(kraken.private("AddOrder", **order)))
+        until(lambda: server.run("select 1 from krakenonce.nonces") if has_state(server) else False)
+        server.kill()
+        join([placing])
+    assert len(placed) == 1
+    assert [each.method for each in fake.accepted()] == ["AddOrder"]
+    manager.close()
+
+
+def has_state(server: Server) -> bool:
+    """Whether a nonce has been asked for."""
+    return server.run("select to_regclass('krakenonce.nonces')") != [(None,)]

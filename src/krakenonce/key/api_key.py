@@ -19,10 +19,10 @@ from __future__ import annotations
 import logging
 import math
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from krakenonce.backends import SERVED
-from krakenonce.errors import InvalidNonce, KrakenonceError, LockedOut, RateLimited, Throttled
+from krakenonce.errors import InvalidNonce, KrakenonceError, LockedOut, NonceStoreError, RateLimited, Throttled
 from krakenonce.key.answers import advice
 from krakenonce.key.counting import A_FEW_SECONDS, Levels, Place
 from krakenonce.key.limiter import Limiter
@@ -30,7 +30,7 @@ from krakenonce.key.lockout import LOCKOUT, refuse_if
 from krakenonce.key.naming import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from krakenonce.errors import KrakenAPIError
     from krakenonce.key.lane import Lane
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from krakenonce.manager import NonceManager
 
 
+_T = TypeVar("_T")
 logger = logging.getLogger("krakenonce")
 
 ASK_AGAIN = 1.0  # seconds after which a call that waits for the rate limit asks again
@@ -143,7 +144,7 @@ class ApiKey:
         use. After Rate limit exceeded the counters that the call concerns count as full. ``retry_after`` is set.
         """
         if isinstance(refusal, LockedOut):
-            self._limiter.lock_out(self.key, LOCKOUT)
+            _noted(lambda: self._limiter.lock_out(self.key, LOCKOUT))
             refusal.retry_after = LOCKOUT
         elif isinstance(refusal, InvalidNonce):
             self._manager.look_up_counter(self.key)
@@ -151,7 +152,8 @@ class ApiKey:
         elif isinstance(refusal, Throttled):  # too many at the same time, which fills no counter
             refusal.retry_after = A_FEW_SECONDS if refusal.retry_after is None else refusal.retry_after
         elif isinstance(refusal, RateLimited):
-            refusal.retry_after = self._limiter.refused(place)
+            wait = _noted(lambda: self._limiter.refused(place))
+            refusal.retry_after = A_FEW_SECONDS if wait is None else wait
 
     def _ask_who_shares(self) -> None:
         """Log which state this process uses, once for the key: another process may use another one."""
@@ -168,7 +170,7 @@ class ApiKey:
 
     def not_sent(self, place: Place) -> None:
         """Take back the count of a call that was not sent after all."""
-        self._limiter.not_sent(place)
+        _noted(lambda: self._limiter.not_sent(place))
 
     def leave(self, place: Place) -> None:
         """Release the place of a call that was not sent. Does nothing if it was sent."""
@@ -177,7 +179,7 @@ class ApiKey:
     def placed(self, pair: str, ids: list[str]) -> None:
         """Note that orders were placed or amended: it costs more to cancel a young order."""
         if self.tier is not None:
-            self._limiter.placed(self.key, pair, ids)
+            _noted(lambda: self._limiter.placed(self.key, pair, ids))
 
     def locked_out(self) -> float:
         """Return the seconds until a lockout ends; 0.0: there is none."""
@@ -186,6 +188,18 @@ class ApiKey:
     def levels(self) -> Levels:
         """Return how high Kraken's rate counters are, as counted here; zeros without a tier."""
         return Levels(0.0, 0.0) if self.tier is None else self._limiter.levels(self.key, self.tier)
+
+
+def _noted(note: Callable[[], _T]) -> _T | None:
+    """Note what has become of a call. If the backend fails, log it and return None.
+
+    The error would stand in place of the answer, and say of an order that was placed that nothing was sent.
+    """
+    try:
+        return note()
+    except NonceStoreError as error:
+        logger.warning("the answer to a call could not be noted for Kraken's rate limits: %s", error)
+        return None
 
 
 _refused: set[tuple[int, str]] = set()  # the processes and keys with an Invalid nonce; a child has its parent's, too
