@@ -54,6 +54,7 @@ class Server:
         self.folder = folder
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        self._has_run = False
 
     @property
     def url(self) -> str:
@@ -82,9 +83,18 @@ class Server:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def start(self, *settings: str) -> None:
-        """Start it, and wait until it takes connections."""
-        more = [word for each in (*_SETTINGS, f"port={self.port}", *settings) for word in ("-c", each)]
+        """Start it, and wait until it takes connections. At first it takes another port if its own is taken by then."""
         log = self.folder.with_suffix(".log")
+        while (why := self._start(log, settings)) is not None:
+            if self._has_run or "Address already in use" not in log.read_text():
+                raise AssertionError(f"{why}: {log.read_text()}")
+            log.unlink()
+            self.port = free_port()
+        self._has_run = True
+
+    def _start(self, log: Path, settings: tuple[str, ...]) -> SessionLost | None:
+        """Start it; return why it takes no connections, if so."""
+        more = [word for each in (*_SETTINGS, f"port={self.port}", *settings) for word in ("-c", each)]
         before, options = another_user()
         give(self.folder)
         with log.open("ab") as file:
@@ -101,11 +111,12 @@ class Server:
         while True:
             try:
                 Session(read_url(self.url + "?target_session_attrs=any", "url")).close()
-                return
             except SessionLost as error:
                 if time.monotonic() > deadline or self._process.poll() is not None:
-                    raise AssertionError(f"{error}: {log.read_text()}") from error
+                    return error
                 time.sleep(0.02)
+            else:
+                return None
 
     def kill(self) -> None:
         """Kill it, with all processes of its own, as when its machine fails."""
