@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench.calls import SECRET, plain_server
 from bench.fake import BALANCE, ORDERS
+from bench.footprint import PEAK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,15 +111,15 @@ from krakenonce import NonceManager
 NonceManager(directory).next()
 print((time.perf_counter_ns() - began) / 1e6)
 """,
-    "memory of a client after 1,000 nonces (MiB)": f"""
-import resource, sys, tempfile
+    "memory of a client after 1,000 nonces (MB)": f"""{PEAK}
+import sys, tempfile
 from krakenonce import NonceManager
 from krakenonce.kraken import Kraken
 manager = NonceManager(tempfile.mkdtemp(dir=sys.argv[1]))
 client = Kraken("key", "{SECRET}", manager=manager)
 for _ in range(1000):
     manager.next()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(peak())
 """,
 }
 

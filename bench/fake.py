@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import Any
 
+from bench.footprint import PEAK
+
 _ROUNDS = 5
 
 # A process that is the fake Kraken; another one calls it over one connection. `served` returns microseconds per call.
@@ -52,7 +54,7 @@ print(served("AddOrder", 4000, ORDER))
 """
 
 # Orders are placed without HTTP until there are enough; the engine alone is what gets slower or does not.
-_RESTING = f"""{SERVED}
+_RESTING = f"""{SERVED}{PEAK}
 import time
 from krakenonce.kraken.wire import FORM, decode_secret, sign
 secret = decode_secret(account.secret)
@@ -68,8 +70,7 @@ place(100)
 few = served("AddOrder", 3000, ORDER)
 place(100_000 - 3100)
 many = served("AddOrder", 3000, ORDER)
-size = 1 if sys.platform == "darwin" else 1024
-print(few, many, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * size / 1e6)
+print(few, many, peak())
 """
 
 

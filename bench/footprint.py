@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _ROUNDS = 25
+
+# For programs of their own. Not ru_maxrss on Linux: in a new process it begins with what the parent had.
+PEAK = """
+def peak():
+    try:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) * 1024 / 1e6
+    except FileNotFoundError:  # macOS, in bytes
+        import resource
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+"""
 _WATCH = """
 import os, sys, threading
 before = set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else set()

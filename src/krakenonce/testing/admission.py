@@ -37,7 +37,7 @@ class Admission:
         self._rules, self._limits = rules, limits
         self._failures: dict[str, list[float]] = {}  # the times of consecutive failures, by key, known or unknown
         self._locked_until: dict[str, float] = {}
-        self._used: defaultdict[str, set[int]] = defaultdict(set)  # accepted nonces by key
+        self._used: defaultdict[str, set[int]] = defaultdict(set)  # accepted nonces by key, of keys with a window
 
     def accept(self, key: ApiKey | None, request: Request) -> ApiKey:
         """Return the key of an accepted request; its nonce is used from then on.
@@ -99,7 +99,8 @@ class Admission:
         error = next((error for error in in_order if not checks[error]), None)
         if error is None or (error == _INVALID_SIGNATURE and self._rules.failed_sig_consumes_nonce):
             key.last_nonce = max(key.last_nonce, nonce)
-            self._used[key.key].add(nonce)
+            if key.nonce_window:
+                self._used[key.key].add(nonce)
         if error is not None:
             raise Refused(error)
 

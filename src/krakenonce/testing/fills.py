@@ -35,7 +35,7 @@ def enter_fill(
     order.filled += volume
     order.cost += cost
     order.fee += paid
-    order.trades.append(txid)
+    order.trades += (txid,)
     owner.trades[txid] = {
         "ordertxid": order.txid,
         "postxid": "TKH2SE-M7IF5-CFI7LT",

@@ -144,7 +144,7 @@ class Order:
     touched: float = 0.0
     is_amended: bool = False
     closed: float = 0.0
-    trades: list[str] = field(default_factory=list)
+    trades: tuple[str, ...] = ()
     held: Decimal = _NOTHING
     followed: Decimal = _NOTHING
 

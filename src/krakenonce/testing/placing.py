@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,7 @@ def order_from(call: Call, pair: Pair, params: Mapping[str, Any]) -> Order:
         owner=call.account,
         pair=pair,
         side="buy" if side == "buy" else "sell",
-        kind=kind,
+        kind=sys.intern(kind),  # one text for all orders
         volume=positive(params, "volume"),
         opened=call.now,
         touched=call.now,

@@ -6,6 +6,7 @@ No other module reads its path, headers or body.
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -117,7 +118,7 @@ def unpack(path_qs: str, headers: Mapping[str, str], body: bytes, now: float, **
         headers=headers,
         body=body,
         kind=kind if version == "0" else "",
-        method=method.rstrip("/"),
+        method=sys.intern(method.rstrip("/")),  # the log keeps one text for all of its calls
         params=params,
         key=headers.get("API-Key", ""),
         signature=headers.get("API-Sign", ""),
