@@ -125,9 +125,9 @@ HOSTS = (
     Planted(
         "a forked child ends its parent's session, and with it the turn",
         10,
-        f"{_BACKEND}gate.py",
-        was="        if self._owner == os.getpid():\n",
-        becomes="        if self._owner:\n",
+        f"{_BACKEND}session.py",
+        was="                fd = pg.socket\n",
+        becomes="                pg.finish()\n                fd = pg.socket\n",
         test=f"{_TURNS}test_a_child_that_ends_leaves_its_parent_s_turn_alone",
     ),
     Planted(

@@ -82,9 +82,12 @@ class Host:
             return [line for line in file if line.startswith(b"%d " % os.getpid())]
 
     def fork(self) -> str:
-        """Make a child that does nothing, and holds what it has inherited."""
+        """Make a child that does nothing, and holds what it has inherited; answer when it is running."""
+        reading, writing = os.pipe()
         if child := os.fork():
+            os.read(reading, 1)
             return str(child)
+        os.write(writing, b"x")
         signal.pause()
         return ""
 
