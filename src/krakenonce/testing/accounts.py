@@ -26,7 +26,7 @@ def _new_iban() -> str:
 
 @dataclass(slots=True, eq=False)
 class FakeAccount:
-    """An account of the fake Kraken. It has one API key or more; what is said of its key is said of the first one.
+    """An account of the fake Kraken. It has one API key or more.
 
     Args:
         name: Its name in the log.
@@ -81,33 +81,6 @@ class FakeAccount:
     @last_nonce.setter
     def last_nonce(self, nonce: int) -> None:
         self.keys[0].last_nonce = nonce
-
-    @property
-    def nonce_window(self) -> int:
-        """The nonce window of its first key; it may be set."""
-        return self.keys[0].nonce_window
-
-    @nonce_window.setter
-    def nonce_window(self, window: int) -> None:
-        self.keys[0].nonce_window = window
-
-    @property
-    def permissions(self) -> frozenset[str]:
-        """The permissions of its first key; they may be set."""
-        return self.keys[0].permissions
-
-    @permissions.setter
-    def permissions(self, permissions: frozenset[str]) -> None:
-        self.keys[0].permissions = permissions
-
-    @property
-    def otp(self) -> str | None:
-        """The second factor of its first key; it may be set."""
-        return self.keys[0].otp
-
-    @otp.setter
-    def otp(self, otp: str | None) -> None:
-        self.keys[0].otp = otp
 
     def held(self, asset: str, fee: Decimal) -> Decimal:
         """Return how much of an asset is set aside for open orders.

@@ -131,7 +131,7 @@ def test_an_error_in_one_account_does_not_affect_the_others(
     make: Callable[..., Manager], accounts: list[Account], fake: FakeKraken
 ) -> None:
     """A refused key, a missing right and a cut connection are outcomes beside results."""
-    fake.accounts[accounts[2].key].permissions = frozenset(["query-funds"])
+    fake.keys[accounts[2].key].permissions = frozenset(["query-funds"])
     fake.faults.add("AddOrder", "process_then_cut")
     mine = [stranger(accounts), accounts[2], accounts[3], accounts[4]]
     noted: list[Outcome[Any]] = []

@@ -150,7 +150,7 @@ def test_orders_need_the_permission_and_the_mode_of_rest(server: FakeKrakenServe
 
     async def work(trader: Trader) -> None:
         assert await trader.error("add_order", **LIMIT) == "EGeneral:Permission denied"
-        reader.permissions |= {"modify-trades"}
+        reader.keys[0].permissions |= {"modify-trades"}
         fake.rules.change(status="cancel_only")
         assert await trader.error("add_order", **LIMIT) == "EService:Market in cancel_only mode"
 

@@ -29,7 +29,7 @@ def test_a_token_is_for_one_account_and_for_15_minutes(
             assert (held["asset"], held["balance"]) == ("USD", 5)
             next(each for each in fake.keys.values() if each.name == "poor").ws_tokens.clear()
             assert (await client.ask("cancel_all", token=poor))["error"] == "ESession:Invalid session"
-            account.permissions = frozenset({"modify-trades"})
+            account.keys[0].permissions = frozenset({"modify-trades"})
             assert (await client.ask("cancel_all", token=young))["error"] == "ESession:Invalid session"
 
     run(work())

@@ -28,7 +28,7 @@ def test_one_call_for_all_accounts(trader: Shell, url: str) -> None:
 def test_one_call_for_some_accounts(trader: Shell, url: str, fake: FakeKraken) -> None:
     """Those named, each once; an account that fails has its error, and the exit code is 1."""
     (bob,) = (each for each in fake.accounts.values() if each.name == "USER:bob")
-    bob.permissions = frozenset()
+    bob.keys[0].permissions = frozenset()
     done = trader.run("call-all", "OpenOrders", "--accounts", "bob,USER:bob,master", "--base-url", url)
     shown = json.loads(done.out)
     assert (done.code, done.err, list(shown)) == (1, "", ["USER:bob", "MASTER"])
