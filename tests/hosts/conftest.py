@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from krakenonce.testing.clock import ManualClock
+from tests.hosts.folders import folder_of_servers
 from tests.hosts.servers import URL, Host, Server, backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from krakenonce.backends import Backend
     from krakenonce.clock import Clock
@@ -30,15 +29,12 @@ def _on_linux() -> None:
 @pytest.fixture(scope="session")
 def running(_on_linux: None) -> Iterator[Server]:
     """The server, on loopback."""
-    folder = Path(tempfile.mkdtemp(prefix="krakenonce-postgres-"))
-    server = Server(folder / "data")
-    try:
+    with folder_of_servers() as folder:
+        server = Server(folder / "data")
         server.make()
         server.start()
         yield server
-    finally:
         server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -53,10 +49,10 @@ def server(running: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
 def new_server() -> Iterator[Callable[[], Server]]:
     """What makes servers of a test's own, to be started as it likes."""
     made: list[Server] = []
-    with tempfile.TemporaryDirectory(prefix="krakenonce-postgres-") as folder:
+    with folder_of_servers() as folder:
 
         def make() -> Server:
-            made.append(Server(Path(folder, str(len(made)))))
+            made.append(Server(folder / str(len(made))))
             return made[-1]
 
         yield make
