@@ -12,6 +12,7 @@ __all__ = ["HOSTS"]
 _BACKEND = "src/krakenonce/backends/postgres/"
 _NONCES = "tests/hosts/test_nonces.py::"
 _REFUSALS = "tests/hosts/test_refusals.py::"
+_POSTGRES = "tests/hosts/test_postgres.py::"
 _TURNS = "tests/hosts/test_turns.py::"
 
 HOSTS = (
@@ -29,7 +30,7 @@ HOSTS = (
         f"{_BACKEND}schema.py",
         was="then 'remote_apply' else 'on' end",
         becomes="then 'remote_apply' else current_setting('synchronous_commit') end",
-        test=f"{_NONCES}test_nonces_wait_for_the_disk_though_the_server_does_not_by_default",
+        test=f"{_POSTGRES}test_nonces_wait_for_the_disk_though_the_server_does_not_by_default",
     ),
     Planted(
         "a nonce that no standby has confirmed is used",
@@ -37,7 +38,7 @@ HOSTS = (
         f"{_BACKEND}session.py",
         was="        if self._warned:  #",
         becomes="        if not found:  #",
-        test=f"{_NONCES}test_a_nonce_that_a_standby_did_not_confirm_is_not_used",
+        test=f"{_POSTGRES}test_a_nonce_that_a_standby_did_not_confirm_is_not_used",
     ),
     Planted(
         "a promoted standby is not noticed",
@@ -45,7 +46,7 @@ HOSTS = (
         f"{_BACKEND}store.py",
         was="case when kept.timeline = excluded.timeline then",
         becomes="case when kept.last > 0 then",
-        test=f"{_NONCES}test_a_promoted_standby_skips_what_it_may_not_have",
+        test=f"{_POSTGRES}test_a_promoted_standby_skips_what_it_may_not_have",
     ),
     Planted(
         "two hosts get one nonce",
@@ -53,7 +54,7 @@ HOSTS = (
         f"{_BACKEND}store.py",
         was='$3::bigint)", step=1\n',
         becomes='$3::bigint)", step=0\n',
-        test=f"{_NONCES}test_nonces_rise_over_hosts_whose_clocks_are_an_hour_apart",
+        test=f"{_NONCES}test_nonces_rise_over_hosts_whose_clocks_are_an_hour_apart[postgres]",
     ),
     Planted(
         "one fast clock drives the nonces of all hosts ahead",
@@ -61,7 +62,7 @@ HOSTS = (
         f"{_BACKEND}store.py",
         was="_AHEAD = 60 * SECOND",
         becomes="_AHEAD = 7200 * SECOND",
-        test=f"{_NONCES}test_nonces_rise_over_hosts_whose_clocks_are_an_hour_apart",
+        test=f"{_NONCES}test_nonces_rise_over_hosts_whose_clocks_are_an_hour_apart[postgres]",
     ),
     Planted(
         "a server that does not answer is waited for",
@@ -69,7 +70,7 @@ HOSTS = (
         f"{_BACKEND}session.py",
         was="None if endless else ANSWER",
         becomes="None",
-        test=f"{_NONCES}test_a_server_that_does_not_answer_gives_no_nonce",
+        test=f"{_NONCES}test_a_server_that_does_not_answer_gives_no_nonce[postgres]",
         hangs=20,
     ),
     Planted(
@@ -86,7 +87,7 @@ HOSTS = (
         "src/krakenonce/manager.py",
         was='cast("Backend", InTurns(self.store)) if hasattr(self.store, IN_TURN) else self.store\n',
         becomes="self.store\n",
-        test=f"{_TURNS}test_a_holder_that_was_paused_before_its_nonce_gets_none",
+        test=f"{_TURNS}test_a_holder_that_was_paused_before_its_nonce_gets_none[postgres]",
     ),
     Planted(
         "a turn that was lost is taken again for its nonce",
@@ -94,7 +95,7 @@ HOSTS = (
         f"{_BACKEND}gate.py",
         was='                    raise SessionLost(self._why or "it is not held")\n',
         becomes="                    self._session = self._connect()\n",
-        test=f"{_TURNS}test_a_turn_that_was_cut_off_gives_no_nonce_and_can_be_had_again",
+        test=f"{_TURNS}test_a_turn_that_was_cut_off_gives_no_nonce_and_can_be_had_again[postgres]",
     ),
     Planted(
         "a paused holder keeps its turn",
@@ -102,16 +103,16 @@ HOSTS = (
         f"{_BACKEND}schema.py",
         was="session.run(_HELLO, round(pause * 1000), name)",
         becomes="session.run(_HELLO, 0, name)",
-        test=f"{_TURNS}test_a_holder_that_was_paused_before_its_nonce_gets_none",
+        test=f"{_TURNS}test_a_holder_that_was_paused_before_its_nonce_gets_none[postgres]",
         hangs=20,
     ),
     Planted(
         "nobody says that a holder lives",
         10,
-        f"{_BACKEND}heartbeat.py",
+        "src/krakenonce/backends/heartbeat.py",
         was="                gate.beat()\n",
         becomes="                gate.holder()\n",
-        test=f"{_TURNS}test_a_turn_lasts_as_long_as_its_holder_lives",
+        test=f"{_TURNS}test_a_turn_lasts_as_long_as_its_holder_lives[postgres]",
     ),
     Planted(
         "a forked child keeps its parent's turn",
@@ -119,7 +120,7 @@ HOSTS = (
         f"{_BACKEND}session.py",
         was="                    os.close(fd)\n",
         becomes="                    os.fstat(fd)\n",
-        test=f"{_TURNS}test_a_killed_holder_s_turn_is_free_though_its_child_lives",
+        test=f"{_TURNS}test_a_killed_holder_s_turn_is_free_though_its_child_lives[postgres]",
         hangs=20,
     ),
     Planted(
@@ -128,7 +129,7 @@ HOSTS = (
         f"{_BACKEND}session.py",
         was="                fd = pg.socket\n",
         becomes="                pg.finish()\n                fd = pg.socket\n",
-        test=f"{_TURNS}test_a_child_that_ends_leaves_its_parent_s_turn_alone",
+        test=f"{_TURNS}test_a_child_that_ends_leaves_its_parent_s_turn_alone[postgres]",
     ),
     Planted(
         "a pooler is taken for a server",
@@ -144,7 +145,7 @@ HOSTS = (
         "src/krakenonce/key/limiter.py",
         was="        if server_time is not None:  #",
         becomes="        if server_time == 0.0:  #",
-        test=f"{_NONCES}test_a_lockout_closes_the_key_on_every_host",
+        test=f"{_NONCES}test_a_lockout_closes_the_key_on_every_host[postgres]",
     ),
     Planted(
         "the password is in the name of the state",
@@ -158,8 +159,8 @@ HOSTS = (
         "a password that every user can read is not warned about",
         "security",
         "src/krakenonce/cli/options.py",
-        was="    if has_password(url):\n",
-        becomes="    if not url:\n",
+        was="        if has_password(value):\n",
+        becomes="        if not value:\n",
         test=f"{_REFUSALS}test_a_password_in_an_option_is_warned_about",
     ),
 )

@@ -1,15 +1,17 @@
-"""A PostgreSQL server for all tests of a worker, and an empty state on it for each."""
+"""Servers for all tests of a worker, and an empty state on one of them for each test."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from krakenonce.testing.clock import ManualClock
+from tests.hosts.engines import ENGINES, backend
 from tests.hosts.folders import folder_of_servers
-from tests.hosts.servers import URL, Host, Server, backend
+from tests.hosts.servers import STATE, Host, PostgresServer, Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,42 +19,81 @@ if TYPE_CHECKING:
 
     from krakenonce.backends import Backend
     from krakenonce.clock import Clock
+    from tests.hosts.engines import Engine
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _on_linux() -> None:
-    """Elsewhere the package with PostgreSQL's programs is not installed."""
+    """Elsewhere the packages with the servers' programs are not installed."""
     if sys.platform != "linux":
-        pytest.skip("PostgreSQL's programs are installed on Linux only")
+        pytest.skip("the servers' programs are installed on Linux only")
 
 
 @pytest.fixture(scope="session")
-def running(_on_linux: None) -> Iterator[Server]:
-    """The server, on loopback."""
-    with folder_of_servers() as folder:
-        server = Server(folder / "data")
-        server.make()
-        server.start()
-        yield server
-        server.stop()
+def running(_on_linux: None) -> Iterator[Callable[[str], Engine]]:
+    """What returns the server of a kind, which is started at the first call."""
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(folder_of_servers())
+        started: dict[str, Engine] = {}
+
+        def start(kind: str) -> Engine:
+            if kind not in started:
+                engine = started[kind] = ENGINES[kind](folder / kind)
+                engine.make()
+                engine.start()
+                stack.callback(engine.stop)
+            return started[kind]
+
+        yield start
+
+
+@pytest.fixture(params=ENGINES)
+def engine_kind(request: pytest.FixtureRequest) -> str:
+    """Which kind of server."""
+    name: str = request.param
+    return name
 
 
 @pytest.fixture
-def server(running: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """The server, with no state on it and nobody connected."""
-    running.empty()
-    monkeypatch.setenv(URL, running.url)
-    return running
+def engine(running: Callable[[str], Engine], engine_kind: str, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """A server of each kind, with no state on it and nobody connected."""
+    engine = running(engine_kind)
+    engine.empty()
+    monkeypatch.setenv(STATE, engine.url)
+    return engine
 
 
 @pytest.fixture
-def new_server() -> Iterator[Callable[[], Server]]:
-    """What makes servers of a test's own, to be started as it likes."""
-    made: list[Server] = []
+def server(running: Callable[[str], Engine], monkeypatch: pytest.MonkeyPatch) -> PostgresServer:
+    """The PostgreSQL server, with no state on it and nobody connected."""
+    engine = running("postgres")
+    assert isinstance(engine, PostgresServer)
+    engine.empty()
+    monkeypatch.setenv(STATE, engine.url)
+    return engine
+
+
+@pytest.fixture
+def new_server() -> Iterator[Callable[[], PostgresServer]]:
+    """What makes PostgreSQL servers of a test's own, to be started as it likes."""
+    with _new("postgres") as make:
+        yield make  # type: ignore[misc]
+
+
+@pytest.fixture
+def new_engine(engine_kind: str) -> Iterator[Callable[[], Engine]]:
+    """What makes servers of each kind, of a test's own."""
+    with _new(engine_kind) as make:
+        yield make
+
+
+@contextlib.contextmanager
+def _new(kind: str) -> Iterator[Callable[[], Engine]]:
+    made: list[Engine] = []
     with folder_of_servers() as folder:
 
-        def make() -> Server:
-            made.append(Server(folder / str(len(made))))
+        def make() -> Engine:
+            made.append(ENGINES[kind](folder / str(len(made))))
             return made[-1]
 
         yield make
@@ -61,12 +102,26 @@ def new_server() -> Iterator[Callable[[], Server]]:
 
 
 @pytest.fixture
-def host(server: Server) -> Iterator[Callable[..., Host]]:
+def proxy() -> Iterator[Callable[[int, Callable[[bytes], bytes | None]], int]]:
+    """What starts a proxy in front of a port, and returns the proxy's port."""
+    made: list[Proxy] = []
+
+    def start(port: int, change: Callable[[bytes], bytes | None]) -> int:
+        made.append(Proxy(port, change))
+        return made[-1].port
+
+    yield start
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def host(engine: Engine) -> Iterator[Callable[..., Host]]:
     """What starts processes that stand for hosts; those that are left at the end are killed."""
     started: list[Host] = []
 
-    def start(*, ahead: float = 0.0, pause: float = 30.0, url: str = "") -> Host:
-        started.append(Host(url or server.url, ahead, pause))
+    def start(*, ahead: float = 0.0, pause: float = 0.0) -> Host:
+        started.append(Host(engine.url, ahead, pause))
         return started[-1]
 
     yield start
@@ -75,7 +130,7 @@ def host(server: Server) -> Iterator[Callable[..., Host]]:
 
 
 @pytest.fixture
-def opener(server: Server) -> Callable[[Path, Clock], Backend]:
+def opener(engine: Engine) -> Callable[[Path, Clock], Backend]:
     """What makes a backend for the tests that every backend passes."""
     return backend
 
@@ -87,7 +142,7 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def state(server: Server, tmp_path: Path) -> Path:
+def state(engine: Engine, tmp_path: Path) -> Path:
     """What names the state: here the server does."""
     return tmp_path
 

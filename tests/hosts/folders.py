@@ -18,7 +18,7 @@ _AT_THE_END = """
 import contextlib, os, pathlib, shutil, signal, sys
 sys.stdin.buffer.read()
 folder = pathlib.Path(sys.argv[1])
-for file in folder.glob("*/postmaster.pid"):
+for file in (*folder.glob("*/postmaster.pid"), *folder.glob("*.pid")):
     with contextlib.suppress(OSError, ValueError, IndexError):
         pid = int(file.read_text().split()[0])
         if str(folder).encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
@@ -30,7 +30,7 @@ shutil.rmtree(folder, ignore_errors=True)
 @contextlib.contextmanager
 def folder_of_servers() -> Iterator[Path]:
     """Give a folder; at the end, or when this process is killed, its servers are killed and it is removed."""
-    folder = tempfile.mkdtemp(prefix="krakenonce-postgres-")  # not pytest's own, which other users may not enter
+    folder = tempfile.mkdtemp(prefix="krakenonce-servers-")  # not pytest's own, which other users may not enter
     command = [sys.executable, "-I", "-c", _AT_THE_END, folder]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as guard:  # leaving closes its input
         try:

@@ -1,6 +1,6 @@
 """A process that stands for a host: with a clock and a boot id of its own, it does what its test tells it.
 
-Arguments: how many seconds its clock is ahead, and for how long it may be paused.
+Arguments: how many seconds its clock is ahead, and for how long it may be paused (0.0: the default).
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ import time
 from typing import TYPE_CHECKING
 
 from krakenonce import NonceManager
-from krakenonce.backends.postgres import PostgresStore
 from krakenonce.clock import SystemClock
 from krakenonce.errors import KrakenonceError
 from krakenonce.key.limiter import Limiter
-from tests.hosts.servers import URL
+from tests.hosts.engines import open_state
 
 if TYPE_CHECKING:
     from krakenonce.backends.protocol import RateCounters
@@ -44,7 +43,7 @@ class Host:
 
     def __init__(self, ahead: float, pause: float) -> None:
         clock = HostClock(ahead)
-        self.manager = NonceManager(PostgresStore(os.environ[URL], clock=clock, pause=pause), clock=clock)
+        self.manager = NonceManager(open_state(clock, pause or None), clock=clock)
         self.limiter = Limiter(self.manager.store.rate_limits, clock=clock)
         self.lane: Lane | None = None
 

@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.backends.postgres import PostgresStore
 from krakenonce.backends.postgres.server import read_url
 from krakenonce.backends.postgres.session import Session, SessionLost
 from tests.integration.key.helpers import until
@@ -23,10 +22,8 @@ from tests.integration.key.helpers import until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from krakenonce.clock import Clock
-
 PASSWORD = "correct-horse"
-URL = "TEST_POSTGRES"  # the environment variable that tells processes of a test where the server is
+STATE = "TEST_STATE"  # the environment variable that tells processes of a test where the state is
 _NOBODY = 65534  # a user whom every Linux has
 _PATIENCE = 20.0  # seconds
 _SETTINGS = (
@@ -38,17 +35,14 @@ _SETTINGS = (
 )
 
 
-def backend(_directory: Path, clock: Clock) -> PostgresStore:
-    """A backend on the server of this test."""
-    return PostgresStore(os.environ[URL], clock=clock)
-
-
-class Server:
+class PostgresServer:
     """One server, its data in a folder of its own.
 
     Args:
         folder: For its data; made here.
     """
+
+    caps_clocks = True
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -60,6 +54,10 @@ class Server:
     def url(self) -> str:
         """Where it is, for its superuser."""
         return self.url_of("bot")
+
+    def url_at(self, port: int) -> str:
+        """Where it is, by a proxy."""
+        return self.url.replace(f":{self.port}/", f":{port}/")
 
     def url_of(self, user: str, password: str = PASSWORD) -> str:
         """Where it is, for one of its users."""
@@ -142,6 +140,23 @@ class Server:
         )
         self.run("drop schema if exists krakenonce cascade")
 
+    def end_turns(self) -> int:
+        """End the sessions of all who have a turn."""
+        return len(
+            self.run(
+                "select pg_terminate_backend(pid, 5000) from pg_locks where locktype = 'advisory' and granted "
+                "and pid <> pg_backend_pid()"
+            )
+        )
+
+    def waiting(self) -> int:
+        """How many sessions wait for a turn."""
+        return len(self.run("select pid from pg_locks where locktype = 'advisory' and not granted"))
+
+    def impatient(self) -> dict[str, float]:
+        """How long an answer and a connection are waited for."""
+        return {f"krakenonce.backends.postgres.session.{name}": 0.2 for name in ("ANSWER", "_CONNECT")}
+
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is None:
@@ -164,7 +179,7 @@ class Host:
     Args:
         url: Where the state is.
         ahead: Seconds that its clock is ahead.
-        pause: Seconds for which it may be paused.
+        pause: Seconds for which it may be paused; 0.0: the default.
     """
 
     def __init__(self, url: str, ahead: float, pause: float) -> None:
@@ -173,7 +188,7 @@ class Host:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, URL: url},
+            env={**os.environ, STATE: url},
         )
         self.pid = self._process.pid
 

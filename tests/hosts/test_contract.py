@@ -1,4 +1,4 @@
-"""What every backend promises, by a PostgreSQL state."""
+"""What every backend promises, by the states that many hosts share."""
 
 import pytest
 
@@ -10,4 +10,4 @@ from tests.integration.key.test_backends import *  # noqa: F403
 @pytest.fixture  # type: ignore[no-redef]
 def kind() -> str:
     """The name of the function that makes the backend."""
-    return "tests.hosts.servers:backend"
+    return "tests.hosts.engines:backend"

@@ -11,9 +11,9 @@ from tests.integration.key.helpers import until
 PROGRAM = """
 import signal
 from tests.hosts.folders import folder_of_servers
-from tests.hosts.servers import Server
+from tests.hosts.servers import PostgresServer
 with folder_of_servers() as folder:
-    server = Server(folder / "data")
+    server = PostgresServer(folder / "data")
     server.make()
     server.start()
     print(folder, (folder / "data" / "postmaster.pid").read_text().split()[0], flush=True)

@@ -20,7 +20,8 @@ from tests.integration.key.helpers import in_thread, join, until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.hosts.servers import Server
+    from tests.hosts.engines import Engine
+    from tests.hosts.servers import PostgresServer as Server
 
 CALLER = """
 import sys
@@ -66,11 +67,11 @@ print("done")
 """
 
 
-def test_clients_on_many_hosts_share_a_key(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clients_on_many_hosts_share_a_key(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kraken refuses no nonce, though calls that are under way together overtake each other; threads and tasks, too."""
     fake = FakeKraken()
     account = fake.add_account("bot", balances={"ZUSD": "100"})
-    monkeypatch.setenv("KRAKENONCE_STATE_DIR", server.url)
+    monkeypatch.setenv("KRAKENONCE_STATE_DIR", engine.url)
     with FakeKrakenServer(fake, jitter=0.003) as kraken_server:
         ours: Any = {
             "manager": (manager := NonceManager(shared="hosts")),
@@ -97,12 +98,12 @@ def test_clients_on_many_hosts_share_a_key(server: Server, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("library", GREENLETS)
-def test_greenlets_take_turns_while_others_go_on(server: Server, library: str) -> None:
+def test_greenlets_take_turns_while_others_go_on(engine: Engine, library: str) -> None:
     """A greenlet that waits for its turn stops no other, and none is served in the middle of a statement."""
     if importlib.util.find_spec(library) is None:  # not imported here: eventlet warns in each forked child from then on
         pytest.skip(f"{library} is not installed")
     done = subprocess.run(
-        [sys.executable, "-c", GREENLETS[library] + CALLS, server.url],
+        [sys.executable, "-c", GREENLETS[library] + CALLS, engine.url],
         capture_output=True,
         text=True,
         check=False,

@@ -19,7 +19,7 @@ from tests.integration.pages import ROOT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.hosts.servers import Server
+    from tests.hosts.servers import PostgresServer as Server
 
 
 def refusal(url: str) -> str:

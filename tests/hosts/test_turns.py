@@ -11,25 +11,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 from krakenonce import NonceManager
-from krakenonce.backends.postgres import PostgresStore
 from krakenonce.errors import LaneTimeout, TurnLost
+from tests.hosts.engines import open_state
 from tests.integration.key.helpers import in_thread, join, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.hosts.servers import Host, Server
-
-QUEUE = "select pid from pg_locks where locktype = 'advisory' and not granted"
-HOLDERS = "select pid from pg_locks where locktype = 'advisory' and granted"
-END = "select pg_terminate_backend(pid, 5000) from pg_locks where locktype = 'advisory' and granted"
+    from tests.hosts.engines import Engine
+    from tests.hosts.servers import Host
 
 
 @pytest.fixture
-def manager(server: Server) -> NonceManager:
+def manager(engine: Engine) -> NonceManager:
     """One on the state."""
-    return NonceManager(PostgresStore(server.url))
+    return NonceManager(engine.url)
 
 
 def test_a_holder_that_was_paused_before_its_nonce_gets_none(host: Callable[..., Host]) -> None:
@@ -47,11 +44,11 @@ def test_a_holder_that_was_paused_before_its_nonce_gets_none(host: Callable[...,
     assert int(paused.ask("nonce key")) > int(nonce)
 
 
-def test_a_turn_that_was_cut_off_gives_no_nonce_and_can_be_had_again(server: Server, manager: NonceManager) -> None:
+def test_a_turn_that_was_cut_off_gives_no_nonce_and_can_be_had_again(engine: Engine, manager: NonceManager) -> None:
     """The error says that nothing was sent; a new turn is as any other."""
     with manager.lane("key"):
         before = manager.next_for("key")
-        assert len(server.run(END)) == 1
+        assert engine.end_turns() == 1
         with pytest.raises(TurnLost, match="nothing was sent, and the call may be tried again") as lost:
             manager.next_for("key")
         assert lost.value.may_have_executed == "no"
@@ -61,12 +58,12 @@ def test_a_turn_that_was_cut_off_gives_no_nonce_and_can_be_had_again(server: Ser
         assert manager.next_for("key") > before
 
 
-def test_a_task_s_turn_is_checked_as_a_thread_s_is(server: Server, manager: NonceManager) -> None:
+def test_a_task_s_turn_is_checked_as_a_thread_s_is(engine: Engine, manager: NonceManager) -> None:
     """And another task has its own."""
 
     async def lose() -> None:
         async with manager.lane("key"):
-            await asyncio.to_thread(server.run, END)
+            await asyncio.to_thread(engine.end_turns)
             with pytest.raises(TurnLost):
                 manager.next_for("key")
 
@@ -79,28 +76,28 @@ def test_a_task_s_turn_is_checked_as_a_thread_s_is(server: Server, manager: Nonc
 
 
 def test_no_turn_is_needed_for_a_nonce_and_another_one_s_is_not_asked_for(
-    server: Server, manager: NonceManager
+    engine: Engine, manager: NonceManager
 ) -> None:
     """Who holds no lane is not fenced, even if another thread of the process has lost one."""
     taken: list[int] = []
     with manager.lane("key"):
-        server.run(END)
+        engine.end_turns()
         join([in_thread(lambda: taken.append(manager.next_for("key")))])
     assert len(taken) == 1
 
 
-def test_all_turns_of_a_caller_are_checked(server: Server, manager: NonceManager) -> None:
+def test_all_turns_of_a_caller_are_checked(engine: Engine, manager: NonceManager) -> None:
     """Also the first of two."""
     with manager.lane("one"):
-        server.run(END)
+        engine.end_turns()
         with manager.lane("two"), pytest.raises(TurnLost):
             manager.next()
 
 
-def test_a_turn_lasts_as_long_as_its_holder_lives(server: Server) -> None:
+def test_a_turn_lasts_as_long_as_its_holder_lives(engine: Engine) -> None:
     """A thread says so for it, while it waits for Kraken's answer."""
-    manager = NonceManager(PostgresStore(server.url, pause=1.5))
-    other = NonceManager(PostgresStore(server.url.replace("127.0.0.1", "localhost")))  # a queue of its own
+    manager = NonceManager(open_state(pause=1.5))
+    other = NonceManager(engine.url.replace("127.0.0.1", "localhost"))  # a queue of its own
     with manager.lane("key"):
         with pytest.raises(LaneTimeout, match=r"was not free within 3.5 s: process \d+ has held it for 3\.\d s"):
             in_thread_raised(lambda: other.lane("key", timeout=3.5).acquire())
@@ -123,19 +120,18 @@ def in_thread_raised(work: Callable[[], object]) -> None:
         raise raised[0]
 
 
-def test_hosts_get_the_turn_in_the_order_of_asking(server: Server, host: Callable[..., Host]) -> None:
+def test_hosts_get_the_turn_in_the_order_of_asking(engine: Engine, host: Callable[..., Host]) -> None:
     """One that comes back at once is the last; one that was killed while it waited is left out."""
     first, *others = hosts = [host() for _ in range(4)]
     assert first.ask("enter key") == "entered"
     for count, each in enumerate(others, 1):
         each.begin("enter key")
-        until(partial(lambda wanted: len(server.run(QUEUE)) == wanted, count))
+        until(partial(lambda wanted: engine.waiting() == wanted, count))
     others[1].kill()
     first.begin("leave")
     first.begin("enter key")
     for each in (others[0], others[2]):
         assert each.hear() == "entered"
-        assert len(server.run(HOLDERS)) == 1
         assert each.ask("leave") == "left"
     assert [first.hear(), first.hear()] == ["left", "entered"]
     assert len(hosts) == 4

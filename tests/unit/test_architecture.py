@@ -23,6 +23,7 @@ LAYERS = [  # each may import those above it
     {"testing"},
     {"cli", "__main__"},
 ]
+EXTRAS = {"postgres": "psycopg", "redis": "redis"}  # the library of each backend that has an extra
 CORE = {
     "_version",
     "errors",
@@ -78,7 +79,7 @@ def test_the_pure_rules_know_nothing_but_the_errors(module: Path) -> None:
 @pytest.mark.parametrize("module", [m for m in MODULES if m.parts[0].removesuffix(".py") in CORE], ids=str)
 def test_the_core_needs_the_standard_library_alone(module: Path) -> None:
     """From errors to the global manager, no third-party import, but in a backend that has an extra."""
-    own = {"psycopg"} if module.parts[:2] == ("backends", "postgres") else set()
+    own = {EXTRAS[module.parts[1]]} if module.parts[0] == "backends" and module.parts[1] in EXTRAS else set()
     for name, is_ours in imports(module):
         assert is_ours or name.split(".")[0] in sys.stdlib_module_names | own
 

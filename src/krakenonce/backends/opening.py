@@ -68,9 +68,7 @@ def open_store(url: str | os.PathLike[str], *, clock: Clock | None = None) -> Ba
 
 def _open(named: StateName, clock: Clock | None) -> Backend:
     if named.server is not None:
-        from krakenonce.backends.postgres import PostgresStore
-
-        return PostgresStore(named.server, clock=clock)
+        return named.server.open(clock)
     if named.directory is None:
         return MemoryStore(clock=clock)
     return FileStore(named.directory, clock=clock, allow_network=named.allow_network)

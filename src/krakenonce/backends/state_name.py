@@ -6,17 +6,34 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from krakenonce.errors import ConfigError
 
 if TYPE_CHECKING:
-    from krakenonce.backends.postgres.server import Server
+    from krakenonce.backends.protocol import Backend
+    from krakenonce.clock import Clock
 
 
 logger = logging.getLogger("krakenonce")
 
 VARIABLE = "KRAKENONCE_STATE_DIR"
+
+
+class Remote(Protocol):
+    """A state on a server, which was not connected to yet."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, without a password."""
+
+    def open(self, clock: Clock | None = None, pause: float | None = None) -> Backend:
+        """Return a backend that uses it.
+
+        Args:
+            clock: For tests; default: the machine's clock.
+            pause: Seconds for which a process may be paused before it loses its turns; default: the backend's.
+        """
 
 
 class StateName(NamedTuple):
@@ -25,12 +42,12 @@ class StateName(NamedTuple):
     Args:
         directory: The state directory; None: another kind of state.
         allow_network: Whether it may be on any file system.
-        server: A database. None, and no directory: the memory of this process.
+        server: A server. None, and no directory: the memory of this process.
     """
 
     directory: Path | None
     allow_network: bool = False
-    server: Server | None = None
+    server: Remote | None = None
 
 
 def state_by_default() -> StateName:
@@ -80,12 +97,12 @@ def read_state(text: str, name: str) -> StateName:
     """
     text = text.strip()
     scheme, colon, rest = text.partition(":")
-    if not colon or not scheme.isalnum():
+    if not colon or not scheme.replace("+", "").isalnum():
         rest, scheme = text, "file"
     if scheme == "memory":
         return StateName(None)
-    if scheme in ("postgresql", "postgres"):
-        return _database(text, name)
+    if (server := _server(scheme, text, name)) is not None:
+        return StateName(None, server=server)
     if scheme != "file":
         raise ConfigError(
             f"{name} has the unknown backend {scheme + ':'!r}; use file:PATH, postgresql://... or memory:"
@@ -104,11 +121,33 @@ def read_state(text: str, name: str) -> StateName:
     return StateName(_directory(_checked(path, name), name), allow_network=allow == "yes")
 
 
-def _database(url: str, name: str) -> StateName:
-    """Return the state at *url*. Raises ConfigError, which does not show it: it may have a password."""
-    from krakenonce.backends.postgres.server import read_url
+def has_password(text: str) -> bool:
+    """Whether a text is a URL with a password in it."""
+    from urllib.parse import parse_qs, urlsplit
 
-    return StateName(None, server=read_url(url, name))
+    if "://" not in text:
+        return False
+    try:
+        parts = urlsplit(text.strip())
+        return bool(parts.password) or "password" in parse_qs(parts.query)
+    except ValueError:
+        return ":" in text.rpartition("@")[0].partition("://")[2]
+
+
+def _server(scheme: str, url: str, name: str) -> Remote | None:
+    """Return the server that a URL means; None: the scheme is of no server.
+
+    The library for it is imported now, so that a missing one is reported where the state is named.
+
+    Raises:
+        ConfigError: It is not well formed, or the extra is missing. The message does not show the URL: it may have a
+            password.
+    """
+    if scheme in ("postgresql", "postgres"):
+        from krakenonce.backends.postgres import server
+
+        return server.read_url(url, name)
+    return None
 
 
 def _checked(path: str, name: str) -> str:

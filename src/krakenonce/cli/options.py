@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from krakenonce.backends.state_name import read_state
+from krakenonce.backends.state_name import has_password, read_state
 from krakenonce.cli.output import complain
 from krakenonce.errors import KrakenonceError
 from krakenonce.key.funding import WHY, is_funding
@@ -27,20 +27,13 @@ _METHOD = re.compile(r"[A-Za-z0-9]+(/[A-Za-z]+)?")
 def _checked_state(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
     """Refuse what names no state here, where the message can name the option."""
     if value is not None:
-        if value.strip().startswith("postgres"):
-            _warn_of_password(value)
+        if has_password(value):
+            complain(
+                "warning: every user of this host can read the password in --state in the list of processes; put the "
+                "URL into $KRAKENONCE_STATE_DIR, or the password where docs/how-to/several-hosts.md says"
+            )
         read_state(value, "--state")
     return value
-
-
-def _warn_of_password(url: str) -> None:
-    from krakenonce.backends.postgres.server import has_password
-
-    if has_password(url):
-        complain(
-            "warning: every user of this host can read the password in --state in the list of processes; give it in "
-            "PGPASSWORD or in the file that PGPASSFILE names"
-        )
 
 
 state_option = click.option(

@@ -12,14 +12,14 @@ import os
 import weakref
 from typing import TYPE_CHECKING
 
-from krakenonce.backends.postgres.heartbeat import Heart
-from krakenonce.backends.postgres.link import Link, host, my_name
+from krakenonce.backends.heartbeat import heart_of, host, my_name
 from krakenonce.backends.postgres.schema import cannot, connect, make_tables
 from krakenonce.backends.postgres.session import Refused, Session, SessionLost
 from krakenonce.errors import NonceStoreError, TurnLost
 from krakenonce.process import Section
 
 if TYPE_CHECKING:
+    from krakenonce.backends.postgres.link import Link
     from krakenonce.backends.postgres.session import Row
 
 
@@ -160,7 +160,7 @@ class PostgresGate(Section):
                 raise
             if self.held:
                 self._why = ""
-                _heart_of(self.pause).watch(self)
+                heart_of(self.pause).watch(self)
             return self.held
 
     def _lock(self, statement: str, *, endless: bool) -> bool:
@@ -209,11 +209,5 @@ def close_gates(link: Link) -> None:
             gate.close()
 
 
-def _heart_of(pause: float) -> Heart:
-    heart = _hearts.get(pause)
-    return heart if heart is not None else _hearts.setdefault(pause, Heart(pause / 3))
-
-
 _gates: weakref.WeakValueDictionary[tuple[str, str], PostgresGate] = weakref.WeakValueDictionary()
 _open: weakref.WeakSet[PostgresGate] = weakref.WeakSet()  # those that have a session
-_hearts: dict[float, Heart] = {}

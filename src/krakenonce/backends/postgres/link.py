@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import platform
 from typing import TYPE_CHECKING, TypeVar
 
+from krakenonce.backends.heartbeat import my_name
 from krakenonce.backends.postgres.schema import cannot, connect, make_tables
 from krakenonce.backends.postgres.session import Refused, Session, SessionLost
 from krakenonce.errors import NonceStoreError
@@ -98,13 +97,3 @@ class Link(Section):
         if self._session is not None:
             self._session.abandon()
             self._session = None
-
-
-def my_name() -> str:
-    """Return what the server's lists show of this process, at most 40 letters."""
-    return f"krakenonce {os.getpid()} {host()}"
-
-
-def host() -> str:
-    """Return this host's name, without what a list of names could not show."""
-    return "".join(each if each.isalnum() and each.isascii() else "-" for each in platform.node())[:20] or "-"

@@ -11,6 +11,9 @@ from krakenonce.shown import blind, whole
 if TYPE_CHECKING:
     from psycopg import pq
 
+    from krakenonce.backends.postgres.store import PostgresStore
+    from krakenonce.clock import Clock
+
 _FORM = "write postgresql://USER@HOST:PORT/DATABASE, with %XX for special characters of a name or a password"
 _SETTINGS = {
     # A host that is gone is noticed after a few seconds, by us as well as by the server: see hello.py.
@@ -39,6 +42,12 @@ class Server:
     @whole
     def __repr__(self) -> str:
         return f"Server({self.url!r})"
+
+    def open(self, clock: Clock | None = None, pause: float | None = None) -> PostgresStore:
+        """Return a backend that uses it; it connects at its first call."""
+        from krakenonce.backends.postgres.store import PostgresStore
+
+        return PostgresStore(self, clock=clock) if pause is None else PostgresStore(self, clock=clock, pause=pause)
 
 
 def library() -> type[pq.PGconn]:
@@ -85,19 +94,6 @@ def read_url(url: str, name: str) -> Server:
     settings = {**_SETTINGS, **given}
     conninfo = b" ".join(b"%s='%s'" % (each.encode(), _quoted(value)) for each, value in settings.items())
     return Server(conninfo, f"postgresql://{user}@{place}", place)
-
-
-def has_password(url: str) -> bool:
-    """Whether a text is a URL of PostgreSQL with a password in it."""
-    from urllib.parse import parse_qs, urlsplit
-
-    if not url.strip().startswith(("postgresql://", "postgres://")):
-        return False
-    try:
-        parts = urlsplit(url.strip())
-        return bool(parts.password) or "password" in parse_qs(parts.query)
-    except ValueError:
-        return ":" in url.rpartition("@")[0].partition("://")[2]
 
 
 def _quoted(value: bytes) -> bytes:

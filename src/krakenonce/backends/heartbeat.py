@@ -1,15 +1,26 @@
-"""A thread that keeps the sessions of held turns alive. It stops with its process, so that a paused one loses them."""
+"""A thread that keeps held turns alive at a server, and what the server shows of their holders.
+
+The thread stops with its process, so that a process that is paused loses its turns.
+"""
 
 from __future__ import annotations
 
+import os
+import platform
 import weakref
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from krakenonce.native import RLock, allocate_lock, start_new_thread
 from krakenonce.process import call_in_children
 
-if TYPE_CHECKING:
-    from krakenonce.backends.postgres.gate import PostgresGate
+
+class Beating(Protocol):
+    """A gate whose turn ends if nothing is heard of its holder."""
+
+    held: bool
+
+    def beat(self) -> None:
+        """Say that this process lives. Raises nothing."""
 
 
 class Heart:
@@ -22,11 +33,11 @@ class Heart:
     def __init__(self, every: float) -> None:
         self._every = every
         self._lock = RLock()  # a signal handler may come back to it
-        self._gates: weakref.WeakSet[PostgresGate] = weakref.WeakSet()
+        self._gates: weakref.WeakSet[Beating] = weakref.WeakSet()
         self._runs = False
         call_in_children(self)
 
-    def watch(self, gate: PostgresGate) -> None:
+    def watch(self, gate: Beating) -> None:
         """Beat for *gate* as long as it is held."""
         with self._lock:
             self._gates.add(gate)
@@ -60,3 +71,22 @@ class Heart:
         self._lock = RLock()
         self._gates = weakref.WeakSet()
         self._runs = False
+
+
+def heart_of(pause: float) -> Heart:
+    """Return the one that keeps turns alive that end after *pause* seconds of silence."""
+    heart = _hearts.get(pause)
+    return heart if heart is not None else _hearts.setdefault(pause, Heart(pause / 3))
+
+
+def my_name() -> str:
+    """Return what a server's lists show of this process, at most 40 letters."""
+    return f"krakenonce {os.getpid()} {host()}"
+
+
+def host() -> str:
+    """Return this host's name, without what a list of names could not show."""
+    return "".join(each if each.isalnum() and each.isascii() else "-" for each in platform.node())[:20] or "-"
+
+
+_hearts: dict[float, Heart] = {}
