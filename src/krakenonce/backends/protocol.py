@@ -128,6 +128,28 @@ class InTurn(Protocol):
         """
 
 
+class Movable(Protocol):
+    """What a backend offers in addition if its state can be moved to another one, and back."""
+
+    def retire(self, to: str) -> dict[str, int]:
+        """Let nobody use the counters any more, and return the last nonce of each. May be called again.
+
+        Every process that asks for a nonce from now on, also one that has used the state for long, gets an error.
+
+        Args:
+            to: Where the state is now, for that error; without a password.
+
+        Raises:
+            NonceStoreError: It could not be written; perhaps some counters are retired. Call it again.
+        """
+
+    def moved_to(self) -> str | None:
+        """Return where the state was moved to; None: it is in use. Raises NonceStoreError."""
+
+    def restore(self, floors: dict[str, int]) -> None:
+        """Let the counters be used again, if they were retired, with all nonces larger than these floors, durably."""
+
+
 class Backend(Protocol):
     """Keeps nonces, turns, rate limits and records. It knows nothing of HTTP, accounts or asyncio.
 

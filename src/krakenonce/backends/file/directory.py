@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from krakenonce.backends.file.filesystem import check_filesystem, make_directory, store_error
+from krakenonce.backends.file.moved import refuse_moved
 from krakenonce.errors import NonceStoreError
 
 _PREFIX, _SUFFIXES = "kraken_", ("_nonce.txt", "_nonce.mark")
@@ -30,11 +31,12 @@ class StateDirectory:
             raise store_error("find the state directory", Path(path), error) from error
         except RuntimeError as error:
             raise NonceStoreError(f"the state directory {path} is a symbolic link to itself") from error
-        self._allow_network = allow_network
+        self.allow_network = allow_network
         self._checked = (0, 0)  # the directory that nonces can be kept in, as far as is known
 
     def prepare(self) -> None:
-        """Make the directory, and check once that nonces can be kept in it. Raises NonceStoreError."""
+        """Make the directory, and check that nonces can be kept in it. Raises NonceStoreError."""
+        refuse_moved(self.path)
         with contextlib.suppress(OSError):
             if self._checked == self._identity():
                 return
@@ -43,7 +45,7 @@ class StateDirectory:
             found = self._identity()
         except OSError as error:
             raise store_error("make the state directory", self.path, error) from error
-        check_filesystem(self.path, allow_network=self._allow_network)
+        check_filesystem(self.path, allow_network=self.allow_network)
         self._checked = found
 
     def counters(self) -> list[str]:
@@ -62,6 +64,11 @@ class StateDirectory:
                 if name.startswith(_PREFIX) and name.endswith(suffix)
             }
         )
+
+    def files(self) -> list[tuple[str, str]]:
+        """Return the names of each counter's files: that of the mark, which is locked in each step, and the other."""
+        text, mark = _SUFFIXES
+        return [(f"{_PREFIX}{scope}{mark}", f"{_PREFIX}{scope}{text}") for scope in self.counters()]
 
     def _identity(self) -> tuple[int, int]:
         seen = self.path.stat()

@@ -16,6 +16,7 @@ from krakenonce.backends.file.filesystem import opening, store_error
 from krakenonce.backends.file.gate import FileGate, gate_at
 from krakenonce.backends.file.locked_files import LockedFiles
 from krakenonce.backends.file.look import look
+from krakenonce.backends.file.moved import FOLDER, move_away, move_back, moved_to
 from krakenonce.backends.file.open_files import when_lost
 from krakenonce.backends.file.records import FileRecords
 from krakenonce.backends.file.scope_files import ScopeFiles
@@ -140,6 +141,32 @@ class FileStore:
         """Return the last nonce and the mark from the disk, and the counts of this process."""
         return self._state(scope).stats(*self._look(scope))
 
+    def retire(self, to: str) -> dict[str, int]:
+        """Let nobody use the counters any more; see :class:`krakenonce.backends.protocol.Movable`."""
+        try:
+            move_away(self.directory, self._directory.files(), to)
+        except OSError as error:
+            raise store_error("move the counters in", self.directory, error) from error
+        retired = self._retired()
+        return {scope: last for scope in retired.scopes() if (last := retired.peek(scope)) is not None}
+
+    def moved_to(self) -> str | None:
+        """Return where the state was moved to; None: it is in use."""
+        return moved_to(self.directory)
+
+    def restore(self, floors: dict[str, int]) -> None:
+        """Let the counters be used again, if they were retired, with all nonces larger than these floors."""
+        is_retired = self.moved_to() is not None
+        store = self._retired() if is_retired else self  # before anybody can use them
+        for scope, floor in floors.items():
+            store.raise_floor(scope, floor)
+        if is_retired:
+            store.close()
+            try:
+                move_back(self.directory)
+            except OSError as error:
+                raise store_error("move the counters back in", self.directory, error) from error
+
     def close(self) -> None:
         """Close what no other thread is using just now. A later call opens it again."""
         check_process()
@@ -155,6 +182,10 @@ class FileStore:
                 _end_handle(self._handles[-1])
             finally:
                 self._shared_handle_lock.release()
+
+    def _retired(self) -> FileStore:
+        """Return a backend on the counters that were retired."""
+        return FileStore(self.directory / FOLDER, clock=self._clock, allow_network=self._directory.allow_network)
 
     def _reset(self) -> None:
         """Forget everything: at construction, and in a forked child."""

@@ -22,14 +22,14 @@ _TABLES = """
 begin;
 select pg_advisory_xact_lock(7021802104893871105);
 create schema if not exists krakenonce;
-create table if not exists krakenonce.about (version int not null);
+create table if not exists krakenonce.about (version int not null, moved_to text);
 create table if not exists krakenonce.nonces (
     scope text primary key, last bigint not null, timeline text not null) with (fillfactor = 20);
 create table if not exists krakenonce.records (name text primary key, data bytea not null);
 create table if not exists krakenonce.limits (name text primary key, size int not null);
 create table if not exists krakenonce.limit_pages (
     name text not null, page int not null, data bytea not null, primary key (name, page));
-insert into krakenonce.about select 1 where not exists (select from krakenonce.about);
+insert into krakenonce.about (version) select 1 where not exists (select from krakenonce.about);
 commit;
 """
 

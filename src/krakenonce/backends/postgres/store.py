@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Self
 
+from krakenonce.backends.postgres import moved
 from krakenonce.backends.postgres.gate import PostgresGate, close_gates, gate_of
 from krakenonce.backends.postgres.limits import PostgresLimits
 from krakenonce.backends.postgres.link import Link
+from krakenonce.backends.postgres.moved import refused_as_moved
 from krakenonce.backends.postgres.records import PostgresRecords
 from krakenonce.backends.postgres.schema import cannot
 from krakenonce.backends.postgres.server import read_url
@@ -25,19 +27,25 @@ if TYPE_CHECKING:
     from krakenonce.backends.postgres.session import Row
     from krakenonce.backends.protocol import Gate, Shared
     from krakenonce.clock import Clock
+    from krakenonce.errors import NonceStoreError
 
 
 _AHEAD = 60 * SECOND  # how far a host's clock may drive the nonces ahead of the server's
 _ANY = 10**18  # 31 years
 _OUT_OF_RANGE = "22003"
 
+_NULL = "23502"  # in a column that takes none
 # One statement, so that nothing lies between reading and writing. Another timeline of the server's log says that a
-# standby was promoted, which may not have the last nonces: then a minute is skipped.
+# standby was promoted, which may not have the last nonces: then a minute is skipped. A counter that was moved away gets
+# null, which its column refuses; and no new counter is begun beside it.
 _STEP = """
-with server as (select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as timeline)
+with server as (select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as timeline
+    from krakenonce.about where moved_to is null)
 insert into krakenonce.nonces as kept (scope, last, timeline) select $1, {value}, timeline from server
-on conflict (scope) do update set timeline = excluded.timeline, last = greatest(
-    kept.last + case when kept.timeline = excluded.timeline then {step} else 60000000000 end, excluded.last)
+on conflict (scope) do update set timeline = excluded.timeline, last =
+    case when kept.timeline not like 'moved%' then greatest(excluded.last,
+        kept.last + case when kept.timeline = excluded.timeline then {step} else 60000000000 end)
+    end
 returning last
 """
 _NEXT = _STEP.format(
@@ -125,9 +133,11 @@ class PostgresStore:
         """Make all later nonces of a counter larger than *floor*, durably; a lower floor changes nothing."""
         check_scope(scope)
         try:
-            self._link.write(_RAISE, scope, check_floor(floor))
+            rows = self._link.write(_RAISE, scope, check_floor(floor))
         except Refused as error:
-            raise cannot(self._link.server, "raise a floor in", error) from None
+            raise self._refused("raise a floor in", error) from None
+        if not rows:
+            raise refused_as_moved(self._link)
 
     def gate(self, name: str) -> PostgresGate:
         """Return what lets one caller at a time have the turn called *name*; it connects when first used."""
@@ -140,6 +150,18 @@ class PostgresStore:
     def stats(self, scope: str) -> ScopeStats:
         """Return the last nonce, and the count of this process."""
         return ScopeStats(scope, self.peek(scope), issued=self._issued[scope])
+
+    def retire(self, to: str) -> dict[str, int]:
+        """Let nobody use the counters any more; see :class:`krakenonce.backends.protocol.Movable`."""
+        return moved.retire(self._link, to)
+
+    def moved_to(self) -> str | None:
+        """Return where the state was moved to; None: it is in use."""
+        return moved.moved_to(self._link)
+
+    def restore(self, floors: dict[str, int]) -> None:
+        """Let the counters be used again, if they were retired, with all nonces larger than these floors."""
+        moved.restore(self._link, floors)
 
     def close(self) -> None:
         """Close the sessions that are not in use. A later call opens them again."""
@@ -158,8 +180,13 @@ class PostgresStore:
                 raise NonceExhausted(
                     "the counter has reached 2^63 - 1, the largest nonce; use a new API key and counter"
                 ) from None
-            raise cannot(self._link.server, "take a nonce from", error) from None
+            raise self._refused("take a nonce from", error) from None
+        if not rows:
+            raise refused_as_moved(self._link)
         return self._checked(scope, rows)
+
+    def _refused(self, use: str, error: Refused) -> NonceStoreError:
+        return refused_as_moved(self._link) if error.code == _NULL else cannot(self._link.server, use, error)
 
     def _checked(self, scope: str, rows: list[Row]) -> int:
         nonce = int(rows[0][0] or 0)
