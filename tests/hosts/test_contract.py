@@ -4,6 +4,7 @@ import pytest
 
 from tests.integration.backends.test_contract import *  # noqa: F403
 from tests.integration.backends.test_moving import *  # noqa: F403
+from tests.integration.backends.test_sent_calls import *  # noqa: F403
 from tests.integration.backends.test_shared import *  # noqa: F403
 from tests.integration.key.test_backends import *  # noqa: F403
 

@@ -123,7 +123,12 @@ def test_the_backend_of_the_how_to_keeps_the_contract(tmp_path: Path) -> None:
     source = modules(ROOT / "docs" / "how-to" / "write-a-backend.md")["my_backend.py"]
     assert "synchronous = FULL" in source
     (tmp_path / "my_backend.py").write_text(source.replace("synchronous = FULL", "synchronous = OFF"))
-    tests = ["backends/test_contract.py", "backends/test_shared.py", "key/test_backends.py"]
+    tests = [
+        "backends/test_contract.py",
+        "backends/test_sent_calls.py",
+        "backends/test_shared.py",
+        "key/test_backends.py",
+    ]
     paths = [ROOT / "tests" / "integration" / test for test in tests]
     subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "--backend", "my_backend:SqliteBackend", *paths],

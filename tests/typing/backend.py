@@ -5,7 +5,7 @@ from pathlib import Path
 
 from krakenonce import NonceManager
 from krakenonce.backends import Backend, FileStore, MemoryStore, ScopeStats, Shared
-from krakenonce.backends.protocol import Gate, RateLimits, Records
+from krakenonce.backends.protocol import Gate, RateLimits, Records, SentCalls
 
 
 class Counter:
@@ -18,6 +18,7 @@ class Counter:
         self._others = MemoryStore()
         self.rate_limits: RateLimits = self._others.rate_limits
         self.records: Records = self._others.records
+        self.sent_calls: SentCalls = self._others.sent_calls
 
     def advance(self, scope: str) -> int:
         """Issue the next nonce."""

@@ -39,8 +39,9 @@ class MemoryStore:
         self._last: dict[str, int] = {}
         self._issued: dict[str, int] = {}
         self._gates: dict[str, OpenGate] = {}
-        self.rate_limits = _RateLimits()
+        self.rate_limits = _AllBytes()
         self.records = _Records()
+        self.sent_calls = _AllBytes()
 
     @whole
     def __repr__(self) -> str:
@@ -114,7 +115,7 @@ class OpenGate:
 
 
 class BytesInMemory:
-    """The rate counters of one API key, as bytes in this process.
+    """The rate counters of one API key, or the sent calls of a local one, as bytes in this process.
 
     Args:
         data: What is there at first.
@@ -136,21 +137,28 @@ class BytesInMemory:
         self._data[offset : offset + len(data)] = data
 
 
-class _RateLimits:
-    """The rate counters of all API keys, in this process."""
+class _AllBytes:
+    """The rate counters of all API keys, or the sent calls of all local keys, in this process."""
 
     def __init__(self) -> None:
-        self._counters: dict[str, BytesInMemory] = {}
+        self._named: dict[str, BytesInMemory] = {}
 
     def exist(self, name: str) -> bool:
-        """Whether a step was ever taken with the counters of this name."""
-        return name in self._counters
+        """Whether a step was ever taken with this name."""
+        return name in self._named
 
     def step(self, name: str, step: Callable[[BytesInMemory], _T]) -> _T:
-        """Call *step* with these counters, without any other caller, and return what it returns."""
+        """Call *step* with the bytes of this name, without any other caller, and return what it returns."""
         _section.refuse_interrupter()
         with _section.lock:
-            return step(self._counters.setdefault(name, BytesInMemory()))
+            return step(self._named.setdefault(name, BytesInMemory()))
+
+    def peek(self, name: str, offset: int, size: int) -> bytes | None:
+        """Return what is there; None if no step was taken yet."""
+        return self._named[name].read(offset, size) if name in self._named else None
+
+    def sync(self, name: str) -> None:
+        """Nothing to do."""
 
 
 class _Records:

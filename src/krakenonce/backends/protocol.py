@@ -62,17 +62,21 @@ class Gate(Protocol):
         """In a forked child: forget that the gate is held, and leave the parent's hold alone."""
 
 
-class RateCounters(Protocol):
-    """The bytes in which the rate counters of one API key are kept: none at first, and any after a reboot.
-
-    Where hosts share them, they have the attribute ``server_time`` as well: seconds since 1970, by one clock for all.
-    """
+class Bytes(Protocol):
+    """Bytes of one name, while no other caller has them: none at first."""
 
     def read(self, offset: int, size: int) -> bytes:
         """Return what is there; less where nothing was written."""
 
     def write(self, offset: int, data: bytes) -> None:
-        """Put *data* there."""
+        """Put *data* there. What is before it and was never written is zeros."""
+
+
+class RateCounters(Bytes, Protocol):
+    """The bytes in which the rate counters of one API key are kept. They need not survive a reboot.
+
+    Where hosts share them, they have the attribute ``server_time`` as well: seconds since 1970, by one clock for all.
+    """
 
 
 class RateLimits(Protocol):
@@ -87,6 +91,39 @@ class RateLimits(Protocol):
         Raises:
             NonceStoreError: They cannot be read or written.
         """
+
+
+class SentCalls(Protocol):
+    """Which calls the gateway has sent: under the name of each local key some bytes, at most 2 MiB.
+
+    With the first step they become as large as that, and nearly all of them are zeros, which should cost nothing. A
+    step then changes some ten or hundred bytes. If it raises an error, it may have been done or not.
+    """
+
+    def exist(self, name: str) -> bool:
+        """Whether a step was ever taken with this name. Never writes. Raises NonceStoreError."""
+
+    def step(self, name: str, step: Callable[[Bytes], _T]) -> _T:
+        """Call *step* once with the bytes of this name, without any other caller, and return what it returns.
+
+        After that the next caller finds what was written, also after a kill of this process, or a failover.
+
+        Args:
+            name: 1 to 64 letters, digits, ``-`` or ``_``.
+            step: Reads and writes parts of them, and takes no other step.
+
+        Raises:
+            NonceStoreError: They cannot be read or written.
+        """
+
+    def peek(self, name: str, offset: int, size: int) -> bytes | None:
+        """Return what is there, without keeping anybody out: perhaps half of what is being written.
+
+        It may say None, which means that only a step can tell. But it says nothing that was overwritten before.
+        """
+
+    def sync(self, name: str) -> None:
+        """Put on stable storage what the steps before have written, if they have not done so. Steps go on meanwhile."""
 
 
 class Records(Protocol):
@@ -151,7 +188,7 @@ class Movable(Protocol):
 
 
 class Backend(Protocol):
-    """Keeps nonces, turns, rate limits and records. It knows nothing of HTTP, accounts or asyncio.
+    """Keeps nonces, turns, rate limits, records and sent calls. It knows nothing of HTTP, accounts or asyncio.
 
     All methods may be called from any thread. ``scope`` is a counter's name: 1 to 64 letters, digits, ``-`` or ``_``.
     """
@@ -167,6 +204,10 @@ class Backend(Protocol):
     @property
     def records(self) -> Records:
         """Small named records of anything else that has to be shared."""
+
+    @property
+    def sent_calls(self) -> SentCalls:
+        """Which calls the gateway has sent."""
 
     def advance(self, scope: str) -> int:
         """Issue ``max(last + 1, now)``, atomically. Every later nonce is larger, after any crash.

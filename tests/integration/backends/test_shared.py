@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from krakenonce.backends import Backend, FileStore
-from krakenonce.backends.protocol import RateCounters
+from krakenonce.backends.protocol import Bytes
 from krakenonce.clock import Clock, SystemClock
 from tests.integration.backends.helpers import finish, rising, start_python
 from tests.integration.key.helpers import in_child, in_thread, join, start_child
@@ -76,7 +76,7 @@ def test_a_nonce_is_larger_than_those_of_a_process_that_was_killed(
         assert backend.advance("global") > last
 
 
-def add_one(counters: RateCounters) -> None:
+def add_one(counters: Bytes) -> None:
     """Add one to a number."""
     counters.write(0, b"%08d" % (int(counters.read(0, 8) or 0) + 1))
 
@@ -92,6 +92,34 @@ def test_no_step_of_a_rate_limit_is_lost_among_processes(
     for worker in [start(code) for _ in range(3)]:
         finish(worker)
     assert backend.rate_limits.step("key", lambda counters: counters.read(0, 100)) == b"00000090"
+
+
+def test_no_step_of_sent_calls_is_lost_among_processes(
+    start: Callable[[str], subprocess.Popen[str]], backend: Backend
+) -> None:
+    """One at a time reads and writes, also what it has read before."""
+    code = (
+        "from tests.integration.backends.test_shared import add_one\n"
+        "for _ in range(30): backend.sent_calls.step('key', add_one)\n"
+    )
+    for worker in [start(code) for _ in range(3)]:
+        finish(worker)
+    assert backend.sent_calls.step("key", lambda kept: kept.read(0, 100)) == b"00000090"
+
+
+def test_sent_calls_that_were_written_before_a_kill_are_there(
+    start: Callable[[str], subprocess.Popen[str]], backend: Backend
+) -> None:
+    """And the process that was killed keeps nobody out, though it was within a step."""
+    code = (
+        "import os, signal\n"
+        "backend.sent_calls.step('key', lambda kept: kept.write(0, b'some'))\n"
+        "backend.sent_calls.step('key', lambda kept: os.kill(os.getpid(), signal.SIGKILL))\n"
+    )
+    worker = start(code)
+    finish(worker)
+    assert worker.returncode == -signal.SIGKILL
+    assert backend.sent_calls.step("key", lambda kept: kept.read(0, 9)) == b"some"
 
 
 def test_a_gate_is_free_when_its_holder_was_killed(

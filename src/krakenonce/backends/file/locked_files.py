@@ -1,4 +1,4 @@
-"""Files that are locked while they are used: one for the rate limits of each API key, one beside each record."""
+"""Files that are locked while they are used: for each API key's rate limits, beside each record, for sent calls."""
 
 from __future__ import annotations
 
@@ -166,4 +166,4 @@ class LockedFile:
 
 
 # One for all directories, because two backends may use the same one.
-_section = Section(NonceStoreError, "rate limits or records were asked for")
+_section = Section(NonceStoreError, "rate limits, records or sent calls were asked for")

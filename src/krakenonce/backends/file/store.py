@@ -66,6 +66,7 @@ class FileStore:
         self._lanes = f"{self.directory}/lanes"
         self.rate_limits = LockedFiles(self._lanes, "kraken_limits_{}.bin", "keep the rate limits in")
         self.records = FileRecords(f"{self.directory}/records")
+        self.sent_calls = LockedFiles(f"{self.directory}/gateway_sent", "{}.sent", "write to the record of sent calls")
         self._clock: Clock = clock or SystemClock()
         self._reset()
         _stores.add(weakref.ref(self, _stores.discard))
@@ -172,6 +173,7 @@ class FileStore:
         check_process()
         self.rate_limits.close()
         self.records.close()
+        self.sent_calls.close()
         with contextlib.suppress(IndexError):  # other threads use the others
             for _ in range(_HANDLES):
                 handle = self._free.popleft()

@@ -29,6 +29,9 @@ create table if not exists krakenonce.records (name text primary key, data bytea
 create table if not exists krakenonce.limits (name text primary key, size int not null);
 create table if not exists krakenonce.limit_pages (
     name text not null, page int not null, data bytea not null, primary key (name, page));
+create table if not exists krakenonce.sent (name text primary key, size int not null);
+create table if not exists krakenonce.sent_pages (
+    name text not null, page int not null, data bytea not null, primary key (name, page)) with (fillfactor = 50);
 insert into krakenonce.about (version) select 1 where not exists (select from krakenonce.about);
 commit;
 """

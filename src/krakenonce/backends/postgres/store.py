@@ -1,4 +1,4 @@
-"""The PostgreSQL backend: nonces, turns, rate limits and records in one database, shared by all hosts that reach it."""
+"""The PostgreSQL backend: the whole state in one database, shared by all hosts that reach it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Self
 
 from krakenonce.backends.postgres import moved
 from krakenonce.backends.postgres.gate import PostgresGate, close_gates, gate_of
-from krakenonce.backends.postgres.limits import PostgresLimits
 from krakenonce.backends.postgres.link import Link
 from krakenonce.backends.postgres.moved import refused_as_moved
+from krakenonce.backends.postgres.pages import RATE_LIMITS, SENT_CALLS, PostgresPages
 from krakenonce.backends.postgres.records import PostgresRecords
 from krakenonce.backends.postgres.schema import cannot
 from krakenonce.backends.postgres.server import read_url
@@ -77,8 +77,10 @@ class PostgresStore:
         self._clock: Clock = clock or SystemClock()
         self._ahead = _AHEAD if clock is None or isinstance(clock, SystemClock) else _ANY
         self._issued: Counter[str] = Counter()
-        self.rate_limits = PostgresLimits(self._link)
+        self.rate_limits = PostgresPages(self._link, RATE_LIMITS)
         self.records = PostgresRecords(self._link)
+        self._link_of_sent = Link(self._link.server)  # only a gateway opens it, whose nonces do not wait for its steps
+        self.sent_calls = PostgresPages(self._link_of_sent, SENT_CALLS)
 
     @whole
     def __repr__(self) -> str:
@@ -166,6 +168,7 @@ class PostgresStore:
     def close(self) -> None:
         """Close the sessions that are not in use. A later call opens them again."""
         self._link.close()
+        self._link_of_sent.close()
         close_gates(self._link)
 
     def _next(self, gate: PostgresGate | None, scope: str) -> int:
