@@ -91,12 +91,7 @@ class NonceManager:
             NonceError: As for :meth:`next`.
             TurnLost: As for :meth:`next`.
         """
-        now = time.monotonic()
-        scope, until = self._counters.get(key, ("", 0.0))
-        if now >= until:
-            scope = self.scope_of(key)
-            self._counters[key] = (scope, now + _TRUSTED)
-        return self._backend.advance(scope)
+        return self._backend.advance(self._counter(key))
 
     def look_up_counter(self, key: str) -> None:
         """Look up the counter of *key* again for its next nonce, because Kraken has refused one."""
@@ -111,6 +106,21 @@ class NonceManager:
             urgent: Whether to go before the calls of this process that wait and are not urgent: for a cancel.
         """
         return find_lane(self._backend, name, timeout, urgent=urgent)
+
+    def turn(self, key: str, timeout: float | None = None, *, urgent: bool = False, scope: str | None = None) -> Lane:
+        """Return the lane of an API key for a caller that will take its next nonce at once.
+
+        A state on a server then gives both in one round trip, so the nonce counts as asked for with the lane.
+
+        Args:
+            key: The API key.
+            timeout: As for :meth:`lane`.
+            urgent: As for :meth:`lane`.
+            scope: The counter; None: the one that :meth:`scope_of` finds.
+        """
+        backend = self._backend
+        wanted = (scope or self._counter(key)) if hasattr(self.store, IN_TURN) else None
+        return find_lane(backend, key, timeout, urgent=urgent, scope=wanted)
 
     def own_scope(self, key: str) -> str:
         """Return the name of an API key's own counter, which it has once it was adopted."""
@@ -152,6 +162,14 @@ class NonceManager:
         self._begun = False
         self._backend = _deferred(_refuse)
         self.store.close()
+
+    def _counter(self, key: str) -> str:
+        now = time.monotonic()
+        scope, until = self._counters.get(key, ("", 0.0))
+        if now >= until:
+            scope = self.scope_of(key)
+            self._counters[key] = (scope, now + _TRUSTED)
+        return scope
 
     def _begin(self) -> Backend:
         if not self._begun:

@@ -62,6 +62,17 @@ class Gate(Protocol):
         """In a forked child: forget that the gate is held, and leave the parent's hold alone."""
 
 
+class RemoteGate(Gate, Protocol):
+    """A gate at a server: each call but ``release`` takes a round trip. A backend with ``advance_in_turn`` has such.
+
+    Attributes:
+        scope: The counter whose next nonce the caller will want when it has the gate; None: not known. Set before
+            ``try_acquire`` and ``acquire``, which may take the nonce in the same round trip, for ``advance_in_turn``.
+    """
+
+    scope: str | None
+
+
 class Bytes(Protocol):
     """Bytes of one name, while no other caller has them: none at first."""
 

@@ -100,7 +100,7 @@ class ApiKey:
             timeout: Seconds to wait for it; None: wait for ever.
             urgent: Whether it goes before the other calls of this process that wait, as cancels do.
         """
-        return self._manager.lane(self.key, timeout, urgent=urgent)
+        return self._manager.turn(self.key, timeout, urgent=urgent, scope=self._scope)
 
     def check_open(self) -> None:
         """Raise LockedOut if the key is locked out."""

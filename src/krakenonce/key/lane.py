@@ -33,12 +33,16 @@ class Lane:
         queue: The queue to wait in.
         timeout: Seconds to wait for the turn; None: wait for ever.
         urgent: Whether to go before the callers of this process that are not urgent.
+        scope: The counter whose nonce is wanted first, if that is known: it may come along with the turn.
     """
 
-    __slots__ = ("_queue", "_timeout", "_urgent")
+    __slots__ = ("_queue", "_scope", "_timeout", "_urgent")
 
-    def __init__(self, queue: LaneQueue, timeout: float | None = None, urgent: bool = False) -> None:
+    def __init__(
+        self, queue: LaneQueue, timeout: float | None = None, urgent: bool = False, scope: str | None = None
+    ) -> None:
         self._queue = queue
+        self._scope = scope
         self._timeout = timeout
         self._urgent = urgent
 
@@ -63,14 +67,14 @@ class Lane:
             LaneError: Waiting here would block the event loop for a task before us, or this thread for itself.
             NonceStoreError: The lane's file cannot be used.
         """
-        self._queue.acquire(self._timeout, self._urgent)
+        self._queue.acquire(self._timeout, self._urgent, self._scope)
 
     def release(self) -> None:
         """Release the turn. Raises LaneError if the caller does not hold it."""
         self._queue.release()
 
     def __enter__(self) -> Self:
-        self._queue.acquire(self._timeout, self._urgent)
+        self._queue.acquire(self._timeout, self._urgent, self._scope)
         return self
 
     def __exit__(
@@ -79,7 +83,7 @@ class Lane:
         self._queue.release()
 
     async def __aenter__(self) -> Self:
-        await self._queue.acquire_async(self._timeout, self._urgent)
+        await self._queue.acquire_async(self._timeout, self._urgent, self._scope)
         return self
 
     async def __aexit__(
@@ -88,7 +92,9 @@ class Lane:
         self._queue.release()
 
 
-def find_lane(backend: Backend, name: str, timeout: float | None = None, *, urgent: bool = False) -> Lane:
+def find_lane(
+    backend: Backend, name: str, timeout: float | None = None, *, urgent: bool = False, scope: str | None = None
+) -> Lane:
     """Return the lane called *name*. All callers in a process share one queue. Opens nothing yet.
 
     Args:
@@ -96,6 +102,7 @@ def find_lane(backend: Backend, name: str, timeout: float | None = None, *, urge
         name: An API key, or ``"global"``.
         timeout: As for :class:`Lane`.
         urgent: As for :class:`Lane`.
+        scope: As for :class:`Lane`.
     """
     if not (name and str(name) == name):
         raise LaneError(
@@ -113,7 +120,7 @@ def find_lane(backend: Backend, name: str, timeout: float | None = None, *, urge
         _recent[gate] = queue
         if len(_recent) > _REMEMBERED:
             del _recent[next(iter(_recent))]
-    return Lane(queue, timeout, urgent)
+    return Lane(queue, timeout, urgent, scope)
 
 
 IN_TURN = "advance_in_turn"

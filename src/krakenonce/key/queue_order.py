@@ -44,12 +44,14 @@ class Waiter:
         owner: The thread or task that asks.
         urgent: Whether it goes before calls that are not urgent.
         can_fetch: Whether it can fetch the gate itself, as a thread without a timeout can.
+        scope: The counter whose nonce it will want; None: not known.
     """
 
-    __slots__ = ("can_fetch", "depth", "error", "outer", "owner", "urgent", "wake")
+    __slots__ = ("can_fetch", "depth", "error", "outer", "owner", "scope", "urgent", "wake")
 
-    def __init__(self, owner: object, urgent: bool = False, can_fetch: bool = False) -> None:
+    def __init__(self, owner: object, urgent: bool = False, can_fetch: bool = False, scope: str | None = None) -> None:
         self.owner = owner
+        self.scope = scope
         self.urgent = urgent
         self.can_fetch = can_fetch
         self.wake: Callable[[], object] | None = None  # None: it does not sleep, or has been woken

@@ -6,7 +6,7 @@ gate in the kernel: the waiting thread itself, or a helper, for a task, a greenl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import LaneError, LaneTimeout
 from krakenonce.key.bells import bell_for_task, bell_for_thread, has_hub
@@ -32,6 +32,7 @@ class LaneQueue(Section):
     def __init__(self, name: str, gate: Gate) -> None:
         self.name = name
         self._gate = gate
+        self._remote: Any = gate if hasattr(gate, "scope") else None
         self._turn = Turn()
         self._inherited: list[object] = []  # threads, once for each block that they were in when they forked
         super().__init__(LaneError, "a lane was asked for")
@@ -40,8 +41,10 @@ class LaneQueue(Section):
         """Return, in words, which process holds the gate; once it is free, which one held it last."""
         return self._gate.holder()
 
-    def acquire(self, timeout: float | None, urgent: bool = False) -> None:
+    def acquire(self, timeout: float | None, urgent: bool = False, scope: str | None = None) -> None:
         """Wait for the turn as a thread or a greenlet. *timeout* in seconds; None waits for ever.
+
+        *scope* is the counter whose nonce is wanted, if that is known: it may come along with the turn.
 
         Raises:
             LaneTimeout: The turn did not come in time.
@@ -49,7 +52,7 @@ class LaneQueue(Section):
                 handler, for itself. Or the caller cannot be told from the one that has this turn.
         """
         self.refuse_interrupter()
-        waiter = Waiter(current_owner(), urgent, can_fetch=timeout is None and not has_hub())
+        waiter = Waiter(current_owner(), urgent, timeout is None and not has_hub(), scope)
         try:
             if not self._ask(waiter, blocks_loop=True):
                 self._wait(waiter, timeout)
@@ -70,15 +73,15 @@ class LaneQueue(Section):
                 waiter.wake = None
                 bell.close()
 
-    async def acquire_async(self, timeout: float | None, urgent: bool = False) -> None:
-        """Wait for the turn as a task, without blocking the loop. *timeout* in seconds; None waits for ever.
+    async def acquire_async(self, timeout: float | None, urgent: bool = False, scope: str | None = None) -> None:
+        """Wait for the turn as a task, without blocking the loop. Arguments: see :meth:`acquire`.
 
         Raises:
             LaneTimeout: The turn did not come in time.
             LaneError: This thread entered the lane before it started the event loop.
         """
         self.refuse_interrupter()
-        waiter = Waiter(current_owner(), urgent)
+        waiter = Waiter(current_owner(), urgent, scope=scope)
         try:
             if self._ask(waiter, blocks_loop=False):
                 return
@@ -117,12 +120,22 @@ class LaneQueue(Section):
             turn = self._turn
             self._refuse_mixed(waiter)
             _busy.add(self)
-            if turn.ask(waiter) == "try" and self._gate.try_acquire():
+            # A loop does not wait for a server.
+            if turn.ask(waiter) == "try" and (blocks_loop or self._remote is None) and self._try():
                 turn.came()
             if turn.holder is waiter:
                 return True
             self._refuse_deadlock(waiter, blocks_loop=blocks_loop)
             return False
+
+    def _try(self) -> bool:
+        self._expect_nonce()
+        return self._gate.try_acquire()
+
+    def _expect_nonce(self) -> None:
+        """Tell the gate which nonce may come along."""
+        if self._remote is not None:
+            self._remote.scope = next((each.scope for each in self._turn.waiting[:1]), None)
 
     def _wake_by(self, ring: Callable[[], object], waiter: Waiter) -> None:
         """Call *ring* when it is *waiter*'s turn, which may be at once."""
@@ -142,7 +155,7 @@ class LaneQueue(Section):
                 _busy.discard(self)
                 return
             try:
-                if due == "try" and self._gate.try_acquire():
+                if due == "try" and self._remote is None and self._try():
                     turn.came()
                 else:
                     self._fetch_for(turn.waiting[0])
@@ -171,6 +184,7 @@ class LaneQueue(Section):
 
     def _fetch(self, fetcher: Waiter, ring: Callable[[], object] | None = None) -> None:
         """Wait for the gate, then give the turn to the first in the queue."""
+        self._expect_nonce()
         self._gate.acquire()
         with self.lock:
             fetcher.wake = ring

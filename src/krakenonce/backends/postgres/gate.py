@@ -9,31 +9,28 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 import weakref
 from typing import TYPE_CHECKING
 
 from krakenonce.backends.heartbeat import heart_of, host, my_name
 from krakenonce.backends.postgres.schema import cannot, connect, make_tables
 from krakenonce.backends.postgres.session import Refused, Session, SessionLost
+from krakenonce.backends.postgres.statements import ACQUIRE, HOLDER, NEXT, RELEASE, TRY, TRY_AND_NEXT
 from krakenonce.errors import NonceStoreError, TurnLost
 from krakenonce.process import Section
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from krakenonce.backends.postgres.link import Link
     from krakenonce.backends.postgres.session import Row
 
+    Values = Callable[[str], tuple[str, int, int]]
+
 
 _KEPT_OPEN = 4  # sessions of turns that this process does not have: a server has 100 of them in all
-_SAY = "set_config('application_name', $2 || floor(extract(epoch from clock_timestamp()) * 1000)::text, false)"
-_ACQUIRE = f"select pg_advisory_lock($1::bigint), {_SAY}"
-_TRY = f"select case when pg_try_advisory_lock($1::bigint) then {_SAY} end"
-_RELEASE = "select pg_advisory_unlock($1::bigint)"
-_HOLDER = """
-select application_name, floor(extract(epoch from clock_timestamp()) * 1000)::bigint
-from pg_locks join pg_stat_activity using (pid)
-where locktype = 'advisory' and granted and objsubid = 1 and (classid::bigint << 32) | objid::bigint = $1::bigint
-    and database = (select oid from pg_database where datname = current_database())
-"""
+_FRESH = 1.0  # seconds for which a nonce that came with the turn may be used without asking the server again
 
 
 class PostgresGate(Section):
@@ -43,11 +40,15 @@ class PostgresGate(Section):
         link: For questions about the holder, and where to connect.
         name: The lane's name.
         pause: Seconds without a sign of life after which the holder loses the turn.
+        values: Returns the values of the statement that issues a nonce of a counter.
     """
 
-    def __init__(self, link: Link, name: str, pause: float) -> None:
+    def __init__(self, link: Link, name: str, pause: float, values: Values) -> None:
         self.link = link
         self.pause = pause
+        self.values = values
+        self.scope: str | None = None
+        self._came: tuple[str, list[Row], float] | None = None  # the nonce that came with the turn, and when
         self.name = name
         self.held = False
         self._session: Session | None = None
@@ -58,27 +59,37 @@ class PostgresGate(Section):
 
     def try_acquire(self) -> bool:
         """Take the gate if it is free and nobody waits for it."""
-        return self._take(_TRY, endless=False)
+        return self._take(self._try)
 
     def acquire(self) -> None:
         """Wait in the server's queue until this process has the gate."""
-        self._take(_ACQUIRE, endless=True)
+        self._take(self._wait)
 
     def release(self) -> None:
-        """Let the next one in, unless the turn was lost. If the server does not confirm it, end the session."""
+        """Let the next one in, unless the turn was lost. The caller does not wait for the server."""
         if not self.held:
             return
         with self.lock:
             keep = False
             try:
                 if self._session is not None:
-                    keep = self._session.run(_RELEASE, self._lock_id) == [(b"t",)] and len(_open) <= _KEPT_OPEN
-            except (SessionLost, Refused):
+                    self._session.later(RELEASE, self._lock_id)
+                    keep = len(_open) <= _KEPT_OPEN
+            except SessionLost:
                 pass  # then the server frees it, too
             finally:
                 if not keep:
                     self._drop()
+                self._came = None
                 self.held = False  # last: after an interrupt this is called again
+
+    def taken(self, scope: str) -> list[Row] | None:
+        """Return the nonce that came with the turn, once; None: there is none, or it has to be asked for again."""
+        came, self._came = self._came, None
+        if came is None or came[0] != scope or not self.held or time.monotonic() - came[2] > _FRESH:
+            return None
+        # A server that has ended the session has said so: the turn was lost while this process was paused.
+        return came[1] if self._session is not None and self._session.is_quiet() else None
 
     def advance(self, statement: str, *values: str | int | None) -> list[Row]:
         """Run a statement in the turn.
@@ -117,7 +128,7 @@ class PostgresGate(Section):
     def holder(self) -> str:
         """Return who holds the gate and for how long, in words."""
         try:
-            rows = self.link.read(_HOLDER, self._lock_id)
+            rows = self.link.read(HOLDER, self._lock_id)
             if not rows:
                 return "nobody holds it"
             name, now = ((each or b"").decode() for each in rows[0])
@@ -148,11 +159,12 @@ class PostgresGate(Section):
         else:
             session.abandon()
 
-    def _take(self, statement: str, *, endless: bool) -> bool:
+    def _take(self, ask: Callable[[Session, str | None], bool]) -> bool:
         self.refuse_interrupter()
         with self.lock:
+            self._came = None
             try:
-                self.held = self._lock(statement, endless=endless)
+                self.held = self._lock(ask, self.scope)
             except BaseException as error:  # with the session the lock is gone, if it was there
                 self._drop()
                 if isinstance(error, SessionLost | Refused):
@@ -163,17 +175,45 @@ class PostgresGate(Section):
                 heart_of(self.pause).watch(self)
             return self.held
 
-    def _lock(self, statement: str, *, endless: bool) -> bool:
+    def _lock(self, ask: Callable[[Session, str | None], bool], scope: str | None) -> bool:
         """Ask for the lock, once more if a session is lost that may have ended long ago, or while it waited."""
         while True:
             is_new = self._session is None
-            self._session = self._session or self._connect()
+            session = self._session = self._session or self._connect()
             try:
-                return self._session.run(statement, self._lock_id, f"{my_name()} ", endless=endless)[0][-1] is not None
+                return ask(session, scope)
             except SessionLost:
                 self._drop()
-                if is_new and not endless:
+                if is_new and ask == self._try:
                     raise
+            except Refused:
+                if scope is None:
+                    raise
+                self._drop()  # it has the lock, perhaps
+                scope = None  # what is wrong with the nonce is for the one who asks for it
+
+    def _try(self, session: Session, scope: str | None) -> bool:
+        if scope is None:
+            return session.run(TRY, *self._lock_values())[0][0] is not None
+        make_tables(session, self.link.server)
+        [(last, said)] = session.run(TRY_AND_NEXT, *self.values(scope), *self._lock_values())
+        self._keep(scope, [(last,)] if last is not None else [])
+        return said is not None
+
+    def _wait(self, session: Session, scope: str | None) -> bool:
+        if scope is None:
+            session.run(ACQUIRE, *self._lock_values(), endless=True)
+            return True
+        make_tables(session, self.link.server)
+        steps = (ACQUIRE, *self._lock_values()), (NEXT, *self.values(scope))
+        self._keep(scope, session.run_all(*steps, endless=True)[-1])
+        return True
+
+    def _keep(self, scope: str, rows: list[Row]) -> None:
+        self._came = (scope, rows, time.monotonic()) if rows else None
+
+    def _lock_values(self) -> tuple[int, str]:
+        return self._lock_id, f"{my_name()} "
 
     def _connect(self) -> Session:
         session = connect(self.link.server, my_name(), self.pause)
@@ -192,13 +232,13 @@ class PostgresGate(Section):
         self.abandon()
 
 
-def gate_of(link: Link, name: str, pause: float) -> PostgresGate:
+def gate_of(link: Link, name: str, pause: float, values: Values) -> PostgresGate:
     """Return the gate of a server: one object for all of this process. It connects as the last who has asked for it."""
     gate = _gates.get((link.server.name, name))
     if gate is None:
-        gate = PostgresGate(link, name, pause)
+        gate = PostgresGate(link, name, pause, values)
         gate = _gates.setdefault((link.server.name, name), gate)
-    gate.link, gate.pause = link, pause
+    gate.link, gate.pause, gate.values = link, pause, values
     return gate
 
 

@@ -14,6 +14,7 @@ from krakenonce.backends.postgres.records import PostgresRecords
 from krakenonce.backends.postgres.schema import cannot
 from krakenonce.backends.postgres.server import read_url
 from krakenonce.backends.postgres.session import Refused
+from krakenonce.backends.postgres.statements import NEXT, RAISE
 from krakenonce.backends.protocol import ScopeStats
 from krakenonce.clock import SystemClock
 from krakenonce.errors import ClockError, NonceExhausted
@@ -35,23 +36,6 @@ _ANY = 10**18  # 31 years
 _OUT_OF_RANGE = "22003"
 
 _NULL = "23502"  # in a column that takes none
-# One statement, so that nothing lies between reading and writing. Another timeline of the server's log says that a
-# standby was promoted, which may not have the last nonces: then a minute is skipped. A counter that was moved away gets
-# null, which its column refuses; and no new counter is begun beside it.
-_STEP = """
-with server as (select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as timeline
-    from krakenonce.about where moved_to is null)
-insert into krakenonce.nonces as kept (scope, last, timeline) select $1, {value}, timeline from server
-on conflict (scope) do update set timeline = excluded.timeline, last =
-    case when kept.timeline not like 'moved%' then greatest(excluded.last,
-        kept.last + case when kept.timeline = excluded.timeline then {step} else 60000000000 end)
-    end
-returning last
-"""
-_NEXT = _STEP.format(
-    value="least($2::bigint, (extract(epoch from clock_timestamp()) * 1000000000)::bigint + $3::bigint)", step=1
-)
-_RAISE = _STEP.format(value="$2::bigint", step=0)
 
 
 class PostgresStore:
@@ -135,7 +119,7 @@ class PostgresStore:
         """Make all later nonces of a counter larger than *floor*, durably; a lower floor changes nothing."""
         check_scope(scope)
         try:
-            rows = self._link.write(_RAISE, scope, check_floor(floor))
+            rows = self._link.write(RAISE, scope, check_floor(floor))
         except Refused as error:
             raise self._refused("raise a floor in", error) from None
         if not rows:
@@ -143,7 +127,7 @@ class PostgresStore:
 
     def gate(self, name: str) -> PostgresGate:
         """Return what lets one caller at a time have the turn called *name*; it connects when first used."""
-        return gate_of(self._link, name, self._pause)
+        return gate_of(self._link, name, self._pause, self._values)
 
     def scopes(self) -> list[str]:
         """Return the names of the counters, sorted."""
@@ -173,11 +157,11 @@ class PostgresStore:
 
     def _next(self, gate: PostgresGate | None, scope: str) -> int:
         check_scope(scope)
-        now = self._clock.now_ns()
-        # A host whose clock cannot be right takes the server's.
-        values = (scope, now, self._ahead) if in_range(now) else (scope, NONCE_MAX, 0)
+        rows = gate.taken(scope) if gate is not None else None
         try:
-            rows = self._link.write(_NEXT, *values) if gate is None else gate.advance(_NEXT, *values)
+            if rows is None:
+                step = (NEXT, *self._values(scope))
+                rows = self._link.write(*step) if gate is None else gate.advance(*step)
         except Refused as error:
             if error.code == _OUT_OF_RANGE:
                 raise NonceExhausted(
@@ -187,6 +171,12 @@ class PostgresStore:
         if not rows:
             raise refused_as_moved(self._link)
         return self._checked(scope, rows)
+
+    def _values(self, scope: str) -> tuple[str, int, int]:
+        """Return the values of the statement that issues a nonce."""
+        now = self._clock.now_ns()
+        # A host whose clock cannot be right takes the server's.
+        return (scope, now, self._ahead) if in_range(now) else (scope, NONCE_MAX, 0)
 
     def _refused(self, use: str, error: Refused) -> NonceStoreError:
         return refused_as_moved(self._link) if error.code == _NULL else cannot(self._link.server, use, error)
