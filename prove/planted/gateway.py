@@ -95,7 +95,7 @@ GATEWAY = (
         "a revoked local key is still valid",
         "security",
         _KEYS,
-        was="        if identity != self._seen:\n",
+        was="        if version != self._seen:\n",
         becomes="        if self._seen is None:\n",
         test="tests/integration/gateway/test_local_keys.py::test_a_change_is_seen_at_the_next_lookup",
     ),

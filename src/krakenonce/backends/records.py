@@ -5,7 +5,7 @@ from __future__ import annotations
 from krakenonce.errors import ConfigError, RecordChanged
 from krakenonce.rule import check_name
 
-_MOST = 65_536  # bytes
+MOST = 65_536  # bytes
 
 
 def check_record_name(name: str) -> None:
@@ -26,7 +26,7 @@ def check_change(name: str, data: bytes, before: bytes | None, found: bytes | No
         RecordChanged: Another writer has changed it.
         ConfigError: The data is too large.
     """
-    if len(data) > _MOST:
-        raise ConfigError(f"a record has at most {_MOST} bytes, not {len(data)}")
+    if len(data) > MOST:
+        raise ConfigError(f"a record has at most {MOST} bytes, not {len(data)}")
     if found != before:
         raise RecordChanged(f"another writer has changed the record {name}; nothing was written: read it again")

@@ -234,10 +234,11 @@ def _warn(groups: frozenset[str], who: str) -> None:
 
 
 def _local_keys(state: str | None) -> LocalKeys:
+    from krakenonce.gateway.key_storage import key_storage
     from krakenonce.gateway.local_keys import LocalKeys
-    from krakenonce.gateway.settings import key_file
+    from krakenonce.gateway.settings import open_state
 
-    return LocalKeys(key_file(state))
+    return LocalKeys(key_storage(open_state(state).store))
 
 
 def _show_pair(made: LocalKey, as_json: bool) -> None:

@@ -27,12 +27,13 @@ from krakenonce.kraken.http_status import closed_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
+    from krakenonce.backends import Backend
     from krakenonce.gateway.activity import Activity
     from krakenonce.gateway.client_call import ClientCall
     from krakenonce.gateway.local_keys import LocalKey, LocalKeys
     from krakenonce.gateway.sent_record import Entry
+    from krakenonce.gateway.state_steps import StateSteps
     from krakenonce.gateway.upstream import KrakenKey
 
 
@@ -54,13 +55,14 @@ class Fence:
     """Makes the calls that change something.
 
     Args:
-        directory: The state directory.
+        store: The state.
         local_keys: The local keys, whose orders are told apart.
         activity: Where calls are counted.
+        steps: Takes the steps of the state.
     """
 
-    def __init__(self, directory: Path, local_keys: LocalKeys, activity: Activity) -> None:
-        self.records = SentRecords(directory, local_keys)
+    def __init__(self, store: Backend, local_keys: LocalKeys, activity: Activity, steps: StateSteps) -> None:
+        self.records = SentRecords(store, local_keys, steps)
         self._activity = activity
         self._sendings: dict[tuple[str, bytes], Sending] = {}
         self._searches: set[asyncio.Task[None]] = set()
@@ -104,14 +106,14 @@ class Fence:
                 except _Repeat:
                     continue
             if digests[0] not in earlier.digests:
-                self._join(earlier, digests[0])
+                await self._join(earlier, digests[0])
             reply = await earlier.wait(2 * key.order_timeout)
             if reply is not None:
                 age = max(0.0, key.time.now() - earlier.sent_at)
                 received = None if reply.reason else partial(self._received, earlier, digest=digests[0])
                 return reply._replace(headers={**reply.headers, REPEAT: f"{age:.3f}"}, received=received)
 
-    def may_have_sent(self, headers: Mapping[str, str]) -> bool:
+    async def may_have_sent(self, headers: Mapping[str, str]) -> bool:
         """Whether a request was perhaps sent, and it is not known that its answer was received.
 
         Args:
@@ -122,8 +124,8 @@ class Fence:
             digest = digest_of(headers.get("API-Sign", ""))
             if (sending := self._sendings.get((name, digest))) is not None:
                 return sending.is_sent
-            record = self.records.existing(name)
-            return bool(record and record.find([digest], lambda entry: entry.status is not Status.DELIVERED))
+            found = await self.records.find_of(name, digest, lambda entry: entry.status is not Status.DELIVERED)
+            return found is not None
         except ValueError:
             return False
         except NonceStoreError:
@@ -138,32 +140,37 @@ class Fence:
             earlier = self._in_progress(sending)  # it may be answered by now
         if earlier is not None:
             return earlier
-        find = partial(self.records.of(sending.local).find, sending.digests, partial(_is_of, sending))
-        entry = find()
+        find = partial(self.records.find, sending.local, sending.digests, partial(_is_of, sending))
+        entry = await find()
         if entry is not None and entry.status is Status.DELIVERED and sending.key.time.now() - entry.at < LOOKED_FOR:
             await asyncio.sleep(_GRACE)
-            entry = find()
+            entry = await find()
+        if self._in_progress(sending) is not None:  # it has come meanwhile
+            return await self._earlier(sending)
         if entry is None:
             return None
         if entry.status is Status.DELIVERED:
             raise _repeated("the same request was made before, and its answer was received")
-        return self._resumed(sending, entry)
+        return await self._resumed(sending, entry)
 
     def _in_progress(self, sending: Sending) -> Sending | None:
         return next((found for name in _names(sending) if (found := self._sendings.get(name))), None)
 
-    def _join(self, earlier: Sending, digest: bytes) -> None:
+    async def _join(self, earlier: Sending, digest: bytes) -> None:
         """Let the bytes of an equal order count as sent when *earlier* was: they are not sent once it is answered."""
         if digest in earlier.joined:
             return
         earlier.joined.append(digest)
         if earlier.is_sent:
-            try:
-                self.records.of(earlier.local).enter([digest], earlier.at, lambda _: True)
-            except KrakenonceError as error:
-                logger.error("an equal order of local key %s was not entered: %s", earlier.local.name, error)
+            await self._enter_joined(earlier, [digest])
 
-    def _resumed(self, sending: Sending, entry: Entry) -> Sending:
+    async def _enter_joined(self, earlier: Sending, digests: list[bytes]) -> None:
+        try:
+            await self.records.enter(earlier.local, digests, earlier.at, lambda _: True)
+        except KrakenonceError as error:
+            logger.error("an equal order of local key %s was not entered: %s", earlier.local.name, error)
+
+    async def _resumed(self, sending: Sending, entry: Entry) -> Sending:
         """Return a call that was sent before this process, or by another one, with what is known about it."""
         earlier = Sending(sending.local, sending.key, sending.call, [entry.digest])
         earlier.is_sent = True
@@ -175,7 +182,9 @@ class Fence:
             params = {name: value for name, value in sending.call.params.items() if name != "deadline"}
             earlier.call = sending.call._replace(params=params)
         earlier.at = entry.at
-        notes = self.records.of(earlier.local).notes(entry.at, entry.at) if entry.status is Status.KEPT else []
+        notes = await self.records.notes_of(earlier.local, entry.at) if entry.status is Status.KEPT else []
+        if (another := self._in_progress(sending)) is not None:  # it has been resumed meanwhile
+            return another
         if (kept := finding_out.kept(notes, entry)) is not None:
             earlier.answer.set_result(kept)
             return earlier
@@ -190,7 +199,7 @@ class Fence:
 
         async def send() -> None:  # continues to its end in the turn, even if the client has disconnected
             self._refuse_if_closed()
-            self._enter(sending)
+            await self._enter(sending)
             within = key.order_timeout if sending.is_order else None
             try:
                 call = sending.call = sending.traced()
@@ -200,7 +209,7 @@ class Fence:
             except OutcomeUnknown:
                 sending.fallback = sending.unknown()
             except KrakenonceError:
-                self._forget(sending)
+                await self._forget(sending)
                 raise
             except BaseException:  # wherever that has struck
                 self._search(sending, at_once=True)
@@ -228,22 +237,24 @@ class Fence:
         if self._is_closed:
             raise Closed
 
-    def _enter(self, sending: Sending) -> None:
+    async def _enter(self, sending: Sending) -> None:
         """Enter a call into the record, before it is sent. Raises _Repeat if another gateway has done so."""
         sending.at, sending.steady = sending.key.time.now(), sending.key.time.steady()
         digests = [*sending.digests, *sending.joined]
         try:
-            if self.records.of(sending.local).enter(digests, sending.at, partial(_is_of, sending)) is not None:
+            if await self.records.enter(sending.local, digests, sending.at, partial(_is_of, sending)) is not None:
                 raise _Repeat
         except (RecordFull, NonceStoreError):
             if not sending.may_always_be_made:
                 raise
         sending.is_sent = True
+        if late := [each for each in sending.joined if each not in digests]:  # they came meanwhile
+            await self._enter_joined(sending, late)
 
     async def _find_out(self, sending: Sending) -> None:
         """Find out, in the turn in which the call was sent, what became of it; if that is not known, go on looking."""
         if sending.fallback is not None and not sending.fallback.reason:
-            self._answered(sending, sending.fallback)
+            await self._answered(sending, sending.fallback)
         elif not sending.is_order:
             self._give_up(sending)
         elif not await self._look(sending, is_first=True):
@@ -255,12 +266,12 @@ class Fence:
         if not sending.is_order:
             return False
         with contextlib.suppress(KrakenonceError):
-            notes = self.records.notes(finding_out.window(sending))
+            notes = await self.records.notes(finding_out.window(sending))
             others = finding_out.others(sending, notes, self._sendings.values())
             rivals = finding_out.rivals(sending, self._sendings.values())
             reply = await finding_out.look(sending, others, rivals, is_first=is_first)
             if reply is not None and not sending.answer.done():  # done: the gateway stops
-                self._answered(sending, reply)
+                await self._answered(sending, reply)
         return sending.answer.done()
 
     def _search(self, sending: Sending, *, at_once: bool = False) -> None:
@@ -270,7 +281,7 @@ class Fence:
 
     async def _look_again(self, sending: Sending, is_first: bool) -> bool:
         """Look whether another gateway has settled a call in the meantime; if not, look for it at Kraken."""
-        entry = self.records.of(sending.local).find(sending.digests[:1], lambda _: True)
+        entry = await self.records.find(sending.local, sending.digests[:1], lambda _: True)
         if sending.steady is None if entry is None else entry.status is not Status.SENT:
             sending.answer.set_result(None)  # who waits looks into the record again
             self._unregister(sending)
@@ -292,22 +303,28 @@ class Fence:
         await asyncio.sleep(_NOT_AGAIN)  # repeats are told so at once, and Kraken is not asked for each of them
         self._unregister(sending)
 
-    def _answered(self, sending: Sending, reply: Reply) -> None:
+    async def _answered(self, sending: Sending, reply: Reply) -> None:
+        """Take what is known in the end. It is noted in the turn, before another gateway looks for a repeat's first.
+
+        Nor must another gateway take the order for one of its own.
+        """
         sending.answer.set_result(reply)
         if not sending.has_caller:
             self._received(sending, False)
-        elif txids_in(reply):  # noted in the turn: other gateways must not take the order for one of theirs
+        elif txids_in(reply):
             self.records.settle(sending, sending.digests, Status.SENT, reply)
+        await self.records.written(sending)
 
     def _give_up(self, sending: Sending) -> None:
         sending.answer.set_result(sending.unknown())
         self._unregister(sending)
 
-    def _forget(self, sending: Sending) -> None:
+    async def _forget(self, sending: Sending) -> None:
         """A call was not sent after all: its bytes may be sent later."""
         self.records.settle(sending, [*sending.digests, *sending.joined], Status.NOT_SENT)
         sending.is_sent = False
         self._caller_has_gone(sending)
+        await self.records.written(sending)
 
     def _caller_has_gone(self, sending: Sending) -> None:
         sending.left.set()

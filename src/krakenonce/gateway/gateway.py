@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from krakenonce.gateway.own_calls import owner_of
 from krakenonce.gateway.replies import Refused, Reply, kraken_json, not_sent, unknown
 from krakenonce.gateway.sending import changes_something, reply_of
 from krakenonce.gateway.sent_record import RecordFull
+from krakenonce.gateway.state_steps import StateSteps
 from krakenonce.gateway.waiting import Closed, Full, NotBegun, TooLong
 from krakenonce.key.methods import METHODS
 from krakenonce.key.not_known import say_if_not_known
@@ -23,6 +25,7 @@ from krakenonce.kraken.wire import JSON, decode_secret, is_signed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from krakenonce.backends import Backend
     from krakenonce.gateway.activity import Activity
     from krakenonce.gateway.client_call import ClientCall
     from krakenonce.gateway.local_keys import LocalKey, LocalKeys
@@ -41,15 +44,18 @@ class Gateway:
     Args:
         keys: The Kraken keys, by account.
         local_keys: The keys with which clients may call.
+        store: The state.
         activity: Where calls are counted.
     """
 
-    def __init__(self, keys: dict[str, KrakenKey], local_keys: LocalKeys, activity: Activity) -> None:
+    def __init__(self, keys: dict[str, KrakenKey], local_keys: LocalKeys, store: Backend, activity: Activity) -> None:
         self.keys = keys
         self.local_keys = local_keys
         self.stopping = False
         self._activity = activity
-        self._fence = Fence(local_keys.path.parent, local_keys, activity)
+        self._steps = StateSteps(store)
+        self._reading = asyncio.Lock()
+        self._fence = Fence(store, local_keys, activity, self._steps)
         self._misused: set[str] = set()  # accounts whose Kraken key a client has sent
 
     def stop(self) -> None:
@@ -74,7 +80,7 @@ class Gateway:
         """
         local = None
         try:
-            local = self._local_key(headers)
+            local = await self._local_key(headers)
             call = self._admitted(local, path, headers, body)
             key = self.keys.get(local.account)
             if key is None:
@@ -83,7 +89,7 @@ class Gateway:
                     "EService:Unavailable",
                     f"the gateway has no usable credentials for account {local.account}; its log says more",
                 )
-            self._fence.records.prepare(local)
+            await self._fence.records.prepare(local)
             if path == NONCE_PATH:
                 reply = _issued(key)
             elif changes_something(call):
@@ -92,7 +98,7 @@ class Gateway:
                 reply = await self._asked(local, key, call, passed_on(headers))
         except Refused as refused:
             reply = not_sent(*refused.args)
-            if reply.reason in _NOT_ASKED and self._fence.may_have_sent(headers):
+            if reply.reason in _NOT_ASKED and await self._fence.may_have_sent(headers):
                 explanation = reply.headers["X-Krakenonce-Explanation"]
                 reply = unknown(
                     f"This request may have been sent before. What became of it cannot be told now: {explanation}."
@@ -105,12 +111,15 @@ class Gateway:
         self._activity.reply(local.name if local else "", method if local else "", reply)
         return reply
 
-    def _local_key(self, headers: Mapping[str, str]) -> LocalKey:
+    async def _local_key(self, headers: Mapping[str, str]) -> LocalKey:
         try:
+            async with self._reading:  # once for all calls that have come
+                if not self.local_keys.is_at_hand:
+                    await self._steps.run(self.local_keys.refresh)
             local = self.local_keys.find(headers.get("API-Key", ""))
         except ConfigError as error:
             raise Refused(
-                "key_file", "EService:Unavailable", f"the gateway's key file cannot be used: {error}"
+                "key_file", "EService:Unavailable", f"the gateway's local keys cannot be used: {error}"
             ) from error
         if local is None:
             raise self._stranger(headers.get("API-Key", ""))

@@ -1,34 +1,33 @@
-"""Local keys, in the form of Kraken's keys: what each may call, and with which account. Kept in one private file."""
+"""Local keys, in the form of Kraken's keys: what each may call, and with which account."""
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import hmac
 import json
-import os
 import re
 import secrets
-import stat
 import time
 from dataclasses import asdict, dataclass, field, replace
-from fcntl import LOCK_EX, flock
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from krakenonce.backends.file.filesystem import make_directory, open_regular
-from krakenonce.backends.file.records import replace_file
-from krakenonce.errors import ConfigError, NonceStoreError
+from krakenonce.errors import ConfigError
 from krakenonce.gateway.groups import parse_groups
+from krakenonce.gateway.key_storage import FILE_NAME, KeyFile
 from krakenonce.kraken.wire import decode_secret
 from krakenonce.shown import blind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from collections.abc import Set as AbstractSet
-    from pathlib import Path
+
+    from krakenonce.gateway.key_storage import KeyStorage
 
 
-FILE_NAME = "gateway_keys.json"
+__all__ = ["FILE_NAME", "LocalKey", "LocalKeys"]
+
+_T = TypeVar("_T")
 _FORMAT = 1
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _TYPES = {"name": str, "account": str, "trace_orders": bool, "created": int, "key": str, "secret": str}
@@ -58,33 +57,38 @@ class LocalKey:
 
 
 class LocalKeys:
-    """The file with the local keys. A change, also by another process, is seen at the next lookup.
+    """The local keys. A change, also by another process, is seen at the next lookup, or within a second.
 
     Args:
-        path: The file; made (0600) with the first key.
+        kept: Where they are kept; a path: in this private file.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, kept: KeyStorage | Path) -> None:
+        self._kept = KeyFile(kept) if isinstance(kept, Path) else kept
         self._seen: object = None
         self._by_key: dict[str, LocalKey] = {}
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether a lookup returns at once; else :meth:`refresh` has to ask a server first."""
+        return self._kept.is_at_hand
 
     @blind
     def find(self, key: str) -> LocalKey | None:
         """Return the local key with this ``API-Key``; None if there is none, or none any more.
 
         Raises:
-            ConfigError: The file cannot be used.
+            ConfigError: The keys cannot be read.
         """
-        self._refresh()
+        self.refresh()
         found = self._by_key.get(key)
         # Compared again in constant time: how long a dict takes may show how much of a key was right.
         return found if found is not None and hmac.compare_digest(found.key.encode(), key.encode()) else None
 
     @blind
     def all(self) -> list[LocalKey]:
-        """Return all of them, sorted by name. Raises ConfigError if the file cannot be used."""
-        self._refresh()
+        """Return all of them, sorted by name. Raises ConfigError if they cannot be read."""
+        self.refresh()
         return sorted(self._by_key.values(), key=lambda each: each.name)
 
     @blind
@@ -92,86 +96,87 @@ class LocalKeys:
         """Make a local key and store it.
 
         Raises:
-            ConfigError: The name is not allowed or is taken, or the file cannot be used.
+            ConfigError: The name is not allowed or is taken, or the keys cannot be read or written.
         """
         if not _NAME.fullmatch(name):
             raise ConfigError(f"the name {name!r} must be 1 to 64 letters, digits or any of _ . -")
-        with self._changing() as keys:
+
+        def change(keys: dict[str, LocalKey]) -> LocalKey:
             if name in keys:
                 raise ConfigError(
                     f"there is a local key {name!r} already: revoke it first, rotate it, or take another name"
                 )
             keys[name] = made = LocalKey(name, account, allow, trace_orders, **_new_pair())
-        return made
+            return made
+
+        return self._change(change)
 
     @blind
     def rotate(self, name: str) -> LocalKey:
         """Replace a local key by a new one; the old one is refused from now on. Raises ConfigError if there is none."""
-        with self._changing() as keys:
+
+        def change(keys: dict[str, LocalKey]) -> LocalKey:
             keys[name] = made = replace(_named(keys, name), **_new_pair())
-        return made
+            return made
+
+        return self._change(change)
 
     @blind
     def change(self, name: str, add: AbstractSet[str], remove: AbstractSet[str]) -> LocalKey:
         """Change the groups of a local key, which keeps its pair; it counts from the next call on.
 
         Raises:
-            ConfigError: There is no such key, it would have no group left, or the file cannot be used.
+            ConfigError: There is no such key, it would have no group left, or the keys cannot be read or written.
         """
-        with self._changing() as keys:
+
+        def change(keys: dict[str, LocalKey]) -> LocalKey:
             before = _named(keys, name)
             keys[name] = made = replace(before, allow=parse_groups((before.allow | add) - remove))
-        return made
+            return made
+
+        return self._change(change)
 
     @blind
     def revoke(self, name: str) -> None:
         """Revoke a local key; it is refused from now on. Raises ConfigError if there is none."""
-        with self._changing() as keys:
+
+        def change(keys: dict[str, LocalKey]) -> None:
             del keys[_named(keys, name).name]
 
-    def _refresh(self) -> None:
-        try:
-            found = os.stat(self.path)
-            identity: object = (found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode)
-        except OSError:
-            identity = object()  # equal to no other: to read the file shows whether there is none
-        if identity != self._seen:
-            self._by_key = {each.key: each for each in self._read().values()}
-            self._seen = identity
+        self._change(change)
 
-    def _read(self) -> dict[str, LocalKey]:
-        try:
-            with open(open_regular(self.path, os.O_RDONLY), "rb") as file:
-                mode, data = os.fstat(file.fileno()).st_mode, file.read()
-        except FileNotFoundError:
+    def refresh(self) -> None:
+        """Read what has changed. Raises ConfigError if the keys cannot be read."""
+        version = self._kept.version()
+        if version != self._seen:
+            self._by_key = {each.key: each for each in self._read(self._kept.read()).values()}
+            self._seen = version
+
+    def _read(self, data: bytes | None) -> dict[str, LocalKey]:
+        if data is None:
             return {}
-        except (OSError, NonceStoreError) as error:
-            raise ConfigError(f"cannot read {self.path} ({getattr(error, 'strerror', None) or error})") from error
-        if stat.S_IMODE(mode) & 0o077:
-            raise ConfigError(f"other users can read {self.path}; run: chmod 600 {self.path}")
         try:
             document = json.loads(data)
             if document["format"] == _FORMAT:
                 return {each["name"]: _local_key(each) for each in document["keys"]}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise ConfigError(
-                f"{self.path} is damaged: restore it from a backup, or delete it and add the keys again"
+                f"{self._kept.name} is damaged: restore it from a backup, or delete it and add the keys again"
             ) from None
-        raise ConfigError(f"{self.path} was written by another version of krakenonce; use that version")
+        raise ConfigError(f"{self._kept.name} was written by another version of krakenonce; use that version")
 
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[dict[str, LocalKey]]:
-        """Read the keys, and write them again: all or nothing, and one process at a time."""
-        try:
-            make_directory(self.path.parent)
-            with open(open_regular(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT), "rb") as lock:
-                flock(lock, LOCK_EX)
-                keys = self._read()
-                yield keys
-                listed = [{**asdict(each), "allow": sorted(each.allow)} for each in keys.values()]
-                replace_file(self.path, json.dumps({"format": _FORMAT, "keys": listed}, indent=1).encode())
-        except (OSError, NonceStoreError) as error:
-            raise ConfigError(f"cannot write {self.path} ({getattr(error, 'strerror', None) or error})") from error
+    def _change(self, change: Callable[[dict[str, LocalKey]], _T]) -> _T:
+        """Read the keys, let *change* change them, and write them: all or nothing, and one process at a time."""
+        made: list[_T] = []
+
+        def changed(data: bytes | None) -> bytes:
+            keys = self._read(data)
+            made.append(change(keys))
+            listed = [{**asdict(each), "allow": sorted(each.allow)} for each in keys.values()]
+            return json.dumps({"format": _FORMAT, "keys": listed}, indent=1).encode()
+
+        self._kept.change(changed)
+        return made[-1]
 
 
 def _local_key(entry: dict[str, Any]) -> LocalKey:

@@ -1,7 +1,7 @@
 """The gateway's metrics in Prometheus' text format, made when they are asked for.
 
 To add a metric, add it to ``METRICS``. What it shows comes from :class:`Activity` (what the gateway has counted), from
-the Kraken keys, or from the state directory.
+the Kraken keys, or from the state.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Source(Collector):
     Args:
         activity: What the gateway has counted.
         keys: The Kraken keys, by account.
-        state: What the state directory says.
+        state: What the state says.
     """
 
     def __init__(self, activity: Activity, keys: dict[str, KrakenKey], state: State) -> None:
@@ -249,7 +249,7 @@ METRICS = (
     MetricOf(
         GaugeMetricFamily,
         "state_silent_seconds",
-        "Seconds for which the state directory has not answered; calls wait, and what it says is old.",
+        "Seconds for which the state has not answered; calls wait, and what it says is old.",
         (),
         lambda source: [((), source.state.silent)],
     ),
@@ -262,6 +262,6 @@ def metrics_text(activity: Activity, keys: dict[str, KrakenKey], state: State) -
     Args:
         activity: What the gateway has counted.
         keys: The Kraken keys, by account.
-        state: What the state directory says.
+        state: What the state says.
     """
     return generate_latest(Source(activity, keys, state))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from krakenonce.errors import ConfigError, KrakenonceError
 from krakenonce.extras import needed_by
 from krakenonce.gateway.replies import Reply
-from krakenonce.gateway.state_look import StateLook, not_answered
+from krakenonce.gateway.state_look import StateLook, not_answered, usable_in
 from krakenonce.key.naming import fingerprint
 from krakenonce.kraken.wire import JSON
 
@@ -54,7 +54,7 @@ class Pages:
     def __init__(self, gateway: Gateway, activity: Activity, manager: NonceManager) -> None:
         self._gateway = gateway
         self._activity = activity
-        self._look = StateLook(gateway.keys, manager, asyncio.get_running_loop())
+        self._look = StateLook(gateway.keys, gateway.local_keys, manager, asyncio.get_running_loop())
         self._files = {path: Reply(200, kind, _file(name), _HEADERS) for path, (name, kind) in _FILES.items()}
         self._pages: dict[str, Callable[[], Awaitable[Reply]]] = {
             "/healthz": _healthz,
@@ -72,13 +72,13 @@ class Pages:
             return _text(503, str(error))
 
     async def _readyz(self) -> Reply:
-        """Calls are accepted: the gateway is not stopping, and key file and state can be used."""
+        """Calls are accepted: the gateway is not stopping, and local keys and state can be used."""
         if self._gateway.stopping:
             raise ConfigError("the gateway is stopping")
-        self._gateway.local_keys.all()
-        silent = (await self._look.get()).silent
-        if silent:
-            raise not_answered(silent)
+        state = await self._look.get()
+        if state.silent:
+            raise not_answered(state.silent)
+        usable_in(state)
         return _text(200, "ok")
 
     async def _metrics(self) -> Reply:
@@ -105,8 +105,7 @@ class Pages:
                 self._account(name, key, state) for name, key in self._gateway.keys.copy().items() if name in state.keys
             ],
             "local_keys": [
-                {"name": each.name, "account": each.account, "allow": sorted(each.allow)}
-                for each in self._gateway.local_keys.all()
+                {"name": each.name, "account": each.account, "allow": sorted(each.allow)} for each in usable_in(state)
             ],
             "answered": dict(self._activity.answered),
             "not_sent": dict(self._activity.not_sent),

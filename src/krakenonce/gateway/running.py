@@ -19,21 +19,22 @@ from krakenonce.brokers.credentials import read_accounts
 from krakenonce.errors import ConfigError
 from krakenonce.gateway.activity import Activity
 from krakenonce.gateway.gateway import Gateway
+from krakenonce.gateway.key_storage import key_storage
 from krakenonce.gateway.local_keys import LocalKeys
 from krakenonce.gateway.loop_thread import LoopThread
 from krakenonce.gateway.pages import Pages
 from krakenonce.gateway.public import PublicCalls
 from krakenonce.gateway.server import GatewayServer
-from krakenonce.gateway.settings import credentials_path, key_file
+from krakenonce.gateway.settings import credentials_path, open_state
 from krakenonce.gateway.upstream import KrakenKey
 from krakenonce.gateway.watching import notify, watch
 from krakenonce.kraken.async_transport import AsyncTransport
-from krakenonce.manager import NonceManager
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from krakenonce.gateway.settings import Settings
+    from krakenonce.manager import NonceManager
 
 
 logger = logging.getLogger("krakenonce")
@@ -62,24 +63,23 @@ def run(settings: Settings, ready: Callable[[Listening], None] = lambda _: None)
 
     Raises:
         ConfigError: A setting, a file or an account that cannot be used.
-        NonceStoreError: The state directory cannot be used.
+        NonceStoreError: The state cannot be used.
     """
     asyncio.run(_run(settings, ready))
 
 
 async def _run(settings: Settings, ready: Callable[[Listening], None]) -> None:
     _raise_file_limit()
-    keys_at = key_file(settings.state)
-    with NonceManager(settings.state) as manager, LoopThread() as second:
-        manager.next()  # a state directory that cannot be used is reported now, not at the first call
-        local_keys = LocalKeys(keys_at)
+    with open_state(settings.state) as manager, LoopThread() as second:
+        manager.next()  # a state that cannot be used is reported now, not at the first call
+        local_keys = LocalKeys(key_storage(manager.store))
         _tell_about_cancels(local_keys)
         transport = AsyncTransport(settings.base_url, connect_to=settings.connect_to)
         activity = Activity()
         keys: dict[str, KrakenKey] = {}
         load_keys = functools.partial(_load_keys, keys, settings, manager, transport, activity)
         load_keys()
-        gateway = Gateway(keys, local_keys, activity)
+        gateway = Gateway(keys, local_keys, manager.store, activity)
         pages = Pages(gateway, activity, manager)
         public = PublicCalls(transport, activity.public, settings.timeout, settings.max_wait)
         server = GatewayServer(gateway, public, second, pages)

@@ -1,4 +1,4 @@
-"""Which requests a local key has sent, on the disk: a digest of each, and the answers that nobody has received."""
+"""Which requests a local key has sent, in the state: a digest of each, and the answers that nobody has received."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from krakenonce.errors import KrakenonceError, NonceStoreError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from krakenonce.backends.file.locked_files import LockedFile, LockedFiles
+    from krakenonce.backends.protocol import Bytes, SentCalls
     from krakenonce.gateway.syncing import Syncing
 
 
 DIGEST = 6  # bytes of a digest
 KEPT_FOR = 24 * 3600  # seconds; nothing younger is overwritten
 SLOTS = 170_000  # two each second for a day
-LARGEST = 2 * 1024 * 1024  # bytes of a file
+LARGEST = 2 * 1024 * 1024  # bytes of a record
 _SLOT = struct.Struct(f">{DIGEST}sI")  # a digest; seconds since 2020, and the status in the last two bits
 _EMPTY = bytes(_SLOT.size)
 _SINCE = 1_577_836_800  # 2020-01-01
@@ -54,18 +54,18 @@ class RecordFull(KrakenonceError):
 
 
 class SentRecord:
-    """The record of one local key, for all gateways that use the same state directory.
+    """The record of one local key, for all gateways that use the same state.
 
     The digests are in a ring: after the last one written there is an empty slot, then comes the oldest one.
 
     Args:
-        files: Where it is kept.
+        sent_calls: Where it is kept.
         name: Its name there.
         syncing: Brings it to stable storage.
     """
 
-    def __init__(self, files: LockedFiles, name: str, syncing: Syncing) -> None:
-        self._files = files
+    def __init__(self, sent_calls: SentCalls, name: str, syncing: Syncing) -> None:
+        self._kept = sent_calls
         self._name = name
         self._syncing = syncing
         self._unwritten: deque[tuple[Sequence[bytes], float, Status, dict[str, Any] | None]] = deque()
@@ -77,13 +77,13 @@ class SentRecord:
 
     def prepare(self) -> None:
         """Make the file, as large as it may become. Raises NonceStoreError."""
-        self._files.step(self._name, self._refresh)
+        self._kept.step(self._name, self._refresh)
 
     def find(self, digests: Sequence[bytes], counts: Callable[[Entry], bool]) -> Entry | None:
         """Return the first of these that any gateway has sent and that *counts*. Raises NonceStoreError."""
         if not any(each in self._where for each in digests) and self._is_up_to_date():
             return None
-        return self._files.step(self._name, lambda file: self._find(file, digests, counts))
+        return self._kept.step(self._name, lambda file: self._find(file, digests, counts))
 
     def enter(self, digests: Sequence[bytes], at: float, counts: Callable[[Entry], bool]) -> Entry | None:
         """Enter a request that is about to be sent, or return what :meth:`find` finds.
@@ -100,19 +100,27 @@ class SentRecord:
             NonceStoreError: It could not be written.
         """
 
-        def step(file: LockedFile) -> Entry | None:
+        def step(file: Bytes) -> Entry | None:
             found = self._find(file, digests, counts)
             if found is None:
                 self._append(file, [_SLOT.pack(each, _packed(at, Status.SENT)) for each in digests], at)
             return found
 
-        found = self._files.step(self._name, step)
+        found = self._kept.step(self._name, step)
         if found is None:
             self._is_synced = False
             self._syncing.want(self)
         return found
 
-    def settle(self, digests: Sequence[bytes], at: float, status: Status, note: dict[str, Any] | None = None) -> None:
+    def settle(
+        self,
+        digests: Sequence[bytes],
+        at: float,
+        status: Status,
+        note: dict[str, Any] | None = None,
+        *,
+        later: bool = False,
+    ) -> None:
         """Write what has become of a request: that it was received, in the background; anything else, at once.
 
         After a kill or a power cut it may count as only sent.
@@ -122,32 +130,38 @@ class SentRecord:
             at: As it was entered.
             status: What is known now.
             note: Written besides, for :meth:`notes`.
+            later: Whether it is written in the background in any case, or by :meth:`write`.
 
         Raises:
             NonceStoreError: It could not be written.
         """
         self._unwritten.append((digests, at, status, note))
-        if status is Status.DELIVERED:
+        if later or status is Status.DELIVERED:
             self._syncing.want(self)
         else:
-            self._files.step(self._name, self._write)
+            self.write()
+
+    def write(self) -> None:
+        """Write what is not written yet. Raises NonceStoreError."""
+        if self._unwritten:
+            self._kept.step(self._name, self._write)
 
     def sync(self) -> None:
         """Write what is not written yet, and put what was sent on stable storage. Raises NonceStoreError."""
-        self._files.step(self._name, self._write)
+        self.write()
         if not self._is_synced:
             self._is_synced = True  # before it is true: what is sent meanwhile is synced the next time
             try:
-                self._files.sync(self._name)
+                self._kept.sync(self._name)
             except NonceStoreError:
                 self._is_synced = False
                 raise
 
     def _is_up_to_date(self) -> bool:
         """Whether no other gateway has entered anything, as far as that can be seen without the lock."""
-        return self._next >= 0 and self._files.peek(self._name, _at(self._next), _SLOT.size) == _EMPTY
+        return self._next >= 0 and self._kept.peek(self._name, _at(self._next), _SLOT.size) == _EMPTY
 
-    def _write(self, file: LockedFile) -> None:
+    def _write(self, file: Bytes) -> None:
         while self._unwritten:
             digests, at, status, note = self._unwritten.popleft()
             for digest in digests:
@@ -160,13 +174,13 @@ class SentRecord:
     def notes(self, since: float, until: float) -> list[dict[str, Any]]:
         """Return the notes about calls that were sent in this time, the oldest first. Raises NonceStoreError."""
 
-        def step(file: LockedFile) -> bytes:
+        def step(file: Bytes) -> bytes:
             self._write(file)
             return file.read(_NOTES, _NOTES_SIZE)
 
-        return list(_read_notes(self._files.step(self._name, step), int(since), int(until)))
+        return list(_read_notes(self._kept.step(self._name, step), int(since), int(until)))
 
-    def _find(self, file: LockedFile, digests: Sequence[bytes], counts: Callable[[Entry], bool]) -> Entry | None:
+    def _find(self, file: Bytes, digests: Sequence[bytes], counts: Callable[[Entry], bool]) -> Entry | None:
         self._refresh(file)
         for digest in digests:
             place = self._where.get(digest)
@@ -178,7 +192,7 @@ class SentRecord:
                     return entry
         return None
 
-    def _refresh(self, file: LockedFile) -> None:
+    def _refresh(self, file: Bytes) -> None:
         """Read what other gateways have entered since. A file that is not the one that was read is read as a whole."""
         if self._next < 0 or file.read(_at(self._next - 1), DIGEST) != self._last:
             self._read_all(file)
@@ -191,7 +205,7 @@ class SentRecord:
             self._take(found[:DIGEST])
         self._read_all(file)  # none is empty: a process was killed while it wrote
 
-    def _read_all(self, file: LockedFile) -> None:
+    def _read_all(self, file: Bytes) -> None:
         found = file.read(0, LARGEST)
         if found.startswith(_HEAD):
             self._read_slots(file, found.ljust(LARGEST, b"\0"))
@@ -204,7 +218,7 @@ class SentRecord:
             file.write(0, _HEAD + bytes(LARGEST - len(_HEAD)))
             self._where, self._next, self._last = {}, 0, bytes(DIGEST)
 
-    def _read_slots(self, file: LockedFile, found: bytes) -> None:
+    def _read_slots(self, file: Bytes, found: bytes) -> None:
         used = -(-len(found[len(_HEAD) : _at(SLOTS - 1) + _SLOT.size].rstrip(b"\0")) // _SLOT.size)
         slots = [_SLOT.unpack_from(found, _at(place)) for place in range(min(used + 1, SLOTS))]
         empty = (bytes(DIGEST), 0)
@@ -223,7 +237,7 @@ class SentRecord:
         self._last = digest
         self._next = (self._next + 1) % SLOTS
 
-    def _append(self, file: LockedFile, entries: list[bytes], at: float) -> None:
+    def _append(self, file: Bytes, entries: list[bytes], at: float) -> None:
         places = [(self._next + ahead) % SLOTS for ahead in range(len(entries) + 1)]
         for place in places:
             digest, packed = _SLOT.unpack(file.read(_at(place), _SLOT.size))
@@ -242,7 +256,7 @@ class SentRecord:
         for entry in entries:
             self._take(entry[:DIGEST])
 
-    def _note(self, file: LockedFile, line: bytes) -> None:
+    def _note(self, file: Bytes, line: bytes) -> None:
         """Write a line behind the others. Where there is no room, the older half is left out."""
         around = file.read(_NOTES + self._notes_end - 1, 2)
         if self._notes_end == 0 or around != b"\n\0":  # another gateway has written since

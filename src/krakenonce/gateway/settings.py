@@ -1,4 +1,4 @@
-"""How a gateway runs, and where its files are."""
+"""How a gateway runs, and with which state."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from krakenonce.errors import ConfigError
-from krakenonce.gateway.local_keys import FILE_NAME
 from krakenonce.manager import NonceManager
 
 if TYPE_CHECKING:
@@ -61,12 +60,12 @@ def credentials_path(given: Path | None, environ: Mapping[str, str]) -> Path | N
     return found
 
 
-def key_file(state: str | None) -> Path:
-    """Return where the local keys of a state directory are. Raises ConfigError if the state is not a directory."""
-    directory = getattr(NonceManager(state).store, "directory", None)
-    if directory is None:
+def open_state(state: str | None) -> NonceManager:
+    """Return the state that a gateway uses. Raises ConfigError if no other process can use it."""
+    manager = NonceManager(state)
+    if manager.store.shared == "process":
         raise ConfigError(
-            "--state must be a directory: the gateway keeps its local keys and its record of sent calls there, and "
-            "cannot share them between hosts yet"
+            "--state must be a directory or a database: the gateway keeps its local keys and its record of sent calls "
+            "there, and what is in memory ends with the process"
         )
-    return Path(directory) / FILE_NAME
+    return manager

@@ -1,4 +1,4 @@
-"""What the state says of nonces and Kraken keys, for pages: they do not wait for a disk that does not answer."""
+"""What the state says of nonces and keys, for pages: they do not wait for a disk or a server that does not answer."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import asyncio
 import threading
 import time
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from krakenonce.errors import NonceStoreError
+from krakenonce.errors import ConfigError, NonceStoreError
 
 if TYPE_CHECKING:
     from krakenonce.backends.protocol import ScopeStats
+    from krakenonce.gateway.local_keys import LocalKey, LocalKeys
     from krakenonce.gateway.upstream import KrakenKey
     from krakenonce.manager import NonceManager
 
 
+_T = TypeVar("_T")
 PATIENCE = 0.1  # seconds that a page waits for the state
 
 
@@ -41,11 +43,13 @@ class State(NamedTuple):
     Args:
         counters: What is known of our nonces, by counter.
         keys: The Kraken keys, by account.
+        local_keys: The local keys, or why they cannot be used.
         silent: Seconds for which the state has not answered, or calls wait for it; 0.0: it answers.
     """
 
     counters: dict[str, ScopeStats]
     keys: dict[str, KeyState]
+    local_keys: list[LocalKey] | ConfigError
     silent: float = 0.0
 
 
@@ -54,16 +58,25 @@ class StateLook:
 
     Args:
         keys: The Kraken keys, by account.
+        local_keys: The local keys.
         manager: Where nonces come from.
         calls: The event loop of the calls.
     """
 
-    def __init__(self, keys: dict[str, KrakenKey], manager: NonceManager, calls: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        keys: dict[str, KrakenKey],
+        local_keys: LocalKeys,
+        manager: NonceManager,
+        calls: asyncio.AbstractEventLoop,
+    ) -> None:
         self._keys = keys
+        self._local_keys = local_keys
         self._manager = manager
         self._calls = calls
         self._lock = threading.Lock()
-        self._reading: tuple[Future[State], float] | None = None  # and when it began
+        self._reading: Future[State] | None = None
+        self._heard = 0.0  # when the state has answered something, or a reading began
         self._last: State | None = None
 
     async def get(self) -> State:
@@ -72,23 +85,27 @@ class StateLook:
         Raises:
             NonceStoreError: It does not answer and nothing was read before, or it cannot be read.
         """
-        reading, began = self._current()
+        reading = self._current()
         ended = asyncio.wrap_future(reading)
         ended.add_done_callback(_seen)
-        await asyncio.wait([ended], timeout=max(0.0, began + PATIENCE - time.monotonic()))
-        if reading.done():
-            return reading.result()
-        silent = time.monotonic() - began
+        asked, left = time.monotonic(), PATIENCE
+        while left > 0:
+            since = self._heard if self._last is None else min(asked, self._heard)
+            left = since + PATIENCE - time.monotonic()
+            await asyncio.wait([ended], timeout=max(0.0, left))
+            if reading.done():
+                return reading.result()
+        silent = time.monotonic() - self._heard
         if self._last is None:
             raise not_answered(silent)
-        return self._last._replace(silent=silent)
+        return self._last._replace(silent=silent if silent >= PATIENCE else 0.0)
 
-    def _current(self) -> tuple[Future[State], float]:
+    def _current(self) -> Future[State]:
         with self._lock:
-            if self._reading is None or self._reading[0].done():
+            if self._reading is None or self._reading.done():
                 reading: Future[State] = Future()
                 reading.set_running_or_notify_cancel()  # a page that is not waited for any more leaves it to the others
-                self._reading = reading, time.monotonic()
+                self._reading, self._heard = reading, time.monotonic()
                 threading.Thread(target=self._run, args=[reading], name="krakenonce-state-look", daemon=True).start()
             return self._reading
 
@@ -103,17 +120,37 @@ class StateLook:
             reading.set_result(state)
 
     def _read(self) -> State:
-        keys = {
-            name: KeyState(key.scope, key.queue.turn, key.counters(), key.api_key.locked_out())
-            for name, key in self._keys.copy().items()
-        }
+        keys = {}
+        for name, key in self._keys.copy().items():
+            keys[name] = KeyState(
+                *(self._answered(key.scope), self._answered(key.queue.turn)),
+                *(self._answered(key.counters()), self._answered(key.api_key.locked_out())),
+            )
         names = sorted({"global", *(key.scope for key in keys.values())})
-        return State({name: self._manager.stats(name) for name in names}, keys)
+        counters = {name: self._answered(self._manager.stats(name)) for name in names}
+        local_keys: list[LocalKey] | ConfigError
+        try:
+            local_keys = self._local_keys.all()
+        except ConfigError as error:
+            local_keys = error
+        return State(counters, keys, local_keys)
+
+    def _answered(self, answer: _T) -> _T:
+        """Note that the state answers: with many keys, a database may need longer than a page waits."""
+        self._heard = time.monotonic()
+        return answer
 
 
 def not_answered(silent: float) -> NonceStoreError:
     """Return the error of a state that has not answered for *silent* seconds."""
-    return NonceStoreError(f"the state directory has not answered for {silent:.1f} s; calls wait for it")
+    return NonceStoreError(f"the state has not answered for {silent:.1f} s; calls wait for it")
+
+
+def usable_in(state: State) -> list[LocalKey]:
+    """Return the local keys. Raises ConfigError if they cannot be used."""
+    if isinstance(state.local_keys, ConfigError):
+        raise ConfigError(str(state.local_keys))
+    return state.local_keys
 
 
 def _seen(ended: asyncio.Future[State]) -> None:

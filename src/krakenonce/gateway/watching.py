@@ -1,4 +1,4 @@
-"""Whether calls wait for the disk, for the log and for systemd. Runs in the second event loop, which never waits."""
+"""Whether calls wait for the state, for the log and for systemd. Runs in the second event loop, which never waits."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ async def watch(calls: asyncio.AbstractEventLoop) -> None:
                 notify("WATCHDOG=1")
             if silent >= _LATE and not told:
                 told = True
-                logger.warning("the state directory has not answered for %.1f s; all calls wait for it", silent)
+                logger.warning("the state has not answered for %.1f s; all calls wait for it", silent)
             await asyncio.wait([answer], timeout=pause)
             silent = time.monotonic() - began
         if told:
-            logger.warning("the state directory answers again, after %.1f s; the calls go on", silent)
+            logger.warning("the state answers again, after %.1f s; the calls go on", silent)
         await asyncio.sleep(max(0.0, pause - silent))
 
 

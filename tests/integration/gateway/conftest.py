@@ -17,6 +17,7 @@ import pytest
 from krakenonce.brokers import Account
 from krakenonce.gateway.activity import Activity
 from krakenonce.gateway.gateway import Gateway
+from krakenonce.gateway.key_storage import key_storage
 from krakenonce.gateway.local_keys import LocalKey, LocalKeys
 from krakenonce.gateway.loop_thread import LoopThread
 from krakenonce.gateway.public import PublicCalls
@@ -156,7 +157,7 @@ class RunningGateway:
     Args:
         base_url: Where Kraken is.
         accounts: Whose keys it has.
-        state: Its state directory.
+        state: Its state directory, or the URL of a database.
         length: How many calls may wait for a key.
         max_wait: Seconds that each may wait.
         timeout: Seconds to wait for each piece of Kraken's answer.
@@ -169,7 +170,7 @@ class RunningGateway:
         self,
         base_url: str,
         accounts: list[Account],
-        state: Path,
+        state: Path | str,
         *,
         length: int = 100,
         max_wait: float = 30.0,
@@ -178,7 +179,8 @@ class RunningGateway:
         clock: Clock | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.local_keys = LocalKeys(state / "gateway_keys.json")
+        self._kept = NonceManager(state).store
+        self.local_keys = LocalKeys(key_storage(self._kept))
         self.keys: dict[str, KrakenKey] = {}
         self.activity = Activity()
         self.public: PublicCalls
@@ -222,6 +224,7 @@ class RunningGateway:
         """Stop as the process does; nothing if it has been stopped."""
         self.begin_stop()
         self._thread.join()
+        self._kept.close()
 
     def _run(self) -> None:
         self._loop.set_exception_handler(lambda _, context: self.complaints.append(str(context)))
@@ -249,7 +252,7 @@ class RunningGateway:
                     order_timeout=order_timeout,
                     on_turn=self.activity.turn,
                 )
-            gateway = Gateway(self.keys, self.local_keys, self.activity)
+            gateway = Gateway(self.keys, self.local_keys, manager.store, self.activity)
             self.public = PublicCalls(transport, self.activity.public, timeout, max_wait)
             server = GatewayServer(gateway, self.public, second)
             port = await server.start("127.0.0.1", 0, self._tls)

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from krakenonce.gateway.key_storage import key_storage
 from krakenonce.gateway.local_keys import LocalKey, LocalKeys
+from krakenonce.manager import NonceManager
 from tests.integration.forked import run_forked
 
 if TYPE_CHECKING:
@@ -20,9 +22,9 @@ __all__ = ["Processes"]
 
 
 class Processes:
-    """Starts gateways on one state directory; no output of theirs may hold a secret or a traceback."""
+    """Starts gateways on one state, a directory or a URL; no output of theirs may hold a secret or a traceback."""
 
-    def __init__(self, state: Path, master: FakeAccount, base_url: str) -> None:
+    def __init__(self, state: Path | str, master: FakeAccount, base_url: str) -> None:
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("KRAKEN", "NOTIFY_"))}
         self.env = ours | {
             "KRAKEN_MASTER_API_KEY": master.key,
@@ -30,7 +32,8 @@ class Processes:
             "KRAKEN_MASTER_API_TIER": "none",
             "KRAKENONCE_STATE_DIR": str(state),
         }
-        self.local_keys = LocalKeys(state / "gateway_keys.json")
+        self.store = NonceManager(state).store
+        self.local_keys = LocalKeys(key_storage(self.store))
         self.secrets = [master.key, master.secret]
         self._base_url = base_url
         self._running: list[subprocess.Popen[str]] = []
@@ -86,3 +89,4 @@ class Processes:
             if process.poll() is None:
                 process.kill()
             process.communicate()
+        self.store.close()

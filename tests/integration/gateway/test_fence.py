@@ -389,7 +389,7 @@ def test_a_repeat_that_cannot_be_looked_up_is_unknown_and_not_refused(
     assert_unknown(send(gateway.url, request), "AddOrder")
     key_file = tmp_path / "state" / "gateway_keys.json"
     key_file.chmod(0o644)
-    assert_unknown(send(gateway.url, request), "key file")
+    assert_unknown(send(gateway.url, request), "local keys cannot be used")
     assert send(gateway.url, never_sent).errors == ["EService:Unavailable"]
     key_file.chmod(0o600)
     del gateway.keys["MASTER"]
@@ -412,9 +412,9 @@ def test_a_new_gateway_refuses_no_repeat_that_it_cannot_look_up(
         assert_unknown(send(gateway.url, request), "no usable credentials")
         assert send(gateway.url, never_sent).errors == ["EService:Unavailable"]
     with RunningGateway(server.url, [account], state) as gateway:
-        gateway.local_keys.path.chmod(0o644)
-        assert_unknown(send(gateway.url, request), "key file")
-        gateway.local_keys.path.chmod(0o600)
+        (state / "gateway_keys.json").chmod(0o644)
+        assert_unknown(send(gateway.url, request), "local keys cannot be used")
+        (state / "gateway_keys.json").chmod(0o600)
     record.rename(tmp_path / "moved")
     record.mkdir()
     with RunningGateway(server.url, [account], state) as gateway:

@@ -587,12 +587,13 @@ def test_another_gateway_knows_an_order_before_its_sender_has_the_answer(
         await asyncio.to_thread(is_read.wait)
 
     monkeypatch.setattr(front.Front, "_write", late)
+    another_pair = gateway.add("other")
     _, other = processes.serve()
     with ThreadPoolExecutor(1) as pool:
         answered = pool.submit(send, gateway.url, order_request(pair))
         until(lambda: master.orders and not gateway.keys["MASTER"].queue.busy)
         fake.faults.add("AddOrder", "drop")
-        got = send(other, order_request(gateway.add("other")))
+        got = send(other, order_request(another_pair))
         is_read.set()
         assert answered.result().errors == []
     assert_unknown(got, "AddOrder")

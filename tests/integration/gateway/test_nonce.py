@@ -47,7 +47,7 @@ def ask(
         order_timeout=1.0,
         on_turn=lambda _: None,
     )
-    gateway = Gateway({"MASTER": key}, local_keys, Activity())
+    gateway = Gateway({"MASTER": key}, local_keys, manager.store, Activity())
     return asyncio.run(gateway.answer(NONCE_PATH, *signed(local, path)))
 
 

@@ -40,7 +40,8 @@ class Running:
     def __init__(self, state: Path, kraken_url: str, account: Account) -> None:
         self.account = account
         self.activity = Activity()
-        self.local_keys = LocalKeys(state / "gateway_keys.json")
+        self.key_file = state / "gateway_keys.json"
+        self.local_keys = LocalKeys(self.key_file)
         self.local = self.local_keys.add("bot-a", account.name, frozenset(["query", "trade"]))
         self._manager = NonceManager(state)
         self._kraken = AsyncTransport(kraken_url)
@@ -54,7 +55,7 @@ class Running:
             order_timeout=5.0,
             on_turn=self.activity.turn,
         )
-        self.gateway = Gateway({account.name: self.key}, self.local_keys, self.activity)
+        self.gateway = Gateway({account.name: self.key}, self.local_keys, self._manager.store, self.activity)
         pages = Pages(self.gateway, self.activity, self._manager)
         self.status = pages.status
         self._second = LoopThread().__enter__()
@@ -176,9 +177,9 @@ def test_health_and_readiness_are_two_things(during: Callable[..., Any]) -> None
 
     async def ask(running: Running) -> list[int]:
         seen = [(await running.get("/readyz"))[0]]
-        running.local_keys.path.chmod(0o644)
+        running.key_file.chmod(0o644)
         seen += [(await running.get(path))[0] for path in ("/readyz", "/healthz")]
-        running.local_keys.path.chmod(0o600)
+        running.key_file.chmod(0o600)
         running.gateway.stopping = True
         return [*seen, (await running.get("/readyz"))[0]]
 
@@ -191,9 +192,9 @@ def test_a_file_that_cannot_be_used_is_reported_by_every_page_that_needs_it(
     """With 503 and one line that says which it is; as soon as it is back, so are the pages."""
 
     async def ask(running: Running) -> list[tuple[int, str]]:
-        running.local_keys.path.chmod(0o644)
+        running.key_file.chmod(0o644)
         seen = [await running.get("/v1/status")]
-        running.local_keys.path.chmod(0o600)
+        running.key_file.chmod(0o600)
         (limits,) = (tmp_path / "state").rglob("kraken_limits_*.bin")
         limits.unlink()
         limits.mkdir()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from krakenonce.testing import FakeAccount, FakeKrakenServer
     from tests.integration.gateway.conftest import WatchedKraken
 
-SILENT = b"the state directory has not answered for"
+SILENT = b"the state has not answered for"
 
 
 @contextlib.contextmanager
@@ -98,7 +98,7 @@ def test_pages_answer_while_the_state_does_not_and_calls_go_on_afterwards(
     process.terminate()
     code, said = processes.end(process)
     assert code == 0
-    assert "the state directory answers again, after" in said
+    assert "the state answers again, after" in said
 
 
 def test_a_page_that_was_never_answered_says_that_the_state_does_not_answer(

@@ -92,7 +92,7 @@ async function refresh() {
     show(status);
     const silent = status.state_silent_seconds;
     state.textContent = status.stopping ? "stopping"
-      : silent ? `the state directory has not answered for ${silent.toFixed(1)} s; all calls wait for it` : "running";
+      : silent ? `the state has not answered for ${silent.toFixed(1)} s; all calls wait for it` : "running";
     state.className = status.stopping || silent ? "bad" : "";
   } catch (error) {
     state.textContent = `no answer from the gateway (${error.message}); the figures below are old`;

@@ -1,0 +1,39 @@
+"""Steps that the event loop does not wait for: if the state is a database, each is a round trip or several."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from krakenonce.backends import Backend
+
+
+_T = TypeVar("_T")
+_AT_ONCE = 8
+
+
+class StateSteps:
+    """Takes steps at once if the state is on this host, where they take microseconds; else in threads.
+
+    Args:
+        store: The state.
+    """
+
+    def __init__(self, store: Backend) -> None:
+        self.are_far = store.shared == "hosts"
+        self._threads = ThreadPoolExecutor(_AT_ONCE, "krakenonce-state") if self.are_far else None
+
+    async def run(self, step: Callable[[], _T]) -> _T:
+        """Take a step and return its result. It comes to its end even if nobody waits for it any more."""
+        if self._threads is None:
+            return step()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, step)
+
+    def end(self) -> None:
+        """No step comes after those that have begun."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)

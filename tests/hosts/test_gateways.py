@@ -1,0 +1,175 @@
+"""Two gateways on one database: their local keys, what they sent, and what they say while it does not answer."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from krakenonce.backends.postgres import PostgresStore
+from krakenonce.gateway.sent_record import SentRecord, Status
+from krakenonce.gateway.syncing import Syncing
+from krakenonce.key.naming import fingerprint
+from tests.hosts.gateways import *  # noqa: F403
+from tests.hosts.servers import PASSWORD, Proxy
+from tests.integration.cli.conftest import Shell
+from tests.integration.gateway.conftest import ORDER, WatchedKraken, call, fetch, order_request, send, until
+from tests.integration.gateway.test_fence import assert_refused_as_at_kraken, orders_sent, txids
+from tests.integration.gateway.test_silent_state import SILENT, Calls, is_silent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from krakenonce.testing import FakeAccount
+    from tests.integration.gateway.processes import Processes
+
+
+@pytest.fixture
+def shell(tmp_path: Path, state_url: str, master: FakeAccount) -> Shell:
+    """A shell of another host, with the credentials of MASTER."""
+    shell = Shell(tmp_path)
+    shell.env |= {
+        "KRAKENONCE_STATE_DIR": state_url,
+        "KRAKEN_MASTER_API_KEY": master.key,
+        "KRAKEN_MASTER_API_SECRET": master.secret,
+    }
+    return shell
+
+
+def test_the_commands_for_local_keys_work_on_a_database(shell: Shell) -> None:
+    """All of them, and none shows its password."""
+    printed = json.loads(shell.works("gateway", "add-key", "--name", "bot", "--allow", "query,trade", "--json"))
+    assert shell.run("gateway", "change-key", "--name", "bot", "--remove", "trade").code == 0
+    rotated = json.loads(shell.works("gateway", "rotate-key", "--name", "bot", "--json"))
+    assert rotated["api_key"] != printed["api_key"]
+    (listed,) = json.loads(shell.works("gateway", "list-keys", "--json"))
+    assert (listed["name"], listed["allow"]) == ("bot", ["query"])
+    assert "there is no local key 'tool'" in shell.fails(1, "gateway", "revoke-key", "--name", "tool")
+    assert shell.works("gateway", "revoke-key", "--name", "bot") == "local key bot is revoked\n"
+    assert json.loads(shell.works("gateway", "list-keys", "--json")) == []
+    shell.env["KRAKENONCE_STATE_DIR"] = f"postgresql://bot:{PASSWORD}@127.0.0.1:1/postgres"
+    refused = shell.fails(1, "gateway", "list-keys")
+    assert "cannot read the local keys: cannot connect to postgresql://bot@127.0.0.1:1/postgres" in refused
+    assert PASSWORD not in refused
+
+
+def test_a_key_is_valid_and_revoked_at_all_gateways(processes: Processes, shell: Shell) -> None:
+    """Within a second: also at one that has just seen it."""
+    pair = processes.add("bot")
+    urls = [processes.serve()[1] for _ in range(2)]
+    for url in urls:
+        assert call(url, pair, "Balance").errors == []
+    shell.works("gateway", "revoke-key", "--name", "bot")
+    until(lambda: all(call(url, pair, "Balance").errors == ["EAPI:Invalid key"] for url in urls))
+
+
+@pytest.mark.parametrize("more", ["", "&cl_ord_id=bot-1"])
+def test_a_gateway_knows_what_one_that_was_killed_has_sent(
+    processes: Processes, fake: WatchedKraken, master: FakeAccount, more: str
+) -> None:
+    """On another host. Answered and received: refused. Under way at the kill: the order's txid, and no second order."""
+    pair = processes.add("bot")
+    (victim, one), (_, other) = processes.serve(), processes.serve()
+    answered, lost = order_request(pair), order_request(pair, ORDER + more)
+    assert send(one, answered).errors == []
+    until(lambda: is_delivered(processes, pair.key))
+    fake.faults.add("AddOrder", "slow_answer", seconds=20.0)
+    with ThreadPoolExecutor(1) as pool:
+        broken = pool.submit(send, one, lost)
+        until(lambda: len(master.orders) == 2)
+        victim.send_signal(signal.SIGKILL)
+        assert broken.exception() is not None
+    got = send(other, lost)
+    assert txids(got) == list(master.orders)[1:]
+    assert_refused_as_at_kraken(send(other, lost))
+    assert_refused_as_at_kraken(send(other, answered))
+    assert orders_sent(fake) == 2
+    fake.assert_no_invalid_nonce()
+
+
+def is_delivered(processes: Processes, key: str) -> bool:
+    """Whether the record of a local key says of its first call that its answer was received."""
+    found = processes.store.sent_calls.peek(fingerprint(key), 16, 10)
+    return found is not None and found[9] & 3 == Status.DELIVERED
+
+
+def test_a_new_record_costs_nothing_and_a_call_one_page(state_url: str, place: list[str]) -> None:
+    """It has 2 MiB, nearly all of them zeros."""
+    store = PostgresStore(state_url)
+    record = SentRecord(store.sent_calls, "bot", Syncing())
+    count = "select count(*), sum(length(data)) from krakenonce.sent_pages"
+    record.prepare()
+    assert store._link.read(count) == [(b"1", b"1024")]
+    record.enter([b"123456"], 1_800_000_000.0, lambda _: True)
+    assert store._link.read(count) == [(b"1", b"1024")]
+    assert store._link.read("select size from krakenonce.sent") == [(b"%d" % (2 * 1024 * 1024),)]
+    record.sync()
+    store.close()
+
+
+def test_what_was_sent_waits_for_the_server_s_disk_and_rate_limits_do_not(state_url: str) -> None:
+    """A call that was sent must be known after a crash of the server."""
+    store = PostgresStore(state_url)
+    setting = "show synchronous_commit"
+    assert store.sent_calls.step("bot", lambda kept: kept._session.run(setting)) == [(b"on",)]
+    assert store.rate_limits.step("bot", lambda kept: kept._session.run(setting)) == [(b"off",)]
+    store.close()
+
+
+class Quiet:
+    """A proxy to a database, which lets nothing through while it is told so."""
+
+    def __init__(self, url: str) -> None:
+        port = url.rpartition(":")[2].partition("/")[0]
+        self.speaks = threading.Event()
+        self.speaks.set()
+        self._proxy = Proxy(int(port), self._pass)
+        self.url = url.replace(f":{port}/", f":{self._proxy.port}/")
+
+    def _pass(self, data: bytes) -> bytes:
+        self.speaks.wait()
+        return data
+
+    def close(self) -> None:
+        """End it."""
+        self.speaks.set()
+        self._proxy.close()
+
+
+@pytest.fixture
+def quiet(state_url: str) -> Iterator[Quiet]:
+    """What stands between the gateways and their database."""
+    made = Quiet(state_url)
+    yield made
+    made.close()
+
+
+def test_pages_answer_while_the_database_does_not_and_calls_go_on_afterwards(
+    processes: Processes, fake: WatchedKraken, quiet: Quiet
+) -> None:
+    """Nothing is sent meanwhile; the log says for how long."""
+    pair = processes.add("bot")
+    process, url = processes.serve(KRAKENONCE_STATE_DIR=quiet.url)
+    calls = Calls(url, pair)
+    calls.make(1)
+    assert calls.all_answers() == [[]]
+    assert fetch(url, "GET", "/readyz").body == b"ok\n"
+    quiet.speaks.clear()
+    calls.make(3)
+    until(lambda: is_silent(url))
+    for path in ("/healthz", "/", "/metrics", "/v1/status"):
+        assert fetch(url, "GET", path).status == 200
+    assert json.loads(fetch(url, "GET", "/v1/status").body)["state_silent_seconds"] > 0
+    assert fetch(url, "GET", "/readyz").body.startswith(SILENT)
+    assert len(calls.answers) == 1
+    quiet.speaks.set()
+    assert calls.all_answers() == [[]] * 4
+    until(lambda: fetch(url, "GET", "/readyz").body == b"ok\n")
+    fake.assert_no_invalid_nonce()
+    process.terminate()
+    assert processes.end(process)[0] == 0
