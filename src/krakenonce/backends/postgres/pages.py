@@ -5,6 +5,7 @@ A step is two round trips: the pages that it will probably want come with the lo
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from krakenonce.backends.postgres.schema import cannot
@@ -66,12 +67,12 @@ class PostgresPages:
     """The bytes of one kind in a database.
 
     Args:
-        link: The session to use.
+        links: The sessions to use; one for each name.
         kind: Which.
     """
 
-    def __init__(self, link: Link, kind: Kind) -> None:
-        self._link = link
+    def __init__(self, links: Sequence[Link], kind: Kind) -> None:
+        self._links = links
         self._kind = kind
         self._known: set[str] = set()
         self._wanted: dict[str, list[int]] = {}  # the pages that the steps before have used, the latest first
@@ -79,7 +80,7 @@ class PostgresPages:
     def exist(self, name: str) -> bool:
         """Whether a step was ever taken with this name. Never writes."""
         if name not in self._known:
-            found = self._link.read(f"select 1 from krakenonce.{self._kind.table} where name = $1", name)  # noqa: S608 - one of ours
+            found = self._link(name).read(f"select 1 from krakenonce.{self._kind.table} where name = $1", name)  # noqa: S608 - one of ours
             if found:
                 self._known.add(name)
         return name in self._known
@@ -91,16 +92,17 @@ class PostgresPages:
             NonceStoreError: They cannot be read or written, or the connection was lost on the way.
         """
         check_name("rate limits or sent calls", name, NonceStoreError)
+        link = self._link(name)
         try:
-            return self._link.step(lambda session: self._step(session, name, step))
+            return link.step(lambda session: self._step(session, name, step))
         except Refused as error:
-            raise cannot(self._link.server, self._kind.use, error) from None
+            raise cannot(link.server, self._kind.use, error) from None
 
     def peek(self, name: str, offset: int, size: int) -> bytes | None:
         """Return what is there, without the lock; None if no step was taken yet. Raises NonceStoreError."""
         numbers = _numbers(self._kind, offset, offset + size)
         statement = _LOOK.format(table=self._kind.table, pages=self._kind.pages)
-        rows = self._link.read(statement, name, numbers.start, numbers.stop - 1)
+        rows = self._link(name).read(statement, name, numbers.start, numbers.stop - 1)
         if not rows:
             return None
         pages = {int(page): _bytes(self._kind, data) for _, page, data in rows if page is not None}
@@ -109,6 +111,9 @@ class PostgresPages:
 
     def sync(self, name: str) -> None:
         """Nothing to do: a step is durable when it returns."""
+
+    def _link(self, name: str) -> Link:
+        return self._links[zlib.crc32(name.encode()) % len(self._links)]
 
     def _step(self, session: Session, name: str, step: Callable[[Pages], _T]) -> _T:
         wanted = self._wanted.get(name, [0])
@@ -132,7 +137,7 @@ class PostgresPages:
             result = step(pages)
             session.script(pages.end())
         except SessionLost as error:  # the step must not be called twice
-            raise cannot(self._link.server, self._kind.use, error) from None
+            raise cannot(self._links[0].server, self._kind.use, error) from None
         return result
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 
 _AHEAD = 60 * SECOND  # how far a host's clock may drive the nonces ahead of the server's
+_SENT = 4  # sessions for the sent calls of all local keys
 _ANY = 10**18  # 31 years
 _OUT_OF_RANGE = "22003"
 
@@ -61,10 +62,11 @@ class PostgresStore:
         self._clock: Clock = clock or SystemClock()
         self._ahead = _AHEAD if clock is None or isinstance(clock, SystemClock) else _ANY
         self._issued: Counter[str] = Counter()
-        self.rate_limits = PostgresPages(self._link, RATE_LIMITS)
+        self.rate_limits = PostgresPages([self._link], RATE_LIMITS)
         self.records = PostgresRecords(self._link)
-        self._link_of_sent = Link(self._link.server)  # only a gateway opens it, whose nonces do not wait for its steps
-        self.sent_calls = PostgresPages(self._link_of_sent, SENT_CALLS)
+        # Only a gateway opens these, and its nonces do not wait for its other steps, nor one local key for another.
+        self._links_of_sent = [Link(self._link.server) for _ in range(_SENT)]
+        self.sent_calls = PostgresPages(self._links_of_sent, SENT_CALLS)
 
     @whole
     def __repr__(self) -> str:
@@ -152,7 +154,8 @@ class PostgresStore:
     def close(self) -> None:
         """Close the sessions that are not in use. A later call opens them again."""
         self._link.close()
-        self._link_of_sent.close()
+        for link in self._links_of_sent:
+            link.close()
         close_gates(self._link)
 
     def _next(self, gate: PostgresGate | None, scope: str) -> int:
