@@ -7,7 +7,9 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.gateway.local_keys import FILE_NAME, LocalKeys
+from krakenonce.gateway.key_storage import key_storage
+from krakenonce.gateway.local_keys import LocalKeys
+from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeKraken
 from prove.campaign import Campaign
 from prove.lost_replies.bots import Bots
@@ -36,22 +38,24 @@ _BETWEEN_FILLS = 0.1  # seconds
 _FILLED = 0.1  # of the open orders, each time
 
 
-def run(trial: Trial, program: Sequence[str] = PROGRAM) -> Figures:
+def run(trial: Trial, program: Sequence[str] = PROGRAM, state: str = "", accounts: int = _ACCOUNTS) -> Figures:
     """So many orders for each second; the bots wait longer for those whose answers are lost.
 
     Args:
         trial: Where, how many, and with which random choices.
         program: What Python runs as the gateway.
+        state: The state of the gateways; empty: a directory.
+        accounts: How many there are at Kraken.
     """
-    fake = FakeKraken()
-    accounts = [fake.add_account(f"a{i}") for i in range(_ACCOUNTS)]
-    jobs = Jobs(round(_ORDERS * trial.seconds), _local_keys(trial, accounts), trial.seed)
+    fake, state = FakeKraken(), state or str(trial.directory / "state")
+    owners = [fake.add_account(f"a{i}") for i in range(accounts)]
+    jobs = Jobs(round(_ORDERS * trial.seconds), _local_keys(state, owners), trial.seed)
     kraken = FaultyKraken(fake, jobs, trial.seed)
     with kraken.server:
-        gateways = Gateways(trial.directory, kraken.server.url, accounts, _chance(trial, "kills"), program)
+        gateways = Gateways(trial.directory, state, kraken.server.url, owners, _chance(trial, "kills"), program)
         proxy = Proxy(gateways.ports, jobs, _chance(trial, "proxy"))
         bots = Bots(jobs, min(_LEAST_PATIENCE + trial.seconds / 3, _MOST_PATIENCE))
-        asyncio.run(_work(gateways, proxy, bots, _fill(fake, accounts, _chance(trial, "fills"))))
+        asyncio.run(_work(gateways, proxy, bots, _fill(fake, owners, _chance(trial, "fills"))))
         while kraken.in_flight:  # what is still on its way may be placed
             time.sleep(0.05)
     gateways.check()
@@ -61,7 +65,7 @@ def run(trial: Trial, program: Sequence[str] = PROGRAM) -> Figures:
         events = [*gateways.story, *kraken.asked(job)]
         return [each for each in events if any(abs(each.at - at) < _NEAR for at in own)]
 
-    ends = judge(jobs, accounts, around)
+    ends = judge(jobs, owners, around)
     return {"orders": jobs.orders, **ends, **proxy.count, **bots.count, "kills": gateways.kills}
 
 
@@ -77,15 +81,16 @@ async def _work(gateways: Gateways, proxy: Proxy, bots: Bots, filling: Coroutine
         await bots.ask_again(gateways.ports)
 
 
-def _local_keys(trial: Trial, accounts: Sequence[FakeAccount]) -> list[tuple[LocalKey, FakeAccount]]:
+def _local_keys(state: str, accounts: Sequence[FakeAccount]) -> list[tuple[LocalKey, FakeAccount]]:
     """Make some local keys for each account; return each with its account."""
-    keys = LocalKeys(trial.directory / "state" / FILE_NAME)
-    allow = frozenset(("query", "trade"))
-    return [
-        (keys.add(f"bot-{i}-{k}", account_name(i), allow, trace_orders=k == 0), account)
-        for i, account in enumerate(accounts)
-        for k in range(_KEYS)
-    ]
+    with NonceManager(state) as manager:
+        keys = LocalKeys(key_storage(manager.store))
+        allow = frozenset(("query", "trade"))
+        return [
+            (keys.add(f"bot-{i}-{k}", account_name(i), allow, trace_orders=k == 0), account)
+            for i, account in enumerate(accounts)
+            for k in range(_KEYS)
+        ]
 
 
 def _chance(trial: Trial, what: str) -> random.Random:

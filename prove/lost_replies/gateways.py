@@ -1,4 +1,4 @@
-"""Gateways on one state directory that are killed at any moment and started again."""
+"""Gateways on one state that are killed at any moment and started again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class Gateways:
     """Two processes, between ``async with`` and its end.
 
     Args:
-        directory: Where the state and the logs are.
+        directory: Where the logs are.
+        state: Their state.
         base_url: Kraken's address.
         accounts: Whose keys they have.
         chance: When which one is killed.
@@ -43,6 +44,7 @@ class Gateways:
     def __init__(
         self,
         directory: Path,
+        state: str,
         base_url: str,
         accounts: Iterable[FakeAccount],
         chance: random.Random,
@@ -55,9 +57,12 @@ class Gateways:
         self._program = program
         self._chance = chance
         self._processes: list[Process | None] = [None] * _MANY
-        self._words = ("--base-url", base_url, "--order-timeout", _ORDER_TIMEOUT, "--state", str(directory / "state"))
+        self._words = ("--base-url", base_url, "--order-timeout", _ORDER_TIMEOUT)
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("KRAKEN", "NOTIFY_"))}
-        self._env = ours | {"KRAKENONCE_CREDENTIALS": str(_credentials(directory / "accounts.toml", accounts))}
+        self._env = ours | {
+            "KRAKENONCE_CREDENTIALS": str(_credentials(directory / "accounts.toml", accounts)),
+            "KRAKENONCE_STATE_DIR": state,  # not an option: a URL may have a password
+        }
 
     async def __aenter__(self) -> Self:
         await self.start_missing()
