@@ -6,18 +6,32 @@ import json
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from krakenonce.backends.postgres import PostgresStore
+from krakenonce.backends.postgres.server import read_url
+from krakenonce.backends.postgres.session import Session
+from krakenonce.gateway.gateway import NONCE_PATH
+from krakenonce.gateway.sending import Sending
 from krakenonce.gateway.sent_record import SentRecord, Status
 from krakenonce.gateway.syncing import Syncing
 from krakenonce.key.naming import fingerprint
 from tests.hosts.gateways import *  # noqa: F403
 from tests.hosts.servers import PASSWORD, Proxy
 from tests.integration.cli.conftest import Shell
-from tests.integration.gateway.conftest import ORDER, WatchedKraken, call, fetch, order_request, send, until
+from tests.integration.gateway.conftest import (
+    ORDER,
+    WatchedKraken,
+    call,
+    fetch,
+    order_request,
+    send,
+    send_and_leave,
+    signed,
+    until,
+)
 from tests.integration.gateway.test_fence import assert_refused_as_at_kraken, orders_sent, txids
 from tests.integration.gateway.test_silent_state import SILENT, Calls, is_silent
 
@@ -25,7 +39,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from krakenonce.backends import Backend
+    from krakenonce.gateway.local_keys import LocalKey
+    from krakenonce.gateway.replies import Reply
+    from krakenonce.gateway.sent_record import Entry
     from krakenonce.testing import FakeAccount
+    from tests.integration.gateway.conftest import RunningGateway
     from tests.integration.gateway.processes import Processes
 
 
@@ -77,7 +96,7 @@ def test_a_gateway_knows_what_one_that_was_killed_has_sent(
     (victim, one), (_, other) = processes.serve(), processes.serve()
     answered, lost = order_request(pair), order_request(pair, ORDER + more)
     assert send(one, answered).errors == []
-    until(lambda: is_delivered(processes, pair.key))
+    until(lambda: is_delivered(processes.store, pair.key))
     fake.faults.add("AddOrder", "slow_answer", seconds=20.0)
     with ThreadPoolExecutor(1) as pool:
         broken = pool.submit(send, one, lost)
@@ -92,10 +111,93 @@ def test_a_gateway_knows_what_one_that_was_killed_has_sent(
     fake.assert_no_invalid_nonce()
 
 
-def is_delivered(processes: Processes, key: str) -> bool:
+def is_delivered(store: Backend, key: str) -> bool:
     """Whether the record of a local key says of its first call that its answer was received."""
-    found = processes.store.sent_calls.peek(fingerprint(key), 16, 10)
+    found = store.sent_calls.peek(fingerprint(key), 16, 10)
     return found is not None and found[9] & 3 == Status.DELIVERED
+
+
+def test_what_became_of_a_call_is_written_in_its_turn(
+    gateway: RunningGateway,
+    pair: LocalKey,
+    processes: Processes,
+    fake: WatchedKraken,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A repeat at another gateway waits for the turn, and then has to find it. The background would be too late."""
+    monkeypatch.setattr(Syncing, "want", lambda *_: None)
+    _, other = processes.serve()
+    fake.faults.add("AmendOrder", "slow_answer", seconds=0.5)
+    body, path = b"nonce=5&txid=OABCDE-ABCDE-ABCDEF&limit_price=99", "/0/private/AmendOrder"
+    request = path, body, signed(pair, path, 5, body)
+    send_and_leave(gateway.url, request, lambda: fake.seen)
+    got = send(other, request)
+    assert got.errors == ["EOrder:Invalid order"]
+    assert "X-Krakenonce-Repeat" in got.headers
+    assert len(fake.seen) == 1
+
+
+def test_an_equal_order_that_comes_while_the_first_is_entered_is_not_sent_later(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gets the answer to the first, and its bytes count as sent, although the first was entered without them."""
+    enters, goes_on = threading.Event(), threading.Event()
+    enter = SentRecord.enter
+
+    def slowly(*words: Any) -> Entry | None:
+        found = enter(*words)
+        enters.set()
+        goes_on.wait()
+        return found
+
+    monkeypatch.setattr(SentRecord, "enter", slowly)
+    first, second = (order_request(pair, f"{ORDER}&cl_ord_id=bot-1") for _ in range(2))
+    joins = threading.Event()
+    wait = Sending.wait
+
+    async def noticed(sending: Sending, seconds: float) -> Reply | None:
+        if not sending.is_sent:
+            joins.set()
+        return await wait(sending, seconds)
+
+    monkeypatch.setattr(Sending, "wait", noticed)
+    with ThreadPoolExecutor(2) as pool:
+        answers = [pool.submit(send, gateway.url, first)]
+        until(enters.is_set)
+        answers.append(pool.submit(send, gateway.url, second))
+        until(joins.is_set)
+        goes_on.set()
+        assert txids(answers[0].result()) == txids(answers[1].result())
+    assert_refused_as_at_kraken(send(gateway.url, second))
+    assert orders_sent(fake) == 1
+
+
+def test_other_calls_go_on_while_a_step_of_one_waits(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, state_url: str
+) -> None:
+    """The event loop does not wait for the database: here, for a row that another host has locked."""
+    other, body = gateway.add("other", "nonce"), b"nonce=5"
+    assert send(gateway.url, order_request(pair)).errors == []
+    until(lambda: is_delivered(gateway.store, pair.key))
+    locking = Session(read_url(state_url, "url"))
+    locking.script(f"begin; select from krakenonce.sent where name = '{fingerprint(pair.key)}' for update")
+    with ThreadPoolExecutor(1) as pool:
+        order = pool.submit(send, gateway.url, order_request(pair))
+        until(lambda: is_waiting(state_url))
+        got = fetch(gateway.url, "POST", NONCE_PATH, body, signed(other, NONCE_PATH, 5, body))
+        assert got.errors == []
+        assert not order.done()
+        locking.close()
+        assert order.result().errors == []
+
+
+def is_waiting(url: str) -> bool:
+    """Whether a session of the server waits for a lock that is no turn."""
+    asking = Session(read_url(url, "url"))
+    try:
+        return asking.run("select 1 from pg_locks where not granted and locktype <> 'advisory'") != []
+    finally:
+        asking.close()
 
 
 def test_a_new_record_costs_nothing_and_a_call_one_page(state_url: str, place: list[str]) -> None:

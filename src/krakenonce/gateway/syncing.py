@@ -37,13 +37,13 @@ class Syncing:
             self._thread.start()
 
     def end(self) -> None:
-        """Sync what is left, and end the thread; a disk that does not answer is not waited for."""
+        """Sync what is left, and end the thread; a disk or a server that does not answer is not waited for."""
         self._ended.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join(LONGEST)
             if self._thread.is_alive():
-                logger.error("the disk does not answer: the record of sent calls may lack the last ones")
+                logger.error("the state does not answer: the record of sent calls may lack the last ones")
 
     def _run(self) -> None:
         while self._wanted or not self._ended.is_set():
@@ -54,5 +54,5 @@ class Syncing:
                 try:
                     record.sync()
                 except NonceStoreError as error:
-                    logger.error("the record of sent calls may be lost in a power cut: %s", error)
+                    logger.error("what became of the last calls may be lost: %s", error)
             self._ended.wait(PAUSE)

@@ -179,8 +179,8 @@ class RunningGateway:
         clock: Clock | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._kept = NonceManager(state).store
-        self.local_keys = LocalKeys(key_storage(self._kept))
+        self.store = NonceManager(state).store
+        self.local_keys = LocalKeys(key_storage(self.store))
         self.keys: dict[str, KrakenKey] = {}
         self.activity = Activity()
         self.public: PublicCalls
@@ -224,7 +224,7 @@ class RunningGateway:
         """Stop as the process does; nothing if it has been stopped."""
         self.begin_stop()
         self._thread.join()
-        self._kept.close()
+        self.store.close()
 
     def _run(self) -> None:
         self._loop.set_exception_handler(lambda _, context: self.complaints.append(str(context)))

@@ -184,5 +184,5 @@ def test_the_end_does_not_wait_for_a_disk_that_does_not_answer(
     background.want(Frozen())  # type: ignore[arg-type] # all that is used of it
     asked.wait()
     background.end()
-    assert "the disk does not answer" in caplog.text
+    assert "the state does not answer" in caplog.text
     thaws.set()
