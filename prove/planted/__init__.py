@@ -20,6 +20,7 @@ from prove.planted.public import PUBLIC
 from prove.planted.rule import RULE
 from prove.planted.runtimes import RUNTIMES
 from prove.planted.secrets import SECRETS
+from prove.planted.shared_gateways import SHARED_GATEWAYS
 from prove.planted.sockets import SOCKETS
 from prove.planted.store import STORE
 
@@ -32,6 +33,7 @@ ALL: tuple[Planted, ...] = (
     *LANES,
     *RUNTIMES,
     *HOSTS,
+    *SHARED_GATEWAYS,
     *CLIENTS,
     *GUARDS,
     *LIMITS,

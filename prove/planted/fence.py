@@ -53,8 +53,8 @@ FENCE = (
         "a new gateway refuses the repeat of an order whose account has gone",
         9,
         "src/krakenonce/gateway/sent_records.py",
-        was="        if record is None and self._files.exist(name):\n",
-        becomes="        if record is not None and self._files.exist(name):\n",
+        was="            if record is None and self._sent_calls.exist(name):\n",
+        becomes="            if record is not None and self._sent_calls.exist(name):\n",
         test=f"{_TEST}::test_a_new_gateway_refuses_no_repeat_that_it_cannot_look_up",
     ),
     Planted(

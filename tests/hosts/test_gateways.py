@@ -20,6 +20,7 @@ from krakenonce.gateway.syncing import Syncing
 from krakenonce.key.naming import fingerprint
 from tests.hosts.gateways import *  # noqa: F403
 from tests.hosts.servers import PASSWORD, Proxy
+from tests.integration.backends.test_shared import add_one
 from tests.integration.cli.conftest import Shell
 from tests.integration.gateway.conftest import (
     ORDER,
@@ -34,6 +35,7 @@ from tests.integration.gateway.conftest import (
 )
 from tests.integration.gateway.test_fence import assert_refused_as_at_kraken, orders_sent, txids
 from tests.integration.gateway.test_silent_state import SILENT, Calls, is_silent
+from tests.integration.key.helpers import in_thread, join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -212,6 +214,19 @@ def test_a_new_record_costs_nothing_and_a_call_one_page(state_url: str, place: l
     assert store._link.read("select size from krakenonce.sent") == [(b"%d" % (2 * 1024 * 1024),)]
     record.sync()
     store.close()
+
+
+def test_no_step_of_sent_calls_is_lost_among_hosts(state_url: str) -> None:
+    """Each begins with what the one before has written, not with what it has read itself."""
+
+    def run() -> None:
+        store = PostgresStore(state_url)
+        for _ in range(50):
+            store.sent_calls.step("bot", add_one)
+        store.close()
+
+    join([in_thread(run) for _ in range(4)])
+    assert PostgresStore(state_url).sent_calls.peek("bot", 0, 9) == b"00000200"
 
 
 def test_what_was_sent_waits_for_the_server_s_disk_and_rate_limits_do_not(state_url: str) -> None:

@@ -21,6 +21,8 @@ NAMES = {
 }
 RECIPES = [
     ("deploy/Containerfile", "docker"),
+    ("deploy/compose.yaml", "compose"),
+    ("deploy/kubernetes.yaml", "kubernetes"),
     ("deploy/krakenonce-gateway.service", "systemd"),
     ("docs/how-to/run-the-gateway.md", "docker"),
     ("docs/how-to/run-the-gateway.md", "compose"),
