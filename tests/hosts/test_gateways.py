@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import threading
@@ -18,6 +19,7 @@ from krakenonce.gateway.sending import Sending
 from krakenonce.gateway.sent_record import SentRecord, Status
 from krakenonce.gateway.syncing import Syncing
 from krakenonce.key.naming import fingerprint
+from krakenonce.testing import FakeKrakenServer
 from tests.hosts.gateways import *  # noqa: F403
 from tests.hosts.servers import PASSWORD, Proxy
 from tests.integration.backends.test_shared import add_one
@@ -33,12 +35,13 @@ from tests.integration.gateway.conftest import (
     signed,
     until,
 )
+from tests.integration.gateway.processes import Processes
 from tests.integration.gateway.test_fence import assert_refused_as_at_kraken, orders_sent, txids
 from tests.integration.gateway.test_silent_state import SILENT, Calls, is_silent
 from tests.integration.key.helpers import in_thread, join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from krakenonce.backends import Backend
@@ -46,8 +49,8 @@ if TYPE_CHECKING:
     from krakenonce.gateway.replies import Reply
     from krakenonce.gateway.sent_record import Entry
     from krakenonce.testing import FakeAccount
+    from tests.hosts.servers import Server as Database
     from tests.integration.gateway.conftest import RunningGateway
-    from tests.integration.gateway.processes import Processes
 
 
 @pytest.fixture
@@ -236,6 +239,36 @@ def test_what_was_sent_waits_for_the_server_s_disk_and_rate_limits_do_not(state_
     assert store.sent_calls.step("bot", lambda kept: kept._session.run(setting)) == [(b"on",)]
     assert store.rate_limits.step("bot", lambda kept: kept._session.run(setting)) == [(b"off",)]
     store.close()
+
+
+def test_a_database_that_was_killed_and_started_again_has_lost_no_call(
+    new_server: Callable[[], Database], master: FakeAccount, fake: WatchedKraken
+) -> None:
+    """While it is down nothing is sent, and a repeat is not refused; afterwards all goes on by itself."""
+    database = new_server()
+    database.make()
+    database.start()
+    with (
+        FakeKrakenServer(fake) as kraken,
+        contextlib.closing(Processes(database.url, master, kraken.url)) as gateways,
+    ):
+        pair = gateways.add("bot")
+        urls = [gateways.serve()[1] for _ in range(2)]
+        before, later = order_request(pair), order_request(pair)
+        assert [send(url, order_request(pair)).errors for url in urls] == [[], []]
+        assert send(urls[0], before).errors == []
+        database.kill()
+        for url in urls:
+            assert send(url, before).status == 504
+            assert send(url, later).status in (200, 504)
+        database.start()
+        until(lambda: fetch(urls[1], "GET", "/readyz").body == b"ok\n")
+        got = send(urls[1], before)
+        assert got.errors == ["EAPI:Invalid nonce"] or txids(got)[0] in master.orders
+        until(lambda: call(urls[0], pair, "Balance").errors == [])
+        assert send(urls[0], later).errors == []
+    assert orders_sent(fake) == len(master.orders) == 4
+    fake.assert_no_invalid_nonce()
 
 
 class Quiet:

@@ -34,6 +34,7 @@ class StateSteps:
         return await asyncio.get_running_loop().run_in_executor(self._threads, step)
 
     def end(self) -> None:
-        """No step comes after those that have begun."""
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        """End the threads, once they are done with what they have begun; a step that still comes is taken at once."""
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown(wait=False)
