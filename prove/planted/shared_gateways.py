@@ -13,6 +13,7 @@ _FENCE = "src/krakenonce/gateway/fence.py"
 _GATEWAYS = "tests/hosts/test_gateways.py::"
 _KEYS = "src/krakenonce/gateway/key_storage.py"
 _PAGES = "src/krakenonce/backends/postgres/pages.py"
+_POSTGRES = "tests/hosts/test_postgres_gateways.py::"
 _RECORD = "tests/integration/gateway/test_key_record.py::"
 
 SHARED_GATEWAYS = (
@@ -22,7 +23,7 @@ SHARED_GATEWAYS = (
         _PAGES,
         was='SENT_CALLS = Kind("sent", "sent_pages", 1024, True,',
         becomes='SENT_CALLS = Kind("sent", "sent_pages", 1024, False,',
-        test=f"{_GATEWAYS}test_what_was_sent_waits_for_the_server_s_disk_and_rate_limits_do_not",
+        test=f"{_POSTGRES}test_what_was_sent_waits_for_the_server_s_disk_and_rate_limits_do_not",
     ),
     Planted(
         "two hosts write what was sent at the same time",
@@ -38,7 +39,7 @@ SHARED_GATEWAYS = (
         _PAGES,
         was="if any(self._pages[number])]\n",
         becomes="if number >= 0]\n",
-        test=f"{_GATEWAYS}test_a_new_record_costs_nothing_and_a_call_one_page",
+        test=f"{_POSTGRES}test_a_new_record_costs_nothing_and_a_call_one_page",
     ),
     Planted(
         "what became of a call is not known when another gateway has the turn",
@@ -62,7 +63,7 @@ SHARED_GATEWAYS = (
         "src/krakenonce/gateway/state_steps.py",
         was='self.are_far = store.shared == "hosts"\n',
         becomes='self.are_far = store.shared == "process"\n',
-        test=f"{_GATEWAYS}test_other_calls_go_on_while_a_step_of_one_waits",
+        test=f"{_POSTGRES}test_other_calls_go_on_while_a_step_of_one_waits",
         hangs=30,
     ),
     Planted(

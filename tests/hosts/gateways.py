@@ -16,29 +16,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from krakenonce.testing import FakeAccount
-    from tests.hosts.servers import Server
+    from tests.hosts.engines import Engine
 
-__all__ = ["fake", "gateway", "master", "order_timeout", "pair", "place", "processes", "server", "state_url"]
-
-
-@pytest.fixture
-def place() -> list[str]:
-    """Where the state is, once there is a database."""
-    return []
+__all__ = ["fake", "gateway", "master", "order_timeout", "pair", "processes", "server", "state_url"]
 
 
 @pytest.fixture
-def server(server: Server, fake: WatchedKraken, place: list[str]) -> Iterator[FakeKrakenServer]:
-    """The fake Kraken over HTTP, in place of the database, which is empty."""
-    place.append(server.url)
+def server(fake: WatchedKraken) -> Iterator[FakeKrakenServer]:
+    """The fake Kraken over HTTP: the tests of the gateway call it so."""
     with FakeKrakenServer(fake) as running:
         yield running
 
 
 @pytest.fixture
-def state_url(server: FakeKrakenServer, place: list[str]) -> str:
+def state_url(engine: Engine) -> str:
     """Where the state is."""
-    return place[0]
+    return engine.url
 
 
 @pytest.fixture

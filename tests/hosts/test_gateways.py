@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from krakenonce.backends.postgres import PostgresStore
-from krakenonce.backends.postgres.server import read_url
-from krakenonce.backends.postgres.session import Session
-from krakenonce.gateway.gateway import NONCE_PATH
 from krakenonce.gateway.sending import Sending
 from krakenonce.gateway.sent_record import SentRecord, Status
 from krakenonce.gateway.syncing import Syncing
 from krakenonce.key.naming import fingerprint
+from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeKrakenServer
 from tests.hosts.gateways import *  # noqa: F403
 from tests.hosts.servers import PASSWORD, Proxy
@@ -49,7 +46,7 @@ if TYPE_CHECKING:
     from krakenonce.gateway.replies import Reply
     from krakenonce.gateway.sent_record import Entry
     from krakenonce.testing import FakeAccount
-    from tests.hosts.servers import Server as Database
+    from tests.hosts.engines import Engine
     from tests.integration.gateway.conftest import RunningGateway
 
 
@@ -65,7 +62,7 @@ def shell(tmp_path: Path, state_url: str, master: FakeAccount) -> Shell:
     return shell
 
 
-def test_the_commands_for_local_keys_work_on_a_database(shell: Shell) -> None:
+def test_the_commands_for_local_keys_work_on_a_database(shell: Shell, engine: Engine) -> None:
     """All of them, and none shows its password."""
     printed = json.loads(shell.works("gateway", "add-key", "--name", "bot", "--allow", "query,trade", "--json"))
     assert shell.run("gateway", "change-key", "--name", "bot", "--remove", "trade").code == 0
@@ -76,9 +73,9 @@ def test_the_commands_for_local_keys_work_on_a_database(shell: Shell) -> None:
     assert "there is no local key 'tool'" in shell.fails(1, "gateway", "revoke-key", "--name", "tool")
     assert shell.works("gateway", "revoke-key", "--name", "bot") == "local key bot is revoked\n"
     assert json.loads(shell.works("gateway", "list-keys", "--json")) == []
-    shell.env["KRAKENONCE_STATE_DIR"] = f"postgresql://bot:{PASSWORD}@127.0.0.1:1/postgres"
+    shell.env["KRAKENONCE_STATE_DIR"] = engine.url_at(1)
     refused = shell.fails(1, "gateway", "list-keys")
-    assert "cannot read the local keys: cannot connect to postgresql://bot@127.0.0.1:1/postgres" in refused
+    assert "cannot read the local keys: cannot connect to " in refused
     assert PASSWORD not in refused
 
 
@@ -177,75 +174,24 @@ def test_an_equal_order_that_comes_while_the_first_is_entered_is_not_sent_later(
     assert orders_sent(fake) == 1
 
 
-def test_other_calls_go_on_while_a_step_of_one_waits(
-    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, state_url: str
-) -> None:
-    """The event loop does not wait for the database: here, for a row that another host has locked."""
-    other, body = gateway.add("other", "nonce"), b"nonce=5"
-    assert send(gateway.url, order_request(pair)).errors == []
-    until(lambda: is_delivered(gateway.store, pair.key))
-    locking = Session(read_url(state_url, "url"))
-    locking.script(f"begin; select from krakenonce.sent where name = '{fingerprint(pair.key)}' for update")
-    with ThreadPoolExecutor(1) as pool:
-        order = pool.submit(send, gateway.url, order_request(pair))
-        until(lambda: is_waiting(state_url))
-        got = fetch(gateway.url, "POST", NONCE_PATH, body, signed(other, NONCE_PATH, 5, body))
-        assert got.errors == []
-        assert not order.done()
-        locking.close()
-        assert order.result().errors == []
-
-
-def is_waiting(url: str) -> bool:
-    """Whether a session of the server waits for a lock that is no turn."""
-    asking = Session(read_url(url, "url"))
-    try:
-        return asking.run("select 1 from pg_locks where not granted and locktype <> 'advisory'") != []
-    finally:
-        asking.close()
-
-
-def test_a_new_record_costs_nothing_and_a_call_one_page(state_url: str, place: list[str]) -> None:
-    """It has 2 MiB, nearly all of them zeros."""
-    store = PostgresStore(state_url)
-    record = SentRecord(store.sent_calls, "bot", Syncing())
-    count = "select count(*), sum(length(data)) from krakenonce.sent_pages"
-    record.prepare()
-    assert store._link.read(count) == [(b"1", b"1024")]
-    record.enter([b"123456"], 1_800_000_000.0, lambda _: True)
-    assert store._link.read(count) == [(b"1", b"1024")]
-    assert store._link.read("select size from krakenonce.sent") == [(b"%d" % (2 * 1024 * 1024),)]
-    record.sync()
-    store.close()
-
-
 def test_no_step_of_sent_calls_is_lost_among_hosts(state_url: str) -> None:
     """Each begins with what the one before has written, not with what it has read itself."""
 
     def run() -> None:
-        store = PostgresStore(state_url)
+        store = NonceManager(state_url).store
         for _ in range(50):
             store.sent_calls.step("bot", add_one)
         store.close()
 
     join([in_thread(run) for _ in range(4)])
-    assert PostgresStore(state_url).sent_calls.peek("bot", 0, 9) == b"00000200"
-
-
-def test_what_was_sent_waits_for_the_server_s_disk_and_rate_limits_do_not(state_url: str) -> None:
-    """A call that was sent must be known after a crash of the server."""
-    store = PostgresStore(state_url)
-    setting = "show synchronous_commit"
-    assert store.sent_calls.step("bot", lambda kept: kept._session.run(setting)) == [(b"on",)]
-    assert store.rate_limits.step("bot", lambda kept: kept._session.run(setting)) == [(b"off",)]
-    store.close()
+    assert NonceManager(state_url).store.sent_calls.peek("bot", 0, 9) == b"00000200"
 
 
 def test_a_database_that_was_killed_and_started_again_has_lost_no_call(
-    new_server: Callable[[], Database], master: FakeAccount, fake: WatchedKraken
+    new_engine: Callable[[], Engine], master: FakeAccount, fake: WatchedKraken
 ) -> None:
     """While it is down nothing is sent, and a repeat is not refused; afterwards all goes on by itself."""
-    database = new_server()
+    database = new_engine()
     database.make()
     database.start()
     with (
@@ -274,12 +220,11 @@ def test_a_database_that_was_killed_and_started_again_has_lost_no_call(
 class Quiet:
     """A proxy to a database, which lets nothing through while it is told so."""
 
-    def __init__(self, url: str) -> None:
-        port = url.rpartition(":")[2].partition("/")[0]
+    def __init__(self, engine: Engine) -> None:
         self.speaks = threading.Event()
         self.speaks.set()
-        self._proxy = Proxy(int(port), self._pass)
-        self.url = url.replace(f":{port}/", f":{self._proxy.port}/")
+        self._proxy = Proxy(engine.port, self._pass)
+        self.url = engine.url_at(self._proxy.port)
 
     def _pass(self, data: bytes) -> bytes:
         self.speaks.wait()
@@ -292,9 +237,9 @@ class Quiet:
 
 
 @pytest.fixture
-def quiet(state_url: str) -> Iterator[Quiet]:
+def quiet(engine: Engine) -> Iterator[Quiet]:
     """What stands between the gateways and their database."""
-    made = Quiet(state_url)
+    made = Quiet(engine)
     yield made
     made.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -45,9 +46,10 @@ def test_two_gateways_share_the_database_of_the_recipe(name: str) -> None:
     pytest.importorskip("psycopg")
     text = (DEPLOY / name).read_text(encoding="utf-8")
     (url,) = set(re.findall(r"postgresql://\S+", text))
-    server = read_state(url, "the recipe").server
-    assert server is not None
-    host, _, database = server.name.partition(":5432/")
+    assert read_state(url, "the recipe").server is not None
+    parts_of = urlsplit(url)
+    host, database = parts_of.hostname, parts_of.path.strip("/")
+    assert (parts_of.username, parts_of.password) == ("krakenonce", None)
     services = parts(name)[0].get("services") or {each["metadata"]["name"] for each in parts(name)}
     assert host in services
     assert database == "krakenonce"
