@@ -3,6 +3,7 @@
 from prove.campaign import Campaign, Figures, Trial
 from prove.planted.bug import Planted
 from prove.planted.clients import CLIENTS
+from prove.planted.etcd import ETCD
 from prove.planted.facts import FACTS
 from prove.planted.fence import FENCE
 from prove.planted.gateway import GATEWAY
@@ -34,6 +35,7 @@ ALL: tuple[Planted, ...] = (
     *RUNTIMES,
     *HOSTS,
     *SHARED_GATEWAYS,
+    *ETCD,
     *CLIENTS,
     *GUARDS,
     *LIMITS,

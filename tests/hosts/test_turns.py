@@ -95,11 +95,11 @@ def test_all_turns_of_a_caller_are_checked(engine: Engine, manager: NonceManager
 
 
 def test_a_turn_lasts_as_long_as_its_holder_lives(engine: Engine) -> None:
-    """A thread says so for it, while it waits for Kraken's answer."""
+    """A thread says so for it, while it waits for Kraken's answer. Some servers show their clock in whole seconds."""
     manager = NonceManager(open_state(pause=1.5))
     other = NonceManager(engine.url.replace("127.0.0.1", "localhost"))  # a queue of its own
     with manager.lane("key"):
-        with pytest.raises(LaneTimeout, match=r"was not free within 3.5 s: process \d+ has held it for 3\.\d s"):
+        with pytest.raises(LaneTimeout, match=r"was not free within 3.5 s: process \d+ has held it for [2-4]\.\d s"):
             in_thread_raised(lambda: other.lane("key", timeout=3.5).acquire())
         assert manager.next_for("key")
     other.close()
@@ -168,7 +168,8 @@ def test_a_turn_of_another_host_is_told_from_ours(manager: NonceManager, host: C
     holder = host()
     assert manager.lane("key").holder() == "nobody holds it"
     assert holder.ask("enter key") == "entered"
-    assert manager.lane("key").holder().startswith(f"process {holder.pid} has held it for 0.")
+    said = manager.lane("key").holder()
+    assert said.startswith((f"process {holder.pid} has held it for 0.", f"process {holder.pid} has held it for 1."))
 
 
 def test_turns_and_nonces_of_hosts_that_are_killed_and_stopped(host: Callable[..., Host], tmp_path: Path) -> None:

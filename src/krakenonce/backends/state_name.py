@@ -105,7 +105,7 @@ def read_state(text: str, name: str) -> StateName:
         return StateName(None, server=server)
     if scheme != "file":
         raise ConfigError(
-            f"{name} has the unknown backend {scheme + ':'!r}; use file:PATH, postgresql://... or memory:"
+            f"{name} has the unknown backend {scheme + ':'!r}; use file:PATH, postgresql://..., etcd://... or memory:"
         )
     from urllib.parse import parse_qsl
 
@@ -147,6 +147,10 @@ def _server(scheme: str, url: str, name: str) -> Remote | None:
         from krakenonce.backends.postgres import server
 
         return server.read_url(url, name)
+    if scheme in ("etcd", "etcds"):
+        from krakenonce.backends.etcd import server as etcd
+
+        return etcd.read_url(url, name)
     return None
 
 
