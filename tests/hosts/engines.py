@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from krakenonce.backends.state_name import read_state
 from tests.hosts.etcd import EtcdServer
 from tests.hosts.servers import STATE, PostgresServer
+from tests.hosts.valkey import ValkeyServer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +64,7 @@ class Kind(Protocol):
         """One whose data is to be in this folder, which is not there yet."""
 
 
-ENGINES: dict[str, Kind] = {"postgres": PostgresServer, "etcd": EtcdServer}
+ENGINES: dict[str, Kind] = {"postgres": PostgresServer, "valkey": ValkeyServer, "etcd": EtcdServer}
 
 
 def open_state(clock: Clock | None = None, pause: float | None = None) -> Backend:

@@ -77,8 +77,8 @@ def test_memory_is_a_store_that_says_so(caplog: pytest.LogCaptureFixture) -> Non
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("redis://localhost", "unknown backend 'redis:'; use file:PATH, postgresql://..., etcd://... or memory:"),
-        ("fil:/x", "use file:PATH, postgresql://..., etcd://... or memory:"),
+        ("stone://tablet", "unknown backend 'stone:'; use file:PATH, postgresql://..., valkey://..., etcd://... or memory:"),
+        ("fil:/x", "use file:PATH, postgresql://..., valkey://..., etcd://... or memory:"),
         ("file:", "needs a directory"),
         ("", "needs a directory"),
         ("file:/x?mode=fast", "one option"),

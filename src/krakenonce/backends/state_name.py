@@ -83,7 +83,7 @@ def state_in_environment() -> StateName | None:
 
 
 def read_state(text: str, name: str) -> StateName:
-    """Return what *text* names: ``file:PATH``, ``file:PATH?allow_network=yes``, ``postgresql://``, ``memory:``, PATH.
+    """Return what *text* names: ``file:PATH``, ``file:PATH?allow_network=yes``, a server's URL, ``memory:``, PATH.
 
     White space around it is ignored, as the end of a line of Windows is. A relative path is warned about, once per
     process: processes in different directories would use different states.
@@ -105,7 +105,7 @@ def read_state(text: str, name: str) -> StateName:
         return StateName(None, server=server)
     if scheme != "file":
         raise ConfigError(
-            f"{name} has the unknown backend {scheme + ':'!r}; use file:PATH, postgresql://..., etcd://... or memory:"
+            f"{name} has the unknown backend {scheme + ':'!r}; use file:PATH, postgresql://..., valkey://..., etcd://... or memory:"
         )
     from urllib.parse import parse_qsl
 
@@ -129,7 +129,7 @@ def has_password(text: str) -> bool:
         return False
     try:
         parts = urlsplit(text.strip())
-        return bool(parts.password) or "password" in parse_qs(parts.query)
+        return bool(parts.password) or any(each.endswith("password") for each in parse_qs(parts.query))
     except ValueError:
         return ":" in text.rpartition("@")[0].partition("://")[2]
 
@@ -151,6 +151,10 @@ def _server(scheme: str, url: str, name: str) -> Remote | None:
         from krakenonce.backends.etcd import server as etcd
 
         return etcd.read_url(url, name)
+    if scheme.partition("+")[0] in ("redis", "rediss", "valkey", "valkeys"):
+        from krakenonce.backends.redis import server as redis_server
+
+        return redis_server.read_url(url, name)
     return None
 
 

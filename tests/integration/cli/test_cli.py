@@ -167,7 +167,9 @@ def test_a_limit_on_the_size_of_files(shell: Shell) -> None:
 
 def test_an_unknown_store(shell: Shell) -> None:
     """The URL of an unknown backend is a failure that names the known ones."""
-    assert "use file:PATH, postgresql://..., etcd://... or memory:" in shell.fails(1, "next", "--state", "stone:tablet")
+    assert "use file:PATH, postgresql://..., valkey://..., etcd://... or memory:" in shell.fails(
+        1, "next", "--state", "stone:tablet"
+    )
 
 
 @pytest.mark.parametrize("words", [["next"], ["stats"], ["gateway", "list-keys"]], ids=" ".join)

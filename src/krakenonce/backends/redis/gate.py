@@ -1,0 +1,263 @@
+"""The turn between hosts: a token at the server, with a lease that its holder's process renews.
+
+The server keeps the queue, in the order of asking. A nonce in the turn is taken in one step with the look whether the
+token is still there. So a holder who was silent for too long gets no nonce, and neither the connection nor a clock has
+to be trusted for that. Who waits sleeps until it is given the turn, and looks from time to time whether it is free.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from krakenonce.backends.heartbeat import heart_of, host, my_name
+from krakenonce.backends.redis.hello import cannot, connect
+from krakenonce.backends.redis.link import ELSEWHERE
+from krakenonce.backends.redis.scripts import BEAT, BELL, GIVE_BACK, QUEUE, TAKE, TURN
+from krakenonce.backends.redis.session import Refused, Session, SessionLost
+from krakenonce.errors import NonceStoreError
+from krakenonce.process import Section
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from krakenonce.backends.redis.link import Link
+
+
+_KEPT_OPEN = 30  # sessions of turns that this process does not have
+_LOOK = 0.5  # seconds after which a waiting caller looks whether the turn is free
+
+
+class RedisGate(Section):
+    """At most one token has the gate.
+
+    Args:
+        link: For questions about the holder, and where to connect.
+        name: The lane's name.
+        pause: Seconds without a sign of life after which the holder loses the turn.
+    """
+
+    def __init__(self, link: Link, name: str, pause: float) -> None:
+        self.link = link
+        self.pause = pause
+        self.name = name
+        self.held = False
+        self.token = ""
+        self.key = TURN + name
+        self._queue = QUEUE + name
+        self._session: Session | None = None
+        self._given_back = ""  # a token of which the server has not confirmed yet that it is given back
+        self._is_posted = False  # whether it was told so on this session
+        super().__init__(NonceStoreError, "a turn was asked for")
+
+    @property
+    def lease(self) -> int:
+        """Milliseconds without a sign of life after which the holder loses the turn."""
+        return round(self.pause * 1000)
+
+    def try_acquire(self) -> bool:
+        """Take the gate if it is free and nobody waits for it."""
+        return self._take(self._try)
+
+    def acquire(self) -> None:
+        """Wait in the server's queue until this process has the gate."""
+        self._take(self._wait)
+
+    def release(self) -> None:
+        """Let the next one in, unless the turn was lost. The heartbeat sees to it that the server has heard it."""
+        if not self.held:
+            return
+        with self.lock:
+            self._given_back, self._is_posted = self.token, False
+            try:
+                if self._session is not None and len(_open) <= _KEPT_OPEN:
+                    self._session.post(GIVE_BACK, [self.key, self._queue], self.token)
+                    self._is_posted = True
+                elif self._session is not None:
+                    self._settle(self._session)
+                    self._drop()
+            except (SessionLost, Refused):
+                self._drop()
+            finally:
+                self.held = False  # last: after an interrupt this is called again
+
+    def run(self, step: Callable[[Session], Any]) -> Any:
+        """Call *step* with the gate's session; once more with a new one if the connection was lost.
+
+        Raises:
+            Refused: The server refuses it.
+            NonceStoreError: There is no connection.
+        """
+        self.refuse_interrupter()
+        with self.lock:
+            return self._run(step)
+
+    def beat(self) -> None:
+        """Say that this process lives, or once more that the turn was given back, unless the session is in use."""
+        if (self.held or self._given_back) and self.lock.acquire(blocking=False):
+            try:
+                session = self._session or self._connect()
+                self._settle(session)
+                if self.held:
+                    session.script(BEAT, [self.key], self.token, self.lease)
+            except (SessionLost, Refused, NonceStoreError):
+                self._drop()  # and connect again with the next beat: the turn lasts longer than a connection
+            finally:
+                self.lock.release()
+
+    def holder(self) -> str:
+        """Return who holds the gate and for how long, in words."""
+        try:
+            (who, since), (seconds, micro) = self.link.several([("HMGET", self.key, "who", "since"), ("TIME",)])
+            if who is None:
+                return "nobody holds it"
+            _, pid, where = who.decode().split()
+            lasted = int(seconds) + int(micro) / 1e6 - int(since) / 1000
+        except (NonceStoreError, ValueError):
+            return "its holder is not known"
+        place = "" if where == host() else f" on host {where}"
+        return f"process {pid}{place} has held it for {max(lasted, 0.0):.1f} s"
+
+    def close(self) -> None:
+        """End the session, if the gate is neither held nor waited for."""
+        if not self.held and self.lock.acquire(blocking=False):
+            try:
+                if self._session is not None and not self.held:
+                    self._settle(self._session)
+                    self._drop()
+            except (SessionLost, Refused):
+                self._drop()
+            finally:
+                self.lock.release()
+
+    def abandon(self) -> None:
+        """In a forked child: the turn and the session are the parent's."""
+        self.held, self.token, self._given_back = False, "", ""
+        session, self._session = self._session, None
+        _open.discard(self)
+        if session is None:
+            return
+        if session.pid == os.getpid():
+            session.close()
+        else:
+            session.abandon()
+
+    def _take(self, take: Callable[[str], bool]) -> bool:
+        self.refuse_interrupter()
+        with self.lock:
+            token = os.urandom(8).hex()
+            try:
+                self.held = take(token)
+            except BaseException as error:  # if the turn is given to this token all the same, the claim ends
+                self._drop()
+                if isinstance(error, Refused):
+                    raise cannot(self.link.server, "take a turn in", error) from None
+                raise
+            if self.held:
+                self.token = token
+                heart_of(self.pause).watch(self)
+            return self.held
+
+    def _try(self, token: str) -> bool:
+        return bool(self._ask(token, wait=False, silent=(b"", b""))[0])
+
+    def _wait(self, token: str) -> bool:
+        """Wait in the queue.
+
+        A lease hangs on the server's clock. If that was set back, a holder that has not said that it lives for its
+        lease, by this process's own clock, is taken for dead.
+        """
+        seen, since, silent = (b"", b""), 0.0, (b"", b"")
+        while True:
+            mine, *about = self._ask(token, wait=True, silent=silent)
+            if mine:
+                return True
+            holder, beat, lease, left = about
+            now = time.monotonic()
+            if seen != (holder, beat):
+                seen, since = (holder, beat), now
+            until = since + int(lease or 0) / 1000
+            silent = seen if now > until else (b"", b"")
+            patience = max(0.001, min(_LOOK, left / 1000 if left >= 0 else _LOOK, max(0.0, until - now) + 0.005))
+            self._listen(token, patience)
+
+    def _listen(self, token: str, seconds: float) -> None:
+        if self._session is None:
+            return
+        try:
+            self._session.run("BLPOP", BELL + token, f"{seconds:.3f}", patience=seconds)
+        except SessionLost:
+            self._drop()  # and ask again with a new one
+        except Refused as error:
+            if error.code not in (*ELSEWHERE, "UNBLOCKED"):  # a server that becomes a replica ends such waits
+                raise
+            self._drop()
+
+    def _ask(self, token: str, *, wait: bool, silent: tuple[bytes, bytes]) -> list[Any]:
+        values = (token, my_name(), self.lease, int(wait), *silent)
+        found: list[Any] = self._run(lambda session: session.script(TAKE, [self.key, self._queue], *values))
+        return found
+
+    def _run(self, step: Callable[[Session], Any]) -> Any:
+        for is_last in (self._session is None, True):
+            try:
+                session = self._session or self._connect()
+                self._settle(session)
+                return step(session)
+            except SessionLost as error:
+                self._drop()
+                if is_last:
+                    raise cannot(self.link.server, "use", error) from None
+            except Refused as error:
+                if error.code not in ELSEWHERE or is_last:
+                    raise
+                self._drop()
+        raise AssertionError("unreachable")
+
+    def _settle(self, session: Session) -> None:
+        """See to it that the server knows what was given back."""
+        if self._given_back:
+            if self._is_posted:
+                session.drain()
+            else:
+                session.script(GIVE_BACK, [self.key, self._queue], self._given_back)
+            self._given_back = ""
+
+    def _connect(self) -> Session:
+        session = self._session = connect(self.link.server)
+        _open.add(self)
+        return session
+
+    def _drop(self) -> None:
+        self._is_posted = False
+        _open.discard(self)
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def _after_fork(self) -> None:
+        super()._after_fork()
+        self.abandon()
+
+
+def gate_of(link: Link, name: str, pause: float) -> RedisGate:
+    """Return the gate of a server: one object for all of this process. It connects as the last who has asked for it."""
+    gate = _gates.get((link.server.name, name))
+    if gate is None:
+        gate = RedisGate(link, name, pause)
+        gate = _gates.setdefault((link.server.name, name), gate)
+    gate.link, gate.pause = link, pause
+    return gate
+
+
+def close_gates(link: Link) -> None:
+    """End the sessions of this server's gates that are not in use."""
+    for gate in list(_open):
+        if gate.link.server.name == link.server.name:
+            gate.close()
+
+
+_gates: weakref.WeakValueDictionary[tuple[str, str], RedisGate] = weakref.WeakValueDictionary()
+_open: weakref.WeakSet[RedisGate] = weakref.WeakSet()  # those that have a session

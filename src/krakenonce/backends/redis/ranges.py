@@ -1,0 +1,193 @@
+"""Named bytes of which one caller at a time reads and writes parts: a string each, and a lock with a lease.
+
+A step is two round trips: the first takes the lock and reads the beginning, the second writes and gives the lock back,
+if this caller still has it. Times are the server's, because the hosts' clocks may differ.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from krakenonce.backends.redis.link import confirm
+from krakenonce.backends.redis.scripts import LOCK, PREFIX, UNLOCK
+from krakenonce.errors import NonceStoreError
+from krakenonce.native import allocate_lock
+from krakenonce.rule import check_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from krakenonce.backends.redis.link import Link
+    from krakenonce.backends.redis.session import Session
+
+
+_T = TypeVar("_T")
+_PAGE = 4096  # bytes that are read at once
+_LEASE = 5.0  # seconds that a step may take
+_MS = round(_LEASE * 1000)
+_POLLS = (0.001, 0.002, 0.004, 0.008, 0.016)  # seconds between two tries
+
+
+class RedisRanges:
+    """Bytes of one kind on a server, each with a name.
+
+    Args:
+        link: The session to use.
+        kind: Part of their keys, such as ``limits``.
+        what: What they are, for messages, such as ``rate limits``.
+        is_durable: Whether replicas have to confirm each change.
+    """
+
+    def __init__(self, link: Link, kind: str, what: str, *, is_durable: bool = False) -> None:
+        self._link = link
+        self._kind = kind
+        self._what = what
+        self._use = f"keep the {what} in"
+        self._is_durable = is_durable
+        self._known: set[str] = set()
+
+    def exist(self, name: str) -> bool:
+        """Whether a step was ever taken with the bytes of this name. Never writes."""
+        if name not in self._known and self._link.read("EXISTS", self._key(name)):
+            self._known.add(name)
+        return name in self._known
+
+    def peek(self, name: str, offset: int, size: int) -> bytes:
+        """Return what is there, without the lock; less where nothing was written. Never writes."""
+        if not size:
+            return b""
+        data: bytes = self._link.read("GETRANGE", self._key(name), offset, offset + size - 1)
+        return data
+
+    def step(self, name: str, step: Callable[[Ranges], _T]) -> _T:
+        """Call *step* once with the bytes of this name, without any other caller, and return what it returns.
+
+        Raises:
+            NonceStoreError: They cannot be read or written, the step took too long, or the connection was lost.
+        """
+        check_name(self._what, name, NonceStoreError)
+        keys = [f"{self._key(name)}:lock", self._key(name)]
+        token = os.urandom(8).hex()
+        self._link.refuse_interrupter()
+        with self._link.lock:  # a step inside a step is refused, as by a signal handler
+            _, seconds, micro, size, first = self._lock(keys, token)
+            now = int(seconds) + int(micro) / 1e6
+            ranges = Ranges(lambda at, count: self._within(keys[1], at, count), int(size), first, now)
+            try:
+                result = step(ranges)
+            except BaseException:
+                self._link.post(UNLOCK, keys, token, 0)  # or it ends by itself
+                raise
+            self._save(keys, token, ranges.changes())
+        self._known.add(name)
+        return result
+
+    def _key(self, name: str) -> str:
+        return f"{PREFIX}{self._kind}:{name}"
+
+    def _lock(self, keys: list[str], token: str) -> list[Any]:
+        wait = allocate_lock()
+        wait.acquire()
+        tries, seen, since, too_old = 0, b"", 0.0, b""
+        while True:
+            found = self._link.inside(partial(_try, keys=keys, values=(token, _MS, _PAGE, too_old)), self._use)
+            if found[0]:
+                return found
+            # The lease hangs on the server's clock, which may be set back: this process's own has the last word.
+            if found[1] != seen:
+                seen, since = found[1], time.monotonic()
+            elif time.monotonic() - since > _LEASE:
+                too_old = seen
+            wait.acquire(timeout=_POLLS[min(tries, len(_POLLS) - 1)])
+            tries += 1
+
+    def _within(self, key: str, offset: int, size: int) -> bytes:
+        data: bytes = self._link.inside(
+            lambda session: session.run("GETRANGE", key, offset, offset + size - 1), self._use, writes=False
+        )
+        return data
+
+    def _save(self, keys: list[str], token: str, changes: list[tuple[int, bytes]]) -> None:
+        values = [each for change in changes for each in change]
+
+        def save(session: Session) -> bool:
+            done = session.script(UNLOCK, keys, token, 1, *values)
+            if done and values and self._is_durable:
+                confirm(session, self._link.server, f"the {self._what}")
+            return bool(done)
+
+        if not self._link.inside(save, self._use):
+            raise NonceStoreError(
+                f"cannot keep the {self._what} in {self._link.server.url}: the step took longer than {_LEASE:g} s, or "
+                "its answer was lost; whether it was written is not known; nothing was issued or sent"
+            )
+
+
+def _try(session: Session, *, keys: list[str], values: tuple[str | int | bytes, ...]) -> list[Any]:
+    found: list[Any] = session.script(LOCK, keys, *values)
+    return found
+
+
+class Ranges:
+    """The bytes of one name, while they are locked.
+
+    Args:
+        fetch: Reads some that are not known yet.
+        size: How many there are.
+        first: The first of them.
+        server_time: Seconds since 1970 by the server's clock, with the lock.
+    """
+
+    def __init__(self, fetch: Callable[[int, int], bytes], size: int, first: bytes, server_time: float) -> None:
+        self.server_time = server_time
+        self._fetch = fetch
+        self._before = size
+        self._size = size
+        self._pages = {0: first}
+        self._changes: list[tuple[int, bytes]] = []
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return what is there; less where nothing was written."""
+        end = min(offset + size, self._size)
+        if end <= offset:
+            return b""
+        found = bytearray(self._read_before(offset, end))
+        for at, data in self._changes:
+            low, high = max(at, offset), min(at + len(data), end)
+            if low < high:
+                found[low - offset : high - offset] = data[low - at : high - at]
+        return bytes(found)
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Put *data* there."""
+        end = offset + len(data)
+        if not data:
+            return
+        if offset >= self._size and not any(data):  # what was never written reads as zeros
+            offset, data = end - 1, b"\0"
+        self._changes.append((offset, bytes(data)))
+        self._size = max(self._size, end)
+
+    def changes(self) -> list[tuple[int, bytes]]:
+        """Return what was written: where, and what."""
+        return self._changes
+
+    def _read_before(self, offset: int, end: int) -> bytes:
+        """Return what was there before this step, with zeros after its end."""
+        last = min(end, self._before)
+        if last <= offset:
+            return bytes(end - offset)
+        numbers = range(offset // _PAGE, (last - 1) // _PAGE + 1)
+        missing = [number for number in numbers if number not in self._pages]
+        if missing:
+            data = self._fetch(missing[0] * _PAGE, (missing[-1] - missing[0] + 1) * _PAGE)
+            for number in range(missing[0], missing[-1] + 1):
+                at = (number - missing[0]) * _PAGE
+                self._pages[number] = data[at : at + _PAGE]
+        start = numbers.start * _PAGE
+        whole = b"".join(self._pages[number].ljust(_PAGE, b"\0") for number in numbers)
+        return whole[offset - start : last - start].ljust(end - offset, b"\0")

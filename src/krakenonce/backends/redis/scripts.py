@@ -1,0 +1,190 @@
+"""What the server does as one step, in Lua, and the keys: all have one hash tag, so that a cluster keeps them together.
+
+Nonces are text: a number of Lua has 53 bits. Here they are compared by their length and then by their digits, and added
+in two parts, seconds and nanoseconds, which are exact.
+"""
+
+from __future__ import annotations
+
+from krakenonce.backends.redis.session import script
+
+PREFIX = "{krakenonce}:"
+VERSION_KEY = f"{PREFIX}version"
+NONCES = f"{PREFIX}nonces"
+RECORDS = f"{PREFIX}records"
+TURN = f"{PREFIX}turn:"
+QUEUE = f"{PREFIX}queue:"
+BELL = f"{PREFIX}bell:"
+ALIVE = f"{PREFIX}alive:"
+
+CLAIM = 300  # ms in which a caller who was given the turn has to say that it lives
+SEEN = 3000  # ms for which a waiting caller counts as alive
+
+# The record of a counter: last; mark; proposed, the mark that replicas may not have yet; run, the life of the server
+# that has written it. Another life may be another server, which lacks the last nonces, or the same from its disk: then
+# all goes on above the mark. It is asked for here, because a client may have another server than it believes.
+_NONCE = """
+local function less(a, b) return #a < #b or (#a == #b and a < b) end
+local function larger(a, b) if not a or (b and less(a, b)) then return b end return a end
+local function plus(a, seconds, ns)
+  local high, low = tonumber(string.sub(a, 1, -10)) or 0, tonumber(string.sub(a, -9)) + ns
+  local sum = string.format('%d%09d', high + seconds + math.floor(low / 1e9), low % 1e9)
+  return (string.gsub(sum, '^0+(%d)', '%1'))
+end
+local function field(name) return name .. ':' .. ARGV[1] end
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+local found = redis.call('HMGET', KEYS[1], field('last'), field('mark'), field('proposed'), field('run'))
+local last, mark, proposed = found[1], found[2], found[3]
+local function keep(name, value) redis.call('HSET', KEYS[1], field(name), value) end
+local function begin()
+  if found[4] ~= run then
+    last = larger(last, larger(mark, proposed))
+    keep('run', run)
+    if last then keep('last', last) end
+  end
+end
+"""
+
+# Values: scope, now, seconds that it may be ahead of the server, how many replicas have to confirm a mark, the run and
+# the mark that they have confirmed; then token and lease of each turn, whose keys come after that of the nonces.
+STEP = script(
+    _NONCE
+    + """
+local most = '9223372036854775807'
+for at = 2, #KEYS do
+  if redis.call('HGET', KEYS[at], 'token') ~= ARGV[3 + 2 * at] then return {'lost'} end
+end
+for at = 2, #KEYS do redis.call('PEXPIRE', KEYS[at], ARGV[4 + 2 * at]) end
+begin()
+if ARGV[5] == run and proposed and not less(proposed, ARGV[6]) then
+  mark = larger(mark, ARGV[6])
+  keep('mark', mark)
+end
+local time = redis.call('TIME')
+local nonce, limit = ARGV[2], string.format('%d%06d000', time[1] + ARGV[3], time[2])
+if less(limit, nonce) then nonce = limit end
+if last then nonce = larger(nonce, plus(last, 0, 1)) end
+if less(most, nonce) then return {'end'} end
+if not mark or less(mark, nonce) then
+  proposed = larger(plus(nonce, 10, 0), proposed)
+  if less(most, proposed) then proposed = most end
+  keep('proposed', proposed)
+  if tonumber(ARGV[4]) > 0 then return {'confirm', run, proposed} end
+  keep('mark', proposed)
+end
+keep('last', nonce)
+return {'nonce', nonce}
+"""
+)
+
+FLOOR = script(
+    _NONCE
+    + """
+begin()
+keep('last', larger(last, ARGV[2]))
+return 1
+"""
+)
+
+# A turn is a hash with a lease: token, who, since, lease, beat. What it needs of the waiting is that they come again.
+_TURN = f"""
+local turn, queue, bell, alive = KEYS[1], KEYS[2], '{BELL}', '{ALIVE}'
+local function now()
+  local time = redis.call('TIME')
+  return string.format('%d%03d', time[1], math.floor(time[2] / 1000))
+end
+local function give(token, who, lease)
+  redis.call('HSET', turn, 'token', token, 'who', who, 'since', now(), 'lease', lease, 'beat', 0)
+  redis.call('PEXPIRE', turn, lease)
+  return token
+end
+local function next_one()
+  while true do
+    local token = redis.call('LPOP', queue)
+    if not token then return false end
+    local who = redis.call('GET', alive .. token)
+    if who then
+      redis.call('RPUSH', bell .. token, '1')
+      redis.call('PEXPIRE', bell .. token, {SEEN})
+      return give(token, who, {CLAIM})
+    end
+  end
+end
+"""
+
+# Values: token, who, lease, whether to wait (1 or 0), and the token and the beat of a holder that was silent too long.
+TAKE = script(
+    _TURN
+    + f"""
+local me, who, lease = ARGV[1], ARGV[2], ARGV[3]
+local seen = redis.call('HMGET', turn, 'token', 'beat')
+local holder = seen[1]
+if holder and holder == ARGV[5] and seen[2] == ARGV[6] then
+  redis.call('DEL', turn)
+  holder = false
+end
+if not holder and redis.call('LLEN', queue) == 0 then
+  give(me, who, lease)
+  return {{1}}
+end
+if holder ~= me then
+  if ARGV[4] == '1' then
+    redis.call('SET', alive .. me, who, 'PX', {SEEN})
+    if not redis.call('LPOS', queue, me) then redis.call('RPUSH', queue, me) end
+  end
+  holder = holder or next_one() or give(me, who, lease)
+end
+if holder == me then
+  give(me, who, lease)
+  redis.call('DEL', alive .. me, bell .. me)
+  return {{1}}
+end
+local lasts = redis.call('HMGET', turn, 'beat', 'lease')
+return {{0, holder, lasts[1], lasts[2], redis.call('PTTL', turn)}}
+"""
+)
+
+GIVE_BACK = script(
+    _TURN
+    + """
+if redis.call('HGET', turn, 'token') ~= ARGV[1] then return 0 end
+redis.call('DEL', turn)
+next_one()
+return 1
+"""
+)
+
+BEAT = script("""
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
+redis.call('HINCRBY', KEYS[1], 'beat', 1)
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+""")
+
+# Bytes that one caller at a time reads and writes. Values: token, lease, how much to read, a token that is too old.
+LOCK = script("""
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] and holder ~= ARGV[4] then return {0, holder} end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+local time = redis.call('TIME')
+return {1, time[1], time[2], redis.call('STRLEN', KEYS[2]), redis.call('GETRANGE', KEYS[2], 0, ARGV[3] - 1)}
+""")
+
+# Values: token, whether a step was taken (1 or 0), then offset and bytes of each change.
+UNLOCK = script("""
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] == '1' and redis.call('EXISTS', KEYS[2]) == 0 then redis.call('SET', KEYS[2], '') end
+for at = 3, #ARGV, 2 do redis.call('SETRANGE', KEYS[2], ARGV[at], ARGV[at + 1]) end
+redis.call('DEL', KEYS[1])
+return 1
+""")
+
+# Values: name, data, and the data before, unless there was none.
+REPLACE = script("""
+local found = redis.call('HGET', KEYS[1], ARGV[1])
+if (found or nil) ~= ARGV[3] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return 1
+""")
+
+ALL = (STEP, FLOOR, TAKE, GIVE_BACK, BEAT, LOCK, UNLOCK, REPLACE)
