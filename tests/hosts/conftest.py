@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from krakenonce.testing.clock import ManualClock
-from tests.hosts.engines import ENGINES, backend
+from tests.hosts.engines import ENGINES, KINDS, backend
 from tests.hosts.folders import folder_of_servers
 from tests.hosts.servers import STATE, Host, PostgresServer, Proxy
+from tests.hosts.valkey import ValkeyServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from krakenonce.backends import Backend
     from krakenonce.clock import Clock
-    from tests.hosts.engines import Engine
+    from tests.hosts.engines import Engine, Kind
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,7 +39,7 @@ def running(_on_linux: None) -> Iterator[Callable[[str], Engine]]:
 
         def start(kind: str) -> Engine:
             if kind not in started:
-                engine = started[kind] = ENGINES[kind](folder / kind)
+                engine = started[kind] = KINDS[kind](folder / kind)
                 engine.make()
                 engine.start()
                 stack.callback(engine.stop)
@@ -74,6 +75,31 @@ def server(running: Callable[[str], Engine], monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
+def valkey(running: Callable[[str], Engine], monkeypatch: pytest.MonkeyPatch) -> ValkeyServer:
+    """The Valkey server, with no state on it and nobody connected."""
+    engine = running("valkey")
+    assert isinstance(engine, ValkeyServer)
+    engine.empty()
+    monkeypatch.setenv(STATE, engine.url)
+    return engine
+
+
+@pytest.fixture
+def new_valkey() -> Iterator[Callable[..., ValkeyServer]]:
+    """What makes and starts a Valkey server of a test's own, with settings."""
+    with _new("valkey") as make:
+
+        def start(*settings: str, kind: type[ValkeyServer] = ValkeyServer, **env: str) -> ValkeyServer:
+            engine = make(kind)
+            assert isinstance(engine, ValkeyServer)
+            engine.make()
+            engine.start(*settings, **env)
+            return engine
+
+        yield start
+
+
+@pytest.fixture
 def new_server() -> Iterator[Callable[[], PostgresServer]]:
     """What makes PostgreSQL servers of a test's own, to be started as it likes."""
     with _new("postgres") as make:
@@ -88,12 +114,12 @@ def new_engine(engine_kind: str) -> Iterator[Callable[[], Engine]]:
 
 
 @contextlib.contextmanager
-def _new(kind: str) -> Iterator[Callable[[], Engine]]:
+def _new(kind: str) -> Iterator[Callable[..., Engine]]:
     made: list[Engine] = []
     with folder_of_servers() as folder:
 
-        def make() -> Engine:
-            made.append(ENGINES[kind](folder / str(len(made))))
+        def make(other: Kind | None = None) -> Engine:
+            made.append((other or KINDS[kind])(folder / str(len(made))))
             return made[-1]
 
         yield make

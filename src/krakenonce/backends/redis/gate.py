@@ -97,13 +97,10 @@ class RedisGate(Section):
     def beat(self) -> None:
         """Say that this process lives, or once more that the turn was given back, unless the session is in use."""
         if (self.held or self._given_back) and self.lock.acquire(blocking=False):
-            try:
-                session = self._session or self._connect()
-                self._settle(session)
-                if self.held:
-                    session.script(BEAT, [self.key], self.token, self.lease)
-            except (SessionLost, Refused, NonceStoreError):
-                self._drop()  # and connect again with the next beat: the turn lasts longer than a connection
+            try:  # with a new connection if need be: the turn lasts longer than one
+                self._run(lambda session: self.held and session.script(BEAT, [self.key], self.token, self.lease))
+            except (Refused, NonceStoreError):
+                self._drop()
             finally:
                 self.lock.release()
 

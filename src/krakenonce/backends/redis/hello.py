@@ -130,7 +130,7 @@ def _check_kind(server: Server, about: dict[str, str]) -> None:
     version = about.get("redis_version", "0")
     if int(version.partition(".")[0]) < _OLDEST:
         raise NonceStoreError(f"{server.url} is Redis {version}; krakenonce needs 7.0 or newer; no nonce was issued")
-    if about.get("redis_mode") == "sentinel":
+    if "sentinel" in (about.get("server_mode"), about.get("redis_mode")):  # as Valkey and as Redis call it
         raise NonceStoreError(
             f"{server.url} is a Sentinel; no nonce was issued; write redis+sentinel://USER@HOST:26379/MASTERNAME"
         )

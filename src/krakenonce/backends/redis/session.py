@@ -213,4 +213,6 @@ _CODES = {
 
 
 def _one_line(message: str) -> str:
-    return "; ".join(line.strip() for line in message.splitlines() if line.strip()) or "the connection is lost"
+    return (
+        "; ".join(line.strip() for line in message.splitlines() if line.strip()).rstrip(".") or "the connection is lost"
+    )
