@@ -24,6 +24,7 @@ from prove.planted.secrets import SECRETS
 from prove.planted.shared_gateways import SHARED_GATEWAYS
 from prove.planted.sockets import SOCKETS
 from prove.planted.store import STORE
+from prove.planted.valkey import VALKEY
 
 __all__ = ["ALL", "CAMPAIGN", "Planted", "check_fit", "plant", "run"]
 
@@ -36,6 +37,7 @@ ALL: tuple[Planted, ...] = (
     *HOSTS,
     *SHARED_GATEWAYS,
     *ETCD,
+    *VALKEY,
     *CLIENTS,
     *GUARDS,
     *LIMITS,

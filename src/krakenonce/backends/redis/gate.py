@@ -147,8 +147,10 @@ class RedisGate(Section):
             token = os.urandom(8).hex()
             try:
                 self.held = take(token)
-            except BaseException as error:  # if the turn is given to this token all the same, the claim ends
+            except BaseException as error:
                 self._drop()
+                self._given_back = self._given_back or token  # the server may have given it the turn all the same
+                heart_of(self.pause).watch(self)
                 if isinstance(error, Refused):
                     raise cannot(self.link.server, "take a turn in", error) from None
                 raise

@@ -136,6 +136,10 @@ def _check_kind(server: Server, about: dict[str, str]) -> None:
         )
     if about.get("role") != "master":
         raise read_only(server)
+    if not about.get("run_id"):
+        raise NonceStoreError(
+            f"{server.url} does not say its run_id (INFO server), by which a failover is noticed; no nonce was issued"
+        )
 
 
 def _check_keeping(server: Server, config: dict[str, str]) -> None:

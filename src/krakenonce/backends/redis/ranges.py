@@ -82,7 +82,10 @@ class RedisRanges:
             except BaseException:
                 self._link.post(UNLOCK, keys, token, 0)  # or it ends by itself
                 raise
-            self._save(keys, token, ranges.changes())
+            if ranges.is_seen_at_once:
+                self._link.post(UNLOCK, keys, token, 1)
+            else:
+                self._save(keys, token, ranges.changes)
         self._known.add(name)
         return result
 
@@ -144,11 +147,11 @@ class Ranges:
 
     def __init__(self, fetch: Callable[[int, int], bytes], size: int, first: bytes, server_time: float) -> None:
         self.server_time = server_time
+        self.changes: list[tuple[int, bytes]] = []  # what was written: where, and what
         self._fetch = fetch
         self._before = size
         self._size = size
         self._pages = {0: first}
-        self._changes: list[tuple[int, bytes]] = []
 
     def read(self, offset: int, size: int) -> bytes:
         """Return what is there; less where nothing was written."""
@@ -156,7 +159,7 @@ class Ranges:
         if end <= offset:
             return b""
         found = bytearray(self._read_before(offset, end))
-        for at, data in self._changes:
+        for at, data in self.changes:
             low, high = max(at, offset), min(at + len(data), end)
             if low < high:
                 found[low - offset : high - offset] = data[low - at : high - at]
@@ -169,12 +172,13 @@ class Ranges:
             return
         if offset >= self._size and not any(data):  # what was never written reads as zeros
             offset, data = end - 1, b"\0"
-        self._changes.append((offset, bytes(data)))
+        self.changes.append((offset, bytes(data)))
         self._size = max(self._size, end)
 
-    def changes(self) -> list[tuple[int, bytes]]:
-        """Return what was written: where, and what."""
-        return self._changes
+    @property
+    def is_seen_at_once(self) -> bool:
+        """Whether nothing was written, and all that was read came with the lock."""
+        return not self.changes and len(self._pages) == 1
 
     def _read_before(self, offset: int, end: int) -> bytes:
         """Return what was there before this step, with zeros after its end."""

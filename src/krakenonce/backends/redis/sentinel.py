@@ -25,7 +25,7 @@ def masters(server: Server) -> Iterator[Address]:
         return
     said: list[str] = []
     tried: set[Address] = set()
-    for address in server.addresses:
+    for address in list(server.addresses):
         try:
             found = _ask(server, address)
         except (SessionLost, Refused) as error:
@@ -35,6 +35,7 @@ def masters(server: Server) -> Iterator[Address]:
             said.append(f"{address.host}:{address.port} knows no master {server.master}")
         elif found not in tried:
             tried.add(found)
+            server.addresses.sort(key=lambda each: each != address)  # next time it is asked first
             yield found
     if not tried:
         raise NonceStoreError(

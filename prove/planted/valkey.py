@@ -1,0 +1,218 @@
+"""Bugs in a state on Valkey or Redis: its marks and the replicas that have them, its leases, and what it refuses.
+
+The tests need what ``make test-integrations`` installs.
+"""
+
+from __future__ import annotations
+
+from prove.planted.bug import Planted
+
+__all__ = ["VALKEY"]
+
+_BACKEND = "src/krakenonce/backends/redis/"
+_NONCES = "tests/hosts/test_nonces.py::"
+_TURNS = "tests/hosts/test_turns.py::"
+_REFUSALS = "tests/hosts/test_valkey_refusals.py::"
+_FAILOVER = "tests/hosts/test_valkey_failover.py::"
+_VALKEY = "tests/hosts/test_valkey.py::"
+
+VALKEY = (
+    Planted(
+        "a server that may evict the nonces is used",
+        1,
+        f"{_BACKEND}hello.py",
+        was='    if policy.startswith("allkeys"):\n',
+        becomes='    if policy.startswith("never"):\n',
+        test=f"{_REFUSALS}test_a_server_that_may_evict_the_nonces_is_refused",
+    ),
+    Planted(
+        "a server that keeps nothing is used",
+        1,
+        f"{_BACKEND}hello.py",
+        was="    if server.volatile:\n",
+        becomes="    if not server.volatile:\n",
+        test=f"{_REFUSALS}test_a_server_that_keeps_nothing_is_refused_unless_it_is_wanted",
+    ),
+    Planted(
+        "a floor is set though no replica has it",
+        1,
+        f"{_BACKEND}store.py",
+        was='            confirm(session, self._link.server, "a floor")\n',
+        becomes="",
+        test=f"{_FAILOVER}test_what_a_replica_does_not_confirm_is_not_issued",
+    ),
+    Planted(
+        "nonces are numbers of Lua",
+        4,
+        f"{_BACKEND}scripts.py",
+        was="  return (string.gsub(sum, '^0+(%d)', '%1'))\n",
+        becomes="  return string.format('%.0f', tonumber(a) + seconds * 1e9 + ns)\n",
+        test="tests/hosts/test_contract.py::test_nonces_rise_by_one_while_the_clock_does_not_change[valkey]",
+    ),
+    Planted(
+        "a nonce above the mark is issued before a replica has the mark",
+        4,
+        f"{_BACKEND}store.py",
+        was='            confirm(session, server, "the mark of the nonces")\n',
+        becomes="",
+        test=f"{_FAILOVER}test_what_a_replica_does_not_confirm_is_not_issued",
+    ),
+    Planted(
+        "fewer replicas than asked for are enough",
+        4,
+        f"{_BACKEND}link.py",
+        was="        if count < server.replicas:\n",
+        becomes="        if count < 0:\n",
+        test=f"{_FAILOVER}test_a_promoted_replica_that_lacks_nonces_issues_none_of_them",
+    ),
+    Planted(
+        "another server is not noticed",
+        4,
+        f"{_BACKEND}scripts.py",
+        was="  if found[4] ~= run then\n",
+        becomes="  if not found[4] then\n",
+        test=f"{_FAILOVER}test_a_promoted_replica_that_lacks_nonces_issues_none_of_them",
+    ),
+    Planted(
+        "which server it is, is what was found out before",
+        4,
+        f"{_BACKEND}scripts.py",
+        was="local last, mark, proposed = found[1], found[2], found[3]\n",
+        becomes="local last, mark, proposed = found[1], found[2], found[3]\nrun = found[4] or run\n",
+        test=f"{_FAILOVER}test_a_server_that_was_started_again_skips_what_it_may_not_have",
+    ),
+    Planted(
+        "a replica is taken for the server",
+        4,
+        f"{_BACKEND}hello.py",
+        was='    if about.get("role") != "master":\n',
+        becomes='    if about.get("role") == "":\n',
+        test=f"{_REFUSALS}test_a_replica_is_refused",
+    ),
+    Planted(
+        "one fast clock drives the nonces of all hosts ahead",
+        5,
+        f"{_BACKEND}store.py",
+        was="_AHEAD = 60  #",
+        becomes="_AHEAD = 7200  #",
+        test=f"{_NONCES}test_nonces_rise_over_hosts_whose_clocks_are_an_hour_apart[valkey]",
+    ),
+    Planted(
+        "a server that does not answer is waited for",
+        6,
+        f"{_BACKEND}session.py",
+        was="wire.raw.settimeout(ANSWER + patience)",
+        becomes="wire.raw.settimeout(None)",
+        test=f"{_NONCES}test_a_server_that_does_not_answer_gives_no_nonce[valkey]",
+        hangs=20,
+    ),
+    Planted(
+        "the package repeats what has failed",
+        6,
+        f"{_BACKEND}wire.py",
+        was="Retry(NoBackoff(), 0)",
+        becomes="Retry(NoBackoff(), 10)",
+        test=f"{_VALKEY}test_a_server_that_hangs_up_is_asked_once",
+    ),
+    Planted(
+        "a nonce is taken though the turn was lost",
+        10,
+        f"{_BACKEND}scripts.py",
+        was="then return {'lost'} end\n",
+        becomes="then last = nil end\n",
+        test=f"{_TURNS}test_a_turn_that_was_cut_off_gives_no_nonce_and_can_be_had_again[valkey]",
+    ),
+    Planted(
+        "the turn is looked at before the nonce is taken",
+        10,
+        f"{_BACKEND}store.py",
+        was="                reply = ours[-1].run(lambda session: self._step(session, scope, turns))\n",
+        becomes=(
+            '                tokens = [self._link.read("HGET", key, "token") for key, _, _ in turns]\n'
+            "                if any(found != gate.token.encode() for found, gate in zip(tokens, ours, strict=True)):\n"
+            "                    raise _lost(ours)\n"
+            "                reply = ours[-1].run(lambda session: self._step(session, scope, []))\n"
+        ),
+        test=f"{_VALKEY}test_the_look_at_the_turn_and_the_nonce_are_one_step",
+    ),
+    Planted(
+        "a paused holder keeps its turn",
+        10,
+        f"{_BACKEND}scripts.py",
+        was="  redis.call('PEXPIRE', turn, lease)\n",
+        becomes="  redis.call('HSET', turn, 'lease', 3600000)\n",
+        test=f"{_TURNS}test_a_holder_that_was_paused_before_its_nonce_gets_none[valkey]",
+        hangs=20,
+    ),
+    Planted(
+        "a dead caller in the queue is given the turn for good",
+        10,
+        f"{_BACKEND}scripts.py",
+        was="return give(token, who, {CLAIM})",
+        becomes="return give(token, who, 3600000)",
+        test=f"{_VALKEY}test_a_dead_caller_in_the_queue_keeps_the_next_one_waiting_for_a_moment",
+        hangs=20,
+    ),
+    Planted(
+        "who waits trusts the server's clock",
+        10,
+        f"{_BACKEND}gate.py",
+        was="silent = seen if now > until else",
+        becomes="silent = seen if until < 0 else",
+        test=f"{_VALKEY}test_a_server_s_clock_that_is_set_back_does_not_keep_a_turn",
+        hangs=20,
+    ),
+    Planted(
+        "a live holder is taken for dead",
+        10,
+        f"{_BACKEND}scripts.py",
+        was="redis.call('HINCRBY', KEYS[1], 'beat', 1)\n",
+        becomes="",
+        test=f"{_VALKEY}test_a_server_s_clock_that_is_set_forward_ends_the_turns",
+    ),
+    Planted(
+        "a turn that was given back on a lost connection stays taken",
+        10,
+        f"{_BACKEND}gate.py",
+        was="        if self._given_back:\n            if self._is_posted:",
+        becomes="        if self._given_back:\n            if session:",
+        test=f"{_VALKEY}test_a_turn_that_was_given_back_on_a_lost_connection_is_soon_free",
+        hangs=30,
+    ),
+    Planted(
+        "a forked child keeps its parent's connection",
+        10,
+        f"{_BACKEND}session.py",
+        was="                    os.close(fd)\n",
+        becomes="                    os.fstat(fd)\n",
+        test=f"{_VALKEY}test_a_killed_process_has_no_connection_left_though_its_child_lives",
+        hangs=30,
+    ),
+    Planted(
+        "who was paused in a step of the rate limits overwrites what others have counted",
+        12,
+        f"{_BACKEND}scripts.py",
+        was="if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n",
+        becomes="",
+        test=f"{_VALKEY}test_a_process_that_stops_within_a_step_keeps_nobody_waiting_for_ever",
+    ),
+    Planted(
+        "any server's certificate will do",
+        "security",
+        f"{_BACKEND}server.py",
+        was='    except OSError as error:\n        raise ConfigError(f"{name} names',
+        becomes=(
+            "        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE\n"
+            '    except OSError as error:\n        raise ConfigError(f"{name} names'
+        ),
+        test=f"{_VALKEY}test_a_connection_is_encrypted_and_the_server_s_certificate_checked",
+    ),
+    Planted(
+        "the password is in the name of the server",
+        "security",
+        f"{_BACKEND}server.py",
+        was="{login.partition(':')[0] + '@' if user else ''}",
+        becomes="{login}@",
+        test=f"{_REFUSALS}test_a_server_that_is_down_is_named",
+    ),
+)
