@@ -47,7 +47,7 @@ VALKEY = (
         f"{_BACKEND}scripts.py",
         was="  return (string.gsub(sum, '^0+(%d)', '%1'))\n",
         becomes="  return string.format('%.0f', tonumber(a) + seconds * 1e9 + ns)\n",
-        test="tests/hosts/test_contract.py::test_nonces_rise_by_one_while_the_clock_does_not_change[valkey]",
+        test=f"{_VALKEY}test_nonces_keep_all_their_digits",
     ),
     Planted(
         "a nonce above the mark is issued before a replica has the mark",
@@ -90,7 +90,7 @@ VALKEY = (
         test=f"{_REFUSALS}test_a_replica_is_refused",
     ),
     Planted(
-        "one fast clock drives the nonces of all hosts ahead",
+        "one fast clock drives the nonces on Valkey ahead",
         5,
         f"{_BACKEND}store.py",
         was="_AHEAD = 60  #",
@@ -98,7 +98,7 @@ VALKEY = (
         test=f"{_NONCES}test_nonces_rise_over_hosts_whose_clocks_are_an_hour_apart[valkey]",
     ),
     Planted(
-        "a server that does not answer is waited for",
+        "a Valkey server that does not answer is waited for",
         6,
         f"{_BACKEND}session.py",
         was="wire.raw.settimeout(ANSWER + patience)",
@@ -136,7 +136,7 @@ VALKEY = (
         test=f"{_VALKEY}test_the_look_at_the_turn_and_the_nonce_are_one_step",
     ),
     Planted(
-        "a paused holder keeps its turn",
+        "a turn without a lease",
         10,
         f"{_BACKEND}scripts.py",
         was="  redis.call('PEXPIRE', turn, lease)\n",

@@ -32,6 +32,18 @@ if TYPE_CHECKING:
 HOUR = 3600.0
 
 
+def test_nonces_keep_all_their_digits(valkey: Server) -> None:
+    """A number of Lua has 53 bits: it would round them. The seconds are carried, and short floors are compared."""
+    clock = ManualClock()
+    store = RedisStore(valkey.url, clock=clock)
+    now = clock.now_ns()
+    for floor in (5, 99, now + 1, now + 999_999_998, now + 999_999_999, 2**62 + 1, 9_199_999_999_999_999_999):
+        store.raise_floor(f"floor-{floor}", floor)
+        first = max(floor + 1, now)
+        assert [store.advance(f"floor-{floor}") for _ in range(2)] == [first, first + 1]
+    store.close()
+
+
 def test_the_look_at_the_turn_and_the_nonce_are_one_step(valkey: Server, proxy: Between) -> None:
     """If the turn is lost when the answer comes, the nonce is smaller than that of the next holder."""
     other = RedisStore(valkey.url.replace("127.0.0.1", "localhost"))
