@@ -28,7 +28,7 @@ test: .venv/.ready  ## run the tests, two at a time on each core, as many of the
 		$(addprefix --ignore=,$(WHOLE_CLIENTS)) $(ARGS)
 
 # One at a time on each core: these programs bring many processes of their own, and some of them are timed.
-test-integrations: .venv/.integrations .venv/.bots  ## test krakenonce in uWSGI, gevent, Celery, freqtrade and others, and on PostgreSQL and etcd, which it installs
+test-integrations: .venv/.integrations .venv/.bots  ## test krakenonce in uWSGI, gevent, Celery, freqtrade and others, and on PostgreSQL, Valkey and etcd, which it installs
 	@PYTHONDONTWRITEBYTECODE= .venv/bin/pytest tests/runtimes tests/hosts $(WHOLE_CLIENTS) -n `getconf _NPROCESSORS_ONLN` --dist worksteal $(ARGS)
 
 prove: .venv/.integrations  ## try to break every promise, 30 minutes; 10 with SHORT=1

@@ -35,9 +35,9 @@ class NonceManager:
     Nothing is opened before the first nonce or the first turn.
 
     Args:
-        store: A backend, a URL (``file:PATH``, ``postgresql://USER@HOST/DATABASE``, ``etcd://HOST``, ``memory:``) or
-            the path of a directory. None: what ``$KRAKENONCE_STATE_DIR`` names, else the platform's state directory
-            of this user.
+        store: A backend, a URL (``file:PATH``, ``postgresql://USER@HOST/DATABASE``, ``valkey://USER@HOST:PORT/0``,
+            ``etcd://HOST``, ``memory:``) or the path of a directory. None: what ``$KRAKENONCE_STATE_DIR`` names, else
+            the platform's state directory of this user.
         shared: Who has to share the state at least: ``"process"``, ``"host"`` or ``"hosts"``. None: any backend will
             do.
         clock: For tests; default: the machine's clock. A backend that is passed has a clock of its own.

@@ -52,9 +52,9 @@ def open_store(url: str | os.PathLike[str], *, clock: Clock | None = None) -> Ba
     """Return the backend that *url* names. Nothing is opened before the first call on it.
 
     Args:
-        url: ``file:PATH``, ``file:PATH?allow_network=yes``, ``postgresql://USER@HOST/DATABASE``, ``etcd://HOST/PREFIX``,
-            ``memory:``, or simply the path of a directory. White space around a text is ignored; a
-            :class:`~pathlib.Path` is taken as it is.
+        url: ``file:PATH``, ``file:PATH?allow_network=yes``, ``postgresql://USER@HOST/DATABASE``,
+            ``valkey://USER@HOST:PORT/0``, ``etcd://HOST/PREFIX``, ``memory:``, or simply the path of a directory. White
+            space around a text is ignored; a :class:`~pathlib.Path` is taken as it is.
         clock: For tests; default: the machine's clock.
 
     Raises:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from krakenonce.backends.redis.server import Address, Server
+    from krakenonce.backends.redis.wire import Wire
 
 
 ANSWER = 10.0  # seconds until a server that does not answer counts as gone
@@ -79,17 +80,18 @@ class Session:
     def __init__(
         self, address: Address, server: Server, user: str | None, password: str | None, database: int = 0
     ) -> None:
-        from krakenonce.backends.redis.wire import Wire
+        from krakenonce.backends.redis import wire
 
-        self._wire: Any = Wire(address, server, user, password, database, min(_CONNECT, ANSWER))
-        self._inode = 0  # of its socket
+        new = wire.Wire(address, server, user, password, database, min(_CONNECT, ANSWER))
+        self._wire: Wire | None = new
+        self._inode = 0  # of its socket, once it is open
         self._unread = 0  # answers that nobody has waited for
         self.pid = os.getpid()
         self.is_made = False  # whether the version of the state was checked
         call_in_children(self)
         try:
-            self._do(lambda wire: wire.connect())
-            if (raw := self._wire.raw) is not None:
+            self._do(lambda wire: wire.connection.connect())
+            if (raw := new.raw) is not None:
                 self._inode = os.fstat(raw.fileno()).st_ino
         except BaseException:
             self.close()
@@ -128,7 +130,7 @@ class Session:
     def post(self, what: Script, keys: list[str], *values: str | int) -> None:
         """Send a script, and let a later call wait for its answer. Raises SessionLost."""
         packed = self._packed([("EVAL", what.text, len(keys), *keys, *values)])  # whether it is there is not known
-        self._do(lambda wire: wire.send_packed_command(packed))
+        self._do(lambda wire: wire.connection.send_packed_command(packed))
         self._unread += 1
 
     def drain(self) -> None:
@@ -139,7 +141,7 @@ class Session:
         """End the session. In no other process than its own: see :meth:`abandon`."""
         wire, self._wire = self._wire, None
         if wire is not None:
-            wire.disconnect()
+            wire.connection.disconnect()
 
     def abandon(self) -> None:
         """In a forked child: close the descriptor, and send nothing."""
@@ -147,7 +149,7 @@ class Session:
         if wire is not None and wire.raw is not None:
             with contextlib.suppress(OSError):  # it was closed, or other code has closed the descriptor
                 fd = wire.raw.detach()
-                if os.fstat(fd).st_ino == self._inode:
+                if self._inode in (0, os.fstat(fd).st_ino):
                     os.close(fd)
 
     _after_fork = abandon
@@ -155,17 +157,17 @@ class Session:
     def _packed(self, commands: Iterable[tuple[str | int | bytes, ...]]) -> Any:
         if self._wire is None:
             raise SessionLost("the connection is closed")
-        return self._wire.pack_commands(commands)
+        return self._wire.connection.pack_commands(commands)
 
     def _exchange(self, wire: Any, commands: list[tuple[str | int | bytes, ...]], patience: float) -> list[Any]:
         from redis.exceptions import ResponseError
 
         answers: list[Any] = []
         wire.raw.settimeout(ANSWER + patience)
-        wire.send_packed_command(self._packed(commands))
+        wire.connection.send_packed_command(self._packed(commands))
         for _ in range(self._unread + len(commands)):
             try:
-                answers.append(wire.read_response(disable_decoding=True))
+                answers.append(wire.connection.read_response(disable_decoding=True))
             except ResponseError as error:
                 answers.append(_refused(error))
         behind = len(answers) - len(commands)

@@ -9,11 +9,8 @@ from __future__ import annotations
 import _socket
 import contextlib
 import ssl
+from functools import partial
 from typing import TYPE_CHECKING, Any
-
-from redis.backoff import NoBackoff
-from redis.connection import Connection
-from redis.retry import Retry
 
 if TYPE_CHECKING:
     from krakenonce.backends.redis.server import Address, Server
@@ -22,7 +19,7 @@ if TYPE_CHECKING:
 _ALIVE = {"TCP_NODELAY": 1, "TCP_KEEPIDLE": 1, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 4000}
 
 
-class Wire(Connection):  # type: ignore[misc] # the package is installed only with the group integrations
+class Wire:
     """One connection; it connects when told to, and never again.
 
     Args:
@@ -31,16 +28,18 @@ class Wire(Connection):  # type: ignore[misc] # the package is installed only wi
         user: The name to log in with; None: the default user.
         password: Its password; None: do not log in.
         database: Its number.
-        patience: Seconds that each send and each answer may take.
+        patience: Seconds that each step of connecting may take.
     """
 
     def __init__(
         self, address: Address, server: Server, user: str | None, password: str | None, database: int, patience: float
     ) -> None:
-        self._context = server.tls
-        self._patience = patience
-        self.raw: _socket.socket | None = None  # the last one that was connected
-        super().__init__(
+        from redis.backoff import NoBackoff
+        from redis.connection import Connection
+        from redis.retry import Retry
+
+        self._opened: list[_socket.socket] = []
+        self.connection: Any = Connection(
             host=address.host,
             port=address.port,
             username=user,
@@ -49,25 +48,35 @@ class Wire(Connection):  # type: ignore[misc] # the package is installed only wi
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
+        # What its subclasses have to make a socket of another kind.
+        self.connection._connect = partial(_connected, address, server.tls, patience, self._opened)
 
-    def _connect(self) -> Any:
-        """Return a connected socket, as the package asks for it."""
-        last: OSError = OSError("the host has no address")
-        for family, kind, protocol, _, address in _socket.getaddrinfo(self.host, self.port, 0, _socket.SOCK_STREAM):
-            sock = _socket.socket(family, kind, protocol)
-            try:
-                sock.settimeout(self._patience)
-                _keep_alive(sock)
-                sock.connect(address)
-                self.raw = sock
-                return sock if self._context is None else TlsSocket(sock, self._context, self.host)
-            except OSError as error:
-                sock.close()
-                last = error
-            except BaseException:
-                sock.close()
-                raise
-        raise last
+    @property
+    def raw(self) -> _socket.socket | None:
+        """The socket; None: it was never connected."""
+        return self._opened[-1] if self._opened else None
+
+
+def _connected(
+    address: Address, context: ssl.SSLContext | None, patience: float, opened: list[_socket.socket]
+) -> _socket.socket | TlsSocket:
+    """Return a connected socket, and note it."""
+    last = OSError("the host has no address")
+    for family, kind, protocol, _, where in _socket.getaddrinfo(*address, 0, _socket.SOCK_STREAM):
+        sock = _socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(patience)
+            _keep_alive(sock)
+            sock.connect(where)
+            opened.append(sock)
+            return sock if context is None else TlsSocket(sock, context, address.host)
+        except OSError as error:
+            sock.close()
+            last = error
+        except BaseException:
+            sock.close()
+            raise
+    raise last
 
 
 class TlsSocket:
