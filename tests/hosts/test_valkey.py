@@ -72,6 +72,61 @@ def test_the_look_at_the_turn_and_the_nonce_are_one_step(valkey: Server, proxy: 
         each.close()
 
 
+def test_a_turn_and_its_nonce_come_in_one_answer(valkey: Server, proxy: Between) -> None:
+    """If the caller says that it wants one; and who waits for the turn gets both at once, too."""
+    answers: list[bytes] = []
+    taken: list[int] = []
+
+    def listen(data: bytes) -> bytes:
+        answers.append(data)
+        return data
+
+    def nonces() -> int:
+        count = sum(b"nonce\r\n" in each for each in answers)
+        answers.clear()
+        return count
+
+    manager, other = NonceManager(valkey.url_at(proxy(valkey.port, listen))), NonceManager(valkey.url)
+    first = take(manager)
+    assert nonces() == 1
+    with other.lane("key"):
+        waiting = in_thread(lambda: taken.append(take(manager)))
+        until(lambda: valkey.waiting() == 1)
+        assert other.next_for("key") > first
+        assert nonces() == 0
+    join([waiting])
+    assert nonces() == 1
+    assert taken[0] > first + 1
+    for each in (manager, other):
+        each.close()
+
+
+def take(manager: NonceManager) -> int:
+    """Take a nonce in its turn."""
+    with manager.turn("key"):
+        return manager.next_for("key")
+
+
+def test_a_nonce_that_came_with_a_turn_is_not_used_after_a_pause(
+    valkey: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The turn may be another one's by then: the server is asked again, and gives a newer one, or none."""
+    manager = NonceManager(valkey.url)
+    take(manager)
+    with manager.turn("key"):
+        assert manager.next_for("key") == manager.peek()
+    monkeypatch.setattr("krakenonce.backends.redis.gate._FRESH", 0.0)
+    with manager.turn("key"):
+        came = manager.peek()
+        assert manager.next_for("key") > (came or 0)
+        assert manager.peek() != came
+    with manager.turn("key"):
+        valkey.end_turns()
+        with pytest.raises(TurnLost):
+            manager.next_for("key")
+    manager.close()
+
+
 def test_a_step_whose_answer_is_lost_is_done_once_more_and_then_given_up(valkey: Server, proxy: Between) -> None:
     """On a new connection, and by nobody else: each time a nonce is burned."""
     cuts: list[bytes] = []

@@ -13,9 +13,9 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.backends.heartbeat import heart_of, host, my_name
-from krakenonce.backends.redis.hello import cannot, connect
+from krakenonce.backends.redis.hello import cannot, connect, make
 from krakenonce.backends.redis.link import ELSEWHERE
-from krakenonce.backends.redis.scripts import BEAT, BELL, GIVE_BACK, QUEUE, TAKE, TURN
+from krakenonce.backends.redis.scripts import BEAT, BELL, GIVE_BACK, NONCES, QUEUE, TAKE, TURN
 from krakenonce.backends.redis.session import Refused, Session, SessionLost
 from krakenonce.errors import NonceStoreError
 from krakenonce.process import Section
@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 
     from krakenonce.backends.redis.link import Link
 
+    Values = Callable[[str], tuple[str, int, int, int]]
+
 
 _KEPT_OPEN = 30  # sessions of turns that this process does not have
+_FRESH = 1.0  # seconds for which a nonce that came with the turn may be used without asking the server again
+_NOBODY = (b"", b"")
 _LOOK = 0.5  # seconds after which a waiting caller looks whether the turn is free
 
 
@@ -37,11 +41,15 @@ class RedisGate(Section):
         link: For questions about the holder, and where to connect.
         name: The lane's name.
         pause: Seconds without a sign of life after which the holder loses the turn.
+        values: Returns what the script that issues a nonce of a counter needs.
     """
 
-    def __init__(self, link: Link, name: str, pause: float) -> None:
+    def __init__(self, link: Link, name: str, pause: float, values: Values) -> None:
         self.link = link
         self.pause = pause
+        self.values = values
+        self.scope: str | None = None
+        self._came: tuple[str, list[bytes], float] | None = None  # the nonce that came with the turn; when it was asked
         self.name = name
         self.held = False
         self.token = ""
@@ -81,7 +89,15 @@ class RedisGate(Section):
             except (SessionLost, Refused):
                 self._drop()
             finally:
+                self._came = None
                 self.held = False  # last: after an interrupt this is called again
+
+    def taken(self, scope: str) -> list[bytes] | None:
+        """Return the nonce that came with the turn, once; None: there is none, or it has to be asked for again."""
+        came, self._came = self._came, None
+        if came is None or came[0] != scope or not self.held:
+            return None
+        return came[1] if time.monotonic() - came[2] < min(_FRESH, self.pause / 2) else None
 
     def run(self, step: Callable[[Session], Any]) -> Any:
         """Call *step* with the gate's session; once more with a new one if the connection was lost.
@@ -144,7 +160,7 @@ class RedisGate(Section):
     def _take(self, take: Callable[[str], bool]) -> bool:
         self.refuse_interrupter()
         with self.lock:
-            token = os.urandom(8).hex()
+            token, self._came = os.urandom(8).hex(), None
             try:
                 self.held = take(token)
             except BaseException as error:
@@ -160,7 +176,7 @@ class RedisGate(Section):
             return self.held
 
     def _try(self, token: str) -> bool:
-        return bool(self._ask(token, wait=False, silent=(b"", b""))[0])
+        return bool(self._ask(token, wait=False, silent=_NOBODY)[0])
 
     def _wait(self, token: str) -> bool:
         """Wait in the queue.
@@ -168,7 +184,7 @@ class RedisGate(Section):
         A lease hangs on the server's clock. If that was set back, a holder that has not said that it lives for its
         lease, by this process's own clock, is taken for dead.
         """
-        seen, since, silent = (b"", b""), 0.0, (b"", b"")
+        seen, since, silent = _NOBODY, 0.0, _NOBODY
         while True:
             mine, *about = self._ask(token, wait=True, silent=silent)
             if mine:
@@ -178,7 +194,7 @@ class RedisGate(Section):
             if seen != (holder, beat):
                 seen, since = (holder, beat), now
             until = since + int(lease or 0) / 1000
-            silent = seen if now > until else (b"", b"")
+            silent = seen if now > until else _NOBODY
             patience = max(0.001, min(_LOOK, left / 1000 if left >= 0 else _LOOK, max(0.0, until - now) + 0.005))
             self._listen(token, patience)
 
@@ -196,8 +212,25 @@ class RedisGate(Section):
 
     def _ask(self, token: str, *, wait: bool, silent: tuple[bytes, bytes]) -> list[Any]:
         values = (token, my_name(), self.lease, int(wait), *silent)
-        found: list[Any] = self._run(lambda session: session.script(TAKE, [self.key, self._queue], *values))
-        return found
+        keys = [self.key, self._queue, NONCES]
+        scope = self.scope
+
+        def ask(session: Session) -> list[Any]:
+            since = time.monotonic()
+            if scope is not None:
+                make(session, self.link.server)
+            about, *nonce = session.script(TAKE, keys, *values, *(self.values(scope) if scope is not None else ()))
+            if scope is not None and nonce and nonce[0][:1] == [b"nonce"]:
+                self._came = scope, nonce[0], since
+            return about  # type: ignore[no-any-return]
+
+        try:
+            return self._run(ask)  # type: ignore[no-any-return]
+        except Refused:
+            if scope is None:
+                raise
+            scope = None  # what is wrong with the nonce is for the one who asks for it
+            return self._run(ask)  # type: ignore[no-any-return]
 
     def _run(self, step: Callable[[Session], Any]) -> Any:
         for is_last in (self._session is None, True):
@@ -241,13 +274,13 @@ class RedisGate(Section):
         self.abandon()
 
 
-def gate_of(link: Link, name: str, pause: float) -> RedisGate:
+def gate_of(link: Link, name: str, pause: float, values: Values) -> RedisGate:
     """Return the gate of a server: one object for all of this process. It connects as the last who has asked for it."""
     gate = _gates.get((link.server.name, name))
     if gate is None:
-        gate = RedisGate(link, name, pause)
+        gate = RedisGate(link, name, pause, values)
         gate = _gates.setdefault((link.server.name, name), gate)
-    gate.link, gate.pause = link, pause
+    gate.link, gate.pause, gate.values = link, pause, values
     return gate
 
 

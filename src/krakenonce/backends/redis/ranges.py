@@ -1,7 +1,8 @@
 """Named bytes of which one caller at a time reads and writes parts: a string each, and a lock with a lease.
 
-A step is two round trips: the first takes the lock and reads the beginning, the second writes and gives the lock back,
-if this caller still has it. Times are the server's, because the hosts' clocks may differ.
+They are those of the rate limits and of the sent calls. A step is two round trips: the first takes the lock and reads
+the beginning, the second writes and gives the lock back, if this caller still has it. Times are the server's, because
+the hosts' clocks may differ.
 """
 
 from __future__ import annotations
@@ -56,12 +57,14 @@ class RedisRanges:
             self._known.add(name)
         return name in self._known
 
-    def peek(self, name: str, offset: int, size: int) -> bytes:
-        """Return what is there, without the lock; less where nothing was written. Never writes."""
-        if not size:
-            return b""
-        data: bytes = self._link.read("GETRANGE", self._key(name), offset, offset + size - 1)
-        return data
+    def peek(self, name: str, offset: int, size: int) -> bytes | None:
+        """Return what is there, without the lock; None: no step was ever taken. Never writes."""
+        key = self._key(name)
+        is_there, data = self._link.several([("EXISTS", key), ("GETRANGE", key, offset, offset + size - 1)])
+        return data[:size] if is_there else None
+
+    def sync(self, name: str) -> None:
+        """Nothing to do: the server syncs by itself, as its ``appendfsync`` says."""
 
     def step(self, name: str, step: Callable[[Ranges], _T]) -> _T:
         """Call *step* once with the bytes of this name, without any other caller, and return what it returns.
@@ -170,9 +173,12 @@ class Ranges:
         end = offset + len(data)
         if not data:
             return
-        if offset >= self._size and not any(data):  # what was never written reads as zeros
-            offset, data = end - 1, b"\0"
-        self.changes.append((offset, bytes(data)))
+        known = max(self._size - offset, 0)  # after that, what was never written reads as zeros
+        kept = bytes(data[:known]) + bytes(data[known:]).rstrip(b"\0")
+        if kept:
+            self.changes.append((offset, kept))
+        if end > max(self._size, offset + len(kept)):
+            self.changes.append((end - 1, b"\0"))
         self._size = max(self._size, end)
 
     @property

@@ -22,8 +22,10 @@ SEEN = 3000  # ms for which a waiting caller counts as alive
 
 # The record of a counter: last; mark; proposed, the mark that replicas may not have yet; run, the life of the server
 # that has written it. Another life may be another server, which lacks the last nonces, or the same from its disk: then
-# all goes on above the mark. It is asked for here, because a client may have another server than it believes.
-_NONCE = """
+# all goes on above the mark. It is asked for here, because a client may have another server than it believes. The field
+# "moved" of the hash says where the state was moved to.
+_NONCES = """
+local most = '9223372036854775807'
 local function less(a, b) return #a < #b or (#a == #b and a < b) end
 local function larger(a, b) if not a or (b and less(a, b)) then return b end return a end
 local function plus(a, seconds, ns)
@@ -31,57 +33,107 @@ local function plus(a, seconds, ns)
   local sum = string.format('%d%09d', high + seconds + math.floor(low / 1e9), low % 1e9)
   return (string.gsub(sum, '^0+(%d)', '%1'))
 end
-local function field(name) return name .. ':' .. ARGV[1] end
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-local found = redis.call('HMGET', KEYS[1], field('last'), field('mark'), field('proposed'), field('run'))
-local last, mark, proposed = found[1], found[2], found[3]
-local function keep(name, value) redis.call('HSET', KEYS[1], field(name), value) end
-local function begin()
-  if found[4] ~= run then
-    last = larger(last, larger(mark, proposed))
-    keep('run', run)
-    if last then keep('last', last) end
+local function read(nonces, scope)
+  local found = redis.call('HMGET', nonces, 'last:' .. scope, 'mark:' .. scope, 'proposed:' .. scope, 'run:' .. scope,
+    'moved')
+  local kept = {last = found[1], mark = found[2], proposed = found[3], moved = found[5]}
+  function kept.set(name, value)
+    kept[name] = value
+    redis.call('HSET', nonces, name .. ':' .. scope, value)
   end
+  function kept.begin()
+    if found[4] ~= run then
+      kept.set('run', run)
+      local last = larger(kept.last, larger(kept.mark, kept.proposed))
+      if last then kept.set('last', last) end
+    end
+  end
+  return kept
 end
 """
 
-# Values: scope, now, seconds that it may be ahead of the server, how many replicas have to confirm a mark, the run and
-# the mark that they have confirmed; then token and lease of each turn, whose keys come after that of the nonces.
+# Values from the one with the number *at* on: scope, now, seconds that it may be ahead of the server, how many replicas
+# have to confirm a mark, the run and the mark that they have confirmed.
+_NEXT = """
+local function next_nonce(nonces, at)
+  local kept = read(nonces, ARGV[at])
+  if kept.moved then return {'moved', kept.moved} end
+  kept.begin()
+  if ARGV[at + 4] == run and kept.proposed and not less(kept.proposed, ARGV[at + 5]) then
+    kept.set('mark', larger(kept.mark, ARGV[at + 5]))
+  end
+  local time = redis.call('TIME')
+  local nonce, limit = ARGV[at + 1], string.format('%d%06d000', time[1] + ARGV[at + 2], time[2])
+  if less(limit, nonce) then nonce = limit end
+  if kept.last then nonce = larger(nonce, plus(kept.last, 0, 1)) end
+  if less(most, nonce) then return {'end'} end
+  if not kept.mark or less(kept.mark, nonce) then
+    local wanted = larger(plus(nonce, 10, 0), kept.proposed)
+    if less(most, wanted) then wanted = most end
+    kept.set('proposed', wanted)
+    if tonumber(ARGV[at + 3]) > 0 then return {'confirm', run, wanted} end
+    kept.set('mark', wanted)
+  end
+  kept.set('last', nonce)
+  return {'nonce', nonce}
+end
+"""
+
+# Values: as above; then token and lease of each turn, whose keys come after that of the nonces.
 STEP = script(
-    _NONCE
+    _NONCES
+    + _NEXT
     + """
-local most = '9223372036854775807'
 for at = 2, #KEYS do
   if redis.call('HGET', KEYS[at], 'token') ~= ARGV[3 + 2 * at] then return {'lost'} end
 end
 for at = 2, #KEYS do redis.call('PEXPIRE', KEYS[at], ARGV[4 + 2 * at]) end
-begin()
-if ARGV[5] == run and proposed and not less(proposed, ARGV[6]) then
-  mark = larger(mark, ARGV[6])
-  keep('mark', mark)
-end
-local time = redis.call('TIME')
-local nonce, limit = ARGV[2], string.format('%d%06d000', time[1] + ARGV[3], time[2])
-if less(limit, nonce) then nonce = limit end
-if last then nonce = larger(nonce, plus(last, 0, 1)) end
-if less(most, nonce) then return {'end'} end
-if not mark or less(mark, nonce) then
-  proposed = larger(plus(nonce, 10, 0), proposed)
-  if less(most, proposed) then proposed = most end
-  keep('proposed', proposed)
-  if tonumber(ARGV[4]) > 0 then return {'confirm', run, proposed} end
-  keep('mark', proposed)
-end
-keep('last', nonce)
-return {'nonce', nonce}
+return next_nonce(KEYS[1], 1)
 """
 )
 
+# Values: scope and floor.
 FLOOR = script(
-    _NONCE
+    _NONCES
     + """
-begin()
-keep('last', larger(last, ARGV[2]))
+local kept = read(KEYS[1], ARGV[1])
+if kept.moved then return {'moved', kept.moved} end
+kept.begin()
+kept.set('last', larger(kept.last, ARGV[2]))
+return {'raised'}
+"""
+)
+
+# Values: where to.
+RETIRE = script(
+    _NONCES
+    + """
+redis.call('HSET', KEYS[1], 'moved', ARGV[1])
+local lasts = {}
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  local scope = string.match(field, '^last:(.*)')
+  if scope then
+    local kept = read(KEYS[1], scope)
+    kept.begin()
+    lasts[#lasts + 1] = scope
+    lasts[#lasts + 1] = kept.last
+  end
+end
+return lasts
+"""
+)
+
+# Values: scope and floor of each counter.
+RESTORE = script(
+    _NONCES
+    + """
+redis.call('HDEL', KEYS[1], 'moved')
+for at = 1, #ARGV, 2 do
+  local kept = read(KEYS[1], ARGV[at])
+  kept.begin()
+  kept.set('last', larger(kept.last, ARGV[at + 1]))
+end
 return 1
 """
 )
@@ -112,21 +164,25 @@ local function next_one()
 end
 """
 
-# Values: token, who, lease, whether to wait (1 or 0), and the token and the beat of a holder that was silent too long.
+# Values: token, who, lease, whether to wait (1 or 0), and the token and the beat of a holder that was silent too long;
+# then, if a nonce is wanted with the turn, those for it.
 TAKE = script(
-    _TURN
+    _NONCES
+    + _NEXT
+    + _TURN
     + f"""
 local me, who, lease = ARGV[1], ARGV[2], ARGV[3]
+local function taken()
+  give(me, who, lease)
+  return {{{{1}}, ARGV[7] and next_nonce(KEYS[3], 7) or {{}}}}
+end
 local seen = redis.call('HMGET', turn, 'token', 'beat')
 local holder = seen[1]
 if holder and holder == ARGV[5] and seen[2] == ARGV[6] then
   redis.call('DEL', turn)
   holder = false
 end
-if not holder and redis.call('LLEN', queue) == 0 then
-  give(me, who, lease)
-  return {{1}}
-end
+if not holder and redis.call('LLEN', queue) == 0 then return taken() end
 if holder ~= me then
   if ARGV[4] == '1' then
     redis.call('SET', alive .. me, who, 'PX', {SEEN})
@@ -135,12 +191,11 @@ if holder ~= me then
   holder = holder or next_one() or give(me, who, lease)
 end
 if holder == me then
-  give(me, who, lease)
   redis.call('DEL', alive .. me, bell .. me)
-  return {{1}}
+  return taken()
 end
 local lasts = redis.call('HMGET', turn, 'beat', 'lease')
-return {{0, holder, lasts[1], lasts[2], redis.call('PTTL', turn)}}
+return {{{{0, holder, lasts[1], lasts[2], redis.call('PTTL', turn)}}}}
 """
 )
 
@@ -187,4 +242,4 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 return 1
 """)
 
-ALL = (STEP, FLOOR, TAKE, GIVE_BACK, BEAT, LOCK, UNLOCK, REPLACE)
+ALL = (STEP, FLOOR, RETIRE, RESTORE, TAKE, GIVE_BACK, BEAT, LOCK, UNLOCK, REPLACE)

@@ -6,9 +6,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
 from krakenonce.backends.protocol import ScopeStats
+from krakenonce.backends.redis import moved
 from krakenonce.backends.redis.gate import RedisGate, close_gates, gate_of
 from krakenonce.backends.redis.hello import cannot, make
 from krakenonce.backends.redis.link import Link, confirm
+from krakenonce.backends.redis.moved import refuse_moved
 from krakenonce.backends.redis.ranges import RedisRanges
 from krakenonce.backends.redis.records import RedisRecords
 from krakenonce.backends.redis.scripts import FLOOR, NONCES, STEP
@@ -59,6 +61,8 @@ class RedisStore:
         self._issued: Counter[str] = Counter()
         self.rate_limits = RedisRanges(self._link, "limits", "rate limits")
         self.records = RedisRecords(self._link)
+        self._link_of_sent = Link(self._link.server)  # only a gateway opens it, whose nonces do not wait for its steps
+        self.sent_calls = RedisRanges(self._link_of_sent, "sent", "sent calls", is_durable=True)
 
     @whole
     def __repr__(self) -> str:
@@ -102,8 +106,11 @@ class RedisStore:
         if any(not gate.held for gate in ours):
             raise _lost(ours)
         turns = [(gate.key, gate.token, gate.lease) for gate in ours]
+        came = ours[-1].taken(scope) if ours else None
         try:
-            if ours:
+            if came is not None and len(ours) == 1:
+                reply = came
+            elif ours:
                 reply = ours[-1].run(lambda session: self._step(session, scope, turns))
             else:
                 reply = self._link.write(lambda session: self._step(session, scope, turns), _NEXT)
@@ -111,6 +118,7 @@ class RedisStore:
             raise cannot(server, _NEXT, error) from None
         if reply[0] == b"lost":
             raise _lost(ours)
+        refuse_moved(server, reply)
         return self._checked(scope, reply)
 
     def peek(self, scope: str) -> int | None:
@@ -125,14 +133,14 @@ class RedisStore:
         wanted = check_floor(floor)
 
         def raise_it(session: Session) -> None:
-            session.script(FLOOR, [NONCES], scope, wanted)
+            refuse_moved(self._link.server, session.script(FLOOR, [NONCES], scope, wanted))
             confirm(session, self._link.server, "a floor")
 
         self._link.write(raise_it, "raise a floor in")
 
     def gate(self, name: str) -> RedisGate:
         """Return what lets one caller at a time have the turn called *name*; it connects when first used."""
-        return gate_of(self._link, name, self._pause)
+        return gate_of(self._link, name, self._pause, self._values)
 
     def scopes(self) -> list[str]:
         """Return the names of the counters, sorted."""
@@ -143,27 +151,45 @@ class RedisStore:
         """Return the last nonce, and the count of this process."""
         return ScopeStats(scope, self.peek(scope), issued=self._issued[scope])
 
+    def retire(self, to: str) -> dict[str, int]:
+        """Let nobody use the counters any more; see :class:`krakenonce.backends.protocol.Movable`."""
+        return moved.retire(self._link, to)
+
+    def moved_to(self) -> str | None:
+        """Return where the state was moved to; None: it is in use."""
+        return moved.moved_to(self._link)
+
+    def restore(self, floors: dict[str, int]) -> None:
+        """Let the counters be used again, if they were retired, with all nonces larger than these floors."""
+        moved.restore(self._link, floors)
+
     def close(self) -> None:
         """Close the sessions that are not in use. A later call opens them again."""
         self._link.close()
+        self._link_of_sent.close()
         close_gates(self._link)
 
     def _step(self, session: Session, scope: str, turns: list[tuple[str, str, int]]) -> list[Any]:
         """Take a nonce; if the mark has to be raised, wait for the replicas first."""
-        server, now = self._link.server, self._clock.now_ns()
-        # A host whose clock cannot be right takes the server's.
-        wall, ahead = (now, self._ahead) if in_range(now) else (NONCE_MAX, 0)
+        server, values = self._link.server, self._values(scope)
         make(session, server)
         keys = [NONCES, *(key for key, _, _ in turns)]
         held = [value for _, token, lease in turns for value in (token, lease)]
         confirmed: list[bytes] = [b"", b""]
         for _ in range(_TRIES):
-            reply: list[Any] = session.script(STEP, keys, scope, wall, ahead, server.replicas, *confirmed, *held)
+            reply: list[Any] = session.script(STEP, keys, *values, *confirmed, *held)
             if reply[0] != b"confirm":
                 return reply
             confirm(session, server, "the mark of the nonces")
             confirmed = reply[1:]
         raise NonceStoreError(f"the mark of the nonces in {server.url} does not stay; no nonce was issued; try again")
+
+    def _values(self, scope: str) -> tuple[str, int, int, int]:
+        """Return the values of the script that issues a nonce."""
+        now = self._clock.now_ns()
+        # A host whose clock cannot be right takes the server's.
+        wall, ahead = (now, self._ahead) if in_range(now) else (NONCE_MAX, 0)
+        return scope, wall, ahead, self._link.server.replicas
 
     def _checked(self, scope: str, reply: list[Any]) -> int:
         if reply[0] == b"end":
