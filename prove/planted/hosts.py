@@ -43,7 +43,7 @@ HOSTS = (
     Planted(
         "a promoted standby is not noticed",
         4,
-        f"{_BACKEND}store.py",
+        f"{_BACKEND}statements.py",
         was="case when kept.timeline = excluded.timeline then",
         becomes="case when kept.last > 0 then",
         test=f"{_POSTGRES}test_a_promoted_standby_skips_what_it_may_not_have",
@@ -51,9 +51,9 @@ HOSTS = (
     Planted(
         "two hosts get one nonce",
         4,
-        f"{_BACKEND}store.py",
-        was='$3::bigint)", step=1\n',
-        becomes='$3::bigint)", step=0\n',
+        f"{_BACKEND}statements.py",
+        was="step=1, turn='')",
+        becomes="step=0, turn='')",
         test=f"{_NONCES}test_nonces_rise_over_hosts_whose_clocks_are_an_hour_apart[postgres]",
     ),
     Planted(

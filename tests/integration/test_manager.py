@@ -77,7 +77,7 @@ def test_memory_is_a_store_that_says_so(caplog: pytest.LogCaptureFixture) -> Non
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("stone://tablet", "unknown backend 'stone:'; use file:PATH, postgresql://..., valkey://..., etcd://... or memory:"),
+        ("stone://tablet", "unknown backend 'stone:'; use file:PATH, postgresql://..., valkey://..., etcd://... or"),
         ("fil:/x", "use file:PATH, postgresql://..., valkey://..., etcd://... or memory:"),
         ("file:", "needs a directory"),
         ("", "needs a directory"),
@@ -139,8 +139,8 @@ class Half:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (Half(), "Half has no rate_limits, records, peek, raise_floor, gate, scopes, stats, close$"),
-        (5, "int has no shared, rate_limits, records, advance, peek"),
+        (Half(), "Half has no rate_limits, records, sent_calls, peek, raise_floor, gate, scopes, stats, close$"),
+        (5, "int has no shared, rate_limits, records, sent_calls, advance, peek"),
         (b"/state", "bytes has no"),
         (MemoryStore, r"MemoryStore is a class, not an object: write MemoryStore\(\.\.\.\)"),
     ],

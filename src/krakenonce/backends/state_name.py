@@ -105,7 +105,8 @@ def read_state(text: str, name: str) -> StateName:
         return StateName(None, server=server)
     if scheme != "file":
         raise ConfigError(
-            f"{name} has the unknown backend {scheme + ':'!r}; use file:PATH, postgresql://..., valkey://..., etcd://... or memory:"
+            f"{name} has the unknown backend {scheme + ':'!r}; use file:PATH, postgresql://..., valkey://..., "
+            "etcd://... or memory:"
         )
     from urllib.parse import parse_qsl
 
