@@ -15,6 +15,7 @@ from prove.planted.limits import LIMITS
 from prove.planted.lost_replies import LOST_REPLIES
 from prove.planted.market import MARKET
 from prove.planted.marks import MARKS
+from prove.planted.moving import MOVING
 from prove.planted.newer import NEWER
 from prove.planted.planting import check_fit, plant
 from prove.planted.public import PUBLIC
@@ -36,6 +37,7 @@ ALL: tuple[Planted, ...] = (
     *RUNTIMES,
     *HOSTS,
     *SHARED_GATEWAYS,
+    *MOVING,
     *ETCD,
     *VALKEY,
     *CLIENTS,

@@ -14,7 +14,7 @@ _GATEWAYS = "tests/hosts/test_gateways.py::"
 _KEYS = "src/krakenonce/gateway/key_storage.py"
 _PAGES = "src/krakenonce/backends/postgres/pages.py"
 _POSTGRES = "tests/hosts/test_postgres_gateways.py::"
-_RECORD = "tests/integration/gateway/test_key_record.py::"
+RECORD = "tests/integration/gateway/test_key_record.py::"
 
 SHARED_GATEWAYS = (
     Planted(
@@ -80,7 +80,7 @@ SHARED_GATEWAYS = (
         _KEYS,
         was="        if not self.is_at_hand:\n",
         becomes="        if self._read_at < 0.0:\n",
-        test=f"{_RECORD}test_a_revoked_key_is_refused_within_a_second_and_the_record_is_read_once_in_it",
+        test=f"{RECORD}test_a_revoked_key_is_refused_within_a_second_and_the_record_is_read_once_in_it",
     ),
     Planted(
         "a local key is valid while nobody can tell whether it was revoked",
@@ -88,15 +88,15 @@ SHARED_GATEWAYS = (
         _KEYS,
         was="            raise ConfigError(str(self._error))\n",
         becomes="            pass\n",
-        test=f"{_RECORD}test_no_key_is_valid_while_the_record_cannot_be_read",
+        test=f"{RECORD}test_no_key_is_valid_while_the_record_cannot_be_read",
     ),
     Planted(
         "of two local keys that are added at once one is lost",
         "security",
         _KEYS,
-        was="                    self._records.write(_RECORD, data, before)\n",
+        was="                    self._records.write(RECORD, data, before)\n",
         becomes="                    with contextlib.suppress(RecordChanged):\n"
-        "                        self._records.write(_RECORD, data, before)\n",
-        test=f"{_RECORD}test_who_was_slower_reads_what_another_has_written_and_tries_again",
+        "                        self._records.write(RECORD, data, before)\n",
+        test=f"{RECORD}test_who_was_slower_reads_what_another_has_written_and_tries_again",
     ),
 )

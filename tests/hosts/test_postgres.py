@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from krakenonce.backends.postgres import PostgresStore
+from krakenonce.backends.postgres.server import read_url
+from krakenonce.backends.postgres.session import Session
 from krakenonce.errors import NonceStoreError
 from krakenonce.rule import SECOND
 from tests.hosts.servers import Host
@@ -92,3 +94,42 @@ def test_a_process_that_stops_within_a_step_keeps_nobody_waiting_for_ever(server
     stopped.signal(signal.SIGCONT)
     assert stopped.hear().startswith("NonceStoreError: cannot keep the rate limits in ")
     stopped.kill()
+
+
+def test_a_move_waits_for_a_nonce_that_is_being_issued(server: Server) -> None:
+    """And a nonce that is asked for while the state is moved is refused, though it was asked for before."""
+    store = PostgresStore(server.url)
+    first = store.advance("global")
+    blocker = Session(read_url(server.url, "url"))
+    blocker.script("begin; select from krakenonce.nonces for update")
+    taken: list[int] = []
+    floors: list[dict[str, int]] = []
+    issuing = in_thread(lambda: taken.append(store.advance("global")))
+    until(lambda: waiting_for(server, "transactionid", 1))
+    moving = in_thread(lambda: floors.append(PostgresStore(server.url).retire("elsewhere")))
+    until(lambda: waiting_for(server, "relation", 1))
+    blocker.script("commit")
+    join([issuing, moving])
+    assert first < taken[0] == floors[0]["global"]
+
+    store.restore({})
+    blocker.script("begin; lock table krakenonce.nonces in share row exclusive mode")
+    refused: list[str] = []
+    asking = in_thread(lambda: refused.append(refusal(store)))
+    until(lambda: waiting_for(server, "relation", 1))
+    blocker.script("update krakenonce.about set moved_to = 'elsewhere'; commit")
+    join([asking])
+    assert "was moved to elsewhere" in refused[0]
+    blocker.close()
+
+
+def waiting_for(server: Server, kind: str, count: int) -> bool:
+    """Whether so many sessions wait for a lock of this kind."""
+    return len(server.run(f"select from pg_locks where not granted and locktype = '{kind}'")) == count
+
+
+def refusal(store: PostgresStore) -> str:
+    """What is said to one who asks for a nonce."""
+    with pytest.raises(NonceStoreError) as error:
+        store.advance("global")
+    return str(error.value)

@@ -20,6 +20,7 @@ LAYERS = [  # each may import those above it
     {"global_manager", "guards", "kraken"},
     {"brokers"},
     {"gateway"},
+    {"moving"},
     {"testing"},
     {"cli", "__main__"},
 ]

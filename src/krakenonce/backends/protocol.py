@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 Shared: TypeAlias = Literal["process", "host", "hosts"]
+Kept: TypeAlias = Literal["rate limits", "records", "sent calls"]
 SERVED = {"process": "one process", "host": "the processes of one host", "hosts": "many hosts"}  # from few to many
 
 
@@ -179,6 +180,10 @@ class InTurn(Protocol):
 class Movable(Protocol):
     """What a backend offers in addition if its state can be moved to another one, and back."""
 
+    @property
+    def place(self) -> str:
+        """Where the state is, for messages; without a password."""
+
     def retire(self, to: str) -> dict[str, int]:
         """Let nobody use the counters any more, and return the last nonce of each. May be called again.
 
@@ -193,6 +198,9 @@ class Movable(Protocol):
 
     def moved_to(self) -> str | None:
         """Return where the state was moved to; None: it is in use. Raises NonceStoreError."""
+
+    def names(self, kept: Kept) -> list[str]:
+        """Return the names of all rate limits, records or sent calls, sorted. Raises NonceStoreError."""
 
     def restore(self, floors: dict[str, int]) -> None:
         """Let the counters be used again, if they were retired, with all nonces larger than these floors, durably."""

@@ -56,8 +56,11 @@ def state_by_default() -> StateName:
     Raises:
         ConfigError: The variable names no directory, or this user has no home directory.
     """
-    if named := state_in_environment():
-        return named
+    return state_in_environment() or usual_directory()
+
+
+def usual_directory() -> StateName:
+    """Return this user's state directory on this platform. Raises ConfigError if the user has no home directory."""
     if sys.platform == "darwin":
         return StateName(_home() / "Library" / "Application Support" / "krakenonce")
     above = os.environ.get("XDG_STATE_HOME", "").strip()

@@ -24,22 +24,23 @@ if TYPE_CHECKING:
 _METHOD = re.compile(r"[A-Za-z0-9]+(/[A-Za-z]+)?")
 
 
-def _checked_state(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+def check_state(_context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Refuse what names no state here, where the message can name the option."""
     if value is not None:
+        name = "--state" if isinstance(parameter, click.Option) else str(parameter.metavar)
         if has_password(value):
             complain(
-                "warning: every user of this host can read the password in --state in the list of processes; put the "
+                f"warning: every user of this host can read the password in {name} in the list of processes; put the "
                 "URL into $KRAKENONCE_STATE_DIR, or the password where docs/how-to/several-hosts.md says"
             )
-        read_state(value, "--state")
+        read_state(value, name)
     return value
 
 
 state_option = click.option(
     "--state",
     metavar="DIR|URL",
-    callback=_checked_state,
+    callback=check_state,
     help="State directory, or URL of a backend. Default: $KRAKENONCE_STATE_DIR, else this user's state directory.",
 )
 scope_option = click.option(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 FILE_NAME = "gateway_keys.json"
-_RECORD = "gateway_keys"
+RECORD = "gateway_keys"
 TRUSTED = 1.0  # seconds for which a record that was read is not read again
 
 
@@ -117,7 +117,7 @@ class KeyRecord:
     """
 
     def __init__(self, records: Records, state: str) -> None:
-        self.name = f"the record {_RECORD} of {state}"
+        self.name = f"the record {RECORD} of {state}"
         self._records = records
         self._read_at = float("-inf")
         self._data: bytes | None = None
@@ -133,7 +133,7 @@ class KeyRecord:
         if not self.is_at_hand:
             asked = time.monotonic()
             try:
-                self._data, self._error = self._records.read(_RECORD), None
+                self._data, self._error = self._records.read(RECORD), None
             except NonceStoreError as error:
                 self._error = ConfigError(f"cannot read the local keys: {error}")
                 asked = time.monotonic()  # it may have taken longer than it is trusted
@@ -150,12 +150,12 @@ class KeyRecord:
         """Replace the record, unless another process was faster: then again."""
         while True:
             try:
-                before = self._records.read(_RECORD)
+                before = self._records.read(RECORD)
                 data = change(before)
                 if len(data) > MOST:
                     raise ConfigError(f"there is no room for another local key in {self.name}: revoke one first")
                 with contextlib.suppress(RecordChanged):
-                    self._records.write(_RECORD, data, before)
+                    self._records.write(RECORD, data, before)
                     self._read_at = float("-inf")
                     return
             except NonceStoreError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any, Self
 
+from krakenonce.backends.beginning import begin_or_refuse
 from krakenonce.errors import LaneError
 from krakenonce.key.naming import GLOBAL, fingerprint
 from krakenonce.key.waiting import LaneQueue, gates_in_hand
@@ -108,7 +109,13 @@ def find_lane(
         raise LaneError(
             "the name of a lane must be an API key or 'global', not empty and not another type; is the API key set?"
         )
-    label = name if name == GLOBAL else fingerprint(name)
+    return lane_called(backend, name if name == GLOBAL else fingerprint(name), timeout, urgent=urgent, scope=scope)
+
+
+def lane_called(
+    backend: Backend, label: str, timeout: float | None = None, *, urgent: bool = False, scope: str | None = None
+) -> Lane:
+    """Return the lane that has this name in messages: ``global``, or a fingerprint. Else as :func:`find_lane`."""
     _registry.refuse_interrupter()
     with _registry.lock:
         gate = backend.gate(label)
@@ -135,14 +142,28 @@ class InTurns:
 
     def __init__(self, backend: Backend) -> None:
         self._backend: Any = backend
+        self._has_begun = False
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._backend, name)
 
     def advance(self, scope: str) -> int:
         """Issue the next nonce of a counter. Raises TurnLost if the caller had a turn and has lost it."""
+        self._begin()
         nonce: int = self._backend.advance_in_turn(scope, gates_in_hand())
         return nonce
+
+    def raise_floor(self, scope: str, floor: int) -> None:
+        """Make all later nonces of a counter larger than *floor*."""
+        self._begin()
+        self._backend.raise_floor(scope, floor)
+
+    def _begin(self) -> None:
+        """Refuse to begin a state beside another one by accident."""
+        if not self._has_begun:
+            if hasattr(self._backend, "retire"):
+                begin_or_refuse(self._backend)
+            self._has_begun = True
 
 
 _registry = Section(LaneError, "a lane was asked for")

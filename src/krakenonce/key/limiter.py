@@ -170,9 +170,15 @@ class Limiter:
             return Levels(0.0, 0.0)  # nothing has been counted, and a look makes no file
         return self._inside_of(key, lambda state: levels(state, tier, state.now))
 
+    def copy_to(self, other: Limiter, name: str) -> None:
+        """Copy what is counted for the key with this fingerprint to another backend. Raises NonceStoreError."""
+        self._inside(name, lambda mine: other._inside(name, mine.copy_to))
+
     def _inside_of(self, key: str, step: Callable[[State], _T]) -> _T:
         """Take *step* with the key's state locked."""
-        name = self._names.get(key) or self._name(key)
+        return self._inside(self._names.get(key) or self._name(key), step)
+
+    def _inside(self, name: str, step: Callable[[State], _T]) -> _T:
         clock = _number(self._clock.boot_id())  # now and not with the lock: macOS asks another process for it
 
         def take(counters: RateCounters) -> _T:

@@ -117,6 +117,17 @@ class State:
         noted, until = LOCKED.unpack(self.read(LOCKED_AT, LOCKED.size))
         return noted, until
 
+    def copy_to(self, other: State) -> None:
+        """Copy the lockout, all counters and all orders into another state, which has another time."""
+        ahead = other.now - self.now
+        other.write(LOCKED_AT, LOCKED.pack(*(time and time + ahead for time in self.lockout())))
+        counters = [self.counter(REST_AT), *self.pairs()]
+        packed = [COUNTER.pack(level, at and at + ahead) for level, at in counters]
+        other.write(REST_AT, packed[0])
+        other.write(PAIRS_AT, b"".join(packed[1:]))
+        orders = ORDER.iter_unpack(self.read(ORDERS_AT, ORDERS * PLACE_SIZE))
+        other.write(ORDERS_AT, b"".join(ORDER.pack(order, pair, at and at + ahead) for order, pair, at in orders))
+
     def _latest(self) -> float:
         """The last time at which something was counted or noted."""
         counters = [self.counter(REST_AT), *self.pairs()]

@@ -10,6 +10,10 @@ from krakenonce.backends.moved import was_moved
 if TYPE_CHECKING:
     from krakenonce.backends.etcd.server import Server
     from krakenonce.backends.etcd.wire import Json, Wire
+    from krakenonce.backends.protocol import Kept
+
+
+FOLDERS: dict[Kept, str] = {"rate limits": "limits", "records": "records", "sent calls": "sent"}
 
 
 def is_here(wire: Wire) -> Json:

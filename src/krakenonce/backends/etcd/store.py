@@ -12,7 +12,7 @@ from krakenonce.backends.etcd.numbers import Numbers
 from krakenonce.backends.etcd.ranges import EtcdRanges
 from krakenonce.backends.etcd.records import EtcdRecords
 from krakenonce.backends.etcd.server import read_url
-from krakenonce.backends.etcd.txn import fetch
+from krakenonce.backends.etcd.txn import fetch, found
 from krakenonce.backends.protocol import ScopeStats
 from krakenonce.clock import SystemClock
 from krakenonce.errors import NonceStoreError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from krakenonce.backends.etcd.server import Server
-    from krakenonce.backends.protocol import Gate, Shared
+    from krakenonce.backends.protocol import Gate, Kept, Shared
     from krakenonce.clock import Clock
 
 
@@ -122,6 +122,11 @@ class EtcdStore:
         """Return the last nonce, and the count of this process."""
         return ScopeStats(scope, self.peek(scope), issued=self._issued[scope])
 
+    @property
+    def place(self) -> str:
+        """The URL, without a password."""
+        return self._link.server.url
+
     def retire(self, to: str) -> dict[str, int]:
         """Let nobody use the counters any more; see :class:`krakenonce.backends.protocol.Movable`."""
         answer = self._link.step("move", lambda wire: moved.retire(wire, to, self._key("")))
@@ -130,6 +135,12 @@ class EtcdStore:
     def moved_to(self) -> str | None:
         """Return where the state was moved to; None: it is in use."""
         return self._link.read(moved.moved_to)
+
+    def names(self, kept: Kept) -> list[str]:
+        """Return the names of all rate limits, records or sent calls, sorted."""
+        folder = self._link.key(moved.FOLDERS[kept], "")
+        keys = found(self._link.read(lambda wire: wire.read(fetch(folder, only_names=True))))
+        return sorted({each.key.removeprefix(folder).partition("/")[0] for each in keys})
 
     def restore(self, floors: dict[str, int]) -> None:
         """Let the counters be used again, if they were retired, with all nonces larger than these floors."""

@@ -53,6 +53,15 @@ class LockedFiles:
         """Whether there is a file for *name*; makes nothing."""
         return name in self._files or os.path.exists(self._path(name))
 
+    def names(self) -> list[str]:
+        """Return the names for which there are files, sorted. Raises NonceStoreError."""
+        before, after = self._pattern.split("{}")
+        return sorted(
+            name[len(before) : len(name) - len(after)]
+            for name in names_in(self._directory)
+            if name.startswith(before) and name.endswith(after)
+        )
+
     def step(self, name: str, step: Callable[[LockedFile], _T]) -> _T:
         """Call *step* with the file locked, and return what it returns.
 
@@ -128,6 +137,16 @@ class LockedFiles:
         """Close all, without unlocking: in a child the locks are the parent's."""
         while self._files:
             self._files.popitem()[1].close()
+
+
+def names_in(directory: str) -> list[str]:
+    """Return the names of the files in a directory; none if it is not there. Raises NonceStoreError."""
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise store_error("read", Path(directory), error) from error
 
 
 class LockedFile:

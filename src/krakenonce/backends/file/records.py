@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from krakenonce.backends.file.filesystem import open_regular, store_error, sync, sync_directory, write_whole
-from krakenonce.backends.file.locked_files import LockedFiles
+from krakenonce.backends.file.locked_files import LockedFiles, names_in
 from krakenonce.backends.records import check_change, check_record_name
 
 
@@ -33,6 +33,10 @@ class FileRecords:
             return None
         except OSError as error:
             raise store_error("read the record", path, error) from error
+
+    def names(self) -> list[str]:
+        """Return the names of all records, sorted. Raises NonceStoreError."""
+        return sorted(name for name in names_in(self._directory) if "." not in name)
 
     def write(self, name: str, data: bytes, before: bytes | None) -> None:
         """Replace the record's data *before* by *data*, durably. Errors: as for every backend."""

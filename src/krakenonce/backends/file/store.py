@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from krakenonce.backends.file.directory import StateDirectory
 from krakenonce.backends.file.filesystem import opening, store_error
 from krakenonce.backends.file.gate import FileGate, gate_at
-from krakenonce.backends.file.locked_files import LockedFiles
+from krakenonce.backends.file.locked_files import LockedFiles, names_in
 from krakenonce.backends.file.look import look
 from krakenonce.backends.file.moved import FOLDER, move_away, move_back, moved_to
 from krakenonce.backends.file.open_files import when_lost
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-    from krakenonce.backends.protocol import ScopeStats, Shared
+    from krakenonce.backends.protocol import Kept, ScopeStats, Shared
 
 
 Handle = dict[str, ScopeFiles]  # the files that one thread uses while it is inside the backend, by counter
@@ -142,6 +142,15 @@ class FileStore:
         """Return the last nonce and the mark from the disk, and the counts of this process."""
         return self._state(scope).stats(*self._look(scope))
 
+    @property
+    def place(self) -> str:
+        """The state directory."""
+        return str(self.directory)
+
+    def lanes(self) -> list[str]:
+        """Return the names of the turns that were ever taken, sorted."""
+        return sorted(name.removesuffix(".lock") for name in names_in(self._lanes) if name.endswith(".lock"))
+
     def retire(self, to: str) -> dict[str, int]:
         """Let nobody use the counters any more; see :class:`krakenonce.backends.protocol.Movable`."""
         try:
@@ -154,6 +163,12 @@ class FileStore:
     def moved_to(self) -> str | None:
         """Return where the state was moved to; None: it is in use."""
         return moved_to(self.directory)
+
+    def names(self, kept: Kept) -> list[str]:
+        """Return the names of all rate limits, records or sent calls, sorted."""
+        if kept == "records":
+            return self.records.names()
+        return (self.rate_limits if kept == "rate limits" else self.sent_calls).names()
 
     def restore(self, floors: dict[str, int]) -> None:
         """Let the counters be used again, if they were retired, with all nonces larger than these floors."""

@@ -1,8 +1,4 @@
-"""A state in a database that was moved away: its counters are marked, and a row says where to.
-
-Each counter is marked by itself, because a statement that waits for the row of a counter sees what has become of it,
-but not what has become of other rows.
-"""
+"""A state in a database that was moved away: a row says where to, which every statement that issues a nonce reads."""
 
 from __future__ import annotations
 
@@ -16,21 +12,19 @@ from krakenonce.rule import check_floor, check_scope
 if TYPE_CHECKING:
     from krakenonce.backends.postgres.link import Link
     from krakenonce.backends.postgres.session import Row
+    from krakenonce.backends.protocol import Kept
     from krakenonce.errors import NonceStoreError
 
 
-# The lock waits for all steps that are being taken, and lets nobody begin a counter meanwhile.
+# The lock waits for all nonces that are being issued. A statement that waits for this lock reads the row afterwards.
 _BEGIN = "begin; lock table krakenonce.nonces in share row exclusive mode;"
 _RETIRE = r"""
 update krakenonce.about set moved_to = convert_from('\x{to}', 'utf8');
-update krakenonce.nonces set timeline = 'moved' || timeline where timeline not like 'moved%';
 select scope, last from krakenonce.nonces;
 commit
 """
-_RESTORE = """
-update krakenonce.about set moved_to = null;
-update krakenonce.nonces set timeline = substr(timeline, 6) where timeline like 'moved%';
-"""
+_TABLES: dict[Kept, str] = {"rate limits": "limits", "records": "records", "sent calls": "sent"}
+_RESTORE = "update krakenonce.about set moved_to = null;"
 _FLOOR = """
 insert into krakenonce.nonces as kept
     values ('{scope}', {floor}, substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))
@@ -48,6 +42,11 @@ def moved_to(link: Link) -> str | None:
     """Return where the state was moved to; None: it is in use. Raises NonceStoreError."""
     rows = link.read("select moved_to from krakenonce.about")
     return rows[0][0].decode() if rows and rows[0][0] is not None else None
+
+
+def names(link: Link, kept: Kept) -> list[str]:
+    """Return the names of all rate limits, records or sent calls, sorted. Raises NonceStoreError."""
+    return sorted((name or b"").decode() for (name,) in link.read(f"select name from krakenonce.{_TABLES[kept]}"))  # noqa: S608 - one of ours
 
 
 def restore(link: Link, floors: dict[str, int]) -> None:

@@ -1,7 +1,7 @@
 """The statements of nonces and turns. Each nonce is one statement, so that nothing lies between reading and writing.
 
 Another timeline of the server's log says that a standby was promoted, which may not have the last nonces: then a minute
-is skipped. A counter that was moved away gets null, which its column refuses; and no new counter is begun beside it.
+is skipped. In a state that was moved away there is no row to insert, and so no nonce.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ _SERVER = """server as (select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 
     from krakenonce.about where moved_to is null)"""
 _STEP = """
 insert into krakenonce.nonces as kept (scope, last, timeline) select $1, {value}, timeline from server{turn}
-on conflict (scope) do update set timeline = excluded.timeline, last =
-    case when kept.timeline not like 'moved%' then greatest(excluded.last,
-        kept.last + case when kept.timeline = excluded.timeline then {step} else 60000000000 end)
-    end
+on conflict (scope) do update set timeline = excluded.timeline, last = greatest(
+    kept.last + case when kept.timeline = excluded.timeline then {step} else 60000000000 end, excluded.last)
 returning last
 """
 _VALUE = "least($2::bigint, (extract(epoch from clock_timestamp()) * 1000000000)::bigint + $3::bigint)"

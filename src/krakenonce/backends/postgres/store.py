@@ -26,17 +26,14 @@ if TYPE_CHECKING:
 
     from krakenonce.backends.postgres.server import Server
     from krakenonce.backends.postgres.session import Row
-    from krakenonce.backends.protocol import Gate, Shared
+    from krakenonce.backends.protocol import Gate, Kept, Shared
     from krakenonce.clock import Clock
-    from krakenonce.errors import NonceStoreError
 
 
 _AHEAD = 60 * SECOND  # how far a host's clock may drive the nonces ahead of the server's
 _SENT = 4  # sessions for the sent calls of all local keys
 _ANY = 10**18  # 31 years
 _OUT_OF_RANGE = "22003"
-
-_NULL = "23502"  # in a column that takes none
 
 
 class PostgresStore:
@@ -123,7 +120,7 @@ class PostgresStore:
         try:
             rows = self._link.write(RAISE, scope, check_floor(floor))
         except Refused as error:
-            raise self._refused("raise a floor in", error) from None
+            raise cannot(self._link.server, "raise a floor in", error) from None
         if not rows:
             raise refused_as_moved(self._link)
 
@@ -139,6 +136,11 @@ class PostgresStore:
         """Return the last nonce, and the count of this process."""
         return ScopeStats(scope, self.peek(scope), issued=self._issued[scope])
 
+    @property
+    def place(self) -> str:
+        """The URL, without a password."""
+        return self._link.server.url
+
     def retire(self, to: str) -> dict[str, int]:
         """Let nobody use the counters any more; see :class:`krakenonce.backends.protocol.Movable`."""
         return moved.retire(self._link, to)
@@ -146,6 +148,10 @@ class PostgresStore:
     def moved_to(self) -> str | None:
         """Return where the state was moved to; None: it is in use."""
         return moved.moved_to(self._link)
+
+    def names(self, kept: Kept) -> list[str]:
+        """Return the names of all rate limits, records or sent calls, sorted."""
+        return moved.names(self._link, kept)
 
     def restore(self, floors: dict[str, int]) -> None:
         """Let the counters be used again, if they were retired, with all nonces larger than these floors."""
@@ -170,7 +176,7 @@ class PostgresStore:
                 raise NonceExhausted(
                     "the counter has reached 2^63 - 1, the largest nonce; use a new API key and counter"
                 ) from None
-            raise self._refused("take a nonce from", error) from None
+            raise cannot(self._link.server, "take a nonce from", error) from None
         if not rows:
             raise refused_as_moved(self._link)
         return self._checked(scope, rows)
@@ -180,9 +186,6 @@ class PostgresStore:
         now = self._clock.now_ns()
         # A host whose clock cannot be right takes the server's.
         return (scope, now, self._ahead) if in_range(now) else (scope, NONCE_MAX, 0)
-
-    def _refused(self, use: str, error: Refused) -> NonceStoreError:
-        return refused_as_moved(self._link) if error.code == _NULL else cannot(self._link.server, use, error)
 
     def _checked(self, scope: str, rows: list[Row]) -> int:
         nonce = int(rows[0][0] or 0)

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from krakenonce.backends.moved import was_moved
 from krakenonce.backends.redis.link import confirm
-from krakenonce.backends.redis.scripts import NONCES, RESTORE, RETIRE
+from krakenonce.backends.redis.scripts import NONCES, PREFIX, RECORDS, RESTORE, RETIRE
 from krakenonce.rule import check_floor, check_scope
 
 if TYPE_CHECKING:
+    from krakenonce.backends.protocol import Kept
     from krakenonce.backends.redis.link import Link
     from krakenonce.backends.redis.server import Server
     from krakenonce.backends.redis.session import Script, Session
+
+
+_KINDS: dict[Kept, str] = {"rate limits": "limits", "sent calls": "sent"}
 
 
 def retire(link: Link, to: str) -> dict[str, int]:
@@ -25,6 +29,19 @@ def moved_to(link: Link) -> str | None:
     """Return where the state was moved to; None: it is in use. Raises NonceStoreError."""
     to = link.read("HGET", NONCES, "moved")
     return None if to is None else to.decode()
+
+
+def names(link: Link, kept: Kept) -> list[str]:
+    """Return the names of all rate limits, records or sent calls, sorted. Raises NonceStoreError."""
+    if kept == "records":
+        return sorted(name.decode() for name in link.read("HKEYS", RECORDS))
+    begin, cursor = f"{PREFIX}{_KINDS[kept]}:", b"0"
+    found: set[str] = set()
+    while True:
+        cursor, keys = link.read("SCAN", cursor.decode(), "MATCH", f"{begin}*", "COUNT", 1000)
+        found.update(key.decode().removeprefix(begin) for key in keys)
+        if cursor == b"0":
+            return sorted(name for name in found if ":" not in name)  # their locks have one
 
 
 def restore(link: Link, floors: dict[str, int]) -> None:

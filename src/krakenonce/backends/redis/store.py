@@ -24,7 +24,7 @@ from krakenonce.shown import whole
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from krakenonce.backends.protocol import Gate, Shared
+    from krakenonce.backends.protocol import Gate, Kept, Shared
     from krakenonce.backends.redis.server import Server
     from krakenonce.backends.redis.session import Session
     from krakenonce.clock import Clock
@@ -151,6 +151,11 @@ class RedisStore:
         """Return the last nonce, and the count of this process."""
         return ScopeStats(scope, self.peek(scope), issued=self._issued[scope])
 
+    @property
+    def place(self) -> str:
+        """The URL, without a password."""
+        return self._link.server.url
+
     def retire(self, to: str) -> dict[str, int]:
         """Let nobody use the counters any more; see :class:`krakenonce.backends.protocol.Movable`."""
         return moved.retire(self._link, to)
@@ -158,6 +163,10 @@ class RedisStore:
     def moved_to(self) -> str | None:
         """Return where the state was moved to; None: it is in use."""
         return moved.moved_to(self._link)
+
+    def names(self, kept: Kept) -> list[str]:
+        """Return the names of all rate limits, records or sent calls, sorted."""
+        return moved.names(self._link, kept)
 
     def restore(self, floors: dict[str, int]) -> None:
         """Let the counters be used again, if they were retired, with all nonces larger than these floors."""

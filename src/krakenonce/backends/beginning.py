@@ -1,0 +1,51 @@
+"""A state that many hosts share is not begun by accident beside a state directory that has nonces already.
+
+Kraken would refuse the first nonces of such a new state, if those of the directory are ahead of the clock; and programs
+that still use the directory would send theirs in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from typing import TYPE_CHECKING
+
+from krakenonce.backends.file import FileStore
+from krakenonce.backends.state_name import VARIABLE, usual_directory
+from krakenonce.errors import ConfigError, NonceStoreError, RecordChanged
+
+if TYPE_CHECKING:
+    from krakenonce.backends.protocol import Backend
+
+_RECORD = "begun"
+
+
+def begin(store: Backend) -> None:
+    """Note that a state is in use, whatever else there is. May be called again. Raises NonceStoreError."""
+    if store.records.read(_RECORD) is None:
+        with contextlib.suppress(RecordChanged):
+            store.records.write(_RECORD, json.dumps({"at": int(time.time())}).encode(), None)
+
+
+def has_begun(store: Backend) -> bool:
+    """Whether a state is in use. Raises NonceStoreError."""
+    return store.records.read(_RECORD) is not None
+
+
+def begin_or_refuse(store: Backend) -> None:
+    """Note that a state is in use, unless it is new and this user's state directory has nonces.
+
+    Raises:
+        NonceStoreError: It has. The message says what to do.
+    """
+    if has_begun(store):
+        return
+    with contextlib.suppress(ConfigError):  # no home directory, and so no nonces there
+        usual = usual_directory().directory
+        if usual is not None and FileStore(usual).scopes():
+            raise NonceStoreError(
+                f"{store!r} is empty, and {usual} has nonces; nothing was issued or sent. Carry them over: krakenonce "
+                f'move {usual} "${VARIABLE}". If they are of no use there: krakenonce state init'
+            )
+    begin(store)
