@@ -163,4 +163,28 @@ HOSTS = (
         becomes="        if not value:\n",
         test=f"{_REFUSALS}test_a_password_in_an_option_is_warned_about",
     ),
+    Planted(
+        "rate limits that were read with the turn overwrite those of another host",
+        12,
+        f"{_BACKEND}limits.py",
+        was="where name = $1 and version = $2 returning 1",
+        becomes="where name = $1 and version >= 0 returning 1",
+        test=f"{_POSTGRES}test_rate_limits_that_came_with_the_turn_do_not_overwrite_those_of_another_host",
+    ),
+    Planted(
+        "a call that is counted again keeps its place among those that wait",
+        12,
+        "src/krakenonce/key/limiter.py",
+        was="            place.waiting_id, place.counted, place.sent_at = before\n            return",
+        becomes="            place.sent_at = before[2]\n            return",
+        test="tests/integration/key/test_limiter.py::test_a_step_that_is_taken_again_finds_the_place_as_it_was",
+    ),
+    Planted(
+        "rate limits that came with one turn are used after it",
+        12,
+        f"{_BACKEND}gate.py",
+        was="                self.limits.forget(self.name)\n",
+        becomes="",
+        test=f"{_POSTGRES}test_a_lockout_is_seen_in_the_next_turn",
+    ),
 )

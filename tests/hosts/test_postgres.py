@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import shutil
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from krakenonce import NonceManager
 from krakenonce.backends.postgres import PostgresStore
 from krakenonce.backends.postgres.server import read_url
 from krakenonce.backends.postgres.session import Session
-from krakenonce.errors import NonceStoreError
+from krakenonce.errors import LockedOut, NonceStoreError
+from krakenonce.key.api_key import ApiKey
+from krakenonce.key.counting import Place
+from krakenonce.key.limiter import Limiter
+from krakenonce.key.limits import TIERS
 from krakenonce.rule import SECOND
 from tests.hosts.servers import Host
 from tests.integration.key.helpers import in_thread, join, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.hosts.servers import PostgresServer as Server
 
@@ -133,3 +138,62 @@ def refusal(store: PostgresStore) -> str:
     with pytest.raises(NonceStoreError) as error:
         store.advance("global")
     return str(error.value)
+
+
+@pytest.fixture
+def calls(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ApiKey, Limiter, list[str]]]:
+    """A key that is in use, its rate limits on another host, and a list of the times at which a server was asked."""
+    manager, other = NonceManager(server.url), PostgresStore(server.url)
+    api_key = ApiKey(manager, "key", TIERS["pro"])
+    call(api_key)
+    asked: list[str] = []
+    ask = Session._do
+
+    def count(self: Session, *words: Any, **more: Any) -> Any:
+        asked.append("asked")
+        return ask(self, *words, **more)
+
+    monkeypatch.setattr(Session, "_do", count)
+    yield api_key, Limiter(other.rate_limits), asked
+    manager.close()
+    other.close()
+
+
+def call(api_key: ApiKey) -> int:
+    """Take a nonce as a call does."""
+    with api_key.turn():
+        return api_key.nonce(api_key.place("Balance", {}))
+
+
+def test_a_call_asks_the_server_twice(calls: tuple[ApiKey, Limiter, list[str]]) -> None:
+    """Once for the turn, its nonce and the rate limits, once to count the call; to give back, it does not wait."""
+    api_key, _, asked = calls
+    call(api_key)
+    assert len(asked) == 3
+    asked.clear()
+    call(ApiKey(api_key._manager, "key"))
+    assert len(asked) == 2
+
+
+def test_rate_limits_that_came_with_the_turn_do_not_overwrite_those_of_another_host(
+    calls: tuple[ApiKey, Limiter, list[str]],
+) -> None:
+    """Then the call is counted once more, from what is there now."""
+    api_key, other, _ = calls
+    with api_key.turn():
+        other.send(Place("key", TIERS["pro"], "Balance", {}))
+        api_key.nonce(place := api_key.place("Balance", {}))
+    assert 2.0 < other.levels("key", TIERS["pro"]).rest <= 3.0
+    assert len(place.counted) == 1
+
+
+def test_a_lockout_is_seen_in_the_next_turn(calls: tuple[ApiKey, Limiter, list[str]]) -> None:
+    """What came with the turn before is not used."""
+    api_key, other, _ = calls
+    with api_key.turn():
+        pass
+    other.lock_out("key", 900.0)
+    with pytest.raises(LockedOut):
+        api_key.check_open()
+    with pytest.raises(LockedOut):
+        call(ApiKey(api_key._manager, "key"))

@@ -74,6 +74,6 @@ def test_what_was_sent_waits_for_the_server_s_disk_and_rate_limits_do_not(state_
     """A call that was sent must be known after a crash of the server."""
     store = PostgresStore(state_url)
     setting = "show synchronous_commit"
-    assert store.sent_calls.step("bot", lambda kept: kept._session.run(setting)) == [(b"on",)]
-    assert store.rate_limits.step("bot", lambda kept: kept._session.run(setting)) == [(b"off",)]
+    for kept, is_on in ((store.sent_calls, b"on"), (store.rate_limits, b"off")):
+        assert kept.step("bot", lambda _, kept=kept: kept._link("bot")._session.run(setting)) == [(is_on,)]  # type: ignore[misc]
     store.close()

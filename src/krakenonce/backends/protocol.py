@@ -100,6 +100,8 @@ class RateLimits(Protocol):
     def step(self, name: str, step: Callable[[RateCounters], _T]) -> _T:
         """Call *step* with the counters of this name, without any other caller, and return what it returns.
 
+        If it turns out that there was another caller, what it has written is dropped, and it is called again.
+
         Raises:
             NonceStoreError: They cannot be read or written.
         """

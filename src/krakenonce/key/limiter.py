@@ -78,7 +78,7 @@ class Limiter:
         """
         if place.tier is None and not self._has_state(place.key):
             return Booking(0.0, 0.0)  # a key without limits needs no file
-        return self._inside_of(place.key, lambda state: ask(state, place, longest, state.now, send=send))
+        return self._step(place, lambda state: ask(state, place, longest, state.now, send=send))
 
     def send(self, place: Place) -> float:
         """Count a call just before it is sent. To be called in the key's turn.
@@ -91,7 +91,7 @@ class Limiter:
         """
         if place.tier is None and not self._has_state(place.key):
             return 0.0
-        return self._inside_of(place.key, lambda state: send(state, place, state.now))
+        return self._step(place, lambda state: send(state, place, state.now))
 
     def leave(self, place: Place) -> None:
         """Release the place of a call that will not be sent. Does nothing if the call has none.
@@ -101,12 +101,12 @@ class Limiter:
         """
         if place.waiting_id:
             with contextlib.suppress(NonceStoreError):
-                self._inside_of(place.key, lambda state: leave(state, place, state.now))
+                self._step(place, lambda state: leave(state, place, state.now))
 
     def not_sent(self, place: Place) -> None:
         """Take back what :meth:`send` has counted: there was no connection. Raises NonceStoreError."""
         if place.counted:
-            self._inside_of(place.key, lambda state: not_sent(state, place, state.now))
+            self._step(place, lambda state: not_sent(state, place, state.now))
 
     def refused(self, place: Place) -> float:
         """Note that Kraken answered "Rate limit exceeded": the counters that the call concerns count as full.
@@ -121,7 +121,7 @@ class Limiter:
         """
         if place.tier is None:
             return A_FEW_SECONDS
-        return self._inside_of(place.key, lambda state: refused(state, place, state.now))
+        return self._step(place, lambda state: refused(state, place, state.now))
 
     def locked_out(self, key: str) -> float:
         """Return the seconds until the key's lockout ends; 0.0: there is none. Raises NonceStoreError."""
@@ -173,6 +173,16 @@ class Limiter:
     def copy_to(self, other: Limiter, name: str) -> None:
         """Copy what is counted for the key with this fingerprint to another backend. Raises NonceStoreError."""
         self._inside(name, lambda mine: other._inside(name, mine.copy_to))
+
+    def _step(self, place: Place, step: Callable[[State], _T]) -> _T:
+        """Take *step* for a call, which finds its place as it was if the backend has to take the step again."""
+        before = place.waiting_id, place.counted, place.sent_at
+
+        def take(state: State) -> _T:
+            place.waiting_id, place.counted, place.sent_at = before
+            return step(state)
+
+        return self._inside_of(place.key, take)
 
     def _inside_of(self, key: str, step: Callable[[State], _T]) -> _T:
         """Take *step* with the key's state locked."""

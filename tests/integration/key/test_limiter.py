@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from krakenonce.backends import FileStore, MemoryStore
+from krakenonce.backends import BytesInMemory, FileStore, MemoryStore
 from krakenonce.backends.file.locked_files import LockedFiles
 from krakenonce.clock import SystemClock
 from krakenonce.errors import NonceStoreError
@@ -857,3 +857,30 @@ def test_a_lockout_is_seen_by_other_processes(programs: list[subprocess.Popen[st
     assert book(limiter, STARTER, "Balance", {}, 0) == NOW
     programs[0].communicate("lock out\n")
     assert 800 < book(limiter, STARTER, "Balance", {}, 0).locked_out <= 900
+
+
+class TwiceFor:
+    """Rate limits of a backend that takes each step twice, as one does that another caller has been faster than."""
+
+    def __init__(self) -> None:
+        self.exist: Any = lambda _: True
+        self._bytes = BytesInMemory()
+
+    def step(self, _: str, step: Any) -> Any:
+        """Take a step on a copy that is dropped, then take it."""
+        step(BytesInMemory(bytes(self._bytes)))
+        return step(self._bytes)
+
+
+def test_a_step_that_is_taken_again_finds_the_place_as_it_was() -> None:
+    """Nothing counts twice, and a call that is sent has no place among those that wait any more."""
+    limiter = Limiter(TwiceFor())
+    place = Place("key", TIERS["starter"], "Balance", {})
+    assert limiter.book(place, 60.0).wait == 0.0
+    limiter.send(place)
+    assert limiter.levels("key", TIERS["starter"]).rest > 0.9
+    limiter.not_sent(place)
+    assert limiter.levels("key", TIERS["starter"]).rest == 0.0
+    waiting: list[object] = []
+    limiter._inside_of("key", lambda state: waiting.append(state.waiting()))
+    assert waiting == [[], []]

@@ -23,6 +23,7 @@ from krakenonce.process import Section
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from krakenonce.backends.postgres.limits import PostgresLimits
     from krakenonce.backends.postgres.link import Link
     from krakenonce.backends.postgres.session import Row
 
@@ -41,12 +42,14 @@ class PostgresGate(Section):
         name: The lane's name.
         pause: Seconds without a sign of life after which the holder loses the turn.
         values: Returns the values of the statement that issues a nonce of a counter.
+        limits: The rate limits, of which those of this name come along with the turn.
     """
 
-    def __init__(self, link: Link, name: str, pause: float, values: Values) -> None:
+    def __init__(self, link: Link, name: str, pause: float, values: Values, limits: PostgresLimits) -> None:
         self.link = link
         self.pause = pause
         self.values = values
+        self.limits = limits
         self.scope: str | None = None
         self._came: tuple[str, list[Row], float] | None = None  # the nonce that came with the turn, and when
         self.name = name
@@ -81,6 +84,7 @@ class PostgresGate(Section):
                 if not keep:
                     self._drop()
                 self._came = None
+                self.limits.forget(self.name)
                 self.held = False  # last: after an interrupt this is called again
 
     def taken(self, scope: str) -> list[Row] | None:
@@ -196,8 +200,10 @@ class PostgresGate(Section):
         if scope is None:
             return session.run(TRY, *self._lock_values())[0][0] is not None
         make_tables(session, self.link.server)
-        [(last, said)] = session.run(TRY_AND_NEXT, *self.values(scope), *self._lock_values())
-        self._keep(scope, [(last,)] if last is not None else [])
+        steps = (TRY_AND_NEXT, *self.values(scope), *self._lock_values()), self.limits.look(self.name)
+        [(last, said)], limits = session.run_all(*steps)
+        if said is not None:
+            self._keep(scope, [(last,)] if last is not None else [], limits)
         return said is not None
 
     def _wait(self, session: Session, scope: str | None) -> bool:
@@ -205,12 +211,14 @@ class PostgresGate(Section):
             session.run(ACQUIRE, *self._lock_values(), endless=True)
             return True
         make_tables(session, self.link.server)
-        steps = (ACQUIRE, *self._lock_values()), (NEXT, *self.values(scope))
-        self._keep(scope, session.run_all(*steps, endless=True)[-1])
+        steps = (ACQUIRE, *self._lock_values()), (NEXT, *self.values(scope)), self.limits.look(self.name)
+        _, nonce, limits = session.run_all(*steps, endless=True)
+        self._keep(scope, nonce, limits)
         return True
 
-    def _keep(self, scope: str, rows: list[Row]) -> None:
-        self._came = (scope, rows, time.monotonic()) if rows else None
+    def _keep(self, scope: str, nonce: list[Row], limits: list[Row]) -> None:
+        self._came = (scope, nonce, time.monotonic()) if nonce else None
+        self.limits.see(self.name, limits)
 
     def _lock_values(self) -> tuple[int, str]:
         return self._lock_id, f"{my_name()} "
@@ -232,13 +240,13 @@ class PostgresGate(Section):
         self.abandon()
 
 
-def gate_of(link: Link, name: str, pause: float, values: Values) -> PostgresGate:
+def gate_of(link: Link, name: str, pause: float, values: Values, limits: PostgresLimits) -> PostgresGate:
     """Return the gate of a server: one object for all of this process. It connects as the last who has asked for it."""
     gate = _gates.get((link.server.name, name))
     if gate is None:
-        gate = PostgresGate(link, name, pause, values)
+        gate = PostgresGate(link, name, pause, values, limits)
         gate = _gates.setdefault((link.server.name, name), gate)
-    gate.link, gate.pause, gate.values = link, pause, values
+    gate.link, gate.pause, gate.values, gate.limits = link, pause, values, limits
     return gate
 
 

@@ -14,7 +14,7 @@ from krakenonce.errors import NonceStoreError
 from krakenonce.rule import check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from krakenonce.backends.postgres.link import Link
     from krakenonce.backends.postgres.session import Row, Session
@@ -31,7 +31,9 @@ select page, data from krakenonce.{pages} where name = '{name}' and page in ({nu
 """
 _PAGES = "insert into krakenonce.{pages} values {values} on conflict (name, page) do update set data = excluded.data;"
 _ZEROS = "delete from krakenonce.{pages} where name = '{name}' and page in ({numbers});"
-_SIZE = "update krakenonce.{table} set size = {size} where name = '{name}' and size < {size};"
+_SIZE = """
+update krakenonce.{table} set size = greatest(size, {size}), version = version + 1 where name = '{name}';
+"""
 _FETCH = "select page, data from krakenonce.{pages} where name = $1 and page = any($2::int[])"
 _LOOK = """
 select size, page, data from krakenonce.{table} left join krakenonce.{pages}
@@ -122,15 +124,23 @@ class PostgresPages:
         begin = _BEGIN.format(**self._kind._asdict(), commit=commit, name=name, numbers=numbers)
         try:
             *_, head, found = session.script(begin)
-            pages = Pages(session, self._kind, name, head[0], wanted, found)
+            pages = Pages(self._fetcher(session, name), self._kind, name, head[0], wanted, found)
             result = self._within(session, pages, step)
         except BaseException:  # also an error of the step's own: the server then takes back what was begun
             session.close()
             raise
         self._known.add(name)
-        if len(pages.used) <= _AT_ONCE:
-            self._wanted[name] = list(dict.fromkeys([*pages.used, *wanted]))[:_AT_ONCE]
+        self._note(name, pages)
         return result
+
+    def _note(self, name: str, pages: Pages) -> None:
+        """Remember which pages the next step will probably want."""
+        if len(pages.used) <= _AT_ONCE:
+            self._wanted[name] = list(dict.fromkeys([*pages.used, *self._wanted.get(name, [0])]))[:_AT_ONCE]
+
+    def _fetcher(self, session: Session, name: str) -> Callable[[Sequence[int]], list[Row]]:
+        statement = _FETCH.format(pages=self._kind.pages)
+        return lambda numbers: session.run(statement, name, array(numbers))
 
     def _within(self, session: Session, pages: Pages, step: Callable[[Pages], _T]) -> _T:
         try:
@@ -142,10 +152,10 @@ class PostgresPages:
 
 
 class Pages:
-    """The bytes of one name, while their row is locked.
+    """The bytes of one name, while nobody else changes them.
 
     Args:
-        session: In a transaction that has the lock.
+        fetch: Reads pages that were not asked for.
         kind: What they are.
         name: Their name.
         head: How many bytes there are, and the server's time.
@@ -155,17 +165,24 @@ class Pages:
     Attributes:
         server_time: Seconds since 1970 by the server's clock, with the lock.
         used: The pages that were read or written.
+        size: How many bytes there are.
     """
 
     def __init__(
-        self, session: Session, kind: Kind, name: str, head: Row, wanted: Sequence[int], found: Sequence[Row]
+        self,
+        fetch: Callable[[Sequence[int]], list[Row]],
+        kind: Kind,
+        name: str,
+        head: Row,
+        wanted: Sequence[int],
+        found: Sequence[Row],
     ) -> None:
-        self._session = session
+        self._fetch_more = fetch
         self._kind = kind
         self._name = name
-        self._size = int(head[0] or 0)
+        self.size = int(head[0] or 0)
         self.server_time = float(head[1] or 0)
-        self._is_new = self._size == 0
+        self._is_new = self.size == 0
         self._pages = {number: bytearray(kind.page) for number in wanted}
         self._changed: set[int] = set()
         self.used: dict[int, None] = {}
@@ -173,7 +190,7 @@ class Pages:
 
     def read(self, offset: int, size: int) -> bytes:
         """Return what is there; less where nothing was written."""
-        end = min(offset + size, self._size)
+        end = min(offset + size, self.size)
         if end <= offset:
             return b""
         self._fetch(_numbers(self._kind, offset, end))
@@ -191,7 +208,7 @@ class Pages:
             page[low - start : high - start] = data[low - offset : high - offset]
         self.used.update(dict.fromkeys(numbers))
         self._changed.update(numbers)
-        self._size = max(self._size, end)
+        self.size = max(self.size, end)
 
     def end(self) -> str:
         """Return the statements that write what was changed, and end the transaction."""
@@ -199,11 +216,15 @@ class Pages:
             return "rollback"  # which does not wait for the disk, though a row was locked
         kept = [number for number in sorted(self._changed) if any(self._pages[number])]
         zeros = [] if self._is_new else sorted(self._changed.difference(kept))
-        names = {**self._kind._asdict(), "name": self._name, "size": self._size}
+        names = {**self._kind._asdict(), "name": self._name, "size": self.size}
         values = ", ".join(rf"('{self._name}', {number}, '\x{self._pages[number].hex()}')" for number in kept)
         write = _PAGES.format(**{**names, "values": values}) if kept else ""
         delete = _ZEROS.format(**names, numbers=", ".join(map(str, zeros))) if zeros else ""
         return f"{write}{delete}{_SIZE.format(**names)} commit"
+
+    def changed(self) -> dict[int, bytes]:
+        """Return the pages that were written."""
+        return {number: bytes(self._pages[number]) for number in sorted(self._changed)}
 
     def _fetch(self, numbers: Sequence[int]) -> None:
         self.used.update(dict.fromkeys(numbers))
@@ -212,12 +233,17 @@ class Pages:
             return
         self._pages.update((number, bytearray(self._kind.page)) for number in missing)
         if not self._is_new:
-            numbers_wanted = f"{{{','.join(map(str, missing))}}}"
-            self._take(self._session.run(_FETCH.format(pages=self._kind.pages), self._name, numbers_wanted))
+            self._take(self._fetch_more(missing))
 
     def _take(self, rows: Sequence[Row]) -> None:
         for number, data in rows:
             self._pages[int(number or 0)] = _bytes(self._kind, data)
+
+
+def array(each: Iterable[object]) -> str:
+    """Return numbers, or bytes, as the text of an array."""
+    texts = (rf'"\\x{one.hex()}"' if isinstance(one, bytes) else str(one) for one in each)
+    return f"{{{','.join(texts)}}}"
 
 
 def _numbers(kind: Kind, offset: int, end: int) -> range:

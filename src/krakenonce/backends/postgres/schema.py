@@ -26,10 +26,12 @@ create table if not exists krakenonce.about (version int not null, moved_to text
 create table if not exists krakenonce.nonces (
     scope text primary key, last bigint not null, timeline text not null) with (fillfactor = 20);
 create table if not exists krakenonce.records (name text primary key, data bytea not null);
-create table if not exists krakenonce.limits (name text primary key, size int not null);
+create table if not exists krakenonce.limits (
+    name text primary key, size int not null, version bigint not null default 0);
 create table if not exists krakenonce.limit_pages (
     name text not null, page int not null, data bytea not null, primary key (name, page));
-create table if not exists krakenonce.sent (name text primary key, size int not null);
+create table if not exists krakenonce.sent (
+    name text primary key, size int not null, version bigint not null default 0);
 create table if not exists krakenonce.sent_pages (
     name text not null, page int not null, data bytea not null, primary key (name, page)) with (fillfactor = 50);
 insert into krakenonce.about (version) select 1 where not exists (select from krakenonce.about);

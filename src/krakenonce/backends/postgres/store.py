@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Self
 
 from krakenonce.backends.postgres import moved
 from krakenonce.backends.postgres.gate import PostgresGate, close_gates, gate_of
+from krakenonce.backends.postgres.limits import PostgresLimits
 from krakenonce.backends.postgres.link import Link
 from krakenonce.backends.postgres.moved import refused_as_moved
-from krakenonce.backends.postgres.pages import RATE_LIMITS, SENT_CALLS, PostgresPages
+from krakenonce.backends.postgres.pages import SENT_CALLS, PostgresPages
 from krakenonce.backends.postgres.records import PostgresRecords
 from krakenonce.backends.postgres.schema import cannot
 from krakenonce.backends.postgres.server import read_url
@@ -59,7 +60,7 @@ class PostgresStore:
         self._clock: Clock = clock or SystemClock()
         self._ahead = _AHEAD if clock is None or isinstance(clock, SystemClock) else _ANY
         self._issued: Counter[str] = Counter()
-        self.rate_limits = PostgresPages([self._link], RATE_LIMITS)
+        self.rate_limits = PostgresLimits(self._link)
         self.records = PostgresRecords(self._link)
         # Only a gateway opens these, and its nonces do not wait for its other steps, nor one local key for another.
         self._links_of_sent = [Link(self._link.server) for _ in range(_SENT)]
@@ -126,7 +127,7 @@ class PostgresStore:
 
     def gate(self, name: str) -> PostgresGate:
         """Return what lets one caller at a time have the turn called *name*; it connects when first used."""
-        return gate_of(self._link, name, self._pause, self._values)
+        return gate_of(self._link, name, self._pause, self._values, self.rate_limits)
 
     def scopes(self) -> list[str]:
         """Return the names of the counters, sorted."""
@@ -165,7 +166,6 @@ class PostgresStore:
         close_gates(self._link)
 
     def _next(self, gate: PostgresGate | None, scope: str) -> int:
-        check_scope(scope)
         rows = gate.taken(scope) if gate is not None else None
         try:
             if rows is None:
@@ -182,7 +182,8 @@ class PostgresStore:
         return self._checked(scope, rows)
 
     def _values(self, scope: str) -> tuple[str, int, int]:
-        """Return the values of the statement that issues a nonce."""
+        """Return the values of the statement that issues a nonce. Raises InvalidScope."""
+        check_scope(scope)
         now = self._clock.now_ns()
         # A host whose clock cannot be right takes the server's.
         return (scope, now, self._ahead) if in_range(now) else (scope, NONCE_MAX, 0)
