@@ -187,4 +187,22 @@ HOSTS = (
         becomes="",
         test=f"{_POSTGRES}test_a_lockout_is_seen_in_the_next_turn",
     ),
+    Planted(
+        "an event loop waits for the server",
+        10,
+        "src/krakenonce/key/far.py",
+        was="    if not is_far(store):\n        return step()\n",
+        becomes="    if store is not None:\n        return step()\n",
+        test="tests/hosts/test_programs.py::test_an_event_loop_goes_on_while_the_server_is_slow[limit_pages]",
+        hangs=20,
+    ),
+    Planted(
+        "an event loop waits for a turn of the server",
+        10,
+        "src/krakenonce/key/waiting.py",
+        was="(blocks_loop or self._remote is None) and",
+        becomes="",
+        test="tests/hosts/test_programs.py::test_an_event_loop_goes_on_while_the_server_is_slow[nonces]",
+        hangs=20,
+    ),
 )

@@ -13,6 +13,8 @@ import pytest
 
 from krakenonce import NonceManager
 from krakenonce.backends.postgres import PostgresStore
+from krakenonce.backends.postgres.server import read_url
+from krakenonce.backends.postgres.session import Session
 from krakenonce.kraken import AsyncKraken, Kraken
 from krakenonce.testing import FakeKraken, FakeKrakenServer
 from tests.integration.key.helpers import in_thread, join, until
@@ -145,3 +147,28 @@ def test_an_order_that_was_placed_while_the_state_went_down_is_a_result(new_serv
     assert len(placed) == 1
     assert [each.method for each in fake.accepted()] == ["AddOrder"]
     manager.close()
+
+
+@pytest.mark.parametrize("table", ["nonces", "limit_pages"])
+def test_an_event_loop_goes_on_while_the_server_is_slow(server: Server, table: str) -> None:
+    """Its other tasks run while a call waits for its turn and nonce, or to be counted."""
+    fake = FakeKraken()
+    account = fake.add_account("bot", balances={"ZUSD": "100"})
+    waits = "select from pg_locks where not granted"
+    with NonceManager(server.url) as manager, FakeKrakenServer(fake) as kraken_server:
+
+        async def call_while_locked() -> None:
+            async with AsyncKraken(account.key, account.secret, manager=manager, base_url=kraken_server.url) as kraken:
+                await kraken.balances()
+                blocker = Session(read_url(server.url, "url"))
+                blocker.script(f"begin; lock table krakenonce.{table} in exclusive mode")
+                call = asyncio.create_task(kraken.balances())
+                await asyncio.to_thread(until, lambda: server.run(waits))
+                for _ in range(10):
+                    await asyncio.sleep(0)
+                assert not call.done()
+                await asyncio.to_thread(blocker.script, "commit")
+                blocker.close()
+                assert await call
+
+        asyncio.run(call_while_locked())

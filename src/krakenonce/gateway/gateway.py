@@ -91,7 +91,7 @@ class Gateway:
                 )
             await self._fence.records.prepare(local)
             if path == NONCE_PATH:
-                reply = _issued(key)
+                reply = await _issued(key)
             elif changes_something(call):
                 reply = await self._fence.make(local, key, call, headers["API-Sign"], passed_on(headers))
             else:
@@ -183,9 +183,9 @@ class Gateway:
         return reply_of(done, waited)
 
 
-def _issued(key: KrakenKey) -> Reply:
+async def _issued(key: KrakenKey) -> Reply:
     # As a string, as Kraken returns a nonce: many JSON readers round an integer this large.
-    return Reply(200, JSON, kraken_json(error=[], result={"nonce": str(key.api_key.next())}), {})
+    return Reply(200, JSON, kraken_json(error=[], result={"nonce": str(await key.issue())}), {})
 
 
 # Why a call was refused before it was looked whether it is a repeat, although its sender is not to blame.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from krakenonce.errors import OutcomeUnknown, RateLimited, RequestNotSent
@@ -145,13 +146,13 @@ class PublicCalls:
             RateLimited: It would take too long.
         """
         try:
-            await wait_while(lambda longest: self._ask(place, longest), self._max_wait, self._closed)
+            await wait_while(partial(self._ask, place), self._max_wait, self._closed)
             if self._closed.is_set():
                 raise Closed
         finally:
             self._limits.leave(place)
 
-    def _ask(self, place: Place, longest: float) -> float:
+    async def _ask(self, place: Place, longest: float) -> float:
         """Return the seconds until a call may be sent. Raises RateLimited if they are more than *longest*."""
         closed = closed_for(self._transport.host)
         if closed > longest:

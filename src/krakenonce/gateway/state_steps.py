@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
+
+from krakenonce.key.far import is_far, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,14 +25,13 @@ class StateSteps:
     """
 
     def __init__(self, store: Backend) -> None:
-        self.are_far = store.shared == "hosts"
+        self._store = store
+        self.are_far = is_far(store)
         self._threads = ThreadPoolExecutor(_AT_ONCE, "krakenonce-state") if self.are_far else None
 
     async def run(self, step: Callable[[], _T]) -> _T:
         """Take a step and return its result. It comes to its end even if nobody waits for it any more."""
-        if self._threads is None:
-            return step()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, step)
+        return step() if self._threads is None else await take(self._store, step, self._threads)
 
     def end(self) -> None:
         """End the threads, once they are done with what they have begun; a step that still comes is taken at once."""

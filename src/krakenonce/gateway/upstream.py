@@ -7,13 +7,15 @@ import contextlib
 import json
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from krakenonce.errors import InvalidNonce, KrakenError, KrakenonceError, LockedOut, OutcomeUnknown, RateLimited
 from krakenonce.gateway.headers import signed
 from krakenonce.gateway.waiting import KeyQueue, wait_while
 from krakenonce.key.answers import is_of_kraken, refusal_in, result_of
 from krakenonce.key.api_key import ApiKey
+from krakenonce.key.far import take
 from krakenonce.key.limits import TIERS
 from krakenonce.kraken.finding import find, pair_name
 from krakenonce.kraken.http_status import closed_for, refuse_if_closed
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from krakenonce.manager import NonceManager
 
 
+_T = TypeVar("_T")
 _COST = 4.0  # of a search, in the REST counter
 _FINE = b'{"error":[]'  # how an answer with a result begins
 # Why Kraken has refused a call -> a word for metrics; the first that fits.
@@ -126,14 +129,22 @@ class KrakenKey:
             LockedOut: The key is locked out.
             RateLimited: It would take too long.
         """
-        await wait_while(lambda longest: self._wait(place, longest), self._max_wait, self._closed)
+        await wait_while(partial(self._wait, place), self._max_wait, self._closed)
 
-    def _wait(self, place: Place, longest: float) -> float:
+    async def _wait(self, place: Place, longest: float) -> float:
         """Return the seconds until the call may be sent. Raises LockedOut or RateLimited."""
         closed = closed_for(self._transport.host)
         if closed > longest:
             refuse_if_closed(self._transport.host)
-        return max(self.api_key.ask(place, longest), closed)
+        return max(await self._take(partial(self.api_key.ask, place, longest)), closed)
+
+    async def issue(self) -> int:
+        """Return the account's next nonce, for a client that keeps its calls in order itself. Raises NonceError."""
+        return await self._take(self.api_key.next)
+
+    async def _take(self, step: Callable[[], _T]) -> _T:
+        """Take a step of the state, for which the event loop does not wait if it is on a server."""
+        return await take(self._manager.store, step)
 
     async def close(self) -> None:
         """Stop all waits, for the rate limit and for the turn. The call that has the turn comes to its end."""
@@ -159,7 +170,7 @@ class KrakenKey:
             OutcomeUnknown: Sent, but no answer came.
         """
         refuse_if_closed(self._transport.host)
-        nonce = self.api_key.nonce(place)
+        nonce = await self._take(partial(self.api_key.nonce, place))
         try:
             body = call.with_nonce(nonce)
             headers = signed(headers, self.account.key, sign(call.path, nonce, body, self._key.secret()))
@@ -208,9 +219,9 @@ class KrakenKey:
         if not isinstance(step, PrivateCall):
             raise TypeError(step)
         place = self.api_key.place(step.method, step.params)
-        self.api_key.count(place)
+        await self._take(partial(self.api_key.count, place))
         try:
-            request = step.request(self._key, self.api_key.next(), self.time.now())
+            request = step.request(self._key, await self._take(self.api_key.next), self.time.now())
             reply = await self._transport.send(request, self.order_timeout)
         except KrakenonceError as error:
             if not isinstance(error, OutcomeUnknown):

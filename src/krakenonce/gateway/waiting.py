@@ -39,7 +39,7 @@ class TooLong(NotBegun):
     """The turn did not come in time."""
 
 
-async def wait_while(ask: Callable[[float], float], longest: float, closed: asyncio.Event) -> None:
+async def wait_while(ask: Callable[[float], Awaitable[float]], longest: float, closed: asyncio.Event) -> None:
     """Wait until the rate limit allows a call, or until the gateway stops.
 
     Args:
@@ -48,7 +48,7 @@ async def wait_while(ask: Callable[[float], float], longest: float, closed: asyn
         longest: Seconds that the call may wait.
         closed: Set when the gateway stops.
     """
-    while (wait := ask(longest)) > 0 and not closed.is_set():
+    while (wait := await ask(longest)) > 0 and not closed.is_set():
         pause = min(wait, ASK_AGAIN)
         longest -= pause
         with contextlib.suppress(TimeoutError):

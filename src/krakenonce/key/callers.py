@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from krakenonce.native import get_ident
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+_T = TypeVar("_T")
+_acting: dict[int, object] = {}  # the threads that act for another caller
+
+
+def act_as(owner: object, step: Callable[[], _T]) -> _T:
+    """Take a step in this thread for another caller, who waits for it."""
+    _acting[thread := get_ident()] = owner
+    try:
+        return step()
+    finally:
+        del _acting[thread]
 
 
 def current_owner() -> object:
     """Return the caller: the task of asyncio or trio that is running, else the greenlet, else the thread."""
+    if _acting and (owner := _acting.get(get_ident())) is not None:
+        return owner
     loop = running_loop()
     if loop is not None:
         task = sys.modules["asyncio"].current_task(loop)

@@ -8,6 +8,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from krakenonce.errors import KrakenError, KrakenonceError
+from krakenonce.key.far import take
 from krakenonce.kraken import orders, queries
 from krakenonce.kraken.async_transport import AsyncTransport, own_loop
 from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep
@@ -187,6 +188,6 @@ class AsyncKraken(Session[AsyncTransport]):
             for lane in self._turn(step, until):
                 await turn.enter_async_context(lane)
             left = seconds_left(until)
-            request = self._sign(step)
+            request = await take(self._manager.store, functools.partial(self._sign, step))
             reply = await self._transport.send(request, timeout if left is None else min(timeout, left))
             return self._settle(step, reply)
