@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from krakenonce.backends.beginning import begin
+from krakenonce.backends.beginning import begin, has_begun
 from krakenonce.errors import ConfigError, LaneTimeout, NonceStoreError, RecordChanged
 from krakenonce.gateway.key_storage import RECORD, key_storage
 from krakenonce.gateway.sent_record import LARGEST
@@ -58,7 +58,7 @@ def move(source: Backend, target: Backend, *, patience: float = 30.0, say: Say =
         say: Called with a line for each step.
 
     Raises:
-        ConfigError: One of them cannot be moved, or they are the same.
+        ConfigError: There is nothing to move, it was moved before, one cannot be moved, or they are the same.
         LaneTimeout: A key is in use for longer. Nothing was changed.
         NonceStoreError: A state could not be read or written. Do it again: the old one may have been retired.
     """
@@ -67,8 +67,10 @@ def move(source: Backend, target: Backend, *, patience: float = 30.0, say: Say =
     if place == old.place:
         raise ConfigError(f"{place} cannot be moved to itself")
     before = old.moved_to()
-    if before not in (None, place):
-        raise ConfigError(f"{old.place} was moved to {before} already; move that one")
+    if before is None and not source.scopes():
+        raise ConfigError(f"there are no nonces in {old.place}, so nothing was moved; is its name right?")
+    if before not in (None, place) or (before and new.moved_to() is None and has_begun(target)):
+        raise ConfigError(f"{old.place} was moved to {before} already; nothing was changed")
     with contextlib.ExitStack() as turns:
         for name in _turns(source):
             say(f"waiting for the turn {name}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from krakenonce import NonceManager, open_store
-from krakenonce.errors import LaneTimeout, LockedOut, NonceStoreError
+from krakenonce.errors import ConfigError, LaneTimeout, LockedOut, NonceStoreError
 from krakenonce.gateway.groups import parse_groups
 from krakenonce.gateway.key_storage import key_storage
 from krakenonce.gateway.local_keys import LocalKeys
@@ -110,6 +110,7 @@ def test_a_move_waits_for_the_call_that_is_under_way(engine: Engine, tmp_path: P
     """If it takes too long, nothing is changed, and the error says so."""
     old = open_store(tmp_path / "state")
     manager = NonceManager(old)
+    manager.next()
     code = (
         "import sys; from krakenonce import NonceManager\n"
         "with NonceManager(sys.argv[1]).lane('key'): print('in', flush=True); sys.stdin.readline()"
@@ -168,4 +169,56 @@ def test_a_state_is_checked_without_a_nonce(engine: Engine, tmp_path: Path) -> N
     found = json.loads(run("state", "check", "--json", **ask).stdout)
     assert (found["shared"], found["counters"], found["has_begun"], found["moved_to"]) == ("hosts", 1, True, None)
     move(open_store(engine.url), open_store(tmp_path / "state"))
-    assert run("state", "check", **ask).stdout.endswith(f" was moved to {tmp_path / 'state'}: name that state\n")
+    for words in (["state", "check"], ["stats"], ["next"]):
+        done = run(*words, **ask)
+        assert done.returncode == 1
+        assert f" was moved to {tmp_path / 'state'}; nothing was issued or sent" in done.stderr
+
+
+def test_what_cannot_be_moved_is_refused(engine: Engine, tmp_path: Path) -> None:
+    """A name that is wrong, a state of one process, one that was moved before; and nothing is changed."""
+    state = tmp_path / "state"
+    for words, said in (
+        ((tmp_path / "stat", engine.url), "there are no nonces in"),
+        (("memory:", engine.url), "cannot be moved"),
+        ((state, state), "cannot be moved to itself"),
+    ):
+        NonceManager(state).next()
+        with pytest.raises(ConfigError, match=said):
+            move(open_store(words[0]), open_store(words[1]))
+    assert not (tmp_path / "stat").exists()
+    LocalKeys(key_storage(open_store(state))).add("old", "MASTER", parse_groups(["query"]))
+    move(open_store(state), open_store(engine.url))
+    there = LocalKeys(key_storage(open_store(engine.url)))
+    there.revoke("old")
+    for target in (engine.url, tmp_path / "other"):
+        with pytest.raises(ConfigError, match="already; nothing was changed"):
+            move(open_store(state), open_store(target))
+    assert there.all() == []
+    with pytest.raises(ConfigError, match="was moved to"):
+        LocalKeys(key_storage(open_store(state))).add("bot", "MASTER", parse_groups(["query"]))
+
+
+def test_a_move_that_was_interrupted_is_done_again(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then nobody gets a nonce in the old state, and the new one is not begun beside it."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    state = tmp_path / "krakenonce"
+    for _ in range(2):  # the second time both were in use before
+        last = NonceManager(state).next()
+        with monkeypatch.context() as broken:
+            broken.setattr("krakenonce.moving._copy", failing)
+            with pytest.raises(NonceStoreError, match="gone"):
+                move(open_store(state), open_store(engine.url))
+        for each in (state, engine.url):
+            with pytest.raises(NonceStoreError, match=r"was moved to|is empty, and"):
+                NonceManager(each).next()
+        move(open_store(state), open_store(engine.url))
+        assert NonceManager(engine.url).next() > last
+        move(open_store(engine.url), open_store(state))
+
+
+def failing(*_: object) -> None:
+    """The server is gone."""
+    raise NonceStoreError("gone")

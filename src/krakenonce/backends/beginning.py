@@ -41,11 +41,13 @@ def begin_or_refuse(store: Backend) -> None:
     """
     if has_begun(store):
         return
+    place = getattr(store, "place", store)
     with contextlib.suppress(ConfigError):  # no home directory, and so no nonces there
-        usual = usual_directory().directory
-        if usual is not None and FileStore(usual).scopes():
+        directory = usual_directory().directory
+        usual = None if directory is None else FileStore(directory)
+        if usual is not None and (usual.scopes() or usual.moved_to() == place):  # or the move was interrupted
             raise NonceStoreError(
-                f"{store!r} is empty, and {usual} has nonces; nothing was issued or sent. Carry them over: krakenonce "
-                f'move {usual} "${VARIABLE}". If they are of no use there: krakenonce state init'
+                f"the state in {place} is empty, and {directory} has nonces; nothing was issued or sent. Carry them "
+                f'over: krakenonce move {directory} "${VARIABLE}". If they are of no use there: krakenonce state init'
             )
     begin(store)

@@ -9,6 +9,7 @@ import click
 
 from krakenonce.backends import SERVED, open_store
 from krakenonce.backends.beginning import begin, has_begun
+from krakenonce.cli.nonces import refuse_moved
 from krakenonce.cli.options import check_state, json_option, state_option
 from krakenonce.cli.output import complain, to_json, write
 from krakenonce.errors import ConfigError
@@ -50,7 +51,7 @@ def move(source: str, target: str, patience: float, as_json: bool) -> None:
     )
 
 
-@click.group()
+@click.group(no_args_is_help=False)
 def state() -> None:
     """Prepare or check the state: the directory or server in which nonces are kept."""
 
@@ -97,9 +98,8 @@ def check(as_json: bool, state: str | None) -> None:
                 gate.release()
         if as_json:
             write(to_json(asdict(found)))
-        elif found.moved_to is not None:
-            write(f"{found.state} was moved to {found.moved_to}: name that state")
-        else:
+        refuse_moved(store)
+        if not as_json:
             begun = _some(found.counters, "counter") if found.has_begun or found.counters else "not begun yet"
             write(f"{found.state} can be used, by {SERVED[store.shared]}: {begun}")
 

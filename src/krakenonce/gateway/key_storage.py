@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from krakenonce.backends.file.filesystem import make_directory, open_regular
+from krakenonce.backends.file.moved import refuse_moved
 from krakenonce.backends.file.records import replace_file
 from krakenonce.backends.records import MOST
 from krakenonce.errors import ConfigError, NonceStoreError, RecordChanged
@@ -100,6 +101,7 @@ class KeyFile:
     def change(self, change: Callable[[bytes | None], bytes]) -> None:
         """Replace the file, while one beside it is locked."""
         try:
+            refuse_moved(self.path.parent)
             make_directory(self.path.parent)
             with open(open_regular(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT), "rb") as lock:
                 flock(lock, LOCK_EX)

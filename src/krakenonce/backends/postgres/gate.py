@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Values = Callable[[str], tuple[str, int, int]]
 
 
-_KEPT_OPEN = 4  # sessions of turns that this process does not have: a server has 100 of them in all
+_KEPT_OPEN = 16  # sessions of turns that this process does not have: a server has 100 of them in all
 _FRESH = 1.0  # seconds for which a nonce that came with the turn may be used without asking the server again
 
 
