@@ -98,7 +98,7 @@ def test_ctrl_c_at_a_question_is_an_interrupt(shell: Shell, tmp_path: Path) -> N
         while process.poll() is None:  # one may come in the instant before it waits for an answer, and be seen after it
             process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(1)
+                process.wait(10)
         done = shell.end(process)
     assert done.code == 130
     assert "nothing was changed" not in done.err
