@@ -401,8 +401,8 @@ CLIENTS = (
         "the async client gives the turn back before the answer is in",
         10,
         "src/krakenonce/kraken/aio.py",
-        was="            request = self._sign(step)\n            reply = await self",
-        becomes="            request = self._sign(step)\n        if True:\n            reply = await self",
+        was="functools.partial(self._sign, step))\n            reply = await self",
+        becomes="functools.partial(self._sign, step))\n        if True:\n            reply = await self",
         test="tests/integration/kraken/test_async_client.py::test_two_hundred_tasks_of_one_key_never_cross",
     ),
     Planted(
