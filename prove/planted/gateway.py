@@ -219,8 +219,8 @@ GATEWAY = (
         "the gateway sends a call before the time that status 429 has named",
         12,
         "src/krakenonce/gateway/upstream.py",
-        was="        refuse_if_closed(self._transport.host)\n        nonce = await self._take(partial(self.api_key.nonce, place))\n",
-        becomes="        nonce = await self._take(partial(self.api_key.nonce, place))\n",
+        was="        refuse_if_closed(self._transport.host)\n        nonce = await",
+        becomes="        nonce = await",
         test="tests/integration/gateway/test_blocked.py::test_calls_that_wait_for_their_turn_are_not_sent_either",
     ),
     Planted(
