@@ -8,7 +8,6 @@ __all__ = ["MOVING"]
 
 _BACKENDS = "tests/integration/backends/test_moving.py::"
 _HOSTS = "tests/hosts/test_moving.py::"
-_CONTRACT = "tests/hosts/test_contract.py::"
 
 MOVING = (
     Planted(
@@ -50,7 +49,7 @@ MOVING = (
         "src/krakenonce/backends/postgres/statements.py",
         was="    from krakenonce.about where moved_to is null)",
         becomes="    from krakenonce.about)",
-        test=f"{_CONTRACT}test_a_state_that_was_moved_gives_no_nonce_to_anybody[postgres]",
+        test="tests/hosts/test_postgres.py::test_a_move_waits_for_a_nonce_that_is_being_issued",
     ),
     Planted(
         "a state is moved while calls are under way",

@@ -108,7 +108,7 @@ def test_two_processes_that_write_it_differently_share_one_counter(tmp_path: Pat
         ("file://host/a", "names a host"),
         ("file://state", "names a host"),
         ("file:", "needs a directory"),
-        ("redis://localhost", "unknown backend 'redis:'"),
+        ("stone://tablet", "unknown backend 'stone:'"),
         ("/a?mode=fast", "one option"),
     ],
 )

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from krakenonce.errors import ConfigError, NonceStoreError
+from krakenonce.gateway.watching import sign_of_life
 
 if TYPE_CHECKING:
     from krakenonce.backends.protocol import ScopeStats
@@ -113,7 +114,7 @@ class StateLook:
         try:
             self._last = state = self._read()
             # A frozen file system can be read. But the calls' loop waits in a write then, and answers only afterwards.
-            asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self._calls).result()
+            sign_of_life(self._calls).result()
         except Exception as error:  # get() raises it
             reading.set_exception(error)
         else:

@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import time
+from concurrent.futures import Future
 
 logger = logging.getLogger("krakenonce")
 
@@ -22,7 +23,7 @@ async def watch(calls: asyncio.AbstractEventLoop) -> None:
     """
     pause = min(_systemd_wants() / 2, _LATE)
     while True:
-        answer = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asyncio.sleep(0), calls))
+        answer = asyncio.wrap_future(sign_of_life(calls))
         began = time.monotonic()
         silent, told = 0.0, False
         while not answer.done():
@@ -36,6 +37,14 @@ async def watch(calls: asyncio.AbstractEventLoop) -> None:
         if told:
             logger.warning("the state answers again, after %.1f s; the calls go on", silent)
         await asyncio.sleep(max(0.0, pause - silent))
+
+
+def sign_of_life(loop: asyncio.AbstractEventLoop) -> Future[None]:
+    """Return what is done as soon as an event loop of another thread runs. It may never be, if the loop has ended."""
+    seen: Future[None] = Future()
+    seen.set_running_or_notify_cancel()  # who does not wait any more has not cancelled it
+    loop.call_soon_threadsafe(seen.set_result, None)
+    return seen
 
 
 def notify(state: str) -> None:
