@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from krakenonce.backends.state_name import read_state
 from tests.hosts.etcd import EtcdServer
-from tests.hosts.servers import STATE, PostgresServer
+from tests.hosts.servers import STATE, OlderPostgresServer, PostgresServer
 from tests.hosts.valkey import OlderValkeyServer, RedisServer, ValkeyServer
 
 if TYPE_CHECKING:
@@ -65,7 +65,12 @@ class Kind(Protocol):
 
 
 ENGINES: dict[str, Kind] = {"postgres": PostgresServer, "valkey": ValkeyServer, "etcd": EtcdServer}
-KINDS: dict[str, Kind] = {**ENGINES, "valkey-8.1": OlderValkeyServer, "redis-8.2": RedisServer}
+KINDS: dict[str, Kind] = {
+    **ENGINES,
+    "postgres-17": OlderPostgresServer,
+    "valkey-8.1": OlderValkeyServer,
+    "redis-8.2": RedisServer,
+}
 
 
 def open_state(clock: Clock | None = None, pause: float | None = None) -> Backend:

