@@ -184,17 +184,3 @@ def test_a_state_of_another_version_is_refused(server: Server) -> None:
     PostgresStore(server.url).advance("global")
     server.run("update krakenonce.about set version = 2")
     assert "has version 2, and this krakenonce knows version 1" in refusal(server.url)
-
-
-def test_the_gateway_says_that_it_cannot_share_its_records_yet(server: Server) -> None:
-    """It does not keep them on its host instead, and takes no nonce."""
-    for words in (("run",), ("add-key", "--name", "bot"), ("list-keys",)):
-        done = run(
-            *("gateway", *words, "--state", server.url_of("bot", "x").replace(":x@", "@")),
-            KRAKEN_MASTER_API_KEY="key",
-            KRAKEN_MASTER_API_SECRET="c2VjcmV0",
-            PGPASSWORD=PASSWORD,
-        )
-        assert done.returncode != 0
-        assert "--state must be a directory: the gateway keeps its local keys" in done.stderr, done
-    assert PostgresStore(server.url).peek("global") is None
