@@ -13,6 +13,7 @@ _BACKEND = "src/krakenonce/backends/postgres/"
 _NONCES = "tests/hosts/test_nonces.py::"
 _REFUSALS = "tests/hosts/test_refusals.py::"
 _POSTGRES = "tests/hosts/test_postgres.py::"
+_FAILOVER = "tests/hosts/test_postgres_failover.py::"
 _TURNS = "tests/hosts/test_turns.py::"
 
 HOSTS = (
@@ -47,6 +48,30 @@ HOSTS = (
         was="case when kept.timeline = excluded.timeline then",
         becomes="case when kept.last > 0 then",
         test=f"{_POSTGRES}test_a_promoted_standby_skips_what_it_may_not_have",
+    ),
+    Planted(
+        "of several servers, a standby is taken for the primary",
+        1,
+        f"{_BACKEND}server.py",
+        was='"target_session_attrs": b"read-write"',
+        becomes='"target_session_attrs": b"any"',
+        test=f"{_FAILOVER}test_a_synchronous_standby_has_floors_and_records",
+    ),
+    Planted(
+        "a promoted server that waits for no standby is not warned about",
+        1,
+        f"{_BACKEND}schema.py",
+        was="        _waited.add(server.name)\n",
+        becomes="        _waited.discard(server.name)\n",
+        test=f"{_FAILOVER}test_servers_that_wait_for_no_standby_are_warned_about",
+    ),
+    Planted(
+        "a standby that lags issues nonces again",
+        4,
+        f"{_BACKEND}statements.py",
+        was="else 60000000000 end)",
+        becomes="else 1 end)",
+        test=f"{_FAILOVER}test_a_standby_that_lags_skips_a_minute",
     ),
     Planted(
         "two hosts get one nonce",

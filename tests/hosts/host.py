@@ -76,6 +76,24 @@ class Host:
                     file.write(b"%d %d\n" % (os.getpid(), nonce))
         return "done"
 
+    def load(self, count: str, path: str) -> str:
+        """Take turns, each with a nonce; append to a file when it was asked for, the nonce, and when it was there."""
+        for _ in range(int(count)):
+            while not self._logged(path):
+                pass
+        return "done"
+
+    def _logged(self, path: str) -> bool:
+        asked = time.monotonic_ns()
+        try:
+            with self.manager.lane("key"):
+                nonce = self.manager.next_for("key")
+        except KrakenonceError:
+            return False
+        with open(path, "ab", buffering=0) as file:
+            file.write(b"%d %d %d\n" % (asked, nonce, time.monotonic_ns()))
+        return True
+
     def _mine(self, path: str) -> list[bytes]:
         with open(path, "rb") as file:
             return [line for line in file if line.startswith(b"%d " % os.getpid())]

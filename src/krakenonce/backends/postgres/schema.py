@@ -49,7 +49,8 @@ select pg_backend_pid(), pg_is_in_recovery() or current_setting('transaction_rea
     set_config('client_connection_check_interval', '1s', false),
     set_config('tcp_keepalives_idle', '1', false), set_config('tcp_keepalives_interval', '1', false),
     set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '4000', false),
-    set_config('idle_session_timeout', $1, false), set_config('application_name', $2, false)
+    set_config('idle_session_timeout', $1, false), set_config('application_name', $2, false),
+    current_setting('synchronous_standby_names')
 """
 
 
@@ -104,7 +105,7 @@ def _ask(session: Session, server: Server, name: str, pause: float) -> None:
     version = session.pg.server_version
     if version < _OLDEST:
         raise NonceStoreError(f"{server.url} is PostgreSQL {version // 10000}; krakenonce needs 14 or newer")
-    pid, read_only, fsync, whole_pages, is_made, *_ = session.run(_HELLO, round(pause * 1000), name)[0]
+    pid, read_only, fsync, whole_pages, is_made, *_, standbys = session.run(_HELLO, round(pause * 1000), name)[0]
     if int(pid or 0) != session.pg.backend_pid:
         raise NonceStoreError(
             f"{server.url} is a pooler such as PgBouncer, which may give one turn to two callers; no nonce was issued; "
@@ -116,15 +117,35 @@ def _ask(session: Session, server: Server, name: str, pause: float) -> None:
         raise NonceStoreError(
             f"{server.url} runs with fsync=off, so a power cut may take nonces back; none was issued; set fsync=on"
         )
-    if whole_pages != b"on" and server.name not in _warned:
-        _warned.add(server.name)
-        logger.warning(
-            "%s runs with full_page_writes=off: unless its file system writes whole pages, a power cut may damage the "
-            "counters",
-            server.url,
-        )
+    if whole_pages != b"on":
+        _warn(server, _TORN)
+    _check_standbys(server, bool(standbys))
     if is_made == b"t":
         _check_version(session, server)
+
+
+def _check_standbys(server: Server, waits: bool) -> None:
+    """Warn of a server that waits for no standby, if it did, as one that was promoted, or if several are named.
+
+    Args:
+        server: Which.
+        waits: Whether it confirms only what a standby has. Which standbys there are is not for every user to see.
+    """
+    if waits:
+        _waited.add(server.name)
+    elif server.name in _waited:
+        _waited.discard(server.name)
+        _warned.add((server.name, _ALONE))
+        logger.warning(_NO_LONGER, server.url)
+    elif "," in server.name:
+        _warn(server, _ALONE)
+
+
+def _warn(server: Server, message: str) -> None:
+    """Write a warning, once in a process."""
+    if (server.name, message) not in _warned:
+        _warned.add((server.name, message))
+        logger.warning(message, server.url)
 
 
 def make_tables(session: Session, server: Server) -> None:
@@ -144,4 +165,17 @@ def _check_version(session: Session, server: Server) -> None:
     session.is_made = True
 
 
-_warned: set[str] = set()  # the servers
+_TORN = (
+    "%s runs with full_page_writes=off: unless its file system writes whole pages, a power cut may damage the counters"
+)
+_ALONE = (
+    "%s waits for no standby (synchronous_standby_names is empty): if one is promoted, nonces continue a minute ahead, "
+    "but floors, records and calls that were stored last may be lost; set it on each server"
+)
+_NO_LONGER = (
+    "%s no longer waits for a standby (synchronous_standby_names was set, and is empty now): was one promoted? If it "
+    "fails, what was stored last is lost; set it on this server, too"
+)
+
+_warned: set[tuple[str, str]] = set()  # the servers, and of what
+_waited: set[str] = set()  # the servers that confirmed only what a standby has
