@@ -100,7 +100,7 @@ def new_valkey() -> Iterator[Callable[..., ValkeyServer]]:
 
 
 @pytest.fixture
-def new_server() -> Iterator[Callable[[], PostgresServer]]:
+def new_server() -> Iterator[Callable[..., PostgresServer]]:
     """What makes PostgreSQL servers of a test's own, to be started as it likes."""
     with _new("postgres") as make:
         yield make  # type: ignore[misc]

@@ -74,9 +74,7 @@ class PostgresServer:
 
     def make_standby_of(self, primary: PostgresServer) -> None:
         """Make the data: a copy of another server's, which it follows when it is started."""
-        self._run(
-            ["pg_basebackup", "-D", str(self.folder), "-d", primary.url, *"-R -X stream -c fast --no-sync".split()]
-        )
+        self._run(f"pg_basebackup -D {self.folder} -d {primary.url} -R -X stream -c fast --no-sync".split())
 
     def start(self, *settings: str) -> None:
         """Start it, and wait until it takes connections. At first it takes another port if its own is taken by then."""
@@ -165,7 +163,7 @@ class PostgresServer:
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
-        if process is None:
+        if process is None or process.poll() is not None:
             return
         if how == signal.SIGKILL:
             children = _children(process.pid)  # each has a process group of its own

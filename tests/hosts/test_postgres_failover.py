@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from krakenonce import NonceManager
 from krakenonce.backends.postgres import PostgresStore, schema
 from krakenonce.rule import SECOND
 from krakenonce.testing.clock import ManualClock

@@ -73,6 +73,8 @@ def connect(server: Server, name: str, pause: float = 0.0) -> Session:
         _ask(session, server, name, pause)
     except (SessionLost, Refused) as error:
         session.close()
+        if isinstance(error, Refused) and error.code == "42P05":  # a new session has prepared nothing
+            raise _pooler(server) from None
         raise cannot(server, "use", error) from None
     except BaseException:
         session.close()
@@ -100,6 +102,13 @@ def _read_only(server: Server) -> NonceStoreError:
     )
 
 
+def _pooler(server: Server) -> NonceStoreError:
+    return NonceStoreError(
+        f"{server.url} is a pooler such as PgBouncer, which may give one turn to two callers; no nonce was issued; "
+        "connect to PostgreSQL itself"
+    )
+
+
 def _ask(session: Session, server: Server, name: str, pause: float) -> None:
     """Check a server, and the version of its tables."""
     version = session.pg.server_version
@@ -107,10 +116,7 @@ def _ask(session: Session, server: Server, name: str, pause: float) -> None:
         raise NonceStoreError(f"{server.url} is PostgreSQL {version // 10000}; krakenonce needs 14 or newer")
     pid, read_only, fsync, whole_pages, is_made, *_, standbys = session.run(_HELLO, round(pause * 1000), name)[0]
     if int(pid or 0) != session.pg.backend_pid:
-        raise NonceStoreError(
-            f"{server.url} is a pooler such as PgBouncer, which may give one turn to two callers; no nonce was issued; "
-            "connect to PostgreSQL itself"
-        )
+        raise _pooler(server)
     if read_only == b"t":
         raise _read_only(server)
     if fsync != b"on":
