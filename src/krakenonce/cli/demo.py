@@ -6,19 +6,15 @@ import contextlib
 import signal
 import sys
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from krakenonce.cli.demo_results import all_made, count, show
 from krakenonce.cli.options import json_option
 from krakenonce.cli.output import complain, to_json, write, write_table
 from krakenonce.cli.waiting import progress
 from krakenonce.extras import needed_by
-
-if TYPE_CHECKING:
-    from krakenonce.cli.demo_crew import Crew
-    from krakenonce.testing import FakeKraken
-
 
 PROCESSES, THREADS = 4, 4
 CALLS = 800  # in total, each of the two times
@@ -28,21 +24,33 @@ LATENCY, JITTER = 0.003, 0.0025  # seconds; enough for requests to overtake each
 
 @click.command()
 @click.option("--gateway", "by_gateway", is_flag=True, help="Send the calls through the gateway the second time.")
+@click.option("--hosts", "on_hosts", is_flag=True, help="Call from several hosts, which share a PostgreSQL database.")
 @json_option
-def demo(by_gateway: bool, as_json: bool) -> None:
+def demo(by_gateway: bool, on_hosts: bool, as_json: bool) -> None:
     """Show calls that are refused for their nonce, and then none.
 
     Four processes with four threads each call a fake Kraken on this machine with the same four keys, half of
     them with unmodified krakenex: first with each client's own clock, then through krakenonce. One process is killed
     in the middle and started again. It takes some seconds, needs no account and leaves no files. The exit code is 0
     if every call through krakenonce was accepted.
+
+    With --hosts, three processes stand for hosts whose clocks are an hour apart. They share a PostgreSQL server,
+    which is started on this machine. One of them is killed, and one is cut off from the server for some seconds.
     """
+    if by_gateway and on_hosts:
+        raise click.UsageError("--gateway and --hosts are two demos: give one of them")
     with needed_by("the demo", "demo"):
         import aiohttp  # noqa: F401
         import krakenex  # noqa: F401
     from krakenonce.cli import demo_fan_out as fan_out
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that everything is cleaned up
+    if on_hosts:
+        from krakenonce.cli.demo_hosts import demo_hosts
+
+        if not demo_hosts(as_json=as_json):
+            raise click.exceptions.Exit(1)
+        return
     naive = _run("each client's own clock", None)
     with tempfile.TemporaryDirectory(prefix="krakenonce-demo-") as state:
         ours = _run("through the gateway" if by_gateway else "through krakenonce", state, by_gateway=by_gateway)
@@ -51,11 +59,10 @@ def demo(by_gateway: bool, as_json: bool) -> None:
     if as_json:
         write(to_json({"naive": naive, "krakenonce": ours, "fan_out": copied}))
     else:
-        _show(naive, ours)
+        show(naive, ours)
         write()
         _show_fan_out(copied)
-    all_made = ours["accepted"] == ours["calls"] >= ours["planned"] and not ours["failed"]
-    if not (all_made and copied["placed"] == 2 * copied["accounts"] and not copied["invalid_nonces"]):
+    if not (all_made(ours) and copied["placed"] == 2 * copied["accounts"] and not copied["invalid_nonces"]):
         failed = ours["failed"] or ""
         complain(f"not every call through krakenonce was accepted {failed}; this is a bug, please report it")
         raise click.exceptions.Exit(1)
@@ -78,54 +85,9 @@ def _run(title: str, state: str | None, *, by_gateway: bool = False) -> dict[str
         if not sys.stderr.isatty():
             print(f"{title}: {CALLS} calls from {PROCESSES} processes with {THREADS} threads each", file=sys.stderr)
         advance = running.enter_context(progress(f"{title:<24}", CALLS, transient=False))
-        crew = Crew(job, PROCESSES, advance)
+        crew = Crew([job] * PROCESSES, advance)
         crew.run()
-    return _count(fake, crew)
-
-
-def _count(fake: FakeKraken, crew: Crew) -> dict[str, Any]:
-    """Return the outcome of one way of calling, as the fake Kraken has counted it.
-
-    ``planned`` are the calls that the workers had to make, and ``calls`` those that arrived from living processes. A
-    call that was answered just before the kill, but not reported, is made again: so there may be a few more than
-    planned. Of the ``calls``, ``accepted`` were answered with a result, and ``refused`` with ``EAPI:Invalid nonce``.
-    ``in_progress`` are those that arrived after their sender had been killed: no process waited for the answer.
-    ``failed`` has the calls that ended in an exception, by its name; ``seconds`` is the time from the first call to the
-    last answer.
-    """
-    answered = [each.error for each in fake.arrivals if not each.sender_gone]
-    in_progress = [each.error for each in fake.arrivals if each.sender_gone]
-    refused = answered.count("EAPI:Invalid nonce")
-    return {
-        "planned": CALLS,
-        "calls": len(answered),
-        "accepted": answered.count(None),
-        "refused": refused,
-        "in_progress": len(in_progress),
-        "in_progress_refused": len(in_progress) - in_progress.count(None),
-        "killed": crew.killed,
-        "failed": {what: count for what, count in crew.reported.items() if what.startswith("failed")},
-        "seconds": round(crew.seconds, 3),
-        "refused_percent": round(100 * refused / max(len(answered), 1), 1),
-        "calls_per_second": round(len(answered) / max(crew.seconds, 1e-9), 1),
-    }
-
-
-def _show(*ways: dict[str, Any]) -> None:
-    rows = {
-        "calls": [str(each["calls"]) for each in ways],
-        "accepted": [str(each["accepted"]) for each in ways],
-        "refused (EAPI:Invalid nonce)": [str(each["refused"]) for each in ways],
-        "refused %": [f"{each['refused_percent']:.1f}" for each in ways],
-        "time (s)": [f"{each['seconds']:.2f}" for each in ways],
-        "calls per second": [f"{each['calls_per_second']:.0f}" for each in ways],
-    }
-    write_table(("", "clock nonces", "krakenonce"), [(name, *cells) for name, cells in rows.items()])
-    for name, each in zip(("clock nonces", "krakenonce"), ways, strict=True):
-        write(
-            f"{name}: in progress when a process was killed: {each['in_progress']}, "
-            f"of these refused: {each['in_progress_refused']}"
-        )
+    return count(fake, crew, CALLS)
 
 
 def _show_fan_out(copied: dict[str, Any]) -> None:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from krakenonce.errors import KrakenonceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 
 JOB = "KRAKENONCE_DEMO_JOB"  # the environment variable in which a worker gets its job: other users cannot read it
+AGAIN = "again"  # the report of a call that will be tried again: nothing was sent
 _TIMEOUT = 20.0  # seconds without a report from any worker after which the demo stops
 
 
@@ -27,6 +28,7 @@ class _Worker(threading.Thread):
 
     def __init__(self, job: Mapping[str, Any], reports: SimpleQueue[tuple[_Worker, str]]) -> None:
         super().__init__()
+        self.job = job
         self.done = 0
         self.killed = False
         self._reports = reports
@@ -62,19 +64,18 @@ class _Worker(threading.Thread):
 
 
 class Crew:
-    """Worker processes that share the calls of one job; the last of them is killed when half of its calls are done.
+    """Worker processes, each with a job; the last of them is killed when half of its calls are done.
 
     Args:
-        job: What each worker gets as its job; ``calls`` is how many calls it makes.
-        size: How many processes.
+        jobs: What each worker gets as its job; ``calls`` is how many calls it makes.
         advance: Called after each call.
     """
 
-    def __init__(self, job: Mapping[str, Any], size: int, advance: Callable[[object], None]) -> None:
+    def __init__(self, jobs: Sequence[Mapping[str, Any]], advance: Callable[[object], None]) -> None:
         self.reported: Counter[str] = Counter()
         self.killed = 0
         self.seconds = 0.0
-        self._job, self._size, self._advance = job, size, advance
+        self._jobs, self._advance = jobs, advance
         self._reports: SimpleQueue[tuple[_Worker, str]] = SimpleQueue()
         self._workers: list[_Worker] = []
         self._ready: list[_Worker] = []
@@ -87,12 +88,12 @@ class Crew:
             KrakenonceError: A worker ended before its work was done, or none has reported anything for long.
         """
         try:
-            for _ in range(self._size):
-                self._start(self._job)
+            for job in self._jobs:
+                self._start(job)
             victim = self._workers[-1]
             while self._workers:
                 self._handle(*self._reports.get(timeout=_TIMEOUT))
-                if not victim.killed and victim.done >= self._job["calls"] // 2:
+                if not victim.killed and victim.done >= victim.job["calls"] // 2:
                     victim.kill()
         except Empty:
             problem = f"the demo's workers have not reported anything for {_TIMEOUT:g} s; run the demo again"
@@ -113,6 +114,8 @@ class Crew:
             self._ended(worker)
         elif report == "ready":
             self._let_call(worker)
+        elif report == AGAIN:
+            self.reported[report] += 1
         else:
             worker.done += 1
             self.reported[report] += 1
@@ -122,7 +125,7 @@ class Crew:
     def _let_call(self, worker: _Worker) -> None:
         """Let all workers begin together when the last one is ready; a later worker begins at once."""
         self._ready.append(worker)
-        if len(self._ready) < self._size:
+        if len(self._ready) < len(self._jobs):
             return
         self._started = self._started or time.monotonic()
         for each in self._ready:
@@ -134,6 +137,6 @@ class Crew:
         code = worker.end()
         if worker.killed:
             self.killed += 1
-            self._start({**self._job, "calls": self._job["calls"] - worker.done})
+            self._start({**worker.job, "calls": worker.job["calls"] - worker.done})
         elif code:
             raise KrakenonceError(f"a worker process ended with exit code {code}; run the demo again")

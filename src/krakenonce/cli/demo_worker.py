@@ -1,7 +1,8 @@
 """One worker process of the demo: ``python -m krakenonce.cli.demo_worker``.
 
 Its job comes as JSON in an environment variable. It prints ``ready``, waits until its stdin is closed, and then reports
-each call on a line of its own over stdout: ``accepted``, ``refused``, or ``failed`` and why.
+each call on a line of its own over stdout: ``accepted``, ``refused``, or ``failed`` and why; and ``again`` before it
+tries a call again because the state on another host was not reached.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import krakenex
 
+from krakenonce.backends.state_name import read_state
 from krakenonce.brokers.broker import KrakenBroker
-from krakenonce.cli.demo_crew import JOB
+from krakenonce.cli.demo_crew import AGAIN, JOB
+from krakenonce.clock import SystemClock
+from krakenonce.errors import NonceStoreError, TurnLost
 from krakenonce.global_manager import GlobalKrakenNonceManager
 from krakenonce.kraken.client import Kraken
 from krakenonce.manager import NonceManager
@@ -25,11 +29,28 @@ from krakenonce.manager import NonceManager
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from krakenonce.clock import Clock
+
     Call = Callable[[str, Mapping[str, str]], Mapping[str, Any]]
 
 
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.01", "price": "100", "validate": "true"}
 CALLS: tuple[tuple[str, dict[str, str]], ...] = (("Balance", {}), ("OpenOrders", {}), ("AddOrder", ORDER))
+
+
+class HostClock(SystemClock):
+    """The clock of another host.
+
+    Args:
+        ahead: Seconds that it is ahead of this machine's.
+    """
+
+    def __init__(self, ahead: float) -> None:
+        self._ahead_ns = round(ahead * 1e9)
+
+    def now_ns(self) -> int:
+        """The wall clock."""
+        return time.time_ns() + self._ahead_ns
 
 
 def main() -> None:
@@ -49,33 +70,50 @@ def _work(calls: list[Call], index: int, share: int) -> None:
     for turn in range(index, index + share):
         method, params = CALLS[turn % len(CALLS)]
         try:
-            reply = calls[turn % len(calls)](method, dict(params))
+            reply = _insist(calls[turn % len(calls)], method, params)
             _report("refused" if reply.get("error") else "accepted")
         except Exception as error:  # any error: the demo has to report it
             _report(f"failed {type(error).__name__}")
 
 
+def _insist(call: Call, method: str, params: Mapping[str, str]) -> Mapping[str, Any]:
+    """Make a call; try it again if it was not sent because the state was not reached, or the turn was lost."""
+    while True:
+        try:
+            return call(method, dict(params))
+        except (NonceStoreError, TurnLost):
+            _report(AGAIN)
+
+
 def _calls(job: Mapping[str, Any], index: int) -> list[Call]:
     """Return a function for each account that makes a call: every second thread uses krakenex."""
-    manager = NonceManager(job["state"]) if job["state"] else None
+    clock = HostClock(job.get("ahead", 0.0))
+    manager = _manager(job, clock) if job["state"] else None
     call_with = _krakenex if index % 2 == 0 else _kraken
-    return [call_with(name, key, secret, job["url"], manager) for name, key, secret in job["accounts"]]
+    return [call_with(name, key, secret, job["url"], manager, clock) for name, key, secret in job["accounts"]]
 
 
-def _krakenex(name: str, key: str, secret: str, url: str, manager: NonceManager | None) -> Call:
-    """Unmodified krakenex with its own clock in milliseconds, or inside a broker."""
+def _manager(job: Mapping[str, Any], clock: Clock) -> NonceManager:
+    """Use the state: a directory, or a server that ends the turns of a process that is silent for so long."""
+    server = read_state(job["state"], "state").server
+    return NonceManager(job["state"] if server is None else server.open(clock, job["pause"]), clock=clock)
+
+
+def _krakenex(name: str, key: str, secret: str, url: str, manager: NonceManager | None, clock: Clock) -> Call:
+    """Unmodified krakenex with its host's clock in milliseconds, or inside a broker."""
     api = krakenex.API(key, secret)
     api.uri = url
     if manager is None:
+        api._nonce = lambda: clock.now_ns() // 1_000_000  # as it does itself, by this machine's clock
         return cast("Call", api.query_private)
     return KrakenBroker(name, api, nonces=GlobalKrakenNonceManager(manager))._kraken_private_call
 
 
-def _kraken(_: str, key: str, secret: str, url: str, manager: NonceManager | None) -> Call:
+def _kraken(_: str, key: str, secret: str, url: str, manager: NonceManager | None, clock: Clock) -> Call:
     """Our client, either with the same clock as krakenex and without a lane, or as it should be used."""
     client = Kraken(key, secret, manager=manager, tier="none", base_url=url)
     if manager is None:
-        return lambda method, params: client.query_private(method, {"nonce": int(time.time() * 1000), **params})
+        return lambda method, params: client.query_private(method, {"nonce": clock.now_ns() // 1_000_000, **params})
     return client.query_private
 
 

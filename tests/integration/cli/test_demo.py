@@ -98,6 +98,11 @@ def test_what_the_demo_needs_is_named(shell: Shell, package: str) -> None:
     assert one_line(done.err) == f"the demo needs {package}: pip install 'krakenonce[demo]'"
 
 
+def test_two_demos_at_once_are_refused(shell: Shell) -> None:
+    """Each shows something else."""
+    assert "--gateway and --hosts are two demos" in shell.run("demo", "--gateway", "--hosts").err
+
+
 def start(shell: Shell, processes: int, calls: int, *words: str) -> subprocess.Popen[str]:
     """Start a demo that is smaller than its users'."""
     return shell.python("-c", SMALLER.format(processes, calls), *words)
