@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from krakenonce import NonceManager
 from tests.hosts.folders import folder_of_servers
 from tests.integration.cli.conftest import Shell, one_line
 from tests.integration.cli.test_demo import WITHOUT, children, is_alive
@@ -45,8 +46,10 @@ def shell(scratch: Path, tmp_path: Path) -> Shell:
     return made
 
 
-def test_the_demo_shows_several_hosts(shell: Shell, scratch: Path) -> None:
-    """Through krakenonce all calls are accepted, though one host is cut off from the server and one is killed."""
+def test_the_demo_shows_several_hosts(shell: Shell, scratch: Path, tmp_path: Path) -> None:
+    """All calls through krakenonce are accepted, though a host is cut off and one is killed, and the user has a state."""
+    NonceManager(tmp_path / "krakenonce").next()
+    shell.env["XDG_STATE_HOME"] = str(tmp_path)
     done = shell.end(start(shell, 180, "--json"))
     assert done.code == 0, done.err
     figures = json.loads(done.out)

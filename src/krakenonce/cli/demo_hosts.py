@@ -11,6 +11,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from krakenonce.backends import open_store
+from krakenonce.backends.beginning import begin
 from krakenonce.cli.demo_crew import AGAIN, Crew
 from krakenonce.cli.demo_postgres import check_installed, postgres
 from krakenonce.cli.demo_results import all_made, count, show
@@ -99,6 +101,7 @@ def demo_hosts(*, as_json: bool) -> bool:
         postgres(Path(folder)) as (url, port),
         _cables(port) as cables,
     ):
+        _begin(url)
         ours = _run("through krakenonce", [url.replace(f":{port}/", f":{each.port}/") for each in cables], cables[0])
     if as_json:
         write(to_json({"naive": naive, "krakenonce": ours}))
@@ -108,6 +111,13 @@ def demo_hosts(*, as_json: bool) -> bool:
         failed = ours["failed"] or ""
         complain(f"not every call through krakenonce was accepted {failed}; this is a bug, please report it")
     return all_made(ours)
+
+
+def _begin(url: str) -> None:
+    """Let the state be used though it is new, and this user has another one."""
+    store = open_store(url)
+    begin(store)
+    store.close()
 
 
 @contextlib.contextmanager

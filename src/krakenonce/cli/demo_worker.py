@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     Call = Callable[[str, Mapping[str, str]], Mapping[str, Any]]
 
 
+_PATIENCE = 20.0  # seconds until a state that is not reached counts as gone
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.01", "price": "100", "validate": "true"}
 CALLS: tuple[tuple[str, dict[str, str]], ...] = (("Balance", {}), ("OpenOrders", {}), ("AddOrder", ORDER))
 
@@ -78,10 +79,13 @@ def _work(calls: list[Call], index: int, share: int) -> None:
 
 def _insist(call: Call, method: str, params: Mapping[str, str]) -> Mapping[str, Any]:
     """Make a call; try it again if it was not sent because the state was not reached, or the turn was lost."""
+    deadline = time.monotonic() + _PATIENCE
     while True:
         try:
             return call(method, dict(params))
         except (NonceStoreError, TurnLost):
+            if time.monotonic() > deadline:
+                raise
             _report(AGAIN)
 
 
