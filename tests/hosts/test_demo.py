@@ -47,7 +47,7 @@ def shell(scratch: Path, tmp_path: Path) -> Shell:
 
 
 def test_the_demo_shows_several_hosts(shell: Shell, scratch: Path, tmp_path: Path) -> None:
-    """All calls through krakenonce are accepted, though a host is cut off and one is killed, and the user has a state."""
+    """All calls through krakenonce are accepted, though hosts are cut off and killed, and there is another state."""
     NonceManager(tmp_path / "krakenonce").next()
     shell.env["XDG_STATE_HOME"] = str(tmp_path)
     done = shell.end(start(shell, 180, "--json"))
