@@ -69,8 +69,8 @@ HOSTS = (
         "a standby that lags issues nonces again",
         4,
         f"{_BACKEND}statements.py",
-        was="else 60000000000 end)",
-        becomes="else 1 end)",
+        was="else 60000000000 end, ",
+        becomes="else 1 end, ",
         test=f"{_FAILOVER}test_a_standby_that_lags_skips_a_minute",
     ),
     Planted(
