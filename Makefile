@@ -7,7 +7,7 @@ SHORT =
 # Each client, and each gateway that is killed, in a process of its own: with the other integrations, so that `make test`
 # stays short.
 WHOLE_CLIENTS = $(addprefix tests/integration/gateway/test_,tls_clients.py stock_clients.py) \
-	tests/campaigns/test_lost_replies.py
+	tests/campaigns/test_lost_replies.py tests/campaigns/test_hosts.py
 PRINT_VERSION = -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

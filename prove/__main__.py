@@ -16,6 +16,7 @@ from prove.clocks import CLOCKS
 from prove.crash_points import CRASH_POINTS
 from prove.disks import DISKS
 from prove.fuzz import FUZZ
+from prove.hosts import HOSTS
 from prove.kills import KILLS
 from prove.lost_replies import LOST_REPLIES
 from prove.report import Outcome
@@ -31,6 +32,7 @@ CAMPAIGNS: list[Campaign] = [
     DISKS,
     FUZZ,
     LOST_REPLIES,
+    HOSTS,
     planted.CAMPAIGN,
 ]
 

