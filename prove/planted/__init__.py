@@ -8,6 +8,7 @@ from prove.planted.facts import FACTS
 from prove.planted.fence import FENCE
 from prove.planted.gateway import GATEWAY
 from prove.planted.guards import GUARDS
+from prove.planted.host_turns import HOST_TURNS
 from prove.planted.hosts import HOSTS
 from prove.planted.judges import JUDGES
 from prove.planted.lanes import LANES
@@ -36,6 +37,7 @@ ALL: tuple[Planted, ...] = (
     *LANES,
     *RUNTIMES,
     *HOSTS,
+    *HOST_TURNS,
     *SHARED_GATEWAYS,
     *MOVING,
     *ETCD,
