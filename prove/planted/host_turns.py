@@ -14,6 +14,14 @@ _TESTS = "tests/hosts/test_postgres_turns.py::"
 
 HOST_TURNS = (
     Planted(
+        "a user for whom the server warns of nothing uses nonces that no standby has",
+        1,
+        f"{_BACKEND}schema.py",
+        was="set_config('client_min_messages', 'warning', false)",
+        becomes="set_config('client_min_messages', current_setting('client_min_messages'), false)",
+        test=f"{_TESTS}test_a_nonce_that_a_standby_did_not_confirm_is_not_used_though_the_user_wants_no_warnings",
+    ),
+    Planted(
         "a step that gets no answer is cancelled, and stored",
         1,
         f"{_BACKEND}session.py",

@@ -14,6 +14,7 @@ from krakenonce.backends.postgres.server import read_url
 from krakenonce.backends.postgres.session import Session
 from krakenonce.errors import NonceStoreError, TurnLost
 from krakenonce.key.naming import fingerprint
+from tests.hosts import test_postgres
 from tests.hosts.test_postgres import set_to
 from tests.integration.key.helpers import until
 
@@ -128,3 +129,12 @@ def test_a_host_that_was_cut_off_is_given_up_on_both_sides(server: Server, manag
             assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 4000
             assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     assert shown == [(b"4000", b"3")]
+
+
+def test_a_nonce_that_a_standby_did_not_confirm_is_not_used_though_the_user_wants_no_warnings(server: Server) -> None:
+    """The server says so by a warning alone, which ``client_min_messages`` may suppress."""
+    server.run("alter role bot set client_min_messages = error")
+    try:
+        test_postgres.test_a_nonce_that_a_standby_did_not_confirm_is_not_used(server)
+    finally:
+        server.run("alter role bot reset client_min_messages")

@@ -44,7 +44,7 @@ select pg_backend_pid(), pg_is_in_recovery() or current_setting('transaction_rea
     set_config('synchronous_commit',
         case current_setting('synchronous_commit') when 'remote_apply' then 'remote_apply' else 'on' end, false),
     set_config('default_transaction_isolation', 'read committed', false),
-    set_config('idle_in_transaction_session_timeout', '5s', false),
+    set_config('client_min_messages', 'warning', false), set_config('idle_in_transaction_session_timeout', '5s', false),
     set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false),
     set_config('client_connection_check_interval', '1s', false),
     set_config('tcp_keepalives_idle', '1', false), set_config('tcp_keepalives_interval', '1', false),
