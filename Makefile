@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-integrations prove lint format docs bench clean stale
+.PHONY: help demo test test-integrations prove lint format docs bench bench-hosts clean stale
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ docs: .venv/.ready  ## build the documentation into site/, with all links checke
 
 bench: .venv/.ready  ## measure speed on this machine
 	@PYTHONDONTWRITEBYTECODE= .venv/bin/python -m bench $(ARGS)
+
+bench-hosts: .venv/.integrations  ## measure what a state costs that hosts share, four minutes; shortly with ARGS=--short
+	@PYTHONDONTWRITEBYTECODE= .venv/bin/python -m bench.hosts $(ARGS)
 
 # Not data/: it may hold counters, and a lost counter is a nonce handed out twice.
 clean:  ## remove .venv, caches and build results

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from bench import against, calls, fake, footprint, gateway, nonces, turns
+from bench.machine import RESULTS, machine, say
 from bench.workers import run_processes
-from krakenonce.backends.file.filesystem import _mounts, filesystem_of
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> int:
@@ -34,17 +29,6 @@ def main() -> int:
     (RESULTS / "latest.md").write_text(report)
     print(report)
     return 0
-
-
-def machine(directory: Path) -> dict[str, Any]:
-    """What the figures depend on."""
-    return {
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "file system": filesystem_of(directory.resolve(), _mounts()),
-        "date": time.strftime("%Y-%m-%d"),
-    }
 
 
 def measure(directory: Path) -> dict[str, Any]:
@@ -88,11 +72,6 @@ def measure(directory: Path) -> dict[str, Any]:
         "import": imports,
         "memory": footprint.memory(directory),
     }
-
-
-def say(what: str) -> None:
-    """Print one line of progress."""
-    print(f"measuring: {what} ...", file=sys.stderr, flush=True)
 
 
 def render(measured: dict[str, Any]) -> str:

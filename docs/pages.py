@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["lay_pages", "problems"]
 
-SOURCES = ("*.md", "docs/**/*.md", "docs/site.css", "bench/results/latest.md")
+SOURCES = ("*.md", "docs/**/*.md", "docs/site.css", "bench/results/*.md")
 
 _LINK = re.compile(r"\]\(([^)#:\s]+)")
 

@@ -51,6 +51,9 @@ class Engine(Protocol):
     def waiting(self) -> int:
         """How many callers wait in the server's queues."""
 
+    def version(self) -> str:
+        """Its version, as it says itself."""
+
     def impatient(self) -> dict[str, float]:
         """What to set, by its full name, so that a server that does not answer is given up after 0.2 s."""
 

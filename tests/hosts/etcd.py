@@ -162,6 +162,10 @@ class EtcdServer:
         """How many keys wait for a turn."""
         return sum(len(keys) - 1 for keys in self._lanes())
 
+    def version(self) -> str:
+        """Its version."""
+        return str(self.ask("maintenance/status", {})["version"])
+
     def impatient(self) -> dict[str, float]:
         """How long an answer is waited for."""
         return {"krakenonce.backends.etcd.session.ANSWER": 0.2}

@@ -159,6 +159,10 @@ class PostgresServer:
         """How many sessions wait for a turn."""
         return len(self.run("select pid from pg_locks where locktype = 'advisory' and not granted"))
 
+    def version(self) -> str:
+        """Its version."""
+        return (self.run("show server_version")[0][0] or b"").decode()
+
     def impatient(self) -> dict[str, float]:
         """How long an answer and a connection are waited for."""
         return {f"krakenonce.backends.postgres.session.{name}": 0.2 for name in ("ANSWER", "_CONNECT")}

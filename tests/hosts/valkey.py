@@ -99,6 +99,11 @@ class ValkeyServer:
         """How many callers wait for a turn."""
         return sum(self.run("LLEN", each) for each in self.keys(f"{QUEUE}*"))
 
+    def version(self) -> str:
+        """Its version."""
+        facts = self.facts()
+        return facts.get("valkey_version", facts["redis_version"])
+
     def impatient(self) -> dict[str, float]:
         """How long an answer is waited for."""
         return {"krakenonce.backends.redis.session.ANSWER": 0.2}
