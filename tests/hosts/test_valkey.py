@@ -191,6 +191,24 @@ def test_a_turn_that_was_given_back_on_a_lost_connection_is_soon_free(valkey: Se
     manager.close()
 
 
+def test_a_turn_does_not_wait_until_the_last_one_is_given_back(valkey: Server, proxy: Between) -> None:
+    """The server hears both one after the other, so its first answer may come with the second."""
+    armed: list[bool] = []
+
+    def hold_back(data: bytes) -> bytes:
+        if armed:
+            armed.clear()
+            until(lambda: valkey.keys("{krakenonce}:turn:*"))
+        return data
+
+    manager = NonceManager(valkey.url_at(proxy(valkey.port, hold_back)))
+    with manager.turn("key"):
+        first = manager.next_for("key")
+        armed.append(True)
+    assert take(manager) > first
+    manager.close()
+
+
 def test_a_dead_caller_in_the_queue_keeps_the_next_one_waiting_for_a_moment(valkey: Server) -> None:
     """It is given the turn, and does not take it: then the turn goes on."""
     manager = NonceManager(valkey.url)

@@ -56,7 +56,7 @@ class RedisGate(Section):
         self.key = TURN + name
         self._queue = QUEUE + name
         self._session: Session | None = None
-        self._given_back = ""  # a token of which the server has not confirmed yet that it is given back
+        self._given_back: list[str] = []  # tokens of which the server has not confirmed yet that they are given back
         self._is_posted = False  # whether it was told so on this session
         super().__init__(NonceStoreError, "a turn was asked for")
 
@@ -78,7 +78,8 @@ class RedisGate(Section):
         if not self.held:
             return
         with self.lock:
-            self._given_back, self._is_posted = self.token, False
+            self._given_back.append(self.token)
+            self._is_posted = False
             try:
                 if self._session is not None and len(_open) <= _KEPT_OPEN:
                     self._session.post(GIVE_BACK, [self.key, self._queue], self.token)
@@ -114,7 +115,10 @@ class RedisGate(Section):
         """Say that this process lives, or once more that the turn was given back, unless the session is in use."""
         if (self.held or self._given_back) and self.lock.acquire(blocking=False):
             try:  # with a new connection if need be: the turn lasts longer than one
-                self._run(lambda session: self.held and session.script(BEAT, [self.key], self.token, self.lease))
+                if self.held:
+                    self._run(lambda session: session.script(BEAT, [self.key], self.token, self.lease))
+                else:
+                    self._run(lambda session: session.drain())
             except (Refused, NonceStoreError):
                 self._drop()
             finally:
@@ -147,7 +151,7 @@ class RedisGate(Section):
 
     def abandon(self) -> None:
         """In a forked child: the turn and the session are the parent's."""
-        self.held, self.token, self._given_back = False, "", ""
+        self.held, self.token, self._given_back = False, "", []
         session, self._session = self._session, None
         _open.discard(self)
         if session is None:
@@ -165,7 +169,7 @@ class RedisGate(Section):
                 self.held = take(token)
             except BaseException as error:
                 self._drop()
-                self._given_back = self._given_back or token  # the server may have given it the turn all the same
+                self._given_back.append(token)  # the server may have given it the turn all the same
                 heart_of(self.pause).watch(self)
                 if isinstance(error, Refused):
                     raise cannot(self.link.server, "take a turn in", error) from None
@@ -236,8 +240,11 @@ class RedisGate(Section):
         for is_last in (self._session is None, True):
             try:
                 session = self._session or self._connect()
-                self._settle(session)
-                return step(session)
+                if not self._is_posted:
+                    self._settle(session)
+                answer = step(session)  # it comes after those to what was posted, which nobody waits for
+                self._given_back.clear()
+                return answer
             except SessionLost as error:
                 self._drop()
                 if is_last:
@@ -250,12 +257,12 @@ class RedisGate(Section):
 
     def _settle(self, session: Session) -> None:
         """See to it that the server knows what was given back."""
-        if self._given_back:
-            if self._is_posted:
-                session.drain()
-            else:
-                session.script(GIVE_BACK, [self.key, self._queue], self._given_back)
-            self._given_back = ""
+        if self._is_posted:
+            session.drain()
+        else:
+            for token in self._given_back:
+                session.script(GIVE_BACK, [self.key, self._queue], token)
+        self._given_back.clear()
 
     def _connect(self) -> Session:
         session = self._session = connect(self.link.server)
