@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import ssl
+import subprocess
+import sys
+import threading
 import time
 from base64 import b64encode
 from typing import TYPE_CHECKING
@@ -17,7 +21,7 @@ from krakenonce.backends.etcd import EtcdStore
 from krakenonce.errors import NonceStoreError, TurnLost
 from tests.hosts.etcd import EtcdServer
 from tests.hosts.folders import folder_of_servers
-from tests.hosts.servers import STATE, Host
+from tests.hosts.servers import STATE, Host, Proxy
 from tests.integration.backends.helpers import rising
 from tests.integration.key.helpers import in_child, in_thread, join, until
 
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from krakenonce.backends.etcd.gate import EtcdGate
     from tests.hosts.engines import Engine
 
     Cut = Callable[[int, Callable[[bytes], bytes | None]], int]
@@ -166,7 +171,7 @@ def test_what_is_in_a_queue_depends_on_a_lease(etcd: EtcdServer) -> None:
             "range_end": b64encode(b"krakenonce/lanes0").decode(),
         }
         assert [each.get("lease", "0") != "0" for each in etcd.ask("kv/range", folder)["kvs"]] == [True, True]
-    assert etcd.keys("krakenonce/lanes/") == []
+    until(lambda: etcd.keys("krakenonce/lanes/") == [])
     manager.close()
 
 
@@ -185,7 +190,68 @@ def test_a_place_that_was_taken_though_its_answer_was_lost_blocks_nobody(etcd: E
     assert gate.held
     assert etcd.keys("krakenonce/lanes/") != lost
     gate.release()
+    until(lambda: etcd.keys("krakenonce/lanes/") == [])
+
+
+def test_a_caller_does_not_wait_for_the_server_when_it_gives_its_turn_back(etcd: EtcdServer, proxy: Cut) -> None:
+    """The answer comes while the call after it is prepared."""
+    released = threading.Event()
+    armed: list[bool] = []
+
+    def hold_back(data: bytes) -> bytes:
+        if armed:
+            assert released.wait(20)
+        return data
+
+    gate = EtcdStore(etcd.url_at(proxy(etcd.port, hold_back))).gate("key")
+    gate.acquire()
+    armed.append(True)
+    gate.release()
+    released.set()
+    assert gate.try_acquire()  # and the one after it is no longer kept out
+    gate.release()
+
+
+def test_a_turn_that_was_given_back_on_a_lost_connection_is_soon_free(etcd: EtcdServer) -> None:
+    """The heartbeat gives it back once more, at another server if need be."""
+    gate = left_without_connection(etcd)
+    until(lambda: etcd.keys("krakenonce/lanes/") == [])
+    gate.close()
+
+
+def test_a_turn_that_was_given_back_on_a_lost_connection_does_not_keep_the_next_one_out(etcd: EtcdServer) -> None:
+    """The next turn of this process is the one that gives it back once more."""
+    gate = left_without_connection(etcd)
+    assert gate.try_acquire()
+    gate.release()
+    gate.close()
     assert etcd.keys("krakenonce/lanes/") == []
+
+
+def left_without_connection(etcd: EtcdServer) -> EtcdGate:
+    """A gate that was released when its server was gone. It knows another one."""
+    first = Proxy(etcd.port, lambda data: data)
+    gate = EtcdStore(f"etcd://127.0.0.1:{first.port},127.0.0.1:{etcd.port}/krakenonce", pause=1.5).gate("key")
+    gate.acquire()
+    first.close()
+    gate.release()
+    return gate
+
+
+def test_a_process_that_ends_after_its_turn_leaves_nothing(etcd: EtcdServer) -> None:
+    """It waits for the server at the end: etcd drops most requests whose connection is closed."""
+    code = "import sys; from krakenonce import NonceManager\nwith NonceManager(sys.argv[1]).lane('key'): print(input())"
+    for _ in range(6):
+        with subprocess.Popen([sys.executable, "-c", code, etcd.url], stdin=subprocess.PIPE) as process:
+            until(lambda: etcd.keys("krakenonce/lanes/"))
+            etcd.send(signal.SIGSTOP)
+            assert process.stdin
+            process.stdin.write(b"leave\n")
+            process.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.3)
+            etcd.send(signal.SIGCONT)
+        assert etcd.keys("krakenonce/lanes/") == []
 
 
 def test_a_waiter_sees_what_has_happened_before_its_news_begin(etcd: EtcdServer, proxy: Cut) -> None:

@@ -6,6 +6,7 @@ in the same transaction.
 
 from __future__ import annotations
 
+import atexit
 import time
 import weakref
 from typing import TYPE_CHECKING, TypeVar
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _FRESH = 1.0  # seconds for which a nonce that came with the turn may be used: no lease ends sooner
+_AT_THE_END = 1.0  # seconds in which a server has to confirm that a turn was given back, when its process ends
 _KEPT_OPEN = 32  # sessions of turns that this process does not have
 
 
@@ -50,6 +52,7 @@ class EtcdGate(Section):
         self._session = Session(link.server)
         self._lease: Lease = link.lease  # of the place
         self._place: Place | None = None
+        self._left = 0  # the lease of the last one
         super().__init__(NonceStoreError, "a turn was asked for")
 
     def try_acquire(self) -> bool:
@@ -61,19 +64,42 @@ class EtcdGate(Section):
         self._take(self._queue.enter)
 
     def release(self) -> None:
-        """Let the next one in, unless the turn was lost. If no server confirms it, the lease ends it."""
+        """Let the next one in, unless the turn was lost. If no server confirms it, the lease ends it.
+
+        The caller does not wait for the server: the next turn or the next heartbeat makes sure of it.
+        """
         if not self.held:
             return
         with self.lock:
+            place = self._place
             try:
-                if self._place is not None:
-                    self._queue.leave(self._session, self._lease, self._place)
-                    self._place = None
+                if place is not None and len(_open) <= _KEPT_OPEN:
+                    self._queue.leave_later(self._session, self._lease, place)
+                    self._left = place.lease
+                    self._lease.make_sure(self)
+                elif place is not None:
+                    self._queue.leave(self._session, self._lease, place)
+                self._place = None
             finally:
                 if len(_open) > _KEPT_OPEN:
                     self._drop()
                 self._came = None
                 self.held = False  # last: after an interrupt this is called again
+
+    def settle(self, patience: float) -> bool:
+        """Make sure that the turn was given back, unless the gate is in use; return whether that is so.
+
+        Args:
+            patience: Seconds that it may take. After that the lease is given up, with which the turn ends.
+        """
+        if not self.lock.acquire(blocking=False):
+            return False
+        try:
+            if not self.held:  # or the first step of a later turn has made sure of it
+                self._settle(patience)
+        finally:
+            self.lock.release()
+        return True
 
     def step(self, use: str, do: Callable[[Wire], _T]) -> _T:
         """Take a step on the gate's own session, so that turns do not wait for each other."""
@@ -118,6 +144,7 @@ class EtcdGate(Section):
         if not self.held and self.lock.acquire(blocking=False):
             try:
                 if not self.held:
+                    self._settle(_AT_THE_END)
                     self._drop()
             finally:
                 self.lock.release()
@@ -125,6 +152,7 @@ class EtcdGate(Section):
     def abandon(self) -> None:
         """In a forked child: the place is the parent's."""
         self.held, self._place, self._came = False, None, None
+        self._session.forget()
         self._drop()
 
     def _take(self, enter: Callable[[Session, Lease, str, Along | None], Place | None]) -> bool:
@@ -145,6 +173,13 @@ class EtcdGate(Section):
             self._came = guessed[0] if guessed and self._queue.answer else None
             self.held = self._place is not None
             return self.held
+
+    def _settle(self, patience: float) -> None:
+        try:
+            self._session.settle("release a turn in", patience)
+        except NonceStoreError:
+            self._session.forget()
+            self._lease.retire(self._left)
 
     def _drop(self) -> None:
         _open.discard(self)
@@ -172,5 +207,14 @@ def close_gates(link: Link) -> None:
             gate.close()
 
 
+def _settle_all() -> None:
+    """When the process ends: a server stops what it is doing for a connection that is closed."""
+    until = time.monotonic() + _AT_THE_END
+    for gate in list(_open):
+        if (left := until - time.monotonic()) > 0:
+            gate.settle(left)
+
+
+atexit.register(_settle_all)
 _gates: weakref.WeakValueDictionary[tuple[str, str], EtcdGate] = weakref.WeakValueDictionary()
 _open: weakref.WeakSet[EtcdGate] = weakref.WeakSet()  # those that may have a connection

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from krakenonce.backends.etcd.session import Session
 from krakenonce.backends.heartbeat import heart_of
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 
 _KEPT = 60 * SECOND  # how long it is kept alive after its last use: a new one costs a write
+
+
+class Leaving(Protocol):
+    """Something that has depended on the lease, and was given back without waiting for the server."""
+
+    def settle(self, patience: float) -> bool:
+        """Make sure of it, unless it is in use; return whether nothing is left to do. Raises nothing."""
 
 
 class Lease(Section):
@@ -36,6 +43,7 @@ class Lease(Section):
         self._id = 0
         self._fresh_until = self._kept_until = 0
         self._users: set[object] = set()
+        self._leaving: weakref.WeakSet[Leaving] = weakref.WeakSet()
         super().__init__(NonceStoreError, "the state was asked for")
 
     def connect_to(self, server: Server) -> None:
@@ -58,6 +66,10 @@ class Lease(Section):
         """Say that *user* has nothing more that depends on it."""
         self._users.discard(user)
 
+    def make_sure(self, each: Leaving) -> None:
+        """Let the next heartbeat make sure that what *each* gives back is given back."""
+        self._leaving.add(each)
+
     def retire(self, number: int) -> None:
         """Use a lease no more: something that depends on it may be there, or come later, and has to go with it.
 
@@ -77,6 +89,9 @@ class Lease(Section):
                 pass  # it may be alive all the same, and is tried again
             finally:
                 self.lock.release()
+        for each in list(self._leaving):
+            if each.settle(self._pause / 3):
+                self._leaving.discard(each)
 
     def close(self) -> None:
         """Let it end, and close the connection, unless it is in use."""
@@ -115,6 +130,7 @@ class Lease(Section):
         super()._after_fork()
         self._id, self.held = 0, False
         self._users.clear()
+        self._leaving.clear()
         self._session.close()
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from krakenonce.backends.etcd.server import Server
+    from krakenonce.backends.etcd.wire import Json
 
 
 _T = TypeVar("_T")
@@ -36,6 +37,8 @@ class Session:
     def __init__(self, server: Server) -> None:
         self.server = server
         self._wire: Wire | None = None
+        self._unsure: list[Json] = []  # what was to be deleted, and no server has confirmed it
+        self._told: Wire | None = None  # the connection that it was sent on
 
     def step(self, use: str, do: Callable[[Wire], _T], *, make: bool = True, patience: float | None = None) -> _T:
         """Call *do* with a connection, and again with another one if it is lost, for at most ten seconds.
@@ -55,9 +58,13 @@ class Session:
         while True:
             try:
                 wire = self._wire = self._wire or self._connect(min(_TRY, max(until - time.monotonic(), 0.1)))
+                if self._unsure and self._told is not wire:
+                    self._delete_again(wire)
                 if make and not wire.is_made:
                     make_state(wire)
-                return do(wire)
+                answer = do(wire)  # it comes after those that nobody has waited for
+                self._unsure.clear()
+                return answer
             except Lost as error:
                 failed = failed + 1 if error.is_down else 0
                 told = error if told is None or not error.is_down else told  # what a server says is worth more
@@ -73,6 +80,32 @@ class Session:
                 old_token = True
                 self.server.token = ""
                 self.close()
+
+    def delete_later(self, request: Json) -> bool:
+        """Send what deletes keys, and do not wait: each step makes sure of it before it is done.
+
+        Returns whether there is a connection to send it on. If not, it is done with the next step.
+        """
+        self._unsure.append(request)
+        self._told = None
+        if self._wire is None:
+            return False
+        try:
+            self._wire.delete_later(request)
+        except Lost:
+            self._leave_server()
+            return False
+        self._told = self._wire
+        return True
+
+    def settle(self, use: str, patience: float | None = None) -> None:
+        """Make sure that what was to be deleted is deleted. Arguments and errors: as for :meth:`step`."""
+        if self._unsure:
+            self.step(use, lambda wire: wire.drain(), make=False, patience=patience)
+
+    def forget(self) -> None:
+        """Make sure of nothing any more."""
+        self._unsure.clear()
 
     def watch(self) -> Wire:
         """Return a connection of the caller's own, which is not checked. Raises Lost or Refused."""
@@ -125,6 +158,11 @@ class Session:
                 return  # the server asks nobody for a password
             server.token = str(answer["token"])
         wire.log_in(server.token)
+
+    def _delete_again(self, wire: Wire) -> None:
+        for request in self._unsure:
+            wire.delete(request)
+        self._told = wire
 
     def _leave_server(self) -> None:
         if self._wire is not None:

@@ -1,6 +1,6 @@
 """What is asked of etcd's keys, as its JSON gateway takes and gives it. No I/O.
 
-Bytes are in Base64; numbers are texts; what is zero, false or empty is left out.
+Bytes are in Base64; numbers are texts; what is zero, false or empty is left out, as each word costs the gateway time.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def fetch(key: str, end: str = "", *, only_names: bool = False) -> Json:
     where = covers(key) if key.endswith("/") else {"key": _text(key)}
     if end:
         where["range_end"] = _text(end)
-    return {"request_range": {**where, "keys_only": only_names}}
+    return {"request_range": {**where, **({"keys_only": True} if only_names else {})}}
 
 
 def put(key: str, value: bytes, lease: int = 0) -> Json:
     """Ask to write a key."""
-    return {"request_put": {"key": _text(key), "value": _bytes(value), "lease": str(lease)}}
+    return {"request_put": {"key": _text(key), "value": _bytes(value), **({"lease": str(lease)} if lease else {})}}
 
 
 def delete(key: str, end: str = "") -> Json:

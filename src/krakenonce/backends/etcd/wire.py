@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 NOT_FOUND = 5
+_DELETE = "kv/deleterange"
 _NO_SUCH_PAGE = 12
 _UNSURE = (1, 2, 4, 10, 13, 14)  # gRPC's codes after which nobody knows whether a request was, or will be, executed
 
@@ -65,6 +66,9 @@ class Wire:
         self.is_made = False  # whether there is a state that this krakenonce knows
         self._token = ""
         self._stream = Stream()
+        self._owed = 0  # answers that nobody has waited for
+        self._date: str | None = None  # the last one
+        self._seconds = 0  # what it means
         self._data = b""  # has arrived, and was not read
         self._messages = b""
 
@@ -86,7 +90,9 @@ class Wire:
 
     def txn(self, if_all: list[Json], then: list[Json], otherwise: list[Json] | None = None) -> Json:
         """Do one of two lists of requests, as a whole. Errors: as for :meth:`post`."""
-        return self.post("kv/txn", {"compare": if_all, "success": then, "failure": otherwise or []})
+        return self.post(
+            "kv/txn", {"compare": if_all, "success": then, **({"failure": otherwise} if otherwise else {})}
+        )
 
     def read(self, *requests: Json) -> Json:
         """Answer requests that only read as a transaction does. One alone is answered by a server that is full, too."""
@@ -97,7 +103,20 @@ class Wire:
 
     def delete(self, request: Json) -> None:
         """Delete keys, also on a server that is full. Errors: as for :meth:`post`."""
-        self.post("kv/deleterange", request["request_delete_range"])
+        self.post(_DELETE, request["request_delete_range"])
+
+    def delete_later(self, request: Json) -> None:
+        """Do the same, and do not wait for the answer: the next request reads it first. Raises Lost."""
+        done = False
+        try:
+            self._send(_DELETE, request["request_delete_range"], time.monotonic() + self._patience)
+            self._owed += 1
+            done = True
+        except OSError as error:
+            raise _lost(error) from None
+        finally:
+            if not done:
+                self.close()
 
     def post(self, path: str, body: Json) -> Json:
         """Send a request and return what is answered.
@@ -116,6 +135,18 @@ class Wire:
             raise _lost(error) from None
         finally:
             if not done:  # also after an interrupt: the answer may still arrive
+                self.close()
+
+    def drain(self) -> None:
+        """Read the answers that nobody has waited for. Raises Lost."""
+        done, deadline = False, time.monotonic() + self._patience
+        try:
+            self._pay(deadline)
+            done = True
+        except (OSError, ValueError) as error:
+            raise _lost(error) from None
+        finally:
+            if not done:
                 self.close()
 
     def begin(self, path: str, body: Json) -> None:
@@ -147,18 +178,37 @@ class Wire:
 
     def _request(self, path: str, body: Json, deadline: float) -> tuple[int, dict[str, str]]:
         """Send a request; return the status and the headers of its answer."""
+        self._send(path, body, deadline)
+        self._pay(deadline)
+        return self._head(deadline)
+
+    def _pay(self, deadline: float) -> None:
+        """Read what was not waited for. Raises Lost for an error, too: what was sent since is done all the same."""
+        while self._owed:
+            status, headers = self._head(deadline)
+            try:
+                _read(status, self._body(headers, deadline))
+            except Refused as error:
+                raise Lost(str(error)) from None
+            self._owed -= 1
+
+    def _send(self, path: str, body: Json, deadline: float) -> None:
         data = json.dumps(body, separators=(",", ":")).encode()
         name, port = self.place
         host = f"[{name}]" if ":" in name else name
         head = f"POST /v3/{path} HTTP/1.1\r\nHost: {host}:{port}\r\n{self._token}Content-Length: {len(data)}\r\n\r\n"
         self._stream.send(head.encode() + data, deadline)
+
+    def _head(self, deadline: float) -> tuple[int, dict[str, str]]:
         while b"\r\n\r\n" not in self._data:
             self._data += self._stream.receive(deadline)
         answer, _, self._data = self._data.partition(b"\r\n\r\n")
         first, *lines = answer.decode("latin-1").split("\r\n")
         parts = (line.partition(":") for line in lines)
         headers = {name.lower(): value.strip().lower() for name, _, value in parts}
-        self.server.clock.note(round(parsedate_to_datetime(headers.get("date", "")).timestamp()))
+        if (date := headers.get("date", "")) != self._date:
+            self._date, self._seconds = date, round(parsedate_to_datetime(date).timestamp())
+        self.server.clock.note(self._seconds)
         return int(first.split()[1]), headers
 
     def _body(self, headers: dict[str, str], deadline: float) -> bytes:
