@@ -61,8 +61,9 @@ def measure(kind: str, url: str, port: int, rounds: int, seconds: float) -> dict
             without = lone.ask(24, _LIMIT)
             between = hand_overs(_together(crowd, turns=4), queued=1.5 * without)
             alone.append(without)
-            passing.append(statistics.median(between))
-            ratios.append(passing[-1] / without)
+            if between:  # none of them had to wait if this machine was busy otherwise
+                passing.append(statistics.median(between))
+                ratios.append(passing[-1] / without)
         turns = _together(crowd, until=time.monotonic() + seconds)
     shares = [sum(turn.who == number for turn in turns) for number in range(PROCESSES)]
     worst = max(turn.got - turn.asked for turn in turns)

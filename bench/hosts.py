@@ -103,7 +103,7 @@ def _measure(kind: str, engine: Engine, size: Size) -> dict[str, Any]:
         for which, peer in enumerate(host_peers.PEERS):
             if peer.kind == kind:
                 say(f"{kind}: {peer.name}, three hosts")
-                found = host_peers.measure(which, url, port, size.rounds, size.operations // 4)
+                found = host_peers.measure(which, url, port, size.rounds, max(4, size.operations // 4))
                 measured.setdefault("peers", []).append(found)
     return measured
 
