@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import ssl
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -72,8 +73,11 @@ def test_the_look_at_the_turn_and_the_nonce_are_one_step(valkey: Server, proxy: 
         each.close()
 
 
-def test_a_turn_and_its_nonce_come_in_one_answer(valkey: Server, proxy: Between) -> None:
-    """If the caller says that it wants one; and who waits for the turn gets both at once, too."""
+def test_a_turn_and_its_nonce_come_in_one_answer(
+    valkey: Server, proxy: Between, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the caller says that it wants one. Who waits gets both with the bell, and asks for nothing more."""
+    monkeypatch.setattr("krakenonce.backends.redis.gate._CLAIMED", 20.0)
     answers: list[bytes] = []
     taken: list[int] = []
 
@@ -95,9 +99,52 @@ def test_a_turn_and_its_nonce_come_in_one_answer(valkey: Server, proxy: Between)
         assert other.next_for("key") > first
         assert nonces() == 0
     join([waiting])
-    assert nonces() == 1
+    assert nonces() == 0
     assert taken[0] > first + 1
     for each in (manager, other):
+        each.close()
+
+
+def test_a_turn_that_came_with_the_bell_is_kept(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is given it has a moment to say that it lives; then the turn lasts as long as any other."""
+    monkeypatch.setattr("krakenonce.backends.redis.gate._CLAIMED", 20.0)
+    manager, other = NonceManager(valkey.url), NonceManager(valkey.url.replace("127.0.0.1", "localhost"))
+    done = threading.Event()
+
+    def hold() -> None:
+        with manager.turn("key"):
+            done.wait(20)
+
+    with other.lane("key"):
+        waiting = in_thread(hold)
+        until(lambda: valkey.waiting() == 1)
+    until(lambda: valkey.run("PTTL", "{krakenonce}:turn:" + manager.lane("key").name) > 3000)
+    done.set()
+    join([waiting])
+    for each in (manager, other):
+        each.close()
+
+
+def test_a_nonce_that_comes_late_with_the_bell_is_not_used(valkey: Server, proxy: Between) -> None:
+    """Another caller has the turn by then, with a larger one."""
+    taken: list[int] = []
+    others: list[int] = []
+
+    def hold_back(data: bytes) -> bytes:
+        if b":bell:" in data:
+            until(lambda: others)
+        return data
+
+    holder, other = NonceManager(valkey.url), NonceManager(valkey.url.replace("127.0.0.1", "localhost"))
+    late = NonceManager(valkey.url_at(proxy(valkey.port, hold_back)))
+    with holder.lane("key"):
+        waiting = [in_thread(lambda: taken.append(take(late)))]
+        until(lambda: valkey.waiting() == 1)
+        waiting.append(in_thread(lambda: others.append(take(other))))
+        until(lambda: valkey.waiting() == 2)
+    join(waiting)
+    assert taken[0] > others[0]
+    for each in (holder, other, late):
         each.close()
 
 

@@ -2,7 +2,8 @@
 
 The server keeps the queue, in the order of asking. A nonce in the turn is taken in one step with the look whether the
 token is still there. So a holder who was silent for too long gets no nonce, and neither the connection nor a clock has
-to be trusted for that. Who waits sleeps until it is given the turn, and looks from time to time whether it is free.
+to be trusted for that. Who waits sleeps until it is given the turn, and looks from time to time whether it is free. The
+bell that wakes it brings the nonce, too, which it uses if it has asked so shortly before that the turn cannot be lost.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from krakenonce.backends.heartbeat import heart_of, host, my_name
 from krakenonce.backends.redis.hello import cannot, connect, make
 from krakenonce.backends.redis.link import ELSEWHERE
-from krakenonce.backends.redis.scripts import BEAT, BELL, GIVE_BACK, NONCES, QUEUE, TAKE, TURN
+from krakenonce.backends.redis.scripts import BEAT, BELL, CLAIM, CONFIRM, GIVE_BACK, NONCES, QUEUE, TAKE, TURN
 from krakenonce.backends.redis.session import Refused, Session, SessionLost
 from krakenonce.errors import NonceStoreError
 from krakenonce.process import Section
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _KEPT_OPEN = 30  # sessions of turns that this process does not have
 _FRESH = 1.0  # seconds for which a nonce that came with the turn may be used without asking the server again
+_CLAIMED = CLAIM / 2000  # seconds after the last question in which the turn that comes with the bell cannot be lost
 _NOBODY = (b"", b"")
 _LOOK = 0.5  # seconds after which a waiting caller looks whether the turn is free
 
@@ -49,12 +51,13 @@ class RedisGate(Section):
         self.pause = pause
         self.values = values
         self.scope: str | None = None
-        self._came: tuple[str, list[bytes], float] | None = None  # the nonce that came with the turn; when it was asked
+        self._came: tuple[str, list[bytes], float] | None = None  # the nonce that came with the turn, and until when
+        self._wished: str | None = None  # the counter whose nonce the server was asked for last
         self.name = name
         self.held = False
         self.token = ""
         self.key = TURN + name
-        self._queue = QUEUE + name
+        self._keys = [self.key, QUEUE + name, NONCES]
         self._session: Session | None = None
         self._given_back: list[str] = []  # tokens of which the server has not confirmed yet that they are given back
         self._is_posted = False  # whether it was told so on this session
@@ -82,7 +85,7 @@ class RedisGate(Section):
             self._is_posted = False
             try:
                 if self._session is not None and len(_open) <= _KEPT_OPEN:
-                    self._session.post(GIVE_BACK, [self.key, self._queue], self.token)
+                    self._session.post(GIVE_BACK, self._keys, self.token)
                     self._is_posted = True
                 elif self._session is not None:
                     self._settle(self._session)
@@ -98,7 +101,7 @@ class RedisGate(Section):
         came, self._came = self._came, None
         if came is None or came[0] != scope or not self.held:
             return None
-        return came[1] if time.monotonic() - came[2] < min(_FRESH, self.pause / 2) else None
+        return came[1] if time.monotonic() < came[2] else None
 
     def run(self, step: Callable[[Session], Any]) -> Any:
         """Call *step* with the gate's session; once more with a new one if the connection was lost.
@@ -190,6 +193,7 @@ class RedisGate(Section):
         """
         seen, since, silent = _NOBODY, 0.0, _NOBODY
         while True:
+            asked = time.monotonic()
             mine, *about = self._ask(token, wait=True, silent=silent)
             if mine:
                 return True
@@ -200,32 +204,41 @@ class RedisGate(Section):
             until = since + int(lease or 0) / 1000
             silent = seen if now > until else _NOBODY
             patience = max(0.001, min(_LOOK, left / 1000 if left >= 0 else _LOOK, max(0.0, until - now) + 0.005))
-            self._listen(token, patience)
+            if self._listen(token, patience, asked + _CLAIMED):
+                return True
 
-    def _listen(self, token: str, seconds: float) -> None:
+    def _listen(self, token: str, seconds: float, until: float) -> bool:
+        """Wait for the bell; return whether the turn and its nonce came with it in time, and need not be asked for."""
         if self._session is None:
-            return
+            return False
         try:
-            self._session.run("BLPOP", BELL + token, f"{seconds:.3f}", patience=seconds)
+            rung = self._session.run("BLPOP", BELL + token, f"{seconds:.3f}", patience=seconds)
+            if rung and rung[1] and self._wished is not None and time.monotonic() < until:
+                self._came = self._wished, [b"nonce", rung[1]], until
+                self._session.post(CONFIRM, self._keys, token, self.lease)
+                return True
         except SessionLost:
             self._drop()  # and ask again with a new one
         except Refused as error:
             if error.code not in (*ELSEWHERE, "UNBLOCKED"):  # a server that becomes a replica ends such waits
                 raise
             self._drop()
+        return False
 
     def _ask(self, token: str, *, wait: bool, silent: tuple[bytes, bytes]) -> list[Any]:
         values = (token, my_name(), self.lease, int(wait), *silent)
-        keys = [self.key, self._queue, NONCES]
         scope = self.scope
 
         def ask(session: Session) -> list[Any]:
             since = time.monotonic()
+            self._wished = scope
             if scope is not None:
                 make(session, self.link.server)
-            about, *nonce = session.script(TAKE, keys, *values, *(self.values(scope) if scope is not None else ()))
+            about, *nonce = session.script(
+                TAKE, self._keys, *values, *(self.values(scope) if scope is not None else ())
+            )
             if scope is not None and nonce and nonce[0][:1] == [b"nonce"]:
-                self._came = scope, nonce[0], since
+                self._came = scope, nonce[0], since + min(_FRESH, self.pause / 2)
             return about  # type: ignore[no-any-return]
 
         try:
@@ -261,7 +274,7 @@ class RedisGate(Section):
             session.drain()
         else:
             for token in self._given_back:
-                session.script(GIVE_BACK, [self.key, self._queue], token)
+                session.script(GIVE_BACK, self._keys, token)
         self._given_back.clear()
 
     def _connect(self) -> Session:

@@ -53,18 +53,21 @@ local function read(nonces, scope)
 end
 """
 
-# Values from the one with the number *at* on: scope, now, seconds that it may be ahead of the server, how many replicas
-# have to confirm a mark, the run and the mark that they have confirmed.
+# What is wished: scope, now, seconds that it may be ahead of the server, how many replicas have to confirm a mark, the
+# run and the mark that they have confirmed.
 _NEXT = """
-local function next_nonce(nonces, at)
-  local kept = read(nonces, ARGV[at])
+local function wished(at)
+  return {ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]}
+end
+local function next_nonce(nonces, wish)
+  local kept = read(nonces, wish[1])
   if kept.moved then return {'moved', kept.moved} end
   kept.begin()
-  if ARGV[at + 4] == run and kept.proposed and not less(kept.proposed, ARGV[at + 5]) then
-    kept.set('mark', larger(kept.mark, ARGV[at + 5]))
+  if wish[5] == run and kept.proposed and not less(kept.proposed, wish[6]) then
+    kept.set('mark', larger(kept.mark, wish[6]))
   end
   local time = redis.call('TIME')
-  local nonce, limit = ARGV[at + 1], string.format('%d%06d000', time[1] + ARGV[at + 2], time[2])
+  local nonce, limit = wish[2], string.format('%d%06d000', time[1] + wish[3], time[2])
   if less(limit, nonce) then nonce = limit end
   if kept.last then nonce = larger(nonce, plus(kept.last, 0, 1)) end
   if less(most, nonce) then return {'end'} end
@@ -72,7 +75,7 @@ local function next_nonce(nonces, at)
     local wanted = larger(plus(nonce, 10, 0), kept.proposed)
     if less(most, wanted) then wanted = most end
     kept.set('proposed', wanted)
-    if tonumber(ARGV[at + 3]) > 0 then return {'confirm', run, wanted} end
+    if tonumber(wish[4]) > 0 then return {'confirm', run, wanted} end
     kept.set('mark', wanted)
   end
   kept.set('last', nonce)
@@ -89,7 +92,7 @@ for at = 2, #KEYS do
   if redis.call('HGET', KEYS[at], 'token') ~= ARGV[3 + 2 * at] then return {'lost'} end
 end
 for at = 2, #KEYS do redis.call('PEXPIRE', KEYS[at], ARGV[4 + 2 * at]) end
-return next_nonce(KEYS[1], 1)
+return next_nonce(KEYS[1], wished(1))
 """
 )
 
@@ -139,7 +142,11 @@ return 1
 )
 
 # A turn is a hash with a lease: token, who, since, lease, beat. What it needs of the waiting is that they come again.
-_TURN = f"""
+# They leave there who they are, and what nonce they wish: who is given the turn hears it with the bell.
+_TURN = (
+    _NONCES
+    + _NEXT
+    + f"""
 local turn, queue, bell, alive = KEYS[1], KEYS[2], '{BELL}', '{ALIVE}'
 local function now()
   local time = redis.call('TIME')
@@ -154,27 +161,29 @@ local function next_one()
   while true do
     local token = redis.call('LPOP', queue)
     if not token then return false end
-    local who = redis.call('GET', alive .. token)
-    if who then
-      redis.call('RPUSH', bell .. token, '1')
+    local said = redis.call('GET', alive .. token)
+    if said then
+      local about = {{}}
+      for each in string.gmatch(said, '[^|]+') do about[#about + 1] = each end
+      local found = #about > 1 and next_nonce(KEYS[3], {{unpack(about, 2)}}) or {{}}
+      redis.call('RPUSH', bell .. token, found[1] == 'nonce' and found[2] or '')
       redis.call('PEXPIRE', bell .. token, {SEEN})
-      return give(token, who, {CLAIM})
+      return give(token, about[1], {CLAIM})
     end
   end
 end
 """
+)
 
 # Values: token, who, lease, whether to wait (1 or 0), and the token and the beat of a holder that was silent too long;
 # then, if a nonce is wanted with the turn, those for it.
 TAKE = script(
-    _NONCES
-    + _NEXT
-    + _TURN
+    _TURN
     + f"""
 local me, who, lease = ARGV[1], ARGV[2], ARGV[3]
 local function taken()
   give(me, who, lease)
-  return {{{{1}}, ARGV[7] and next_nonce(KEYS[3], 7) or {{}}}}
+  return {{{{1}}, ARGV[7] and next_nonce(KEYS[3], wished(7)) or {{}}}}
 end
 local seen = redis.call('HMGET', turn, 'token', 'beat')
 local holder = seen[1]
@@ -185,7 +194,7 @@ end
 if not holder and redis.call('LLEN', queue) == 0 then return taken() end
 if holder ~= me then
   if ARGV[4] == '1' then
-    redis.call('SET', alive .. me, who, 'PX', {SEEN})
+    redis.call('SET', alive .. me, table.concat({{who, unpack(ARGV, 7)}}, '|'), 'PX', {SEEN})
     if not redis.call('LPOS', queue, me) then redis.call('RPUSH', queue, me) end
   end
   holder = holder or next_one() or give(me, who, lease)
@@ -196,6 +205,17 @@ if holder == me then
 end
 local lasts = redis.call('HMGET', turn, 'beat', 'lease')
 return {{{{0, holder, lasts[1], lasts[2], redis.call('PTTL', turn)}}}}
+"""
+)
+
+# Who was given the turn, and has heard it in time, has it for its whole lease from now on. Values: token, lease.
+CONFIRM = script(
+    _TURN
+    + """
+if redis.call('HGET', turn, 'token') ~= ARGV[1] then return 0 end
+give(ARGV[1], redis.call('HGET', turn, 'who'), ARGV[2])
+redis.call('DEL', alive .. ARGV[1], bell .. ARGV[1])
+return 1
 """
 )
 
@@ -242,4 +262,4 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 return 1
 """)
 
-ALL = (STEP, FLOOR, RETIRE, RESTORE, TAKE, GIVE_BACK, BEAT, LOCK, UNLOCK, REPLACE)
+ALL = (STEP, FLOOR, RETIRE, RESTORE, TAKE, CONFIRM, GIVE_BACK, BEAT, LOCK, UNLOCK, REPLACE)
