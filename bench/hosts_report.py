@@ -13,7 +13,7 @@ AIMS = {
     "hand-over": {"postgres": 1.5, "valkey": 1.8, "etcd": 3.4},
     "loopback": {"postgres": 1.5, "valkey": 2.0, "etcd": 1.3},
 }
-LEASES = {"postgres": 0.0, "valkey": 10.0, "etcd": 5.0}  # seconds
+LEASES = {"postgres": 0.0, "valkey": 5.0, "etcd": 5.0}  # seconds
 SHARE = 5.0  # percent of the mean
 KILLED = {"postgres": 0.05, "valkey": LEASES["valkey"] + 1, "etcd": LEASES["etcd"] + 1}
 CUT = {"postgres": 6.0, "valkey": LEASES["valkey"] + 1, "etcd": LEASES["etcd"] + 1}

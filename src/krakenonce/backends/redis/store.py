@@ -53,7 +53,7 @@ class RedisStore:
 
     shared: Shared = "hosts"
 
-    def __init__(self, url: str | Server, *, clock: Clock | None = None, pause: float = 10.0) -> None:
+    def __init__(self, url: str | Server, *, clock: Clock | None = None, pause: float = 5.0) -> None:
         self._link = Link(read_url(url.strip(), "store") if isinstance(url, str) else url)
         self._pause = pause
         self._clock: Clock = clock or SystemClock()
