@@ -1,8 +1,10 @@
 """Carries a whole state over to another one, while programs that use the old one are running.
 
-The order is what makes it safe, also if it is interrupted and done again: first all turns of the old state are taken,
-so that no call is under way; then the old state is retired, so that nobody gets a nonce there any more; then everything
-is copied; and only then the new state may be used, above all nonces of the old one.
+The order is what makes it safe, also if it is interrupted and done again: first the new state is written to, to see
+that it can be; then all turns of the old state are taken, so that no call is under way; then the old state is retired,
+so that nobody gets a nonce there any more; then everything is copied; and only then the new state may be used, above
+all nonces of the old one. A record of the old state says how far that is: what was copied is not copied again, over
+what the new state has by then.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from krakenonce.backends.beginning import begin, has_begun
+from krakenonce.backends.beginning import begin
 from krakenonce.errors import ConfigError, LaneTimeout, NonceStoreError, RecordChanged
 from krakenonce.gateway.key_storage import RECORD, key_storage
 from krakenonce.gateway.sent_record import LARGEST
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 16_384  # bytes of sent calls that are written in one step
 _OWN = "key-"  # what the counters of adopted keys begin with
+_STEP = "move"  # the record that says how far the last move from a state, or to it, is
+_NOT_COPIED = (RECORD, "begun", _STEP)
 
 
 class Moved(NamedTuple):
@@ -67,21 +71,51 @@ def move(source: Backend, target: Backend, *, patience: float = 30.0, say: Say =
     if place == old.place:
         raise ConfigError(f"{place} cannot be moved to itself")
     before = old.moved_to()
-    if before is None and not source.scopes():
+    step = _step(source) if before else ""
+    if not before and not source.scopes():
         raise ConfigError(f"there are no nonces in {old.place}, so nothing was moved; is its name right?")
-    if before not in (None, place) or (before and new.moved_to() is None and has_begun(target)):
+    if before and step != "copying" and not (step == "copied" and before == place):
         raise ConfigError(f"{old.place} was moved to {before} already; nothing was changed")
+    _note(target, _step(target) or "coming")  # or it cannot be written to, and nothing is changed
     with contextlib.ExitStack() as turns:
         for name in _turns(source):
             say(f"waiting for the turn {name}")
             turns.enter_context(_turn(source, name, patience))
+        if step != "copied":
+            _note(source, "copying")
         say(f"retiring {old.place}")
-        counters: dict[str, int] = old.retire(place)
+        try:
+            return _carry_over(source, target, step, say)
+        except (NonceStoreError, ConfigError) as error:
+            raise NonceStoreError(f"{error}; the move is not complete, and {old.place} refuses: move again") from error
+
+
+def _carry_over(source: Backend, target: Backend, step: str, say: Say) -> Moved:
+    old, new = _movable(source), _movable(target)
+    counters: dict[str, int] = old.retire(new.place)
+    if step != "copied":
         say("copying")
-        moved = _copy(source, target, counters)
-        new.restore(counters)
-        begin(target)
+        _copy(source, target)
+        _note(source, "copied")
+    moved = _found(source, counters)
+    new.restore(counters)
+    begin(target)
+    _note(source, "done")
     return moved
+
+
+def _step(store: Backend) -> str:
+    """Return how far the last move from a state is: copying, copied or done."""
+    return (store.records.read(_STEP) or b"").decode()
+
+
+def _note(store: Backend, step: str) -> None:
+    data = step.encode()
+    before = store.records.read(_STEP)
+    try:
+        store.records.write(_STEP, data, before)
+    except RecordChanged:
+        raise NonceStoreError(f"{store!r} is being moved, or moved to, by another program; move again") from None
 
 
 def _movable(store: Backend) -> Any:
@@ -110,22 +144,33 @@ def _turn(source: Backend, name: str, patience: float) -> Any:
         lane.release()
 
 
-def _copy(source: Backend, target: Backend, counters: dict[str, int]) -> Moved:
+def _copy(source: Backend, target: Backend) -> None:
     old = _movable(source)
-    limits, sent = old.names("rate limits"), old.names("sent calls")
-    for name in limits:
+    for name in old.names("rate limits"):
         Limiter(source.rate_limits).copy_to(Limiter(target.rate_limits), name)
-    records = [name for name in old.names("records") if name not in (RECORD, "begun")]
-    for name in records:
+    for name in _records(source):
         _copy_record(source, target, name)
-    for name in sent:
+    for name in old.names("sent calls"):
         _copy_sent(source, target, name)
+    document = _local_keys(source)
+    if document is not None:
+        key_storage(target).change(lambda _: document, even_moved=True)
+
+
+def _found(source: Backend, counters: dict[str, int]) -> Moved:
+    """Return what is in a state."""
+    limits, sent = (len(_movable(source).names(kept)) for kept in ("rate limits", "sent calls"))
+    return Moved(counters, limits, len(_records(source)), _local_keys(source) is not None, sent)
+
+
+def _records(source: Backend) -> list[str]:
+    return [name for name in _movable(source).names("records") if name not in _NOT_COPIED]
+
+
+def _local_keys(source: Backend) -> bytes | None:
     keys = key_storage(source)
     keys.version()
-    document = keys.read()
-    if document is not None:
-        key_storage(target).change(lambda _: document)
-    return Moved(counters, len(limits), len(records), document is not None, len(sent))
+    return keys.read()
 
 
 def _copy_record(source: Backend, target: Backend, name: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from krakenonce.backends.moved import refuse_moved_state
 from krakenonce.brokers.credentials import account, read_accounts
 from krakenonce.cli.options import finite, json_option, kraken_options, state_option
 from krakenonce.cli.output import complain, not_lost, to_json, write, write_table
@@ -238,7 +239,9 @@ def _local_keys(state: str | None) -> LocalKeys:
     from krakenonce.gateway.local_keys import LocalKeys
     from krakenonce.gateway.settings import open_state
 
-    return LocalKeys(key_storage(open_state(state).store))
+    store = open_state(state).store
+    refuse_moved_state(store)  # these keys are as they were then
+    return LocalKeys(key_storage(store))
 
 
 def _show_pair(made: LocalKey, as_json: bool) -> None:

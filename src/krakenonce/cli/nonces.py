@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any
 
 import click
 
 from krakenonce.backends import SERVED, ScopeStats
-from krakenonce.backends.moved import was_moved
+from krakenonce.backends.moved import refuse_moved_state
 from krakenonce.cli.options import confirm, json_option, scope_option, state_option
 from krakenonce.cli.output import to_json, write, write_table
 from krakenonce.errors import InvalidScope, NonceError
@@ -40,8 +39,8 @@ def peek(scope: str, state: str | None) -> None:
     """Print the last nonce issued by any process. Changes nothing."""
     with NonceManager(state) as manager:
         last = manager.peek(scope)
+        refuse_moved_state(manager.store)
         if last is None:
-            refuse_moved(manager.store)
             raise NonceError(
                 f"counter {scope} in {_place(manager)} has issued no nonce yet; `krakenonce next` issues one"
             )
@@ -55,7 +54,7 @@ def peek(scope: str, state: str | None) -> None:
 def stats(scope: str | None, as_json: bool, state: str | None) -> None:
     """Show each counter's last nonce, lead and high-water mark. Changes nothing."""
     with NonceManager(state) as manager:
-        refuse_moved(manager.store)
+        refuse_moved_state(manager.store)
         found = _stats_of_all(manager) if scope is None else [manager.stats(scope)]
         if as_json:
             fields = ("scope", "last", "mark", "lead_ns")
@@ -93,12 +92,6 @@ def raise_floor(floor: int, scope: str, yes: bool, state: str | None) -> None:
         last = manager.peek(scope)
         unchanged = f"; {floor} is not larger, so nothing was changed" if last is not None and last > floor else ""
         write(f"the next nonce of counter {scope} will be larger than {last}{unchanged}")
-
-
-def refuse_moved(store: Any) -> None:
-    """Raise NonceStoreError if the state was moved to another one."""
-    if hasattr(store, "moved_to") and (to := store.moved_to()):
-        raise was_moved(store.place, to)
 
 
 def _stats_of_all(manager: NonceManager) -> list[ScopeStats]:

@@ -9,7 +9,7 @@ import click
 
 from krakenonce.backends import SERVED, open_store
 from krakenonce.backends.beginning import begin, has_begun
-from krakenonce.cli.nonces import refuse_moved
+from krakenonce.backends.moved import refuse_moved_state
 from krakenonce.cli.options import check_state, json_option, state_option
 from krakenonce.cli.output import complain, to_json, write
 from krakenonce.errors import ConfigError
@@ -64,6 +64,7 @@ def init(state: str | None) -> None:
     Nothing needs it but that case: a state is made with its first nonce.
     """
     with NonceManager(state) as manager:
+        refuse_moved_state(manager.store)
         begin(manager.store)
         write(f"ready: {manager.store!r}, for {SERVED[manager.store.shared]}")
 
@@ -98,7 +99,7 @@ def check(as_json: bool, state: str | None) -> None:
                 gate.release()
         if as_json:
             write(to_json(asdict(found)))
-        refuse_moved(store)
+        refuse_moved_state(store)
         if not as_json:
             begun = _some(found.counters, "counter") if found.has_begun or found.counters else "not begun yet"
             write(f"{found.state} can be used, by {SERVED[store.shared]}: {begun}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from krakenonce.backends.file.filesystem import make_directory, open_regular
 from krakenonce.backends.file.moved import refuse_moved
 from krakenonce.backends.file.records import replace_file
+from krakenonce.backends.moved import refuse_moved_state
 from krakenonce.backends.records import MOST
 from krakenonce.errors import ConfigError, NonceStoreError, RecordChanged
 
@@ -47,21 +48,24 @@ class KeyStorage(Protocol):
     def read(self) -> bytes | None:
         """Return the document; None if there is none. Raises ConfigError."""
 
-    def change(self, change: Callable[[bytes | None], bytes]) -> None:
+    def change(self, change: Callable[[bytes | None], bytes], *, even_moved: bool = False) -> None:
         """Replace the document by what *change* makes of it, durably, all or nothing, and one process at a time.
 
         Args:
             change: May be called again, if another process was faster. What it raises is passed on.
+            even_moved: Whether to do so in a state that was moved away, because it is being moved back.
 
         Raises:
-            ConfigError: It could not be written.
+            ConfigError: It could not be written, or the state was moved to another one.
         """
 
 
 def key_storage(store: Backend) -> KeyStorage:
     """Return where the local keys of a state are."""
     directory = getattr(store, "directory", None)
-    return KeyRecord(store.records, repr(store)) if directory is None else KeyFile(Path(directory) / FILE_NAME)
+    if directory is not None:
+        return KeyFile(Path(directory) / FILE_NAME)
+    return KeyRecord(store.records, repr(store), lambda: refuse_moved_state(store))
 
 
 class KeyFile:
@@ -98,10 +102,11 @@ class KeyFile:
             raise ConfigError(f"other users can read {self.path}; run: chmod 600 {self.path}")
         return data
 
-    def change(self, change: Callable[[bytes | None], bytes]) -> None:
+    def change(self, change: Callable[[bytes | None], bytes], *, even_moved: bool = False) -> None:
         """Replace the file, while one beside it is locked."""
         try:
-            refuse_moved(self.path.parent)
+            if not even_moved:
+                refuse_moved(self.path.parent)
             make_directory(self.path.parent)
             with open(open_regular(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT), "rb") as lock:
                 flock(lock, LOCK_EX)
@@ -116,11 +121,13 @@ class KeyRecord:
     Args:
         records: The records of the state.
         state: What the state is called in messages.
+        refuse_moved: Raises NonceStoreError if the state was moved to another one.
     """
 
-    def __init__(self, records: Records, state: str) -> None:
+    def __init__(self, records: Records, state: str, refuse_moved: Callable[[], None] = lambda: None) -> None:
         self.name = f"the record {RECORD} of {state}"
         self._records = records
+        self._refuse_moved = refuse_moved
         self._read_at = float("-inf")
         self._data: bytes | None = None
         self._error: ConfigError | None = None  # of the last try to read it
@@ -148,10 +155,12 @@ class KeyRecord:
         """Return the document as it was when :meth:`version` was asked."""
         return self._data
 
-    def change(self, change: Callable[[bytes | None], bytes]) -> None:
+    def change(self, change: Callable[[bytes | None], bytes], *, even_moved: bool = False) -> None:
         """Replace the record, unless another process was faster: then again."""
         while True:
             try:
+                if not even_moved:
+                    self._refuse_moved()
                 before = self._records.read(RECORD)
                 data = change(before)
                 if len(data) > MOST:
