@@ -240,8 +240,10 @@ def _local_keys(state: str | None) -> LocalKeys:
     from krakenonce.gateway.settings import open_state
 
     store = open_state(state).store
+    found = LocalKeys(key_storage(store))
+    found.refresh()
     refuse_moved_state(store)  # these keys are as they were then
-    return LocalKeys(key_storage(store))
+    return found
 
 
 def _show_pair(made: LocalKey, as_json: bool) -> None:
