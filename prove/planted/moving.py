@@ -8,6 +8,7 @@ __all__ = ["MOVING"]
 
 _BACKENDS = "tests/integration/backends/test_moving.py::"
 _HOSTS = "tests/hosts/test_moving.py::"
+_INTERRUPTED = "tests/hosts/test_interrupted_moves.py::"
 
 MOVING = (
     Planted(
@@ -64,16 +65,16 @@ MOVING = (
         "a move loses the counters of adopted keys",
         1,
         "src/krakenonce/moving.py",
-        was="    new.restore(counters)\n",
-        becomes='    new.restore({"global": counters["global"]})\n',
+        was=".restore(counters)\n",
+        becomes='.restore({"global": counters["global"]})\n',
         test=f"{_HOSTS}test_everything_is_carried_over[postgres]",
     ),
     Planted(
         "a move loses lockouts",
         12,
         "src/krakenonce/moving.py",
-        was='    for name in old.names("rate limits"):\n',
-        becomes='    for name in old.names("rate limits")[:0]:\n',
+        was="    for name in limits:\n",
+        becomes="    for name in limits[:0]:\n",
         test=f"{_HOSTS}test_everything_is_carried_over[postgres]",
     ),
     Planted(
@@ -85,28 +86,36 @@ MOVING = (
         test=f"{_HOSTS}test_everything_is_carried_over[postgres]",
     ),
     Planted(
+        "rate limits cannot be moved from a directory to another one",
+        12,
+        "src/krakenonce/key/limiter.py",
+        was="        other._inside(name, self._inside(name, State.copy))",
+        becomes="        self._inside(name, lambda mine: other._inside(name, mine.copy()))",
+        test=f"{_HOSTS}test_a_directory_is_moved_to_another_one",
+    ),
+    Planted(
         "a state is retired although the new one cannot be written to",
         1,
         "src/krakenonce/moving.py",
-        was='    _note(target, _step(target) or "coming")',
-        becomes="    pass",
-        test=f"{_HOSTS}test_nothing_is_changed_if_the_new_state_cannot_be_written[postgres]",
+        was="    before = new.moved_to()\n",
+        becomes="    old.retire(new.place)\n    before = new.moved_to()\n",
+        test=f"{_INTERRUPTED}test_nothing_is_changed_if_the_new_state_cannot_be_written[postgres]",
     ),
     Planted(
-        "a move that was interrupted before the copy is taken for a complete one",
-        1,
-        "src/krakenonce/moving.py",
-        was='    if before and step != "copying" and not',
-        becomes="    if before and not",
-        test=f"{_HOSTS}test_a_move_to_a_state_in_use_that_was_interrupted_is_done_again[postgres]",
-    ),
-    Planted(
-        "a move that is done again copies over what the new state has by then",
+        "a state is used while another one is being moved to it",
         9,
         "src/krakenonce/moving.py",
-        was='    if step != "copied":\n        say(',
-        becomes="    if step:\n        say(",
-        test=f"{_HOSTS}test_a_move_to_a_state_in_use_that_was_interrupted_is_done_again[postgres]",
+        was="    new.retire(coming_from(old.place))\n",
+        becomes="    pass\n",
+        test=f"{_INTERRUPTED}test_the_new_state_is_not_used_before_the_move_is_complete[postgres-_copy]",
+    ),
+    Planted(
+        "the second of two who move a state copies over what the new one has by then",
+        9,
+        "src/krakenonce/moving.py",
+        was="        _check(source, target)  # another program",
+        becomes="        # another program",
+        test=f"{_INTERRUPTED}test_the_second_of_two_who_move_a_state_at_once_changes_nothing[postgres]",
     ),
     Planted(
         "local keys are changed in a database that was moved away",

@@ -1,10 +1,9 @@
 """Carries a whole state over to another one, while programs that use the old one are running.
 
-The order is what makes it safe, also if it is interrupted and done again: first the new state is written to, to see
-that it can be; then all turns of the old state are taken, so that no call is under way; then the old state is retired,
-so that nobody gets a nonce there any more; then everything is copied; and only then the new state may be used, above
-all nonces of the old one. A record of the old state says how far that is: what was copied is not copied again, over
-what the new state has by then.
+The order is what makes it safe, also if it is interrupted and done again: first all turns of the old state are taken,
+so that no call is under way; then the new state is closed, so that nobody uses it before all is there; then the old one
+is retired, so that nobody gets a nonce there any more; then everything is copied; and only then the new state may be
+used, above all nonces of the old one. If it is closed no more, the move is complete.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from krakenonce.backends.beginning import begin
+from krakenonce.backends.moved import coming_from, is_coming, was_moved
 from krakenonce.errors import ConfigError, LaneTimeout, NonceStoreError, RecordChanged
 from krakenonce.gateway.key_storage import RECORD, key_storage
 from krakenonce.gateway.sent_record import LARGEST
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 16_384  # bytes of sent calls that are written in one step
 _OWN = "key-"  # what the counters of adopted keys begin with
-_STEP = "move"  # the record that says how far the last move from a state, or to it, is
-_NOT_COPIED = (RECORD, "begun", _STEP)
 
 
 class Moved(NamedTuple):
@@ -64,58 +62,53 @@ def move(source: Backend, target: Backend, *, patience: float = 30.0, say: Say =
     Raises:
         ConfigError: There is nothing to move, it was moved before, one cannot be moved, or they are the same.
         LaneTimeout: A key is in use for longer. Nothing was changed.
-        NonceStoreError: A state could not be read or written. Do it again: the old one may have been retired.
+        NonceStoreError: A state could not be read or written. If some of it was done, it says so: do it again.
     """
-    old, new = _movable(source), _movable(target)
-    place = new.place
-    if place == old.place:
-        raise ConfigError(f"{place} cannot be moved to itself")
-    before = old.moved_to()
-    step = _step(source) if before else ""
-    if not before and not source.scopes():
-        raise ConfigError(f"there are no nonces in {old.place}, so nothing was moved; is its name right?")
-    if before and step != "copying" and not (step == "copied" and before == place):
-        raise ConfigError(f"{old.place} was moved to {before} already; nothing was changed")
-    _note(target, _step(target) or "coming")  # or it cannot be written to, and nothing is changed
+    if _movable(source).place == _movable(target).place:
+        raise ConfigError(f"{_movable(target).place} cannot be moved to itself")
+    _check(source, target)
     with contextlib.ExitStack() as turns:
         for name in _turns(source):
             say(f"waiting for the turn {name}")
             turns.enter_context(_turn(source, name, patience))
-        if step != "copied":
-            _note(source, "copying")
-        say(f"retiring {old.place}")
-        try:
-            return _carry_over(source, target, step, say)
-        except (NonceStoreError, ConfigError) as error:
-            raise NonceStoreError(f"{error}; the move is not complete, and {old.place} refuses: move again") from error
-
-
-def _carry_over(source: Backend, target: Backend, step: str, say: Say) -> Moved:
-    old, new = _movable(source), _movable(target)
-    counters: dict[str, int] = old.retire(new.place)
-    if step != "copied":
+        _check(source, target)  # another program may have moved it meanwhile
+        say(f"retiring {_movable(source).place}")
+        counters = _retire(source, target)
         say("copying")
-        _copy(source, target)
-        _note(source, "copied")
-    moved = _found(source, counters)
-    new.restore(counters)
-    begin(target)
-    _note(source, "done")
+        try:
+            moved = _copy(source, target, counters)
+            begin(target)
+            _movable(target).restore(counters)
+        except (NonceStoreError, ConfigError) as error:
+            raise NonceStoreError(f"{error}; the move is not complete, so both states refuse: move again") from error
     return moved
 
 
-def _step(store: Backend) -> str:
-    """Return how far the last move from a state is: copying, copied or done."""
-    return (store.records.read(_STEP) or b"").decode()
+def _check(source: Backend, target: Backend) -> None:
+    """Raise ConfigError unless the state can be moved, or its move was interrupted."""
+    old, new = _movable(source), _movable(target)
+    to = old.moved_to()
+    if to is None and not source.scopes():
+        raise ConfigError(f"there are no nonces in {old.place}, so nothing was moved; is its name right?")
+    if to is not None and is_coming(to):
+        raise was_moved(old.place, to)
+    if to is not None and not (to == new.place and new.moved_to() == coming_from(old.place)):
+        raise ConfigError(f"{old.place} was moved to {to} already; nothing was changed")
 
 
-def _note(store: Backend, step: str) -> None:
-    data = step.encode()
-    before = store.records.read(_STEP)
+def _retire(source: Backend, target: Backend) -> dict[str, int]:
+    """Close the new state, and then retire the old one. Nothing is changed if one of them cannot be written."""
+    old, new = _movable(source), _movable(target)
+    before = new.moved_to()
+    new.retire(coming_from(old.place))
     try:
-        store.records.write(_STEP, data, before)
-    except RecordChanged:
-        raise NonceStoreError(f"{store!r} is being moved, or moved to, by another program; move again") from None
+        counters: dict[str, int] = old.retire(new.place)
+    except NonceStoreError:
+        with contextlib.suppress(NonceStoreError):
+            if old.moved_to() is None:
+                new.restore({}) if before is None else new.retire(before)
+        raise
+    return counters
 
 
 def _movable(store: Backend) -> Any:
@@ -144,33 +137,22 @@ def _turn(source: Backend, name: str, patience: float) -> Any:
         lane.release()
 
 
-def _copy(source: Backend, target: Backend) -> None:
+def _copy(source: Backend, target: Backend, counters: dict[str, int]) -> Moved:
     old = _movable(source)
-    for name in old.names("rate limits"):
+    limits, sent = old.names("rate limits"), old.names("sent calls")
+    for name in limits:
         Limiter(source.rate_limits).copy_to(Limiter(target.rate_limits), name)
-    for name in _records(source):
+    records = [name for name in old.names("records") if name not in (RECORD, "begun")]
+    for name in records:
         _copy_record(source, target, name)
-    for name in old.names("sent calls"):
+    for name in sent:
         _copy_sent(source, target, name)
-    document = _local_keys(source)
-    if document is not None:
-        key_storage(target).change(lambda _: document, even_moved=True)
-
-
-def _found(source: Backend, counters: dict[str, int]) -> Moved:
-    """Return what is in a state."""
-    limits, sent = (len(_movable(source).names(kept)) for kept in ("rate limits", "sent calls"))
-    return Moved(counters, limits, len(_records(source)), _local_keys(source) is not None, sent)
-
-
-def _records(source: Backend) -> list[str]:
-    return [name for name in _movable(source).names("records") if name not in _NOT_COPIED]
-
-
-def _local_keys(source: Backend) -> bytes | None:
     keys = key_storage(source)
     keys.version()
-    return keys.read()
+    document = keys.read()
+    if document is not None:
+        key_storage(target).change(lambda _: document, even_moved=True)
+    return Moved(counters, len(limits), len(records), document is not None, len(sent))
 
 
 def _copy_record(source: Backend, target: Backend, name: str) -> None:

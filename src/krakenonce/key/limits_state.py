@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from krakenonce.key.state_time import FAR, Anchor, begin, go_on
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from krakenonce.backends.protocol import RateCounters
     from krakenonce.key.state_time import Reading
@@ -117,16 +117,20 @@ class State:
         noted, until = LOCKED.unpack(self.read(LOCKED_AT, LOCKED.size))
         return noted, until
 
-    def copy_to(self, other: State) -> None:
-        """Copy the lockout, all counters and all orders into another state, which has another time."""
-        ahead = other.now - self.now
-        other.write(LOCKED_AT, LOCKED.pack(*(time and time + ahead for time in self.lockout())))
-        counters = [self.counter(REST_AT), *self.pairs()]
-        packed = [COUNTER.pack(level, at and at + ahead) for level, at in counters]
-        other.write(REST_AT, packed[0])
-        other.write(PAIRS_AT, b"".join(packed[1:]))
-        orders = ORDER.iter_unpack(self.read(ORDERS_AT, ORDERS * PLACE_SIZE))
-        other.write(ORDERS_AT, b"".join(ORDER.pack(order, pair, at and at + ahead) for order, pair, at in orders))
+    def copy(self) -> Callable[[State], None]:
+        """Read the lockout, all counters and all orders; return what writes them to a state that has another time."""
+        lockout, counters = self.lockout(), [self.counter(REST_AT), *self.pairs()]
+        orders = list(ORDER.iter_unpack(self.read(ORDERS_AT, ORDERS * PLACE_SIZE)))
+
+        def write_to(other: State) -> None:
+            ahead = other.now - self.now
+            other.write(LOCKED_AT, LOCKED.pack(*(time and time + ahead for time in lockout)))
+            packed = [COUNTER.pack(level, at and at + ahead) for level, at in counters]
+            other.write(REST_AT, packed[0])
+            other.write(PAIRS_AT, b"".join(packed[1:]))
+            other.write(ORDERS_AT, b"".join(ORDER.pack(order, pair, at and at + ahead) for order, pair, at in orders))
+
+        return write_to
 
     def _latest(self) -> float:
         """The last time at which something was counted or noted."""
