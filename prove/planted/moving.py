@@ -126,6 +126,22 @@ MOVING = (
         test=f"{_HOSTS}test_no_command_uses_a_state_that_was_moved_away[postgres]",
     ),
     Planted(
+        "a state is checked without a write",
+        6,
+        "src/krakenonce/cli/state.py",
+        was="                check_writing(store)\n",
+        becomes="                pass\n",
+        test="tests/hosts/test_refusals.py::test_a_user_without_rights_is_told_so",
+    ),
+    Planted(
+        "a part of a password is taken for the name of a host, and shown",
+        6,
+        "src/krakenonce/backends/postgres/server.py",
+        was='return authority.count("@") > 1 or',
+        becomes="return",
+        test="tests/hosts/test_refusals.py::test_a_url_that_is_none_is_refused_where_it_is_written",
+    ),
+    Planted(
         "a new state is begun beside a directory with nonces",
         1,
         "src/krakenonce/key/lane.py",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from krakenonce.backends.beginning import begin
+from krakenonce.backends.beginning import CHECKED, begin
 from krakenonce.backends.moved import coming_from, is_coming, was_moved
 from krakenonce.errors import ConfigError, LaneTimeout, NonceStoreError, RecordChanged
 from krakenonce.gateway.key_storage import RECORD, key_storage
@@ -142,7 +142,7 @@ def _copy(source: Backend, target: Backend, counters: dict[str, int]) -> Moved:
     limits, sent = old.names("rate limits"), old.names("sent calls")
     for name in limits:
         Limiter(source.rate_limits).copy_to(Limiter(target.rate_limits), name)
-    records = [name for name in old.names("records") if name not in (RECORD, "begun")]
+    records = [name for name in old.names("records") if name not in (RECORD, "begun", CHECKED)]
     for name in records:
         _copy_record(source, target, name)
     for name in sent:

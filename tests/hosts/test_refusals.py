@@ -89,6 +89,9 @@ def test_a_package_that_is_missing_is_named() -> None:
         f"postgresql://bot:%zz{PASSWORD}@127.0.0.1/db",
         f"postgresql://bot:{PASSWORD}@[::1/db",
         f"postgresql://bot:{PASSWORD}@127.0.0.1/db?passwort=no",
+        f"postgresql://bot:{PASSWORD}@{PASSWORD}@127.0.0.1/db",  # libpq ends the password at the first @
+        f"postgresql://bot:1/{PASSWORD}@127.0.0.1/db",
+        f"postgresql://bot:{PASSWORD}",  # no host: the password would be a port
     ],
 )
 def test_a_url_that_is_none_is_refused_where_it_is_written(url: str) -> None:
@@ -128,11 +131,17 @@ def test_a_user_without_rights_is_told_so(server: Server) -> None:
         ) as caught:
             NonceManager(url).next()
         assert PASSWORD not in str(caught.value)
+        assert "permission denied" in run("state", "check", KRAKENONCE_STATE_DIR=url).stderr
         NonceManager(server.url).next()
         with pytest.raises(NonceStoreError, match="permission denied"):
             NonceManager(url).next()
         server.run("grant usage on schema krakenonce to poor")
+        server.run("grant select on all tables in schema krakenonce to poor")
+        assert "permission denied" in run("state", "check", KRAKENONCE_STATE_DIR=url).stderr
+        server.run("grant insert, update on krakenonce.records to poor")
+        assert "permission denied" in run("state", "check", KRAKENONCE_STATE_DIR=url).stderr
         server.run("grant select, insert, update on all tables in schema krakenonce to poor")
+        assert run("state", "check", KRAKENONCE_STATE_DIR=url).returncode == 0
         manager = NonceManager(url)
         with manager.lane("key"):
             assert manager.next_for("key")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from krakenonce.backends.protocol import Backend
 
 _RECORD = "begun"
+CHECKED = "checked"
 
 
 def begin(store: Backend) -> None:
@@ -31,6 +32,14 @@ def begin(store: Backend) -> None:
 def has_begun(store: Backend) -> bool:
     """Whether a state is in use. Raises NonceStoreError."""
     return store.records.read(_RECORD) is not None
+
+
+def check_writing(store: Backend) -> None:
+    """Raise NonceStoreError if a state cannot be written to. Changes nothing but a record of its own."""
+    with contextlib.suppress(RecordChanged):  # by another one who checks
+        store.records.write(CHECKED, b"", store.records.read(CHECKED))
+    for scope in store.scopes()[:1]:
+        store.raise_floor(scope, 0)  # which is lower
 
 
 def begin_or_refuse(store: Backend) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from krakenonce.backends import SERVED, open_store
-from krakenonce.backends.beginning import begin, has_begun
+from krakenonce.backends.beginning import begin, check_writing, has_begun
 from krakenonce.backends.moved import refuse_moved_state
 from krakenonce.cli.options import check_state, json_option, state_option
 from krakenonce.cli.output import complain, to_json, write
@@ -86,7 +86,7 @@ class Checked:
 def check(as_json: bool, state: str | None) -> None:
     """Check that the state can be used from here: connection, rights, version. Issues no nonce.
 
-    It takes the turn of a name that no key has, and releases it.
+    It takes the turn of a name that no key has, and releases it. A state of several hosts is also written to.
     """
     with NonceManager(state) as manager:
         store: Any = manager.store
@@ -97,6 +97,8 @@ def check(as_json: bool, state: str | None) -> None:
             gate = store.gate("krakenonce-check")
             if gate.try_acquire():
                 gate.release()
+            if store.shared == "hosts":
+                check_writing(store)
         if as_json:
             write(to_json(asdict(found)))
         refuse_moved_state(store)

@@ -84,6 +84,8 @@ def read_url(url: str, name: str) -> Server:
         given = {each.keyword.decode(): each.val for each in Conninfo.parse(url.encode()) if each.val is not None}
     except (Error, UnicodeEncodeError):  # whose message may show a part of the password
         raise ConfigError(f"{name} is a URL that PostgreSQL does not understand; {_FORM}") from None
+    if _is_torn(url, (given.get("port") or b"").decode(errors="replace")):
+        raise ConfigError(f"{name} is a URL that may be misunderstood; {_FORM}")
     by_default = {each.keyword.decode(): each.val for each in Conninfo.get_defaults() if each.val is not None}
     user, host, port, database = (
         (given.get(each) or by_default.get(each) or b"").decode(errors="replace")
@@ -94,6 +96,12 @@ def read_url(url: str, name: str) -> Server:
     settings = {**_SETTINGS, **given}
     conninfo = b" ".join(b"%s='%s'" % (each.encode(), _quoted(value)) for each, value in settings.items())
     return Server(conninfo, f"postgresql://{user}@{place}", place)
+
+
+def _is_torn(url: str, port: str) -> bool:
+    """Whether libpq takes a part of the password for a host, a port or a database, which messages show."""
+    authority, _, path = url.partition("://")[2].partition("?")[0].partition("/")
+    return authority.count("@") > 1 or "@" in path or bool(port.strip("0123456789,"))
 
 
 def _quoted(value: bytes) -> bytes:
