@@ -24,3 +24,10 @@ from tests.integration.gateway.test_finding_out import (  # noqa: F401
 def order_timeout() -> float:
     """Half a second."""
     return 0.5
+
+
+@pytest.fixture(params=["postgres"])  # type: ignore[no-redef]
+def engine_kind(request: pytest.FixtureRequest) -> str:
+    """One kind of server is enough: what differs between them is in the tests of backends and in ``test_gateways``."""
+    kind: str = request.param
+    return kind

@@ -1,5 +1,7 @@
 """The gateway sends no request twice, by a state in a database: the tests of the same name on it."""
 
+import pytest
+
 from tests.hosts.gateways import *  # noqa: F403
 from tests.integration.gateway.test_fence import (  # noqa: F401
     test_a_call_of_another_process_s_gateway_is_waited_for,
@@ -21,3 +23,10 @@ from tests.integration.gateway.test_fence import (  # noqa: F401
     test_when_a_day_s_calls_fill_the_record_only_cancels_go_on,
 )
 from tests.integration.gateway.test_restarts import test_a_kill_under_load_costs_no_nonce_and_repeats_no_order  # noqa: F401
+
+
+@pytest.fixture(params=["postgres"])  # type: ignore[no-redef]
+def engine_kind(request: pytest.FixtureRequest) -> str:
+    """One kind of server is enough: what differs between them is in the tests of backends and in ``test_gateways``."""
+    kind: str = request.param
+    return kind
