@@ -115,7 +115,8 @@ def _krakenex(name: str, key: str, secret: str, url: str, manager: NonceManager 
 
 def _kraken(_: str, key: str, secret: str, url: str, manager: NonceManager | None, clock: Clock) -> Call:
     """Our client, either with the same clock as krakenex and without a lane, or as it should be used."""
-    client = Kraken(key, secret, manager=manager, tier="none", base_url=url)
+    nonces = manager or NonceManager("memory:")  # not what this user has
+    client = Kraken(key, secret, manager=nonces, tier="none", base_url=url)
     if manager is None:
         return lambda method, params: client.query_private(method, {"nonce": clock.now_ns() // 1_000_000, **params})
     return client.query_private

@@ -40,6 +40,16 @@ def scratch(shell: Shell, tmp_path: Path) -> Path:
     return path
 
 
+def test_the_demo_does_not_touch_this_user_s_state(shell: Shell, scratch: Path) -> None:
+    """Which may be a server that is down, or moved away. Its keys are thrown away."""
+    shell.env["KRAKENONCE_STATE_DIR"] = "etcd://127.0.0.1:1/krakenonce"
+    done = shell.end(start(shell, 2, 20, "--json"))
+    assert done.code == 0, done.err
+    figures = json.loads(done.out)
+    assert figures["naive"]["failed"] == figures["krakenonce"]["failed"] == {}
+    assert list(scratch.iterdir()) == []
+
+
 def test_the_demo_shows_the_difference(shell: Shell, scratch: Path) -> None:
     """With their own clocks calls are refused; through krakenonce, one process killed, all are accepted."""
     done = shell.end(start(shell, 4, 160, "--json"))
