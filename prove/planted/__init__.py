@@ -58,11 +58,16 @@ ALL: tuple[Planted, ...] = (
 )
 
 
+_SHORT = 150.0  # seconds
+
+
 def run(trial: Trial) -> Figures:
-    """Plant all bugs, in a short run as well."""
-    return plant(trial, ALL)
+    """Plant all bugs; in a short run, of those whose tests start servers, a third, which the seed chooses."""
+    servers = [bug for bug in ALL if bug.test.startswith("tests/hosts/")]
+    left_out = {bug.name for at, bug in enumerate(servers) if (at + trial.seed) % 3} if trial.seconds <= _SHORT else ()
+    return plant(trial, [bug for bug in ALL if bug.name not in left_out])
 
 
 CAMPAIGN = Campaign(
-    "planted", "our own code broken on purpose, one small change at a time", run, seconds=600, short=150
+    "planted", "our own code broken on purpose, one small change at a time", run, seconds=600, short=_SHORT
 )

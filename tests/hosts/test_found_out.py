@@ -26,7 +26,7 @@ def order_timeout() -> float:
     return 0.5
 
 
-@pytest.fixture(params=["postgres"])  # type: ignore[no-redef]
+@pytest.fixture(params=["postgres"])
 def engine_kind(request: pytest.FixtureRequest) -> str:
     """One kind of server is enough: what differs between them is in the tests of backends and in ``test_gateways``."""
     kind: str = request.param

@@ -25,7 +25,7 @@ from tests.integration.gateway.test_fence import (  # noqa: F401
 from tests.integration.gateway.test_restarts import test_a_kill_under_load_costs_no_nonce_and_repeats_no_order  # noqa: F401
 
 
-@pytest.fixture(params=["postgres"])  # type: ignore[no-redef]
+@pytest.fixture(params=["postgres"])
 def engine_kind(request: pytest.FixtureRequest) -> str:
     """One kind of server is enough: what differs between them is in the tests of backends and in ``test_gateways``."""
     kind: str = request.param
