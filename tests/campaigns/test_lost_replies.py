@@ -34,6 +34,7 @@ def test_no_lost_reply_costs_an_order(tmp_path: Path) -> None:
     assert min(figures.values()) > 0
 
 
+@pytest.mark.timeout(300)  # a quarter of a minute alone; while other servers are tested it may be six times as long
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
