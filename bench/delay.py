@@ -71,6 +71,7 @@ class _Side(asyncio.Protocol):
         self._proxy = proxy
         self._to_do: deque[Callable[[], object]] = deque()
         self._last = 0.0
+        self._is_ended = False  # whether the other side knows that no more comes from this one
         self.transport: Any = None
         self.other: _Side | None = None
 
@@ -86,8 +87,19 @@ class _Side(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Let the other side say so, and keep this one open."""
-        self._later(lambda other: other.write_eof() if other.can_write_eof() else other.close())
+        self._later(self._pass_end)
         return True
+
+    def _pass_end(self, other: Any) -> None:
+        """Say so to the other side; close both if it has said so as well: asyncio does not by itself."""
+        self._is_ended = True
+        if other.can_write_eof():
+            other.write_eof()
+        else:
+            other.close()
+        if self.other is not None and self.other._is_ended:
+            other.close()
+            self.transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Close the other side, and reset it if this one was reset."""

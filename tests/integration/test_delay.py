@@ -123,3 +123,18 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (ProcessLookupError, FileNotFoundError):
         return False
+
+
+def test_a_connection_that_both_have_ended_is_closed(listening: socket.socket, delay: Delay) -> None:
+    """A long measurement makes thousands of them."""
+    files = Path(f"/proc/{delay._process.pid}/fd")
+    if not files.exists():
+        pytest.skip("the system does not show which files a process has open")
+    before = len(list(files.iterdir()))
+    with connected(delay.port) as client:
+        client.sendall(b"x")
+        server, _ = listening.accept()
+        received(server, 1)
+    with server:
+        assert server.recv(1) == b""
+    until(lambda: len(list(files.iterdir())) == before)
