@@ -238,12 +238,12 @@ class Etcd:
         self._server.start()
 
     def get_ahead(self) -> None:
-        """There is no other one."""
-        raise NotImplementedError
+        """There is no other one: the campaign plans no promotion on etcd, which elects a leader by itself."""
+        raise AssertionError("a promotion was planned on etcd")
 
     def promote(self) -> None:
-        """There is no other one."""
-        raise NotImplementedError
+        """There is no other one: the campaign plans no promotion on etcd, which elects a leader by itself."""
+        raise AssertionError("a promotion was planned on etcd")
 
     def end_turn(self) -> list[int]:
         """No turn hangs on a session."""

@@ -60,7 +60,7 @@ class RedisGate(Section):
         self._keys = [self.key, QUEUE + name, NONCES]
         self._session: Session | None = None
         self._given_back: list[str] = []  # tokens of which the server has not confirmed yet that they are given back
-        self._is_posted = False  # whether it was told so on this session
+        self._is_posted = False  # whether it was told so on this connection
         super().__init__(NonceStoreError, "a turn was asked for")
 
     @property

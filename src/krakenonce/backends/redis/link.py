@@ -114,10 +114,10 @@ class Link(Section):
 
 
 def confirm(session: Session, server: Server, what: str) -> None:
-    """Wait until as many replicas as are asked for have what this session has written last.
+    """Wait until as many replicas as are asked for have what was written last on this connection.
 
     Args:
-        session: The one that has written it: WAIT on another one would wait for nothing.
+        session: The one that has written it: WAIT on another connection would wait for nothing.
         server: Says how many.
         what: What may be lost otherwise, for the message.
 
