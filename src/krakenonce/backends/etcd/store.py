@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from krakenonce.backends.etcd import moved
 from krakenonce.backends.etcd.gate import EtcdGate, close_gates, gate_of
@@ -13,22 +13,22 @@ from krakenonce.backends.etcd.ranges import EtcdRanges
 from krakenonce.backends.etcd.records import EtcdRecords
 from krakenonce.backends.etcd.server import read_url
 from krakenonce.backends.etcd.txn import fetch, found
+from krakenonce.backends.on_server import OnServer
 from krakenonce.backends.protocol import ScopeStats
 from krakenonce.clock import SystemClock
 from krakenonce.errors import NonceStoreError
 from krakenonce.process import Section
 from krakenonce.rule import check_floor, check_scope
-from krakenonce.shown import whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from krakenonce.backends.etcd.server import Server
-    from krakenonce.backends.protocol import Gate, Kept, Shared
+    from krakenonce.backends.protocol import Gate, Kept
     from krakenonce.clock import Clock
 
 
-class EtcdStore:
+class EtcdStore(OnServer):
     """Keeps the state in the keys of one etcd that begin with a prefix.
 
     Nothing is opened before the first call. Safe for threads, forks, and any number of processes and hosts.
@@ -43,10 +43,8 @@ class EtcdStore:
         ConfigError: It is no such URL.
     """
 
-    shared: Shared = "hosts"
-
     def __init__(self, url: str | Server, *, clock: Clock | None = None, pause: float = 5.0) -> None:
-        self._link = Link(read_url(url.strip(), "store") if isinstance(url, str) else url, pause)
+        self._link: Link = Link(read_url(url.strip(), "store") if isinstance(url, str) else url, pause)
         is_ours = clock is None or isinstance(clock, SystemClock)
         self._numbers = Numbers(clock or SystemClock(), is_capped=is_ours)
         self._counting = Section(NonceStoreError, "a nonce was asked for")
@@ -55,19 +53,6 @@ class EtcdStore:
         self.records = EtcdRecords(self._link)
         self._link_of_sent = Link(self._link.server, pause)  # of a gateway, whose nonces do not wait for its steps
         self.sent_calls = EtcdRanges(self._link_of_sent, "sent")
-
-    @whole
-    def __repr__(self) -> str:
-        return f"EtcdStore({self._link.server.url!r})"
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, _: object) -> Self:
-        return self
-
-    def __reduce__(self) -> str:
-        raise TypeError("an etcd backend cannot be pickled: make another one with the same URL")
 
     def advance(self, scope: str) -> int:
         """Issue the next nonce of a counter.
@@ -121,11 +106,6 @@ class EtcdStore:
     def stats(self, scope: str) -> ScopeStats:
         """Return the last nonce, and the count of this process."""
         return ScopeStats(scope, self.peek(scope), issued=self._issued[scope])
-
-    @property
-    def place(self) -> str:
-        """The URL, without a password."""
-        return self._link.server.url
 
     def retire(self, to: str) -> dict[str, int]:
         """Let nobody use the counters any more; see :class:`krakenonce.backends.protocol.Movable`."""

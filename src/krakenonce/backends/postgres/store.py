@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
+from krakenonce.backends.on_server import OnServer
 from krakenonce.backends.postgres import moved
 from krakenonce.backends.postgres.gate import PostgresGate, close_gates, gate_of
 from krakenonce.backends.postgres.limits import PostgresLimits
@@ -20,14 +21,13 @@ from krakenonce.backends.protocol import ScopeStats
 from krakenonce.clock import SystemClock
 from krakenonce.errors import ClockError, NonceExhausted
 from krakenonce.rule import EARLIEST, NONCE_MAX, SECOND, check_floor, check_scope, in_range
-from krakenonce.shown import whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from krakenonce.backends.postgres.server import Server
     from krakenonce.backends.postgres.session import Row
-    from krakenonce.backends.protocol import Gate, Kept, Shared
+    from krakenonce.backends.protocol import Gate, Kept
     from krakenonce.clock import Clock
 
 
@@ -37,7 +37,7 @@ _ANY = 10**18  # 31 years
 _OUT_OF_RANGE = "22003"
 
 
-class PostgresStore:
+class PostgresStore(OnServer):
     """Keeps the state in the tables of the schema ``krakenonce`` of one database.
 
     Nothing is opened before the first call. Safe for threads, forks, and any number of processes and hosts.
@@ -52,10 +52,8 @@ class PostgresStore:
         ConfigError: It is no such URL, or psycopg is not installed.
     """
 
-    shared: Shared = "hosts"
-
     def __init__(self, url: str | Server, *, clock: Clock | None = None, pause: float = 30.0) -> None:
-        self._link = Link(read_url(url.strip(), "store") if isinstance(url, str) else url)
+        self._link: Link = Link(read_url(url.strip(), "store") if isinstance(url, str) else url)
         self._pause = pause
         self._clock: Clock = clock or SystemClock()
         self._ahead = _AHEAD if clock is None or isinstance(clock, SystemClock) else _ANY
@@ -65,19 +63,6 @@ class PostgresStore:
         # Only a gateway opens these, and its nonces do not wait for its other steps, nor one local key for another.
         self._links_of_sent = [Link(self._link.server) for _ in range(_SENT)]
         self.sent_calls = PostgresPages(self._links_of_sent, SENT_CALLS)
-
-    @whole
-    def __repr__(self) -> str:
-        return f"PostgresStore({self._link.server.url!r})"
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, _: object) -> Self:
-        return self
-
-    def __reduce__(self) -> str:
-        raise TypeError("a PostgreSQL backend cannot be pickled: make another one with the same URL")
 
     def advance(self, scope: str) -> int:
         """Issue the next nonce of a counter.
@@ -136,11 +121,6 @@ class PostgresStore:
     def stats(self, scope: str) -> ScopeStats:
         """Return the last nonce, and the count of this process."""
         return ScopeStats(scope, self.peek(scope), issued=self._issued[scope])
-
-    @property
-    def place(self) -> str:
-        """The URL, without a password."""
-        return self._link.server.url
 
     def retire(self, to: str) -> dict[str, int]:
         """Let nobody use the counters any more; see :class:`krakenonce.backends.protocol.Movable`."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
+from krakenonce.backends.on_server import OnServer
 from krakenonce.backends.protocol import ScopeStats
 from krakenonce.backends.redis import moved
 from krakenonce.backends.redis.gate import RedisGate, close_gates, gate_of
@@ -19,12 +20,11 @@ from krakenonce.backends.redis.session import Refused
 from krakenonce.clock import SystemClock
 from krakenonce.errors import ClockError, NonceExhausted, NonceStoreError, TurnLost
 from krakenonce.rule import EARLIEST, NONCE_MAX, check_floor, check_scope, in_range
-from krakenonce.shown import whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from krakenonce.backends.protocol import Gate, Kept, Shared
+    from krakenonce.backends.protocol import Gate, Kept
     from krakenonce.backends.redis.server import Server
     from krakenonce.backends.redis.session import Session
     from krakenonce.clock import Clock
@@ -36,7 +36,7 @@ _TRIES = 5  # the server may fail over between a mark and its nonce
 _NEXT = "take a nonce from"
 
 
-class RedisStore:
+class RedisStore(OnServer):
     """Keeps the state in the keys ``{krakenonce}:...`` of one server.
 
     Nothing is opened before the first call. Safe for threads, forks, and any number of processes and hosts.
@@ -51,10 +51,8 @@ class RedisStore:
         ConfigError: It is no such URL, or the package ``redis`` is not installed.
     """
 
-    shared: Shared = "hosts"
-
     def __init__(self, url: str | Server, *, clock: Clock | None = None, pause: float = 5.0) -> None:
-        self._link = Link(read_url(url.strip(), "store") if isinstance(url, str) else url)
+        self._link: Link = Link(read_url(url.strip(), "store") if isinstance(url, str) else url)
         self._pause = pause
         self._clock: Clock = clock or SystemClock()
         self._ahead = _AHEAD if clock is None or isinstance(clock, SystemClock) else _ANY
@@ -63,19 +61,6 @@ class RedisStore:
         self.records = RedisRecords(self._link)
         self._link_of_sent = Link(self._link.server)  # only a gateway opens it, whose nonces do not wait for its steps
         self.sent_calls = RedisRanges(self._link_of_sent, "sent", "sent calls", is_durable=True)
-
-    @whole
-    def __repr__(self) -> str:
-        return f"RedisStore({self._link.server.url!r})"
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, _: object) -> Self:
-        return self
-
-    def __reduce__(self) -> str:
-        raise TypeError("a backend on Valkey or Redis cannot be pickled: make another one with the same URL")
 
     def advance(self, scope: str) -> int:
         """Issue the next nonce of a counter.
@@ -150,11 +135,6 @@ class RedisStore:
     def stats(self, scope: str) -> ScopeStats:
         """Return the last nonce, and the count of this process."""
         return ScopeStats(scope, self.peek(scope), issued=self._issued[scope])
-
-    @property
-    def place(self) -> str:
-        """The URL, without a password."""
-        return self._link.server.url
 
     def retire(self, to: str) -> dict[str, int]:
         """Let nobody use the counters any more; see :class:`krakenonce.backends.protocol.Movable`."""
