@@ -60,6 +60,10 @@ class Lane:
         """Return, in words, which process has the turn and for how long. When it is free: which one had it last."""
         return self._queue.holder()
 
+    def is_held_by(self, owner: object) -> bool:
+        """Whether this thread, task or greenlet, which is *owner*, has the turn."""
+        return self._queue.is_held_by(owner)
+
     def acquire(self) -> None:
         """Wait for the turn.
 
@@ -127,7 +131,9 @@ def lane_called(
         _recent[gate] = queue
         if len(_recent) > _REMEMBERED:
             del _recent[next(iter(_recent))]
-    return Lane(queue, timeout, urgent, scope)
+        if urgent and queue.other is None and (other := getattr(gate, "urgent", None)) is not None:
+            queue.other = LaneQueue(label, other, queue)
+    return Lane(queue.other if urgent and queue.other else queue, timeout, urgent, scope)
 
 
 IN_TURN = "advance_in_turn"

@@ -19,6 +19,9 @@ give_up  waits no longer            waits no longer; if it       the holder: as 
 =======  =========================  ===========================  ==================================================
 
 When the turn is free, the gate is released; if a caller waits, it is fetched again.
+
+A caller may wait in several lanes at the same time, for the first turn that comes: it claims that one, and the other
+lanes pass it over. Urgent callers go first, but what has waited longest has at least every tenth turn.
 """
 
 from __future__ import annotations
@@ -37,6 +40,26 @@ Do = Literal[
 ]
 
 
+EVERY = 10  # so many turns, and one of them is not urgent, if such a call waits
+
+
+class Claim:
+    """Which of several turns a caller has got that waits for all of them: the first."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self) -> None:
+        self._of: dict[str, Turn] = {}
+
+    def is_for(self, turn: Turn) -> bool:
+        """Whether no other turn has been claimed. Safe for threads that hold different locks."""
+        return self._of.get("turn", turn) is turn
+
+    def take(self, turn: Turn) -> bool:
+        """Claim a turn; return whether it is the one that is claimed now."""
+        return self._of.setdefault("turn", turn) is turn  # one step for all threads
+
+
 class Waiter:
     """A call that waits for the turn, and later has it.
 
@@ -45,12 +68,21 @@ class Waiter:
         urgent: Whether it goes before calls that are not urgent.
         can_fetch: Whether it can fetch the gate itself, as a thread without a timeout can.
         scope: The counter whose nonce it will want; None: not known.
+        claim: What it shares with the waiters of the same call in other lanes; None: there are none.
     """
 
-    __slots__ = ("can_fetch", "depth", "error", "outer", "owner", "scope", "urgent", "wake")
+    __slots__ = ("can_fetch", "claim", "depth", "error", "outer", "owner", "scope", "urgent", "wake")
 
-    def __init__(self, owner: object, urgent: bool = False, can_fetch: bool = False, scope: str | None = None) -> None:
+    def __init__(
+        self,
+        owner: object,
+        urgent: bool = False,
+        can_fetch: bool = False,
+        scope: str | None = None,
+        claim: Claim | None = None,
+    ) -> None:
         self.owner = owner
+        self.claim = claim
         self.scope = scope
         self.urgent = urgent
         self.can_fetch = can_fetch
@@ -59,6 +91,10 @@ class Waiter:
         self.depth = 1  # how often the owner has taken the turn
         self.error: BaseException | None = None  # why it cannot have the turn
 
+    def is_other(self, waiter: Waiter) -> bool:
+        """Whether this is a waiter of another call."""
+        return self is not waiter and (self.claim is None or self.claim is not waiter.claim)
+
 
 class Turn:
     """Which waiter has the turn, which fetches the gate, and which wait: urgent ones first, in the order of asking.
@@ -66,32 +102,39 @@ class Turn:
     No signal can interrupt a change half-way. If a signal has prevented a step, :meth:`due` returns it again.
     """
 
-    __slots__ = ("fetcher", "holder", "waiting")
+    __slots__ = ("fetcher", "holder", "urgent_turns", "waiting")
 
     def __init__(self) -> None:
         self.holder: Waiter | None = None
         self.fetcher: Waiter | None = None
         self.waiting: list[Waiter] = []
+        self.urgent_turns = 0  # in a row, while another call waited
 
     def due(self) -> Do | None:
         """Return what has to be done now."""
         served = self.holder or self.fetcher
         if served is not None:
             return "wake" if served.wake is not None else None
-        if not self.waiting:
+        first = self.first()
+        if first is None:
             return "release"
-        return "fetch" if self.waiting[0].can_fetch else "try"
+        return "fetch" if first.can_fetch else "try"
+
+    def first(self) -> Waiter | None:
+        """Return the waiter that is next; None: nobody waits who has not got another turn."""
+        first, enough = None, self.urgent_turns >= EVERY - 1
+        for each in self.waiting:
+            if each.claim is None or each.claim.is_for(self):
+                if not (each.urgent and enough):
+                    return each
+                first = first or each
+        return first
 
     def has(self, waiter: Waiter) -> bool:
         """Return whether *waiter* has the turn. Raises its error, if it cannot have it."""
         if waiter.error is not None:
             raise waiter.error
         return self.holder is waiter
-
-    def before(self, waiter: Waiter) -> list[Waiter]:
-        """Return the holder, and the waiters that get the turn before *waiter*."""
-        before = self.waiting[: self.waiting.index(waiter)]
-        return [self.holder, *before] if self.holder else before
 
     def all(self) -> list[Waiter]:
         """Return the holder and all that wait."""
@@ -115,16 +158,20 @@ class Turn:
     def came(self) -> None:
         """The gate has been taken: the first waiter has the turn."""
         self.fetcher = None
-        if self.waiting:
-            self.holder, self.waiting = self.waiting[0], self.waiting[1:]
+        while (first := self.first()) is not None:
+            if first.claim is None or first.claim.take(self):
+                waiting = [each for each in self.waiting if each is not first]
+                more = first.urgent and any(not each.urgent for each in waiting)
+                self.holder, self.waiting, self.urgent_turns = first, waiting, self.urgent_turns + 1 if more else 0
+                return
 
     def failed(self, error: BaseException) -> Waiter | None:
         """The gate cannot be taken. Return the first waiter, if any; it waits no longer."""
         self.fetcher = None
-        if not self.waiting:
-            return None
-        first, self.waiting = self.waiting[0], self.waiting[1:]
-        first.error = error
+        first = self.first()
+        if first is not None:
+            self.waiting = [each for each in self.waiting if each is not first]
+            first.error = error
         return first
 
     def leave(self, owner: object) -> bool:

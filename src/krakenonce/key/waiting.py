@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from krakenonce.backends.protocol import Gate
+    from krakenonce.key.queue_order import Do
 
 
 class LaneQueue(Section):
@@ -27,12 +28,15 @@ class LaneQueue(Section):
     Args:
         name: The lane's name in messages; never an API key.
         gate: What excludes other processes.
+        other: The queue of the same lane for calls that are not urgent; None: this one.
     """
 
-    def __init__(self, name: str, gate: Gate) -> None:
+    def __init__(self, name: str, gate: Gate, other: LaneQueue | None = None) -> None:
         self.name = name
+        self.other = other
         self._gate = gate
         self._remote: Any = gate if hasattr(gate, "scope") else None
+        self._keep: Callable[[], bool] | None = getattr(gate, "keep", None)
         self._turn = Turn()
         self._inherited: list[object] = []  # threads, once for each block that they were in when they forked
         super().__init__(LaneError, "a lane was asked for")
@@ -53,25 +57,25 @@ class LaneQueue(Section):
         """
         self.refuse_interrupter()
         waiter = Waiter(current_owner(), urgent, timeout is None and not has_hub(), scope)
+        queue = self._home(waiter.owner)
         try:
-            if not self._ask(waiter, blocks_loop=True):
-                self._wait(waiter, timeout)
+            if not queue.ask(waiter, blocks_loop=True):
+                queue._wait(waiter, timeout)
         except BaseException:
-            self._give_up(waiter)
+            queue.give_up(waiter)
             raise
 
     def _wait(self, waiter: Waiter, timeout: float | None) -> None:
         bell = bell_for_thread()
         try:
-            self._wake_by(bell.ring, waiter)
+            self.wake_by(bell.ring, waiter)
             while bell.wait(timeout) and not self._turn.has(waiter):
                 if self._turn.fetcher is waiter:
                     self._fetch(waiter, bell.ring)
             self._check(waiter, timeout)
         finally:
-            with self.lock:  # nobody rings meanwhile
-                waiter.wake = None
-                bell.close()
+            self.sleep_no_more(waiter)
+            bell.close()
 
     async def acquire_async(self, timeout: float | None, urgent: bool = False, scope: str | None = None) -> None:
         """Wait for the turn as a task, without blocking the loop. Arguments: see :meth:`acquire`.
@@ -82,15 +86,16 @@ class LaneQueue(Section):
         """
         self.refuse_interrupter()
         waiter = Waiter(current_owner(), urgent, scope=scope)
+        queue = self._home(waiter.owner)
         try:
-            if self._ask(waiter, blocks_loop=False):
+            if queue.ask(waiter, blocks_loop=False):
                 return
             bell = bell_for_task()
-            self._wake_by(bell.ring, waiter)
+            queue.wake_by(bell.ring, waiter)
             await bell.wait(timeout)
-            self._check(waiter, timeout)
+            queue._check(waiter, timeout)
         except BaseException:
-            self._give_up(waiter)
+            queue.give_up(waiter)
             raise
 
     def release(self) -> None:
@@ -101,20 +106,36 @@ class LaneQueue(Section):
         """
         self.refuse_interrupter()
         owner = current_owner()
+        if not (self._leave(owner) or (self.other is not None and self.other._leave(owner))):
+            raise LaneError(f"lane {self.name} is not held by this thread or task, so it cannot be released by it")
+
+    def _leave(self, owner: object) -> bool:
         with self.lock:
             try:
                 if self._turn.leave(owner):
                     self._settle()
-                    return
+                    return True
             except BaseException:  # an interrupt: the other callers still need the turn
                 self._settle()
                 raise
             if owner in self._inherited:  # it leaves a block that the parent process entered before the fork
                 self._inherited.remove(owner)
-                return
-        raise LaneError(f"lane {self.name} is not held by this thread or task, so it cannot be released by it")
+                return True
+        return False
 
-    def _ask(self, waiter: Waiter, *, blocks_loop: bool) -> bool:
+    def is_held_by(self, owner: object) -> bool:
+        """Whether *owner*, who is the caller, has the turn."""
+        return any(turn.holder is not None and turn.holder.owner == owner for turn in self._turns())
+
+    def _turns(self) -> tuple[Turn, ...]:
+        return (self._turn,) if self.other is None else (self._turn, self.other._turn)
+
+    def _home(self, owner: object) -> LaneQueue:
+        """Return the queue in which the caller has the turn already, or else this one."""
+        other = self.other
+        return other if other is not None and (held := other._turn.holder) and held.owner == owner else self
+
+    def ask(self, waiter: Waiter, *, blocks_loop: bool) -> bool:
         """Return whether *waiter* has the turn without waiting; else it is in the queue."""
         with self.lock:
             turn = self._turn
@@ -128,6 +149,13 @@ class LaneQueue(Section):
             self._refuse_deadlock(waiter, blocks_loop=blocks_loop)
             return False
 
+    def _again(self, due: Do) -> bool:
+        """Let other processes have the gate; return whether nobody wants it and it is ours once more."""
+        if self._keep is not None:
+            return self._keep()
+        self._gate.release()
+        return due == "try" and self._remote is None and self._try()
+
     def _try(self) -> bool:
         self._expect_nonce()
         return self._gate.try_acquire()
@@ -135,13 +163,32 @@ class LaneQueue(Section):
     def _expect_nonce(self) -> None:
         """Tell the gate which nonce may come along."""
         if self._remote is not None:
-            self._remote.scope = next((each.scope for each in self._turn.waiting[:1]), None)
+            first = self._turn.first()
+            self._remote.scope = first.scope if first is not None else None
 
-    def _wake_by(self, ring: Callable[[], object], waiter: Waiter) -> None:
+    def wake_by(self, ring: Callable[[], object], waiter: Waiter) -> None:
         """Call *ring* when it is *waiter*'s turn, which may be at once."""
         with self.lock:
             waiter.wake = ring
             self._settle()
+
+    def sleep_no_more(self, waiter: Waiter) -> None:
+        """From now on nobody wakes *waiter*."""
+        with self.lock:
+            waiter.wake = None
+
+    def has(self, waiter: Waiter) -> bool:
+        """Whether *waiter* has the turn."""
+        return self._turn.holder is waiter
+
+    def is_idle(self) -> bool:
+        """Whether nobody in this process has the turn or waits for it."""
+        return not (self._turn.holder or self._turn.fetcher or self._turn.waiting)
+
+    @property
+    def is_far(self) -> bool:
+        """Whether the gate is at a server."""
+        return self._remote is not None
 
     def _settle(self) -> None:
         """Do what is due. May be called at any time, and is called again after an interrupt."""
@@ -150,15 +197,15 @@ class LaneQueue(Section):
             if due == "wake":
                 self._wake(turn.holder or turn.fetcher)
                 continue
-            self._gate.release()
             if due == "release":
+                self._gate.release()
                 _busy.discard(self)
                 return
             try:
-                if due == "try" and self._remote is None and self._try():
+                if self._again(due):
                     turn.came()
-                else:
-                    self._fetch_for(turn.waiting[0])
+                elif (first := turn.first()) is not None:
+                    self._fetch_for(first)
             except Exception as error:  # the first cannot have the turn, but perhaps the next can
                 self._wake(turn.failed(error))
 
@@ -208,7 +255,8 @@ class LaneQueue(Section):
                 f"lane {self.name} was not free within {timeout:g} s: {self._gate.holder()}; nothing was sent"
             )
 
-    def _give_up(self, waiter: Waiter) -> None:
+    def give_up(self, waiter: Waiter) -> None:
+        """*waiter* neither waits for the turn nor has it any longer."""
         with self.lock:
             self._turn.give_up(waiter)
             self._settle()
@@ -225,14 +273,14 @@ class LaneQueue(Section):
             )
 
     def _refuse_deadlock(self, waiter: Waiter, *, blocks_loop: bool) -> None:
-        turn, has_loop = self._turn, running_loop() is not None or in_trio()
-        if has_loop and turn.holder is not None and turn.holder.owner == get_ident():
+        turns, has_loop = self._turns(), running_loop() is not None or in_trio()
+        if has_loop and any(turn.holder is not None and turn.holder.owner == get_ident() for turn in turns):
             raise LaneError(
                 f"this thread took lane {self.name} before it started its event loop, so its tasks cannot get it"
             )
         if not blocks_loop:
             return
-        if any(each.owner == waiter.owner and each is not waiter for each in turn.waiting):
+        if any(each.owner == waiter.owner and each.is_other(waiter) for turn in turns for each in turn.waiting):
             raise LaneError(
                 f"a signal handler has interrupted this thread while it waited for lane {self.name}, "
                 "so the handler cannot wait for it, too; let it set a flag instead"
@@ -240,8 +288,7 @@ class LaneQueue(Section):
         if has_hub():
             return
         for queue in _busy.copy():
-            before = turn.before(waiter) if queue is self else queue._turn.all()
-            if any(each.owner != waiter.owner and is_stopped_by_us(each.owner) for each in before):
+            if any(each.owner != waiter.owner and is_stopped_by_us(each.owner) for each in queue._turn.all()):
                 raise LaneError(
                     f"a task of this {event_loop_name() or 'greenlet'} loop holds lane {queue.name} or waits for it, "
                     "and cannot continue while `with` blocks the loop; use `async with`"

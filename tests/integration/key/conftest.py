@@ -38,3 +38,9 @@ def start_peer(tmp_path: Path) -> Iterator[Callable[[], Peer]]:
 def peer(start_peer: Callable[[], Peer]) -> Peer:
     """One such process."""
     return start_peer()
+
+
+@pytest.fixture
+def other_peer(start_peer: Callable[[], Peer]) -> Peer:
+    """One more."""
+    return start_peer()

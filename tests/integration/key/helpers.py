@@ -32,8 +32,8 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def waiting(lane: Lane) -> int:
-    """How many threads and tasks of this process are in the lane's queue."""
-    return len(lane._queue._turn.waiting)
+    """How many threads and tasks of this process wait for the lane, urgent ones and others."""
+    return sum(len(turn.waiting) for turn in lane._queue._turns())
 
 
 def until_waiting(lane: Lane, count: int) -> None:
@@ -41,11 +41,17 @@ def until_waiting(lane: Lane, count: int) -> None:
     until(lambda: waiting(lane) == count)
 
 
-def is_waiting(pid: int) -> bool:
-    """Whether a process waits for a file lock in the kernel; true where the kernel does not show it."""
+def is_waiting(pid: int, threads: int = 1) -> bool:
+    """Whether so many threads of a process wait for a file lock; true where the kernel does not show it."""
     if sys.platform != "linux":
         return True
-    return any("->" in line and str(pid) in line.split() for line in Path("/proc/locks").read_text().splitlines())
+    lines = Path("/proc/locks").read_text().splitlines()
+    return sum("->" in line and str(pid) in line.split() for line in lines) >= threads
+
+
+def has_stopped(pid: int) -> bool:
+    """Whether a process is stopped by a signal; true where the kernel does not show it."""
+    return sys.platform != "linux" or Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def open_files(directory: Path) -> list[str]:

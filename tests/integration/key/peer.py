@@ -53,6 +53,11 @@ class Peer:
             return str(error)
         return "held"
 
+    def take_urgently(self) -> str:
+        """Take the lane, before calls that are not urgent."""
+        self.manager.lane("key", urgent=True).acquire()
+        return "held"
+
     def leave(self) -> str:
         """Give the lane back."""
         self.manager.lane("key").release()
@@ -162,7 +167,7 @@ def _interrupt_waiting(_number: int, frame: FrameType | None) -> None:
     while frame is not None:
         codes.append(frame.f_code)
         frame = frame.f_back
-    if LaneQueue.acquire.__code__ in codes and LaneQueue._give_up.__code__ not in codes:
+    if LaneQueue.acquire.__code__ in codes and LaneQueue.give_up.__code__ not in codes:
         raise KeyboardInterrupt
 
 

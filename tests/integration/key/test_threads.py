@@ -286,7 +286,7 @@ def test_interrupted_right_after_the_turn_has_come(
     manager: NonceManager, monkeypatch: pytest.MonkeyPatch, entered: int
 ) -> None:
     """Ctrl-C before the block begins ends this turn and no other."""
-    lane, real_enter = manager.lane("key"), LaneQueue._ask
+    lane, real_enter = manager.lane("key"), LaneQueue.ask
 
     def enter(queue: LaneQueue, waiter: Any, *, blocks_loop: bool) -> bool:
         assert real_enter(queue, waiter, blocks_loop=blocks_loop)
@@ -295,7 +295,7 @@ def test_interrupted_right_after_the_turn_has_come(
     for _ in range(entered):
         lane.acquire()
     with monkeypatch.context() as patch:
-        patch.setattr(LaneQueue, "_ask", enter)
+        patch.setattr(LaneQueue, "ask", enter)
         with pytest.raises(KeyboardInterrupt):
             lane.acquire()
     for _ in range(entered):

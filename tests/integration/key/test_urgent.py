@@ -1,15 +1,27 @@
-"""Urgent calls: before the others of their process that wait, and never into a turn that another has."""
+"""Urgent calls: before all others that wait, in every process, and never into a turn that another has."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from krakenonce.errors import LaneError, LaneTimeout
-from tests.integration.key.helpers import in_thread, is_waiting, join, refusal, until, until_waiting, waiting
+from krakenonce.key.queue_order import EVERY
+from tests.integration.key.helpers import (
+    has_stopped,
+    in_thread,
+    is_waiting,
+    join,
+    refusal,
+    until,
+    until_waiting,
+    waiting,
+)
 
 if TYPE_CHECKING:
     from krakenonce.key.lane import Lane
@@ -38,6 +50,8 @@ def test_urgent_threads_go_first(manager: NonceManager, timeout: float | None) -
         for name in ("a", "U1", "b", "U2", "c"):
             threads.append(in_thread(turn, manager.lane("key", timeout, urgent=name[0] == "U"), order, name))
             until_waiting(manager.lane("key"), len(threads))
+            if name == "U1":
+                until(lambda: is_waiting(os.getpid()))
         order.append("holder")
     join(threads)
     assert order == ["holder", "U1", "U2", "a", "b", "c"]
@@ -57,6 +71,7 @@ def test_an_urgent_task_goes_before_a_thread_that_waits_in_the_kernel(manager: N
         task = asyncio.create_task(turn_of_task(manager.lane("key", 60, urgent=True), order, "U"))
         await asyncio.sleep(0)
         assert waiting(lane) == 3
+        await asyncio.to_thread(until, lambda: is_waiting(os.getpid(), 2))
         peer.tell("leave")
         await task
 
@@ -122,45 +137,96 @@ def test_the_holder_enters_again_whether_urgent_or_not(manager: NonceManager) ->
     assert order == ["holder", "urgent"]
 
 
-def test_an_urgent_with_may_go_before_a_task_of_its_own_loop(manager: NonceManager, peer: Peer) -> None:
-    """It stops the loop, but waits for none of its tasks; one that is before it is an error as ever."""
-    order: list[str] = []
-
-    def leave() -> None:
-        until_waiting(manager.lane("key"), 2)
-        peer.ask("leave")
+def test_an_urgent_with_is_refused_where_a_task_of_its_own_loop_waits(manager: NonceManager, peer: Peer) -> None:
+    """That task may have the turn first, every tenth time, and could not continue."""
 
     async def main() -> None:
         peer.ask("take")
-        task = asyncio.create_task(turn_of_task(manager.lane("key"), order, "task"))
+        task = asyncio.create_task(turn_of_task(manager.lane("key"), [], "task"))
         await asyncio.sleep(0)
-        thread = in_thread(leave)
-        turn(manager.lane("key", urgent=True), order, "urgent")
-        await task
-        thread.join()
-        assert order == ["urgent", "task"]
-        async with manager.lane("key"):
-            pending = asyncio.create_task(refused())
-            await asyncio.sleep(0)
-            await pending
-
-    async def refused() -> None:
         with pytest.raises(LaneError, match=r"blocks the loop; use `async with`$"):
             refusal(manager.lane("key", urgent=True))
+        peer.ask("leave")
+        await task
 
     asyncio.run(main())
 
 
-def test_urgency_ends_at_the_process(manager: NonceManager, peer: Peer) -> None:
-    """Between processes the kernel's queue decides: another process in it goes before our urgent call."""
-    said: list[str] = []
+def test_an_urgent_call_goes_before_other_processes_that_wait(
+    manager: NonceManager, peer: Peer, other_peer: Peer
+) -> None:
+    """Also before the one that is next; which then goes on waiting."""
     with manager.lane("key"):
         peer.tell("take")
-        thread = in_thread(lambda: said.append(refusal(manager.lane("key", urgent=True))))
-        until_waiting(manager.lane("key"), 1)
         until(lambda: is_waiting(peer.pid))
-        assert said == []
+        other_peer.tell("take_urgently")
+        until(lambda: is_waiting(other_peer.pid))
+    assert other_peer.answer() == "held"
+    until(lambda: is_waiting(peer.pid))
+    other_peer.ask("leave")
     assert peer.answer() == "held"
-    peer.ask("leave")
-    thread.join()
-    assert said == ["taken"]
+
+
+@pytest.mark.parametrize("where", ["in another process", "in this process"])
+def test_what_is_not_urgent_has_every_tenth_turn(manager: NonceManager, peer: Peer, where: str) -> None:
+    """Although urgent calls of this process always wait."""
+    order: list[str] = []
+    threads: list[threading.Thread] = []
+    with manager.lane("key", urgent=True):
+        if where == "in this process":
+            threads.append(in_thread(turn, manager.lane("key"), order, "other"))
+            until_waiting(manager.lane("key"), 1)
+        else:
+            peer.tell("take")
+            until(lambda: is_waiting(peer.pid))
+        for count in range(12):
+            threads.append(in_thread(turn, manager.lane("key", urgent=True), order, "U"))
+            until_waiting(manager.lane("key"), count + 1 + (where == "in this process"))
+    if where == "in another process":
+        assert peer.answer() == "held"
+        order.append("other")
+        peer.ask("leave")
+    join(threads)
+    assert order.index("other") == EVERY - 2, "one urgent turn was taken above"
+    assert len(order) == 13
+
+
+def test_an_urgent_call_does_not_wait_for_a_process_that_is_stopped_in_the_line(
+    manager: NonceManager, peer: Peer
+) -> None:
+    """It has waited for the tenth turn long enough then."""
+    order: list[str] = []
+    with manager.lane("key"):
+        peer.tell("take")
+        until(lambda: is_waiting(peer.pid))
+        os.kill(peer.pid, signal.SIGSTOP)
+        until(lambda: has_stopped(peer.pid))
+    try:
+        for _ in range(12):
+            turn(manager.lane("key", urgent=True), order, "U")
+    finally:
+        os.kill(peer.pid, signal.SIGCONT)
+    assert order == ["U"] * 12
+    assert peer.answer() == "held"
+
+
+def test_the_lane_is_one_for_urgent_calls_and_others(manager: NonceManager) -> None:
+    """Who has it as the one enters it as the other, and leaves it through either."""
+    normal, urgent = manager.lane("key", 0), manager.lane("key", 0, urgent=True)
+    with urgent, normal, urgent:
+        assert "was not free within 0 s" in in_thread_refusal(normal)
+        assert "was not free within 0 s" in in_thread_refusal(urgent)
+    urgent = manager.lane("key", 20, urgent=True)
+    urgent.acquire()
+    normal.acquire()
+    urgent.release()
+    normal.release()
+    with pytest.raises(LaneError, match="is not held by this thread or task"):
+        urgent.release()
+
+
+def in_thread_refusal(lane: Lane) -> str:
+    """Return why another thread cannot have the lane, or ``taken``."""
+    said: list[str] = []
+    join([in_thread(lambda: said.append(refusal(lane)))])
+    return said[0]
