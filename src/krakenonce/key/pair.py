@@ -1,4 +1,4 @@
-"""An API key with its secret: which pairs must not be sent. No I/O but a warning.
+"""An API key with its secret: one, or all of an account, and which pairs must not be sent. No I/O but a warning.
 
 Kraken's secrets are 64 bytes in base64, like the one on its REST authentication page. Its keys are 42, by all that have
 been seen; so a pair of another form is only warned about.
@@ -8,8 +8,16 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
+from krakenonce.checks import check_text
+from krakenonce.errors import ConfigError
 from krakenonce.key.naming import fingerprint
+from krakenonce.shown import blind, whole
+
+Otp: TypeAlias = "str | Callable[[], str]"
 
 logger = logging.getLogger("krakenonce")
 
@@ -17,6 +25,73 @@ _KEY = re.compile(r"[A-Za-z0-9+/]{56}")
 _SECRET = re.compile(r"[A-Za-z0-9+/]{86}==")
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019"  # the last four are curly
 _warned: set[str] = set()  # fingerprints of the keys that this process has warned about
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class KeyPair:
+    """One API key with its secret; it unpacks into key, secret and otp. The repr shows the key's fingerprint alone.
+
+    It is no tuple, because error reports show the parts of a tuple.
+
+    Args:
+        key: The API key.
+        secret: The private key in base64, as Kraken shows it.
+        otp: The key's second factor, if it has one: a password, or a function that returns one for each call.
+    """
+
+    key: str
+    secret: str
+    otp: Otp | None = None
+
+    @whole
+    def __repr__(self) -> str:
+        return f"<KeyPair {fingerprint(self.key)}>"
+
+    def __iter__(self) -> Iterator[str | Otp | None]:
+        return iter((self.key, self.secret, self.otp))
+
+
+Pair: TypeAlias = "KeyPair | tuple[str, str] | tuple[str, str, Otp | None]"
+
+
+@blind
+def checked_pairs(keys: Iterable[Pair]) -> tuple[KeyPair, ...]:
+    """Return all keys of one account.
+
+    Args:
+        keys: For each a key and its secret, and its second factor if it has one; or a :class:`KeyPair`.
+
+    Raises:
+        ConfigError: There is none, one cannot be used, or one is there twice. The message has its number, from 1.
+    """
+    given: Any = keys
+    listed: list[object] = list(given) if isinstance(given, Iterable) and not isinstance(given, str | KeyPair) else []
+    if not listed:
+        raise ConfigError("keys must be a list of one or more API keys with their secrets: [(key, secret), ...]")
+    found: dict[str, tuple[int, KeyPair]] = {}
+    for number, each in enumerate(listed, 1):
+        pair = _pair(number, each)
+        before, _ = found.setdefault(pair.key, (number, pair))
+        if before != number:
+            raise ConfigError(f"API keys {before} and {number} are the same key: give each key once")
+    return tuple(pair for _, pair in found.values())
+
+
+def _pair(number: int, given: object) -> KeyPair:
+    parts: list[Any] = list(given) if isinstance(given, KeyPair | tuple | list) else []
+    if len(parts) not in (2, 3):
+        raise ConfigError(f"API key {number} must be given as (key, secret) or (key, secret, otp)")
+    names = (f"API key {number}", f"API secret {number}")
+    for part, name in zip(parts, names, strict=False):
+        check_text(name, part)
+        if not part:
+            raise ConfigError(f"{name} is missing: give both the key and its secret")
+    key, secret, otp = parts if len(parts) == 3 else (*parts, None)
+    if otp is not None and not callable(otp):
+        check_text(f"otp of API key {number}", otp)
+    if wrong := wrong_pair(key, secret, names):
+        raise ConfigError(wrong)
+    return KeyPair(key, secret, otp)
 
 
 def wrong_pair(key: str, secret: str, names: tuple[str, str] = ("The API key", "The API secret")) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,7 +18,7 @@ from krakenonce.errors import ConfigError, OutcomeUnknown, RequestNotSent
 from krakenonce.key.answers import is_of_kraken
 from krakenonce.key.funding import refuse_funding
 from krakenonce.key.methods import look_at
-from krakenonce.key.pair import wrong_pair
+from krakenonce.key.pair import Otp, wrong_pair
 from krakenonce.key.parameters import checked
 from krakenonce.kraken.http_status import error_of
 from krakenonce.kraken.wire import FORM, JSON, decode_secret, encode_form, encode_json, nonce_of, sign
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from krakenonce.key.counting import Place
     from krakenonce.kraken.wire import Secret
 
-
-Otp: TypeAlias = "str | Callable[[], str]"
 
 KRAKEN = "https://api.kraken.com"
 _ZIP = b"PK"  # how a zip file begins

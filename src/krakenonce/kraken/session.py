@@ -13,13 +13,14 @@ from krakenonce.key.methods import METHODS
 from krakenonce.key.naming import fingerprint
 from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.http_status import closed_for, refuse_if_closed
-from krakenonce.kraken.request import KRAKEN, Key, Otp, PrivateCall, Request
+from krakenonce.kraken.request import KRAKEN, Key, PrivateCall, Request
 from krakenonce.shown import blind, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from krakenonce.key.lane import Lane
+    from krakenonce.key.pair import Otp
     from krakenonce.kraken.async_transport import AsyncTransport
     from krakenonce.kraken.transport import Transport
     from krakenonce.manager import NonceManager
