@@ -49,7 +49,7 @@ def report(error: BaseException) -> str:
     """Return what a report of the error shows: as sentry-sdk, rich and ``pytest -l`` write it, and a bit more."""
     lines = [f"{each!r} {each} {vars(each)} {getattr(each, '__notes__', '')}" for each in chain(error)]
     for frame in frames(error):
-        lines += [f"{frame.f_code.co_qualname}: {name} = {_text(value)}" for name, value in frame.f_locals.items()]
+        lines += [f"{frame.f_code.co_qualname}: {name} = {text_of(value)}" for name, value in frame.f_locals.items()]
     return "\n".join(lines)
 
 
@@ -58,7 +58,7 @@ def our_frames(error: BaseException) -> list[str]:
     return [frame.f_code.co_qualname for frame in frames(error) if Path(frame.f_code.co_filename).is_relative_to(_OURS)]
 
 
-def _text(value: object, depth: int = 0) -> str:
+def text_of(value: object, depth: int = 0) -> str:
     """Return what is shown of a value: its repr, and all parts of what looks like a container."""
     text = repr(value)
     if isinstance(value, bytes | bytearray):
@@ -70,7 +70,7 @@ def _text(value: object, depth: int = 0) -> str:
         parts = list(value)
     elif dataclasses.is_dataclass(value) and _is_generated(type(value).__repr__):
         parts = [getattr(value, each.name, None) for each in dataclasses.fields(value) if each.repr]
-    return text if depth > _DEEP else " ".join([text, *(_text(each, depth + 1) for each in parts)])
+    return text if depth > _DEEP else " ".join([text, *(text_of(each, depth + 1) for each in parts)])
 
 
 def _is_generated(function: Any) -> bool:

@@ -24,11 +24,20 @@ import pytest
 
 import krakenonce
 from krakenonce import errors, guard
-from krakenonce.brokers import Account, AsyncBrokerManager, BrokerManager, KrakenBroker, load_account, load_accounts
+from krakenonce.brokers import (
+    Account,
+    AsyncBrokerManager,
+    BrokerManager,
+    KeyPair,
+    KrakenBroker,
+    load_account,
+    load_accounts,
+)
 from krakenonce.cli import main as cli
 from krakenonce.gateway.activity import Activity
 from krakenonce.gateway.local_keys import LocalKeys
 from krakenonce.global_manager import GlobalKrakenNonceManager
+from krakenonce.key.pair import checked_pairs
 from krakenonce.kraken import AsyncKraken, Kraken
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.request import Key, PrivateCall
@@ -38,7 +47,7 @@ from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeKraken, FakeKrakenServer
 from tests.integration.gateway.conftest import RunningGateway, call
 from tests.integration.kraken.helpers import CUT, HTML_502, OK, SILENCE, ScriptedServer, Twin, held
-from tests.integration.reports import chain, frames, our_frames, report
+from tests.integration.reports import chain, frames, our_frames, report, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -282,12 +291,15 @@ WRONG_ENVIRONMENTS = {
     "a key with a space": {**PAIR, "KRAKEN_MASTER_API_KEY": KEY + " x"},
     "another tier": {**PAIR, "KRAKEN_MASTER_API_TIER": "gold"},
     "a name twice": {**PAIR, "KRAKEN_USER_A_API_KEY": KEY, "KRAKEN_USER_a_API_SECRET": SECRET},
+    "a gap": {**PAIR, "KRAKEN_MASTER_API_KEY_3": KEY, "KRAKEN_MASTER_API_SECRET_3": SECRET},
+    "the same key twice": {**PAIR, "KRAKEN_MASTER_API_KEY_2": KEY, "KRAKEN_MASTER_API_SECRET_2": SECRET},
     "no file": {**PAIR, "KRAKENONCE_CREDENTIALS": "/no/such/file"},
 }
 WRONG_FILES = {
     "no TOML": f'[MASTER]\napi_key = "{KEY}"\napi_secret = "{SECRET}\n',
     "another table": f'[MASTR]\napi_key = "{KEY}"\napi_secret = "{SECRET}"\n',
     "another entry": f'[MASTER]\nkey = "{KEY}"\napi_secret = "{SECRET}"\n',
+    "a second key without its secret": f'[MASTER]\nkeys = [{{api_key = "{KEY}", api_secret = "{SECRET}"}}, {{}}]\n',
     "half a pair": f'[MASTER]\napi_secret = "{SECRET}"\n',
     "not UTF-8": f'[MASTER]\napi_key = "{KEY}"\napi_secret = "{SECRET}" # \udcff\n',
     "a user twice": f'[USER.a]\napi_key = "{KEY}"\napi_secret = "{SECRET}"\n[USER.A]\napi_key = "{KEY}"\n',
@@ -319,11 +331,32 @@ def test_a_wrong_file_is_in_no_variable(name: str, tmp_path: Path) -> None:
     assert_blind(error)
 
 
-def test_accounts_that_cannot_be_used_together_are_in_no_variable() -> None:
-    """Two accounts with one key."""
-    error = error_of(BrokerManager, [Account("MASTER", KEY, SECRET), Account("USER:a", KEY, SECRET)])
+@pytest.mark.parametrize("keys", [[(KEY, SECRET)], [("a", "b"), (KEY, SECRET, OTP)]], ids=["one key", "several keys"])
+def test_accounts_that_cannot_be_used_together_are_in_no_variable(keys: list[Any]) -> None:
+    """Two accounts with one key, which may be any of theirs."""
+    error = error_of(BrokerManager, [Account("MASTER", KEY, SECRET), Account("USER:a", keys=keys)])
     assert type(error) is errors.ConfigError
     assert_blind(error)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [(SECRET, KEY), (KEY, SECRET), (KEY,), (KEY[1:], SECRET, 5)],
+    ids=["swapped", "twice", "half a pair", "no second factor"],
+)
+def test_keys_that_cannot_be_used_are_in_no_variable(wrong: tuple[Any, ...]) -> None:
+    """One of several keys of an account, beside one that is fine."""
+    for makes in (checked_pairs, lambda keys: Account("MASTER", keys=keys)):
+        error = error_of(makes, [(KEY, SECRET, OTP), wrong])
+        assert type(error) is errors.ConfigError
+        assert_blind(error)
+
+
+def test_a_pair_and_an_account_show_no_part_of_their_keys() -> None:
+    """Also where a report shows the parts of what looks like a container."""
+    shown = text_of([KeyPair(KEY, SECRET, OTP), Account("MASTER", keys=[(KEY, SECRET, OTP), ("a", "b")])])
+    assert "Account MASTER 2 keys" in shown
+    assert not any(hidden in shown for hidden in (KEY[:20], SECRET[:20], OTP))
 
 
 @pytest.mark.parametrize(

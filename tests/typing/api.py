@@ -1,6 +1,7 @@
 """What the type checkers must accept, and which types they must see."""
 
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, Literal, assert_type
 
 import krakenonce
 from krakenonce import NonceManager, guard, open_store
-from krakenonce.brokers import Account, AsyncBrokerManager, BrokerManager, KrakenBroker, Outcome
+from krakenonce.brokers import Account, AsyncBrokerManager, BrokerManager, KeyPair, KrakenBroker, Outcome
 from krakenonce.errors import KrakenAPIError, KrakenError, RateLimited
 from krakenonce.guards import Turns
 from krakenonce.kraken import AsyncKraken, Kraken
@@ -158,6 +159,21 @@ def brokers(accounts: list[Account], hook: Callable[[Outcome[Any]], object]) -> 
         manager.copy_order({"pair": "XBTUSD"}, scale={"alice": Decimal("0.5"), "bob": "0.1"}, on_outcome=print)
         manager.copy_order({"pair": "XBTUSD"}, ["alice"], 2)
     assert_type(BrokerManager.from_toml("accounts.toml").users, list[KrakenBroker])
+
+
+def keys(account: Account) -> list[Account]:
+    """One key, or several."""
+    assert_type(account.key, str)
+    assert_type(account.keys, tuple[KeyPair, ...])
+    assert_type(account.keys[0].secret, str)
+    return [
+        Account("MASTER", "key", "secret", "pro", otp=lambda: "123456"),
+        Account(
+            "USER:a", keys=[("key", "secret"), ("key 2", "secret", "123456"), KeyPair("key 3", "secret")], tier="pro"
+        ),
+        Account("USER:b", keys=account.keys),
+        dataclasses.replace(account, tier="none"),
+    ]
 
 
 async def async_brokers() -> None:

@@ -1,7 +1,7 @@
 """What the type checkers must refuse: an ignore comment on a line that they accept is an error itself."""
 
 from krakenonce import NonceManager, guard
-from krakenonce.brokers import BrokerManager
+from krakenonce.brokers import Account, BrokerManager
 from krakenonce.guards import Turns
 from krakenonce.kraken import AsyncKraken, Kraken
 
@@ -34,6 +34,9 @@ def refused(manager: NonceManager, kraken: Kraken, turns: Turns, brokers: Broker
     Kraken("key", "secret", manager)  # type: ignore[call-arg] # by name only
     kraken.add_order("XBTUSD", "buy", 0.1)  # type: ignore[arg-type] # a float is not exact
     kraken.cancel_all_after("60")  # type: ignore[arg-type] # whole seconds
+    Account("MASTER")  # type: ignore[call-overload] # no key
+    Account("MASTER", "key", "secret", keys=[("key", "secret")])  # type: ignore[call-overload] # one key or several
+    Account("MASTER", keys=["key", "secret"])  # type: ignore[list-item] # each is a pair
     brokers.copy_order({}, scale=0.5)  # type: ignore[arg-type] # a float is not exact
     brokers.call_all("Balance", on_outcome=refused)  # type: ignore[arg-type] # a hook takes one outcome
 

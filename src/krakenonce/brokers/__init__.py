@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from krakenonce.brokers.credentials import Account, load_account, load_accounts
     from krakenonce.brokers.fan_out import Outcome, Verdict
     from krakenonce.brokers.manager import BrokerManager
+    from krakenonce.key.pair import KeyPair
 
 __all__ = [
     "Account",
     "AsyncBrokerManager",
     "BrokerManager",
+    "KeyPair",
     "KrakenBroker",
     "KrakenNonce",
     "Outcome",
@@ -34,6 +36,7 @@ _HOMES = {
     "Outcome": ".fan_out",
     "Verdict": ".fan_out",
     "Account": ".credentials",
+    "KeyPair": "krakenonce.key.pair",
     "load_account": ".credentials",
     "load_accounts": ".credentials",
 }

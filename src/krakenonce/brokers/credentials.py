@@ -6,42 +6,56 @@ Nothing here prints, logs or raises a key, a secret or a line of the file.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast, overload
 
-from krakenonce.brokers.credentials_file import read_file
+from krakenonce.brokers.credentials_environment import from_environment, to_environment
+from krakenonce.brokers.credentials_file import from_file
+from krakenonce.brokers.credentials_texts import MASTER, USER, USER_NAME, Described
+from krakenonce.checks import check_text
 from krakenonce.errors import ConfigError
 from krakenonce.key.naming import fingerprint
-from krakenonce.key.pair import wrong_pair
-from krakenonce.kraken.wire import decode_secret
+from krakenonce.key.pair import KeyPair, checked_pairs
 from krakenonce.shown import blind, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from krakenonce.kraken.request import Otp
+    from krakenonce.key.pair import Otp, Pair
 
+
+__all__ = [
+    "MASTER",
+    "Account",
+    "Found",
+    "FromAccounts",
+    "account",
+    "checked",
+    "full_name",
+    "load_account",
+    "load_accounts",
+    "read_accounts",
+    "variables",
+]
 
 A = TypeVar("A")
 
-MASTER = "MASTER"
-USER = "USER:"
-
-_VARIABLE = re.compile(r"(KRAKEN_(?:MASTER|USER_(.+))_API_)(KEY|SECRET|TIER|OTP)")
-_TIERS = ("starter", "intermediate", "pro", "none")
-_USER_NAME = re.compile(r"[a-z0-9_.-]{1,32}")  # too short for a key put there by mistake
 _NONE_GIVEN = (
     "there are no Kraken credentials: set KRAKEN_MASTER_API_KEY and KRAKEN_MASTER_API_SECRET, "
     "or set KRAKENONCE_CREDENTIALS to a TOML file that has them"
 )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, init=False)
 class Account:
-    """One API key and its secret, with a name that may be shown.
+    """One account at Kraken: its API keys with their secrets, and a name that may be shown.
+
+    Orders, balances and the trading engine's counters are the account's; nonces and the REST counter are each key's.
+    It is given one key, as ``Account(name, key, secret)``, or any number: ``Account(name, keys=[(key, secret), ...])``.
+    ``keys`` then has all of them, each a :class:`~krakenonce.brokers.KeyPair`; ``key``, ``secret`` and ``otp`` are
+    those of the first.
 
     Args:
         name: ``MASTER``, or ``USER:`` and a name in lower case.
@@ -49,17 +63,55 @@ class Account:
         secret: The private key in base64, as Kraken shows it.
         tier: The account's tier at Kraken: ``starter``, ``intermediate``, ``pro``; ``none``: its calls are not counted.
         otp: The key's second factor, if it has one: a password, or a function that returns one for each call.
+        keys: Instead of *key*, *secret* and *otp*, for each key ``(key, secret)``, ``(key, secret, otp)`` or a
+            ``KeyPair``.
+
+    Raises:
+        ConfigError: One of *keys* cannot be used or is there twice, or there is none, or a key is given beside them.
     """
 
     name: str
     key: str
     secret: str
-    tier: str = "starter"
-    otp: Otp | None = None
+    tier: str
+    otp: Otp | None
+    keys: tuple[KeyPair, ...]
+
+    @overload
+    def __init__(self, name: str, key: str, secret: str, tier: str = ..., otp: Otp | None = ...) -> None: ...
+
+    @overload
+    def __init__(self, name: str, *, keys: Iterable[Pair], tier: str = ...) -> None: ...
+
+    @blind
+    def __init__(
+        self,
+        name: str,
+        key: str | None = None,
+        secret: str | None = None,
+        tier: str = "starter",
+        otp: Otp | None = None,
+        keys: Iterable[Pair] | None = None,
+    ) -> None:
+        pairs: tuple[KeyPair, ...]
+        if keys is None:
+            check_text("key", key)
+            check_text("secret", secret)
+            pairs = (KeyPair(cast("str", key), cast("str", secret), otp),)
+        else:
+            pairs = checked_pairs(keys)
+            # dataclasses.replace() gives both.
+            if (key, secret, otp) not in ((None, None, None), tuple(pairs[0])):
+                raise ConfigError("give an account either key and secret (and otp), or keys")
+        first = pairs[0]
+        values = (name, first.key, first.secret, tier, first.otp, pairs)
+        for field, value in zip(self.__slots__, values, strict=True):
+            object.__setattr__(self, field, value)
 
     @whole
     def __repr__(self) -> str:
-        return f"<Account {self.name} key {fingerprint(self.key)}>"
+        shown = ", ".join(fingerprint(each.key) for each in self.keys)
+        return f"<Account {self.name} {f'{len(self.keys)} keys' if len(self.keys) > 1 else 'key'} {shown}>"
 
 
 class FromAccounts:
@@ -90,14 +142,16 @@ def load_accounts(environ: Mapping[str, str], path: Path | None = None) -> dict[
 
     Args:
         environ: Has ``KRAKEN_MASTER_API_KEY`` and ``KRAKEN_MASTER_API_SECRET``, and the same with
-            ``USER_<NAME>`` for ``MASTER``; optionally ``..._TIER`` and ``..._OTP``. An empty value counts as
-            missing. An account in the environment overrides the same account in the file.
+            ``USER_<NAME>`` for ``MASTER``; optionally ``..._TIER`` and ``..._OTP``. More keys of the account are
+            ``..._KEY_2``, ``..._SECRET_2`` and optionally ``..._OTP_2``, and so on without a gap. An empty value
+            counts as missing. An account in the environment overrides the same account in the file as a whole.
         path: A TOML file with the tables ``[MASTER]`` and ``[USER.<name>]``, each with ``api_key``, ``api_secret``
-            and optionally ``tier`` and ``otp``. ``None``: the file that ``KRAKENONCE_CREDENTIALS`` in *environ* names,
-            if any.
+            and optionally ``tier`` and ``otp``; for several keys ``keys`` is a list of tables with these, but for
+            ``tier``. ``None``: the file that ``KRAKENONCE_CREDENTIALS`` in *environ* names, if any.
 
     Raises:
-        ConfigError: Half a pair, a wrong value, or a file that is wrong, unreadable or readable for other users.
+        ConfigError: Half a pair, a wrong value or number, or a file that is wrong, unreadable or readable for other
+            users.
     """
     return read_accounts(environ, path).all()
 
@@ -154,20 +208,18 @@ def read_accounts(environ: Mapping[str, str], path: Path | None = None) -> Found
     if path is None and environ.get("KRAKENONCE_CREDENTIALS", "").strip():
         path = Path(environ["KRAKENONCE_CREDENTIALS"].strip())
     # os.path leaves a ~name as it is if there is no such user; Path raises.
-    found = _from_file(Path(os.path.expanduser(path))) if path is not None else {}
-    found |= _from_environment(environ)
+    found = from_file(Path(os.path.expanduser(path))) if path is not None else {}
+    found |= from_environment(environ)
     ordered = [(name, found[name]) for name in sorted(found, key=lambda name: (name != MASTER, name))]
     return Found(
-        {name: each for name, each in ordered if isinstance(each, Account)},
+        {name: Account(name, keys=each.keys, tier=each.tier) for name, each in ordered if isinstance(each, Described)},
         {name: each for name, each in ordered if isinstance(each, str)},
     )
 
 
 def variables(one: Account) -> dict[str, str]:
-    """Return the environment variables that :func:`load_accounts` reads an account from."""
-    prefix = f"KRAKEN_{one.name.replace(':', '_').upper()}_API_"
-    otp = {f"{prefix}OTP": one.otp} if isinstance(one.otp, str) else {}
-    return {f"{prefix}KEY": one.key, f"{prefix}SECRET": one.secret, f"{prefix}TIER": one.tier, **otp}
+    """Return the environment variables that :func:`load_accounts` reads an account from, with all of its keys."""
+    return to_environment(one.name, one.keys, one.tier)
 
 
 @blind
@@ -175,7 +227,7 @@ def checked(accounts: Iterable[Account] | None) -> list[Account]:
     """Return the accounts, None being those in the environment.
 
     Raises:
-        ConfigError: One is not an Account, or two have the same name or the same key.
+        ConfigError: One is not an Account, or two have the same name or share an API key.
     """
     given: object = load_accounts(os.environ).values() if accounts is None else accounts
     found: dict[str, Account] = {}
@@ -185,10 +237,11 @@ def checked(accounts: Iterable[Account] | None) -> list[Account]:
             raise ConfigError("accounts must be a list of Account, such as load_accounts(os.environ).values()")
         if found.setdefault(each.name, each) is not each:
             raise ConfigError(f"two accounts have the name {each.name}; names must be different")
-        if keys.setdefault(each.key, each.name) != each.name:
-            raise ConfigError(
-                f"{keys[each.key]} and {each.name} have the same API key, so each order would be placed twice"
-            )
+        for pair in each.keys:
+            if keys.setdefault(pair.key, each.name) != each.name:
+                raise ConfigError(
+                    f"{keys[pair.key]} and {each.name} have the same API key, so each order would be placed twice"
+                )
     return list(found.values())
 
 
@@ -214,79 +267,5 @@ def full_name(accounts: Mapping[str, object], name: str) -> str:
             return full
     if not accounts:
         raise ConfigError(_NONE_GIVEN)
-    shown = f"account {name.strip()!r}" if _USER_NAME.fullmatch(user) else "such account"
+    shown = f"account {name.strip()!r}" if USER_NAME.fullmatch(user) else "such account"
     raise ConfigError(f"there is no {shown}; the accounts are {', '.join(accounts)}")
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Account | str]:
-    """Return each account, or why it cannot be used."""
-    prefixes: dict[str, str] = {}
-    twice: dict[str, Account | str] = {}
-    for variable in sorted(environ):
-        match = _VARIABLE.fullmatch(variable)
-        if match is None or not environ[variable].strip():
-            continue
-        prefix, user, _ = match.groups()
-        name = _user(user, "the <NAME> of KRAKEN_USER_<NAME>_API_KEY") if user else MASTER
-        if prefixes.setdefault(name, prefix) != prefix:
-            twice[name] = f"{prefixes[name]}... and {prefix}... name the same account {name}; remove one"
-    parts = ("KEY", "SECRET", "TIER", "OTP")
-    places = {name: [f"{prefix}{part}" for part in parts] for name, prefix in prefixes.items()}
-    return {name: _account(name, variables, map(environ.get, variables)) for name, variables in places.items()} | twice
-
-
-def _from_file(path: Path) -> dict[str, Account | str]:
-    """Return each account, or why it cannot be used."""
-    document = read_file(path)
-    users = document.pop("USER", {})
-    if not document.keys() <= {MASTER}:
-        raise ConfigError(f"{path} may only have the tables [MASTER] and [USER.<name>]: remove or rename the rest")
-    if not isinstance(users, dict):
-        raise ConfigError(f"USER in {path} must be one table per user: write [USER.<name>]")
-    found = {name: _from_table(name, table, f"[{name}] in {path}") for name, table in document.items()}
-    for user, table in users.items():
-        name = _user(user, f"the name of a [USER.<name>] table in {path}")
-        if name in found:
-            found[name] = f"{path} has the account {name} twice; remove one"
-        else:
-            found[name] = _from_table(name, table, f"[{name.replace(':', '.')}] in {path}")
-    return found
-
-
-def _from_table(name: str, table: object, place: str) -> Account | str:
-    """Return the account in one table of the file; *place* is the table, for messages."""
-    known = ("api_key", "api_secret", "tier", "otp")
-    if not isinstance(table, dict) or any(
-        entry not in known or not isinstance(text, str) for entry, text in table.items()
-    ):
-        return (
-            f'{place} must be api_key = "..." and api_secret = "...", optionally tier = "pro" and otp = "...", and '
-            "nothing else"
-        )
-    return _account(name, [f"{entry} of {place}" for entry in known], map(table.get, known))
-
-
-def _account(name: str, places: Iterable[str], texts: Iterable[str | None]) -> Account | str:
-    """Return the account of these texts, or what is wrong; *places* are where they come from."""
-    key_is, secret_is, tier_is, _ = places
-    key, secret, tier, otp = ((text or "").strip() for text in texts)
-    if not key or not secret:
-        return f"{secret_is if key else key_is} is missing: give both the key and its secret"
-    if wrong := wrong_pair(key, secret, (key_is, secret_is)):
-        return wrong
-    if not re.fullmatch(r"[!-~]+", key):
-        return f"{key_is} is not an API key: copy it from Kraken again, without spaces"
-    try:
-        decode_secret(secret)
-    except ConfigError:
-        return f"{secret_is} is not base64: copy the whole private key from Kraken again"
-    if tier and tier.lower() not in _TIERS:
-        return f"{tier_is} is not one of {', '.join(_TIERS)}; your tier is in the account settings at Kraken"
-    return Account(name, key, secret, tier.lower() or "starter", otp or None)
-
-
-def _user(user: str, place: str) -> str:
-    """Return the account name of *user*; *place* is where the name was found, for messages."""
-    if not _USER_NAME.fullmatch(user.lower()):
-        raise ConfigError(f"{place} must be 1 to 32 letters, digits or any of _ . -: rename it")
-    return USER + user.lower()

@@ -1,4 +1,4 @@
-"""The file with the accounts: whether it may be used, and what is wrong in it. No message contains a line of it."""
+"""The file with the accounts: whether it may be used, and what is in it or wrong in it. No message has a line of it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,79 @@ import re
 import shlex
 import stat
 import tomllib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
+from krakenonce.brokers.credentials_texts import MASTER, KeyTexts, described, name_of
 from krakenonce.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from krakenonce.brokers.credentials_texts import Described
 
 
 logger = logging.getLogger("krakenonce")
 
 _PLACE = re.compile(r"\(at line ([0-9]+), column [0-9]+\)$")  # all that is used of tomllib's message
 _told: set[str] = set()  # files that this process has said a word about
+_KEY = ("api_key", "api_secret", "otp")
+
+
+def from_file(path: Path) -> dict[str, Described | str]:
+    """Return each account, or why it cannot be used. Raises ConfigError if the file itself cannot be used."""
+    document = read_file(path)
+    users = document.pop("USER", {})
+    if not document.keys() <= {MASTER}:
+        raise ConfigError(f"{path} may only have the tables [MASTER] and [USER.<name>]: remove or rename the rest")
+    if not isinstance(users, dict):
+        raise ConfigError(f"USER in {path} must be one table per user: write [USER.<name>]")
+    found = {name: _from_table(table, f"[{name}] in {path}") for name, table in document.items()}
+    for user, table in users.items():
+        name = name_of(user, f"the name of a [USER.<name>] table in {path}")
+        if name in found:
+            found[name] = f"{path} has the account {name} twice; remove one"
+        else:
+            found[name] = _from_table(table, f"[{name.replace(':', '.')}] in {path}")
+    return found
+
+
+def _from_table(table: object, place: str) -> Described | str:
+    """Return the account in one table of the file, or what is wrong; *place* is the table, for messages."""
+    if isinstance(table, dict) and "keys" in table:
+        return _several(table, place)
+    if not _has_texts(table, *_KEY, "tier"):
+        return (
+            f'{place} must be api_key = "..." and api_secret = "...", optionally tier = "pro" and otp = "...", and '
+            "nothing else"
+        )
+    return described([_texts(table, place)], table.get("tier", "").strip(), f"tier of {place}")
+
+
+def _several(table: dict[str, Any], place: str) -> Described | str:
+    """Return the account of a table with several API keys, or what is wrong."""
+    keys, others = table["keys"], {name: each for name, each in table.items() if name != "keys"}
+    if not isinstance(keys, list) or not keys or not _has_texts(others, "tier"):
+        return (
+            f'{place} must be keys = [{{api_key = "...", api_secret = "..."}}, ...], optionally tier = "pro", and '
+            "nothing else; a key's otp is beside it"
+        )
+    found = []
+    for number, each in enumerate(keys, 1):
+        here = f"key {number} of {place}"
+        if not _has_texts(each, *_KEY):
+            return f'{here} must be api_key = "..." and api_secret = "...", optionally otp = "...", and nothing else'
+        found.append(_texts(each, here))
+    return described(found, others.get("tier", "").strip(), f"tier of {place}")
+
+
+def _has_texts(table: Any, *known: str) -> TypeGuard[dict[str, str]]:
+    """Whether this is a table whose entries are all texts, with these names."""
+    return isinstance(table, dict) and all(name in known and isinstance(each, str) for name, each in table.items())
+
+
+def _texts(table: dict[str, str], place: str) -> KeyTexts:
+    key, secret, otp = (table.get(name, "").strip() for name in _KEY)
+    return KeyTexts(key, secret, otp, f"api_key of {place}", f"api_secret of {place}")
 
 
 def read_file(path: Path) -> dict[str, Any]:
@@ -93,7 +154,15 @@ def _reason(number: int, line: str, *, is_twice: bool) -> str:
     elif line.startswith("[") and "]" not in line:
         what = "has no ] at its end"
     elif line.startswith("["):
-        what = "is not the name of a table: write [MASTER] or [USER.<name>], each only once"
+        what = (
+            "is not the name of a table: write [MASTER] or [USER.<name>], each only once, or [[MASTER.keys]] for each "
+            "of its keys"
+        )
+    elif line.startswith(("{", "}", "]", ",")) or name == "keys":
+        what = (
+            'is no list of keys: write keys = [{api_key = "...", api_secret = "..."}, ...], each {...} in one line, '
+            "with commas between them"
+        )
     elif not equals or not re.fullmatch(r"\w+", name):
         what = 'is no line of a table: write it as api_key = "..."'
     elif value[:1] in ('"', "'"):

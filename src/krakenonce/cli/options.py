@@ -89,8 +89,8 @@ def kraken_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Path(path_type=Path),
             metavar="FILE",
             help="TOML file with the tables [MASTER] and [USER.<name>], each with api_key, api_secret and optionally "
-            "tier and otp. Default: $KRAKENONCE_CREDENTIALS. Accounts in the environment (KRAKEN_MASTER_API_KEY, "
-            "KRAKEN_MASTER_API_SECRET, ...) override the file.",
+            "tier and otp, or with a list of several keys. Default: $KRAKENONCE_CREDENTIALS. Accounts in the "
+            "environment (KRAKEN_MASTER_API_KEY, KRAKEN_MASTER_API_SECRET, ...) override the file.",
         ),
         click.option(
             "--base-url",

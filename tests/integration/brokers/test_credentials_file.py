@@ -102,7 +102,10 @@ def test_utf_16_is_named(tmp_path: Path, encoding: str) -> None:
 
 WITHOUT_QUOTES = 'has a value without quotes: write it in straight quotes, as in api_key = "..."'
 UNEVEN = "has a quote too few or too many: write the value between two quotes, with nothing after them"
-NO_TABLE = "is not the name of a table: write [MASTER] or [USER.<name>], each only once"
+NO_TABLE = (
+    "is not the name of a table: write [MASTER] or [USER.<name>], each only once, or [[MASTER.keys]] for each of its "
+    "keys"
+)
 NO_LINE = 'is no line of a table: write it as api_key = "..."'
 
 
