@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from krakenonce.brokers.credentials import MASTER, load_account, load_accounts
+from krakenonce.brokers.credentials import MASTER, Account, load_account, load_accounts
 from krakenonce.cli.accounts import balances_of
 from krakenonce.cli.options import (
     account_option,
@@ -21,14 +21,12 @@ from krakenonce.cli.options import (
 )
 from krakenonce.cli.output import complain, not_lost, to_json, write, write_table
 from krakenonce.cli.waiting import report_long_wait, terminable
-from krakenonce.errors import KrakenError
+from krakenonce.errors import KrakenError, KrakenonceError
 from krakenonce.key.methods import PUBLIC
 from krakenonce.manager import NonceManager
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from krakenonce.brokers.credentials import Account
 
 
 EXAMPLES = """\b
@@ -126,31 +124,53 @@ def adopt(account_name: str | None, yes: bool, state: str | None, base_url: str,
     The accepted nonce starts a counter for this key alone, which all krakenonce processes with this state directory
     use from then on. This cannot be undone: Kraken refuses all other tools that use this key with smaller nonces. The
     alternative is a new API key.
+
+    If the account has several keys, adopt goes through all of them, one after the other. It ends at the first one that
+    cannot be adopted, and tries no other key once Kraken has refused four nonces. Wait 15 minutes then, and run it
+    again: of keys that were adopted, the first nonce is accepted.
     """
+    chosen, refused = _named(credentials, account_name), 0
+    count = len(chosen.keys)
+    whose = f"the key of {chosen.name}" if count == 1 else f"one of the {count} keys of {chosen.name}"
+    if not yes:
+        confirm(f"Kraken will refuse every other tool that uses {whose}. This cannot be undone. Continue?")
+    with NonceManager(state) as manager:
+        for number, pair in enumerate(chosen.keys, 1):
+            name = chosen.name if count == 1 else f"key {number} of {chosen.name}"
+            try:
+                refused += _adopt(Account(name, keys=[pair], tier=chosen.tier), manager, base_url, refused)
+            except KrakenonceError:
+                if count > 1:
+                    complain(f"{name} was not adopted" + (", nor were those after it" if number < count else ""))
+                raise
+    complain(f"warning: Kraken now refuses every other tool that uses {whose}; stop those tools")
+
+
+def _adopt(one: Account, manager: NonceManager, base_url: str, before: int) -> int:
+    """Adopt one key, and return how many nonces Kraken has refused; *before* it had refused so many."""
+    from krakenonce.kraken.adopt import TRIES
     from krakenonce.kraken.adopt import adopt as adopt_key
     from krakenonce.kraken.client import Kraken
 
-    chosen = _named(credentials, account_name)
-    if not yes:
-        confirm(
-            f"Kraken will refuse every other tool that uses the key of {chosen.name}. This cannot be undone. Continue?"
+    if before >= TRIES:
+        raise KrakenonceError(
+            f"Kraken has refused {before} nonces of this account, and counts them: wait 15 minutes and run adopt again"
         )
     with (
-        NonceManager(state) as manager,
         Kraken(
-            chosen.key,
-            chosen.secret,
+            one.key,
+            one.secret,
             manager=manager,
-            scope=manager.own_scope(chosen.key),
-            tier=chosen.tier,
-            otp=chosen.otp,
+            scope=manager.own_scope(one.key),
+            tier=one.tier,
+            otp=one.otp,
             base_url=base_url,
         ) as kraken,
-        report_long_wait(chosen, manager),
+        report_long_wait(one, manager),
     ):
         adopted = adopt_key(kraken, manager, refused=lambda nonce: complain(f"Kraken refused nonce {nonce}"))
-    write(f"{chosen.name} now uses the counter {adopted.scope}; Kraken has accepted nonce {adopted.nonce}")
-    complain(f"warning: Kraken now refuses every other tool that uses the key of {chosen.name}; stop those tools")
+    write(f"{one.name} now uses the counter {adopted.scope}; Kraken has accepted nonce {adopted.nonce}")
+    return adopted.refused
 
 
 def _named(credentials: Path | None, name: str | None) -> Account:

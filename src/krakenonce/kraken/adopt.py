@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HIGHEST = 2**63 - 2**53  # above the nonces of all ways of counting, with room for years of calls
 _NEAR = 2**40  # more than the calls, and the skips of a hundred crashes, since a lost or restored state
 _LAST_ROOM = (2**63 - 2**47, 2**63 - 2**41)  # a key whose last nonce is above the second has hardly any nonces left
-_TRIES = 4  # Kraken counts each refused one, and locks an account out after too many
+TRIES = 4  # Kraken counts each refused one, and locks an account out after too many
 
 
 class Adopted(NamedTuple):
@@ -50,7 +50,7 @@ def floors(last: int | None, now_ns: int) -> tuple[int, ...]:
     """
     ours = max(last or 0, now_ns)
     higher = (now_ns // 1000 * 1024, HIGHEST, max(ours, HIGHEST) + _NEAR, *_LAST_ROOM)
-    return (ours, *sorted(floor for floor in higher if ours < floor <= _LAST_ROOM[-1]))[:_TRIES]
+    return (ours, *sorted(floor for floor in higher if ours < floor <= _LAST_ROOM[-1]))[:TRIES]
 
 
 def adopt(kraken: Kraken, manager: NonceManager, refused: Callable[[int], None] = lambda _: None) -> Adopted:
@@ -94,6 +94,6 @@ def _advice(floor: int) -> str:
             "Make a new API key at Kraken."
         )
     return (
-        f"Kraken refused {_TRIES} nonces, but there are larger ones. Make no calls with this API key for 15 minutes, "
+        f"Kraken refused {TRIES} nonces, but there are larger ones. Make no calls with this API key for 15 minutes, "
         "because Kraken counts refused nonces. Then adopt it again, which goes on above them; or make a new API key."
     )

@@ -11,7 +11,8 @@ import pytest
 from krakenonce import NonceManager
 from krakenonce.brokers import Account
 from krakenonce.cli import waiting
-from tests.integration.cli.accounts.conftest import NAMES, ORDER, placed
+from krakenonce.key.naming import fingerprint
+from tests.integration.cli.accounts.conftest import NAMES, ORDER, add_keys, placed
 from tests.integration.cli.conftest import one_line
 
 if TYPE_CHECKING:
@@ -195,6 +196,51 @@ def test_a_poisoned_key_is_adopted(trader: Shell, url: str, fake: FakeKraken) ->
     trader.works("balance", "--account", "alice", "--base-url", url)
     alice = next(each for each in fake.accounts.values() if each.name == "USER:alice")
     assert alice.last_nonce < 2**61
+
+
+def test_all_keys_of_an_account_are_adopted(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """One line for each; a key that is fine costs one call, and so does each when the command is run again."""
+    keys = add_keys(trader, fake, 2)
+    keys[1].last_nonce = 2**62
+    question = trader.run("adopt", "--base-url", url).err
+    assert "every other tool that uses one of the 3 keys of MASTER. This cannot be undone." in question
+    done = trader.run("adopt", "--yes", "--base-url", url)
+    assert (done.code, len(fake.arrivals)) == (0, 5)
+    scopes = [f"key-{fingerprint(each.key)}" for each in keys]
+    assert [line.partition(";")[0] for line in done.out.splitlines()] == [
+        f"key {number} of MASTER now uses the counter {scope}" for number, scope in enumerate(scopes, 1)
+    ]
+    assert done.err.count("Kraken refused nonce ") == 2
+    assert "every other tool that uses one of the 3 keys of MASTER; stop those tools" in done.err
+    assert trader.run("adopt", "--yes", "--base-url", url).code == 0
+    assert len(fake.arrivals) == 8
+    assert keys[0].last_nonce < 2**61 < 2**62 < keys[1].last_nonce
+
+
+def test_a_key_that_cannot_be_adopted_ends_it(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """The lines before it stay, and it is said that the others were not tried."""
+    keys = add_keys(trader, fake, 2)
+    fake.revoke(keys[1].key)
+    done = trader.run("adopt", "--yes", "--base-url", url)
+    assert (done.code, len(done.out.splitlines())) == (1, 1)
+    *_, what, error = done.err.splitlines()
+    assert what == "krakenonce: key 2 of MASTER was not adopted, nor were those after it"
+    assert "EAPI:Invalid key" in error
+    assert [each.key_name for each in fake.arrivals] == ["MASTER", "MASTER 2"]
+
+
+def test_no_more_keys_are_tried_after_four_refused_nonces(trader: Shell, url: str, fake: FakeKraken) -> None:
+    """Kraken counts them, and may lock the account out. Run again, the command goes on with the others."""
+    keys = add_keys(trader, fake, 3)
+    for each in keys:
+        each.last_nonce = 2**62
+    first = trader.run("adopt", "--yes", "--base-url", url)
+    assert (first.code, len(first.out.splitlines())) == (1, 2)
+    *_, what, error = first.err.splitlines()
+    assert what == "krakenonce: key 3 of MASTER was not adopted, nor were those after it"
+    assert error.endswith("refused 4 nonces of this account, and counts them: wait 15 minutes and run adopt again")
+    second = trader.run("adopt", "--yes", "--base-url", url)
+    assert (second.code, len(second.out.splitlines())) == (0, 4)
 
 
 def test_adopting_asks_first(trader: Shell, url: str, fake: FakeKraken) -> None:
