@@ -53,7 +53,8 @@ def owner_of(key: str, keys: Mapping[str, KrakenKey]) -> str | None:
         key: The ``API-Key`` that a client has sent.
         keys: The Kraken keys, by account.
     """
-    found = [name for name, each in list(keys.items()) if _is_same(key, each.account.key)]  # each time as long
+    pairs = [(name, pair.key) for name, each in list(keys.items()) for pair in each.account.keys]
+    found = [name for name, known in pairs if _is_same(key, known)]  # each time as long
     return found[0] if found else None
 
 

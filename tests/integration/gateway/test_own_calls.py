@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 from krakenonce.brokers import Account
+from krakenonce.kraken.wire import FORM
 from tests.integration.gateway.conftest import ORDER, RunningGateway, call, fetch, signed
 from tests.integration.gateway.processes import Processes
 from tests.integration.kraken.proxies import Thread, join
@@ -168,3 +169,16 @@ def test_a_bot_with_kraken_s_key_is_told_so(
     )
     assert set(said.values()) == {"this is not a local key of this gateway"}
     assert fake.arrivals == []
+
+
+def test_any_key_of_an_account_is_kraken_s(
+    server: FakeKrakenServer, fake: WatchedKraken, master: FakeAccount, tmp_path: Path
+) -> None:
+    """An account may have several; a bot that has one of them is told so."""
+    second = fake.add_key(master)
+    account = Account("MASTER", keys=[(each.key, each.secret) for each in master.keys])
+    with RunningGateway(server.url, [account], tmp_path / "state") as gateway:
+        headers = {"API-Key": second.key, "API-Sign": "", "Content-Type": FORM}
+        got = fetch(gateway.url, "POST", "/0/private/Balance", b"nonce=1", headers)
+    assert got.errors == ["EAPI:Invalid key"]
+    assert got.headers["X-Krakenonce-Explanation"].startswith("this is Kraken's key of account MASTER,")
