@@ -90,6 +90,20 @@ def test_a_key_counts_its_calls_and_the_account_its_orders(fake: FakeKraken, cal
     assert caller.error("AddOrder", **ORDER) == other.error("AddOrder", **ORDER) == "EOrder:Rate limit exceeded"
 
 
+def test_the_limit_of_open_orders_is_the_accounts(fake: FakeKraken, caller: Caller) -> None:
+    """The orders of all its keys count together, and each key may make room for the others."""
+    fake.rules.tier = "starter"
+    callers = [caller, *(with_key(caller) for _ in range(3))]
+    placed = []
+    for number in range(60):
+        for each in callers:
+            each.now += 2
+        placed.append(callers[number % 4].place())
+    assert {each.error("AddOrder", **ORDER) for each in callers} == {"EOrder:Orders limit exceeded"}
+    callers[1].result("CancelOrder", txid=placed[0])
+    callers[2].place()
+
+
 def test_a_key_may_expire(fake: FakeKraken, caller: Caller) -> None:
     """From then on it is an invalid key, and the others are not."""
     other = with_key(caller, valid_until=NOW + 60)
