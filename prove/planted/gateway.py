@@ -315,6 +315,14 @@ GATEWAY = (
         test=f"{_OWN_CALLS}::test_a_bot_with_kraken_s_key_is_told_so",
     ),
     Planted(
+        "the gateway knows the first key of each account alone",
+        "security",
+        _OWN,
+        was="for pair in each.account.keys]\n",
+        becomes="for pair in each.account.keys[:1]]\n",
+        test=f"{_OWN_CALLS}::test_any_key_of_an_account_is_kraken_s",
+    ),
+    Planted(
         "why a call has come back is not passed on",
         "security",
         "src/krakenonce/gateway/headers.py",
