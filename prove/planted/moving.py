@@ -9,6 +9,7 @@ __all__ = ["MOVING"]
 _BACKENDS = "tests/integration/backends/test_moving.py::"
 _HOSTS = "tests/hosts/test_moving.py::"
 _INTERRUPTED = "tests/hosts/test_interrupted_moves.py::"
+_REFUSED = "tests/hosts/test_refused_moves.py::"
 
 MOVING = (
     Planted(
@@ -148,5 +149,53 @@ MOVING = (
         was="                begin_or_refuse(self._backend)\n",
         becomes="                pass\n",
         test=f"{_HOSTS}test_a_new_state_is_not_begun_beside_a_directory_with_nonces[postgres]",
+    ),
+    Planted(
+        "a move to a server that was lost is undone without a floor, though the move was complete",
+        1,
+        "src/krakenonce/moving.py",
+        was="    if to == going_to(new.place):\n",
+        becomes="    if to:\n",
+        test=f"{_INTERRUPTED}test_a_complete_move_is_undone_only_above_a_floor_and_only_if_the_new_state_is_lost[postgres]",
+    ),
+    Planted(
+        "a move is taken for one that was not complete after its last step",
+        1,
+        "src/krakenonce/moving.py",
+        was="            counters |= _movable(source).retire(_movable(target).place)",
+        becomes="            counters |= _movable(source).retire(going_to(_movable(target).place))",
+        test=f"{_INTERRUPTED}test_a_move_counts_as_complete_before_the_new_state_can_be_used[postgres]",
+    ),
+    Planted(
+        "a move that goes on although it was undone forgets the nonces since",
+        1,
+        "src/krakenonce/moving.py",
+        was="            counters |= _movable(source).retire(_movable(target).place)",
+        becomes="            _movable(source).retire(_movable(target).place)",
+        test=f"{_INTERRUPTED}test_an_undone_move_that_goes_on_all_the_same_moves_the_nonces_issued_since[postgres]",
+    ),
+    Planted(
+        "a state is moved to a directory that cannot keep it",
+        1,
+        "src/krakenonce/backends/file/store.py",
+        was="        if is_coming(to):",
+        becomes="        if False:",
+        test=f"{_REFUSED}test_a_directory_on_a_file_system_that_is_refused[postgres]",
+    ),
+    Planted(
+        "a state is moved to where a right is missing",
+        1,
+        "src/krakenonce/moving.py",
+        was="        check_writing(target)\n",
+        becomes="",
+        test=f"{_REFUSED}test_a_database_in_which_a_right_is_missing[sent_pages]",
+    ),
+    Planted(
+        "a move replaces local keys that only the new state has",
+        9,
+        "src/krakenonce/moving.py",
+        was="each.name for each in LocalKeys(theirs).all() if each not in here",
+        becomes="each.name for each in LocalKeys(theirs).all() if False",
+        test=f"{_REFUSED}test_a_state_with_local_keys_that_would_be_lost[postgres]",
     ),
 )

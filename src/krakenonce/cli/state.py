@@ -15,6 +15,8 @@ from krakenonce.cli.output import complain, to_json, write
 from krakenonce.errors import ConfigError
 from krakenonce.manager import NonceManager
 from krakenonce.moving import move as move_state
+from krakenonce.moving import undo
+from krakenonce.rule import NONCE_MAX
 
 
 @click.command()
@@ -28,17 +30,35 @@ from krakenonce.moving import move as move_state
     metavar="SECONDS",
     help="How long to wait for the turn of each key.",
 )
+@click.option(
+    "--undo",
+    "floor",
+    type=click.IntRange(0, NONCE_MAX),
+    metavar="FLOOR",
+    help="Undo the move of FROM to TO, because TO is lost for good. FLOOR is 0 if the move was not complete, else "
+    "above all nonces that TO has issued.",
+)
 @json_option
-def move(source: str, target: str, patience: float, as_json: bool) -> None:
+def move(source: str, target: str, patience: float, floor: int | None, as_json: bool) -> None:
     """Move a state, with all that is in it, from a directory or URL to another one.
 
     That is: the last nonces, also of adopted keys, rate limits, lockouts, the gateway's local keys, and what it knows
     of sent calls. It waits until no call is under way. Programs that still use FROM get no nonces there any more, but
-    an error that names TO. If it is interrupted, run it again. To go back, move TO to FROM.
+    an error that names TO. If it is interrupted, run it again. To go back, move TO to FROM; if TO is lost for good, see
+    --undo.
     """
     old, new = open_store(source), open_store(target)
+
+    def say(line: str) -> None:
+        if not as_json:
+            complain(f"{line} ...")
+
     try:
-        moved = move_state(old, new, patience=patience, say=lambda line: None if as_json else complain(f"{line} ..."))
+        if floor is not None:
+            counters = undo(old, new, floor, patience=patience, say=say)
+            write(to_json({"counters": counters}) if as_json else f"undone: {source} can be used again")
+            return
+        moved = move_state(old, new, patience=patience, say=say)
     finally:
         old.close()
         new.close()

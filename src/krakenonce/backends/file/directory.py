@@ -37,6 +37,10 @@ class StateDirectory:
     def prepare(self) -> None:
         """Make the directory, and check that nonces can be kept in it. Raises NonceStoreError."""
         refuse_moved(self.path)
+        self.check()
+
+    def check(self) -> None:
+        """Do the same, also if the state was moved away."""
         with contextlib.suppress(OSError):
             if self._checked == self._identity():
                 return

@@ -21,6 +21,7 @@ from krakenonce.backends.file.open_files import when_lost
 from krakenonce.backends.file.records import FileRecords
 from krakenonce.backends.file.scope_files import ScopeFiles
 from krakenonce.backends.file.scope_state import ScopeState
+from krakenonce.backends.moved import is_coming
 from krakenonce.clock import Clock, SystemClock
 from krakenonce.errors import NonceStoreError
 from krakenonce.process import call_in_children, check_process, interrupted
@@ -153,6 +154,8 @@ class FileStore:
 
     def retire(self, to: str) -> dict[str, int]:
         """Let nobody use the counters any more; see :class:`krakenonce.backends.protocol.Movable`."""
+        if is_coming(to):  # then nonces will be kept here
+            self._directory.check()
         try:
             move_away(self.directory, self._directory.files(), to)
         except OSError as error:

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 
 # The lock waits for all nonces that are being issued. A statement that waits for this lock reads the row afterwards.
+# No row is inserted, but the right to do so is asked for: a state that is moved here needs it.
 _BEGIN = "begin; lock table krakenonce.nonces in share row exclusive mode;"
 _RETIRE = r"""
 update krakenonce.about set moved_to = convert_from('\x{to}', 'utf8');
+insert into krakenonce.nonces select * from krakenonce.nonces where false;
 select scope, last from krakenonce.nonces;
 commit
 """
