@@ -240,4 +240,12 @@ VALKEY = (
         becomes="{login}@",
         test=f"{_REFUSALS}test_a_server_that_is_down_is_named",
     ),
+    Planted(
+        "a port that speaks no TLS is only silent",
+        6,
+        f"{_BACKEND}session.py",
+        was='return "" if wire.is_ready else',
+        becomes='return "" if True else',
+        test=f"{_VALKEY}test_a_url_with_tls_for_a_port_without_and_the_other_way_round",
+    ),
 )

@@ -21,7 +21,7 @@ from krakenonce.backends.etcd import EtcdStore
 from krakenonce.errors import NonceStoreError, TurnLost
 from tests.hosts.etcd import EtcdServer
 from tests.hosts.folders import folder_of_servers
-from tests.hosts.servers import STATE, Host, Proxy
+from tests.hosts.servers import STATE, Host, Proxy, free_port
 from tests.integration.backends.helpers import rising
 from tests.integration.key.helpers import in_child, in_thread, join, until
 
@@ -402,11 +402,20 @@ def test_tls_is_checked_by_the_certificate_that_is_named(tmp_path: Path) -> None
             (f"?ca={tmp_path / 'missing'}", "there is no certificate in the ca file"),
             ("", "unable to get local issuer certificate"),
         ):
-            with pytest.raises(NonceStoreError, match=why):
+            with pytest.raises(NonceStoreError, match=why) as caught:
                 NonceManager(url + query).next()
+            assert "speaks no TLS" not in str(caught.value)
         with pytest.raises(NonceStoreError, match="ended the connection; write etcds:// if it wants TLS"):
             NonceManager(f"etcd://127.0.0.1:{server.port}/krakenonce").next()
         server.kill()
+
+
+def test_a_url_with_tls_for_a_server_without(etcd: EtcdServer) -> None:
+    """The error has the scheme that may be meant; not if nobody listens there."""
+    with pytest.raises(NonceStoreError, match="write etcd:// if it speaks no TLS; nothing was issued"):
+        NonceManager(etcd.url.replace("etcd:", "etcds:")).next()
+    with pytest.raises(NonceStoreError, match="Connection refused; nothing was issued"):
+        NonceManager(etcd.url_at(free_port()).replace("etcd:", "etcds:")).next()
 
 
 def trustme_context(authority: trustme.CA) -> ssl.SSLContext:

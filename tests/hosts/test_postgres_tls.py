@@ -71,3 +71,11 @@ def test_a_server_that_another_authority_vouches_for_is_refused(encrypted: Serve
 def test_a_server_without_tls_is_refused_if_it_is_asked_for(server: Server) -> None:
     """Nobody is asked for a nonce in clear text."""
     assert "SSL was required" in refusal(f"{server.url}?sslmode=require")
+
+
+def test_a_server_that_wants_tls_says_so_to_one_who_does_not(encrypted: Server) -> None:
+    """In one line."""
+    encrypted.stop()
+    (encrypted.folder / "pg_hba.conf").write_text("hostssl all all all scram-sha-256\n")
+    encrypted.start("ssl=on")
+    assert 'user "bot", database "postgres", no encryption; nothing was' in refusal(f"{encrypted.url}?sslmode=disable")

@@ -19,6 +19,7 @@ from krakenonce.errors import LaneTimeout, NonceStoreError, TurnLost
 from krakenonce.testing.clock import ManualClock
 from tests.hosts.engines import open_state
 from tests.hosts.servers import PASSWORD, Host
+from tests.hosts.test_refusals import refusal
 from tests.integration.backends.helpers import rising
 from tests.integration.key.helpers import in_thread, join, until
 
@@ -431,3 +432,30 @@ def test_a_connection_is_encrypted_and_the_server_s_certificate_checked(
     with pytest.raises(NonceStoreError, match=r"cannot connect to .*certificate") as caught:
         RedisStore(url).advance("global")
     assert PASSWORD not in str(caught.value)
+    assert "speaks no TLS" not in str(caught.value)
+
+
+@pytest.mark.parametrize("sentinels", ["", "+sentinel"])
+def test_a_url_with_tls_for_a_port_without_and_the_other_way_round(
+    valkey: Server,
+    encrypted: Callable[[ssl.SSLContext], int],
+    monkeypatch: pytest.MonkeyPatch,
+    proxy: Callable[[int, Callable[[bytes], bytes | None]], int],
+    sentinels: str,
+) -> None:
+    """The error has the scheme that may be meant. A server that only is silent is no reason."""
+    monkeypatch.setattr("krakenonce.backends.redis.session._CONNECT", 0.3)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    path = "main" if sentinels else "0"
+    answers = proxy(valkey.port, lambda _: b"-ERR unknown command\r\n")
+    for scheme, port, other in (
+        ("rediss", valkey.port, "redis"),
+        ("rediss", answers, "redis"),
+        ("redis", encrypted(context), "rediss"),
+    ):
+        said = refusal(f"{scheme}{sentinels}://:{PASSWORD}@127.0.0.1:{port}/{path}")
+        does = "wants" if other == "rediss" else "speaks no"
+        assert f"; write {other}{sentinels}:// if it {does} TLS" in said
+    silent = proxy(valkey.port, lambda _: b"")
+    assert "TLS" not in refusal(f"redis{sentinels}://:{PASSWORD}@127.0.0.1:{silent}/{path}")

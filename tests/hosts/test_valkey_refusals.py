@@ -167,6 +167,15 @@ def test_a_replica_is_refused(new_valkey: Start) -> None:
     assert "is a Sentinel; no nonce was issued" in refusal(new_valkey(kind=Sentinel).url)
 
 
+def test_a_server_that_is_named_as_a_sentinel_is_told_so(valkey: Server) -> None:
+    """With the URL that is meant. If it wants a password first, it says where that of the Sentinels is written."""
+    at = f"127.0.0.1:{valkey.port}"
+    said = refusal(f"redis+sentinel://:{PASSWORD}@{at}/main?sentinel_password={PASSWORD}")
+    assert f"({at}: it is no Sentinel; for a server itself write redis://USER@HOST:PORT/0); nothing was" in said
+    said = refusal(f"redis+sentinel://:{PASSWORD}@{at}/main")
+    assert f"({at}: Authentication required; the Sentinels' password is ?sentinel_password=, the other" in said
+
+
 def test_a_server_that_becomes_a_replica_is_refused_by_those_who_are_connected(new_valkey: Start) -> None:
     """It says so with the next step."""
     first, other = new_valkey(), new_valkey()

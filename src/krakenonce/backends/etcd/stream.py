@@ -49,6 +49,11 @@ class Stream:
             self._in_tls(lambda: tls.do_handshake() or b"done", deadline)
             self._tls = tls
 
+    @property
+    def is_met(self) -> bool:
+        """Whether somebody listens there: also if :meth:`open` has failed, until it is closed."""
+        return self._socket is not None
+
     def send(self, data: bytes, deadline: float) -> None:
         """Send all of *data*."""
         if self._tls is not None:

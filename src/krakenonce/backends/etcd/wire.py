@@ -78,8 +78,11 @@ class Wire:
         try:
             self._stream.open(self.place, context, time.monotonic() + self._patience)
         except (OSError, UnicodeError) as error:  # a name may be none for DNS
+            why, is_met = _reason(error), self._stream.is_met
             self.close()
-            raise Lost(_reason(error), is_down=not isinstance(error, TimeoutError)) from None
+            if is_met and context is not None and not hasattr(error, "verify_message"):
+                why = f"{why}; write etcd:// if it speaks no TLS"
+            raise Lost(why, is_down=not isinstance(error, TimeoutError)) from None
         except BaseException:
             self.close()
             raise

@@ -29,7 +29,7 @@ def masters(server: Server) -> Iterator[Address]:
         try:
             found = _ask(server, address)
         except (SessionLost, Refused) as error:
-            said.append(f"{address.host}:{address.port}: {error}")
+            said.append(f"{address.host}:{address.port}: {_what(error)}")
             continue
         if found is None:
             said.append(f"{address.host}:{address.port} knows no master {server.master}")
@@ -41,6 +41,15 @@ def masters(server: Server) -> Iterator[Address]:
         raise NonceStoreError(
             f"no Sentinel of {server.url} says where the master is ({'; '.join(said)}); nothing was issued or sent"
         )
+
+
+def _what(error: SessionLost | Refused) -> str:
+    """Return why a Sentinel does not say where the master is."""
+    if isinstance(error, Refused) and error.code == "unknown":  # command
+        return "it is no Sentinel; for a server itself write redis://USER@HOST:PORT/0"
+    if isinstance(error, SessionLost) and error.is_login:
+        return f"{error}; the Sentinels' password is ?sentinel_password=, the other one is that of the server"
+    return str(error)
 
 
 def _ask(server: Server, address: Address) -> Address | None:

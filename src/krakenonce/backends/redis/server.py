@@ -75,6 +75,11 @@ class Server:
     def __repr__(self) -> str:
         return f"Server({self.url!r})"
 
+    def other_scheme(self) -> str:
+        """Return the scheme of the same URL with TLS if it is one without, and the other way round."""
+        name, plus, sentinels = self.url.partition("://")[0].partition("+")
+        return f"{name.removesuffix('s') if self.tls is not None else f'{name}s'}{plus}{sentinels}"
+
     def open(self, clock: Clock | None = None, pause: float | None = None) -> RedisStore:
         """Return a backend that uses it; it connects at its first call."""
         from krakenonce.backends.redis.store import RedisStore

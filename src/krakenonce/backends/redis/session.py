@@ -93,6 +93,8 @@ class Session:
             self._do(lambda wire: wire.connection.connect())
             if (raw := new.raw) is not None:
                 self._inode = os.fstat(raw.fileno()).st_ino
+        except SessionLost as error:
+            raise SessionLost(f"{error}{_hint(error, new, server)}", is_login=error.is_login) from None
         except BaseException:
             self.close()
             raise
@@ -193,6 +195,18 @@ class Session:
             if not done:  # also after an interrupt: whether it was done is not known, so the session must not go on
                 self.close()
         return result
+
+
+def _hint(error: SessionLost, wire: Wire, server: Server) -> str:
+    """Return which scheme is meant if only one side of a connection that has failed may speak TLS, else nothing."""
+    why = str(error)
+    if wire.raw is None or "certificate" in why.lower():
+        return ""
+    if server.tls is not None:
+        return "" if wire.is_ready else f"; write {server.other_scheme()}:// if it speaks no TLS"
+    # A server that wants TLS closes the connection, or sends an alert, which is no answer of this protocol.
+    is_cut = any(word in why for word in ("closed", "while reading", "reset", "Protocol Error"))
+    return f"; write {server.other_scheme()}:// if it wants TLS" if is_cut else ""
 
 
 def _refused(error: Exception) -> Refused:

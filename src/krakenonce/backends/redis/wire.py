@@ -38,7 +38,8 @@ class Wire:
         from redis.connection import Connection
         from redis.retry import Retry
 
-        self._opened: list[_socket.socket] = []
+        self.raw: _socket.socket | None = None  # the socket; None: it was never connected
+        self.is_ready = False  # whether it is connected, and encrypted if it is to be
         self.connection: Any = Connection(
             host=address.host,
             port=address.port,
@@ -49,16 +50,11 @@ class Wire:
             protocol=2,
         )
         # What its subclasses have to make a socket of another kind.
-        self.connection._connect = partial(_connected, address, server.tls, patience, self._opened)
-
-    @property
-    def raw(self) -> _socket.socket | None:
-        """The socket; None: it was never connected."""
-        return self._opened[-1] if self._opened else None
+        self.connection._connect = partial(_connected, address, server.tls, patience, self)
 
 
 def _connected(
-    address: Address, context: ssl.SSLContext | None, patience: float, opened: list[_socket.socket]
+    address: Address, context: ssl.SSLContext | None, patience: float, wire: Wire
 ) -> _socket.socket | TlsSocket:
     """Return a connected socket, and note it."""
     last = OSError("the host has no address")
@@ -68,8 +64,10 @@ def _connected(
             sock.settimeout(patience)
             _keep_alive(sock)
             sock.connect(where)
-            opened.append(sock)
-            return sock if context is None else TlsSocket(sock, context, address.host)
+            wire.raw = sock
+            ready = sock if context is None else TlsSocket(sock, context, address.host)
+            wire.is_ready = True
+            return ready
         except OSError as error:
             sock.close()
             last = error
