@@ -509,4 +509,13 @@ CLIENTS = (
         becomes="    if not address.hostname:\n",
         test="tests/integration/kraken/test_proxies.py::test_addresses_of_this_machine_need_no_proxy",
     ),
+    Planted(
+        "calls that still waited when the client was closed leave connections open",
+        10,
+        _ASYNC,
+        was="        self._close_again = self._under_way > 0\n",
+        becomes="",
+        test="tests/integration/kraken/test_async_client.py"
+        "::test_calls_that_still_wait_when_a_client_is_closed_leave_nothing_open[False]",
+    ),
 )

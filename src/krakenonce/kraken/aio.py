@@ -153,25 +153,26 @@ class AsyncKraken(Session[AsyncTransport]):
         """Carry out a procedure and return its result; see :meth:`krakenonce.kraken.Kraken.run`."""
         own_loop()
         until, seconds = until_after(within), self._seconds(timeout)
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    answer = await self._do(step, seconds, until)
-                except KrakenonceError as error:
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(answer)
-        except StopIteration as done:
-            result: R = done.value
-            return result
-        except KrakenError as error:
-            if error.order is not None:
-                error._look = functools.partial(self.reconcile, error.order)
-            raise
-        except BaseException:
-            steps.close()  # it logs now, and not some time later, which order may have been placed
-            raise
+        async with self._transport.in_use():
+            try:
+                step = next(steps)
+                while True:
+                    try:
+                        answer = await self._do(step, seconds, until)
+                    except KrakenonceError as error:
+                        step = steps.throw(error)
+                    else:
+                        step = steps.send(answer)
+            except StopIteration as done:
+                result: R = done.value
+                return result
+            except KrakenError as error:
+                if error.order is not None:
+                    error._look = functools.partial(self.reconcile, error.order)
+                raise
+            except BaseException:
+                steps.close()  # it logs now, and not some time later, which order may have been placed
+                raise
 
     async def _do(self, step: Step, timeout: float, until: float | None) -> Any:
         if isinstance(step, Sleep):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ from krakenonce.process import call_in_children, check_process
 from krakenonce.shown import blind
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     import aiohttp
     from aiohttp.abc import AbstractResolver
 
@@ -49,6 +52,8 @@ class AsyncTransport:
         self._connect_to = None if connect_to is None else _fixed(connect_to, base_url, self._proxy)
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._under_way = 0  # calls, some of which may be waiting to be sent
+        self._close_again = False  # when they have ended
         call_in_children(self)
 
     async def send(self, request: Request, timeout: float) -> dict[str, Any]:
@@ -149,8 +154,20 @@ class AsyncTransport:
             reason = getattr(error, "strerror", None) or type(error).__name__
         return reason if self._connect_to is None else f"{self._connect_to}, as --connect-to says: {reason}"
 
+    @contextlib.asynccontextmanager
+    async def in_use(self) -> AsyncIterator[None]:
+        """During a call: if all is closed while it waits, what it opens is closed with the last such call."""
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if self._close_again and not self._under_way:
+                await self.close()
+
     async def close(self) -> None:
         """Close the connections; a later call opens new ones."""
+        self._close_again = self._under_way > 0
         session, self._session = self._session, None
         await _leave(session, self._loop)
 

@@ -267,6 +267,32 @@ def test_another_event_loop_may_come_later(
     assert complaints(caplog) == []
 
 
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_calls_that_still_wait_when_a_client_is_closed_leave_nothing_open(
+    account: FakeAccount, server: FakeKrakenServer, caplog: pytest.LogCaptureFixture, *, is_shared: bool
+) -> None:
+    """They go on with connections of their own, which are closed with the last of them; so is a later call's."""
+    manager = NonceManager("memory:")
+
+    async def run() -> None:
+        transport = AsyncTransport(server.url)
+        given: dict[str, Any] = {"transport": transport} if is_shared else {"base_url": server.url}
+        kraken = AsyncKraken(account.key, account.secret, manager=manager, tier="none", **given)
+        turn = kraken.calls.api_key.turn()
+        async with turn:
+            waiting = [asyncio.create_task(kraken.private("Balance")) for _ in range(3)]
+            await asyncio.sleep(0)
+            await (transport if is_shared else kraken).close()
+        assert [await each for each in waiting] == [{"ZUSD": "100.0000"}] * 3
+        connections = [kraken._transport._session]
+        assert await kraken.private("Balance")
+        assert [*connections, kraken._transport._session].count(None) == 1  # a later call leaves its own open
+        await (transport if is_shared else kraken).close()
+
+    asyncio.run(run())
+    assert complaints(caplog) == []
+
+
 CHILD = """
 import asyncio, gc, os, sys
 from krakenonce.kraken import AsyncKraken
