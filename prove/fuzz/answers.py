@@ -199,7 +199,7 @@ def check_call(given: tuple[str, list[Reply]]) -> None:
     """Any answers lead to a result or one error; an order that may have been placed can be looked for."""
     name, replies = given
     _CLOCK.pass_time(100_000)  # every counter is empty by then, and no lockout lasts
-    calls = calling.Calls(ApiKey(_MANAGER, KEY, TIERS["starter"]), 60.0, _TIME)
+    calls = calling.Calls([ApiKey(_MANAGER, KEY, TIERS["starter"])], 60.0, _TIME)
     try:
         _run(PROCEDURES[name](calls), replies)
     except KrakenonceError as error:

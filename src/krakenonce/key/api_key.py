@@ -45,7 +45,13 @@ ASK_AGAIN = 1.0  # seconds after which a call that waits for the rate limit asks
 
 
 class MustWait(KrakenonceError):
-    """The rate limit does not allow a call yet. Its place is kept: leave the turn and ask."""
+    """The rate limit does not allow a call yet. Its place is kept: leave the turn and ask.
+
+    Attributes:
+        wait: Seconds until it allows the call.
+    """
+
+    wait = 0.0
 
 
 class ApiKey:
@@ -124,8 +130,10 @@ class ApiKey:
         """
         if place.waiting_id or place.tier is None:
             self.count(place)
-        elif self.ask(place, math.inf, send=True) > 0:
-            raise MustWait("Not sent: Kraken's rate limit does not allow this call yet.")
+        elif (wait := self.ask(place, math.inf, send=True)) > 0:
+            must = MustWait("Not sent: Kraken's rate limit does not allow this call yet.")
+            must.wait = wait
+            raise must
         try:
             return self.next()
         except BaseException:

@@ -11,6 +11,7 @@ from krakenonce.errors import KrakenError, KrakenonceError
 from krakenonce.key.far import take
 from krakenonce.kraken import orders, queries
 from krakenonce.kraken.async_transport import AsyncTransport, own_loop
+from krakenonce.kraken.key_info import not_sent, questions
 from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep
 from krakenonce.kraken.session import Session, seconds_left, until_after
 from krakenonce.shown import blind_async
@@ -61,7 +62,7 @@ def _paged(
 
 
 class AsyncKraken(Session[AsyncTransport]):
-    """A client for one API key, for the tasks of one event loop: ``pip install 'krakenonce[async]'``.
+    """A client for one account, for the tasks of one event loop: ``pip install 'krakenonce[async]'``.
 
     As :class:`krakenonce.kraken.Kraken`, with ``await``, ``async with`` and ``async for``. A task that is cancelled
     during its call releases the turn; the call may have been executed.
@@ -69,6 +70,7 @@ class AsyncKraken(Session[AsyncTransport]):
     Args:
         key: The API key; empty for public calls only.
         secret: Its secret, base64 as Kraken shows it.
+        keys: Instead of *key*, *secret* and *otp*: all keys of one account, see :class:`krakenonce.kraken.Kraken`.
         manager: Where nonces and turns come from; None makes a ``NonceManager()`` when needed.
         scope: The counter to use; None: the key's own if it was adopted, else ``"global"``.
         tier: The account's tier at Kraken, or ``"none"``.
@@ -149,7 +151,9 @@ class AsyncKraken(Session[AsyncTransport]):
     reconcile = _awaited(orders.reconcile)
 
     @blind_async
-    async def run(self, steps: Steps[R], *, timeout: float | None = None, within: float | None = None) -> R:
+    async def run(
+        self, steps: Steps[R], *, timeout: float | None = None, within: float | None = None, urgent: bool = False
+    ) -> R:
         """Carry out a procedure and return its result; see :meth:`krakenonce.kraken.Kraken.run`."""
         own_loop()
         until, seconds = until_after(within), self._seconds(timeout)
@@ -158,7 +162,7 @@ class AsyncKraken(Session[AsyncTransport]):
                 step = next(steps)
                 while True:
                     try:
-                        answer = await self._do(step, seconds, until)
+                        answer = await self._do(step, seconds, until, urgent)
                     except KrakenonceError as error:
                         step = steps.throw(error)
                     else:
@@ -174,7 +178,7 @@ class AsyncKraken(Session[AsyncTransport]):
                 steps.close()  # it logs now, and not some time later, which order may have been placed
                 raise
 
-    async def _do(self, step: Step, timeout: float, until: float | None) -> Any:
+    async def _do(self, step: Step, timeout: float, until: float | None, urgent: bool) -> Any:
         if isinstance(step, Sleep):
             seconds_left(until, max(step.seconds, step.needed))
             await asyncio.sleep(step.seconds)
@@ -182,13 +186,20 @@ class AsyncKraken(Session[AsyncTransport]):
         left = seconds_left(until)
         if isinstance(step, PublicCall):
             return await self._transport.send(step.request(), timeout if left is None else min(timeout, left))
+        step.urgent = step.urgent or urgent
         return await self._send(step, timeout, until)
 
     async def _send(self, step: PrivateCall, timeout: float, until: float | None) -> dict[str, Any]:
         async with contextlib.AsyncExitStack() as turn:
             for lane in self._turn(step, until):
                 await turn.enter_async_context(lane)
-            left = seconds_left(until)
-            request = await take(self._manager.store, functools.partial(self._sign, step))
-            reply = await self._transport.send(request, timeout if left is None else min(timeout, left))
-            return self._settle(step, reply)
+            for question in questions(self.calls, step):
+                with not_sent(question):
+                    question.reply = await self._exchange(question, timeout, until)
+            return await self._exchange(step, timeout, until)
+
+    async def _exchange(self, call: PrivateCall, timeout: float, until: float | None) -> dict[str, Any]:
+        left = seconds_left(until)
+        request = await take(self._manager.store, functools.partial(self._sign, call))
+        reply = await self._transport.send(request, timeout if left is None else min(timeout, left))
+        return self._settle(call, reply)

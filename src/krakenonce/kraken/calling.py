@@ -17,9 +17,11 @@ from krakenonce.errors import (
     KrakenError,
     KrakenonceError,
     OutcomeUnknown,
+    PoisonedKey,
     RateLimited,
     RequestNotSent,
 )
+from krakenonce.key.account_keys import AccountKeys
 from krakenonce.key.answers import Reading, may_pass, refusal_in, result_of
 from krakenonce.key.api_key import ASK_AGAIN, MustWait
 from krakenonce.key.methods import METHODS, PUBLIC, Kind, ids_in
@@ -31,7 +33,7 @@ from krakenonce.kraken.results import check_result
 from krakenonce.kraken.sent import Reconciled, SentOrder, prepared, reconcile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from krakenonce.key.api_key import ApiKey
     from krakenonce.key.counting import Place
@@ -50,16 +52,17 @@ T = TypeVar("T")
 
 
 class Calls:
-    """The calls of one API key.
+    """The calls of one account.
 
     Args:
-        api_key: The API key; None for public calls only.
+        api_keys: Its API keys; none for public calls only.
         max_wait: Seconds that a call may wait for rate limits in total; 0: it raises RateLimited instead.
         time: What time it is at Kraken.
     """
 
-    def __init__(self, api_key: ApiKey | None, max_wait: float, time: KrakenTime) -> None:
-        self._api_key = api_key
+    def __init__(self, api_keys: Sequence[ApiKey], max_wait: float, time: KrakenTime) -> None:
+        self.api_keys = api_keys
+        self.account = AccountKeys([each.key for each in api_keys])
         self.max_wait = max_wait
         self.time = time
         self.now = time.now
@@ -68,10 +71,19 @@ class Calls:
 
     @property
     def api_key(self) -> ApiKey:
-        """The API key. Raises ConfigError if there is none."""
-        if self._api_key is None:
+        """The first API key. Raises ConfigError if there is none."""
+        if not self.api_keys:
             raise ConfigError("A private call needs an API key and its secret.")
-        return self._api_key
+        return self.api_keys[0]
+
+    def key_of(self, call: PrivateCall) -> ApiKey:
+        """Return the API key with which a call is made."""
+        return self.api_keys[call.key] if call.key else self.api_key
+
+    def place_of(self, name: str) -> int | None:
+        """Return the place of the key with this fingerprint; None: it is not one of these."""
+        names = self.account.names
+        return names.index(name) if name in names else None
 
     def public(self, method: str, params: Params) -> Steps[Any]:
         """Make a public call and return its result. It is repeated if it got no answer or too many were made."""
@@ -90,15 +102,23 @@ class Calls:
                 yield from pause(seconds, error)
         return result_of((yield call), self.now())
 
-    def private(self, method: str, params: Params) -> Steps[Any]:
+    def private(self, method: str, params: Params, *, only: int | None = None, urgent: bool = False) -> Steps[Any]:
         """Make a private call and return its result; :mod:`krakenonce.kraken.repeating` says when it is repeated.
+
+        Args:
+            method: Kraken's name of the method.
+            params: Its parameters.
+            only: The place of the key with which alone it may be made; None: any of the account's.
+            urgent: Whether it goes before calls that wait, although its method is not urgent.
 
         Raises:
             KrakenError: One of its subclasses. After an order it has ``order`` and ``reconcile()``.
         """
         if "nonce" in params:
             raise ConfigError("Leave out nonce: krakenonce takes it in the key's turn.")
-        return (yield from self.make(prepared(method, params)))
+        call = prepared(method, params)
+        call.only, call.urgent = only, urgent
+        return (yield from self.make(call))
 
     def read(self, method: str, params: Params, reader: Callable[[Any], T]) -> Steps[T]:
         """Make a call and return what *reader* makes of its result.
@@ -118,9 +138,9 @@ class Calls:
                 yield from self.learn_time()
             while True:
                 try:
-                    result = self._result(call, (yield from self._sent(call, tries)))
+                    result = self.result(call, (yield from self._sent(call, tries)))
                 except KrakenError as error:
-                    placed = yield from tries.again(error, self)
+                    placed = yield from self._again(call, tries, error)
                     if placed is not None:
                         return placed
                 else:
@@ -138,6 +158,25 @@ class Calls:
             raise
         finally:
             self._leave(call)
+
+    def _again(self, call: PrivateCall, tries: Tries, error: KrakenError) -> Steps[dict[str, Any] | None]:
+        """Return when the call may be made again, with another key or this one, or with the result; else raise."""
+        if self._passes_over(call, error):
+            return None
+        try:
+            return (yield from tries.again(error, self))
+        except PoisonedKey as poisoned:
+            tries.begin_with_another_key()
+            if not self._passes_over(call, poisoned):
+                raise
+            return None
+
+    def _passes_over(self, call: PrivateCall, error: KrakenError) -> bool:
+        """Whether another key of the account may make a call that got this error."""
+        if call.key is None or call.only is not None or not self.account.passes_over(call.key, call.method, error):
+            return False
+        self._leave(call)
+        return True
 
     def learn_time(self) -> Steps[None]:
         """Ask for Kraken's time if no answer has told it. Without an answer this machine's clock has to do."""
@@ -165,10 +204,12 @@ class Calls:
         call = PrivateCall(method, params, has_turn="nonce" in params)
         try:
             reply = yield from self._sent(call, Tries(call))
+            while call.refusal is not None and self._passes_over(call, call.refusal):
+                reply = yield from self._sent(call, Tries(call))
         finally:
             self._leave(call)
         with contextlib.suppress(KrakenError):  # the caller sees it in the answer
-            self._remember(call, self._result(call, reply))
+            self._remember(call, self.result(call, reply))
         return reply
 
     def reconcile(self, order: SentOrder) -> Steps[Reconciled]:
@@ -188,18 +229,23 @@ class Calls:
 
     def place(self, call: PrivateCall) -> Place:
         """Return the call's place in the rate limit."""
+        api_key = self.key_of(call)
+        if call.place is not None and call.place.key != api_key.key:
+            api_key.leave(call.place)
+            call.place = None
         if call.place is None:
-            call.place = self.api_key.place(call.method, call.params)
+            call.place = api_key.place(call.method, call.params)
         return call.place
 
     def settle(self, call: PrivateCall, reply: dict[str, Any]) -> dict[str, Any]:
         """Act on Kraken's answer if it is a refusal; return *reply*. To be called in the turn."""
         call.refusal = refusal_in(reply, self.now())
         if call.refusal is not None:
-            self.api_key.settle(self.place(call), call.refusal)
+            self.key_of(call).settle(self.place(call), call.refusal)
         return reply
 
-    def _result(self, call: PrivateCall, reply: dict[str, Any]) -> Any:
+    def result(self, call: PrivateCall, reply: dict[str, Any]) -> Any:
+        """Return the result in Kraken's answer. Raises KrakenError if there is none."""
         if call.refusal is not None:
             raise call.refusal
         result = result_of(reply, self.now())
@@ -207,26 +253,46 @@ class Calls:
         return result
 
     def _leave(self, call: PrivateCall) -> None:
+        self.account.end(call.method, call.params)
         if call.place is not None:
             self.api_key.leave(call.place)
+            call.place = None
 
     def _sent(self, call: PrivateCall, tries: Tries) -> Steps[dict[str, Any]]:
         say_if_not_known(call.method)
         while True:
             try:
                 reply: dict[str, Any] = yield call
-            except MustWait:
-                yield from self._wait_for_rate_limit(call, tries)
+            except MustWait as must:
+                if not self._has_another_key(call, must.wait):
+                    yield from self._wait_for_rate_limit(call, tries)
             except (RequestNotSent, RateLimited):  # or refused by what is in front of Kraken, which does not count it
-                self.api_key.not_sent(self.place(call))
+                self.key_of(call).not_sent(self.place(call))
                 raise
             else:
                 return reply
 
+    def _has_another_key(self, call: PrivateCall, wait: float) -> bool:
+        """Whether a key whose REST counter is not full may make the call; else it waits for the one that is so first.
+
+        The trading engine's counters are the account's: another key would have to wait as well.
+        """
+        its = METHODS[call.method]
+        if len(self.account) == 1 or call.key is None or call.only is not None or its.engine or its.by_age:
+            return False
+        self._leave(call)
+        first = self.account.must_wait(call.key, wait)
+        try:
+            self.account.usable(call.method, call.params)
+        except RateLimited:
+            call.key = first
+            return False
+        return True
+
     def _wait_for_rate_limit(self, call: PrivateCall, tries: Tries) -> Steps[None]:
         """Wait for the rate limit, before a nonce is taken. Keep no place for longer than the call may wait."""
-        place = self.place(call)
-        wait = self.api_key.ask(place, self.max_wait - tries.waited)
+        place, api_key = self.place(call), self.key_of(call)
+        wait = api_key.ask(place, self.max_wait - tries.waited)
         if wait > LOGGED_WAIT:
             self._log_wait(call, wait)
         while wait > 0:
@@ -236,7 +302,7 @@ class Calls:
                 yield Sleep(seconds, needed=wait)
             except CallTimeout as error:
                 raise CallTimeout(f"{error} Kraken's rate limit allows it only in {wait:.1f} s.") from None
-            wait = self.api_key.ask(place, self.max_wait - tries.waited)
+            wait = api_key.ask(place, self.max_wait - tries.waited)
 
     def _log_wait(self, call: PrivateCall, wait: float) -> None:
         # A warning once; a bot that is paced by the rate limit would fill its log with them.
@@ -261,4 +327,4 @@ class Calls:
         self.known.update(dict.fromkeys(ids))
         while len(self.known) > _KNOWN:
             del self.known[next(iter(self.known))]
-        self.api_key.placed(str(call.params.get("pair") or ""), ids)
+        self.key_of(call).placed(str(call.params.get("pair") or ""), ids)

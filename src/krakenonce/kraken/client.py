@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from krakenonce.errors import KrakenError, KrakenonceError
 from krakenonce.kraken import orders, queries
+from krakenonce.kraken.key_info import not_sent, questions
 from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep
 from krakenonce.kraken.session import Session, seconds_left, until_after
 from krakenonce.kraken.transport import Transport
@@ -61,7 +62,7 @@ def _paged(page: Callable[..., Steps[queries.Page]], what: str) -> Callable[...,
 
 
 class Kraken(Session[Transport]):
-    """A client for one API key.
+    """A client for one account.
 
     ``private`` and ``public`` return Kraken's result or raise one typed error; ``query_private`` and ``query_public``
     have krakenex's shape. Safe for threads and forks.
@@ -69,6 +70,8 @@ class Kraken(Session[Transport]):
     Args:
         key: The API key; empty for public calls only.
         secret: Its secret, base64 as Kraken shows it.
+        keys: Instead of *key*, *secret* and *otp*: all keys of one account, each as (key, secret) or (key, secret,
+            otp). So many calls are made at once, each with the first key that is free.
         manager: Where nonces and turns come from; None makes a ``NonceManager()`` when needed.
         scope: The counter to use; None: the key's own if it was adopted, else ``"global"``.
         tier: The account's tier at Kraken: ``"starter"``, ``"intermediate"`` or ``"pro"``. Its rate limits are kept
@@ -184,7 +187,9 @@ class Kraken(Session[Transport]):
     reconcile = _blocking(orders.reconcile)
 
     @blind
-    def run(self, steps: Steps[R], *, timeout: float | None = None, within: float | None = None) -> R:
+    def run(
+        self, steps: Steps[R], *, timeout: float | None = None, within: float | None = None, urgent: bool = False
+    ) -> R:
         """Carry out a procedure of :mod:`krakenonce.kraken` and return its result.
 
         Args:
@@ -192,13 +197,14 @@ class Kraken(Session[Transport]):
             timeout: Seconds to wait for each answer, instead of the client's own.
             within: Seconds that all of it may take, waits included. A call that cannot be sent in time is not sent
                 (CallTimeout, LaneTimeout). A call that is sent and not answered in time has an unknown outcome.
+            urgent: Whether its calls go before calls that wait, as cancels do.
         """
         until, seconds = until_after(within), self._seconds(timeout)
         try:
             step = next(steps)
             while True:
                 try:
-                    answer = self._do(step, seconds, until)
+                    answer = self._do(step, seconds, until, urgent)
                 except KrakenonceError as error:
                     step = steps.throw(error)
                 else:
@@ -214,7 +220,7 @@ class Kraken(Session[Transport]):
             steps.close()  # it logs now, and not some time later, which order may have been placed
             raise
 
-    def _do(self, step: Step, timeout: float, until: float | None) -> Any:
+    def _do(self, step: Step, timeout: float, until: float | None, urgent: bool) -> Any:
         if isinstance(step, Sleep):
             seconds_left(until, max(step.seconds, step.needed))
             time.sleep(step.seconds)
@@ -222,13 +228,20 @@ class Kraken(Session[Transport]):
         left = seconds_left(until)
         if isinstance(step, PublicCall):
             return self._transport.send(step.request(), timeout if left is None else min(timeout, left))
+        step.urgent = step.urgent or urgent
         return self._send(step, timeout, until)
 
     def _send(self, step: PrivateCall, timeout: float, until: float | None) -> dict[str, Any]:
         with contextlib.ExitStack() as turn:
             for lane in self._turn(step, until):
                 turn.enter_context(lane)
-            left = seconds_left(until)
-            request = self._sign(step)
-            reply = self._transport.send(request, timeout if left is None else min(timeout, left))
-            return self._settle(step, reply)
+            for question in questions(self.calls, step):
+                with not_sent(question):
+                    question.reply = self._exchange(question, timeout, until)
+            return self._exchange(step, timeout, until)
+
+    def _exchange(self, call: PrivateCall, timeout: float, until: float | None) -> dict[str, Any]:
+        left = seconds_left(until)
+        request = self._sign(call)
+        reply = self._transport.send(request, timeout if left is None else min(timeout, left))
+        return self._settle(call, reply)

@@ -57,10 +57,11 @@ class Tries:
         call: The call.
     """
 
-    __slots__ = ("_call", "_invalid_nonce", "_not_sent", "_refused", "_unanswered", "kind", "waited")
+    __slots__ = ("_call", "_invalid_nonce", "_not_sent", "_only", "_refused", "_unanswered", "kind", "waited")
 
     def __init__(self, call: PrivateCall) -> None:
         self._call = call
+        self._only = call.only
         self.kind = kind_of(call.method, call.params)
         self._not_sent = self._unanswered = self._refused = 0
         self._invalid_nonce = False
@@ -83,6 +84,10 @@ class Tries:
         else:
             raise error
         return None
+
+    def begin_with_another_key(self) -> None:
+        """The call may be made with another key of the account, whose nonces are others."""
+        self._invalid_nonce, self._call.only = False, self._only
 
     def _may_wait(self, error: RateLimited) -> bool:
         """Whether a call that was refused for the moment may be made again: it was not executed, or that is the same.
@@ -111,8 +116,9 @@ class Tries:
         if kind in (Kind.ORDER, Kind.OTHER):
             error.may_have_executed = "unknown"  # something on the way may have sent it twice
         if self._invalid_nonce:
-            raise _poisoned(error) from error
+            raise poisoned(error) from error
         self._invalid_nonce = True
+        self._call.only = self._call.key  # only a later nonce of this key proves that the first was not executed
         if kind is Kind.OTHER:
             raise error
         if kind is not Kind.ORDER:
@@ -126,8 +132,8 @@ class Tries:
         )
         try:
             found = yield from reconcile(calls, order)
-        except PoisonedKey as poisoned:
-            poisoned.may_have_executed = "unknown"
+        except PoisonedKey as worse:
+            worse.may_have_executed = "unknown"
             raise
         except KrakenonceError as failed:  # the failed query says nothing about the order
             raise error from failed
@@ -166,9 +172,8 @@ def _pause_or_raise(tried: int, error: KrakenError) -> Steps[None]:
     yield from pause(PAUSES[tried - 1], error)
 
 
-def _poisoned(error: InvalidNonce) -> PoisonedKey:
-    poisoned = PoisonedKey(
-        f"Kraken answered twice in a row: {shown(error.errors)}. {advice(PoisonedKey)}", error.errors
-    )
-    poisoned.may_have_executed = error.may_have_executed
-    return poisoned
+def poisoned(error: InvalidNonce) -> PoisonedKey:
+    """Return the error after the second Invalid nonce in a row."""
+    worse = PoisonedKey(f"Kraken answered twice in a row: {shown(error.errors)}. {advice(PoisonedKey)}", error.errors)
+    worse.may_have_executed = error.may_have_executed
+    return worse

@@ -119,12 +119,26 @@ class PrivateCall:
         params: Its parameters.
         lifetime: Seconds from signing to an order's ``deadline``; None: the parameters are sent unchanged.
         has_turn: Whether the caller holds the turn and has taken a nonce, which is among the parameters.
+        only: The place of the account's key with which alone the call may be made; None: any.
+        urgent: Whether it goes before calls that wait, although its method is not urgent.
+        is_question: Whether it is made within another call, and so does not wait for the rate limit.
+
+    Attributes:
+        key: The place of the key with which it is made, once it has that key's turn.
+        key_name: That key's fingerprint.
+        reply: Kraken's answer to a question.
     """
 
     method: str
     params: Mapping[str, Any] = field(repr=False)
     lifetime: float | None = None
     has_turn: bool = False
+    only: int | None = None
+    urgent: bool = False
+    is_question: bool = False
+    key: int | None = field(default=None, init=False)
+    key_name: str = field(default="", init=False)
+    reply: dict[str, Any] | None = field(default=None, init=False, repr=False)
     place: Place | None = field(default=None, init=False)  # in the rate limit
     refusal: KrakenAPIError | None = field(default=None, init=False)  # Kraken's error, if it answered with one
     deadline: datetime | None = field(default=None, init=False)  # the one that was signed last

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from krakenonce.key.methods import METHODS, Kind, kind_of, orders_in
@@ -36,6 +37,7 @@ class SentOrder:
         cl_ord_ids: The ids by which it can be found; none if it was sent without.
         deadline: When the engine refuses it, by Kraken's clock; None if it was sent without.
         sent_at: When it was signed, by Kraken's clock; by this machine's if Kraken's was not known.
+        key: The fingerprint of the API key with which it was sent.
     """
 
     method: str
@@ -43,6 +45,7 @@ class SentOrder:
     cl_ord_ids: tuple[str, ...]
     deadline: datetime | None
     sent_at: datetime | None
+    key: str = ""
 
     @classmethod
     def of(cls, call: PrivateCall) -> SentOrder:
@@ -56,6 +59,7 @@ class SentOrder:
             ids if len(ids) == len(listed) else (),
             call.deadline or _moment(params.get("deadline")),
             call.signed_at,
+            call.key_name,
         )
 
 
@@ -103,7 +107,9 @@ def _with_id(order: Mapping[str, Any]) -> dict[str, Any]:
 def reconcile(calls: Calls, order: SentOrder) -> Steps[Reconciled]:
     """Look for *order* until it is found, or until its deadline has passed on Kraken's own clock.
 
-    Without a ``cl_ord_id``, it is recognized by all of its fields and by the time at which it was sent.
+    Without a ``cl_ord_id``, it is recognized by all of its fields and by the time at which it was sent. Kraken is asked
+    with the key that sent it: once it has accepted a later nonce of that key, it refuses the order if that is still on
+    its way.
 
     Args:
         calls: The key's calls.
@@ -113,6 +119,7 @@ def reconcile(calls: Calls, order: SentOrder) -> Steps[Reconciled]:
         KrakenError: Kraken could not be asked; nothing is known.
     """
     pair = "" if order.cl_ord_ids else (yield from pair_name(calls.public, order.params))
+    ask = partial(calls.private, only=calls.place_of(order.key), urgent=True)
     until = order.deadline
     while True:
         # Before looking: an order that is not there after its deadline will never be there.
@@ -124,7 +131,7 @@ def reconcile(calls: Calls, order: SentOrder) -> Steps[Reconciled]:
         orders: Orders = {}
         is_whole, in_doubt = True, False
         for sent in orders_in(order.method, order.params):
-            found = yield from find(calls.private, sent, pair, Window(since), calls.known)
+            found = yield from find(ask, sent, pair, Window(since), calls.known)
             orders |= found.orders
             is_whole = is_whole and bool(found.orders)
             in_doubt = in_doubt or found.in_doubt

@@ -1,23 +1,25 @@
-"""What the sync and the async client share: the key, its nonces, its turns and its rate limits."""
+"""What the sync and the async client share: the account's keys, their nonces, their turns and their rate limits."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from krakenonce.checks import check_manager, check_number, check_seconds, check_serialization, check_text
 from krakenonce.errors import CallTimeout, ConfigError, RateLimited
+from krakenonce.key.any_lane import AnyLane
 from krakenonce.key.api_key import ApiKey
 from krakenonce.key.limits import TIERS
 from krakenonce.key.methods import METHODS
 from krakenonce.key.naming import fingerprint
+from krakenonce.key.pair import KeyPair, Otp, Pair, checked_pairs
 from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.http_status import closed_for, refuse_if_closed
 from krakenonce.kraken.request import KRAKEN, Key, PrivateCall, Request
 from krakenonce.shown import blind, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from krakenonce.key.lane import Lane
     from krakenonce.key.pair import Otp
@@ -32,7 +34,7 @@ T = TypeVar("T", bound="Transport | AsyncTransport")
 
 
 class Session(Generic[T]):
-    """A client's API key in use; the arguments are those of :class:`krakenonce.kraken.Kraken`."""
+    """A client's API keys in use; the arguments are those of :class:`krakenonce.kraken.Kraken`."""
 
     _transport_type: ClassVar[type[Transport | AsyncTransport]]
 
@@ -42,6 +44,7 @@ class Session(Generic[T]):
         key: str = "",
         secret: str = "",
         *,
+        keys: Iterable[Pair] | None = None,
         manager: NonceManager | None = None,
         scope: str | None = None,
         tier: str = "starter",
@@ -53,13 +56,10 @@ class Session(Generic[T]):
         proxy: str | None = None,
         otp: Otp | None = None,
     ) -> None:
-        check_text("key", key)
-        check_text("secret", secret)
+        pairs = _pairs(key, secret, otp, keys)
         check_manager(manager)
         if scope is not None:
             check_text("scope", scope)
-        if otp is not None and not callable(otp):
-            check_text("otp", otp)
         check_text("tier", tier)
         check_seconds("max_wait", max_wait, zero=True, endless=True)
         if tier != _OFF and tier not in TIERS:
@@ -73,8 +73,9 @@ class Session(Generic[T]):
             )
         if transport is not None and proxy is not None:
             raise ConfigError(f"Give the proxy to the transport: {kind.__name__}(base_url, proxy=...).")
-        self.key = key
-        self._signer = Key(key, secret, otp)
+        self.key = pairs[0].key
+        self._pairs = pairs
+        self._signers = [Key(each.key, each.secret, each.otp) for each in pairs]
         self._given_manager = manager
         self._made: dict[str, NonceManager] = {}
         self._scope = scope
@@ -89,7 +90,33 @@ class Session(Generic[T]):
     @whole
     def __repr__(self) -> str:
         shown = fingerprint(self.key) if self.key else ""
-        return f"{type(self).__name__}(key={shown!r}, base_url={self._transport.base_url!r})"
+        what = f"key={shown!r}" if len(self._pairs) == 1 else f"keys={[fingerprint(each.key) for each in self._pairs]}"
+        return f"{type(self).__name__}({what}, base_url={self._transport.base_url!r})"
+
+    @blind
+    def only(self, number: int) -> Self:
+        """Return a client that uses one key of the account: for calls that must be made with the same one.
+
+        It shares the connections and the state with this client, and need not be closed.
+
+        Args:
+            number: Which key, in the order in which they were given, from 1.
+
+        Raises:
+            ConfigError: There is no such key.
+        """
+        if type(number) is not int or not 1 <= number <= len(self._pairs):
+            raise ConfigError(f"number must be that of one of the {len(self._pairs)} keys, from 1; not {number!r}")
+        return type(self)(
+            keys=[self._pairs[number - 1]],
+            manager=self._manager,
+            scope=self._scope,
+            tier=self._tier.name if self._tier else _OFF,
+            max_wait=self._max_wait,
+            serialization=self._serialization,
+            timeout=self._timeout,
+            transport=self._transport,
+        )
 
     def _use(self, manager: NonceManager, serialization: str) -> None:
         """Take nonces and turns from another manager from now on, as the client of a broker does."""
@@ -101,8 +128,9 @@ class Session(Generic[T]):
     def calls(self) -> Calls:
         """The procedures that :meth:`run` runs."""
         if self._calls is None:
-            api_key = ApiKey(self._manager, self.key, self._tier, scope=self._scope) if self.key else None
-            self._calls = Calls(api_key, self._max_wait, self._transport.time)
+            keys = [each.key for each in self._pairs if each.key]
+            api_keys = [ApiKey(self._manager, each, self._tier, scope=self._scope) for each in keys]
+            self._calls = Calls(api_keys, self._max_wait, self._transport.time)
         return self._calls
 
     @property
@@ -114,8 +142,8 @@ class Session(Generic[T]):
         # setdefault is one step for all threads, and an unused manager has opened nothing.
         return self._made.get("manager") or self._made.setdefault("manager", NonceManager())
 
-    def _turn(self, call: PrivateCall, until: float | None) -> Iterator[Lane]:
-        """Yield the lanes to hold during a call; take each before the next is asked for.
+    def _turn(self, call: PrivateCall, until: float | None) -> Iterator[Lane | AnyLane]:
+        """Yield the lanes to hold during a call; take each before the next is asked for. Then the call has its key.
 
         Args:
             call: The call. It needs no lane if its caller holds the lane.
@@ -123,15 +151,31 @@ class Session(Generic[T]):
 
         Raises:
             CallTimeout: It is too late.
+            KrakenAPIError: None of the account's keys can be used now.
         """
-        self._signer.secret()  # no call should wait for a turn that it cannot use
+        for signer in self._signers:
+            signer.secret()  # no call should wait for a turn that it cannot use
+        call.key = 0 if call.has_turn else None
         if call.has_turn:
             return
-        urgent = METHODS[call.method].urgent
+        urgent = call.urgent or METHODS[call.method].urgent
         if self._serialization == "global":
             yield self._manager.lane(timeout=seconds_left(until), urgent=urgent)
-        if self._serialization != "off":
-            yield self.calls.api_key.turn(seconds_left(until), urgent=urgent)
+        calls = self.calls
+        places = calls.account.usable(call.method, call.params) if call.only is None else [call.only]
+        if self._serialization == "off":
+            call.key = places[0]
+        elif len(places) == 1:
+            yield calls.api_keys[places[0]].turn(seconds_left(until), urgent=urgent)
+            call.key = places[0]
+        else:
+            lane = AnyLane([calls.api_keys[place].turn(urgent=urgent) for place in places], seconds_left(until))
+            yield lane
+            call.key = places[lane.index]
+        if call.method == "CancelAll":  # after the orders that this process is sending with other keys
+            for place in calls.account.with_orders():
+                if place != call.key:
+                    yield calls.api_keys[place].turn(seconds_left(until), urgent=True)
 
     def _sign(self, call: PrivateCall) -> Request:
         """Return the request with the next nonce, or with the caller's own. To be called in the turn.
@@ -141,17 +185,22 @@ class Session(Generic[T]):
             RateLimited: The address wants no calls yet; no nonce was taken.
             NonceError: No nonce can be issued.
         """
-        place = self.calls.place(call)
-        api_key = self.calls.api_key
+        calls = self.calls
+        place, api_key = calls.place(call), calls.key_of(call)
         refuse_if_closed(self._transport.host)
         call.refusal = None
         if call.has_turn:
             api_key.count(place)
             nonce = None
+        elif call.is_question:
+            api_key.count(place)  # a question before another call: it does not wait, because that call has waited
+            nonce = api_key.next()
         else:
             nonce = api_key.nonce(place)
         try:
-            return call.request(self._signer, nonce, self._transport.time.now())
+            calls.account.begin(call.key or 0, call.method, call.params)
+            call.key_name = calls.account.names[call.key or 0]
+            return call.request(self._signers[call.key or 0], nonce, self._transport.time.now())
         except BaseException:
             api_key.not_sent(place)
             raise
@@ -174,6 +223,19 @@ class Session(Generic[T]):
         if (made := self._made.pop("manager", None)) is not None:
             made.close()
             self._calls = None
+
+
+def _pairs(key: str, secret: str, otp: Otp | None, keys: Iterable[Pair] | None) -> tuple[KeyPair, ...]:
+    """Return the keys that were given: one, or several. Raises ConfigError if they cannot be used."""
+    if keys is not None:
+        if key or secret or otp is not None:
+            raise ConfigError("Give either key and secret, or keys.")
+        return checked_pairs(keys)
+    check_text("key", key)
+    check_text("secret", secret)
+    if otp is not None and not callable(otp):
+        check_text("otp", otp)
+    return (KeyPair(key, secret, otp),)
 
 
 def until_after(within: float | None) -> float | None:

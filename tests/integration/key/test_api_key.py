@@ -41,7 +41,7 @@ Heard = tuple[type[errors.KrakenAPIError] | None, float, float]
 
 def by_a_client(manager: NonceManager, reply: dict[str, Any]) -> errors.KrakenAPIError | None:
     """Hand an answer to the clients' rules."""
-    calls = Calls(ApiKey(manager, ACCOUNT.key, STARTER), 60.0, KrakenTime())
+    calls = Calls([ApiKey(manager, ACCOUNT.key, STARTER)], 60.0, KrakenTime())
     call = PrivateCall("Balance", {})
     calls.settle(call, reply)
     return call.refusal

@@ -60,7 +60,7 @@ class World:
         api_key.next = self._next  # type: ignore[method-assign]
         self.time = KrakenTime(lambda: self.now() + self.AHEAD, self.now)
         self.time.note_seconds(self.now() - self.now() % 1, self.now())
-        self.calls = Calls(api_key, max_wait, self.time)
+        self.calls = Calls([api_key], max_wait, self.time)
 
     def now(self) -> float:
         """Seconds since 1970."""

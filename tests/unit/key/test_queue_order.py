@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from krakenonce.key.queue_order import Turn, Waiter
+from krakenonce.key.queue_order import EVERY, Claim, Turn, Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -326,3 +326,43 @@ def test_who_cannot_have_the_turn_hears_why() -> None:
     assert (turn.waiting, turn.has(calls[1])) == ([calls[1]], False)
     turn.give_up(calls[1])
     assert turn.failed(error) is None
+
+
+def served(turn: Turn) -> list[object]:
+    """Return who has the turn, one after the other, when each leaves it at once."""
+    order: list[object] = []
+    turn.came()
+    while turn.holder is not None:
+        order.append(turn.holder.owner)
+        turn.leave(turn.holder.owner)
+        if turn.waiting:
+            turn.came()
+    return order
+
+
+def test_what_is_not_urgent_has_every_tenth_turn() -> None:
+    """What has waited longest; then nine urgent ones again."""
+    turn = Turn()
+    turn.fetch(Waiter(None))
+    for number in range(3):
+        turn.ask(Waiter(f"call {number}"))
+    for _ in range(20):
+        turn.ask(Waiter("U", urgent=True))
+    order = served(turn)
+    assert [place for place, owner in enumerate(order) if owner != "U"] == [EVERY - 1, 2 * EVERY - 1, 22]
+    assert [owner for owner in order if owner != "U"] == ["call 0", "call 1", "call 2"]
+
+
+def test_a_call_claims_the_first_of_several_turns() -> None:
+    """The other lanes pass it over, and it is no reason for them to keep the gate."""
+    one, other, claim = Turn(), Turn(), Claim()
+    for turn in (one, other):
+        turn.fetch(Waiter(None))
+        turn.ask(Waiter("call", claim=claim))
+    other.ask(Waiter("next"))
+    one.came()
+    other.came()
+    assert (one.holder and one.holder.owner, other.holder and other.holder.owner) == ("call", "next")
+    other.leave("next")
+    assert other.due() == "release"
+    assert other.failed(OSError()) is None
