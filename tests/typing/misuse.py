@@ -31,7 +31,7 @@ def refused(manager: NonceManager, kraken: Kraken, turns: Turns, brokers: Broker
     guard(kraken, adapter=adapter)  # type: ignore[arg-type] # an adapter takes the client and its turns
     guard(kraken).publik("Time")  # type: ignore[attr-defined] # guard() returns the client's own type
     turns.next(None, 1)  # type: ignore[call-arg] # a key is all
-    Kraken("key", "secret", manager)  # type: ignore[call-arg] # by name only
+    Kraken("key", "secret", manager)  # type: ignore[call-arg, arg-type] # by name only
     kraken.add_order("XBTUSD", "buy", 0.1)  # type: ignore[arg-type] # a float is not exact
     kraken.cancel_all_after("60")  # type: ignore[arg-type] # whole seconds
     Account("MASTER")  # type: ignore[call-overload] # no key

@@ -67,11 +67,9 @@ class AsyncBrokerManager(FromAccounts):
         manager = (nonces or get_global_nonce_manager()).manager
         self.clients: dict[str, AsyncKraken] = {
             each.name: AsyncKraken(
-                each.key,
-                each.secret,
+                keys=each.keys,
                 manager=manager,
                 tier=each.tier,
-                otp=each.otp,
                 serialization=serialization,
                 transport=self._transport,
             )

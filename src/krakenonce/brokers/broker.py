@@ -247,7 +247,7 @@ class KrakenBroker:
         """Return the client, made now if there is none."""
         if self.kraken_api is None:
             found = self._credentials or load_account(os.environ, self.account_identifier)
-            self.kraken_api = self._make(found.key, found.secret, tier=found.tier, otp=found.otp)
+            self.kraken_api = self._make(keys=found.keys, tier=found.tier)
         return self.kraken_api
 
     def _ours(self, api: object) -> Kraken | None:

@@ -184,7 +184,7 @@ def _call(who: Account, method: str, params: dict[str, str], state: str | None, 
 
     with (
         NonceManager(state) as manager,
-        Kraken(who.key, who.secret, manager=manager, tier=who.tier, otp=who.otp, base_url=base_url) as kraken,
+        Kraken(keys=who.keys, manager=manager, tier=who.tier, base_url=base_url) as kraken,
         report_long_wait(who, manager),
     ):
         try:

@@ -35,6 +35,7 @@ logger = logging.getLogger("krakenonce")
 REFUSED = 60.0  # seconds after which a key is tried again that Kraken has refused
 FEWER = 60.0  # seconds for which fewer keys are used after Throttled
 _NEVER = float("inf")
+_NOT_PERMITTED = "it has no permission for this method"
 
 
 class Out(NamedTuple):
@@ -95,7 +96,7 @@ class AccountKeys:
             if out is not None and now < out.until:
                 return out
         if not self.is_allowed(place, method):
-            return Out(_NEVER, PermissionDenied("it has no permission for this method"))
+            return Out(_NEVER, PermissionDenied(_NOT_PERMITTED))
         return None
 
     def _all_out(self, outs: Mapping[int, Out]) -> KrakenAPIError:
@@ -214,4 +215,6 @@ def _seconds_out(error: KrakenError) -> float | None:
 
 
 def _in_short(error: KrakenAPIError) -> str:
+    if isinstance(error, PermissionDenied):
+        return _NOT_PERMITTED
     return ", ".join(error.errors) or str(error).removeprefix("Not sent: ").split(". ", 1)[0].rstrip(".")

@@ -111,7 +111,7 @@ class Twin:
         options: As for both clients.
     """
 
-    def __init__(self, kind: str, key: str, secret: str, **options: Any) -> None:
+    def __init__(self, kind: str, key: str = "", secret: str = "", **options: Any) -> None:
         made = Kraken if kind == "sync" else AsyncKraken
         self.client: Any = made(key, secret, **options)
         self._runner = asyncio.Runner()
