@@ -11,6 +11,7 @@ from prove.planted.guards import GUARDS
 from prove.planted.host_turns import HOST_TURNS
 from prove.planted.hosts import HOSTS
 from prove.planted.judges import JUDGES
+from prove.planted.keys import KEYS
 from prove.planted.lanes import LANES
 from prove.planted.limits import LIMITS
 from prove.planted.lost_replies import LOST_REPLIES
@@ -35,6 +36,7 @@ ALL: tuple[Planted, ...] = (
     *STORE,
     *RULE,
     *LANES,
+    *KEYS,
     *RUNTIMES,
     *HOSTS,
     *HOST_TURNS,

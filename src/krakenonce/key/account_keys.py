@@ -191,7 +191,7 @@ class AccountKeys:
 
     def end(self, method: str, params: Mapping[str, Any]) -> None:
         """Note that an order is not under way any more."""
-        if self._sending:
+        if self._sending and kind_of(method, params) is Kind.ORDER:
             for name in names_in(method, params):
                 self._sending.pop(name, None)
 
