@@ -11,6 +11,7 @@ __all__ = ["ETCD"]
 
 _BACKEND = "src/krakenonce/backends/etcd/"
 _ETCD = "tests/hosts/test_etcd.py::"
+_LIMITS = "tests/hosts/test_limits.py::"
 _NONCES = "tests/hosts/test_nonces.py::"
 _REFUSALS = "tests/hosts/test_etcd_refusals.py::"
 _TURNS = "tests/hosts/test_turns.py::"
@@ -79,8 +80,9 @@ ETCD = (
         "a nonce that could not come with the turn is used",
         4,
         f"{_BACKEND}gate.py",
-        was="guessed[0] if guessed and self._queue.answer else None",
-        becomes="guessed[0] if guessed else None",
+        was="            if self._queue.answer:\n                self._came = guessed[0] if guessed else None\n",
+        becomes="            self._came = guessed[0] if guessed else None\n"
+        '            key = "" if guessed else key\n            if self._queue.answer:\n',
         test=f"{_ETCD}test_a_turn_comes_though_the_nonce_with_it_cannot",
     ),
     Planted(
@@ -95,7 +97,7 @@ ETCD = (
         "the holder's key is written again, without its lease",
         10,
         f"{_BACKEND}numbers.py",
-        was="[put(key, _bytes(nonce))], otherwise)",
+        was="[put(key, _bytes(nonce)), *along], otherwise)",
         becomes='[put(key, _bytes(nonce)), *(put(place.key, b"") for place in places)], otherwise)',
         test=f"{_ETCD}test_what_is_in_a_queue_depends_on_a_lease",
     ),
@@ -168,12 +170,36 @@ ETCD = (
         test=f"{_ETCD}test_a_server_without_the_others_gives_nothing",
     ),
     Planted(
-        "a lockout on etcd ends by each host's own clock",
+        "rate limits on etcd that were read with the turn overwrite those of another host",
         12,
-        f"{_BACKEND}pages.py",
-        was="        return self.now_ns / SECOND\n",
-        becomes="        raise AttributeError\n",
-        test=f"{_NONCES}test_a_lockout_closes_the_key_on_every_host[etcd]",
+        f"{_BACKEND}limits.py",
+        was="[is_changed_at(self._key(name, 0), seen.version or 0)]",
+        becomes="[is_changed_at(self._key(name, 0), 0)] if seen.version is None else []",
+        test=f"{_LIMITS}test_a_change_of_another_host_is_not_overwritten[etcd]",
+    ),
+    Planted(
+        "rate limits that came with one turn of etcd are used after it",
+        12,
+        f"{_BACKEND}gate.py",
+        was="                self.limits.forget(self.name)\n",
+        becomes="",
+        test=f"{_LIMITS}test_a_lockout_is_seen_in_the_next_turn[etcd]",
+    ),
+    Planted(
+        "the rate limits on etcd are asked for after a turn that was waited for",
+        12,
+        f"{_BACKEND}gate.py",
+        was="        self.limits.see(self.name, self.limits.seen(wanted, answer, 1))\n",
+        becomes="",
+        test=f"{_LIMITS}test_rate_limits_come_along_with_a_turn_that_was_waited_for[etcd]",
+    ),
+    Planted(
+        "a change of the rate limits on etcd whose answer was lost is made twice",
+        12,
+        f"{_BACKEND}limits.py",
+        was="        if len(tries) > 1:\n",
+        becomes="        if not tries:\n",
+        test=f"{_LIMITS}test_a_change_whose_answer_was_lost_is_not_made_twice[etcd]",
     ),
     Planted(
         "a wrong certificate of etcd is accepted",

@@ -14,6 +14,8 @@ _NONCES = "tests/hosts/test_nonces.py::"
 _REFUSALS = "tests/hosts/test_refusals.py::"
 _POSTGRES = "tests/hosts/test_postgres.py::"
 _FAILOVER = "tests/hosts/test_postgres_failover.py::"
+_LOOPS = "tests/hosts/test_event_loops.py::"
+_LIMITS = "tests/hosts/test_limits.py::"
 _TURNS = "tests/hosts/test_turns.py::"
 
 HOSTS = (
@@ -234,9 +236,9 @@ HOSTS = (
         "rate limits that were read with the turn overwrite those of another host",
         12,
         f"{_BACKEND}limits.py",
-        was="where name = $1 and version = $2 returning 1",
-        becomes="where name = $1 and version >= 0 returning 1",
-        test=f"{_POSTGRES}test_rate_limits_that_came_with_the_turn_do_not_overwrite_those_of_another_host",
+        was='where name = $1 and version = $2"""',
+        becomes='where name = $1 and version >= 0 * $2"""',
+        test=f"{_LIMITS}test_a_change_of_another_host_is_not_overwritten[postgres]",
     ),
     Planted(
         "a call that is counted again keeps its place among those that wait",
@@ -252,7 +254,31 @@ HOSTS = (
         f"{_BACKEND}gate.py",
         was="                self.limits.forget(self.name)\n",
         becomes="",
-        test=f"{_POSTGRES}test_a_lockout_is_seen_in_the_next_turn",
+        test=f"{_LIMITS}test_a_lockout_is_seen_in_the_next_turn[postgres]",
+    ),
+    Planted(
+        "a step of the rate limits reads what was changed while it was reading",
+        12,
+        "src/krakenonce/backends/limits.py",
+        was="        if seen.version != before.version:\n",
+        becomes="        if seen.version is None:\n",
+        test=f"{_LIMITS}test_a_step_reads_nothing_that_was_changed_while_it_was_reading",
+    ),
+    Planted(
+        "a change of the rate limits whose answer was lost is made twice",
+        12,
+        f"{_BACKEND}limits.py",
+        was="        if len(tries) > 1:\n",
+        becomes="        if not tries:\n",
+        test=f"{_LIMITS}test_a_change_whose_answer_was_lost_is_not_made_twice[postgres]",
+    ),
+    Planted(
+        "rate limits are in the database when a standby has them",
+        12,
+        f"{_BACKEND}limits.py",
+        was="'synchronous_commit', 'off', true",
+        becomes="'synchronous_commit', 'on', true",
+        test=f"{_POSTGRES}test_rate_limits_wait_neither_for_the_disk_nor_for_a_standby",
     ),
     Planted(
         "an event loop waits for the server",
@@ -271,5 +297,45 @@ HOSTS = (
         becomes="",
         test="tests/hosts/test_programs.py::test_an_event_loop_goes_on_while_the_server_is_slow[nonces]",
         hangs=20,
+    ),
+    Planted(
+        "an event loop waits until an order is noted for the rate limits",
+        10,
+        "src/krakenonce/kraken/aio.py",
+        was="            return await take(self._manager.store, step.take)\n",
+        becomes="            return step.take()\n",
+        test=f"{_LOOPS}test_other_tasks_go_on_while_a_client_s_call_waits_for_the_server[postgres-places]",
+    ),
+    Planted(
+        "an event loop waits until a refusal is noted for all processes",
+        10,
+        "src/krakenonce/kraken/aio.py",
+        was="                await take(self._manager.store, due.take)\n",
+        becomes="                due.take()\n",
+        test=f"{_LOOPS}test_other_tasks_go_on_while_a_client_s_call_waits_for_the_server[postgres-is_refused]",
+    ),
+    Planted(
+        "an event loop waits until a cancelled call has left its place",
+        10,
+        "src/krakenonce/kraken/aio.py",
+        was="            await take(self._manager.store, steps.close) if self.key else steps.close()\n",
+        becomes="            steps.close()\n",
+        test=f"{_LOOPS}test_other_tasks_go_on_while_a_client_s_call_waits_for_the_server[postgres-is_cancelled]",
+    ),
+    Planted(
+        "an event loop waits until a key's counter is found",
+        10,
+        "src/krakenonce/manager.py",
+        was="(lambda: scope or self._counter(key))",
+        becomes="(lambda found=scope or self._counter(key): found)",
+        test=f"{_LOOPS}test_other_tasks_go_on_while_a_client_s_call_waits_for_the_server[postgres-reads]",
+    ),
+    Planted(
+        "a gateway's event loop waits until a refusal is noted",
+        10,
+        "src/krakenonce/gateway/upstream.py",
+        was="                await self._take(partial(self.api_key.settle, place, refusal))\n",
+        becomes="                self.api_key.settle(place, refusal)\n",
+        test=f"{_LOOPS}test_other_calls_go_on_while_a_gateway_s_call_waits_for_the_server[postgres]",
     ),
 )

@@ -14,6 +14,7 @@ _NONCES = "tests/hosts/test_nonces.py::"
 _TURNS = "tests/hosts/test_turns.py::"
 _REFUSALS = "tests/hosts/test_valkey_refusals.py::"
 _FAILOVER = "tests/hosts/test_valkey_failover.py::"
+_LIMITS = "tests/hosts/test_limits.py::"
 _VALKEY = "tests/hosts/test_valkey.py::"
 
 VALKEY = (
@@ -214,12 +215,44 @@ VALKEY = (
         hangs=30,
     ),
     Planted(
-        "who was paused in a step of the rate limits overwrites what others have counted",
-        12,
+        "who was paused in a step of the sent calls overwrites what others have entered",
+        9,
         f"{_BACKEND}scripts.py",
         was="if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n",
         becomes="",
         test=f"{_VALKEY}test_a_process_that_stops_within_a_step_keeps_nobody_waiting_for_ever",
+    ),
+    Planted(
+        "rate limits on Valkey that were read with the turn overwrite those of another host",
+        12,
+        f"{_BACKEND}scripts.py",
+        was="if (redis.call('HGET', KEYS[1], 'version') or '') ~= ARGV[1] then return look",
+        becomes="if (redis.call('HGET', KEYS[1], 'version') or '') == nil then return look",
+        test=f"{_LIMITS}test_a_change_of_another_host_is_not_overwritten[valkey]",
+    ),
+    Planted(
+        "rate limits that came with one turn of Valkey are used after it",
+        12,
+        f"{_BACKEND}gate.py",
+        was="                self.limits.forget(self.name)\n",
+        becomes="",
+        test=f"{_LIMITS}test_a_lockout_is_seen_in_the_next_turn[valkey]",
+    ),
+    Planted(
+        "the rate limits are asked for though they came with the bell",
+        12,
+        f"{_BACKEND}gate.py",
+        was="                self.limits.see(self.name, self.limits.seen(wanted, found))\n",
+        becomes="",
+        test=f"{_LIMITS}test_rate_limits_come_along_with_a_turn_that_was_waited_for[valkey]",
+    ),
+    Planted(
+        "a change of the rate limits on Valkey whose answer was lost is made twice",
+        12,
+        f"{_BACKEND}limits.py",
+        was="        if found and len(tries) > 1:\n",
+        becomes="        if found and not tries:\n",
+        test=f"{_LIMITS}test_a_change_whose_answer_was_lost_is_not_made_twice[valkey]",
     ),
     Planted(
         "any server's certificate will do",

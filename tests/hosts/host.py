@@ -19,7 +19,7 @@ from krakenonce.key.limiter import Limiter
 from tests.hosts.engines import open_state
 
 if TYPE_CHECKING:
-    from krakenonce.backends.protocol import RateCounters
+    from krakenonce.backends.protocol import Bytes, RateCounters
     from krakenonce.key.lane import Lane
 
 
@@ -109,14 +109,27 @@ class Host:
         return ""
 
     def stop_in_step(self, key: str) -> str:
-        """Stop in the middle of a rate limit's step, and then write."""
+        """Stop in the middle of a step of the sent calls, and then write."""
+
+        def step(kept: Bytes) -> None:
+            os.kill(os.getpid(), signal.SIGSTOP)
+            kept.write(0, b"late")
+
+        self.manager.store.sent_calls.step(key, step)
+        return "written"
+
+    def stop_in_limits(self, key: str) -> str:
+        """Stop in the middle of a rate limit's step, the first time that it is taken, and then write after the rest."""
+        taken: list[bytes] = []
 
         def step(counters: RateCounters) -> None:
-            os.kill(os.getpid(), signal.SIGSTOP)
-            counters.write(0, b"late")
+            taken.append(counters.read(0, 99))
+            if len(taken) == 1:
+                os.kill(os.getpid(), signal.SIGSTOP)
+            counters.write(0, taken[-1] + b"late")
 
         self.manager.store.rate_limits.step(key, step)
-        return "written"
+        return f"taken {len(taken)}"
 
     def lock_out(self, key: str) -> str:
         """Note a lockout of 900 seconds."""

@@ -332,10 +332,10 @@ def test_a_step_whose_answer_was_lost_is_not_called_twice(etcd: EtcdServer, prox
         called.append(1)
         kept.write(0, b"some")  # type: ignore[attr-defined]
 
-    with pytest.raises(NonceStoreError, match=r"cannot keep the rate limits in .*: a connection was lost"):
-        store.rate_limits.step("key", step)
+    with pytest.raises(NonceStoreError, match=r"cannot write to the record of sent calls in .*: a connection was lost"):
+        store.sent_calls.step("key", step)
     assert called == [1]
-    assert store.rate_limits.step("key", lambda kept: kept.read(0, 9)) == b"some"
+    assert store.sent_calls.step("key", lambda kept: kept.read(0, 9)) == b"some"
     store.close()
 
 
@@ -344,10 +344,10 @@ def test_a_process_that_stops_within_a_step_keeps_nobody_waiting_for_ever(etcd: 
     stopped, other = Host(etcd.url, 0.0, 1.5), EtcdStore(etcd.url)
     stopped.begin("stop_in_step key")
     until(lambda: etcd.keys("krakenonce/locks/"))
-    assert other.rate_limits.step("key", lambda kept: kept.read(0, 9)) == b""
+    assert other.sent_calls.step("key", lambda kept: kept.read(0, 9)) == b""
     stopped.signal(signal.SIGCONT)
     assert "this process was paused for too long; nothing was issued or sent" in stopped.hear()
-    assert other.rate_limits.step("key", lambda kept: kept.read(0, 9)) == b""
+    assert other.sent_calls.step("key", lambda kept: kept.read(0, 9)) == b""
     stopped.kill()
     other.close()
 

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import shutil
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from krakenonce import NonceManager
 from krakenonce.backends.postgres import PostgresStore
 from krakenonce.backends.postgres.server import read_url
 from krakenonce.backends.postgres.session import Session
-from krakenonce.errors import LockedOut, NonceStoreError
-from krakenonce.key.api_key import ApiKey
-from krakenonce.key.counting import Place
-from krakenonce.key.limiter import Limiter
-from krakenonce.key.limits import TIERS
+from krakenonce.errors import NonceStoreError
 from krakenonce.rule import SECOND
 from tests.hosts.servers import Host
 from tests.integration.key.helpers import in_thread, join, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.hosts.servers import PostgresServer as Server
 
@@ -90,14 +85,30 @@ def test_nonces_wait_for_the_disk_though_the_server_does_not_by_default(server: 
         server.run("alter role bot reset synchronous_commit")
 
 
+def test_rate_limits_wait_neither_for_the_disk_nor_for_a_standby(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They need not survive a power cut."""
+    store = PostgresStore(server.url)
+    store.rate_limits.step("key", lambda counters: counters.write(0, b"one"))
+    set_to(server, "nobody")
+    try:
+        monkeypatch.setattr("krakenonce.backends.postgres.session.ANSWER", 2.0)
+        store.rate_limits.step("key", lambda counters: counters.write(0, b"two"))
+        assert store.rate_limits.step("key", lambda counters: counters.read(0, 3)) == b"two"
+    finally:
+        set_to(server, "")
+    store.close()
+
+
 def test_a_process_that_stops_within_a_step_keeps_nobody_waiting_for_ever(server: Server) -> None:
-    """A rate limit's step has the row locked; the server ends it after five seconds at most."""
+    """A step of the sent calls has the row locked; the server ends it after five seconds at most."""
     stopped, other = Host(server.url, 0.0, 0.0), PostgresStore(server.url)
     stopped.begin("stop_in_step key")
     until(lambda: server.run("select 1 from pg_stat_activity where state = 'idle in transaction'"))
-    assert other.rate_limits.step("key", lambda counters: counters.read(0, 9)) == b""
+    assert other.sent_calls.step("key", lambda kept: kept.read(0, 9)) == b""
     stopped.signal(signal.SIGCONT)
-    assert stopped.hear().startswith("NonceStoreError: cannot keep the rate limits in ")
+    assert stopped.hear().startswith("NonceStoreError: cannot write to the record of sent calls in ")
     stopped.kill()
 
 
@@ -138,62 +149,3 @@ def refusal(store: PostgresStore) -> str:
     with pytest.raises(NonceStoreError) as error:
         store.advance("global")
     return str(error.value)
-
-
-@pytest.fixture
-def calls(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ApiKey, Limiter, list[str]]]:
-    """A key that is in use, its rate limits on another host, and a list of the times at which a server was asked."""
-    manager, other = NonceManager(server.url), PostgresStore(server.url)
-    api_key = ApiKey(manager, "key", TIERS["pro"])
-    call(api_key)
-    asked: list[str] = []
-    ask = Session._do
-
-    def count(self: Session, *words: Any, **more: Any) -> Any:
-        asked.append("asked")
-        return ask(self, *words, **more)
-
-    monkeypatch.setattr(Session, "_do", count)
-    yield api_key, Limiter(other.rate_limits), asked
-    manager.close()
-    other.close()
-
-
-def call(api_key: ApiKey) -> int:
-    """Take a nonce as a call does."""
-    with api_key.turn():
-        return api_key.nonce(api_key.place("Balance", {}))
-
-
-def test_a_call_asks_the_server_twice(calls: tuple[ApiKey, Limiter, list[str]]) -> None:
-    """Once for the turn, its nonce and the rate limits, once to count the call; to give back, it does not wait."""
-    api_key, _, asked = calls
-    call(api_key)
-    assert len(asked) == 3
-    asked.clear()
-    call(ApiKey(api_key._manager, "key"))
-    assert len(asked) == 2
-
-
-def test_rate_limits_that_came_with_the_turn_do_not_overwrite_those_of_another_host(
-    calls: tuple[ApiKey, Limiter, list[str]],
-) -> None:
-    """Then the call is counted once more, from what is there now."""
-    api_key, other, _ = calls
-    with api_key.turn():
-        other.send(Place("key", TIERS["pro"], "Balance", {}))
-        api_key.nonce(place := api_key.place("Balance", {}))
-    assert 2.0 < other.levels("key", TIERS["pro"]).rest <= 3.0
-    assert len(place.counted) == 1
-
-
-def test_a_lockout_is_seen_in_the_next_turn(calls: tuple[ApiKey, Limiter, list[str]]) -> None:
-    """What came with the turn before is not used."""
-    api_key, other, _ = calls
-    with api_key.turn():
-        pass
-    other.lock_out("key", 900.0)
-    with pytest.raises(LockedOut):
-        api_key.check_open()
-    with pytest.raises(LockedOut):
-        call(ApiKey(api_key._manager, "key"))

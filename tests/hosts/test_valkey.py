@@ -294,14 +294,14 @@ def test_a_killed_process_has_no_connection_left_though_its_child_lives(valkey: 
 
 
 def test_a_process_that_stops_within_a_step_keeps_nobody_waiting_for_ever(valkey: Server) -> None:
-    """A rate limit's step has a lock, which ends after five seconds; what it writes later is refused."""
+    """A step of the sent calls has a lock, which ends after five seconds; what it writes later is refused."""
     stopped, other = Host(valkey.url, 0.0, 0.0), RedisStore(valkey.url)
     stopped.begin("stop_in_step key")
-    until(lambda: valkey.keys("*:limits:*:lock"))
-    assert other.rate_limits.step("key", lambda counters: counters.read(0, 9)) == b""
+    until(lambda: valkey.keys("*:sent:*:lock"))
+    assert other.sent_calls.step("key", lambda kept: kept.read(0, 9)) == b""
     stopped.signal(signal.SIGCONT)
-    assert stopped.hear().startswith("NonceStoreError: cannot keep the rate limits in ")
-    assert other.rate_limits.peek("key", 0, 9) == b""
+    assert stopped.hear().startswith("NonceStoreError: cannot keep the sent calls in ")
+    assert other.sent_calls.peek("key", 0, 9) == b""
     stopped.kill()
 
 

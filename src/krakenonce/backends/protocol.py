@@ -92,7 +92,11 @@ class RateCounters(Bytes, Protocol):
 
 
 class RateLimits(Protocol):
-    """The rate counters of all API keys."""
+    """The rate counters of all API keys.
+
+    If they have a method ``expect(name, parts)``, it is told, before a turn, which parts of the counters a call will
+    read or write besides the beginning, as offsets and sizes, so that they can be had with the turn.
+    """
 
     def exist(self, name: str) -> bool:
         """Whether a step was ever taken with the counters of this name. Never writes."""

@@ -72,8 +72,10 @@ class ApiKey:
         self._limiter = Limiter(manager.store.rate_limits, clock=manager.clock)
 
     def place(self, method: str, params: Mapping[str, object]) -> Place:
-        """Return a call's place in the rate limits; nothing is kept for it yet."""
-        return Place(self.key, self.tier, method, params)
+        """Return a call's place in the rate limits; nothing is kept for it yet. Best called just before the turn."""
+        place = Place(self.key, self.tier, method, params)
+        self._limiter.expect(place)
+        return place
 
     def ask(self, place: Place, longest: float, *, send: bool = False) -> float:
         """Return the seconds until the call may be sent, and keep its place until then; 0.0: now.

@@ -61,6 +61,7 @@ class Place:
     waiting_id: int = field(default=0, init=False)  # among the calls that wait; 0: it does not wait
     counted: dict[int, Charge] = field(default_factory=dict, init=False)  # when it was sent
     sent_at: float = field(default=0.0, init=False)
+    is_left: bool = field(default=False, init=False)  # its caller has stopped waiting, perhaps while it is being asked
 
 
 class Booking(NamedTuple):
@@ -159,6 +160,19 @@ def levels(state: State, tier: Tier, now: float) -> Levels:
     return Levels(level_now(*state.counter(REST_AT), tier.rest_decay, now), max(engine, default=0.0))
 
 
+def parts(place: Place) -> list[tuple[int, int]]:
+    """Return which parts of the state a call is known to need besides its beginning: where, and how many bytes."""
+    its, pair = METHODS[place.method], place.params.get("pair")
+    ids = ids_in(place.method, place.params) if its.by_age or its.renews else []
+    pairs = [_pair_at(pair_hash(str(pair)))] if pair and (its.engine or its.by_age) else []
+    return [*((at, COUNTER.size) for at in pairs), *parts_of_orders(ids)]
+
+
+def parts_of_orders(ids: Iterable[str]) -> list[tuple[int, int]]:
+    """Return where orders are noted, and how many bytes that are."""
+    return [(_order_at(stable_hash(order)), PLACE_SIZE) for order in ids]
+
+
 def note(state: State, pair: str, ids: Iterable[str], time: float) -> None:
     """Note that orders were placed or amended at *time*. An empty *pair* is the one noted before, if any."""
     for order in ids:
@@ -220,9 +234,13 @@ def _engine_costs(state: State, method: str, params: Mapping[str, Any], now: flo
                 orders[name] = Order(pair, now - time)
     costs: dict[int, float] = {}
     for pair, cost in engine_cost(method, params, orders).items():
-        offset = PAIRS_AT + pair % PAIRS * COUNTER.size
+        offset = _pair_at(pair)
         costs[offset] = costs.get(offset, 0) + cost
     return costs
+
+
+def _pair_at(hashed: int) -> int:
+    return PAIRS_AT + hashed % PAIRS * COUNTER.size
 
 
 def _order_at(hashed: int) -> int:

@@ -24,6 +24,8 @@ from krakenonce.key.counting import (
     levels,
     not_sent,
     note,
+    parts,
+    parts_of_orders,
     refused,
     send,
 )
@@ -58,8 +60,14 @@ class Limiter:
 
     def __init__(self, rate_limits: RateLimits, *, clock: Clock | None = None) -> None:
         self._rate_limits = rate_limits
+        self._tell: Callable[[str, list[tuple[int, int]]], None] | None = getattr(rate_limits, "expect", None)
         self._clock: Clock = clock or SystemClock()
         self._names: dict[str, str] = {}  # the fingerprint of each key
+
+    def expect(self, place: Place) -> None:
+        """Say that a call will soon be booked: a state on a server then sends what it needs with the turn. No I/O."""
+        if place.tier is not None:
+            self._expect(place.key, parts(place))
 
     def book(self, place: Place, longest: float, *, send: bool = False) -> Booking:
         """Return when a call may be sent, and keep its place until then.
@@ -78,7 +86,11 @@ class Limiter:
         """
         if place.tier is None and not self._has_state(place.key):
             return Booking(0.0, 0.0)  # a key without limits needs no file
-        return self._step(place, lambda state: ask(state, place, longest, state.now, send=send))
+        place.is_left = False
+        booking = self._step(place, lambda state: ask(state, place, longest, state.now, send=send))
+        if place.is_left:  # a task that was cancelled has left the place, and its thread has come to its end only now
+            self.leave(place)
+        return booking
 
     def send(self, place: Place) -> float:
         """Count a call just before it is sent. To be called in the key's turn.
@@ -99,6 +111,7 @@ class Limiter:
         Call it however the call ends. If a place cannot be released, or its process has ended, it is free after 15
         seconds.
         """
+        place.is_left = True
         if place.waiting_id:
             with contextlib.suppress(NonceStoreError):
                 self._step(place, lambda state: leave(state, place, state.now))
@@ -154,6 +167,7 @@ class Limiter:
         """
         listed = [str(order) for order in ids if order]
         if listed:
+            self._expect(key, parts_of_orders(listed))
             self._inside_of(key, lambda state: note(state, pair, listed, state.now))
 
     def levels(self, key: str, tier: Tier) -> Levels:
@@ -173,6 +187,10 @@ class Limiter:
     def copy_to(self, other: Limiter, name: str) -> None:
         """Copy what is counted for the key with this fingerprint to another backend. Raises NonceStoreError."""
         other._inside(name, self._inside(name, State.copy))  # one step after the other: both may have the same lock
+
+    def _expect(self, key: str, wanted: list[tuple[int, int]]) -> None:
+        if self._tell is not None:
+            self._tell(self._names.get(key) or self._name(key), wanted)
 
     def _step(self, place: Place, step: Callable[[State], _T]) -> _T:
         """Take *step* for a call, which finds its place as it was if the backend has to take the step again."""

@@ -166,8 +166,9 @@ class Session(Generic[T]):
         if self._serialization == "off":
             call.key = places[0]
         elif len(places) == 1:
-            yield calls.api_keys[places[0]].turn(seconds_left(until), urgent=urgent)
             call.key = places[0]
+            calls.place(call)  # what it needs of the rate limits may come along with the turn
+            yield calls.api_keys[places[0]].turn(seconds_left(until), urgent=urgent)
         else:
             lane = AnyLane([calls.api_keys[place].turn(urgent=urgent) for place in places], seconds_left(until))
             yield lane
@@ -205,9 +206,8 @@ class Session(Generic[T]):
             api_key.not_sent(place)
             raise
 
-    def _settle(self, call: PrivateCall, reply: dict[str, Any]) -> dict[str, Any]:
-        """Act on Kraken's answer if it is a refusal; return *reply*. To be called in the turn."""
-        self.calls.settle(call, reply)
+    def _settled(self, call: PrivateCall, reply: dict[str, Any]) -> dict[str, Any]:
+        """Return *reply*, when all is done about it that is due in the turn."""
         if isinstance(call.refusal, RateLimited):  # it may have come with HTTP status 429 and a longer Retry-After
             call.refusal.retry_after = max(call.refusal.retry_after or 0.0, closed_for(self._transport.host))
         return reply

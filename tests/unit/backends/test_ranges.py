@@ -18,7 +18,7 @@ def test_what_is_read_is_what_was_written(size: int, steps: list[tuple[int, int,
     """Within a step, and by the next one after its changes were applied: as with bytes in memory."""
     plain = BytesInMemory(bytes(at % 251 for at in range(size)))
     kept = bytes(plain)
-    ranges = Ranges(lambda at, count: kept[at : at + count], len(kept), kept[:4096], 1.0)
+    ranges = Ranges(lambda at, count: kept[at : at + count], len(kept), kept[:4096])
     for at, count, letter in steps:
         if letter is None:
             assert ranges.read(at, count) == plain.read(at, count)
@@ -33,7 +33,7 @@ def test_what_is_read_is_what_was_written(size: int, steps: list[tuple[int, int,
 
 def test_zeros_where_nothing_was_written_are_not_sent() -> None:
     """A new state of 120 KB begins with them."""
-    ranges = Ranges(lambda _at, _count: b"", 0, b"", 1.0)
+    ranges = Ranges(lambda _at, _count: b"", 0, b"")
     ranges.write(0, bytes(120_000))
     ranges.write(5, b"x")
     assert sum(len(data) for _, data in ranges.changes) == 2

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from krakenonce.backends.etcd.queue import Queue, said_by
 from krakenonce.backends.etcd.session import Session
-from krakenonce.errors import NonceStoreError, TurnLost
+from krakenonce.errors import NonceError, NonceStoreError, TurnLost
 from krakenonce.process import Section
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from krakenonce.backends.etcd.lease import Lease
+    from krakenonce.backends.etcd.limits import EtcdLimits
     from krakenonce.backends.etcd.link import Link
     from krakenonce.backends.etcd.numbers import Numbers
     from krakenonce.backends.etcd.queue import Along, Place
@@ -39,11 +40,13 @@ class EtcdGate(Section):
         link: For questions about the holder, and where to connect.
         name: The lane's name.
         numbers: The counters, for a nonce that comes with the turn.
+        limits: The rate limits, of which those of this name come along with that nonce.
     """
 
-    def __init__(self, link: Link, name: str, numbers: Numbers) -> None:
+    def __init__(self, link: Link, name: str, numbers: Numbers, limits: EtcdLimits) -> None:
         self.link = link
         self.numbers = numbers
+        self.limits = limits
         self.name = name
         self.held = False
         self.scope: str | None = None
@@ -84,6 +87,7 @@ class EtcdGate(Section):
                 if len(_open) > _KEPT_OPEN:
                     self._drop()
                 self._came = None
+                self.limits.forget(self.name)
                 self.held = False  # last: after an interrupt this is called again
 
     def settle(self, patience: float) -> bool:
@@ -161,18 +165,40 @@ class EtcdGate(Section):
             _open.add(self)
             self._session.server, self._lease = self.link.server, self.link.lease
             guessed: list[tuple[str, int, float]] = []
-            scope = self.scope
+            key = self.link.key("nonces", self.scope) if self.scope else ""
+            wanted = self.limits.wanted(self.name)
 
             def guess(wire: Wire) -> tuple[list[Json], list[Json]]:
-                key, now = self.link.key("nonces", scope or ""), time.monotonic()
+                now = time.monotonic()
                 nonce, only_if, store = self.numbers.guess(wire, key)
                 guessed[:] = [(key, nonce, now)] if nonce else []
-                return only_if, store
+                return only_if, [*store, *self.limits.look(self.name, wanted)]
 
-            self._place = enter(self._session, self._lease, "take a turn in", guess if scope else None)
-            self._came = guessed[0] if guessed and self._queue.answer else None
+            self._came = None
+            self._place = enter(self._session, self._lease, "take a turn in", guess if key else None)
+            if self._queue.answer:
+                self._came = guessed[0] if guessed else None
+                self.limits.see(self.name, self.limits.seen(wanted, self._queue.answer, 1 + len(guessed)))
             self.held = self._place is not None
+            if self._place is not None and key and not self._queue.answer:
+                self._ask_for_nonce(self._place, key, wanted)
             return self.held
+
+    def _ask_for_nonce(self, place: Place, key: str, wanted: list[int]) -> None:
+        """Take the nonce, and read the rate limits, after the turn was waited for."""
+        now, look = time.monotonic(), self.limits.look(self.name, wanted)
+        try:
+            nonce, answer = self._session.step(
+                "take a nonce from", lambda wire: self.numbers.take(wire, key, [self], look)
+            )
+        except NonceError:  # what is wrong with the nonce is for the one who asks for it
+            return
+        except BaseException:
+            self._place, self.held = None, False
+            self._queue.leave(self._session, self._lease, place)
+            raise
+        self._came = key, nonce, now
+        self.limits.see(self.name, self.limits.seen(wanted, answer, 1))
 
     def _settle(self, patience: float) -> None:
         try:
@@ -190,13 +216,13 @@ class EtcdGate(Section):
         self.abandon()
 
 
-def gate_of(link: Link, name: str, numbers: Numbers) -> EtcdGate:
+def gate_of(link: Link, name: str, numbers: Numbers, limits: EtcdLimits) -> EtcdGate:
     """Return the gate of a state: one object for all of this process. It connects as the last who has asked for it."""
     gate = _gates.get((link.server.name, name))
     if gate is None:
-        gate = EtcdGate(link, name, numbers)
+        gate = EtcdGate(link, name, numbers, limits)
         gate = _gates.setdefault((link.server.name, name), gate)
-    gate.link, gate.numbers = link, numbers
+    gate.link, gate.numbers, gate.limits = link, numbers, limits
     return gate
 
 

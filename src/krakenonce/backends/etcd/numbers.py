@@ -13,6 +13,8 @@ from krakenonce.errors import NonceStoreError
 from krakenonce.rule import NONCE_MAX, SECOND, in_range, next_nonce
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from krakenonce.backends.etcd.gate import EtcdGate
     from krakenonce.backends.etcd.txn import Found
     from krakenonce.backends.etcd.wire import Json, Wire
@@ -36,8 +38,11 @@ class Numbers:
         self._is_capped = is_capped
         self._last: dict[str, int] = {}
 
-    def take(self, wire: Wire, key: str, gates: list[EtcdGate]) -> int:
-        """Store the next nonce and return it. Raises TurnLost, another NonceError, Lost or Refused."""
+    def take(self, wire: Wire, key: str, gates: list[EtcdGate], along: Iterable[Json] = ()) -> tuple[int, Json]:
+        """Store the next nonce; return it, and the answer to its request and those that were made along with it.
+
+        Raises TurnLost, another NonceError, Lost or Refused.
+        """
         places = [gate.fence() for gate in gates]
         fences = [is_made_at(place.key, place.made) for place in places]
         otherwise = [*_look(wire, key), *(fetch(place.key, only_names=True) for place in places)]
@@ -49,13 +54,13 @@ class Numbers:
             nonce = next_nonce(last, now) if seen or last is not None else now * in_range(now)
             is_next = is_value(key, "LESS", _bytes(nonce)) if is_there else is_absent(key)
             try:
-                answer = wire.txn([is_here(wire), is_next, *fences], [put(key, _bytes(nonce))], otherwise)
+                answer = wire.txn([is_here(wire), is_next, *fences], [put(key, _bytes(nonce)), *along], otherwise)
             except BaseException:  # promise 7: it may be stored, or be stored later
                 self._remember(key, nonce)
                 raise
             if succeeded(answer):
                 self._remember(key, nonce)
-                return nonce
+                return nonce, answer
             refuse_moved(wire, answer)
             for which, (gate, place) in enumerate(zip(gates, places, strict=True), 2):
                 if [each.made for each in found(answer, which)] != [place.made]:

@@ -1,114 +1,88 @@
-"""Bytes in small pages, while a step reads and writes parts of them. No I/O.
+"""Bytes in small pages, which are keys. No I/O.
 
-The first page begins with how many bytes there are, and when it was written.
+They are small because every write stays in etcd's history for a while; a page of zeros is not kept. The first page
+begins with how many bytes there are, and when it was written.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from krakenonce.backends.etcd.txn import delete, fetch, put
 from krakenonce.rule import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from krakenonce.backends.etcd.txn import Found
+    from krakenonce.backends.etcd.wire import Json
+    from krakenonce.backends.pages import Pages
 
 
 PAGE = 256  # bytes
 _HEAD = struct.Struct(">IQ")  # how many bytes there are; nanoseconds since 1970 by the servers' clock
 
 
-class Pages:
-    """The bytes of one name.
+class Read(NamedTuple):
+    """What was read.
 
     Args:
-        keys: Pages that were fetched; those that have only zeros are not there.
-        known: The numbers of all pages that were asked for; the first one is among them.
-        fetch: Returns more pages.
-        now_ns: Nanoseconds since 1970 by the servers' clock, with the lock.
+        revision: That of the first page; 0: there is none, and nothing else.
+        size: How many bytes there are.
+        pages: The pages that were asked for, by number; those that are not kept are empty.
+        now_ns: Nanoseconds since 1970 by the servers' clock.
     """
 
-    def __init__(
-        self, keys: list[Found], known: Iterable[int], fetch: Callable[[range], list[Found]], now_ns: int
-    ) -> None:
-        self.now_ns = now_ns
-        self.used: dict[int, None] = {}  # in the order of their use
-        self._fetch_more = fetch
-        self._pages = {number: bytearray(PAGE) for number in known}
-        self._size = 0
-        self._is_new = True
-        self._changed: set[int] = set()
-        self._keep(keys)
-
-    @property
-    def server_time(self) -> float:
-        """Seconds since 1970, by one clock for all hosts."""
-        return self.now_ns / SECOND
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Return what is there; less where nothing was written."""
-        end = min(offset + size, self._size)
-        if end <= offset:
-            return b""
-        numbers = range(offset // PAGE, (end - 1) // PAGE + 1)
-        self._fetch(numbers)
-        whole = b"".join(self._pages[number] for number in numbers)
-        start = numbers.start * PAGE
-        return whole[offset - start : end - start]
-
-    def write(self, offset: int, data: bytes) -> None:
-        """Put *data* there."""
-        end = offset + len(data)
-        numbers = range(offset // PAGE, (end - 1) // PAGE + 1) if data else range(0)
-        self._fetch([number for number in numbers if number * PAGE < offset or (number + 1) * PAGE > end])
-        for number in numbers:
-            start = number * PAGE
-            page = self._pages.setdefault(number, bytearray(PAGE))
-            low, high = max(offset, start), min(end, start + PAGE)
-            page[low - start : high - start] = data[low - offset : high - offset]
-            self._changed.add(number)
-        if end > self._size:
-            self._size = end
-            self._changed.add(0)  # which has the size
-
-    def changes(self) -> tuple[list[tuple[int, bytes]], list[range]]:
-        """Return the pages to write, with what is to be stored, and those to delete because they have only zeros."""
-        written, empty = [], [range(0)]
-        for number in sorted({*self._changed, 0} if self._is_new else self._changed):
-            data = bytes(self._pages[number]).rstrip(b"\0")
-            if number == 0:
-                written.append((0, _HEAD.pack(self._size, self.now_ns) + data))
-            elif data:
-                written.append((number, data))
-            elif not self._is_new:
-                if empty[-1].stop != number:
-                    empty.append(range(number, number))
-                empty[-1] = range(empty[-1].start, number + 1)
-        return written, [span for span in empty if span]
-
-    def _fetch(self, numbers: range | list[int]) -> None:
-        self.used.update(dict.fromkeys(numbers))
-        missing = [number for number in numbers if number not in self._pages]
-        if not missing:
-            return
-        span = range(missing[0], missing[-1] + 1)
-        keys = [] if self._is_new else self._fetch_more(span)
-        self._pages.update((number, bytearray(PAGE)) for number in missing)
-        self._keep([each for each in keys if _number(each) in missing])  # others may have been changed here
-
-    def _keep(self, keys: list[Found]) -> None:
-        """Take pages as they are stored."""
-        for each in keys:
-            number, data = _number(each), each.value
-            if number == 0:
-                self._size, then = _HEAD.unpack_from(data)
-                self._is_new, data = False, data[_HEAD.size :]
-                if 0 < then - self.now_ns < SECOND:  # our idea of the servers' clock is as much behind
-                    self.now_ns = then
-            self._pages[number] = bytearray(data.ljust(PAGE, b"\0"))
+    revision: int
+    size: int
+    pages: dict[int, bytes]
+    now_ns: int
 
 
-def _number(key: Found) -> int:
-    return int(key.key.rpartition("/")[2], 16)
+def read(keys: list[Found], asked: Iterable[int], now_ns: int) -> Read:
+    """Return what was read.
+
+    Args:
+        keys: What was found; the first page was asked for, too.
+        asked: The numbers of the pages that were asked for.
+        now_ns: Nanoseconds since 1970 by the servers' clock, as far as it is known.
+    """
+    pages = {int(each.key.rpartition("/")[2], 16): each.value for each in keys}
+    revision = next((each.changed for each in keys if not int(each.key.rpartition("/")[2], 16)), 0)
+    size = 0
+    if 0 in pages:
+        size, then = _HEAD.unpack_from(pages[0])
+        pages[0] = pages[0][_HEAD.size :]
+        if 0 < then - now_ns < SECOND:  # our idea of the servers' clock is as much behind
+            now_ns = then
+    return Read(revision, size, {number: pages.get(number, b"") for number in asked}, now_ns)
+
+
+def requests(page: Callable[[int], str], numbers: list[int]) -> list[Json]:
+    """Return what asks for pages, those that follow each other together."""
+    return [fetch(page(span.start), page(span.stop)) for span in _spans(numbers)]
+
+
+def changes(page: Callable[[int], str], pages: Pages) -> list[Json]:
+    """Return what stores the changes, and the first page in any case.
+
+    Args:
+        page: Returns the name of a page's key.
+        pages: The pages, the first of which is known.
+    """
+    found = pages.changes()
+    head = _HEAD.pack(pages.size, round(pages.server_time * SECOND)) + pages.page(0)
+    stored = [put(page(0), head), *(put(page(number), data) for number, data in found.items() if number and data)]
+    empty = [number for number, data in found.items() if number and not data]
+    return [*stored, *(delete(page(span.start), page(span.stop)) for span in _spans(empty))]
+
+
+def _spans(numbers: list[int]) -> list[range]:
+    spans: list[range] = []
+    for number in sorted(numbers):
+        if spans and spans[-1].stop == number:
+            spans[-1] = range(spans[-1].start, number + 1)
+        else:
+            spans.append(range(number, number + 1))
+    return spans

@@ -1,18 +1,20 @@
-"""Bytes that a step under a lock reads and writes parts of: rate counters, and records of sent calls.
+"""The sent calls: bytes that a step under a lock reads and writes parts of.
 
-They are kept in small pages, because every write stays in etcd's history for a while; a page of zeros is not kept. The
-lock is a queue of keys. A step is two round trips: the pages that it will probably want come with the lock.
+The lock is a queue of keys. A step is two round trips: the pages that it will probably want come with the lock.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from krakenonce.backends.etcd.pages import PAGE, Pages
+from krakenonce.backends.etcd import pages as kept
+from krakenonce.backends.etcd.pages import PAGE
 from krakenonce.backends.etcd.queue import Queue
-from krakenonce.backends.etcd.txn import delete, fetch, found, is_made_at, put, succeeded
+from krakenonce.backends.etcd.txn import delete, fetch, found, is_made_at, succeeded
+from krakenonce.backends.pages import Pages, numbers_of
 from krakenonce.errors import NonceStoreError
-from krakenonce.rule import check_name
+from krakenonce.rule import SECOND, check_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,23 +26,19 @@ if TYPE_CHECKING:
 
 
 _T = TypeVar("_T")
-_AT_ONCE = 4  # pages that come with the lock
 _MOST = 120  # requests in one transaction; etcd takes 128 by default
-_USES = {"limits": "keep the rate limits in", "sent": "write to the record of sent calls in"}
+_USE = "write to the record of sent calls in"
 
 
 class EtcdRanges:
-    """Named bytes of one kind.
+    """The sent calls on etcd.
 
     Args:
         link: The session to use.
-        kind: ``limits`` or ``sent``: a part of the names of their keys.
     """
 
-    def __init__(self, link: Link, kind: str) -> None:
+    def __init__(self, link: Link) -> None:
         self._link = link
-        self._kind = kind
-        self._use = _USES[kind]
         self._known: set[str] = set()
         self._wanted: dict[str, list[int]] = {}  # the pages that the steps before have used, the latest first
 
@@ -54,12 +52,11 @@ class EtcdRanges:
 
     def peek(self, name: str, offset: int, size: int) -> bytes | None:
         """Return what is there, without the lock; None if no step was taken yet. Raises NonceStoreError."""
-        wanted = range(offset // PAGE, (offset + size - 1) // PAGE + 1)
-        requests = [fetch(self._page(name, 0)), fetch(self._page(name, wanted.start), self._page(name, wanted.stop))]
+        wanted = sorted({0, *numbers_of(PAGE, offset, offset + size)})
+        requests = kept.requests(lambda number: self._page(name, number), wanted)
         answer = self._link.read(lambda wire: wire.read(*requests))
-        if not found(answer):
-            return None
-        return Pages([*found(answer), *found(answer, 1)], [0, *wanted], lambda _: [], 0).read(offset, size)
+        revision, there, pages, _ = kept.read(found(answer, *range(len(requests))), wanted, 0)
+        return Pages(PAGE, pages, there, 0.0, lambda _: {}).read(offset, size) if revision else None
 
     def sync(self, name: str) -> None:
         """Nothing to do: a step is durable when it returns."""
@@ -73,30 +70,25 @@ class EtcdRanges:
             NonceStoreError: They cannot be read or written; or this process was paused for too long meanwhile.
         """
         check_name("bytes", name, NonceStoreError)
-        link, queue = self._link, Queue(self._link.key("locks", f"{self._kind}-{name}", ""))
+        link, queue = self._link, Queue(self._link.key("locks", f"sent-{name}", ""))
         wanted = self._wanted.get(name, [0, 1])
-        requests = [fetch(self._page(name, number)) for number in wanted]
+        requests = kept.requests(lambda number: self._page(name, number), wanted)
         link.refuse_interrupter()
         with link.lock:
-            place = queue.enter(link.session, link.lease, self._use, lambda _: ([], requests))
+            place = queue.enter(link.session, link.lease, _USE, lambda _: ([], requests))
             try:
-                keys = found(queue.answer, *range(1, len(wanted) + 1)) if queue.answer else self._fetch(*requests)
-                pages = Pages(
-                    keys, wanted, lambda span: self._fetch(self._span(name, span)), link.server.clock.now_ns()
-                )
-                link.server.clock.go_on_from(pages.now_ns)
+                keys = found(queue.answer, *range(1, len(requests) + 1)) if queue.answer else self._fetch(*requests)
+                there = kept.read(keys, wanted, link.server.clock.now_ns())
+                link.server.clock.go_on_from(there.now_ns)
+                pages = Pages(PAGE, there.pages, there.size, there.now_ns / SECOND, partial(self._more, name))
                 result = step(pages)
-                changes = [*self._changes(name, pages), delete(place.key)]
+                changes = [*self._changes(name, pages, there.size), delete(place.key)]
             except BaseException:
                 queue.leave(link.session, link.lease, place)
                 raise
             self._store(queue, place, changes)
         self._known.add(name)
-        if len(pages.used) <= _AT_ONCE:
-            self._wanted[name] = [
-                0,
-                *list(dict.fromkeys(each for each in [*pages.used, *wanted] if each))[: _AT_ONCE - 1],
-            ]
+        self._wanted[name] = pages.wanted(wanted)
         return result
 
     def _store(self, queue: Queue, place: Place, requests: list[Json]) -> None:
@@ -108,7 +100,7 @@ class EtcdRanges:
             return succeeded(wire.txn([is_made_at(place.key, place.made)], requests))
 
         try:
-            done = link.session.step(self._use, write)
+            done = link.session.step(_USE, write)
         except BaseException:  # the lock may still be there
             link.lease.retire(place.lease)
             raise
@@ -116,22 +108,23 @@ class EtcdRanges:
             link.lease.leave(queue)
         if not done:  # the step must not be called twice
             why = "a connection was lost" if len(tries) > 1 else "this process was paused for too long"
-            raise NonceStoreError(f"cannot {self._use} {link.server.url}: {why}; nothing was issued or sent")
+            raise NonceStoreError(f"cannot {_USE} {link.server.url}: {why}; nothing was issued or sent")
 
-    def _changes(self, name: str, pages: Pages) -> list[Json]:
-        written, empty = pages.changes()
-        requests = [put(self._page(name, number), data) for number, data in written]
-        requests += [delete(self._page(name, span.start), self._page(name, span.stop)) for span in empty]
+    def _changes(self, name: str, pages: Pages, before: int) -> list[Json]:
+        first, *requests = kept.changes(lambda number: self._page(name, number), pages)
+        if not before or pages.size > before or 0 in pages.changes():
+            requests.insert(0, first)
         if len(requests) > _MOST:
             raise NonceStoreError(f"a step may write {_MOST} pages of {PAGE} bytes, not {len(requests)}")
         return requests
 
     def _fetch(self, *requests: Json) -> list[Found]:
-        answer = self._link.session.step(self._use, lambda wire: wire.read(*requests))
+        answer = self._link.session.step(_USE, lambda wire: wire.read(*requests))
         return found(answer, *range(len(requests)))
 
-    def _span(self, name: str, span: range) -> Json:
-        return fetch(self._page(name, span.start), self._page(name, span.stop))
+    def _more(self, name: str, numbers: list[int]) -> dict[int, bytes]:
+        keys = self._fetch(*kept.requests(lambda number: self._page(name, number), numbers))
+        return kept.read(keys, numbers, 0).pages
 
     def _page(self, name: str, number: int) -> str:
-        return self._link.key(self._kind, name, f"{number:06x}")
+        return self._link.key("sent", name, f"{number:06x}")

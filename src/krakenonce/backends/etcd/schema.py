@@ -50,7 +50,7 @@ def make_state(wire: Wire) -> None:
 
 
 def _check(wire: Wire, keys: list[Found]) -> None:
-    for _, version, _ in keys:
+    for _, version, *_ in keys:
         if version != _VERSION:
             raise NonceStoreError(
                 f"the state in {wire.server.url} has version {version.decode(errors='replace')[:9]}, and this "

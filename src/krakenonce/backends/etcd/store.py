@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from krakenonce.backends.etcd import moved
 from krakenonce.backends.etcd.gate import EtcdGate, close_gates, gate_of
+from krakenonce.backends.etcd.limits import EtcdLimits
 from krakenonce.backends.etcd.link import Link
 from krakenonce.backends.etcd.numbers import Numbers
 from krakenonce.backends.etcd.ranges import EtcdRanges
@@ -49,10 +50,10 @@ class EtcdStore(OnServer):
         self._numbers = Numbers(clock or SystemClock(), is_capped=is_ours)
         self._counting = Section(NonceStoreError, "a nonce was asked for")
         self._issued: Counter[str] = Counter()
-        self.rate_limits = EtcdRanges(self._link, "limits")
+        self.rate_limits = EtcdLimits(self._link)
         self.records = EtcdRecords(self._link)
         self._link_of_sent = Link(self._link.server, pause)  # of a gateway, whose nonces do not wait for its steps
-        self.sent_calls = EtcdRanges(self._link_of_sent, "sent")
+        self.sent_calls = EtcdRanges(self._link_of_sent)
 
     def advance(self, scope: str) -> int:
         """Issue the next nonce of a counter.
@@ -97,7 +98,7 @@ class EtcdStore(OnServer):
 
     def gate(self, name: str) -> EtcdGate:
         """Return what lets one caller at a time have the turn called *name*; it connects when first used."""
-        return gate_of(self._link, name, self._numbers)
+        return gate_of(self._link, name, self._numbers, self.rate_limits)
 
     def scopes(self) -> list[str]:
         """Return the names of the counters, sorted."""
@@ -138,7 +139,7 @@ class EtcdStore(OnServer):
     def _next(self, scope: str, gates: list[EtcdGate]) -> int:
         check_scope(scope)
         step = gates[-1].step if gates else self._link.step
-        nonce = step("take a nonce from", lambda wire: self._numbers.take(wire, self._key(scope), gates))
+        nonce, _ = step("take a nonce from", lambda wire: self._numbers.take(wire, self._key(scope), gates))
         return self._count(scope, nonce)
 
     def _count(self, scope: str, nonce: int) -> int:

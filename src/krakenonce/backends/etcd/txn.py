@@ -19,11 +19,13 @@ class Found(NamedTuple):
         key: Its name.
         value: Its value; empty if only names were asked for.
         made: The revision at which it was made.
+        changed: The revision at which it was written last.
     """
 
     key: str
     value: bytes
     made: int
+    changed: int
 
 
 def covers(folder: str) -> Json:
@@ -59,6 +61,11 @@ def is_made_at(key: str, revision: int) -> Json:
     return {"target": "CREATE", "key": _text(key), "result": "EQUAL", "create_revision": str(revision)}
 
 
+def is_changed_at(key: str, revision: int) -> Json:
+    """Compare the revision at which a key was written last; 0: there is no such key."""
+    return {"target": "MOD", "key": _text(key), "result": "EQUAL", "mod_revision": str(revision)}
+
+
 def is_absent(key: str) -> Json:
     """Whether there is no such key; no key in the folder, if it ends in a slash."""
     where = covers(key) if key.endswith("/") else {"key": _text(key)}
@@ -74,7 +81,10 @@ def found(answer: Json, *which: int) -> list[Found]:
     """Return the keys that requests of a transaction have found: the first one, or some, counted from 0."""
     responses = [answer["responses"][each].get("response_range", {}) for each in which or (0,)]
     return [
-        Found(b64decode(each["key"]).decode(), b64decode(each.get("value", "")), int(each["create_revision"]))
+        Found(
+            *(b64decode(each["key"]).decode(), b64decode(each.get("value", ""))),
+            *(int(each["create_revision"]), int(each["mod_revision"])),
+        )
         for response in responses
         for each in response.get("kvs", [])
     ]

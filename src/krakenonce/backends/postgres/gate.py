@@ -23,6 +23,7 @@ from krakenonce.process import Section
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from krakenonce.backends.limits import Seen
     from krakenonce.backends.postgres.limits import PostgresLimits
     from krakenonce.backends.postgres.link import Link
     from krakenonce.backends.postgres.session import Row
@@ -200,10 +201,11 @@ class PostgresGate(Section):
         if scope is None:
             return session.run(TRY, *self._lock_values())[0][0] is not None
         make_tables(session, self.link.server)
-        steps = (TRY_AND_NEXT, *self.values(scope), *self._lock_values()), self.limits.look(self.name)
+        wanted = self.limits.wanted(self.name)
+        steps = (TRY_AND_NEXT, *self.values(scope), *self._lock_values()), self.limits.look(self.name, wanted)
         [(last, said)], limits = session.run_all(*steps)
         if said is not None:
-            self._keep(scope, [(last,)] if last is not None else [], limits)
+            self._keep(scope, [(last,)] if last is not None else [], self.limits.seen(wanted, limits))
         return said is not None
 
     def _wait(self, session: Session, scope: str | None) -> bool:
@@ -211,12 +213,15 @@ class PostgresGate(Section):
             session.run(ACQUIRE, *self._lock_values(), endless=True)
             return True
         make_tables(session, self.link.server)
-        steps = (ACQUIRE, *self._lock_values()), (NEXT, *self.values(scope)), self.limits.look(self.name)
-        _, nonce, limits = session.run_all(*steps, endless=True)
-        self._keep(scope, nonce, limits)
+        wanted = self.limits.wanted(self.name)
+        look = self.limits.look(self.name, wanted)
+        _, nonce, limits = session.run_all(
+            (ACQUIRE, *self._lock_values()), (NEXT, *self.values(scope)), look, endless=True
+        )
+        self._keep(scope, nonce, self.limits.seen(wanted, limits))
         return True
 
-    def _keep(self, scope: str, nonce: list[Row], limits: list[Row]) -> None:
+    def _keep(self, scope: str, nonce: list[Row], limits: Seen) -> None:
         self._came = (scope, nonce, time.monotonic()) if nonce else None
         self.limits.see(self.name, limits)
 

@@ -61,23 +61,7 @@ class Link(Section):
         """
         self.refuse_interrupter()
         with self.lock:
-            for is_last in (self._session is None, True):
-                try:
-                    session = self._session = self._session or connect(self.server, my_name())
-                    if make:
-                        make_tables(session, self.server)
-                    return do(session)
-                except SessionLost as error:
-                    self._session = None
-                    if is_last:
-                        raise cannot(self.server, "use", error) from None
-                except Refused as error:
-                    session.close()  # it may be within a transaction
-                    self._session = None
-                    if error.code == "42501":
-                        raise cannot(self.server, "use", error) from None
-                    raise
-        raise AssertionError("unreachable")
+            return self.inside(do, make=make)
 
     def close(self) -> None:
         """Close the session, unless another thread uses it. A later step opens another one."""
@@ -90,6 +74,26 @@ class Link(Section):
                         self._session = None
                 finally:
                     self.lock.release()
+
+    def inside(self, do: Callable[[Session], _T], *, make: bool = True) -> _T:
+        """Do the same as :meth:`step`, for a caller who has the lock."""
+        for is_last in (self._session is None, True):
+            try:
+                session = self._session = self._session or connect(self.server, my_name())
+                if make:
+                    make_tables(session, self.server)
+                return do(session)
+            except SessionLost as error:
+                self._session = None
+                if is_last:
+                    raise cannot(self.server, "use", error) from None
+            except Refused as error:
+                session.close()  # it may be within a transaction
+                self._session = None
+                if error.code == "42501":
+                    raise cannot(self.server, "use", error) from None
+                raise
+        raise AssertionError("unreachable")
 
     def _after_fork(self) -> None:
         """In the child: the session is the parent's."""

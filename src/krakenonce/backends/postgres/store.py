@@ -11,7 +11,7 @@ from krakenonce.backends.postgres.gate import PostgresGate, close_gates, gate_of
 from krakenonce.backends.postgres.limits import PostgresLimits
 from krakenonce.backends.postgres.link import Link
 from krakenonce.backends.postgres.moved import refused_as_moved
-from krakenonce.backends.postgres.pages import SENT_CALLS, PostgresPages
+from krakenonce.backends.postgres.pages import PostgresPages
 from krakenonce.backends.postgres.records import PostgresRecords
 from krakenonce.backends.postgres.schema import cannot
 from krakenonce.backends.postgres.server import read_url
@@ -62,7 +62,7 @@ class PostgresStore(OnServer):
         self.records = PostgresRecords(self._link)
         # Only a gateway opens these, and its nonces do not wait for its other steps, nor one local key for another.
         self._links_of_sent = [Link(self._link.server) for _ in range(_SENT)]
-        self.sent_calls = PostgresPages(self._links_of_sent, SENT_CALLS)
+        self.sent_calls = PostgresPages(self._links_of_sent)
 
     def advance(self, scope: str) -> int:
         """Issue the next nonce of a counter.

@@ -16,7 +16,18 @@ from typing import TYPE_CHECKING, Any
 from krakenonce.backends.heartbeat import heart_of, host, my_name
 from krakenonce.backends.redis.hello import cannot, connect, make
 from krakenonce.backends.redis.link import ELSEWHERE
-from krakenonce.backends.redis.scripts import BEAT, BELL, CLAIM, CONFIRM, GIVE_BACK, NONCES, QUEUE, TAKE, TURN
+from krakenonce.backends.redis.scripts import (
+    BEAT,
+    BELL,
+    CLAIM,
+    CONFIRM,
+    COUNTERS,
+    GIVE_BACK,
+    NONCES,
+    QUEUE,
+    TAKE,
+    TURN,
+)
 from krakenonce.backends.redis.session import Refused, Session, SessionLost
 from krakenonce.errors import NonceStoreError
 from krakenonce.process import Section
@@ -24,6 +35,7 @@ from krakenonce.process import Section
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from krakenonce.backends.redis.limits import RedisLimits
     from krakenonce.backends.redis.link import Link
 
     Values = Callable[[str], tuple[str, int, int, int]]
@@ -44,20 +56,22 @@ class RedisGate(Section):
         name: The lane's name.
         pause: Seconds without a sign of life after which the holder loses the turn.
         values: Returns what the script that issues a nonce of a counter needs.
+        limits: The rate limits, of which those of this name come along with the turn.
     """
 
-    def __init__(self, link: Link, name: str, pause: float, values: Values) -> None:
+    def __init__(self, link: Link, name: str, pause: float, values: Values, limits: RedisLimits) -> None:
         self.link = link
         self.pause = pause
         self.values = values
+        self.limits = limits
         self.scope: str | None = None
         self._came: tuple[str, list[bytes], float] | None = None  # the nonce that came with the turn, and until when
-        self._wished: str | None = None  # the counter whose nonce the server was asked for last
+        self._wished: tuple[str, list[int]] | None = None  # whose nonce and which pages the server was asked for last
         self.name = name
         self.held = False
         self.token = ""
         self.key = TURN + name
-        self._keys = [self.key, QUEUE + name, NONCES]
+        self._keys = [self.key, QUEUE + name, NONCES, COUNTERS + name]
         self._session: Session | None = None
         self._given_back: list[str] = []  # tokens of which the server has not confirmed yet that they are given back
         self._is_posted = False  # whether it was told so on this connection
@@ -94,6 +108,7 @@ class RedisGate(Section):
                 self._drop()
             finally:
                 self._came = None
+                self.limits.forget(self.name)
                 self.held = False  # last: after an interrupt this is called again
 
     def taken(self, scope: str) -> list[bytes] | None:
@@ -214,7 +229,10 @@ class RedisGate(Section):
         try:
             rung = self._session.run("BLPOP", BELL + token, f"{seconds:.3f}", patience=seconds)
             if rung and rung[1] and self._wished is not None and time.monotonic() < until:
-                self._came = self._wished, [b"nonce", rung[1]], until
+                scope, wanted = self._wished
+                nonce, *found = _read_bell(rung[1], len(wanted))
+                self._came = scope, [b"nonce", nonce], until
+                self.limits.see(self.name, self.limits.seen(wanted, found))
                 self._session.post(CONFIRM, self._keys, token, self.lease)
                 return True
         except SessionLost:
@@ -227,18 +245,22 @@ class RedisGate(Section):
 
     def _ask(self, token: str, *, wait: bool, silent: tuple[bytes, bytes]) -> list[Any]:
         values = (token, my_name(), self.lease, int(wait), *silent)
-        scope = self.scope
+        scope, wanted = self.scope, self.limits.wanted(self.name)
 
         def ask(session: Session) -> list[Any]:
             since = time.monotonic()
-            self._wished = scope
-            if scope is not None:
-                make(session, self.link.server)
-            about, *nonce = session.script(
-                TAKE, self._keys, *values, *(self.values(scope) if scope is not None else ())
-            )
-            if scope is not None and nonce and nonce[0][:1] == [b"nonce"]:
-                self._came = scope, nonce[0], since + min(_FRESH, self.pause / 2)
+            if scope is None:
+                self._wished = None
+                return session.script(TAKE, self._keys, *values)[0]  # type: ignore[no-any-return]
+            make(session, self.link.server)
+            self._wished = scope, wanted
+            wishes = self.limits.look(wanted), *self.values(scope)
+            about, *with_it = session.script(TAKE, self._keys, *values, *wishes)
+            if with_it:
+                nonce, limits = with_it
+                self.limits.see(self.name, self.limits.seen(wanted, limits))
+                if nonce[0] == b"nonce":
+                    self._came = scope, nonce, since + min(_FRESH, self.pause / 2)
             return about  # type: ignore[no-any-return]
 
         try:
@@ -294,13 +316,23 @@ class RedisGate(Section):
         self.abandon()
 
 
-def gate_of(link: Link, name: str, pause: float, values: Values) -> RedisGate:
+def _read_bell(said: bytes, pages: int) -> list[bytes]:
+    """Return the nonce, what was found of the rate counters, and so many pages: what came with the bell."""
+    about, _, data = said.partition(b"|")
+    words = about.split(b" ")
+    for size in map(int, words[-pages:]):
+        words.append(data[:size])
+        data = data[size:]
+    return [*words[:5], *words[5 + pages :]]
+
+
+def gate_of(link: Link, name: str, pause: float, values: Values, limits: RedisLimits) -> RedisGate:
     """Return the gate of a server: one object for all of this process. It connects as the last who has asked for it."""
     gate = _gates.get((link.server.name, name))
     if gate is None:
-        gate = RedisGate(link, name, pause, values)
+        gate = RedisGate(link, name, pause, values, limits)
         gate = _gates.setdefault((link.server.name, name), gate)
-    gate.link, gate.pause, gate.values = link, pause, values
+    gate.link, gate.pause, gate.values, gate.limits = link, pause, values, limits
     return gate
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from krakenonce.backends.redis.session import Script, Session
 
 
-_KINDS: dict[Kept, str] = {"rate limits": "limits", "sent calls": "sent"}
+_KINDS: dict[Kept, str] = {"rate limits": "counters", "sent calls": "sent"}
 
 
 def retire(link: Link, to: str) -> dict[str, int]:

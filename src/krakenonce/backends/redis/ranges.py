@@ -1,8 +1,7 @@
-"""Named bytes of which one caller at a time reads and writes parts: a string each, and a lock with a lease.
+"""The sent calls: named bytes of which one caller at a time reads and writes parts, and a lock with a lease.
 
-They are those of the rate limits and of the sent calls. A step is two round trips: the first takes the lock and reads
-the beginning, the second writes and gives the lock back, if this caller still has it. Times are the server's, because
-the hosts' clocks may differ.
+A step is two round trips: the first takes the lock and reads the beginning, the second writes and gives the lock back,
+if this caller still has it.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
 
 _T = TypeVar("_T")
+_USE = "keep the sent calls in"
 _PAGE = 4096  # bytes that are read at once
 _LEASE = 5.0  # seconds that a step may take
 _MS = round(_LEASE * 1000)
@@ -34,21 +34,14 @@ _POLLS = (0.001, 0.002, 0.004, 0.008, 0.016)  # seconds between two tries
 
 
 class RedisRanges:
-    """Bytes of one kind on a server, each with a name.
+    """The sent calls on a server: a string for each name. Replicas have to confirm each change.
 
     Args:
         link: The session to use.
-        kind: Part of their keys, such as ``limits``.
-        what: What they are, for messages, such as ``rate limits``.
-        is_durable: Whether replicas have to confirm each change.
     """
 
-    def __init__(self, link: Link, kind: str, what: str, *, is_durable: bool = False) -> None:
+    def __init__(self, link: Link) -> None:
         self._link = link
-        self._kind = kind
-        self._what = what
-        self._use = f"keep the {what} in"
-        self._is_durable = is_durable
         self._known: set[str] = set()
 
     def exist(self, name: str) -> bool:
@@ -72,14 +65,13 @@ class RedisRanges:
         Raises:
             NonceStoreError: They cannot be read or written, the step took too long, or the connection was lost.
         """
-        check_name(self._what, name, NonceStoreError)
+        check_name("sent calls", name, NonceStoreError)
         keys = [f"{self._key(name)}:lock", self._key(name)]
         token = os.urandom(8).hex()
         self._link.refuse_interrupter()
         with self._link.lock:  # a step inside a step is refused, as by a signal handler
-            _, seconds, micro, size, first = self._lock(keys, token)
-            now = int(seconds) + int(micro) / 1e6
-            ranges = Ranges(lambda at, count: self._within(keys[1], at, count), int(size), first, now)
+            _, size, first = self._lock(keys, token)
+            ranges = Ranges(lambda at, count: self._within(keys[1], at, count), int(size), first)
             try:
                 result = step(ranges)
             except BaseException:
@@ -93,14 +85,14 @@ class RedisRanges:
         return result
 
     def _key(self, name: str) -> str:
-        return f"{PREFIX}{self._kind}:{name}"
+        return f"{PREFIX}sent:{name}"
 
     def _lock(self, keys: list[str], token: str) -> list[Any]:
         wait = allocate_lock()
         wait.acquire()
         tries, seen, since, too_old = 0, b"", 0.0, b""
         while True:
-            found = self._link.inside(partial(_try, keys=keys, values=(token, _MS, _PAGE, too_old)), self._use)
+            found = self._link.inside(partial(_try, keys=keys, values=(token, _MS, _PAGE, too_old)), _USE)
             if found[0]:
                 return found
             # The lease hangs on the server's clock, which may be set back: this process's own has the last word.
@@ -113,7 +105,7 @@ class RedisRanges:
 
     def _within(self, key: str, offset: int, size: int) -> bytes:
         data: bytes = self._link.inside(
-            lambda session: session.run("GETRANGE", key, offset, offset + size - 1), self._use, writes=False
+            lambda session: session.run("GETRANGE", key, offset, offset + size - 1), _USE, writes=False
         )
         return data
 
@@ -122,13 +114,13 @@ class RedisRanges:
 
         def save(session: Session) -> bool:
             done = session.script(UNLOCK, keys, token, 1, *values)
-            if done and values and self._is_durable:
-                confirm(session, self._link.server, f"the {self._what}")
+            if done and values:
+                confirm(session, self._link.server, "the sent calls")
             return bool(done)
 
-        if not self._link.inside(save, self._use):
+        if not self._link.inside(save, _USE):
             raise NonceStoreError(
-                f"cannot keep the {self._what} in {self._link.server.url}: the step took longer than {_LEASE:g} s, or "
+                f"cannot {_USE} {self._link.server.url}: the step took longer than {_LEASE:g} s, or "
                 "its answer was lost; whether it was written is not known; nothing was issued or sent"
             )
 
@@ -145,11 +137,9 @@ class Ranges:
         fetch: Reads some that are not known yet.
         size: How many there are.
         first: The first of them.
-        server_time: Seconds since 1970 by the server's clock, with the lock.
     """
 
-    def __init__(self, fetch: Callable[[int, int], bytes], size: int, first: bytes, server_time: float) -> None:
-        self.server_time = server_time
+    def __init__(self, fetch: Callable[[int, int], bytes], size: int, first: bytes) -> None:
         self.changes: list[tuple[int, bytes]] = []  # what was written: where, and what
         self._fetch = fetch
         self._before = size

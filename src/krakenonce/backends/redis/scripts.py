@@ -12,6 +12,7 @@ PREFIX = "{krakenonce}:"
 VERSION_KEY = f"{PREFIX}version"
 NONCES = f"{PREFIX}nonces"
 RECORDS = f"{PREFIX}records"
+COUNTERS = f"{PREFIX}counters:"
 TURN = f"{PREFIX}turn:"
 QUEUE = f"{PREFIX}queue:"
 BELL = f"{PREFIX}bell:"
@@ -141,13 +142,27 @@ return 1
 """
 )
 
+# The rate counters of a key. What is wished: the numbers of pages, with commas between.
+_LOOK = """
+local function look(counters, wished)
+  local fields, time = {'version', 'size'}, redis.call('TIME')
+  for number in string.gmatch(wished, '%d+') do fields[#fields + 1] = number end
+  local found = redis.call('HMGET', counters, unpack(fields))
+  table.insert(found, 3, time[1])
+  table.insert(found, 4, time[2])
+  return found
+end
+"""
+
 # A turn is a hash with a lease: token, who, since, lease, beat. What it needs of the waiting is that they come again.
-# They leave there who they are, and what nonce they wish: who is given the turn hears it with the bell.
+# They leave there who they are, and what nonce and pages they wish: who is given the turn hears both with the bell, the
+# nonce, what was found and how long each page is in words, and then the pages.
 _TURN = (
     _NONCES
     + _NEXT
+    + _LOOK
     + f"""
-local turn, queue, bell, alive = KEYS[1], KEYS[2], '{BELL}', '{ALIVE}'
+local turn, queue, bell, alive, counters = KEYS[1], KEYS[2], '{BELL}', '{ALIVE}', KEYS[4]
 local function now()
   local time = redis.call('TIME')
   return string.format('%d%03d', time[1], math.floor(time[2] / 1000))
@@ -157,6 +172,15 @@ local function give(token, who, lease)
   redis.call('PEXPIRE', turn, lease)
   return token
 end
+local function said_with(nonce, seen)
+  local words, pages = {{nonce}}, {{}}
+  for at = 1, 4 do words[at + 1] = seen[at] or '' end
+  for at = 5, #seen do
+    pages[at - 4] = seen[at] or ''
+    words[at + 1] = #pages[at - 4]
+  end
+  return table.concat(words, ' ') .. '|' .. table.concat(pages)
+end
 local function next_one()
   while true do
     local token = redis.call('LPOP', queue)
@@ -165,8 +189,8 @@ local function next_one()
     if said then
       local about = {{}}
       for each in string.gmatch(said, '[^|]+') do about[#about + 1] = each end
-      local found = #about > 1 and next_nonce(KEYS[3], {{unpack(about, 2)}}) or {{}}
-      redis.call('RPUSH', bell .. token, found[1] == 'nonce' and found[2] or '')
+      local found = #about > 1 and next_nonce(KEYS[3], {{unpack(about, 3)}}) or {{}}
+      redis.call('RPUSH', bell .. token, found[1] == 'nonce' and said_with(found[2], look(counters, about[2])) or '')
       redis.call('PEXPIRE', bell .. token, {SEEN})
       return give(token, about[1], {CLAIM})
     end
@@ -176,14 +200,15 @@ end
 )
 
 # Values: token, who, lease, whether to wait (1 or 0), and the token and the beat of a holder that was silent too long;
-# then, if a nonce is wanted with the turn, those for it.
+# then, if a nonce is wanted with the turn, which pages of the rate counters, and the values for the nonce.
 TAKE = script(
     _TURN
     + f"""
 local me, who, lease = ARGV[1], ARGV[2], ARGV[3]
 local function taken()
   give(me, who, lease)
-  return {{{{1}}, ARGV[7] and next_nonce(KEYS[3], wished(7)) or {{}}}}
+  if not ARGV[7] then return {{{{1}}}} end
+  return {{{{1}}, next_nonce(KEYS[3], wished(8)), look(counters, ARGV[7])}}
 end
 local seen = redis.call('HMGET', turn, 'token', 'beat')
 local holder = seen[1]
@@ -241,8 +266,7 @@ LOCK = script("""
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] and holder ~= ARGV[4] then return {0, holder} end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-local time = redis.call('TIME')
-return {1, time[1], time[2], redis.call('STRLEN', KEYS[2]), redis.call('GETRANGE', KEYS[2], 0, ARGV[3] - 1)}
+return {1, redis.call('STRLEN', KEYS[2]), redis.call('GETRANGE', KEYS[2], 0, ARGV[3] - 1)}
 """)
 
 # Values: token, whether a step was taken (1 or 0), then offset and bytes of each change.
@@ -254,6 +278,20 @@ redis.call('DEL', KEYS[1])
 return 1
 """)
 
+# Values: as for look.
+LOOK = script(_LOOK + "return look(KEYS[1], ARGV[1])")
+
+# Changes the rate counters of a key, if nobody else has done so. Values: the version that was seen, the new one, which
+# pages to return if it is another one, then field and value of each change.
+CHANGE = script(
+    _LOOK
+    + """
+if (redis.call('HGET', KEYS[1], 'version') or '') ~= ARGV[1] then return look(KEYS[1], ARGV[3]) end
+redis.call('HSET', KEYS[1], 'version', ARGV[2], unpack(ARGV, 4))
+return {}
+"""
+)
+
 # Values: name, data, and the data before, unless there was none.
 REPLACE = script("""
 local found = redis.call('HGET', KEYS[1], ARGV[1])
@@ -262,4 +300,4 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 return 1
 """)
 
-ALL = (STEP, FLOOR, RETIRE, RESTORE, TAKE, CONFIRM, GIVE_BACK, BEAT, LOCK, UNLOCK, REPLACE)
+ALL = (STEP, FLOOR, RETIRE, RESTORE, TAKE, CONFIRM, GIVE_BACK, BEAT, LOCK, UNLOCK, LOOK, CHANGE, REPLACE)

@@ -10,6 +10,7 @@ from krakenonce.backends.protocol import ScopeStats
 from krakenonce.backends.redis import moved
 from krakenonce.backends.redis.gate import RedisGate, close_gates, gate_of
 from krakenonce.backends.redis.hello import cannot, make
+from krakenonce.backends.redis.limits import RedisLimits
 from krakenonce.backends.redis.link import Link, confirm
 from krakenonce.backends.redis.moved import refuse_moved
 from krakenonce.backends.redis.ranges import RedisRanges
@@ -57,10 +58,10 @@ class RedisStore(OnServer):
         self._clock: Clock = clock or SystemClock()
         self._ahead = _AHEAD if clock is None or isinstance(clock, SystemClock) else _ANY
         self._issued: Counter[str] = Counter()
-        self.rate_limits = RedisRanges(self._link, "limits", "rate limits")
+        self.rate_limits = RedisLimits(self._link)
         self.records = RedisRecords(self._link)
         self._link_of_sent = Link(self._link.server)  # only a gateway opens it, whose nonces do not wait for its steps
-        self.sent_calls = RedisRanges(self._link_of_sent, "sent", "sent calls", is_durable=True)
+        self.sent_calls = RedisRanges(self._link_of_sent)
 
     def advance(self, scope: str) -> int:
         """Issue the next nonce of a counter.
@@ -125,7 +126,7 @@ class RedisStore(OnServer):
 
     def gate(self, name: str) -> RedisGate:
         """Return what lets one caller at a time have the turn called *name*; it connects when first used."""
-        return gate_of(self._link, name, self._pause, self._values)
+        return gate_of(self._link, name, self._pause, self._values, self.rate_limits)
 
     def scopes(self) -> list[str]:
         """Return the names of the counters, sorted."""
