@@ -222,6 +222,9 @@ def _run(steps: Steps[Any], replies: list[Reply]) -> None:
             if isinstance(step, wire.Sleep):
                 step = steps.send(None)
                 continue
+            if isinstance(step, wire.StateStep):
+                step = steps.send(step.take())
+                continue
             if isinstance(step, wire.PrivateCall):
                 step.request(_SIGNER, 1, NOW)
             reply = replies[min(requests, len(replies) - 1)]

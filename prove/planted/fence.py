@@ -174,8 +174,8 @@ FENCE = (
         "searches use up the rate limit of cancels",
         9,
         "src/krakenonce/gateway/upstream.py",
-        was="self.api_key.levels().rest >= share * tier.rest_max + more",
-        becomes="self.api_key.levels().rest >= share * tier.rest_max + more + 1000",
+        was=".rest >= share * tier.rest_max + more",
+        becomes=".rest >= share * tier.rest_max + more + 1000",
         test=f"{_FOUND}::test_searches_for_many_orders_do_not_use_up_the_rate_limit_of_cancels",
     ),
     Planted(

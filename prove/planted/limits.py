@@ -105,9 +105,17 @@ LIMITS = (
         "a call that found no connection stays counted",
         12,
         _RULES,
-        was="                self.key_of(call).not_sent(self.place(call))\n",
+        was="                yield StateStep(partial(self.key_of(call).not_sent, self.place(call)))\n",
         becomes="",
         test="tests/integration/kraken/test_rules_of_calls.py::test_what_was_not_sent_is_not_counted[not sent]",
+    ),
+    Planted(
+        "a task that is cancelled while its call is asked for keeps a place",
+        12,
+        "src/krakenonce/key/limiter.py",
+        was="        if place.is_left:  #",
+        becomes="        if not place:  #",
+        test="tests/integration/key/test_limiter.py::test_a_place_that_is_left_while_it_is_asked_for_is_not_kept",
     ),
     Planted(
         "the places of a process that is gone are kept",

@@ -120,7 +120,8 @@ class NonceManager:
             scope: The counter; None: the one that :meth:`scope_of` finds.
         """
         backend = self._backend
-        wanted = (scope or self._counter(key)) if hasattr(self.store, IN_TURN) else None
+        # Who fetches the turn finds the counter: that may take a round trip, for which an event loop does not wait.
+        wanted = (lambda: scope or self._counter(key)) if hasattr(self.store, IN_TURN) else None
         return find_lane(backend, key, timeout, urgent=urgent, scope=wanted)
 
     def own_scope(self, key: str) -> str:

@@ -227,7 +227,7 @@ class Fence:
             self._caller_has_gone(sending)
             raise
         finally:
-            key.api_key.leave(place)
+            await key.leave(place)
         if reply is None or reply.reason:
             sending.left.set()
             return reply or sending.unknown()

@@ -178,7 +178,7 @@ class Gateway:
         except OutcomeUnknown as error:
             return unknown(error)
         finally:
-            key.api_key.leave(place)
+            await key.leave(place)
         waited = max(0.0, time.monotonic() - asked - done.seconds)
         return reply_of(done, waited)
 

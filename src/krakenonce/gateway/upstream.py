@@ -138,6 +138,12 @@ class KrakenKey:
             refuse_if_closed(self._transport.host)
         return max(await self._take(partial(self.api_key.ask, place, longest)), closed)
 
+    async def leave(self, place: Place) -> None:
+        """Release the place of a call that was not sent. Does nothing if it was sent."""
+        place.is_left = True
+        if place.waiting_id:
+            await self._take(partial(self.api_key.leave, place))
+
     async def issue(self) -> int:
         """Return the account's next nonce, for a client that keeps its calls in order itself. Raises NonceError."""
         return await self._take(self.api_key.next)
@@ -178,9 +184,10 @@ class KrakenKey:
             answer = await self._transport.fetch(Request("POST", call.path, headers, body), self._timeout, within)
         except KrakenonceError as error:
             if not isinstance(error, OutcomeUnknown):
-                self.api_key.not_sent(place)
+                await self._take(partial(self.api_key.not_sent, place))
             raise
-        seconds, refusal = time.monotonic() - begun, self.settle(answer, place)
+        seconds = time.monotonic() - begun
+        refusal = await self.settle(answer, place)
         return Forwarded(answer, nonce, seconds, refusal, _doubt(answer, refusal, call.path, self._transport.host))
 
     async def look_for(
@@ -201,7 +208,7 @@ class KrakenKey:
         Raises:
             KrakenonceError: Kraken could not be asked; nothing is known.
         """
-        self._refuse_if_over(1.0 if is_first else 0.5)
+        await self._refuse_if_over(1.0 if is_first else 0.5)
         steps = _find(order, window, others)
         try:
             step = next(steps)
@@ -213,7 +220,7 @@ class KrakenKey:
 
     async def _ask(self, step: Step) -> dict[str, Any]:
         """Make one call of a search. It is counted, and does not wait for the rate limit: the order's sender waits."""
-        self._refuse_if_over(1.0, _COST)
+        await self._refuse_if_over(1.0, _COST)
         if isinstance(step, PublicCall):
             return await self._transport.send(step.request(), self.order_timeout)
         if not isinstance(step, PrivateCall):
@@ -225,26 +232,26 @@ class KrakenKey:
             reply = await self._transport.send(request, self.order_timeout)
         except KrakenonceError as error:
             if not isinstance(error, OutcomeUnknown):
-                self.api_key.not_sent(place)
+                await self._take(partial(self.api_key.not_sent, place))
             raise
         if refusal := refusal_in(reply, self.time.now()):
-            self.api_key.settle(place, refusal)
+            await self._take(partial(self.api_key.settle, place, refusal))
         return reply
 
-    def _refuse_if_over(self, share: float, more: float = 0.0) -> None:
+    async def _refuse_if_over(self, share: float, more: float = 0.0) -> None:
         """Raise RateLimited if the REST counter is at this share of its maximum, and *more*."""
         tier = self.api_key.tier
-        if tier is not None and self.api_key.levels().rest >= share * tier.rest_max + more:
+        if tier is not None and (await self._take(self.api_key.levels)).rest >= share * tier.rest_max + more:
             raise RateLimited("Not sent: the calls before this one have used up Kraken's rate limit.")
 
-    def settle(self, answer: Answer, place: Place) -> KrakenAPIError | None:
+    async def settle(self, answer: Answer, place: Place) -> KrakenAPIError | None:
         """Act on Kraken's error, for all callers of this key, and return it. None: the answer is not an error."""
         refusal = refusal_of(answer)
         if refusal is not None:
             self.refused[next(reason for kind, reason in _REASONS if isinstance(refusal, kind))] += 1
             # The client gets Kraken's answer even if our counters cannot be written.
             with contextlib.suppress(KrakenonceError):
-                self.api_key.settle(place, refusal)
+                await self._take(partial(self.api_key.settle, place, refusal))
         elif answer.status != 200:  # all that Kraken's API answers has 200
             self.refused["page"] += 1
         return refusal

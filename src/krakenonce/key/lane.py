@@ -13,6 +13,7 @@ from krakenonce.process import Section
 from krakenonce.shown import whole
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from krakenonce.backends import Backend
@@ -34,13 +35,17 @@ class Lane:
         queue: The queue to wait in.
         timeout: Seconds to wait for the turn; None: wait for ever.
         urgent: Whether to go before the callers of this process that are not urgent.
-        scope: The counter whose nonce is wanted first, if that is known: it may come along with the turn.
+        scope: Returns the counter whose nonce is wanted first, if that is known: it may come along with the turn.
     """
 
     __slots__ = ("_queue", "_scope", "_timeout", "_urgent")
 
     def __init__(
-        self, queue: LaneQueue, timeout: float | None = None, urgent: bool = False, scope: str | None = None
+        self,
+        queue: LaneQueue,
+        timeout: float | None = None,
+        urgent: bool = False,
+        scope: Callable[[], str] | None = None,
     ) -> None:
         self._queue = queue
         self._scope = scope
@@ -98,7 +103,12 @@ class Lane:
 
 
 def find_lane(
-    backend: Backend, name: str, timeout: float | None = None, *, urgent: bool = False, scope: str | None = None
+    backend: Backend,
+    name: str,
+    timeout: float | None = None,
+    *,
+    urgent: bool = False,
+    scope: Callable[[], str] | None = None,
 ) -> Lane:
     """Return the lane called *name*. All callers in a process share one queue. Opens nothing yet.
 
@@ -117,7 +127,12 @@ def find_lane(
 
 
 def lane_called(
-    backend: Backend, label: str, timeout: float | None = None, *, urgent: bool = False, scope: str | None = None
+    backend: Backend,
+    label: str,
+    timeout: float | None = None,
+    *,
+    urgent: bool = False,
+    scope: Callable[[], str] | None = None,
 ) -> Lane:
     """Return the lane that has this name in messages: ``global``, or a fingerprint. Else as :func:`find_lane`."""
     _registry.refuse_interrupter()

@@ -67,7 +67,7 @@ class Waiter:
         owner: The thread or task that asks.
         urgent: Whether it goes before calls that are not urgent.
         can_fetch: Whether it can fetch the gate itself, as a thread without a timeout can.
-        scope: The counter whose nonce it will want; None: not known.
+        scope: Returns the counter whose nonce it will want; None: not known.
         claim: What it shares with the waiters of the same call in other lanes; None: there are none.
     """
 
@@ -78,7 +78,7 @@ class Waiter:
         owner: object,
         urgent: bool = False,
         can_fetch: bool = False,
-        scope: str | None = None,
+        scope: Callable[[], str] | None = None,
         claim: Claim | None = None,
     ) -> None:
         self.owner = owner

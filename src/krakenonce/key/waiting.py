@@ -45,10 +45,10 @@ class LaneQueue(Section):
         """Return, in words, which process holds the gate; once it is free, which one held it last."""
         return self._gate.holder()
 
-    def acquire(self, timeout: float | None, urgent: bool = False, scope: str | None = None) -> None:
+    def acquire(self, timeout: float | None, urgent: bool = False, scope: Callable[[], str] | None = None) -> None:
         """Wait for the turn as a thread or a greenlet. *timeout* in seconds; None waits for ever.
 
-        *scope* is the counter whose nonce is wanted, if that is known: it may come along with the turn.
+        *scope* returns the counter whose nonce is wanted, if that is known: it may come along with the turn.
 
         Raises:
             LaneTimeout: The turn did not come in time.
@@ -77,7 +77,9 @@ class LaneQueue(Section):
             self.sleep_no_more(waiter)
             bell.close()
 
-    async def acquire_async(self, timeout: float | None, urgent: bool = False, scope: str | None = None) -> None:
+    async def acquire_async(
+        self, timeout: float | None, urgent: bool = False, scope: Callable[[], str] | None = None
+    ) -> None:
         """Wait for the turn as a task, without blocking the loop. Arguments: see :meth:`acquire`.
 
         Raises:
@@ -164,7 +166,8 @@ class LaneQueue(Section):
         """Tell the gate which nonce may come along."""
         if self._remote is not None:
             first = self._turn.first()
-            self._remote.scope = first.scope if first is not None else None
+            find = first.scope if first is not None else None
+            self._remote.scope = find() if find is not None else None
 
     def wake_by(self, ring: Callable[[], object], waiter: Waiter) -> None:
         """Call *ring* when it is *waiter*'s turn, which may be at once."""

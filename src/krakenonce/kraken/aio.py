@@ -12,7 +12,7 @@ from krakenonce.key.far import take
 from krakenonce.kraken import orders, queries
 from krakenonce.kraken.async_transport import AsyncTransport, own_loop
 from krakenonce.kraken.key_info import not_sent, questions
-from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep
+from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, StateStep
 from krakenonce.kraken.session import Session, seconds_left, until_after
 from krakenonce.shown import blind_async
 
@@ -101,7 +101,8 @@ class AsyncKraken(Session[AsyncTransport]):
         """Close the connections and the manager, if they were made here; a later call opens new ones."""
         if self._own_transport:
             await self._transport.close()
-        self._close_manager()
+        if (made := self._made.get("manager")) is not None:
+            await take(made.store, self._close_manager)
 
     @blind_async
     async def private(self, method: str, /, **params: Any) -> Any:
@@ -174,6 +175,9 @@ class AsyncKraken(Session[AsyncTransport]):
                 if error.order is not None:
                     error._look = functools.partial(self.reconcile, error.order)
                 raise
+            except asyncio.CancelledError:
+                await take(self._manager.store, steps.close) if self.key else steps.close()
+                raise
             except BaseException:
                 steps.close()  # it logs now, and not some time later, which order may have been placed
                 raise
@@ -183,6 +187,8 @@ class AsyncKraken(Session[AsyncTransport]):
             seconds_left(until, max(step.seconds, step.needed))
             await asyncio.sleep(step.seconds)
             return None
+        if isinstance(step, StateStep):
+            return await take(self._manager.store, step.take)
         left = seconds_left(until)
         if isinstance(step, PublicCall):
             return await self._transport.send(step.request(), timeout if left is None else min(timeout, left))
@@ -193,7 +199,8 @@ class AsyncKraken(Session[AsyncTransport]):
         async with contextlib.AsyncExitStack() as turn:
             for lane in self._turn(step, until):
                 await turn.enter_async_context(lane)
-            for question in questions(self.calls, step):
+            asking = questions(self.calls, step)  # what it learns, it notes in the state
+            while (question := await take(self._manager.store, functools.partial(next, asking, None))) is not None:
                 with not_sent(question):
                     question.reply = await self._exchange(question, timeout, until)
             return await self._exchange(step, timeout, until)
@@ -202,4 +209,6 @@ class AsyncKraken(Session[AsyncTransport]):
         left = seconds_left(until)
         request = await take(self._manager.store, functools.partial(self._sign, call))
         reply = await self._transport.send(request, timeout if left is None else min(timeout, left))
-        return self._settle(call, reply)
+        if (due := self.calls.settle(call, reply)) is not None:
+            await take(self._manager.store, due.take)
+        return self._settled(call, reply)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from krakenonce.errors import (
@@ -28,7 +29,7 @@ from krakenonce.key.methods import METHODS, PUBLIC, Kind, ids_in
 from krakenonce.key.not_known import say_if_not_known
 from krakenonce.key.parameters import check_parameters
 from krakenonce.kraken.repeating import LOGGED_WAIT, PAUSES, Tries, pause
-from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, Steps
+from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, StateStep, Steps
 from krakenonce.kraken.results import check_result
 from krakenonce.kraken.sent import Reconciled, SentOrder, prepared, reconcile
 
@@ -144,7 +145,7 @@ class Calls:
                     if placed is not None:
                         return placed
                 else:
-                    self._remember(call, result)
+                    yield from self._remember(call, result)
                     return result
         except GeneratorExit:  # interrupted or cancelled, perhaps between sending and the answer
             if tries.kind is Kind.ORDER and call.signed_at is not None:
@@ -154,6 +155,7 @@ class Calls:
                 )
             raise
         except KrakenonceError as error:
+            yield from self._left(call)
             tries.complete(error, self.time)
             raise
         finally:
@@ -161,20 +163,21 @@ class Calls:
 
     def _again(self, call: PrivateCall, tries: Tries, error: KrakenError) -> Steps[dict[str, Any] | None]:
         """Return when the call may be made again, with another key or this one, or with the result; else raise."""
-        if self._passes_over(call, error):
+        if (yield from self._passes_over(call, error)):
             return None
         try:
             return (yield from tries.again(error, self))
         except PoisonedKey as poisoned:
             tries.begin_with_another_key()
-            if not self._passes_over(call, poisoned):
+            if not (yield from self._passes_over(call, poisoned)):
                 raise
             return None
 
-    def _passes_over(self, call: PrivateCall, error: KrakenError) -> bool:
+    def _passes_over(self, call: PrivateCall, error: KrakenError) -> Steps[bool]:
         """Whether another key of the account may make a call that got this error."""
         if call.key is None or call.only is not None or not self.account.passes_over(call.key, call.method, error):
             return False
+        yield from self._left(call)
         self._leave(call)
         return True
 
@@ -204,12 +207,15 @@ class Calls:
         call = PrivateCall(method, params, has_turn="nonce" in params)
         try:
             reply = yield from self._sent(call, Tries(call))
-            while call.refusal is not None and self._passes_over(call, call.refusal):
+            while call.refusal is not None and (yield from self._passes_over(call, call.refusal)):
                 reply = yield from self._sent(call, Tries(call))
+        except KrakenonceError:
+            yield from self._left(call)
+            raise
         finally:
             self._leave(call)
         with contextlib.suppress(KrakenError):  # the caller sees it in the answer
-            self._remember(call, self.result(call, reply))
+            yield from self._remember(call, self.result(call, reply))
         return reply
 
     def reconcile(self, order: SentOrder) -> Steps[Reconciled]:
@@ -237,12 +243,13 @@ class Calls:
             call.place = api_key.place(call.method, call.params)
         return call.place
 
-    def settle(self, call: PrivateCall, reply: dict[str, Any]) -> dict[str, Any]:
-        """Act on Kraken's answer if it is a refusal; return *reply*. To be called in the turn."""
-        call.refusal = refusal_in(reply, self.now())
-        if call.refusal is not None:
-            self.key_of(call).settle(self.place(call), call.refusal)
-        return reply
+    def settle(self, call: PrivateCall, reply: dict[str, Any]) -> StateStep | None:
+        """Return what is to be done about Kraken's answer in the turn; None: nothing, it is no refusal."""
+        refusal = call.refusal = refusal_in(reply, self.now())
+        if refusal is None:
+            return None
+        place, api_key = self.place(call), self.key_of(call)
+        return StateStep(lambda: api_key.settle(place, refusal))
 
     def result(self, call: PrivateCall, reply: dict[str, Any]) -> Any:
         """Return the result in Kraken's answer. Raises KrakenError if there is none."""
@@ -252,7 +259,13 @@ class Calls:
         check_result(call, result)
         return result
 
+    def _left(self, call: PrivateCall) -> Steps[None]:
+        """Release the call's place, if it still has one."""
+        if call.place is not None and call.place.waiting_id:
+            yield StateStep(partial(self._leave, call))
+
     def _leave(self, call: PrivateCall) -> None:
+        """Do the same after an interrupt or a cancellation."""
         self.account.end(call.method, call.params)
         if call.place is not None:
             self.api_key.leave(call.place)
@@ -264,15 +277,15 @@ class Calls:
             try:
                 reply: dict[str, Any] = yield call
             except MustWait as must:
-                if not self._has_another_key(call, must.wait):
+                if not (yield from self._has_another_key(call, must.wait)):
                     yield from self._wait_for_rate_limit(call, tries)
             except (RequestNotSent, RateLimited):  # or refused by what is in front of Kraken, which does not count it
-                self.key_of(call).not_sent(self.place(call))
+                yield StateStep(partial(self.key_of(call).not_sent, self.place(call)))
                 raise
             else:
                 return reply
 
-    def _has_another_key(self, call: PrivateCall, wait: float) -> bool:
+    def _has_another_key(self, call: PrivateCall, wait: float) -> Steps[bool]:
         """Whether a key whose REST counter is not full may make the call; else it waits for the one that is so first.
 
         The trading engine's counters are the account's: another key would have to wait as well.
@@ -280,6 +293,7 @@ class Calls:
         its = METHODS[call.method]
         if len(self.account) == 1 or call.key is None or call.only is not None or its.engine or its.by_age:
             return False
+        yield from self._left(call)
         self._leave(call)
         first = self.account.must_wait(call.key, wait)
         try:
@@ -292,7 +306,7 @@ class Calls:
     def _wait_for_rate_limit(self, call: PrivateCall, tries: Tries) -> Steps[None]:
         """Wait for the rate limit, before a nonce is taken. Keep no place for longer than the call may wait."""
         place, api_key = self.place(call), self.key_of(call)
-        wait = api_key.ask(place, self.max_wait - tries.waited)
+        wait = yield StateStep(partial(api_key.ask, place, self.max_wait - tries.waited))
         if wait > LOGGED_WAIT:
             self._log_wait(call, wait)
         while wait > 0:
@@ -302,7 +316,7 @@ class Calls:
                 yield Sleep(seconds, needed=wait)
             except CallTimeout as error:
                 raise CallTimeout(f"{error} Kraken's rate limit allows it only in {wait:.1f} s.") from None
-            wait = api_key.ask(place, self.max_wait - tries.waited)
+            wait = yield StateStep(partial(api_key.ask, place, self.max_wait - tries.waited))
 
     def _log_wait(self, call: PrivateCall, wait: float) -> None:
         # A warning once; a bot that is paced by the rate limit would fill its log with them.
@@ -315,7 +329,7 @@ class Calls:
         )
         self._warned = True
 
-    def _remember(self, call: PrivateCall, result: Any) -> None:
+    def _remember(self, call: PrivateCall, result: Any) -> Steps[None]:
         """Note which orders were placed or amended: it costs more to cancel a young order."""
         if METHODS[call.method].group != "trade":
             return
@@ -327,4 +341,4 @@ class Calls:
         self.known.update(dict.fromkeys(ids))
         while len(self.known) > _KNOWN:
             del self.known[next(iter(self.known))]
-        self.key_of(call).placed(str(call.params.get("pair") or ""), ids)
+        yield StateStep(partial(self.key_of(call).placed, str(call.params.get("pair") or ""), ids))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 from krakenonce.errors import KrakenError, KrakenonceError
 from krakenonce.kraken import orders, queries
 from krakenonce.kraken.key_info import not_sent, questions
-from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep
+from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, StateStep
 from krakenonce.kraken.session import Session, seconds_left, until_after
 from krakenonce.kraken.transport import Transport
 from krakenonce.shown import blind
@@ -225,6 +225,8 @@ class Kraken(Session[Transport]):
             seconds_left(until, max(step.seconds, step.needed))
             time.sleep(step.seconds)
             return None
+        if isinstance(step, StateStep):
+            return step.take()
         left = seconds_left(until)
         if isinstance(step, PublicCall):
             return self._transport.send(step.request(), timeout if left is None else min(timeout, left))
@@ -244,4 +246,6 @@ class Kraken(Session[Transport]):
         left = seconds_left(until)
         request = self._sign(call)
         reply = self._transport.send(request, timeout if left is None else min(timeout, left))
-        return self._settle(call, reply)
+        if (due := self.calls.settle(call, reply)) is not None:
+            due.take()
+        return self._settled(call, reply)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -206,7 +206,20 @@ class Sleep:
     needed: float = 0.0
 
 
-Step: TypeAlias = PrivateCall | PublicCall | Sleep
+@dataclass(slots=True)
+class StateStep:
+    """Something that is asked of the state, or noted there; its result is the answer.
+
+    On a server it takes round trips, for which an event loop does not wait.
+
+    Args:
+        take: Does it.
+    """
+
+    take: Callable[[], Any]
+
+
+Step: TypeAlias = PrivateCall | PublicCall | Sleep | StateStep
 R = TypeVar("R")
 # A procedure that yields one step after the other, and is sent Kraken's answer to each.
 Steps: TypeAlias = Generator[Step, Any, R]

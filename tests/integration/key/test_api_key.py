@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import logging
@@ -43,7 +44,8 @@ def by_a_client(manager: NonceManager, reply: dict[str, Any]) -> errors.KrakenAP
     """Hand an answer to the clients' rules."""
     calls = Calls([ApiKey(manager, ACCOUNT.key, STARTER)], 60.0, KrakenTime())
     call = PrivateCall("Balance", {})
-    calls.settle(call, reply)
+    if (due := calls.settle(call, reply)) is not None:
+        due.take()
     return call.refusal
 
 
@@ -60,7 +62,7 @@ def by_the_gateway(manager: NonceManager, reply: dict[str, Any]) -> errors.Krake
         on_turn=lambda _: None,
     )
     place = key.api_key.place("Balance", {})
-    return key.settle(Answer(200, "application/json", json.dumps(reply).encode()), place)
+    return asyncio.run(key.settle(Answer(200, "application/json", json.dumps(reply).encode()), place))
 
 
 def heard(door: Callable[[NonceManager, dict[str, Any]], errors.KrakenAPIError | None], *strings: str) -> Heard:
@@ -104,7 +106,7 @@ def test_what_is_no_answer_of_kraken_s_api_is_no_refusal(data: bytes, tmp_path: 
         order_timeout=1.0,
         on_turn=lambda _: None,
     )
-    assert key.settle(Answer(200, "", data), key.api_key.place("RetrieveExport", {})) is None
+    assert asyncio.run(key.settle(Answer(200, "", data), key.api_key.place("RetrieveExport", {}))) is None
     assert key.api_key.locked_out() == 0.0
 
 

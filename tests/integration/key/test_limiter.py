@@ -884,3 +884,29 @@ def test_a_step_that_is_taken_again_finds_the_place_as_it_was() -> None:
     waiting: list[object] = []
     limiter._inside_of("key", lambda state: waiting.append(state.waiting()))
     assert waiting == [[], []]
+
+
+class LeftFirst:
+    """Rate limits of a backend on whose first step a caller does not wait, so that it leaves before the step begins."""
+
+    def __init__(self) -> None:
+        self.exist: Any = lambda _: True
+        self.gives_up: list[Any] = []
+        self._bytes = BytesInMemory()
+
+    def step(self, _: str, step: Any) -> Any:
+        """Let the caller leave, and then take the step."""
+        while self.gives_up:
+            self.gives_up.pop()()
+        return step(self._bytes)
+
+
+def test_a_place_that_is_left_while_it_is_asked_for_is_not_kept() -> None:
+    """A task that was cancelled does not wait until its thread has an answer of the server."""
+    limits = LeftFirst()
+    limiter, place = Limiter(limits), Place("key", TIERS["starter"], "Balance", {})
+    limits.gives_up.append(lambda: limiter.leave(place))
+    limiter.book(place, 60.0)
+    assert limiter._inside_of("key", lambda state: state.waiting()) == []
+    limiter.book(place, 60.0)
+    assert len(limiter._inside_of("key", lambda state: state.waiting())) == 1

@@ -15,7 +15,7 @@ from krakenonce.key.api_key import ApiKey, MustWait
 from krakenonce.key.limiter import Limiter
 from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.kraken_time import KrakenTime
-from krakenonce.kraken.request import Key, PrivateCall, PublicCall, Request, Sleep
+from krakenonce.kraken.request import Key, PrivateCall, PublicCall, Request, Sleep, StateStep
 from krakenonce.manager import NonceManager
 from krakenonce.testing import FakeKraken
 from krakenonce.testing.clock import ManualClock
@@ -88,7 +88,9 @@ class World:
         assert isinstance(call, PrivateCall)
         with pytest.raises(MustWait) as caught:
             self._signed(call)
-        pause = steps.throw(caught.value)
+        asking = steps.throw(caught.value)
+        assert isinstance(asking, StateStep)
+        pause = steps.send(asking.take())
         assert isinstance(pause, Sleep)
         return pause
 
@@ -97,6 +99,8 @@ class World:
         return sum(each.method == "AddOrder" and each.error is None for each in self.fake.arrivals)
 
     def _do(self, step: Step) -> Any:
+        if isinstance(step, StateStep):
+            return step.take()
         if isinstance(step, Sleep):
             if self._until is not None and self._until - self.now() < max(step.seconds, step.needed):
                 raise CallTimeout("Not sent.")
@@ -107,7 +111,9 @@ class World:
         request = step.request() if isinstance(step, PublicCall) else self._signed(step)
         self.clock.pass_time(0.01)
         reply = self._send(step.method, request)
-        return reply if isinstance(step, PublicCall) else self.calls.settle(step, reply)
+        if isinstance(step, PrivateCall) and (due := self.calls.settle(step, reply)) is not None:
+            due.take()
+        return reply
 
     def _signed(self, step: PrivateCall) -> Request:
         place, api_key, step.refusal = self.calls.place(step), self.calls.api_key, None

@@ -27,7 +27,7 @@ from krakenonce.kraken import AsyncKraken, Kraken, orders, queries
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.calling import ONE_A_SECOND
 from krakenonce.kraken.repeating import PAUSES, REFUSALS
-from krakenonce.kraken.request import Answer, Key, PrivateCall, Sleep, read_answer
+from krakenonce.kraken.request import Answer, Key, PrivateCall, Sleep, StateStep, read_answer
 from krakenonce.kraken.sent import LIFETIME, WITHOUT_DEADLINE, SentOrder
 from krakenonce.kraken.transport import Transport
 from krakenonce.manager import NonceManager
@@ -281,8 +281,10 @@ def test_a_lockout_that_comes_during_a_wait_is_kept() -> None:
     pause = world.until_it_waits(waiting)
     world.limiter.lock_out(world.account.key, 60)
     world.clock.pass_time(pause.seconds)
+    asking = waiting.send(None)
+    assert isinstance(asking, StateStep)
     with pytest.raises(LockedOut):
-        waiting.send(None)
+        asking.take()
 
 
 # --- public calls ----------------------------------------------------------------------------------------------
