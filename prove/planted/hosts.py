@@ -310,8 +310,8 @@ HOSTS = (
         "an event loop waits until a refusal is noted for all processes",
         10,
         "src/krakenonce/kraken/aio.py",
-        was="                await take(self._manager.store, due.take)\n",
-        becomes="                due.take()\n",
+        was="            await take(self._manager.store, due.take)\n",
+        becomes="            due.take()\n",
         test=f"{_LOOPS}test_other_tasks_go_on_while_a_client_s_call_waits_for_the_server[postgres-is_refused]",
     ),
     Planted(

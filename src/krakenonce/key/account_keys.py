@@ -22,9 +22,8 @@ from krakenonce.errors import (
     RateLimited,
     Throttled,
 )
-from krakenonce.key.methods import Kind, ids_in, kind_of
+from krakenonce.key.methods import METHODS, Kind, ids_in, kind_of
 from krakenonce.key.naming import fingerprint
-from krakenonce.key.permissions import is_allowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -182,7 +181,7 @@ class AccountKeys:
     def is_allowed(self, place: int, method: str) -> bool:
         """Whether a key may call a method, as far as its permissions are known."""
         info = self._info.get(place)
-        return info is None or is_allowed(method, info.get("permissions", ()))
+        return info is None or METHODS[method].may_be_called(info.get("permissions", ()))
 
     def begin(self, place: int, method: str, params: Mapping[str, Any]) -> None:
         """Note that an order is sent with a key: what names it comes after it, with the same key."""

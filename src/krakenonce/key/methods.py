@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -42,6 +42,8 @@ class Method(NamedTuple):
             such parameter.
         takes: The names of its parameters, if it changes something. None: they are not known, or it only reads.
         each_takes: Of a batch: the names of the parameters of each order.
+        needs: Which permissions of GetApiKeyInfo a key needs for it, if it changes something: ``a + b`` both, ``a / b``
+            one of them. Empty: none that is known.
     """
 
     kind: Kind = Kind.OTHER
@@ -59,6 +61,11 @@ class Method(NamedTuple):
     new: str = ""
     takes: str | None = None
     each_takes: str = ""
+    needs: str = ""
+
+    def may_be_called(self, permissions: Collection[str]) -> bool:
+        """Return whether a key with these permissions may call it, as far as that is known."""
+        return not self.needs or any(set(each.split(" + ")) <= set(permissions) for each in self.needs.split(" / "))
 
 
 class _Methods(dict[str, Method]):
@@ -111,13 +118,22 @@ METHODS = _Methods(
         "Level3": _QUERY,
         "GetApiKeyInfo": _QUERY,
         "ListWalletAccounts": _QUERY,  # the account_id that Balance, Ledgers and others take
-        "AddExport": Method(group="export", takes="report format description fields starttm endtm"),
+        "AddExport": Method(
+            group="export", takes="report format description fields starttm endtm", needs="export-data"
+        ),
         "ExportStatus": _QUERY,
-        "RetrieveExport": Method(group="query"),
-        "RemoveExport": Method(group="export", takes="id type"),
+        "RetrieveExport": Method(group="query", needs="export-data"),
+        "RemoveExport": Method(group="export", takes="id type", needs="export-data"),
         # trading
         "AddOrder": Method(
-            Kind.ORDER, "trade", rest=0, engine=1, renews=True, validate=True, takes=f"{_ORDER} {_ORDERS}"
+            Kind.ORDER,
+            "trade",
+            rest=0,
+            engine=1,
+            renews=True,
+            validate=True,
+            takes=f"{_ORDER} {_ORDERS}",
+            needs="modify-trades",
         ),
         "AddOrderBatch": Method(
             Kind.ORDER,
@@ -128,6 +144,7 @@ METHODS = _Methods(
             validate=True,
             takes=f"orders {_ORDERS}",
             each_takes=_ORDER,
+            needs="modify-trades + close-trades",
         ),
         "AmendOrder": Method(
             group="trade",
@@ -135,6 +152,7 @@ METHODS = _Methods(
             by_age=(3, 2, 1),
             renews=True,
             takes="txid cl_ord_id order_qty display_qty limit_price trigger_price pair post_only deadline",
+            needs="modify-trades / close-trades",
         ),
         "EditOrder": Method(
             group="trade",
@@ -143,9 +161,16 @@ METHODS = _Methods(
             validate=True,
             takes="userref txid volume displayvol pair asset_class price price2 oflags deadline cancel_response "
             "validate",
+            needs="modify-trades + close-trades",
         ),
         "CancelOrder": Method(
-            Kind.CANCEL, "cancel", rest=0, by_age=_CANCEL_BY_AGE, urgent=True, takes="txid cl_ord_id"
+            Kind.CANCEL,
+            "cancel",
+            rest=0,
+            by_age=_CANCEL_BY_AGE,
+            urgent=True,
+            takes="txid cl_ord_id",
+            needs="modify-trades / close-trades",
         ),
         "CancelOrderBatch": Method(
             Kind.CANCEL,
@@ -156,13 +181,14 @@ METHODS = _Methods(
             urgent=True,
             takes="orders cl_ord_ids",
             each_takes="txid cl_ord_id",
+            needs="modify-trades / close-trades",
         ),
         # Both reach the orders of all programs of an account, so they have a group of their own.
         "CancelAll": Method(
-            group="cancel-all", urgent=True, takes=""
+            group="cancel-all", urgent=True, takes="", needs="modify-trades / close-trades"
         ),  # a second one would cancel orders placed in between
         "CancelAllOrdersAfter": Method(
-            group="cancel-all", urgent=True, takes="timeout"
+            group="cancel-all", urgent=True, takes="timeout", needs="modify-trades / close-trades"
         ),  # ... would undo a later setting of the timer
         "GetWebSocketsToken": Method(Kind.READ, "token", urgent=True),  # another call gives another token
         # algo trading. No page says what these add to Kraken's counters: they count like their likes for orders.
@@ -171,6 +197,7 @@ METHODS = _Methods(
             validate=True,
             look="look at GetOpenStrategies and GetClosedStrategies",
             takes="symbol asset_class strategy_type side volume ordertype price starttm expiretm validate",
+            needs="modify-trades",
         ),
         "CancelStrategy": Method(
             Kind.CANCEL,
@@ -179,6 +206,7 @@ METHODS = _Methods(
             by="strategy_id",
             look="look at GetOpenStrategies",
             takes="strategy_id",
+            needs="close-trades",
         ),
         "GetOpenStrategies": _LIST,
         "GetClosedStrategies": _LIST,
@@ -190,16 +218,18 @@ METHODS = _Methods(
         "WithdrawMethods": _QUERY,
         "WithdrawAddresses": _QUERY,
         "WithdrawInfo": _QUERY,
-        "Withdraw": Method(group="withdraw", takes="asset aclass key address amount max_fee rebase_multiplier"),
+        "Withdraw": Method(
+            group="withdraw", takes="asset aclass key address amount max_fee rebase_multiplier", needs="withdraw-funds"
+        ),
         "WithdrawStatus": _QUERY,
-        "WithdrawCancel": Method(group="withdraw", takes="asset refid"),
-        "WalletTransfer": Method(group="transfer", takes="asset from to amount"),
+        "WithdrawCancel": Method(group="withdraw", takes="asset refid", needs="withdraw-funds"),
+        "WalletTransfer": Method(group="transfer", takes="asset from to amount", needs="query-funds"),
         # subaccounts
-        "CreateSubaccount": Method(group="transfer", takes="username email"),
-        "AccountTransfer": Method(group="transfer", takes="asset asset_class amount from to"),
+        "CreateSubaccount": Method(group="transfer", takes="username email", needs="withdraw-funds"),
+        "AccountTransfer": Method(group="transfer", takes="asset asset_class amount from to", needs="withdraw-funds"),
         # earn
-        "Earn/Allocate": Method(group="earn", takes="amount strategy_id"),
-        "Earn/Deallocate": Method(group="earn", takes="amount strategy_id"),
+        "Earn/Allocate": Method(group="earn", takes="amount strategy_id", needs="earn-funds"),
+        "Earn/Deallocate": Method(group="earn", takes="amount strategy_id", needs="earn-funds"),
         "Earn/AllocateStatus": _QUERY,
         "Earn/DeallocateStatus": _QUERY,
         "Earn/Strategies": _QUERY,
