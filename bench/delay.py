@@ -91,15 +91,16 @@ class _Side(asyncio.Protocol):
         return True
 
     def _pass_end(self, other: Any) -> None:
-        """Say so to the other side; close both if it has said so as well: asyncio does not by itself."""
+        """Say so to the other side; close both if it has said so as well: asyncio does not by itself.
+
+        Nor does it notice then that the other side was reset. To say so to that one would be an error.
+        """
         self._is_ended = True
-        if other.can_write_eof():
-            other.write_eof()
-        else:
-            other.close()
         if self.other is not None and self.other._is_ended:
             other.close()
             self.transport.close()
+        else:
+            other.write_eof()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Close the other side, and reset it if this one was reset."""

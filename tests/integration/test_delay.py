@@ -125,8 +125,9 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_a_connection_that_both_have_ended_is_closed(listening: socket.socket, delay: Delay) -> None:
-    """A long measurement makes thousands of them."""
+@pytest.mark.parametrize("late", [b"", b"late"], ids=["silent", "late"])
+def test_a_connection_that_both_have_ended_is_closed(listening: socket.socket, delay: Delay, late: bytes) -> None:
+    """A long measurement makes thousands of them. What comes for a client that has gone is answered by a reset."""
     files = Path(f"/proc/{delay._process.pid}/fd")
     if not files.exists():
         pytest.skip("the system does not show which files a process has open")
@@ -137,4 +138,5 @@ def test_a_connection_that_both_have_ended_is_closed(listening: socket.socket, d
         received(server, 1)
     with server:
         assert server.recv(1) == b""
+        server.sendall(late)
     until(lambda: len(list(files.iterdir())) == before)
