@@ -18,6 +18,7 @@ import trustme
 
 from krakenonce import NonceManager, open_store
 from krakenonce.backends.etcd import EtcdStore
+from krakenonce.backends.etcd.wire import Lost
 from krakenonce.errors import NonceStoreError, TurnLost
 from tests.hosts.etcd import EtcdServer
 from tests.hosts.folders import folder_of_servers
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from krakenonce.backends.etcd.gate import EtcdGate
+    from krakenonce.backends.etcd.wire import Wire
     from tests.hosts.engines import Engine
 
     Cut = Callable[[int, Callable[[bytes], bytes | None]], int]
@@ -300,6 +302,67 @@ def test_a_waiter_that_was_paused_for_too_long_takes_another_place(etcd: EtcdSer
     place = etcd.keys("krakenonce/lanes/")[1]
     etcd.delete(place)
     until(lambda: etcd.waiting() == 1 and etcd.keys("krakenonce/lanes/")[1] != place)
+    holder.release()
+    join([thread])
+    waiter.release()
+
+
+def test_a_caller_that_waits_again_and_again_connects_once(etcd: EtcdServer) -> None:
+    """With TLS, a connection for each wait would cost both sides more than the turn."""
+    way = Proxy(etcd.port, lambda data: data)
+    waiter, holder = EtcdStore(etcd.url_at(way.port), pause=60.0).gate("key"), EtcdStore(etcd.url).gate("key")
+    wait_for(waiter, holder, etcd)
+    connected = len(way._sockets)
+    for _ in range(5):
+        wait_for(waiter, holder, etcd)
+    assert len(way._sockets) == connected
+    waiter.close()
+    holder.close()
+    way.close()
+
+
+def test_a_caller_that_has_waited_soon_wants_no_more_news(etcd: EtcdServer) -> None:
+    """The server would keep for it what nobody reads."""
+    other = etcd.url.replace("127.0.0.1", "localhost")  # as of another process
+    waiter, holder = EtcdStore(other, pause=1.5).gate("key"), EtcdStore(etcd.url, pause=1.5).gate("key")
+    for each in (waiter, holder):
+        assert each.try_acquire()
+        each.release()
+    before = sockets()
+    wait_for(waiter, holder, etcd)
+    news = sockets() - before
+    until(lambda: not news & sockets())
+    waiter.close()
+    holder.close()
+
+
+def test_a_waiter_leaves_a_server_that_its_session_has_left(etcd: EtcdServer) -> None:
+    """The news of its earlier wait would come from there, if at all."""
+    silent: list[bool] = []
+    first = Proxy(etcd.port, lambda data: b"" if silent and b'"events"' in data else data)
+    url = f"etcd://127.0.0.1:{first.port},127.0.0.1:{etcd.port}/krakenonce"
+    waiter, holder = EtcdStore(url, pause=60.0).gate("key"), EtcdStore(etcd.url, pause=60.0).gate("key")
+    wait_for(waiter, holder, etcd)
+
+    def leave(wire: Wire) -> None:
+        if wire.place[1] == first.port:
+            raise Lost("it does not answer")
+
+    waiter.step("leave", leave)
+    silent.append(True)
+    began = time.monotonic()
+    wait_for(waiter, holder, etcd)
+    assert time.monotonic() - began < 4
+    waiter.close()
+    holder.close()
+    first.close()
+
+
+def wait_for(waiter: EtcdGate, holder: EtcdGate, etcd: EtcdServer) -> None:
+    """Let the first one wait for the other one's turn, and have its own."""
+    holder.acquire()
+    thread = in_thread(waiter.acquire)
+    until(lambda: etcd.waiting() == 1)
     holder.release()
     join([thread])
     waiter.release()

@@ -79,9 +79,9 @@ class EtcdGate(Section):
                 if place is not None and len(_open) <= _KEPT_OPEN:
                     self._queue.leave_later(self._session, self._lease, place)
                     self._left = place.lease
-                    self._lease.make_sure(self)
                 elif place is not None:
                     self._queue.leave(self._session, self._lease, place)
+                self._lease.make_sure(self)
                 self._place = None
             finally:
                 if len(_open) > _KEPT_OPEN:
@@ -91,7 +91,9 @@ class EtcdGate(Section):
                 self.held = False  # last: after an interrupt this is called again
 
     def settle(self, patience: float) -> bool:
-        """Make sure that the turn was given back, unless the gate is in use; return whether that is so.
+        """Make sure that the turn was given back, and want no more news, unless the gate is in use.
+
+        Returns whether that is so.
 
         Args:
             patience: Seconds that it may take. After that the lease is given up, with which the turn ends.
@@ -101,6 +103,7 @@ class EtcdGate(Section):
         try:
             if not self.held:  # or the first step of a later turn has made sure of it
                 self._settle(patience)
+                self._queue.close()
         finally:
             self.lock.release()
         return True
@@ -210,6 +213,7 @@ class EtcdGate(Section):
     def _drop(self) -> None:
         _open.discard(self)
         self._session.close()
+        self._queue.close()
 
     def _after_fork(self) -> None:
         super()._after_fork()

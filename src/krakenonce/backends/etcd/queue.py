@@ -7,7 +7,6 @@ time, so that a request whose answer was lost, and that is executed later, meets
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -60,6 +59,7 @@ class Queue:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.answer: Json = {}  # to the requests that were made when it was entered
+        self._news: Wire | None = None  # a connection on which the server says who leaves
 
     def enter(self, session: Session, lease: Lease, use: str, along: Along | None = None) -> Place:
         """Take a place, and wait until it is the first one.
@@ -110,6 +110,12 @@ class Queue:
         session.delete_later(delete(place.key))
         lease.leave(self)
 
+    def close(self) -> None:
+        """Want no more news until the next wait. While nobody reads them, the server has to keep them."""
+        news, self._news = self._news, None
+        if news is not None:
+            news.close()
+
     def first(self, wire: Wire) -> bytes | None:
         """Return what the first one has said when it entered: see :func:`said_by`; None: nobody is there."""
         keys = found(wire.read(fetch(self.folder)))
@@ -151,20 +157,25 @@ class Queue:
     def _wait(self, session: Session, use: str, place: Place, before: set[str]) -> None:
         """Wait until nobody is before the place. Raises Gone or NonceStoreError.
 
-        The news begin now, not when the place was taken: etcd sends old ones up to a tenth of a second later. So what
-        has happened in between is looked up when they have begun.
+        News that begin now do not begin when the place was taken: etcd sends old ones up to a tenth of a second later.
+        So what has happened in between is looked up when they have begun. News of an earlier wait have gone on.
         """
         while before:
             try:
-                with contextlib.closing(session.watch()) as wire:
-                    wire.begin("watch", {"create_request": {**covers(self.folder), "filters": ["NOPUT"]}})
-                    self._hear(wire, place, before)
+                if self._news is None or self._news.place != session.server.place():
+                    self.close()
+                    self._news = session.watch()
+                    self._news.begin("watch", {"create_request": {**covers(self.folder), "filters": ["NOPUT"]}})
+                    self._hear(self._news, place, before)
                     before = self._before(session, use, place)
-                    while before:
-                        self._hear(wire, place, before)
-            except Refused as error:
-                raise cannot(session.server, use, error) from None
-            except Lost as error:
+                while before:
+                    self._hear(self._news, place, before)
+            except BaseException as error:
+                self.close()
+                if isinstance(error, Refused):
+                    raise cannot(session.server, use, error) from None
+                if not isinstance(error, Lost):
+                    raise
                 if not isinstance(error, Silence):
                     rest(0.1)
                 before = self._before(session, use, place)

@@ -5,6 +5,7 @@ The lock is a queue of keys. A step is two round trips: the pages that it will p
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -74,7 +75,7 @@ class EtcdRanges:
         wanted = self._wanted.get(name, [0, 1])
         requests = kept.requests(lambda number: self._page(name, number), wanted)
         link.refuse_interrupter()
-        with link.lock:
+        with link.lock, contextlib.closing(queue):
             place = queue.enter(link.session, link.lease, _USE, lambda _: ([], requests))
             try:
                 keys = found(queue.answer, *range(1, len(requests) + 1)) if queue.answer else self._fetch(*requests)
