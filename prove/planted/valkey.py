@@ -59,6 +59,14 @@ VALKEY = (
         test=f"{_FAILOVER}test_what_a_replica_does_not_confirm_is_not_issued",
     ),
     Planted(
+        "a server that its replicas have left issues nonces ahead of the clock until they reach the mark",
+        4,
+        f"{_BACKEND}scripts.py",
+        was="less(kept.mark, nonce) or is_old then",
+        becomes="less(kept.mark, nonce) then",
+        test=f"{_FAILOVER}test_a_server_that_is_left_behind_stops_though_its_nonces_are_ahead_of_the_clock",
+    ),
+    Planted(
         "fewer replicas than asked for are enough",
         4,
         f"{_BACKEND}link.py",

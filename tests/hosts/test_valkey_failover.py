@@ -10,6 +10,7 @@ import pytest
 from krakenonce import NonceManager
 from krakenonce.backends.redis import RedisStore, hello
 from krakenonce.backends.redis import link as link_module
+from krakenonce.backends.redis.scripts import NONCES
 from krakenonce.errors import NonceStoreError
 from krakenonce.rule import SECOND
 from krakenonce.testing.clock import ManualClock
@@ -81,6 +82,31 @@ def test_a_promoted_replica_that_lacks_nonces_issues_none_of_them(
         old.advance("global")
     for each in (old, new):
         each.close()
+
+
+def test_a_server_that_is_left_behind_stops_though_its_nonces_are_ahead_of_the_clock(
+    pair: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They do not come near the mark by themselves: it is confirmed again when it is ten seconds old."""
+    master, replica = pair
+    store = store_on(master)
+    store.raise_floor("global", NOW + 3600 * SECOND)
+    taken = [store.advance("global") for _ in range(2)]
+    taken.append(ten_seconds_later(master, store))
+    assert rising(taken)
+    replica.run("REPLICAOF", "NO", "ONE")
+    monkeypatch.setattr(link_module, "_CONFIRM", 0.1)
+    assert store.advance("global") == taken[-1] + 1
+    with pytest.raises(NonceStoreError, match="only 0 of the 1 replicas of .* must confirm the mark"):
+        ten_seconds_later(master, store)
+    store.close()
+
+
+def ten_seconds_later(server: Server, store: RedisStore) -> int:
+    """Take a nonce when the mark is ten seconds older."""
+    since = int(server.run("HGET", NONCES, "since:global"))
+    server.run("HSET", NONCES, "since:global", since - 10)
+    return store.advance("global")
 
 
 def test_a_server_with_too_few_replicas_stops_if_it_is_told_to(pair: tuple[Server, Server]) -> None:

@@ -21,8 +21,8 @@ ALIVE = f"{PREFIX}alive:"
 CLAIM = 300  # ms in which a caller who was given the turn has to say that it lives
 SEEN = 3000  # ms for which a waiting caller counts as alive
 
-# The record of a counter: last; mark; proposed, the mark that replicas may not have yet; run, the life of the server
-# that has written it. Another life may be another server, which lacks the last nonces, or the same from its disk: then
+# The record of a counter: last; mark; since, the second in which replicas had it; proposed, the mark that they may not
+# have yet; run, the life of the server that has written it. Another life may be another server, which lacks the last nonces, or the same from its disk: then
 # all goes on above the mark. It is asked for here, because a client may have another server than it believes. The field
 # "moved" of the hash says where the state was moved to.
 _NONCES = """
@@ -37,8 +37,8 @@ end
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 local function read(nonces, scope)
   local found = redis.call('HMGET', nonces, 'last:' .. scope, 'mark:' .. scope, 'proposed:' .. scope, 'run:' .. scope,
-    'moved')
-  local kept = {last = found[1], mark = found[2], proposed = found[3], moved = found[5]}
+    'moved', 'since:' .. scope)
+  local kept = {last = found[1], mark = found[2], proposed = found[3], moved = found[5], since = found[6] or 0}
   function kept.set(name, value)
     kept[name] = value
     redis.call('HSET', nonces, name .. ':' .. scope, value)
@@ -64,15 +64,18 @@ local function next_nonce(nonces, wish)
   local kept = read(nonces, wish[1])
   if kept.moved then return {'moved', kept.moved} end
   kept.begin()
+  local time = redis.call('TIME')
   if wish[5] == run and kept.proposed and not less(kept.proposed, wish[6]) then
     kept.set('mark', larger(kept.mark, wish[6]))
+    kept.set('since', time[1])
   end
-  local time = redis.call('TIME')
   local nonce, limit = wish[2], string.format('%d%06d000', time[1] + wish[3], time[2])
   if less(limit, nonce) then nonce = limit end
   if kept.last then nonce = larger(nonce, plus(kept.last, 0, 1)) end
   if less(most, nonce) then return {'end'} end
-  if not kept.mark or less(kept.mark, nonce) then
+  -- Nonces ahead of the clock would take long to reach the mark: a server that its replicas have left must not go on.
+  local is_old = tonumber(wish[4]) > 0 and math.abs(time[1] - kept.since) >= 10
+  if not kept.mark or less(kept.mark, nonce) or is_old then
     local wanted = larger(plus(nonce, 10, 0), kept.proposed)
     if less(most, wanted) then wanted = most end
     kept.set('proposed', wanted)
