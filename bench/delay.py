@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import random
 import selectors
 import socket
@@ -21,13 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.limits import Late, readable
+from tests.hosts.packets import drop_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ONE_WAY = 2.0  # milliseconds
 _ROOT = Path(__file__).parents[1]
-_ATTACH_FILTER = 26  # SO_ATTACH_FILTER of Linux, which the module socket does not name
 
 
 class Delay:
@@ -186,24 +185,8 @@ class _Proxy:
             if line == "cut\n":
                 self.is_cut = True
                 for each in [listening, *(side.transport.get_extra_info("socket") for side in self.sides)]:
-                    _drop_all(each.fileno())
+                    drop_all(each.fileno())
                 print("cut", flush=True)
-
-
-def _drop_all(fd: int) -> None:
-    """Let the kernel drop all packets for a socket before TCP sees them."""
-
-    class Instruction(ctypes.Structure):
-        _fields_ = (("code", ctypes.c_ushort), ("jt", ctypes.c_ubyte), ("jf", ctypes.c_ubyte), ("k", ctypes.c_uint))
-
-    class Program(ctypes.Structure):
-        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.POINTER(Instruction)))
-
-    keep_nothing = Instruction(0x06, 0, 0, 0)  # BPF_RET | BPF_K: keep 0 bytes
-    program = Program(1, ctypes.pointer(keep_nothing))
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setsockopt(fd, socket.SOL_SOCKET, _ATTACH_FILTER, ctypes.byref(program), ctypes.sizeof(program)):
-        raise OSError(ctypes.get_errno(), "packets cannot be dropped")
 
 
 def main() -> None:

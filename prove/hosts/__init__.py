@@ -15,7 +15,7 @@ from prove.hosts.crew import ALL, Crew
 from prove.hosts.faults import Faults
 from prove.hosts.judge import judge
 from prove.hosts.network import Network
-from prove.hosts.servers import SERVERS, require
+from prove.hosts.servers import SERVERS, Valkey, require
 from prove.hosts.worker import WAYS, Spec, make
 from prove.pipe import Listener
 from tests.hosts.folders import folder_of_servers
@@ -32,6 +32,9 @@ __all__ = ["HOSTS", "run"]
 _LATENCY, _JITTER = 0.004, 0.003  # seconds, of Kraken
 _AHEAD = (-3600.0, 0.0, 3600.0)  # seconds, of the hosts' clocks
 _ROUND = 20.0  # seconds for each of the two parts of a round, at most
+_SPLIT = (
+    0.75  # of a part, in which a Valkey is split: in a long run more than the ten seconds that its old side goes on
+)
 
 
 def run(
@@ -81,7 +84,10 @@ class Round:
         self._folder = trial.directory / f"{kind.name}-{number}"
 
     def run(self) -> Figures:
-        """First a holder is overtaken, alone, in several ways; then all kinds of faults happen, several at a time."""
+        """First a holder is overtaken, alone, in several ways; then a Valkey is split, alone, too.
+
+        Then all other kinds of faults happen, several at a time.
+        """
         try:
             return self._run()
         except Broken as error:
@@ -110,6 +116,8 @@ class Round:
             faults = Faults(crew, servers, network, random.Random(self._seed))
             if do_go_on := crew.all_go_on():
                 faults.overtake(self._seconds)
+                if self._only is None and isinstance(servers, Valkey):
+                    faults.split(servers, self._seconds * _SPLIT)
                 faults.disturb(self._seconds, self._only)
                 do_go_on = crew.all_go_on()
             crew.kill_all()
@@ -124,7 +132,7 @@ class Round:
             Spec(
                 number,
                 WAYS[number % len(WAYS)],
-                servers.url_at(network.way(f"state {number}", lambda: servers.port)),
+                servers.url_for(number),
                 f"http://127.0.0.1:{network.way(f'kraken {number}', lambda: kraken)}",
                 key,
                 _AHEAD[number // len(WAYS)],
@@ -137,7 +145,7 @@ class Round:
 
 HOSTS = Campaign(
     "hosts",
-    "three hosts whose processes are killed, stopped, cut off and overtaken, on servers that are killed and promoted",
+    "three hosts whose processes are killed, stopped, cut off and overtaken, on servers that fail and are split",
     run,
     seconds=240,
     short=20,

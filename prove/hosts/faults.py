@@ -7,7 +7,8 @@ from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
 from prove.hosts.crew import ALL, HOSTS
-from prove.hosts.servers import REPLICATION
+from prove.hosts.judge import OLD_SIDE
+from prove.hosts.servers import REPLICATION, state_way
 from prove.hosts.worker import POINTS, WAYS
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from prove.hosts.crew import Crew
     from prove.hosts.network import Network
-    from prove.hosts.servers import Servers
+    from prove.hosts.servers import Servers, Valkey
 
 __all__ = ["Faults"]
 
@@ -27,6 +28,8 @@ _AT_ONCE = 3  # faults
 _BETWEEN = 0.5  # seconds between the beginnings of two faults, on average
 _LEAST, _MOST = 0.5, 3.0  # leases that a fault lasts
 _SHORT = 0.3  # of a lease: a pause that nobody may notice
+_CUTS = ("cut off", "reset", "unplugged")
+_SPLIT = 3.0  # leases that a split lasts at least: turns of the other side end on each
 _BEHIND = 0.3  # seconds by which the other server is behind when it is promoted with loss
 
 
@@ -61,6 +64,29 @@ class Faults:
             if time.monotonic() > end:
                 break
 
+    def split(self, servers: Valkey, seconds: float) -> None:
+        """Promote the replica while one host sees the old server only; then let that host see the new one, too."""
+        old_side = host_of(self._rng.choice(ALL))
+        others = [state_way(each) for each in ALL if each not in old_side]
+        servers.get_ahead()  # of the clock: what stops the old side must not be the clock alone
+        self._crew.all_go_on()  # with a mark that the replica has
+        began = time.monotonic_ns()
+        self._network.cut([REPLICATION], "cut off")
+        self._network.cut(others, "reset")
+        alone = time.monotonic_ns()
+        servers.split(old_side)
+        self._network.heal(others)
+        self._crew.note("promote", ALL, began)
+        time.sleep(max(seconds, _SPLIT * servers.pause))
+        joined = time.monotonic_ns()
+        self._network.cut([state_way(each) for each in old_side], "reset")
+        self._crew.note(OLD_SIDE, old_side, alone)
+        self._network.heal([REPLICATION])
+        servers.join()
+        self._network.heal([state_way(each) for each in old_side])
+        self._crew.note("joined", old_side, joined)
+        self.count["faults"] += 1
+
     def disturb(self, seconds: float, only: Sequence[str] | None = None) -> None:
         """Do each kind of fault once, and then any, several at a time; or *only* some of them, once."""
         kinds = self._kinds() if only is None else []
@@ -85,7 +111,7 @@ class Faults:
     def _kinds(self) -> list[str]:
         kinds = ["kill", "stop", "server killed"]
         kinds += [f"{what} after the {point}" for what in ("kill", "stop") for point in POINTS]
-        kinds += [f"{whom} {how}" for whom in ("process", "host", "server") for how in ("cut off", "reset")]
+        kinds += [f"{whom} {how}" for whom in ("process", "host", "server") for how in _CUTS]
         return [*kinds, *(["turn ended"] if self._servers.name == "postgres" else [])]
 
     def _begin(self, what: str) -> Going:
@@ -94,7 +120,7 @@ class Faults:
         seconds = leases * self._servers.pause
         if what.endswith((*POINTS, "kill", "stop")):
             return self._to_one(what, first, seconds)
-        if what.endswith(("cut off", "reset")):
+        if what.endswith(_CUTS):
             return self._cut(what, first, seconds)
         if what == "turn ended":
             return self._turn_ended()
@@ -144,17 +170,20 @@ class Faults:
     def _cut(self, what: str, first: int, seconds: float) -> Going:
         """Cut a process or a host off from everything, or all from the server."""
         whose, _, how = what.partition(" ")
-        host = first // len(WAYS) * len(WAYS)
-        whom = {"process": [first], "host": [*range(host, host + len(WAYS))], "server": [*ALL]}[whose]
-        ways = [f"{to} {each}" for each in whom for to in ("state", "kraken")[: 1 if whose == "server" else 2]]
+        whom = {"process": [first], "host": host_of(first), "server": [*ALL]}[whose]
+        ways = [state_way(each) for each in whom]
+        if whose != "server":
+            ways += [f"kraken {each}" for each in whom]
         taken = ("server",) if whose == "server" else ()
         yield from self._take(*taken)
         began = time.monotonic_ns()
-        self._network.cut(ways, reset=how == "reset")
+        self._network.cut(ways, how)
         try:
             yield from _pass(seconds)
         finally:
             self._network.heal(ways)
+            if how == "unplugged":  # TCP tries again after as long as it has tried in vain
+                yield from _pass(seconds)
             self._crew.note(what, whom, began)
             self._free(what, *taken)
 
@@ -164,7 +193,7 @@ class Faults:
         try:
             if what == "promote with loss":
                 self._servers.get_ahead()
-                self._network.cut([REPLICATION], reset=False)
+                self._network.cut([REPLICATION], "cut off")
                 yield from _pass(_BEHIND)
             began = time.monotonic_ns()
             self._servers.kill()
@@ -220,3 +249,9 @@ def _pass(seconds: float) -> Going:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         yield
+
+
+def host_of(number: int) -> list[int]:
+    """All processes of a process's host."""
+    first = number // len(WAYS) * len(WAYS)
+    return [*range(first, first + len(WAYS))]

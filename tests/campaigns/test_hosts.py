@@ -10,7 +10,7 @@ from krakenonce.testing.checker import Issue
 from prove.campaign import Broken, Trial
 from prove.hosts import run
 from prove.hosts.crew import ALL, Fault
-from prove.hosts.judge import judge
+from prove.hosts.judge import OLD_SIDE, judge
 from prove.hosts.servers import SERVERS, Etcd, Postgres, Servers, Valkey
 from prove.pipe import Note, Reported
 from tests.campaigns.shared_makers import failing, hanging, same_server, two_states, unfenced
@@ -29,7 +29,7 @@ def test_hosts_and_servers_that_fail_cost_no_order(tmp_path: Path) -> None:
     """All of it happens within some seconds, on all kinds of servers."""
     figures = run(Trial(tmp_path, SEED, 1.0))
     assert figures["rounds"] == figures["overtaken"] == len(SERVERS)
-    assert min(figures[what] for what in ("kills", "calls accepted", "turns lost", "not sent")) > 0
+    assert min(figures[what] for what in ("kills", "calls accepted", "turns lost", "not sent", OLD_SIDE)) > 0
 
 
 @pytest.mark.parametrize("kind", SERVERS)
@@ -109,3 +109,43 @@ def test_a_nonce_after_a_lost_turn_is_found_though_kraken_accepts_it() -> None:
     with pytest.raises(Broken, match="process 1, which had lost its turn"):
         judge(all_of(call(1, 12, 0, 9, 10), NEXT), [], [stopped], 1.0)
     assert judge(all_of(call(1, 12, 0, 9, 10), call(2, 11, -2, -1, 0)), [], [stopped], 1.0)["calls accepted"] == 2
+
+
+OLD = Fault(OLD_SIDE, (1,), 100 * MS, 20_000 * MS)
+BEFORE, AFTER = call(1, 10, 0, 1, 9), call(1, 90, 20_001, 20_002, 20_003)
+NEW_SIDE = call(2, 50, 200, 210, 220)
+
+
+def on_old_side(nonce: int, answered: int) -> Reported:
+    """One that the old server has given."""
+    return call(1, nonce, answered - 5, answered, answered + 5)
+
+
+def test_the_old_side_of_a_split_may_give_smaller_nonces_for_ten_seconds() -> None:
+    """Kraken may refuse them. Each side keeps the order by itself, and what was before it and comes after it."""
+    late = on_old_side(11, 9_000)
+    found = judge(all_of(BEFORE, NEW_SIDE, late, AFTER), [11], [OLD], 1.0)
+    assert (found[OLD_SIDE], found["refused in a fault of their own"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("calls", "complaint"),
+    [
+        ((on_old_side(11, 13_000),), "went on for more than ten seconds"),
+        ((on_old_side(51, 300),), "new side of a split gave 50, and the old one larger"),
+        ((on_old_side(50, 300),), "both sides of a split gave"),
+        ((on_old_side(9, 300),), "1 nonces are wrong"),
+        ((on_old_side(12, 300), on_old_side(11, 400)), "1 nonces are wrong"),
+        ((on_old_side(11, 300), call(3, 49, 400, 410, 420)), "1 nonces are wrong"),
+    ],
+)
+def test_a_split_that_does_more_is_found(calls: tuple[Reported, ...], complaint: str) -> None:
+    """It goes on for longer, gives larger nonces or the same, or a side does not keep its own order."""
+    with pytest.raises(Broken, match=complaint):
+        judge(all_of(BEFORE, NEW_SIDE, *calls, AFTER), [], [OLD], 1.0)
+
+
+def test_the_new_side_of_a_split_must_not_be_refused() -> None:
+    """The old side has only smaller nonces."""
+    with pytest.raises(Broken, match="refused a call of process 2, to which nothing was done"):
+        judge(all_of(BEFORE, on_old_side(11, 300), NEW_SIDE, AFTER), [50], [OLD], 1.0)

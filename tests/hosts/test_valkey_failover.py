@@ -97,7 +97,7 @@ def test_a_server_that_is_left_behind_stops_though_its_nonces_are_ahead_of_the_c
     replica.run("REPLICAOF", "NO", "ONE")
     monkeypatch.setattr(link_module, "_CONFIRM", 0.1)
     assert store.advance("global") == taken[-1] + 1
-    with pytest.raises(NonceStoreError, match="only 0 of the 1 replicas of .* must confirm the mark"):
+    with pytest.raises(NonceStoreError, match=r"only 0 of the 1 replicas of .* must confirm the mark"):
         ten_seconds_later(master, store)
     store.close()
 

@@ -22,9 +22,9 @@ CLAIM = 300  # ms in which a caller who was given the turn has to say that it li
 SEEN = 3000  # ms for which a waiting caller counts as alive
 
 # The record of a counter: last; mark; since, the second in which replicas had it; proposed, the mark that they may not
-# have yet; run, the life of the server that has written it. Another life may be another server, which lacks the last nonces, or the same from its disk: then
-# all goes on above the mark. It is asked for here, because a client may have another server than it believes. The field
-# "moved" of the hash says where the state was moved to.
+# have yet; run, the life of the server that has written it. Another life may be another server, which lacks the last
+# nonces, or the same from its disk: then all goes on above the mark. It is asked for here, because a client may have
+# another server than it believes. The field "moved" of the hash says where the state was moved to.
 _NONCES = """
 local most = '9223372036854775807'
 local function less(a, b) return #a < #b or (#a == #b and a < b) end
