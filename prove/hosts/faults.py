@@ -10,6 +10,7 @@ from prove.hosts.crew import ALL, HOSTS
 from prove.hosts.judge import OLD_SIDE
 from prove.hosts.servers import REPLICATION, state_way
 from prove.hosts.worker import POINTS, WAYS
+from tests.hosts.packets import can_drop
 
 if TYPE_CHECKING:
     import random
@@ -111,7 +112,7 @@ class Faults:
     def _kinds(self) -> list[str]:
         kinds = ["kill", "stop", "server killed"]
         kinds += [f"{what} after the {point}" for what in ("kill", "stop") for point in POINTS]
-        kinds += [f"{whom} {how}" for whom in ("process", "host", "server") for how in _CUTS]
+        kinds += [f"{whom} {how}" for whom in ("process", "host", "server") for how in _CUTS[: 2 + can_drop()]]
         return [*kinds, *(["turn ended"] if self._servers.name == "postgres" else [])]
 
     def _begin(self, what: str) -> Going:

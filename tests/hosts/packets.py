@@ -26,6 +26,16 @@ def drop_all(fd: int) -> None:
         raise OSError(ctypes.get_errno(), "packets cannot be dropped")
 
 
+def can_drop() -> bool:
+    """Whether the system lets this user do so: some kernels let root only."""
+    try:
+        with socket.socket() as tried:
+            drop_all(tried.fileno())
+    except (OSError, AttributeError):  # no Linux
+        return False
+    return True
+
+
 def drop_nothing(sock: socket.socket) -> None:
     """Let them arrive again."""
     with contextlib.suppress(OSError):  # none was dropped
