@@ -86,8 +86,8 @@ VALKEY = (
         "which server it is, is what was found out before",
         4,
         f"{_BACKEND}scripts.py",
-        was="    'moved')\n",
-        becomes="    'moved')\n  run = found[4] or run\n",
+        was="    'moved', 'since:' .. scope)\n",
+        becomes="    'moved', 'since:' .. scope)\n  run = found[4] or run\n",
         test=f"{_FAILOVER}test_a_server_that_was_started_again_skips_what_it_may_not_have",
     ),
     Planted(
