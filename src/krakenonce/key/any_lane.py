@@ -102,11 +102,14 @@ class _Waiters:
 
     def __init__(self, lanes: Sequence[Lane]) -> None:
         owner, claim = current_owner(), Claim()
-        self._all = [(lane._queue, Waiter(owner, lane._urgent, scope=lane._scope, claim=claim)) for lane in lanes]
+        self._all = [
+            (place, lane._queue, Waiter(owner, lane._urgent, scope=lane._scope, claim=claim))
+            for place, lane in enumerate(lanes)
+        ]
 
     def ask(self, *, blocks_loop: bool) -> bool:
         """Take the turn of a lane that is free, or wait in all; return whether a turn was free."""
-        for queue, waiter in self._lanes_to_ask(blocks_loop=blocks_loop):
+        for _, queue, waiter in self._lanes_to_ask(blocks_loop=blocks_loop):
             try:
                 if queue.ask(waiter, blocks_loop=blocks_loop):
                     return True
@@ -115,22 +118,22 @@ class _Waiters:
                 waiter.error = error
         return False
 
-    def _lanes_to_ask(self, *, blocks_loop: bool) -> list[tuple[LaneQueue, Waiter]]:
+    def _lanes_to_ask(self, *, blocks_loop: bool) -> list[tuple[int, LaneQueue, Waiter]]:
         """An event loop cannot try a turn at a server. There, a lane that nobody in this process uses has to do."""
-        if not blocks_loop and self._all[0][0].is_far:
-            self._all = [each for each in self._all if each[0].is_idle()][:1] or self._all
+        if not blocks_loop and self._all[0][1].is_far:
+            self._all = [each for each in self._all if each[1].is_idle()][:1] or self._all
         return self._all
 
     def wake_by(self, ring: Callable[[], object]) -> None:
         """Call *ring* when a turn has come, or cannot come, which may be at once."""
-        for queue, waiter in self._all:
+        for _, queue, waiter in self._all:
             queue.wake_by(ring, waiter)
         if self.are_done():
             ring()
 
     def are_done(self) -> bool:
         """Whether a turn has come, or none can come."""
-        return any(queue.has(waiter) for queue, waiter in self._all) or all(each.error for _, each in self._all)
+        return any(queue.has(waiter) for _, queue, waiter in self._all) or all(each.error for *_, each in self._all)
 
     def leave_others(self, timeout: float | None) -> int:
         """Return the place of the lane whose turn has come, and wait in the others no longer.
@@ -139,27 +142,27 @@ class _Waiters:
             LaneTimeout: None has come.
             KrakenonceError: None can come; this is the first one's reason.
         """
-        place = next((place for place, (queue, waiter) in enumerate(self._all) if queue.has(waiter)), None)
-        if place is None:
-            for _, waiter in self._all:
+        won = next((place for place, queue, waiter in self._all if queue.has(waiter)), None)
+        if won is None:
+            for *_, waiter in self._all:
                 if waiter.error is not None:
                     raise waiter.error
             raise LaneTimeout(
                 f"none of the lanes of {len(self._all)} API keys was free within {timeout:g} s; the first: "
-                f"{self._all[0][0].holder()}; nothing was sent"
+                f"{self._all[0][1].holder()}; nothing was sent"
             )
-        self.leave(place)
-        return place
+        self.leave(won)
+        return won
 
     def leave(self, but: int | None = None) -> None:
         """Wait no longer, and give back the turn that has come; except in the lane at the place *but*."""
-        for place, (queue, waiter) in enumerate(self._all):
+        for place, queue, waiter in self._all:
             if place != but:
                 queue.give_up(waiter)
 
     def sleep_no_more(self) -> None:
         """From now on nothing rings."""
-        for queue, waiter in self._all:
+        for _, queue, waiter in self._all:
             queue.sleep_no_more(waiter)
 
 
