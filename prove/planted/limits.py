@@ -129,7 +129,7 @@ LIMITS = (
         "cancels wait behind reads in the limits",
         12,
         "src/krakenonce/key/counting.py",
-        was="    how = URGENT if METHODS[place.method].urgent else 0\n",
+        was="    how = URGENT if is_urgent(place.method, place.params) else 0\n",
         becomes="    how = 0\n",
         test="tests/integration/kraken/test_rules_of_calls.py::test_panic_does_not_wait_behind_reads",
     ),

@@ -28,7 +28,7 @@ from krakenonce.key.limits_state import (
     Waiting,
 )
 from krakenonce.key.lockout import locked_out
-from krakenonce.key.methods import METHODS, ids_in
+from krakenonce.key.methods import METHODS, ids_in, is_urgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -98,7 +98,7 @@ def ask(state: State, place: Place, longest: float, now: float, *, send: bool = 
     if closed or place.tier is None:
         leave(state, place, now)
         return Booking(closed, closed)
-    how = URGENT if METHODS[place.method].urgent else 0
+    how = URGENT if is_urgent(place.method, place.params) else 0
     others, before = _queue(state, place, how, now)
     ahead: dict[int, float] = {}
     for index, entry in enumerate(others):

@@ -34,7 +34,8 @@ class Method(NamedTuple):
         batch: Whether its orders are in the list ``orders``.
         renews: Whether its orders count as new afterwards, under the ids in the call.
         urgent: Whether it protects an account, and so goes before calls that wait: cancels, the dead man's switch, and
-            WebSocket tokens, with which orders can be cancelled.
+            WebSocket tokens, with which orders can be cancelled. Its parameters may say otherwise, see
+            :func:`is_urgent`.
         validate: Whether it has the parameter ``validate``, with which Kraken only checks it.
         by: Of a cancel: the parameter with Kraken's id of what it cancels.
         look: What shows whether it was executed, if that is not the same for its group.
@@ -270,6 +271,11 @@ def kind_of(method: str, params: Mapping[str, Any]) -> Kind:
     return its.kind
 
 
+def is_urgent(method: str, params: Mapping[str, Any]) -> bool:
+    """Return whether a call protects an account. Switching the dead man's switch off does not."""
+    return METHODS[method].urgent and not (method == "CancelAllOrdersAfter" and _is_zero(params.get("timeout")))
+
+
 def orders_in(method: str, params: Mapping[str, Any]) -> Sequence[Any]:
     """Return the orders in a call, each with its parameters or as an id; none if they are not a list."""
     return _listed(params.get("orders")) if METHODS[method].batch else (params,)
@@ -295,6 +301,13 @@ def _names_ids_alone(method: str, params: Mapping[str, Any]) -> bool:
     named = [each.get(by) if isinstance(each, Mapping) else each for each in orders_in(method, params)]
     by_another_id = params.get("cl_ord_id") or params.get("cl_ord_ids")
     return bool(named) and not by_another_id and all(isinstance(each, str) and _ID.fullmatch(each) for each in named)
+
+
+def _is_zero(value: object) -> bool:
+    try:
+        return float(str(value)) == 0
+    except ValueError:
+        return False
 
 
 def _listed(value: object) -> Sequence[Any]:

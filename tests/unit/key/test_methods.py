@@ -11,7 +11,7 @@ import pytest
 import krakenonce
 from krakenonce.gateway.groups import GROUPS
 from krakenonce.key import methods
-from krakenonce.key.methods import METHODS, PUBLIC, Kind, Method, kind_of, look_at
+from krakenonce.key.methods import METHODS, PUBLIC, Kind, Method, is_urgent, kind_of, look_at
 
 # All private methods in Kraken's REST API specification, and those on the pages of docs.kraken.com since then.
 _PRIVATE = """
@@ -110,3 +110,12 @@ def test_what_protects_an_account_is_urgent() -> None:
     """Every cancel, the dead man's switch, and WebSocket tokens."""
     urgent = "CancelOrder CancelOrderBatch CancelAll CancelAllOrdersAfter CancelStrategy GetWebSocketsToken"
     assert {name for name, its in METHODS.items() if its.urgent} == set(urgent.split())
+
+
+@pytest.mark.parametrize("timeout", [0, "0", 0.0, "0.0", " 0 "])
+def test_switching_the_dead_man_s_switch_off_is_not_urgent(timeout: object) -> None:
+    """It protects nothing, and does not go before what does. Setting it does."""
+    assert not is_urgent("CancelAllOrdersAfter", {"timeout": timeout})
+    assert all(is_urgent("CancelAllOrdersAfter", {"timeout": each}) for each in (1, "60", 0.5, None, "", "x", [0]))
+    assert is_urgent("CancelAll", {"timeout": timeout})
+    assert not is_urgent("Balance", {})
