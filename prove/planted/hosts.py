@@ -203,7 +203,7 @@ HOSTS = (
     Planted(
         "a lockout ends by each host's own clock",
         12,
-        "src/krakenonce/key/limiter.py",
+        "src/krakenonce/key/kept_states.py",
         was="        if server_time is not None:  #",
         becomes="        if server_time == 0.0:  #",
         test=f"{_NONCES}test_a_lockout_closes_the_key_on_every_host[postgres]",
@@ -244,8 +244,8 @@ HOSTS = (
         "a call that is counted again keeps its place among those that wait",
         12,
         "src/krakenonce/key/limiter.py",
-        was="            place.waiting_id, place.counted, place.sent_at = before\n            return",
-        becomes="            place.sent_at = before[2]\n            return",
+        was="            place.waiting_id, place.counted, place.sent_at = before\n            place.asked_at",
+        becomes="            place.sent_at = before[2]\n            place.asked_at",
         test="tests/integration/key/test_limiter.py::test_a_step_that_is_taken_again_finds_the_place_as_it_was",
     ),
     Planted(

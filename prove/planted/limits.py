@@ -7,6 +7,8 @@ from prove.planted.bug import Planted
 __all__ = ["LIMITS"]
 
 _CONTAINERS = "tests/integration/key/test_containers.py"
+_ACCOUNTS = "tests/integration/key/test_account_limits.py"
+_CANCELLED = "tests/integration/key/test_cancelled_orders.py"
 _TIME = "src/krakenonce/key/state_time.py"
 _RULES = "src/krakenonce/kraken/calling.py"
 
@@ -97,8 +99,8 @@ LIMITS = (
         "a call that is given up keeps its place in the limits",
         12,
         "src/krakenonce/key/limiter.py",
-        was="            with contextlib.suppress(NonceStoreError):\n",
-        becomes="            with contextlib.suppress(NonceStoreError):\n                return\n",
+        was="                with contextlib.suppress(NonceStoreError):\n",
+        becomes="                with contextlib.suppress(NonceStoreError):\n                    return\n",
         test="tests/integration/key/test_limiter.py::test_a_call_that_is_given_up_leaves_its_place",
     ),
     Planted(
@@ -168,7 +170,7 @@ LIMITS = (
     Planted(
         "a wall clock in 1970 is believed",
         12,
-        "src/krakenonce/key/limiter.py",
+        "src/krakenonce/key/kept_states.py",
         was="wall_ns / 1e9 if in_range(wall_ns) else math.nan",
         becomes="wall_ns / 1e9",
         test=f"{_CONTAINERS}::test_a_wall_clock_that_is_set_right_after_the_boot_ends_no_lockout",
@@ -176,9 +178,97 @@ LIMITS = (
     Planted(
         "where no boot is known, all have the same clock",
         12,
-        "src/krakenonce/key/limiter.py",
+        "src/krakenonce/key/kept_states.py",
         was="stable_hash(boot_id or os.urandom(16).hex())",
         becomes="stable_hash(boot_id)",
         test=f"{_CONTAINERS}::test_processes_whose_boot_is_not_known_have_a_clock_each",
+    ),
+    Planted(
+        "the engine's counters are kept for each key of an account",
+        12,
+        "src/krakenonce/key/limiter.py",
+        was="self._accounts[place.key] = account = state.account()",
+        becomes='account = ""',
+        test=f"{_ACCOUNTS}::test_the_engine_counts_for_all_keys_of_an_account_together",
+    ),
+    Planted(
+        "a call that the engine does not allow stays counted for its key",
+        12,
+        "src/krakenonce/key/limiter.py",
+        was="        if second.wait > longest or other.cancelled:\n            self._take_back(place)\n",
+        becomes="        if second.wait > longest or other.cancelled:\n",
+        test=f"{_ACCOUNTS}::test_a_call_that_one_counter_does_not_allow_is_counted_in_none",
+    ),
+    Planted(
+        "a call stays counted for its key when its account's state cannot be read",
+        12,
+        "src/krakenonce/key/limiter.py",
+        was="        except BaseException:\n            self._take_back(place)\n",
+        becomes="        except BaseException:\n",
+        test=f"{_ACCOUNTS}::test_an_error_at_the_account_s_state_takes_the_first_step_back",
+    ),
+    Planted(
+        "what a key has counted before it joined its account is forgotten",
+        12,
+        "src/krakenonce/key/limiter.py",
+        was="counted = NOTHING if before else counted_in(state)",
+        becomes="counted = NOTHING",
+        test=f"{_ACCOUNTS}::test_what_a_key_has_counted_before_is_carried_over_once",
+    ),
+    Planted(
+        "what is counted while a key joins its account is forgotten",
+        12,
+        "src/krakenonce/key/limiter.py",
+        was="            carried = counted\n",
+        becomes="            return self._inside_of(key, lambda state: state.belongs_to(name)) is not None\n",
+        test=f"{_ACCOUNTS}::test_a_call_that_is_counted_while_its_key_joins_is_carried_over",
+    ),
+    Planted(
+        "CancelAll lets the orders go that wait",
+        10,
+        "src/krakenonce/key/cancels.py",
+        was="            all_at = _moment(state, 0.0, now)\n",
+        becomes="            pass\n",
+        test=f"{_CANCELLED}::test_orders_that_wait_in_other_processes_are_not_sent",
+    ),
+    Planted(
+        "a cancel by cl_ord_id stops an order that began after it",
+        10,
+        "src/krakenonce/key/cancels.py",
+        was="if _is_possible(at.at, now) and began.is_before(at)}",
+        becomes="if _is_possible(at.at, now)}",
+        test=f"{_CANCELLED}::test_a_cancel_stops_no_order_that_begins_after_it_has_begun",
+    ),
+    Planted(
+        "an order that was cancelled while it waited gets a nonce",
+        10,
+        "src/krakenonce/key/api_key.py",
+        was="        refuse_if(self._limiter.send(place))\n        refuse_if_cancelled(place.cancelled)\n",
+        becomes="        refuse_if(self._limiter.send(place))\n",
+        test=f"{_CANCELLED}::test_an_order_that_waits_when_it_is_cancelled_is_not_sent",
+    ),
+    Planted(
+        "without limits, what was cancelled is not noted",
+        10,
+        "src/krakenonce/key/limiter.py",
+        was="place.tier is None and not cancelled_in(place.method, place.params) and",
+        becomes="place.tier is None and",
+        test=f"{_CANCELLED}::test_an_order_that_waits_when_it_is_cancelled_is_not_sent",
+    ),
+    Planted(
+        "a cancel in an older state is lost",
+        10,
+        "src/krakenonce/key/limits_state.py",
+        was='.ljust(size, b"\\0")  # an older',
+        becomes='[: size * (len(self._counters.read(SIZE - 1, 1)))].ljust(size, b"\\0")  # an older',
+        test="tests/unit/key/test_cancels.py::test_a_state_of_an_older_version_has_no_cancels",
+    ),
+    Planted(
+        "the order of two calls on one host is that of the server's rough time",
+        10,
+        "src/krakenonce/key/limits_state.py",
+        was="if self.clock == other.clock else",
+        becomes="if False else",
+        test="tests/unit/key/test_cancels.py::test_on_one_host_what_is_before_what_is_exact",
     ),
 )

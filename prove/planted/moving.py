@@ -90,8 +90,8 @@ MOVING = (
         "rate limits cannot be moved from a directory to another one",
         12,
         "src/krakenonce/key/limiter.py",
-        was="        other._inside(name, self._inside(name, State.copy))",
-        becomes="        self._inside(name, lambda mine: other._inside(name, mine.copy()))",
+        was="        write = self._states.inside(name, State.copy)\n        other._states.inside(name, write)",
+        becomes="        self._states.inside(name, lambda mine: other._states.inside(name, mine.copy()))",
         test=f"{_HOSTS}test_a_directory_is_moved_to_another_one",
     ),
     Planted(

@@ -15,6 +15,7 @@
     └── KrakenError                a call to Kraken gave no result
         ├── RequestNotSent           no connection: nothing was sent
         ├── CallTimeout              the time limit passed before it was sent    (also TimeoutError)
+        ├── CancelledBeforeSent      the order was cancelled while it waited: nothing was sent
         ├── AccessBlocked            a CDN, firewall or proxy in front of Kraken has refused the call
         ├── OutcomeUnknown           sent, and no answer says whether it was executed
         └── KrakenAPIError           Kraken answered with an error
@@ -62,6 +63,7 @@ __all__ = [
     "AccessBlocked",
     "AccountRefused",
     "CallTimeout",
+    "CancelledBeforeSent",
     "ClockError",
     "ConfigError",
     "DeadlineElapsed",
@@ -203,6 +205,18 @@ class RequestNotSent(KrakenError):
 
 class CallTimeout(KrakenError, TimeoutError):
     """The time limit of the call passed before it was sent. Nothing was sent."""
+
+
+class CancelledBeforeSent(KrakenError):
+    """The order was cancelled while it waited to be sent: by CancelAll, or by its ``cl_ord_id`` or ``userref``.
+
+    Nothing was sent, and a batch was not sent as a whole. Do not repeat the call, unless you want the order after all.
+
+    Attributes:
+        may_be_repeated: False.
+    """
+
+    may_be_repeated: bool = False
 
 
 class AccessBlocked(KrakenError):

@@ -22,7 +22,7 @@ from krakenonce.gateway.local_keys import LocalKeys
 from krakenonce.gateway.sent_record import LARGEST
 from krakenonce.key.lane import lane_called
 from krakenonce.key.limiter import Limiter
-from krakenonce.key.naming import GLOBAL
+from krakenonce.key.naming import ACCOUNT, GLOBAL
 from krakenonce.rule import NONCE_MAX, SECOND
 
 if TYPE_CHECKING:
@@ -208,11 +208,16 @@ def _turns(source: Backend) -> list[str]:
     """Return the names of all turns that are known: perhaps not those of keys that have no rate limits."""
     own = {scope.removeprefix(_OWN) for scope in source.scopes() if scope.startswith(_OWN)}
     lanes: list[str] = getattr(source, "lanes", list)()
-    return sorted({GLOBAL, *own, *lanes, *_names(source, "rate limits")})
+    return sorted({GLOBAL, *own, *lanes, *_keys(_names(source, "rate limits"))})
 
 
 def _names(store: Backend, kept: Kept) -> list[str]:
     return [name for name in _movable(store).names(kept) if name != CHECKED]
+
+
+def _keys(limits: list[str]) -> list[str]:
+    """Return which rate limits are those of a key, and not of an account with several."""
+    return [name for name in limits if not name.startswith(ACCOUNT)]
 
 
 @contextlib.contextmanager
@@ -251,7 +256,7 @@ def _copy(source: Backend, target: Backend, counters: dict[str, int]) -> Moved:
     document = keys.read()
     if document is not None:
         key_storage(target).change(lambda _: document, even_moved=True)
-    return Moved(counters, len(limits), len(records), document is not None, len(sent))
+    return Moved(counters, len(_keys(limits)), len(records), document is not None, len(sent))
 
 
 def _copy_record(source: Backend, target: Backend, name: str) -> None:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from krakenonce import NonceManager, open_store
-from krakenonce.errors import ConfigError, LaneTimeout, LockedOut, NonceStoreError
+from krakenonce.errors import CancelledBeforeSent, ConfigError, LaneTimeout, LockedOut, NonceStoreError
 from krakenonce.gateway.groups import parse_groups
 from krakenonce.gateway.key_storage import key_storage
 from krakenonce.gateway.local_keys import LocalKeys
 from krakenonce.key.api_key import ApiKey
 from krakenonce.key.limiter import Limiter
-from krakenonce.key.limits import TIERS
+from krakenonce.key.limits import TIERS, Tier
 from krakenonce.moving import move
 from krakenonce.testing import FakeKraken, FakeKrakenServer
 from tests.hosts.test_refusals import run
@@ -104,6 +104,28 @@ def test_everything_is_carried_over(engine: Engine, tmp_path: Path) -> None:
     assert new.sent_calls.step("digest", lambda file: file.read(0, 2**21)) == sent
     assert (moved.limits, moved.records, moved.local_keys, moved.sent) == (2, 1, True, 1)
     there.close()
+
+
+def test_the_keys_of_an_account_are_carried_over_with_their_account(engine: Engine, tmp_path: Path) -> None:
+    """The engine's counters, the ages of orders and what was cancelled; the account is no key."""
+    old, new = open_store(tmp_path / "state"), open_store(engine.url)
+    NonceManager(old).next()
+    slow = Tier("slow", 100, 1e-9, 100, 1e-9)
+    keys = [ApiKey(NonceManager(old), name, slow) for name in ("one", "two")]
+    for each in keys:
+        each.belongs_to("MASTER")
+    orders = [{"pair": "XBTUSD", "cl_ord_id": name} for name in ("young", "mine")]
+    keys[0].count(keys[0].place("AddOrder", orders[0]))
+    begun = keys[0].seconds()
+    keys[1].count(keys[1].place("CancelOrder", {"cl_ord_id": "mine"}))
+    assert move(old, new).limits == 2
+    one, two = (ApiKey(NonceManager(new), name, slow) for name in ("one", "two"))
+    with pytest.raises(CancelledBeforeSent):
+        one.nonce(one.place("AddOrder", orders[1], begun))
+    one.nonce(one.place("AddOrder", orders[1]))
+    two.nonce(two.place("CancelOrder", {"cl_ord_id": "young"}))
+    assert [round(each.levels().engine, 3) for each in (one, two)] == [10, 10]
+    assert not two.belongs_to("MASTER")
 
 
 def test_a_directory_is_moved_to_another_one(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ The clients, the gateway, guarded clients and the broker all make a call in thes
     place = api_key.place(method, params)
     wait = api_key.ask(place, longest)      # again after each wait, until it is 0
     with api_key.turn(timeout):             # one call at a time on this key
-        nonce = api_key.nonce(place)        # counts the call; refused in a lockout
+        nonce = api_key.nonce(place)        # counts the call; refused in a lockout, or if the order was cancelled
         ...                                 # sign and send; api_key.not_sent(place) if there was no connection
         api_key.settle(place, refusal)      # what Kraken's refusal means for all callers of the key
     api_key.leave(place)                    # however the call ends
@@ -24,8 +24,10 @@ from typing import TYPE_CHECKING, TypeVar
 from krakenonce.backends import SERVED
 from krakenonce.errors import InvalidNonce, KrakenonceError, LockedOut, NonceStoreError, RateLimited, Throttled
 from krakenonce.key.answers import advice
+from krakenonce.key.cancels import refuse_if_cancelled
 from krakenonce.key.counting import A_FEW_SECONDS, Levels, Place
 from krakenonce.key.limiter import Limiter
+from krakenonce.key.limits import TIERS
 from krakenonce.key.lockout import LOCKOUT, refuse_if
 from krakenonce.key.naming import fingerprint
 
@@ -71,11 +73,40 @@ class ApiKey:
         self._scope = scope
         self._limiter = Limiter(manager.store.rate_limits, clock=manager.clock)
 
-    def place(self, method: str, params: Mapping[str, object]) -> Place:
-        """Return a call's place in the rate limits; nothing is kept for it yet. Best called just before the turn."""
-        place = Place(self.key, self.tier, method, params)
+    def place(self, method: str, params: Mapping[str, object], asked_at: float | None = None) -> Place:
+        """Return a call's place in the rate limits; nothing is kept for it yet. Best called just before the turn.
+
+        Args:
+            method: Kraken's name of the method.
+            params: Its parameters.
+            asked_at: When the call began to wait, for its turn or for the rate limit, as :meth:`seconds` has said then;
+                None: now. An order that is cancelled after that is not sent.
+        """
+        place = Place(self.key, self.tier, method, params, self.seconds() if asked_at is None else asked_at)
         self._limiter.expect(place)
         return place
+
+    def seconds(self) -> float:
+        """Return the seconds since boot. Reads no state."""
+        return self._limiter.seconds()
+
+    def belongs_to(self, account: str) -> bool:
+        """Note, for all processes, that this key is one of several of an account.
+
+        From then on, every process that uses the key keeps the trading engine's counters, the ages of orders and what
+        was cancelled in one state for all keys of the account. The REST counter and a lockout stay the key's own. What
+        the key's own state has counted for the engine is carried over.
+
+        Args:
+            account: The account's name, the same for all of its keys.
+
+        Returns:
+            Whether another account's name was noted before. It is replaced; what was counted for that stays there.
+
+        Raises:
+            NonceStoreError: The state cannot be read or written.
+        """
+        return self._limiter.belongs_to(self.key, account, (self.tier or TIERS["starter"]).engine_decay)
 
     def ask(self, place: Place, longest: float, *, send: bool = False) -> float:
         """Return the seconds until the call may be sent, and keep its place until then; 0.0: now.
@@ -89,10 +120,12 @@ class ApiKey:
 
         Raises:
             LockedOut: The key is locked out.
+            CancelledBeforeSent: The order was cancelled meanwhile. No place is kept.
             RateLimited: It would have to wait longer. No place is kept.
         """
         booking = self._limiter.book(place, longest, send=send)
         refuse_if(booking.locked_out)
+        refuse_if_cancelled(place.cancelled)
         if booking.wait > longest:
             error = RateLimited(
                 f"Not sent: Kraken's rate limit allows this call only in {booking.wait:.1f} s. {advice(RateLimited)}"
@@ -119,18 +152,21 @@ class ApiKey:
 
         Raises:
             LockedOut: The key is locked out, perhaps since the call before this one.
+            CancelledBeforeSent: The order was cancelled since it began to wait; it is not counted.
         """
         refuse_if(self._limiter.send(place))
+        refuse_if_cancelled(place.cancelled)
 
     def nonce(self, place: Place) -> int:
         """Count a call that is about to be sent, and return its nonce. To be called in the turn.
 
         Raises:
             LockedOut: The key is locked out; no nonce was taken.
+            CancelledBeforeSent: The order was cancelled since it began to wait; no nonce was taken.
             MustWait: The call has not asked before, and the rate limit does not allow it yet; no nonce was taken.
             NonceError: No nonce can be issued; the call is not counted.
         """
-        if place.waiting_id or place.tier is None:
+        if place.is_waiting or place.tier is None:
             self.count(place)
         elif (wait := self.ask(place, math.inf, send=True)) > 0:
             must = MustWait("Not sent: Kraken's rate limit does not allow this call yet.")

@@ -3,16 +3,23 @@
 :mod:`krakenonce.key.limiter` locks the state and passes the state's time in, in seconds. Slots in the state's
 tables are found by hash. Two pairs with the same slot share a counter, so calls may wait longer than they have to. Of
 orders with the same slot, the last four are kept.
+
+A call with a key of an account with several keys takes two steps: one in the key's state, for the REST counter and the
+lockout, and one in the account's, for the trading engine. In each it has a place, of which each step knows its half.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from krakenonce.key.cancels import note_cancel, why_not
 from krakenonce.key.limits import RESERVE, Charge, Order, engine_cost, level_now, pair_hash, stable_hash
 from krakenonce.key.limits_state import (
+    CANCELS,
+    CANCELS_AT,
     COUNTER,
     DUE,
     ORDER,
@@ -28,7 +35,7 @@ from krakenonce.key.limits_state import (
     Waiting,
 )
 from krakenonce.key.lockout import locked_out
-from krakenonce.key.methods import METHODS, ids_in, is_urgent
+from krakenonce.key.methods import METHODS, cancelled_in, ids_in, is_urgent, places_orders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,16 +59,34 @@ class Place:
         tier: The key's limits. None: the call is not counted; only a lockout is checked.
         method: Kraken's name of the method.
         params: Its parameters.
+        asked_at: When the call began to wait, in seconds since boot; NaN: with its first step.
+        account: The name of the account's state, if it is a place there; empty: it is one in the key's state.
     """
 
     key: str = field(repr=False)
     tier: Tier | None
     method: str
     params: Mapping[str, Any] = field(repr=False)
+    asked_at: float = math.nan
+    account: str = ""
     waiting_id: int = field(default=0, init=False)  # among the calls that wait; 0: it does not wait
     counted: dict[int, Charge] = field(default_factory=dict, init=False)  # when it was sent
     sent_at: float = field(default=0.0, init=False)
     is_left: bool = field(default=False, init=False)  # its caller has stopped waiting, perhaps while it is being asked
+    waited: float = field(default=0.0, init=False)  # seconds until the present step
+    cancelled: str = field(default="", init=False)  # why it is not sent any more
+    in_account: Place | None = field(default=None, init=False)  # its place in the account's state, if there is one
+
+    def belongs_to(self, account: str) -> None:
+        """Have a place in the account's state, too, and leave the trading engine to that. Empty: there is none."""
+        if account != (self.in_account.account if self.in_account else ""):
+            args = self.key, self.tier, self.method, self.params, self.asked_at
+            self.in_account = Place(*args, account) if account else None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has a place among the calls that wait."""
+        return bool(self.waiting_id or (self.in_account and self.in_account.waiting_id))
 
 
 class Booking(NamedTuple):
@@ -95,17 +120,20 @@ def ask(state: State, place: Place, longest: float, now: float, *, send: bool = 
     With *send*, a call that need not wait is sent now: it is counted at once, and no place is kept.
     """
     closed = locked_out(state, now)
-    if closed or place.tier is None:
+    if closed or _is_cancelled(state, place, now):
         leave(state, place, now)
         return Booking(closed, closed)
+    charges = _charges(state, place, now)
+    if not charges:
+        _count(state, place, charges, now) if send else leave(state, place, now)
+        return Booking(0.0, 0.0)
     how = URGENT if is_urgent(place.method, place.params) else 0
     others, before = _queue(state, place, how, now)
     ahead: dict[int, float] = {}
     for index, entry in enumerate(others):
         if index < before or entry.how & DUE:
             ahead[entry.counter] = ahead.get(entry.counter, 0.0) + entry.cost
-    charges = _charges(state, place, now)
-    wait = max((charge.wait(ahead.get(counter, 0.0)) for counter, charge in charges.items()), default=0.0)
+    wait = max(charge.wait(ahead.get(counter, 0.0)) for counter, charge in charges.items())
     if wait < _AT_ONCE:
         if send:
             _count(state, place, charges, now)
@@ -121,9 +149,12 @@ def ask(state: State, place: Place, longest: float, now: float, *, send: bool = 
 
 
 def send(state: State, place: Place, now: float) -> float:
-    """Count a call that is sent now; return 0.0. In a lockout count nothing and return the seconds until its end."""
+    """Count a call that is sent now; return 0.0. In a lockout count nothing and return the seconds until its end.
+
+    Nor is an order counted that was cancelled: then its place says so.
+    """
     closed = locked_out(state, now)
-    if closed or place.tier is None:
+    if closed or _is_cancelled(state, place, now):
         leave(state, place, now)
     else:
         _count(state, place, _charges(state, place, now), now)
@@ -147,11 +178,11 @@ def not_sent(state: State, place: Place, now: float) -> None:
 
 
 def refused(state: State, place: Place, now: float) -> float:
-    """Fill the counters that the call concerns; return the seconds until they allow the call."""
+    """Fill the counters that the call concerns; return the seconds until they allow the call, 0.0 if there are none."""
     full = {at: charge.full() for at, charge in _charges(state, place, now).items() if charge.waits}
     for counter, charge in full.items():
         state.write(counter, COUNTER.pack(charge.level, now))
-    return max((charge.wait() for charge in full.values()), default=A_FEW_SECONDS)
+    return max((charge.wait() for charge in full.values()), default=0.0)
 
 
 def levels(state: State, tier: Tier, now: float) -> Levels:
@@ -165,7 +196,9 @@ def parts(place: Place) -> list[tuple[int, int]]:
     its, pair = METHODS[place.method], place.params.get("pair")
     ids = ids_in(place.method, place.params) if its.by_age or its.renews else []
     pairs = [_pair_at(pair_hash(str(pair)))] if pair and (its.engine or its.by_age) else []
-    return [*((at, COUNTER.size) for at in pairs), *parts_of_orders(ids)]
+    cancels = places_orders(place.method, place.params) or cancelled_in(place.method, place.params)
+    at_once = [(CANCELS_AT, CANCELS.size)] if cancels else []
+    return [*((at, COUNTER.size) for at in pairs), *at_once, *parts_of_orders(ids)]
 
 
 def parts_of_orders(ids: Iterable[str]) -> list[tuple[int, int]]:
@@ -173,25 +206,60 @@ def parts_of_orders(ids: Iterable[str]) -> list[tuple[int, int]]:
     return [(_order_at(stable_hash(order)), PLACE_SIZE) for order in ids]
 
 
+def part_of_account(place: Place) -> Place | None:
+    """Return the call's place in its account's state, if there is such a state and the call concerns it."""
+    if place.in_account is None:
+        return None
+    its = METHODS[place.method]
+    counts = place.tier is not None and (its.engine or its.by_age)
+    concerns = counts or cancelled_in(place.method, place.params) or places_orders(place.method, place.params)
+    return place.in_account if concerns else None
+
+
 def note(state: State, pair: str, ids: Iterable[str], time: float) -> None:
     """Note that orders were placed or amended at *time*. An empty *pair* is the one noted before, if any."""
     for order in ids:
-        hashed = stable_hash(order)
-        offset = _order_at(hashed)
-        slots = list(ORDER.iter_unpack(state.read(offset, PLACE_SIZE)))
-        known = pair_hash(pair) if pair else next((its for noted, its, _ in slots if noted == hashed), None)
-        if known is not None:
-            kept = [slot for slot in slots if slot[0] != hashed][1 - PER_PLACE :]
-            state.write(offset, b"".join(ORDER.pack(*slot) for slot in [*kept, (hashed, known, time)]))
+        note_order(state, stable_hash(order), pair_hash(pair) if pair else None, time)
+
+
+def note_order(state: State, order: int, pair: int | None, time: float) -> None:
+    """Note the same of one order, by the hashes of its id and of its pair."""
+    offset = _order_at(order)
+    slots = list(ORDER.iter_unpack(state.read(offset, PLACE_SIZE)))
+    known = pair if pair is not None else next((its for noted, its, _ in slots if noted == order), None)
+    if known is not None:
+        kept = [slot for slot in slots if slot[0] != order][1 - PER_PLACE :]
+        state.write(offset, b"".join(ORDER.pack(*slot) for slot in [*kept, (order, known, time)]))
+
+
+def noted_at(state: State, order: int) -> float:
+    """Return when an order was placed or amended, by the hash of its id; 0.0: not known."""
+    slots = ORDER.iter_unpack(state.read(_order_at(order), PLACE_SIZE))
+    return max((time for noted, _, time in slots if noted == order), default=0.0)
+
+
+def _is_cancelled(state: State, place: Place, now: float) -> bool:
+    if place.in_account is None:
+        place.cancelled = why_not(state, place.method, place.params, place.waited, now)
+    return bool(place.cancelled)
 
 
 def _count(state: State, place: Place, charges: dict[int, Charge], now: float) -> None:
     place.counted, place.sent_at = charges, now
     for counter, charge in charges.items():
         state.write(counter, COUNTER.pack(charge.level + charge.cost, now))
-    if METHODS[place.method].renews:  # a cancel before the answer costs as much as that of a new order
-        note(state, str(place.params.get("pair") or ""), ids_in(place.method, place.params), now + RESERVE)
+    if place.in_account is None:
+        _note(state, place, now)
     leave(state, place, now)
+
+
+def _note(state: State, place: Place, now: float) -> None:
+    """Note what a call that is sent means for the orders that it names."""
+    if place.tier is not None and METHODS[place.method].renews:
+        # a cancel before the answer costs as much as that of a new order
+        note(state, str(place.params.get("pair") or ""), ids_in(place.method, place.params), now + RESERVE)
+    if cancelled := cancelled_in(place.method, place.params):
+        note_cancel(state, cancelled, place.waited, now)
 
 
 def _queue(state: State, place: Place, how: int, now: float) -> tuple[list[Waiting], int]:
@@ -214,10 +282,10 @@ def _charges(state: State, place: Place, now: float) -> dict[int, Charge]:
     its, tier = METHODS[place.method], place.tier
     if tier is None:
         return charges
-    if its.rest:
+    if its.rest and not place.account:
         level = level_now(*state.counter(REST_AT), tier.rest_decay, now)
         charges[REST_AT] = Charge(level, its.rest, tier.rest_max, tier.rest_decay)
-    if its.engine or its.by_age:
+    if place.in_account is None and (its.engine or its.by_age):
         for offset, points in _engine_costs(state, place.method, place.params, now).items():
             level = level_now(*state.counter(offset), tier.engine_decay, now)
             charges[offset] = Charge(level, points, tier.engine_max, tier.engine_decay, its.waits)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 # Kraken's id of an order or of a strategy, which no other one gets. By the time of a second cancel, a userref or a
 # cl_ord_id may name another order.
 _ID = re.compile(r"(O|AS)[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{6}")
+_USERREF = re.compile(r"[+-]?[0-9]{1,19}")
 
 
 class Kind(Enum):
@@ -276,6 +277,12 @@ def is_urgent(method: str, params: Mapping[str, Any]) -> bool:
     return METHODS[method].urgent and not (method == "CancelAllOrdersAfter" and _is_zero(params.get("timeout")))
 
 
+def places_orders(method: str, params: Mapping[str, Any]) -> bool:
+    """Return whether a call places orders, or begins a strategy, which places them."""
+    its = METHODS[method]
+    return (its.kind is Kind.ORDER or method == "AddStrategy") and kind_of(method, params) is its.kind
+
+
 def orders_in(method: str, params: Mapping[str, Any]) -> Sequence[Any]:
     """Return the orders in a call, each with its parameters or as an id; none if they are not a list."""
     return _listed(params.get("orders")) if METHODS[method].batch else (params,)
@@ -287,6 +294,28 @@ def ids_in(method: str, params: Mapping[str, Any]) -> list[str]:
     for each in (*orders_in(method, params), *_listed(params.get("cl_ord_ids"))):
         ids += [each.get("txid"), each.get("cl_ord_id")] if isinstance(each, Mapping) else [each]
     return [str(order) for order in ids if order]
+
+
+def names_of_orders(method: str, params: Mapping[str, Any]) -> list[list[str]]:
+    """Return the names that a client gave to each order in a call: its ``cl_ord_id``, and the ``userref`` of its group.
+
+    A cancel has a ``userref`` in the place of a ``txid``. Kraken's own ids are no such names.
+    """
+    named = [_names(each) for each in orders_in(method, params)]
+    return named + [_names({"cl_ord_id": each}) for each in _listed(params.get("cl_ord_ids"))]
+
+
+EVERY = "every order"  # in the place of a name
+
+
+def cancelled_in(method: str, params: Mapping[str, Any]) -> list[str]:
+    """Return the names of the orders that a call cancels, but for those that it names by Kraken's own id."""
+    if method == "CancelAll":
+        return [EVERY]
+    its = METHODS[method]
+    if its.kind is not Kind.CANCEL or its.by != "txid":
+        return []
+    return [name for names in names_of_orders(method, params) for name in names]
 
 
 def look_at(method: str) -> str:
@@ -301,6 +330,15 @@ def _names_ids_alone(method: str, params: Mapping[str, Any]) -> bool:
     named = [each.get(by) if isinstance(each, Mapping) else each for each in orders_in(method, params)]
     by_another_id = params.get("cl_ord_id") or params.get("cl_ord_ids")
     return bool(named) and not by_another_id and all(isinstance(each, str) and _ID.fullmatch(each) for each in named)
+
+
+def _names(order: object) -> list[str]:
+    fields = order if isinstance(order, Mapping) else {"txid": order}
+    cl_ord_id = fields.get("cl_ord_id")
+    userref = next(
+        (text for text in (str(fields.get("userref")), str(fields.get("txid"))) if _USERREF.fullmatch(text)), ""
+    )
+    return [*([f"cl_ord_id {cl_ord_id}"] if cl_ord_id else []), *([f"userref {int(userref)}"] if userref else [])]
 
 
 def _is_zero(value: object) -> bool:

@@ -673,8 +673,8 @@ def test_a_child_does_not_unlock_its_parents_step(stopped: tuple[Limiter, Stoppi
     """A child that comes and goes leaves the lock of the parent's thread alone."""
     limiter, _ = stopped
     assert is_locked(path_in(tmp_path))
-    assert isinstance(limiter._rate_limits, LockedFiles)
-    assert in_child(limiter._rate_limits.close) == "None"
+    assert isinstance(limiter._states._rate_limits, LockedFiles)
+    assert in_child(limiter._states._rate_limits.close) == "None"
     assert is_locked(path_in(tmp_path))
 
 
@@ -712,7 +712,7 @@ def test_a_signal_handler_inside_the_step_gets_an_error(
         return Reading(clock, 1000.0, 1.8e9)
 
     with monkeypatch.context() as patch:
-        patch.setattr(limiter, "_read", interrupt)
+        patch.setattr(limiter._states, "_read", interrupt)
         assert book(limiter, STARTER, "Balance", {}, 0) == NOW
     assert book(limiter, STARTER, "Balance", {}, 0) == NOW
 
