@@ -65,6 +65,7 @@ class AccountKeys:
         self._info: dict[int, Mapping[str, Any]] = {}  # what GetApiKeyInfo said
         self._said: set[tuple[int, str, type[KrakenAPIError]]] = set()
         self._sending: dict[str, int] = {}  # the orders under way, by the ids that the client has given them
+        self.has_said_others = False  # that other programs know other keys of the account
         self._at_most, self._fewer_until = len(keys), 0.0
 
     def __len__(self) -> int:

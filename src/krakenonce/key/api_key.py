@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from krakenonce.backends import SERVED
 from krakenonce.errors import InvalidNonce, KrakenonceError, LockedOut, NonceStoreError, RateLimited, Throttled
+from krakenonce.key.account_record import other_keys
 from krakenonce.key.answers import advice
 from krakenonce.key.cancels import refuse_if_cancelled
 from krakenonce.key.counting import A_FEW_SECONDS, Levels, Place
@@ -32,7 +33,7 @@ from krakenonce.key.lockout import LOCKOUT, refuse_if
 from krakenonce.key.naming import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from krakenonce.errors import KrakenAPIError
     from krakenonce.key.lane import Lane
@@ -107,6 +108,18 @@ class ApiKey:
             NonceStoreError: The state cannot be read or written.
         """
         return self._limiter.belongs_to(self.key, account, (self.tier or TIERS["starter"]).engine_decay)
+
+    def other_keys(self, account: str, keys: Sequence[str]) -> list[str]:
+        """Return which other keys of its account programs on this state have used lately, and note ours.
+
+        Args:
+            account: The account's name.
+            keys: The fingerprints of the keys that this program knows.
+
+        Raises:
+            NonceStoreError: The record cannot be read or written.
+        """
+        return other_keys(self._manager.store.records, account, keys, self._manager.clock.now_ns() / 1e9)
 
     def ask(self, place: Place, longest: float, *, send: bool = False) -> float:
         """Return the seconds until the call may be sent, and keep its place until then; 0.0: now.

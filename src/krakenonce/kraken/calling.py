@@ -240,7 +240,7 @@ class Calls:
             api_key.leave(call.place)
             call.place = None
         if call.place is None:
-            call.place = api_key.place(call.method, call.params)
+            call.place = api_key.place(call.method, call.params, call.asked_at)
         return call.place
 
     def settle(self, call: PrivateCall, reply: dict[str, Any]) -> StateStep | None:
@@ -273,6 +273,8 @@ class Calls:
 
     def _sent(self, call: PrivateCall, tries: Tries) -> Steps[dict[str, Any]]:
         say_if_not_known(call.method)
+        if call.asked_at is None:
+            call.asked_at = self.api_key.seconds()
         while True:
             try:
                 reply: dict[str, Any] = yield call

@@ -7,9 +7,11 @@ not sent.
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import TYPE_CHECKING
 
 from krakenonce.errors import InvalidNonce, KrakenError, PermissionDenied, RequestNotSent
+from krakenonce.key.account_record import account_name
 from krakenonce.kraken.repeating import poisoned
 from krakenonce.kraken.request import PrivateCall
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from krakenonce.kraken.calling import Calls
+
+logger = logging.getLogger("krakenonce")
 
 
 def questions(calls: Calls, call: PrivateCall) -> Iterator[PrivateCall]:
@@ -38,9 +42,25 @@ def questions(calls: Calls, call: PrivateCall) -> Iterator[PrivateCall]:
         if is_last:
             raise poisoned(question.refusal)
     with not_sent(question):
-        account.learn(place, calls.result(question, question.reply or {}))
+        number = account.learn(place, calls.result(question, question.reply or {}))
+    _join(calls, place, account_name(number, account.names))
     if not account.is_allowed(place, call.method):
         raise PermissionDenied(f"Not sent: API key {account.names[place]} has no permission for {call.method}.")
+
+
+def _join(calls: Calls, place: int, name: str) -> None:
+    """Count what the key's calls add to the trading engine's counters for its account, over all programs."""
+    account, api_key = calls.account, calls.api_keys[place]
+    if api_key.belongs_to(name):
+        logger.warning("API key %s belonged to another account when it was used last.", account.names[place])
+    others = api_key.other_keys(name, account.names)
+    if others and not account.has_said_others:
+        account.has_said_others = True
+        logger.warning(
+            "Other programs use API keys of the same account at Kraken that this one does not know: %s. If that is not "
+            "meant, name the same keys everywhere, and each account once.",
+            ", ".join(others),
+        )
 
 
 @contextlib.contextmanager

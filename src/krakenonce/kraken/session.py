@@ -10,7 +10,7 @@ from krakenonce.errors import CallTimeout, ConfigError, RateLimited
 from krakenonce.key.any_lane import AnyLane
 from krakenonce.key.api_key import ApiKey
 from krakenonce.key.limits import TIERS
-from krakenonce.key.methods import METHODS
+from krakenonce.key.methods import is_urgent
 from krakenonce.key.naming import fingerprint
 from krakenonce.key.pair import KeyPair, Otp, Pair, checked_pairs
 from krakenonce.kraken.calling import Calls
@@ -158,7 +158,7 @@ class Session(Generic[T]):
         call.key = 0 if call.has_turn else None
         if call.has_turn:
             return
-        urgent = call.urgent or METHODS[call.method].urgent
+        urgent = call.urgent or is_urgent(call.method, call.params)
         if self._serialization == "global":
             yield self._manager.lane(timeout=seconds_left(until), urgent=urgent)
         calls = self.calls

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from krakenonce.errors import (
+    CancelledBeforeSent,
     ConfigError,
     DeadlineElapsed,
     InvalidKey,
@@ -392,3 +393,54 @@ def test_a_poisoned_key_is_found_out_by_the_question(rich: FakeAccount, fake: Fa
     assert keys_of(fake, "AddOrder") == ["rich 2"]
     with pytest.raises(PoisonedKey):
         both.wait(both.client.only(1).private("Balance"))
+
+
+def test_programs_that_know_different_keys_of_an_account_are_told(
+    pairs: list[tuple[str, str]], options: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also two names of one account: whatever they are called, Kraken's number of the account is the same."""
+    with Kraken(keys=pairs[:2], **options) as client:
+        client.private("AddOrder", **order())
+    assert "Other programs" not in caplog.text
+    with Kraken(keys=pairs[2:], **options) as client:
+        client.private("AddOrder", **order(1))
+        client.private("AddOrder", **order(2))
+    said = [each.message for each in caplog.records if each.message.startswith("Other programs use API keys")]
+    assert len(said) == 1
+    assert f"{fingerprint(pairs[0][0])}, {fingerprint(pairs[1][0])}" in said[0] or (
+        f"{fingerprint(pairs[1][0])}, {fingerprint(pairs[0][0])}" in said[0]
+    )
+
+
+def test_the_engine_counts_the_orders_of_all_keys_of_an_account_together(
+    fake: FakeKraken, pairs: list[tuple[str, str]], options: dict[str, Any]
+) -> None:
+    """Also those of a program that knows one of the keys only."""
+    options["tier"] = fake.rules.tier = "starter"
+    with Kraken(keys=pairs, max_wait=0.0, **options) as client, ThreadPoolExecutor(KEYS) as threads:
+        placed = [threads.submit(client.private, "AddOrder", **order(number)) for number in range(100)]
+        errors = [each.exception() for each in placed]
+    assert {type(error) for error in errors if error} == {RateLimited}
+    assert [each.error for each in fake.arrivals if each.error] == []
+    assert len(keys_of(fake, "AddOrder")) < 70
+    with Kraken(*pairs[1], max_wait=0.0, **options) as alone, pytest.raises(RateLimited, match=r"^Not sent"):
+        alone.private("AddOrder", **order(200))
+
+
+def test_cancel_all_leaves_no_order_that_waits_for_its_turn(fake: FakeKraken, client: Kraken) -> None:
+    """It goes first, and they are answered with ``not sent``."""
+    stops = [hold(client._manager, key.key) for key in client.calls.api_keys]
+    errors: list[BaseException | None] = []
+    with ThreadPoolExecutor(11) as threads:
+        orders = [threads.submit(client.private, "AddOrder", **order(number)) for number in range(10)]
+        while len(client._manager.lane(client.key)._queue._turn.waiting) < 10:
+            threading.Event().wait(0.001)
+        cancel = threads.submit(client.private, "CancelAll")
+        while not client._manager.lane(client.key, urgent=True)._queue._turn.waiting:
+            threading.Event().wait(0.001)
+        for stop in stops:
+            stop()
+        errors = [each.exception() for each in orders]
+        cancel.result()
+    assert {type(error) for error in errors if error} == {CancelledBeforeSent}
+    assert [each for each in fake.accounts[client.key].orders.values() if each.status == "open"] == []
