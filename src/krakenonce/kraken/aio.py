@@ -202,12 +202,17 @@ class AsyncKraken(Session[AsyncTransport]):
             asking = questions(self.calls, step)  # what it learns, it notes in the state
             while (question := await take(self._manager.store, functools.partial(next, asking, None))) is not None:
                 with not_sent(question):
-                    question.reply = await self._exchange(question, timeout, until)
-            return await self._exchange(step, timeout, until)
+                    question.reply = await self._exchange(question, turn, timeout, until)
+            return await self._exchange(step, turn, timeout, until)
 
-    async def _exchange(self, call: PrivateCall, timeout: float, until: float | None) -> dict[str, Any]:
-        left = seconds_left(until)
+    async def _exchange(
+        self, call: PrivateCall, turn: contextlib.AsyncExitStack, timeout: float, until: float | None
+    ) -> dict[str, Any]:
+        seconds_left(until)
         request = await take(self._manager.store, functools.partial(self._sign, call))
+        for lane in self._turns_of_orders(call, until):
+            await turn.enter_async_context(lane)
+        left = seconds_left(until)
         reply = await self._transport.send(request, timeout if left is None else min(timeout, left))
         if (due := self.calls.settle(call, reply)) is not None:
             await take(self._manager.store, due.take)

@@ -239,12 +239,17 @@ class Kraken(Session[Transport]):
                 turn.enter_context(lane)
             for question in questions(self.calls, step):
                 with not_sent(question):
-                    question.reply = self._exchange(question, timeout, until)
-            return self._exchange(step, timeout, until)
+                    question.reply = self._exchange(question, turn, timeout, until)
+            return self._exchange(step, turn, timeout, until)
 
-    def _exchange(self, call: PrivateCall, timeout: float, until: float | None) -> dict[str, Any]:
-        left = seconds_left(until)
+    def _exchange(
+        self, call: PrivateCall, turn: contextlib.ExitStack, timeout: float, until: float | None
+    ) -> dict[str, Any]:
+        seconds_left(until)
         request = self._sign(call)
+        for lane in self._turns_of_orders(call, until):
+            turn.enter_context(lane)
+        left = seconds_left(until)
         reply = self._transport.send(request, timeout if left is None else min(timeout, left))
         if (due := self.calls.settle(call, reply)) is not None:
             due.take()

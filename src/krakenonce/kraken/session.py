@@ -173,10 +173,16 @@ class Session(Generic[T]):
             lane = AnyLane([calls.api_keys[place].turn(urgent=urgent) for place in places], seconds_left(until))
             yield lane
             call.key = places[lane.index]
-        if call.method == "CancelAll":  # after the orders that this process is sending with other keys
-            for place in calls.account.with_orders():
+
+    def _turns_of_orders(self, call: PrivateCall, until: float | None) -> Iterator[Lane]:
+        """Yield the lanes that CancelAll waits for once it is signed: those of orders that this process is sending.
+
+        An order that is counted later is not sent, because CancelAll has been counted.
+        """
+        if call.method == "CancelAll":
+            for place in self.calls.account.with_orders():
                 if place != call.key:
-                    yield calls.api_keys[place].turn(seconds_left(until), urgent=True)
+                    yield self.calls.api_keys[place].turn(seconds_left(until), urgent=True)
 
     def _sign(self, call: PrivateCall) -> Request:
         """Return the request with the next nonce, or with the caller's own. To be called in the turn.
@@ -190,6 +196,7 @@ class Session(Generic[T]):
         place, api_key = calls.place(call), calls.key_of(call)
         refuse_if_closed(self._transport.host)
         call.refusal = None
+        calls.account.begin(call.key or 0, call.method, call.params)
         if call.has_turn:
             api_key.count(place)
             nonce = None
@@ -199,7 +206,6 @@ class Session(Generic[T]):
         else:
             nonce = api_key.nonce(place)
         try:
-            calls.account.begin(call.key or 0, call.method, call.params)
             call.key_name = calls.account.names[call.key or 0]
             return call.request(self._signers[call.key or 0], nonce, self._transport.time.now())
         except BaseException:
