@@ -7,6 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from krakenonce.errors import ConfigError
 from krakenonce.extras import needed_by
 from krakenonce.kraken.http_status import heed, refuse_if_closed
 from krakenonce.kraken.kraken_time import kraken_time
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 
 _KEPT = 64  # idle connections that stay open
+_ONCE = urllib3.Retry(False, redirect=False)
 _TUNNEL = re.compile("Tunnel connection failed: ([0-9]{3})")  # how http.client says that a proxy has refused
 
 
@@ -42,6 +44,10 @@ class Transport:
     def __init__(self, base_url: str = "https://api.kraken.com", proxy: str | None = None) -> None:
         self.host = host_of(base_url)
         self.base_url = base_url.rstrip("/")
+        try:
+            self._prefix = urllib3.util.parse_url(self.base_url).path or ""  # of all paths
+        except urllib3.exceptions.LocationParseError:
+            raise ConfigError(f"The base URL must look like https://api.kraken.com, not {base_url!r}.") from None
         self.time = kraken_time(self.host)
         self._proxy = proxy_for(base_url, proxy)
         self._after_fork = ForkCheck()
@@ -62,16 +68,7 @@ class Transport:
         self._after_fork(self._renew)  # on the parent's connections both would read each other's answers
         _progress.sent, _progress.until, asked = False, time.monotonic() + timeout, self.time.steady()
         try:
-            # No retries and no redirects: a repeated POST is a second order.
-            response = self._pool.request(
-                request.verb,
-                self.base_url + request.path,
-                body=request.body,
-                headers=request.headers,
-                timeout=timeout,
-                retries=False,
-                redirect=False,
-            )
+            response = self._send_once(request, timeout)
         except urllib3.exceptions.HTTPError as error:
             if not _progress.sent:
                 raise unsent(request.call, self.host, self._proxy, _reason(error)) from error
@@ -83,12 +80,22 @@ class Transport:
         heed(self.host, answer)
         return read_answer(request, self.host, answer)
 
+    def _send_once(self, request: Request, timeout: float) -> urllib3.BaseHTTPResponse:
+        # No retries and no redirects: a repeated POST is a second order.
+        once: dict[str, Any] = {"timeout": timeout, "retries": _ONCE, "redirect": False}
+        if self._proxy is not None:
+            url = self.base_url + request.path
+            return self._pool.request(request.verb, url, body=request.body, headers=request.headers, **once)
+        path = self._prefix + request.path
+        return self._direct.urlopen(request.verb, path, request.body, request.headers, assert_same_host=False, **once)
+
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""
         pools = self._pool.pools
+        self._renew()
         for key in pools.keys():  # noqa: SIM118 - not a dict, and it does not allow iteration
             pools[key].close()
-        self._pool.clear()
+        pools.clear()
 
     def _renew(self) -> None:
         proxy = self._proxy
@@ -99,6 +106,8 @@ class Transport:
         )
         pool.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
         self._pool = pool
+        # The connections to the address: request() of all pools would look for them anew with each call.
+        self._direct = pool.connection_from_url(self.base_url)
 
 
 def _reason(error: BaseException) -> str | int:

@@ -172,7 +172,9 @@ def test_repr_shows_no_credentials() -> None:
 NONE = ["", "api.kraken.com", "ftp://api.kraken.com", "https://", "http://a:99999", "http://a:b", "http://a:0"]
 
 
-@pytest.mark.parametrize("url", [*NONE, "http://a b", "http://a ", "http://a?", "http://a/#b"])
+@pytest.mark.parametrize(
+    "url", [*NONE, "http://a b", "http://a ", "http://a?", "http://a/#b", f"http://{80 * chr(252)}.de"]
+)
 def test_a_base_url_must_be_one(url: str) -> None:
     """Only http and https addresses with a host and a port that can be, and nothing behind that a path would follow."""
     with pytest.raises(ConfigError, match=r"https://api\.kraken\.com"):
@@ -296,6 +298,18 @@ def test_other_answers_are_unknown_outcomes(answer: bytes, told: str) -> None:
         kraken.query_private("AddOrder")
     assert len(server.requests) == 1
     assert_discreet(caught.value)
+
+
+def test_a_base_url_may_have_a_path() -> None:
+    """It comes before Kraken's own path, with and without parameters."""
+    with ScriptedServer(OK, OK) as server, client(f"{server.url}/behind/a%20proxy/") as kraken:
+        kraken.query_public("Assets", {"asset": "XBT, ETH"})
+        kraken.query_private("Balance")
+    begins = [request.partition(b" HTTP/1.1")[0] for request in server.requests]
+    assert begins == [
+        b"GET /behind/a%20proxy/0/public/Assets?asset=XBT%2C+ETH",
+        b"POST /behind/a%20proxy/0/private/Balance",
+    ]
 
 
 def test_half_an_answer_is_an_unknown_outcome() -> None:
