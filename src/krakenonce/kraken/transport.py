@@ -131,11 +131,24 @@ _progress = _Progress()
 
 
 class _Connection(HTTPConnection):
-    """Notes that sending begins, once the connection is made (for https including the handshake)."""
+    """Sends a request in one piece, and notes that sending begins, once the connection is made (and the handshake)."""
 
     _asks_proxy = False
+    _parts: list[bytes] | None = None  # of the request that is being written; None: what comes is sent at once
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Send head and body together: in two pieces it takes twice as many system calls and packets."""
+        self._parts = parts = []
+        try:
+            super().request(*args, **kwargs)
+        finally:
+            self._parts = None
+        self.send(b"".join(parts))
 
     def send(self, data: Any) -> None:
+        if self._parts is not None:
+            self._parts.append(data)
+            return
         if self.sock is None:
             self.connect()
         # Looking up the host name and trying one address after the other may have taken longer than the timeout.
