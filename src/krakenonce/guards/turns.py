@@ -63,6 +63,10 @@ class Turns:
     def use(self, manager: NonceManager | None, timeout: float, *, heed_lockout: bool) -> None:
         """Use this manager, timeout and setting from now on."""
         self._manager, self.timeout, self._heed_lockout = manager, timeout, heed_lockout
+        self._made: tuple[NonceManager, ApiKey] | None = None  # the last API key as an object, and its manager
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_made": None}  # it leads to open files, which a copy must not have
 
     @blind
     def lane(self, key: str | None, secret: object = None) -> Turn:
@@ -110,11 +114,16 @@ class Turns:
 
     def api_key(self, key: str | None) -> ApiKey:
         """Return the client's API key as an object. Raises ConfigError if it has none."""
-        from krakenonce.key.api_key import ApiKey
-
         if not key:
             raise ConfigError("A private call needs an API key: give the client its key and secret first.")
-        return ApiKey(self.manager, key)
+        manager, made = self.manager, self._made
+        if made is not None and made[0] is manager and made[1].key == key:
+            return made[1]
+        from krakenonce.key.api_key import ApiKey
+
+        api_key = ApiKey(manager, key)
+        self._made = manager, api_key
+        return api_key
 
 
 class Turn:

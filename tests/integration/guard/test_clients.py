@@ -268,8 +268,9 @@ def test_a_forked_process_opens_connections_of_its_own(
 def test_a_guarded_krakenex_api_can_be_sent_to_a_spawned_process(
     account: FakeAccount, server: FakeKrakenServer, fake: FakeKraken
 ) -> None:
-    """A pickled or deeply copied API is guarded as well, and uses its own key."""
+    """A pickled or deeply copied API is guarded as well, and uses its own key, also if calls were made before."""
     api = guard(NAMED["krakenex"].make(account.key, account.secret, server.url))
+    api.query_private("Balance")
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         assert pool.submit(krakenex_private, api, "Balance").result()["error"] == []
     method = pickle.loads(pickle.dumps(api.query_private))  # noqa: S301 - our own
@@ -280,7 +281,7 @@ def test_a_guarded_krakenex_api_can_be_sent_to_a_spawned_process(
     twin.key, twin.secret = other.key, other.secret
     twin.query_private("Balance")
     api.query_private("Balance")
-    assert [arrival.account for arrival in fake.accepted()] == ["bot", "bot", "other", "bot"]
+    assert [arrival.account for arrival in fake.accepted()] == ["bot", "bot", "bot", "other", "bot"]
     numbers = [str(arrival.nonce) for arrival in fake.accepted()]
     assert numbers == sorted(numbers)
     assert {len(number) for number in numbers} == {19}
