@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 ACCOUNT = "account-"  # what the name of an account's rate limits begins with; those of a key have its fingerprint
 GLOBAL = "global"  # the lane for all accounts, and the common counter; not an API key
 
 
+@functools.lru_cache(1024)
 def fingerprint(name: str) -> str:
     """Return 16 hexadecimal digits that stand for *name*, such as an API key, in file names, logs and messages."""
     import hashlib
