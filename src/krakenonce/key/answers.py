@@ -72,7 +72,10 @@ def refusal_in(reply: Mapping[str, Any], now: float | None = None) -> errors.Kra
         reply: The decoded answer, with ``error`` and ``result``.
         now: As for :func:`error_from`.
     """
-    strings = _strings(reply.get("error"))
+    listed = reply.get("error")
+    if not listed:
+        return None
+    strings = _strings(listed)
     return error_from(strings, now) if any(not string.startswith("W") for string in strings) else None
 
 

@@ -245,7 +245,7 @@ class Calls:
 
     def settle(self, call: PrivateCall, reply: dict[str, Any]) -> StateStep | None:
         """Return what is to be done about Kraken's answer in the turn; None: nothing, it is no refusal."""
-        refusal = call.refusal = refusal_in(reply, self.now())
+        refusal = call.refusal = refusal_in(reply, self.now()) if reply.get("error") else None
         if refusal is None:
             return None
         place, api_key = self.place(call), self.key_of(call)
@@ -255,7 +255,7 @@ class Calls:
         """Return the result in Kraken's answer. Raises KrakenError if there is none."""
         if call.refusal is not None:
             raise call.refusal
-        result = result_of(reply, self.now())
+        result = result_of(reply)
         check_result(call, result)
         return result
 

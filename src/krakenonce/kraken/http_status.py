@@ -54,7 +54,8 @@ def heed(host: str, answer: Answer) -> None:
 
 def closed_for(host: str) -> float:
     """Return the seconds for which a host wants no calls; 0.0: it takes them."""
-    return max(0.0, _closed_until.get(host, 0.0) - time.monotonic())
+    until = _closed_until.get(host)
+    return 0.0 if until is None else max(0.0, until - time.monotonic())
 
 
 def refuse_if_closed(host: str) -> None:

@@ -24,6 +24,8 @@ def check_result(call: PrivateCall, result: Any) -> None:
             an id.
         KrakenAPIError: EditOrder answers with the status ``Err``, see Kraken's API specification.
     """
+    if METHODS[call.method].kind is not Kind.ORDER and call.method != "EditOrder":
+        return
     with Reading(call.method):
         if kind_of(call.method, call.params) is Kind.ORDER:
             for line in result["orders"] if METHODS[call.method].batch else [result]:

@@ -220,9 +220,10 @@ class Session(Generic[T]):
 
     def _seconds(self, timeout: float | None) -> float:
         """Return the seconds to wait for an answer: the client's own unless *timeout* is given."""
-        seconds = self._timeout if timeout is None else timeout
-        check_seconds("timeout", seconds)
-        return seconds
+        if timeout is None:
+            return self._timeout
+        check_seconds("timeout", timeout)
+        return timeout
 
     def _close_manager(self) -> None:
         """Close the manager if it was made here."""

@@ -138,7 +138,8 @@ class _Connection(HTTPConnection):
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         """Send head and body together: in two pieces it takes twice as many system calls and packets."""
-        self._parts = parts = []
+        parts: list[bytes] = []
+        self._parts = parts
         try:
             super().request(*args, **kwargs)
         finally:

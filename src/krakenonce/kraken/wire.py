@@ -15,13 +15,14 @@ import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote_plus
 
 from krakenonce.errors import ConfigError
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 
+_AS_IT_IS = re.compile(r"[A-Za-z0-9_.~-]*")
 DIGITS = re.compile(r"[0-9]{1,20}")  # of a nonce; 2^64 - 1 has 20
 
 
@@ -36,14 +37,24 @@ def encode_form(params: Mapping[str, object]) -> str:
     """
     fields = [(name, _form_value(name, value)) for name, value in params.items()]
     try:
-        return urlencode(fields)
+        return "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in fields])
     except ValueError:  # half a surrogate pair, or an integer with more digits than Python writes
         raise ConfigError(
             "The parameters cannot be written as a form body: use text, integers, Decimals and finite floats."
         ) from None
 
 
+def _quoted(text: object) -> str:
+    if type(text) is int:
+        return str(text)
+    if type(text) is str and _AS_IT_IS.fullmatch(text):
+        return text
+    return quote_plus(text if isinstance(text, bytes) else str(text))
+
+
 def _form_value(name: str, value: object) -> object:
+    if type(value) is str or type(value) is int:
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float | Decimal):
