@@ -51,8 +51,8 @@ LIMITS = (
         "the limits' lock is shared",
         12,
         "src/krakenonce/backends/file/locked_files.py",
-        was="from fcntl import LOCK_EX, LOCK_UN, flock\n",
-        becomes="from fcntl import LOCK_SH as LOCK_EX\nfrom fcntl import LOCK_UN, flock\n",
+        was="from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock\n",
+        becomes="from fcntl import LOCK_NB, LOCK_UN, flock\nfrom fcntl import LOCK_SH as LOCK_EX\n",
         test="tests/integration/key/test_limiter.py::test_who_books_waits_while_another_process_is_inside",
     ),
     Planted(

@@ -14,6 +14,8 @@ _PROCESSES = "tests/integration/backends/test_processes.py"
 _FAULTS = "tests/integration/backends/test_disk_faults.py"
 _DISKS = "tests/integration/backends/test_filesystems.py"
 _NAMES = "tests/integration/test_state_name.py"
+_LOCKED = "src/krakenonce/backends/file/locked_files.py"
+_LIMITS = "tests/integration/backends/test_closed_descriptors.py::test_the_limits_are_kept_after_their_file_was_closed"
 _BROKEN = "tests/integration/backends/test_broken_state.py"
 
 STORE = (
@@ -40,6 +42,30 @@ STORE = (
         was="            handle = free.pop()\n",
         becomes="            handle = free[-1]\n",
         test=f"{_PROCESSES}::test_a_thread_waits_while_another_is_inside_the_step",
+    ),
+    Planted(
+        "a file that has got the descriptor of the rate limits stays locked",
+        4,
+        _LOCKED,
+        was="        self.unlock()  # or another program's file would stay locked\n",
+        becomes="",
+        test=_LIMITS,
+    ),
+    Planted(
+        "a file that has got the descriptor of the rate limits is written to",
+        4,
+        _LOCKED,
+        was="if files.is_open_and_linked(fd):  #",
+        becomes="if fd:  #",
+        test=_LIMITS,
+    ),
+    Planted(
+        "the lock of a file that has got the descriptor of the rate limits is waited for",
+        4,
+        _LOCKED,
+        was="            if not files.is_open(fd):  #",
+        becomes="            if files is None:  #",
+        test=_LIMITS,
     ),
     Planted(
         "the memory backend counts without its lock",

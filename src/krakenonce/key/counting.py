@@ -265,6 +265,8 @@ def _note(state: State, place: Place, now: float) -> None:
 def _queue(state: State, place: Place, how: int, now: float) -> tuple[list[Waiting], int]:
     """Return the other calls that wait, and how many of them are before this one: urgent ones first."""
     queue = _alive(state, now)
+    if not queue:
+        return queue, 0
     others = [entry for entry in queue if entry.call_id != place.waiting_id]
     if len(others) < len(queue):  # it has a place already
         return others, next(index for index, entry in enumerate(queue) if entry.call_id == place.waiting_id)

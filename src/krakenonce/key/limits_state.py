@@ -12,7 +12,7 @@ trading engine, which counts for all of them together: the pairs' counters, the 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from krakenonce.key.naming import ACCOUNT
 from krakenonce.key.state_time import FAR, Anchor, begin, go_on
@@ -116,7 +116,7 @@ class State:
         self.write = counters.write
         self._start = counters.read(0, _START)
         if self._start.startswith(_MAGIC):
-            before = Anchor(*_HEAD.unpack(self.read(0, _HEAD.size))[1:])
+            before = Anchor._make(self._unpack(_HEAD, 0)[1:])
             self.now, anchor = go_on(before, reading, self._latest)
         else:
             counters.write(0, bytes(SIZE))  # takes all disk space now, so that a full disk does no harm later
@@ -130,9 +130,14 @@ class State:
         data = self._start[offset : offset + size] if offset + size <= _START else self._counters.read(offset, size)
         return data if len(data) == size else bytes(size)  # cut short: as if nothing had been written
 
+    def _unpack(self, form: struct.Struct, offset: int) -> tuple[Any, ...]:
+        if offset + form.size <= len(self._start):  # as usual
+            return form.unpack_from(self._start, offset)
+        return form.unpack(self.read(offset, form.size))
+
     def counter(self, offset: int) -> tuple[float, float]:
         """Return the level and the time of a counter."""
-        level, at = COUNTER.unpack(self.read(offset, COUNTER.size))
+        level, at = self._unpack(COUNTER, offset)
         return level, at
 
     def pairs(self) -> Iterator[tuple[float, float]]:
@@ -157,7 +162,9 @@ class State:
     def waiting(self) -> list[Waiting]:
         """Return the calls that wait, in the order of the queue."""
         count, _ = self._waiting_and_account()
-        data = self.read(_ENTRIES_AT, min(count, WAITING) * _ENTRY.size) if count else b""
+        if not count:
+            return []
+        data = self.read(_ENTRIES_AT, min(count, WAITING) * _ENTRY.size)
         return [Waiting(*entry) for entry in _ENTRY.iter_unpack(data)]
 
     def keep_waiting(self, entries: list[Waiting]) -> None:
@@ -186,7 +193,7 @@ class State:
 
     def lockout(self) -> tuple[float, float]:
         """Return when the key's lockout was noted, and its end."""
-        noted, until = LOCKED.unpack(self.read(LOCKED_AT, LOCKED.size))
+        noted, until = self._unpack(LOCKED, LOCKED_AT)
         return noted, until
 
     def copy(self) -> Callable[[State], None]:
@@ -210,7 +217,7 @@ class State:
         return write_to
 
     def _waiting_and_account(self) -> tuple[int, bytes]:
-        count, number = _COUNT.unpack(self.read(_COUNT_AT, _COUNT.size))
+        count, number = self._unpack(_COUNT, _COUNT_AT)
         return count, number
 
     def _latest(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import OrderedDict
-from fcntl import LOCK_EX, LOCK_UN, flock
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -159,15 +159,27 @@ class LockedFile:
 
     def lock(self) -> bool:
         """Wait for the lock, a few microseconds. False: the file was deleted, or closed by other code."""
-        if not self._files.is_open(self._fd):
+        files, fd = self._files, self._fd
+        if not files.was_last_at(fd):
             return False
-        flock(self._fd, LOCK_EX)
-        return self._files.is_linked(self._fd)
+        try:
+            flock(fd, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            if not files.is_open(fd):  # it is another program's file, whose lock may never come
+                return False
+            flock(fd, LOCK_EX)
+        except OSError:  # closed
+            return False
+        if files.is_open_and_linked(fd):  # asked only now: one call for both questions
+            return True
+        self.unlock()  # or another program's file would stay locked
+        return False
 
     def unlock(self) -> None:
         """Let the next caller in."""
-        if self._files.is_open(self._fd):
-            flock(self._fd, LOCK_UN)
+        if self._files.was_last_at(self._fd):
+            with contextlib.suppress(OSError):  # closed by other code, and so unlocked
+                flock(self._fd, LOCK_UN)
 
     def read(self, offset: int, size: int) -> bytes:
         """Return what is there."""
@@ -179,7 +191,7 @@ class LockedFile:
 
     def peek(self, offset: int, size: int) -> bytes | None:
         """Return what is there; None if the file was deleted, or closed by other code."""
-        if not self._files.is_open(self._fd) or not self._files.is_linked(self._fd):
+        if not self._files.is_open_and_linked(self._fd):
             return None
         return os.pread(self._fd, size, offset)
 

@@ -98,9 +98,15 @@ class OpenFiles:
         except OSError:
             return False  # opening the file again will report the error
 
-    def is_linked(self, fd: int) -> bool:
-        """Whether the file that was opened as *fd* still has a name. Faster than the above, but misses a moved file."""
-        return os.fstat(fd).st_nlink > 0
+    def is_open_and_linked(self, fd: int) -> bool:
+        """As :meth:`is_open`, and whether the file still has a name. Faster than the above, but misses a moved file."""
+        if _owners.get(fd) is not self._owner:
+            return False
+        try:
+            seen = os.fstat(fd)
+        except OSError:
+            return False
+        return (seen.st_dev, seen.st_ino) == self._known[fd][0] and seen.st_nlink > 0
 
     def are_in_place(self) -> bool:
         """Whether all files are still at their paths, as far as their directory shows.
