@@ -68,6 +68,22 @@ GUARDS = (
         test="tests/integration/guard/test_lockout.py::test_a_lockout_seen_by_one_client_closes_the_key_for_all",
     ),
     Planted(
+        "a lockout of another process looks as if none was ever noted",
+        12,
+        "src/krakenonce/key/limits_state.py",
+        was=" or any(start[LOCKED_AT:])",
+        becomes="",
+        test="tests/integration/guard/test_lockout.py::test_a_lockout_seen_by_one_client_closes_the_key_for_all",
+    ),
+    Planted(
+        "a look for a lockout does not note that the wall clock was set",
+        12,
+        "src/krakenonce/key/limits_state.py",
+        was="lambda: 0.0)[1] == before",
+        becomes="lambda: 0.0)[1] is not None",
+        test="tests/integration/key/test_containers.py::test_a_step_writes_nothing_for_the_clocks_alone",
+    ),
+    Planted(
         "a guarded client sends during a lockout",
         12,
         "src/krakenonce/guards/turns.py",

@@ -96,6 +96,9 @@ class RateLimits(Protocol):
 
     If they have a method ``expect(name, parts)``, it is told, before a turn, which parts of the counters a call will
     read or write besides the beginning, as offsets and sizes, so that they can be had with the turn.
+
+    They may have the method ``beginning(name, size)`` as well, which returns the first bytes without keeping anybody
+    out, perhaps half of what is being written; None: only a step can tell. A guarded client looks for a lockout there.
     """
 
     def exist(self, name: str) -> bool:

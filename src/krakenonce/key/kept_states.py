@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from krakenonce.clock import SystemClock
 from krakenonce.key.limits import stable_hash
-from krakenonce.key.limits_state import State
+from krakenonce.key.limits_state import REST_AT, State, is_open_for_sure
 from krakenonce.key.naming import fingerprint
 from krakenonce.key.state_time import Reading
 from krakenonce.rule import in_range
@@ -36,6 +36,7 @@ class KeptStates:
     def __init__(self, rate_limits: RateLimits, clock: Clock | None) -> None:
         self.exist = rate_limits.exist
         self._expect = getattr(rate_limits, "expect", None)
+        self._beginning: Callable[[str, int], bytes | None] | None = getattr(rate_limits, "beginning", None)
         self._rate_limits = rate_limits
         self._clock: Clock = clock or SystemClock()
         self._names: dict[str, str] = {}  # the fingerprint of each key
@@ -52,6 +53,11 @@ class KeptStates:
     def seconds(self) -> float:
         """Return the seconds since boot."""
         return self._clock.boot_ns() / 1e9
+
+    def is_open_for_sure(self, name: str) -> bool:
+        """Whether a state has no lockout, as far as can be seen without locking it. False: only a step can tell."""
+        start = None if self._beginning is None else self._beginning(name, REST_AT)
+        return start is not None and is_open_for_sure(start, self._read(_number(self._clock.boot_id())))
 
     def inside(self, name: str, step: Callable[[State], _T]) -> _T:
         """Take *step* with a state locked, and return what it returns. Raises NonceStoreError."""

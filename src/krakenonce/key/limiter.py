@@ -149,7 +149,9 @@ class Limiter:
 
     def locked_out(self, key: str) -> float:
         """Return the seconds until the key's lockout ends; 0.0: there is none. Raises NonceStoreError."""
-        return self._inside_of(key, lambda state: locked_out(state, state.now)) if self._has_state(key) else 0.0
+        if not self._has_state(key) or self._states.is_open_for_sure(self._states.name_of(key)):
+            return 0.0
+        return self._inside_of(key, lambda state: locked_out(state, state.now))
 
     def lock_out(self, key: str, seconds: float) -> None:
         """Note a lockout for all processes. A longer one that was noted before is not shortened.

@@ -96,6 +96,19 @@ URGENT = 1  # it goes before calls that are not urgent
 DUE = 2  # it may be sent, and at most waits for its turn
 
 
+def is_open_for_sure(start: bytes, reading: Reading) -> bool:
+    """Whether a state has no lockout, and a step would not write what the clocks show. False: only a step can tell.
+
+    Args:
+        start: The first ``REST_AT`` bytes, perhaps read while another caller has written them.
+        reading: What the clocks of this process show now.
+    """
+    if len(start) != REST_AT or not start.startswith(_MAGIC) or any(start[LOCKED_AT:]):
+        return False
+    before = Anchor._make(_HEAD.unpack_from(start)[1:])
+    return before.clock == reading.clock and go_on(before, reading, lambda: 0.0)[1] == before
+
+
 class State:
     """The state of one key, while it is locked.
 

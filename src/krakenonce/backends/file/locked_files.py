@@ -103,6 +103,10 @@ class LockedFiles:
         file = self._files.get(name)
         return None if file is None else file.peek(offset, size)
 
+    def beginning(self, name: str, size: int) -> bytes | None:
+        """Return the first bytes as :meth:`peek` does."""
+        return self.peek(name, 0, size)
+
     def close(self) -> None:
         """Close the files, unless a step is being taken. A later step opens them again."""
         with contextlib.suppress(NonceStoreError):  # of a signal handler that has interrupted a step
@@ -191,9 +195,12 @@ class LockedFile:
 
     def peek(self, offset: int, size: int) -> bytes | None:
         """Return what is there; None if the file was deleted, or closed by other code."""
-        if not self._files.is_open_and_linked(self._fd):
+        try:
+            data = os.pread(self._fd, size, offset)
+        except OSError:  # closed
             return None
-        return os.pread(self._fd, size, offset)
+        # Asked after the read: another thread may have closed it, and something else may have got the descriptor.
+        return data if self._files.is_open_and_linked(self._fd) else None
 
 
 # One for all directories, because two backends may use the same one.
