@@ -104,6 +104,8 @@ def wrong_pair(key: str, secret: str, names: tuple[str, str] = ("The API key", "
         secret: Its secret.
         names: What the key and the secret are called in the message.
     """
+    if _KEY.fullmatch(key) and _SECRET.fullmatch(secret):  # as Kraken's have
+        return ""
     key_is, secret_is = names
     for text, place in ((key, key_is), (secret, secret_is)):
         if text and (text[0] in _QUOTES or text[-1] in _QUOTES):

@@ -122,6 +122,8 @@ class Turn:
 
     def first(self) -> Waiter | None:
         """Return the waiter that is next; None: nobody waits who has not got another turn."""
+        if not self.waiting:
+            return None
         first, enough = None, self.urgent_turns >= EVERY - 1
         for each in self.waiting:
             if each.claim is None or each.claim.is_for(self):
