@@ -94,6 +94,8 @@ class AccountKeys:
         now = self._now()
         for out in (self._out.get(place), self._may_not.get((place, method))):
             if out is not None and now < out.until:
+                if isinstance(out.error, RateLimited) and not METHODS[method].rest:
+                    continue  # a full REST counter keeps no order and no cancel from being made: they are not in it
                 return out
         if not self.is_allowed(place, method):
             return Out(_NEVER, PermissionDenied(_NOT_PERMITTED))
@@ -126,6 +128,10 @@ class AccountKeys:
     def must_wait(self, place: int, seconds: float) -> int:
         """Note that the REST counter of a key is full for so many seconds; return the key that is full the shortest."""
         self._pass_over(place, "", Out(self._now() + seconds, RateLimited("its rate limit is used up")))
+        return self.full_the_shortest()
+
+    def full_the_shortest(self) -> int:
+        """Return the place of the key whose REST counter is full the shortest; one at least must be."""
         full = [each for each, out in self._out.items() if isinstance(out.error, RateLimited)]
         return min(full, key=lambda each: self._out[each].until)
 
@@ -157,6 +163,19 @@ class AccountKeys:
     def needs_info(self, place: int, method: str, params: Mapping[str, Any]) -> bool:
         """Whether Kraken must be asked for the key's permissions first: the call changes something, and it was not."""
         return len(self) > 1 and place not in self._info and kind_of(method, params) is not Kind.READ
+
+    def ask_again(self, place: int) -> None:
+        """Kraken has refused a nonce of a key: it is asked for the key's permissions before the next such call."""
+        self._info.pop(place, None)
+
+    def out(self) -> list[tuple[int, str, float]]:
+        """Return the keys that are passed over now: the place of each, why, and the seconds until it is tried again."""
+        now = self._now()
+        outs = [(place, "", out) for place, out in self._out.copy().items()]
+        outs += [(place, f" for {method}", out) for (place, method), out in self._may_not.copy().items()]
+        return [
+            (place, f"{_in_short(out.error)}{what}", out.until - now) for place, what, out in outs if now < out.until
+        ]
 
     def learn(self, place: int, info: Mapping[str, Any]) -> str:
         """Keep what GetApiKeyInfo said of a key; return Kraken's number of the account, empty if it is not known.

@@ -187,3 +187,37 @@ def test_the_permissions_are_those_that_kraken_documents() -> None:
     assert METHODS["CancelAll"].may_be_called(["close-trades"])
     assert not METHODS["AddOrderBatch"].may_be_called(["modify-trades"])
     assert METHODS["SomethingNew"].may_be_called([])
+
+
+def test_a_full_rest_counter_keeps_no_call_back_that_is_not_in_it() -> None:
+    """Neither an order nor a cancel by id; all other calls wait for the key that is full the shortest."""
+    world = World(2)
+    world.keys.must_wait(0, 7.0)
+    assert world.keys.must_wait(1, 5.0) == world.keys.full_the_shortest() == 1
+    for method in ("AddOrder", "CancelOrder"):
+        assert world.usable(method) == [0, 1]
+    with pytest.raises(RateLimited) as caught:
+        world.usable()
+    assert caught.value.retry_after == 5.0
+
+
+def test_the_keys_that_are_passed_over_are_named_as_long_as_they_are() -> None:
+    """With the reason, and the seconds that are left."""
+    world = World()
+    assert world.keys.passes_over(0, "Balance", error(InvalidKey, "EAPI:Invalid key"))
+    assert world.keys.passes_over(1, "AddOrder", error(PermissionDenied, "EGeneral:Permission denied"))
+    world.now += 10.0
+    first, second = world.keys.out()
+    assert first == (0, "EAPI:Invalid key", REFUSED - 10)
+    assert (second[0], second[1].endswith(" for AddOrder")) == (1, True)
+    world.now += REFUSED
+    assert world.keys.out() == []
+
+
+def test_a_key_is_asked_again_what_it_may_do() -> None:
+    """After a refused nonce: another program may use it."""
+    world = World()
+    world.keys.learn(0, {"permissions": ["modify-trades"], "iban": "1"})
+    assert not world.keys.needs_info(0, "AddOrder", {})
+    world.keys.ask_again(0)
+    assert world.keys.needs_info(0, "AddOrder", {})
