@@ -7,6 +7,7 @@ from prove.planted.etcd import ETCD
 from prove.planted.facts import FACTS
 from prove.planted.fence import FENCE
 from prove.planted.gateway import GATEWAY
+from prove.planted.gateway_keys import GATEWAY_KEYS
 from prove.planted.guards import GUARDS
 from prove.planted.host_turns import HOST_TURNS
 from prove.planted.hosts import HOSTS
@@ -49,6 +50,7 @@ ALL: tuple[Planted, ...] = (
     *LIMITS,
     *SECRETS,
     *GATEWAY,
+    *GATEWAY_KEYS,
     *LOST_REPLIES,
     *FENCE,
     *PUBLIC,

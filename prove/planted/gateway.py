@@ -162,9 +162,8 @@ GATEWAY = (
         "the gateway releases the turn before the answer is in",
         10,
         _QUEUE,
-        was="            async with self._lane(timeout=self._max_wait, urgent=urgent):\n",
-        becomes="            async with self._lane(timeout=self._max_wait, urgent=urgent):\n                pass\n"
-        "            if self._lane:\n",
+        was="            async with turns:\n",
+        becomes="            async with turns:\n                pass\n            if turns:\n",
         test="tests/integration/gateway/test_queue.py::test_the_lane_is_held_until_the_call_is_over",
     ),
     Planted(
@@ -179,16 +178,16 @@ GATEWAY = (
         "cancels wait behind orders",
         10,
         _QUEUE,
-        was="self._lane(timeout=self._max_wait, urgent=urgent)",
-        becomes="self._lane(timeout=self._max_wait)",
+        was="lane(timeout=timeout, urgent=urgent)",
+        becomes="lane(timeout=timeout)",
         test="tests/integration/gateway/test_queue.py::test_cancels_go_first",
     ),
     Planted(
         "a gateway that stops drops the call that was sent",
         9,
         _QUEUE,
-        was="            await asyncio.wait([self._begun])\n",
-        becomes="            self._begun.cancel()\n",
+        was="            await asyncio.wait(self._begun.copy())\n",
+        becomes="            [each.cancel() for each in self._begun]\n",
         test="tests/integration/gateway/test_queue.py::test_close_refuses_the_calls_that_wait_and_lets_the_one_end",
     ),
     Planted(
@@ -211,8 +210,8 @@ GATEWAY = (
         "a wrong account is not served any more after SIGHUP",
         9,
         "src/krakenonce/gateway/running.py",
-        was="keys.keys() - accounts.keys() - found.wrong.keys()",
-        becomes="keys.keys() - accounts.keys()",
+        was="served.keys() - accounts.keys() - found.wrong.keys()",
+        becomes="served.keys() - accounts.keys()",
         test="tests/integration/gateway/test_serving.py::test_a_wrong_account_stops_no_other",
     ),
     Planted(
@@ -226,9 +225,9 @@ GATEWAY = (
     Planted(
         "the gateway waits for no time that status 429 has named",
         12,
-        "src/krakenonce/gateway/upstream.py",
-        was="        return max(await self._take(partial(self.api_key.ask, place, longest)), closed)\n",
-        becomes="        return await self._take(partial(self.api_key.ask, place, longest))\n",
+        "src/krakenonce/gateway/kraken_account.py",
+        was="        return max(wait, closed)\n",
+        becomes="        return wait\n",
         test="tests/integration/gateway/test_blocked.py::test_a_short_wait_is_waited",
     ),
     Planted(

@@ -334,7 +334,7 @@ HOSTS = (
         "a gateway's event loop waits until a refusal is noted",
         10,
         "src/krakenonce/gateway/upstream.py",
-        was="                await self._take(partial(self.api_key.settle, place, refusal))\n",
+        was="                await self.take(partial(self.api_key.settle, place, refusal))\n",
         becomes="                self.api_key.settle(place, refusal)\n",
         test=f"{_LOOPS}test_other_calls_go_on_while_a_gateway_s_call_waits_for_the_server[postgres]",
     ),

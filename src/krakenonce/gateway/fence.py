@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 from krakenonce.errors import KrakenonceError, NonceStoreError, OutcomeUnknown
 from krakenonce.gateway import finding_out
 from krakenonce.gateway.headers import REPEAT
+from krakenonce.gateway.making import AnotherKey
 from krakenonce.gateway.replies import Refused, Reply, unknown
-from krakenonce.gateway.sending import Sending, digest_of, digests_of, txids_in
+from krakenonce.gateway.sending import Sending, digest_of, digests_of, mark_of, txids_in
 from krakenonce.gateway.sent_record import RecordFull, Status
 from krakenonce.gateway.sent_records import SentRecords
 from krakenonce.gateway.waiting import Closed, NotBegun
-from krakenonce.key.methods import METHODS
 from krakenonce.kraken.http_status import closed_for
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from krakenonce.backends import Backend
     from krakenonce.gateway.activity import Activity
     from krakenonce.gateway.client_call import ClientCall
+    from krakenonce.gateway.kraken_account import KrakenAccount
     from krakenonce.gateway.local_keys import LocalKey, LocalKeys
+    from krakenonce.gateway.making import Turn
     from krakenonce.gateway.sent_record import Entry
     from krakenonce.gateway.state_steps import StateSteps
     from krakenonce.gateway.upstream import KrakenKey
@@ -75,13 +77,13 @@ class Fence:
             search.cancel()
 
     async def make(
-        self, local: LocalKey, key: KrakenKey, call: ClientCall, signature: str, headers: dict[str, str]
+        self, local: LocalKey, account: KrakenAccount, call: ClientCall, signature: str, headers: dict[str, str]
     ) -> Reply:
         """Make a call, unless it was made before; return Kraken's answer to it, or what is known.
 
         Args:
             local: The local key with which it was signed.
-            key: The Kraken key with which it is sent.
+            account: The account with one of whose keys it is sent.
             call: The call.
             signature: Its ``API-Sign``, which was checked.
             headers: The headers that are passed on.
@@ -92,7 +94,7 @@ class Fence:
         """
         digests = digests_of(call, signature)
         while True:
-            sending = Sending(local, key, call, digests)
+            sending = Sending(local, account, call, digests)
             try:
                 earlier = await self._earlier(sending)
             except NonceStoreError as error:
@@ -107,9 +109,9 @@ class Fence:
                     continue
             if digests[0] not in earlier.digests:
                 await self._join(earlier, digests[0])
-            reply = await earlier.wait(2 * key.order_timeout)
+            reply = await earlier.wait(2 * account.order_timeout)
             if reply is not None:
-                age = max(0.0, key.time.now() - earlier.sent_at)
+                age = max(0.0, account.time.now() - earlier.sent_at)
                 received = None if reply.reason else partial(self._received, earlier, digest=digests[0])
                 return reply._replace(headers={**reply.headers, REPEAT: f"{age:.3f}"}, received=received)
 
@@ -172,7 +174,8 @@ class Fence:
 
     async def _resumed(self, sending: Sending, entry: Entry) -> Sending:
         """Return a call that was sent before this process, or by another one, with what is known about it."""
-        earlier = Sending(sending.local, sending.key, sending.call, [entry.digest])
+        earlier = Sending(sending.local, sending.account, sending.call, [entry.digest])
+        earlier.key = await self._sender(sending, entry)
         earlier.is_sent = True
         earlier.left.set()
         if len(sending.digests) == 1:
@@ -192,23 +195,33 @@ class Fence:
         self._search(earlier, at_once=True)
         return earlier
 
-    async def _first(self, sending: Sending, headers: dict[str, str]) -> Reply:
-        key = sending.key
-        asked = time.monotonic()
-        place = key.api_key.place(sending.call.method, sending.call.params)
+    async def _sender(self, sending: Sending, entry: Entry) -> KrakenKey:
+        """Return the key with which an order in the record was sent: the first, if the account had no other then."""
+        keys = sending.account.keys
+        if len(keys) == 1 or not sending.is_order:
+            return keys[0]
+        marks = {mark_of(sending.digests, key): key for key in keys}
+        found = await self.records.find(sending.local, list(marks), lambda mark: mark.at == entry.at)
+        return keys[0] if found is None else marks[found.digest]
 
-        async def send() -> None:  # continues to its end in the turn, even if the client has disconnected
+    async def _first(self, sending: Sending, headers: dict[str, str]) -> Reply:
+        account, original = sending.account, sending.call
+        asked = time.monotonic()
+
+        async def send(turn: Turn) -> None:  # continues to its end in the turn, even if the client has disconnected
             self._refuse_if_closed()
-            await self._enter(sending)
-            within = key.order_timeout if sending.is_order else None
+            await self._enter(sending, turn.key)
+            within = account.order_timeout if sending.is_order else None
+            sending.call = original  # with another key it is traced anew
             try:
                 call = sending.call = sending.traced()
-                done = await key.forward(place, call, headers, within)
+                done = await account.forward(turn, call, headers, within)
                 self._activity.forwarded(sending.local.name, sending.local.account, call.method, done)
+                turn.pass_over(done.refusal)
                 sending.came(done, max(0.0, time.monotonic() - asked - done.seconds))
             except OutcomeUnknown:
                 sending.fallback = sending.unknown()
-            except KrakenonceError:
+            except (KrakenonceError, AnotherKey):
                 await self._forget(sending)
                 raise
             except BaseException:  # wherever that has struck
@@ -218,16 +231,12 @@ class Fence:
 
         self._register(sending)
         try:
-            await key.wait_for_rate_limit(place)
-            self._refuse_if_closed()
-            await key.queue.run(send, urgent=METHODS[sending.call.method].urgent)
+            await account.make(original, send, self._refuse_if_closed)
             # An address that wants no calls is not asked.
-            reply = await sending.wait(0.0 if closed_for(key.host) else key.order_timeout)
+            reply = await sending.wait(0.0 if closed_for(account.host) else account.order_timeout)
         except BaseException:
             self._caller_has_gone(sending)
             raise
-        finally:
-            await key.leave(place)
         if reply is None or reply.reason:
             sending.left.set()
             return reply or sending.unknown()
@@ -237,12 +246,13 @@ class Fence:
         if self._is_closed:
             raise Closed
 
-    async def _enter(self, sending: Sending) -> None:
+    async def _enter(self, sending: Sending, key: KrakenKey) -> None:
         """Enter a call into the record, before it is sent. Raises _Repeat if another gateway has done so."""
-        sending.at, sending.steady = sending.key.time.now(), sending.key.time.steady()
+        sending.key, sending.at, sending.steady = key, key.time.now(), key.time.steady()
         digests = [*sending.digests, *sending.joined]
+        counts = partial(_is_of, sending)
         try:
-            if await self.records.enter(sending.local, digests, sending.at, partial(_is_of, sending)) is not None:
+            if await self.records.enter(sending.local, digests, sending.at, counts, sending.marks) is not None:
                 raise _Repeat
         except (RecordFull, NonceStoreError):
             if not sending.may_always_be_made:
@@ -279,7 +289,7 @@ class Fence:
         self._searches.add(search)
         search.add_done_callback(self._searches.discard)
 
-    async def _look_again(self, sending: Sending, is_first: bool) -> bool:
+    async def _look_again(self, sending: Sending, is_first: bool, _: int) -> bool:
         """Look whether another gateway has settled a call in the meantime; if not, look for it at Kraken."""
         entry = await self.records.find(sending.local, sending.digests[:1], lambda _: True)
         if sending.steady is None if entry is None else entry.status is not Status.SENT:
@@ -294,7 +304,9 @@ class Fence:
             async for _ in finding_out.pauses(sending, LOOKED_FOR if sending.is_order else 0.0, at_once=at_once):
                 with contextlib.suppress(NotBegun, KrakenonceError):
                     async with sending.key.searching:  # a cancel waits for one search at most
-                        if await sending.key.queue.run(partial(self._look_again, sending, is_first), urgent=True):
+                        look = partial(self._look_again, sending, is_first)
+                        place = sending.account.keys.index(sending.key)
+                        if await sending.account.queue.run(look, [place], urgent=True):
                             return
                 is_first = False
         finally:
@@ -320,10 +332,11 @@ class Fence:
         self._unregister(sending)
 
     async def _forget(self, sending: Sending) -> None:
-        """A call was not sent after all: its bytes may be sent later."""
-        self.records.settle(sending, [*sending.digests, *sending.joined], Status.NOT_SENT)
+        """A call was not sent after all: its bytes may be sent later, and at once with another key."""
+        self.records.settle(sending, [*sending.digests, *sending.joined, *sending.marks], Status.NOT_SENT)
         sending.is_sent = False
-        self._caller_has_gone(sending)
+        if not sending.has_caller:
+            self._caller_has_gone(sending)
         await self.records.written(sending)
 
     def _caller_has_gone(self, sending: Sending) -> None:

@@ -7,7 +7,19 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from krakenonce.errors import ConfigError, KrakenonceError, LockedOut, OutcomeUnknown, RateLimited, RequestNotSent
+from krakenonce.errors import (
+    CancelledBeforeSent,
+    ConfigError,
+    InvalidKey,
+    InvalidSignature,
+    KrakenonceError,
+    LockedOut,
+    OutcomeUnknown,
+    PermissionDenied,
+    PoisonedKey,
+    RateLimited,
+    RequestNotSent,
+)
 from krakenonce.gateway.client_call import method_in, read_call
 from krakenonce.gateway.fence import Fence
 from krakenonce.gateway.groups import groups_of, why_not
@@ -18,7 +30,6 @@ from krakenonce.gateway.sending import changes_something, reply_of
 from krakenonce.gateway.sent_record import RecordFull
 from krakenonce.gateway.state_steps import StateSteps
 from krakenonce.gateway.waiting import Closed, Full, NotBegun, TooLong
-from krakenonce.key.methods import METHODS
 from krakenonce.key.not_known import say_if_not_known
 from krakenonce.kraken.wire import JSON, decode_secret, is_signed
 
@@ -28,8 +39,10 @@ if TYPE_CHECKING:
     from krakenonce.backends import Backend
     from krakenonce.gateway.activity import Activity
     from krakenonce.gateway.client_call import ClientCall
+    from krakenonce.gateway.kraken_account import KrakenAccount
     from krakenonce.gateway.local_keys import LocalKey, LocalKeys
-    from krakenonce.gateway.upstream import Forwarded, KrakenKey
+    from krakenonce.gateway.making import Turn
+    from krakenonce.gateway.upstream import Forwarded
 
 
 logger = logging.getLogger("krakenonce")
@@ -42,14 +55,16 @@ class Gateway:
     """Answers the signed calls of local clients.
 
     Args:
-        keys: The Kraken keys, by account.
+        accounts: The accounts with their Kraken keys, by name.
         local_keys: The keys with which clients may call.
         store: The state.
         activity: Where calls are counted.
     """
 
-    def __init__(self, keys: dict[str, KrakenKey], local_keys: LocalKeys, store: Backend, activity: Activity) -> None:
-        self.keys = keys
+    def __init__(
+        self, accounts: dict[str, KrakenAccount], local_keys: LocalKeys, store: Backend, activity: Activity
+    ) -> None:
+        self.accounts = accounts
         self.local_keys = local_keys
         self.stopping = False
         self._activity = activity
@@ -82,8 +97,8 @@ class Gateway:
         try:
             local = await self._local_key(headers)
             call = self._admitted(local, path, headers, body)
-            key = self.keys.get(local.account)
-            if key is None:
+            account = self.accounts.get(local.account)
+            if account is None:
                 raise Refused(
                     "no_account",
                     "EService:Unavailable",
@@ -91,11 +106,11 @@ class Gateway:
                 )
             await self._fence.records.prepare(local)
             if path == NONCE_PATH:
-                reply = await _issued(key)
+                reply = await _issued(account)
             elif changes_something(call):
-                reply = await self._fence.make(local, key, call, headers["API-Sign"], passed_on(headers))
+                reply = await self._fence.make(local, account, call, headers["API-Sign"], passed_on(headers))
             else:
-                reply = await self._asked(local, key, call, passed_on(headers))
+                reply = await self._asked(local, account, call, passed_on(headers))
         except Refused as refused:
             reply = not_sent(*refused.args)
             if reply.reason in _NOT_ASKED and await self._fence.may_have_sent(headers):
@@ -127,7 +142,7 @@ class Gateway:
 
     def _stranger(self, key: str) -> Refused:
         """Return the refusal of a key that is not a local one; if it is Kraken's, it is logged, once for an account."""
-        owner = owner_of(key, self.keys)
+        owner = owner_of(key, self.accounts)
         if owner is None:
             return Refused("invalid_key", "EAPI:Invalid key", "this is not a local key of this gateway")
         explanation = (
@@ -160,32 +175,33 @@ class Gateway:
             say_if_not_known(call.method)
         return call
 
-    async def _asked(self, local: LocalKey, key: KrakenKey, call: ClientCall, headers: dict[str, str]) -> Reply:
+    async def _asked(self, local: LocalKey, account: KrakenAccount, call: ClientCall, headers: dict[str, str]) -> Reply:
         """Make a call that only reads."""
         asked = time.monotonic()
-        place = key.api_key.place(call.method, call.params)
 
-        async def send() -> Forwarded:  # continues to its end in the turn, even if the client has disconnected
-            done = await key.forward(place, call, headers)
+        async def send(
+            turn: Turn,
+        ) -> Forwarded:  # continues to its end, even if the client has disconnected
+            done = await account.forward(turn, call, headers)
             self._activity.forwarded(local.name, local.account, call.method, done)
+            turn.pass_over(done.refusal)
             return done
 
         try:
-            await key.wait_for_rate_limit(place)
-            if self.stopping:
-                raise Closed
-            done = await key.queue.run(send, urgent=METHODS[call.method].urgent)
+            done = await account.make(call, send, self._refuse_if_stopping)
         except OutcomeUnknown as error:
             return unknown(error)
-        finally:
-            await key.leave(place)
         waited = max(0.0, time.monotonic() - asked - done.seconds)
         return reply_of(done, waited)
 
+    def _refuse_if_stopping(self) -> None:
+        if self.stopping:
+            raise Closed
 
-async def _issued(key: KrakenKey) -> Reply:
+
+async def _issued(account: KrakenAccount) -> Reply:
     # As a string, as Kraken returns a nonce: many JSON readers round an integer this large.
-    return Reply(200, JSON, kraken_json(error=[], result={"nonce": str(await key.issue())}), {})
+    return Reply(200, JSON, kraken_json(error=[], result={"nonce": str(await account.keys[0].issue())}), {})
 
 
 # Why a call was refused before it was looked whether it is a repeat, although its sender is not to blame.
@@ -199,6 +215,12 @@ _NOT_SENT: tuple[tuple[type[Exception], str, str], ...] = (
     (RateLimited, "rate_limit", "EAPI:Rate limit exceeded"),
     (RecordFull, "record_full", "EService:Unavailable"),
     (RequestNotSent, "no_connection", "EService:Unavailable"),
+    (CancelledBeforeSent, "cancelled", "EGeneral:Invalid arguments"),  # not what clients repeat
+    # None of the account's keys can be used: why the one cannot that is tried again first.
+    (InvalidKey, "keys_refused", "EAPI:Invalid key"),
+    (InvalidSignature, "keys_refused", "EAPI:Invalid signature"),
+    (PermissionDenied, "keys_refused", "EGeneral:Permission denied"),
+    (PoisonedKey, "keys_refused", "EAPI:Invalid nonce"),
     (ConfigError, "invalid_body", "EGeneral:Invalid arguments"),
     (KrakenonceError, "nonce", "EService:Unavailable"),
 )

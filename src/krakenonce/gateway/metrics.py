@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from krakenonce.backends.protocol import ScopeStats
     from krakenonce.gateway.activity import Activity
-    from krakenonce.gateway.state_look import State
-    from krakenonce.gateway.upstream import KrakenKey
+    from krakenonce.gateway.kraken_account import KrakenAccount
+    from krakenonce.gateway.state_look import KeyState, State
 
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -33,16 +33,22 @@ class Source(Collector):
 
     Args:
         activity: What the gateway has counted.
-        keys: The Kraken keys, by account.
+        accounts: The accounts with their Kraken keys, by name.
         state: What the state says.
     """
 
-    def __init__(self, activity: Activity, keys: dict[str, KrakenKey], state: State) -> None:
+    def __init__(self, activity: Activity, accounts: dict[str, KrakenAccount], state: State) -> None:
         self.activity = activity
-        self.keys = keys.copy()
+        self.accounts = accounts.copy()
         self.state = state
-        # (level, maximum) of Kraken's rate counters, by account and rate counter.
-        self.rates = {(account, name): rate for account, key in state.keys.items() for name, rate in key.rates.items()}
+        # (level, maximum) of Kraken's rate counters, by account, rate counter, and key if it is that of one of several.
+        self.rates: dict[tuple[str, ...], tuple[float, float]] = {}
+        for account, seen in state.accounts.items():
+            for name, rate in seen.rates.items():
+                if name != "rest" or len(seen.keys) == 1:
+                    self.rates[account, name] = rate
+            for key in seen.keys if len(seen.keys) > 1 else ():
+                self.rates.update({(account, name, key.name): key.rates[name] for name in key.rates if name == "rest"})
 
     def collect(self) -> Iterable[Metric]:
         """Return the metrics, as Prometheus' client asks for them."""
@@ -51,12 +57,20 @@ class Source(Collector):
             for labels, value in metric.samples(self):
                 if isinstance(value, Histogram):
                     family.add_metric(labels, value.cumulative(), value.total)
+                elif len(labels) > len(metric.labels):
+                    family.add_sample(_name(family), dict(zip((*metric.labels, KEY), labels, strict=True)), value)
                 else:
                     family.add_metric(labels, value)
             yield family
 
 
-# Values of the labels, and with them the metric's value.
+def _name(family: Metric) -> str:
+    return f"{family.name}_total" if isinstance(family, CounterMetricFamily) else family.name
+
+
+KEY = "key"
+# Values of the labels, and with them the metric's value. One more than the metric's labels is the fingerprint of a key,
+# for the label KEY, which only accounts with several keys have.
 Samples: TypeAlias = "Iterable[tuple[tuple[str, ...], float | Histogram]]"
 
 
@@ -80,6 +94,12 @@ class MetricOf(NamedTuple):
 
 def _of_accounts(histograms: Mapping[str, Histogram]) -> Samples:
     return [((account,), histogram) for account, histogram in list(histograms.items())]
+
+
+def _of_keys(source: Source, value: Callable[[KeyState], float]) -> Samples:
+    for account, seen in source.state.accounts.items():
+        for key in seen.keys:
+            yield (account, *((key.name,) if len(seen.keys) > 1 else ())), value(key)
 
 
 def _of_counters(source: Source, value: Callable[[ScopeStats], float]) -> Samples:
@@ -114,8 +134,9 @@ METRICS = (
         "Calls that Kraken, or what is in front of it, refused, by account and reason.",
         ("account", "reason"),
         lambda source: [
-            ((account, reason), count)
-            for account, key in source.keys.items()
+            ((account, reason, *((key.name,) if len(its.keys) > 1 else ())), count)
+            for account, its in source.accounts.items()
+            for key in its.keys
             for reason, count in list(key.refused.items())
         ],
     ),
@@ -175,8 +196,8 @@ METRICS = (
         ("account", "priority"),
         lambda source: [
             ((account, priority), count)
-            for account, key in source.keys.items()
-            for priority, count in (("urgent", key.queue.urgent), ("other", len(key.queue) - key.queue.urgent))
+            for account, its in source.accounts.items()
+            for priority, count in (("urgent", its.queue.urgent), ("other", len(its.queue) - its.queue.urgent))
         ],
     ),
     MetricOf(
@@ -184,7 +205,33 @@ METRICS = (
         "lockout_seconds",
         "Seconds until a lockout ends; 0: there is none.",
         ("account",),
-        lambda source: [((account,), key.locked_out) for account, key in source.state.keys.items()],
+        lambda source: _of_keys(source, lambda key: key.locked_out),
+    ),
+    MetricOf(
+        GaugeMetricFamily,
+        "keys",
+        "Kraken keys of the account: so many calls may be under way at the same time.",
+        ("account",),
+        lambda source: [((account,), len(its.keys)) for account, its in source.accounts.items()],
+    ),
+    MetricOf(
+        GaugeMetricFamily,
+        "turns_in_use",
+        "Calls that have the turn of a key.",
+        ("account",),
+        lambda source: [((account,), its.queue.busy) for account, its in source.accounts.items()],
+    ),
+    MetricOf(
+        GaugeMetricFamily,
+        "key_passed_over_seconds",
+        "Seconds until a key of several is used again, and why it is not used now.",
+        ("account", "reason"),
+        lambda source: [
+            ((account, why, key.name), seconds)
+            for account, seen in source.state.accounts.items()
+            for key in seen.keys
+            for why, seconds in key.out
+        ],
     ),
     MetricOf(
         GaugeMetricFamily,
@@ -256,12 +303,12 @@ METRICS = (
 )
 
 
-def metrics_text(activity: Activity, keys: dict[str, KrakenKey], state: State) -> bytes:
+def metrics_text(activity: Activity, accounts: dict[str, KrakenAccount], state: State) -> bytes:
     """Return all metrics as text.
 
     Args:
         activity: What the gateway has counted.
-        keys: The Kraken keys, by account.
+        accounts: The accounts with their Kraken keys, by name.
         state: What the state says.
     """
-    return generate_latest(Source(activity, keys, state))
+    return generate_latest(Source(activity, accounts, state))

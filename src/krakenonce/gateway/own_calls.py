@@ -13,7 +13,7 @@ from krakenonce.kraken.request import Request
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from krakenonce.gateway.upstream import KrakenKey
+    from krakenonce.gateway.kraken_account import KrakenAccount
     from krakenonce.kraken.async_transport import AsyncTransport
 
 
@@ -46,14 +46,14 @@ class OwnCalls:
         return self._came_back
 
 
-def owner_of(key: str, keys: Mapping[str, KrakenKey]) -> str | None:
+def owner_of(key: str, accounts: Mapping[str, KrakenAccount]) -> str | None:
     """Return the account whose Kraken key this is; None if it is none of the gateway's.
 
     Args:
         key: The ``API-Key`` that a client has sent.
-        keys: The Kraken keys, by account.
+        accounts: The accounts with their Kraken keys, by name.
     """
-    pairs = [(name, pair.key) for name, each in list(keys.items()) for pair in each.account.keys]
+    pairs = [(name, pair.key) for name, each in list(accounts.items()) for pair in each.account.keys]
     found = [name for name, known in pairs if _is_same(key, known)]  # each time as long
     return found[0] if found else None
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import importlib.resources
 import json
+import math
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import ConfigError, KrakenonceError
 from krakenonce.extras import needed_by
 from krakenonce.gateway.replies import Reply
 from krakenonce.gateway.state_look import StateLook, not_answered, usable_in
-from krakenonce.key.naming import fingerprint
 from krakenonce.kraken.wire import JSON
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
     from krakenonce.gateway.activity import Activity
     from krakenonce.gateway.gateway import Gateway
-    from krakenonce.gateway.state_look import State
-    from krakenonce.gateway.upstream import KrakenKey
+    from krakenonce.gateway.kraken_account import KrakenAccount
+    from krakenonce.gateway.state_look import KeyState, State
     from krakenonce.manager import NonceManager
 
 
@@ -54,7 +55,7 @@ class Pages:
     def __init__(self, gateway: Gateway, activity: Activity, manager: NonceManager) -> None:
         self._gateway = gateway
         self._activity = activity
-        self._look = StateLook(gateway.keys, gateway.local_keys, manager, asyncio.get_running_loop())
+        self._look = StateLook(gateway.accounts, gateway.local_keys, manager, asyncio.get_running_loop())
         self._files = {path: Reply(200, kind, _file(name), _HEADERS) for path, (name, kind) in _FILES.items()}
         self._pages: dict[str, Callable[[], Awaitable[Reply]]] = {
             "/healthz": _healthz,
@@ -84,7 +85,7 @@ class Pages:
     async def _metrics(self) -> Reply:
         with needed_by("/metrics", "gateway"):
             from krakenonce.gateway.metrics import CONTENT_TYPE, metrics_text
-        text = metrics_text(self._activity, self._gateway.keys, await self._look.get())
+        text = metrics_text(self._activity, self._gateway.accounts, await self._look.get())
         return Reply(200, CONTENT_TYPE, text, _HEADERS)
 
     async def _status(self) -> Reply:
@@ -102,7 +103,9 @@ class Pages:
             "lead_seconds": (stats.lead_ns or 0) / 1e9,
             "nonces_issued": stats.issued,
             "accounts": [
-                self._account(name, key, state) for name, key in self._gateway.keys.copy().items() if name in state.keys
+                self._account(name, each, state)
+                for name, each in self._gateway.accounts.copy().items()
+                if name in state.accounts
             ],
             "local_keys": [
                 {"name": each.name, "account": each.account, "allow": sorted(each.allow)} for each in usable_in(state)
@@ -113,21 +116,27 @@ class Pages:
             "refusals": [each._asdict() for each in self._activity.refusals.copy()],  # calls go on in another thread
         }
 
-    def _account(self, name: str, key: KrakenKey, state: State) -> dict[str, Any]:
-        seen = state.keys[name]
+    def _account(self, name: str, account: KrakenAccount, state: State) -> dict[str, Any]:
+        seen = state.accounts[name]
         return {
             "account": name,
-            "key": fingerprint(key.account.key),
-            "scope": seen.scope,
-            "tier": key.account.tier,
+            "key": seen.keys[0].name,
+            "scope": seen.keys[0].scope,
+            "keys": [_key(each) for each in seen.keys],
+            "tier": account.account.tier,
             "turn_held_by": seen.turn,
-            "waiting": len(key.queue),
+            "waiting": len(account.queue),
             "counters": seen.rates,
             "locked_out_seconds": seen.locked_out,
             "answered": sum(self._activity.kraken[name].counts),
             "upstream_seconds": self._activity.kraken[name].total,
-            "refused": dict(key.refused),
+            "refused": dict(sum((each.refused for each in account.keys), Counter[str]())),
         }
+
+
+def _key(key: KeyState) -> dict[str, Any]:
+    out = [{"why": why, "seconds": seconds if math.isfinite(seconds) else None} for why, seconds in key.out]
+    return {"key": key.name, "scope": key.scope, "locked_out_seconds": key.locked_out, "passed_over": out}
 
 
 async def _healthz() -> Reply:

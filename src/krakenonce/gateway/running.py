@@ -20,19 +20,21 @@ from krakenonce.errors import ConfigError
 from krakenonce.gateway.activity import Activity
 from krakenonce.gateway.gateway import Gateway
 from krakenonce.gateway.key_storage import key_storage
+from krakenonce.gateway.kraken_account import KrakenAccount
 from krakenonce.gateway.local_keys import LocalKeys
 from krakenonce.gateway.loop_thread import LoopThread
 from krakenonce.gateway.pages import Pages
 from krakenonce.gateway.public import PublicCalls
 from krakenonce.gateway.server import GatewayServer
 from krakenonce.gateway.settings import credentials_path, open_state
-from krakenonce.gateway.upstream import KrakenKey
 from krakenonce.gateway.watching import notify, watch
+from krakenonce.key.naming import fingerprint
 from krakenonce.kraken.async_transport import AsyncTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from krakenonce.brokers.credentials import Account
     from krakenonce.gateway.settings import Settings
     from krakenonce.manager import NonceManager
 
@@ -76,10 +78,10 @@ async def _run(settings: Settings, ready: Callable[[Listening], None]) -> None:
         _tell_about_cancels(local_keys)
         transport = AsyncTransport(settings.base_url, connect_to=settings.connect_to)
         activity = Activity()
-        keys: dict[str, KrakenKey] = {}
-        load_keys = functools.partial(_load_keys, keys, settings, manager, transport, activity)
+        accounts: dict[str, KrakenAccount] = {}
+        load_keys = functools.partial(_load_keys, accounts, settings, manager, transport, activity)
         load_keys()
-        gateway = Gateway(keys, local_keys, manager.store, activity)
+        gateway = Gateway(accounts, local_keys, manager.store, activity)
         pages = Pages(gateway, activity, manager)
         public = PublicCalls(transport, activity.public, settings.timeout, settings.max_wait)
         server = GatewayServer(gateway, public, second, pages)
@@ -102,6 +104,20 @@ async def _run(settings: Settings, ready: Callable[[Listening], None]) -> None:
                 await transport.close()
 
 
+def _tell_about_otp(account: Account) -> None:
+    names = [fingerprint(each.key) for each in account.keys if each.otp is not None]
+    if names and len(account.keys) == 1:
+        logger.warning(
+            "the gateway adds no second factor to the calls of %s: its bots send otp themselves", account.name
+        )
+    elif names:
+        logger.warning(
+            "the gateway adds no second factor to the calls of %s, and its bots cannot know with which of its %d keys "
+            "a call is made: remove the second factor of these keys at Kraken: %s",
+            *(account.name, len(account.keys), ", ".join(names)),
+        )
+
+
 def _tell_about_cancels(local_keys: LocalKeys) -> None:
     """Log which local keys may cancel by id only: before there was the group cancel-all, cancel was enough for all."""
     names = [each.name for each in local_keys.all() if "cancel" in each.allow and "cancel-all" not in each.allow]
@@ -122,19 +138,19 @@ def _raise_file_limit() -> None:
 
 
 def _load_keys(
-    keys: dict[str, KrakenKey],
+    served: dict[str, KrakenAccount],
     settings: Settings,
     manager: NonceManager,
     transport: AsyncTransport,
     activity: Activity,
 ) -> None:
-    """Read the accounts into *keys*. An account that has not changed keeps its queue.
+    """Read the accounts into *served*. An account that has not changed keeps its queue.
 
     An account that cannot be used is reported and does not stop the others, whose bots may have to cancel orders now.
     If it could be used before, it keeps the pair that it had.
 
     Raises:
-        ConfigError: No account can be used; *keys* are unchanged.
+        ConfigError: No account can be used; *served* is unchanged.
     """
     found = read_accounts(os.environ, credentials_path(settings.credentials, os.environ))
     accounts = found.accounts or found.all()
@@ -144,17 +160,14 @@ def _load_keys(
             "--credentials with a TOML file that has them"
         )
     for name, why in found.wrong.items():
-        result = "keeps the pair that it had" if name in keys else "is not served until that is corrected"
+        result = "keeps the pair that it had" if name in served else "is not served until that is corrected"
         logger.error("account %s %s: %s", name, result, why)
-    for name in keys.keys() - accounts.keys() - found.wrong.keys():  # its calls that have arrived continue
-        del keys[name]
+    for name in served.keys() - accounts.keys() - found.wrong.keys():  # its calls that have arrived continue
+        del served[name]
     for name, account in accounts.items():
-        if name not in keys or keys[name].account != account:
-            if account.otp is not None:
-                logger.warning(
-                    "the gateway adds no second factor to the calls of %s: its bots send otp themselves", name
-                )
-            keys[name] = KrakenKey(
+        if name not in served or served[name].account != account:
+            _tell_about_otp(account)
+            served[name] = KrakenAccount(
                 account,
                 manager,
                 transport,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from krakenonce.errors import KrakenAPIError
     from krakenonce.gateway.client_call import ClientCall
+    from krakenonce.gateway.kraken_account import KrakenAccount
     from krakenonce.gateway.local_keys import LocalKey
     from krakenonce.gateway.upstream import Forwarded, KrakenKey
 
@@ -35,11 +36,13 @@ class Sending:
 
     Args:
         local: The local key with which it was signed.
-        key: The Kraken key with which it is sent.
+        account: The account with one of whose keys it is sent.
         call: The call.
         digests: Of the signed bytes; and of the order, if it has a ``cl_ord_id``.
 
     Attributes:
+        key: The Kraken key with which it was sent. Only with this one is Kraken asked what became of it: once Kraken
+            has accepted a later nonce of it, the order cannot be executed any more.
         is_order: Whether it is one order, which can be found at Kraken.
         at: When it was sent, by Kraken's clock.
         is_sent: Whether it was sent, perhaps.
@@ -50,6 +53,7 @@ class Sending:
     """
 
     __slots__ = (
+        "account",
         "answer",
         "at",
         "call",
@@ -66,9 +70,10 @@ class Sending:
         "steady",
     )
 
-    def __init__(self, local: LocalKey, key: KrakenKey, call: ClientCall, digests: Sequence[bytes]) -> None:
+    def __init__(self, local: LocalKey, account: KrakenAccount, call: ClientCall, digests: Sequence[bytes]) -> None:
         self.local = local
-        self.key = key
+        self.account = account
+        self.key: KrakenKey = account.keys[0]
         self.call = call
         self.digests = digests
         self.is_order = call.method == "AddOrder" and kind_of(call.method, call.params) is Kind.ORDER
@@ -96,6 +101,11 @@ class Sending:
         except (KeyError, ValueError):
             return None
         return moment.timestamp() if moment.tzinfo else None
+
+    @property
+    def marks(self) -> list[bytes]:
+        """The digests that say in the record with which key an order was sent, if the account has several."""
+        return [mark_of(self.digests, self.key)] if self.is_order and len(self.account.keys) > 1 else []
 
     @property
     def may_always_be_made(self) -> bool:
@@ -201,6 +211,16 @@ def digests_of(call: ClientCall, signature: str) -> list[bytes]:
         order = json.dumps([call.method, fields], sort_keys=True)
         digests.append(hashlib.sha256(order.encode("utf-8", "surrogatepass")).digest()[:DIGEST])
     return digests
+
+
+def mark_of(digests: Sequence[bytes], key: KrakenKey) -> bytes:
+    """Return the digest that says in the record with which of an account's keys an order was sent.
+
+    Args:
+        digests: Those of the order, or of an equal one with the same ``cl_ord_id``.
+        key: The key.
+    """
+    return hashlib.sha256(digests[-1] + key.name.encode()).digest()[:DIGEST]
 
 
 def reply_of(done: Forwarded, waited: float) -> Reply:

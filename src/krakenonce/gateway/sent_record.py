@@ -85,7 +85,9 @@ class SentRecord:
             return None
         return self._kept.step(self._name, lambda file: self._find(file, digests, counts))
 
-    def enter(self, digests: Sequence[bytes], at: float, counts: Callable[[Entry], bool]) -> Entry | None:
+    def enter(
+        self, digests: Sequence[bytes], at: float, counts: Callable[[Entry], bool], marks: Sequence[bytes] = ()
+    ) -> Entry | None:
         """Enter a request that is about to be sent, or return what :meth:`find` finds.
 
         It is synced soon afterwards, in the background.
@@ -94,6 +96,7 @@ class SentRecord:
             digests: Of the request.
             at: Kraken's time, in seconds since 1970.
             counts: Whether an entry is this request.
+            marks: Further digests to enter, which say something about it and are not looked for here.
 
         Raises:
             RecordFull: The slots that would be used have younger requests than a day.
@@ -103,7 +106,7 @@ class SentRecord:
         def step(file: Bytes) -> Entry | None:
             found = self._find(file, digests, counts)
             if found is None:
-                self._append(file, [_SLOT.pack(each, _packed(at, Status.SENT)) for each in digests], at)
+                self._append(file, [_SLOT.pack(each, _packed(at, Status.SENT)) for each in (*digests, *marks)], at)
             return found
 
         found = self._kept.step(self._name, step)

@@ -63,14 +63,19 @@ class SentRecords:
         return await self._steps.run(find)
 
     async def enter(
-        self, local: LocalKey, digests: Sequence[bytes], at: float, counts: Callable[[Entry], bool]
+        self,
+        local: LocalKey,
+        digests: Sequence[bytes],
+        at: float,
+        counts: Callable[[Entry], bool],
+        marks: Sequence[bytes] = (),
     ) -> Entry | None:
-        """Enter a call that is about to be sent, or return what :meth:`find` finds.
+        """Enter a call that is about to be sent, or return what :meth:`find` finds; see :meth:`SentRecord.enter`.
 
         Raises:
             RecordFull, NonceStoreError: It must not be sent.
         """
-        return await self._steps.run(partial(self._of(local).enter, digests, at, counts))
+        return await self._steps.run(partial(self._of(local).enter, digests, at, counts, marks))
 
     async def prepare(self, local: LocalKey) -> None:
         """Make room for the calls of a local key, with its first call: later the disk may be full."""

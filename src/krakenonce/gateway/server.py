@@ -85,7 +85,7 @@ class GatewayServer:
             logger.warning("stopping; waiting for %d calls in progress, at most %.0f s", self._busy, DRAIN)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN):
-                await asyncio.gather(*(key.close() for key in self._gateway.keys.values()))
+                await asyncio.gather(*(each.close() for each in self._gateway.accounts.values()))
                 if self._busy:
                     self._all_answered.clear()
                     await self._all_answered.wait()

@@ -13,6 +13,7 @@ from krakenonce.gateway.watching import sign_of_life
 
 if TYPE_CHECKING:
     from krakenonce.backends.protocol import ScopeStats
+    from krakenonce.gateway.kraken_account import KrakenAccount
     from krakenonce.gateway.local_keys import LocalKey, LocalKeys
     from krakenonce.gateway.upstream import KrakenKey
     from krakenonce.manager import NonceManager
@@ -26,16 +27,44 @@ class KeyState(NamedTuple):
     """One Kraken key.
 
     Args:
+        name: Its fingerprint.
         scope: The counter that it uses.
-        turn: Who has the turn, in words.
         rates: Kraken's rate counters by name, each with its level and its maximum.
         locked_out: Seconds until a lockout ends; 0.0: there is none.
+        out: Why it is passed over now, each with the seconds until it is tried again.
     """
 
+    name: str
     scope: str
-    turn: str
     rates: dict[str, tuple[float, float]]
     locked_out: float
+    out: list[tuple[str, float]]
+
+
+class AccountState(NamedTuple):
+    """One account.
+
+    Args:
+        turn: Who has the turn, in words.
+        keys: Its keys, at least one.
+    """
+
+    turn: str
+    keys: list[KeyState]
+
+    @property
+    def locked_out(self) -> float:
+        """Seconds until the first lockout ends; 0.0: not all keys are locked out."""
+        return min(each.locked_out for each in self.keys)
+
+    @property
+    def rates(self) -> dict[str, tuple[float, float]]:
+        """The rate counters: the REST counters of all keys together, and the trading engine's of the account."""
+        found: dict[str, tuple[float, float]] = {}
+        for name, (level, most) in (rate for each in self.keys for rate in each.rates.items()):
+            before, its = found.get(name, (0.0, 0.0))
+            found[name] = (before + level, its + most) if name == "rest" else (max(before, level), most)
+        return found
 
 
 class State(NamedTuple):
@@ -43,13 +72,13 @@ class State(NamedTuple):
 
     Args:
         counters: What is known of our nonces, by counter.
-        keys: The Kraken keys, by account.
+        accounts: The accounts with their Kraken keys, by name.
         local_keys: The local keys, or why they cannot be used.
         silent: Seconds for which the state has not answered, or calls wait for it; 0.0: it answers.
     """
 
     counters: dict[str, ScopeStats]
-    keys: dict[str, KeyState]
+    accounts: dict[str, AccountState]
     local_keys: list[LocalKey] | ConfigError
     silent: float = 0.0
 
@@ -58,7 +87,7 @@ class StateLook:
     """Reads the state for all pages and event loops, one reading at a time.
 
     Args:
-        keys: The Kraken keys, by account.
+        accounts: The accounts with their Kraken keys, by name.
         local_keys: The local keys.
         manager: Where nonces come from.
         calls: The event loop of the calls.
@@ -66,12 +95,12 @@ class StateLook:
 
     def __init__(
         self,
-        keys: dict[str, KrakenKey],
+        accounts: dict[str, KrakenAccount],
         local_keys: LocalKeys,
         manager: NonceManager,
         calls: asyncio.AbstractEventLoop,
     ) -> None:
-        self._keys = keys
+        self._accounts = accounts
         self._local_keys = local_keys
         self._manager = manager
         self._calls = calls
@@ -121,20 +150,31 @@ class StateLook:
             reading.set_result(state)
 
     def _read(self) -> State:
-        keys = {}
-        for name, key in self._keys.copy().items():
-            keys[name] = KeyState(
-                *(self._answered(key.scope), self._answered(key.queue.turn)),
-                *(self._answered(key.counters()), self._answered(key.api_key.locked_out())),
-            )
-        names = sorted({"global", *(key.scope for key in keys.values())})
+        accounts = {}
+        for name, account in self._accounts.copy().items():
+            outs = account.known.out()
+            keys = [
+                self._key(each, [(why, seconds) for at, why, seconds in outs if at == place])
+                for place, each in enumerate(account.keys)
+            ]
+            accounts[name] = AccountState(self._answered(account.queue.turn), keys)
+        names = sorted({"global", *(key.scope for each in accounts.values() for key in each.keys)})
         counters = {name: self._answered(self._manager.stats(name)) for name in names}
         local_keys: list[LocalKey] | ConfigError
         try:
             local_keys = self._local_keys.all()
         except ConfigError as error:
             local_keys = error
-        return State(counters, keys, local_keys)
+        return State(counters, accounts, local_keys)
+
+    def _key(self, key: KrakenKey, out: list[tuple[str, float]]) -> KeyState:
+        return KeyState(
+            key.name,
+            self._answered(key.scope),
+            self._answered(key.counters()),
+            self._answered(key.api_key.locked_out()),
+            out,
+        )
 
     def _answered(self, answer: _T) -> _T:
         """Note that the state answers: with many keys, a database may need longer than a page waits."""

@@ -1,4 +1,4 @@
-"""One Kraken key in the gateway: its queue, its nonces, its rate limits, and the request that goes to Kraken."""
+"""One Kraken key in the gateway: its nonces, its rate limits, and the request that goes to Kraken."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from krakenonce.errors import InvalidNonce, KrakenError, KrakenonceError, LockedOut, OutcomeUnknown, RateLimited
 from krakenonce.gateway.headers import signed
-from krakenonce.gateway.waiting import KeyQueue, wait_while
 from krakenonce.key.answers import is_of_kraken, refusal_in, result_of
 from krakenonce.key.api_key import ApiKey
 from krakenonce.key.far import take
-from krakenonce.key.limits import TIERS
+from krakenonce.key.naming import fingerprint
 from krakenonce.kraken.finding import find, pair_name
-from krakenonce.kraken.http_status import closed_for, refuse_if_closed
+from krakenonce.kraken.http_status import refuse_if_closed
 from krakenonce.kraken.request import Key, PrivateCall, PublicCall, Request, read_answer
 from krakenonce.kraken.wire import sign
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping
+    from collections.abc import Awaitable, Callable, Container, Mapping
     from typing import Any
 
-    from krakenonce.brokers.credentials import Account
     from krakenonce.errors import KrakenAPIError
     from krakenonce.gateway.client_call import ClientCall
-    from krakenonce.gateway.waiting import TurnDetails
     from krakenonce.key.counting import Place
+    from krakenonce.key.limits import Tier
+    from krakenonce.key.pair import KeyPair
     from krakenonce.kraken.async_transport import AsyncTransport
     from krakenonce.kraken.finding import Found, Window
     from krakenonce.kraken.kraken_time import KrakenTime
@@ -64,53 +63,46 @@ class Forwarded(NamedTuple):
 
 
 class KrakenKey:
-    """One account's key.
+    """One API key of an account.
 
     Args:
-        account: Its name, key, secret and tier.
+        pair: The key with its secret.
+        tier: The account's rate limits; None: its calls are not counted.
         manager: Where nonces and turns come from.
         transport: Connections to Kraken.
-        queue_length: How many calls may wait.
-        max_wait: Seconds that each may wait for the rate limit, and again for its turn.
         timeout: Seconds to wait for each piece of Kraken's answer.
-        order_timeout: Seconds to wait for the whole answer to an order; then Kraken is asked what became of it.
-        on_turn: Called after each turn.
+        order_timeout: Seconds to wait for an answer when Kraken is asked what became of an order.
+
+    Attributes:
+        name: Its fingerprint.
+        searching: Held by the one search that waits for the turn, or has it.
+        refused: How many calls Kraken or what is in front of it has refused, by reason.
     """
 
     def __init__(
         self,
-        account: Account,
+        pair: KeyPair,
+        tier: Tier | None,
         manager: NonceManager,
         transport: AsyncTransport,
         *,
-        queue_length: int,
-        max_wait: float,
         timeout: float,
         order_timeout: float,
-        on_turn: Callable[[TurnDetails], None],
     ) -> None:
-        self.account = account
-        self.api_key = ApiKey(manager, account.key, TIERS.get(account.tier))
-        self.queue = KeyQueue(account.name, self.api_key.turn, queue_length, max_wait, on_turn)
-        self._key = Key(account.key, account.secret, account.otp)
+        self.api_key = ApiKey(manager, pair.key, tier)
+        self.name = fingerprint(pair.key)
+        self._key = Key(pair.key, pair.secret, pair.otp)
         self._manager = manager
         self._transport = transport
-        self._max_wait = max_wait
         self._timeout = timeout
-        self.order_timeout = order_timeout
-        self.searching = asyncio.Lock()  # held by the one search that waits for the turn, or has it
-        self._closed = asyncio.Event()
-        self.refused: Counter[str] = Counter()  # by Kraken or what is in front of it, by reason
+        self._order_timeout = order_timeout
+        self.searching = asyncio.Lock()
+        self.refused: Counter[str] = Counter()
 
     @property
     def scope(self) -> str:
         """The counter that this key uses."""
-        return self._manager.scope_of(self.account.key)
-
-    @property
-    def host(self) -> str:
-        """Kraken's address, for messages."""
-        return self._transport.host
+        return self._manager.scope_of(self.api_key.key)
 
     @property
     def time(self) -> KrakenTime:
@@ -122,43 +114,31 @@ class KrakenKey:
         levels, tier = self.api_key.levels(), self.api_key.tier
         return {"rest": (levels.rest, tier.rest_max), "engine": (levels.engine, tier.engine_max)} if tier else {}
 
-    async def wait_for_rate_limit(self, place: Place) -> None:
-        """Wait until Kraken's rate limits allow this call, or until the gateway stops.
-
-        Raises:
-            LockedOut: The key is locked out.
-            RateLimited: It would take too long.
-        """
-        await wait_while(partial(self._wait, place), self._max_wait, self._closed)
-
-    async def _wait(self, place: Place, longest: float) -> float:
-        """Return the seconds until the call may be sent. Raises LockedOut or RateLimited."""
-        closed = closed_for(self._transport.host)
-        if closed > longest:
-            refuse_if_closed(self._transport.host)
-        return max(await self._take(partial(self.api_key.ask, place, longest)), closed)
+    async def ask(self, place: Place, longest: float) -> float:
+        """Return the seconds until the rate limits allow a call, and keep its place. Raises as ``ApiKey.ask``."""
+        return await self.take(partial(self.api_key.ask, place, longest))
 
     async def leave(self, place: Place) -> None:
         """Release the place of a call that was not sent. Does nothing if it was sent."""
         place.is_left = True
-        if place.waiting_id:
-            await self._take(partial(self.api_key.leave, place))
+        if place.is_waiting:
+            await self.take(partial(self.api_key.leave, place))
 
     async def issue(self) -> int:
-        """Return the account's next nonce, for a client that keeps its calls in order itself. Raises NonceError."""
-        return await self._take(self.api_key.next)
+        """Return the key's next nonce, for a client that keeps its calls in order itself. Raises NonceError."""
+        return await self.take(self.api_key.next)
 
-    async def _take(self, step: Callable[[], _T]) -> _T:
+    async def take(self, step: Callable[[], _T]) -> _T:
         """Take a step of the state, for which the event loop does not wait if it is on a server."""
         return await take(self._manager.store, step)
 
-    async def close(self) -> None:
-        """Stop all waits, for the rate limit and for the turn. The call that has the turn comes to its end."""
-        self._closed.set()
-        await self.queue.close()
-
     async def forward(
-        self, place: Place, call: ClientCall, headers: dict[str, str], within: float | None = None
+        self,
+        place: Place,
+        call: ClientCall,
+        headers: dict[str, str],
+        within: float | None = None,
+        wait: Callable[[], Awaitable[None]] | None = None,
     ) -> Forwarded:
         """Send a call with the next nonce, once, and act on Kraken's answer. To be called in the turn.
 
@@ -167,6 +147,7 @@ class KrakenKey:
             call: What the client has sent. Its nonce is replaced, and nothing else.
             headers: The headers that are passed on.
             within: Seconds to wait for the whole answer; then the connection is closed. None: each piece has its time.
+            wait: Called when the call is counted, before it is sent.
 
         Raises:
             LockedOut: The key was locked out meanwhile; nothing was sent.
@@ -176,15 +157,17 @@ class KrakenKey:
             OutcomeUnknown: Sent, but no answer came.
         """
         refuse_if_closed(self._transport.host)
-        nonce = await self._take(partial(self.api_key.nonce, place))
+        nonce = await self.take(partial(self.api_key.nonce, place))
         try:
             body = call.with_nonce(nonce)
-            headers = signed(headers, self.account.key, sign(call.path, nonce, body, self._key.secret()))
+            if wait is not None:
+                await wait()
+            headers = signed(headers, self.api_key.key, sign(call.path, nonce, body, self._key.secret()))
             begun = time.monotonic()
             answer = await self._transport.fetch(Request("POST", call.path, headers, body), self._timeout, within)
         except KrakenonceError as error:
             if not isinstance(error, OutcomeUnknown):
-                await self._take(partial(self.api_key.not_sent, place))
+                await self.take(partial(self.api_key.not_sent, place))
             raise
         seconds = time.monotonic() - begun
         refusal = await self.settle(answer, place)
@@ -213,35 +196,42 @@ class KrakenKey:
         try:
             step = next(steps)
             while True:
-                step = steps.send(await self._ask(step))
+                step = steps.send(await self.make(step))
         except StopIteration as end:
             found: Found = end.value
             return found
 
-    async def _ask(self, step: Step) -> dict[str, Any]:
-        """Make one call of a search. It is counted, and does not wait for the rate limit: the order's sender waits."""
+    async def make(self, step: Step) -> dict[str, Any]:
+        """Make a call of the gateway's own in the turn. It is counted, and does not wait for the rate limit.
+
+        A private call then has Kraken's refusal, if it was one.
+
+        Raises:
+            KrakenonceError: Kraken could not be asked.
+        """
         await self._refuse_if_over(1.0, _COST)
         if isinstance(step, PublicCall):
-            return await self._transport.send(step.request(), self.order_timeout)
+            return await self._transport.send(step.request(), self._order_timeout)
         if not isinstance(step, PrivateCall):
             raise TypeError(step)
         place = self.api_key.place(step.method, step.params)
-        await self._take(partial(self.api_key.count, place))
+        await self.take(partial(self.api_key.count, place))
         try:
-            request = step.request(self._key, await self._take(self.api_key.next), self.time.now())
-            reply = await self._transport.send(request, self.order_timeout)
+            request = step.request(self._key, await self.take(self.api_key.next), self.time.now())
+            reply = await self._transport.send(request, self._order_timeout)
         except KrakenonceError as error:
             if not isinstance(error, OutcomeUnknown):
-                await self._take(partial(self.api_key.not_sent, place))
+                await self.take(partial(self.api_key.not_sent, place))
             raise
-        if refusal := refusal_in(reply, self.time.now()):
-            await self._take(partial(self.api_key.settle, place, refusal))
+        step.refusal = refusal_in(reply, self.time.now())
+        if step.refusal is not None:
+            await self.take(partial(self.api_key.settle, place, step.refusal))
         return reply
 
     async def _refuse_if_over(self, share: float, more: float = 0.0) -> None:
         """Raise RateLimited if the REST counter is at this share of its maximum, and *more*."""
         tier = self.api_key.tier
-        if tier is not None and (await self._take(self.api_key.levels)).rest >= share * tier.rest_max + more:
+        if tier is not None and (await self.take(self.api_key.levels)).rest >= share * tier.rest_max + more:
             raise RateLimited("Not sent: the calls before this one have used up Kraken's rate limit.")
 
     async def settle(self, answer: Answer, place: Place) -> KrakenAPIError | None:
@@ -251,7 +241,7 @@ class KrakenKey:
             self.refused[next(reason for kind, reason in _REASONS if isinstance(refusal, kind))] += 1
             # The client gets Kraken's answer even if our counters cannot be written.
             with contextlib.suppress(KrakenonceError):
-                await self._take(partial(self.api_key.settle, place, refusal))
+                await self.take(partial(self.api_key.settle, place, refusal))
         elif answer.status != 200:  # all that Kraken's API answers has 200
             self.refused["page"] += 1
         return refusal

@@ -18,11 +18,11 @@ from krakenonce.brokers import Account
 from krakenonce.gateway.activity import Activity
 from krakenonce.gateway.gateway import Gateway
 from krakenonce.gateway.key_storage import key_storage
+from krakenonce.gateway.kraken_account import KrakenAccount
 from krakenonce.gateway.local_keys import LocalKey, LocalKeys
 from krakenonce.gateway.loop_thread import LoopThread
 from krakenonce.gateway.public import PublicCalls
 from krakenonce.gateway.server import GatewayServer
-from krakenonce.gateway.upstream import KrakenKey
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.wire import FORM, decode_secret, sign
 from krakenonce.manager import NonceManager
@@ -181,7 +181,7 @@ class RunningGateway:
     ) -> None:
         self.store = NonceManager(state).store
         self.local_keys = LocalKeys(key_storage(self.store))
-        self.keys: dict[str, KrakenKey] = {}
+        self.accounts: dict[str, KrakenAccount] = {}
         self.activity = Activity()
         self.public: PublicCalls
         self.url = ""
@@ -209,7 +209,7 @@ class RunningGateway:
 
     def waiting(self, account: str = "MASTER") -> int:
         """Return how many calls wait for their turn."""
-        return len(self.keys[account].queue)
+        return len(self.accounts[account].queue)
 
     def busy_for(self, seconds: float) -> None:
         """Let the event loop do nothing else for some time, as a slow disk does."""
@@ -242,7 +242,7 @@ class RunningGateway:
         with NonceManager(state, clock=self._clock) as manager, LoopThread() as second:
             transport = AsyncTransport(base_url)
             for each in accounts:
-                self.keys[each.name] = KrakenKey(
+                self.accounts[each.name] = KrakenAccount(
                     each,
                     manager,
                     transport,
@@ -252,7 +252,7 @@ class RunningGateway:
                     order_timeout=order_timeout,
                     on_turn=self.activity.turn,
                 )
-            gateway = Gateway(self.keys, self.local_keys, manager.store, self.activity)
+            gateway = Gateway(self.accounts, self.local_keys, manager.store, self.activity)
             self.public = PublicCalls(transport, self.activity.public, timeout, max_wait)
             server = GatewayServer(gateway, self.public, second)
             port = await server.start("127.0.0.1", 0, self._tls)

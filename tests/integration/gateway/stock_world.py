@@ -66,7 +66,7 @@ class World:
 
     def others(self, gateway: RunningGateway) -> list[LocalKey]:
         """Make a further local key for each Kraken key."""
-        return [gateway.add(f"other{at}", "query", account=name) for at, name in enumerate(gateway.keys)]
+        return [gateway.add(f"other{at}", "query", account=name) for at, name in enumerate(gateway.accounts)]
 
     def make(
         self,
@@ -147,7 +147,7 @@ def with_a_full_queue(world: World) -> Iterator[Refusing]:
     with world.gateway(length=1) as gateway, ThreadPoolExecutor(2 * len(world.owned)) as pool:
         for pair in busy(world, gateway, pool, 4.0):
             pool.submit(call, gateway.url, pair, "Balance")
-        until(lambda: all(gateway.waiting(name) for name in gateway.keys))
+        until(lambda: all(gateway.waiting(name) for name in gateway.accounts))
         yield gateway.url, world.pairs(gateway), "AddOrder"
 
 

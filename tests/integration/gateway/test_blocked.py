@@ -40,10 +40,10 @@ def test_too_many_requests_are_passed_on_and_heeded(account: Account, tmp_path: 
         pair = gateway.add("bot")
         got = call(gateway.url, pair, "AddOrder", ORDER)
         assert (got.status, got.body.decode(), got.headers["Retry-After"]) == (429, PAGE, "30")
-        issued = gateway.keys["MASTER"].api_key._manager.stats().issued
+        issued = gateway.accounts["MASTER"].keys[0].api_key._manager.stats().issued
         later = call(gateway.url, gateway.add("other"), "Balance")
         public = fetch(gateway.url, "GET", "/0/public/Time")
-        assert gateway.keys["MASTER"].api_key._manager.stats().issued == issued
+        assert gateway.accounts["MASTER"].keys[0].api_key._manager.stats().issued == issued
         assert len(kraken.requests) == 1
     assert (later.status, later.errors) == (200, ["EAPI:Rate limit exceeded"])
     assert (public.status, public.errors) == (200, ["EAPI:Rate limit exceeded"])
@@ -73,7 +73,7 @@ def test_calls_that_wait_for_their_turn_are_not_sent_either(account: Account, tm
         finally:
             enough.set()
         statuses = sorted(each.result().status for each in calls)
-        assert gateway.keys["MASTER"].api_key._manager.stats().issued == len(kraken.requests) == 1
+        assert gateway.accounts["MASTER"].keys[0].api_key._manager.stats().issued == len(kraken.requests) == 1
     assert statuses == [200, 200, 200, 429]
 
 
@@ -105,7 +105,7 @@ def test_a_lockout_counts_with_any_status(account: Account, tmp_path: Path, stat
     with ScriptedServer(locked) as kraken, RunningGateway(kraken.url, [account], tmp_path) as gateway:
         pair = gateway.add("bot")
         assert call(gateway.url, pair, "Balance").status == status
-        assert gateway.keys["MASTER"].api_key.locked_out() > 800
+        assert gateway.accounts["MASTER"].keys[0].api_key.locked_out() > 800
 
 
 @pytest.mark.parametrize("page", [answer(403), answer(503, cf_mitigated="challenge")], ids=["403", "503"])
@@ -140,6 +140,6 @@ def test_a_page_that_is_not_kraken_s_is_counted_and_shown(account: Account, tmp_
     """Whoever watches the gateway sees that its address is blocked, or Kraken's front end down."""
     with ScriptedServer(answer(status)) as kraken, RunningGateway(kraken.url, [account], tmp_path) as gateway:
         call(gateway.url, gateway.add("bot"), "Balance")
-        assert gateway.keys["MASTER"].refused == {"page": 1}
+        assert gateway.accounts["MASTER"].keys[0].refused == {"page": 1}
         (refusal,) = gateway.activity.refusals
     assert refusal[1:] == ("bot", "Balance", f"a page with HTTP status {status}, not from Kraken's API")

@@ -290,8 +290,8 @@ def test_a_cancel_overtakes_orders_that_wait(gateway: RunningGateway, pair: Loca
         until(lambda: fake.arrivals)
         pool.submit(call, gateway.url, pair, "AddOrder", ORDER)
         until(lambda: gateway.waiting() == 1)
-        pool.submit(call, gateway.url, pair, "CancelAll")
-    assert [arrival.method for arrival in fake.arrivals] == ["Balance", "CancelAll", "AddOrder"]
+        pool.submit(call, gateway.url, pair, "CancelOrder", "txid=OABCDE-ABCDE-ABCDEF")
+    assert [arrival.method for arrival in fake.arrivals] == ["Balance", "CancelOrder", "AddOrder"]
 
 
 def test_a_client_that_disconnects_while_waiting_uses_no_nonce(
@@ -319,7 +319,7 @@ def test_bots_that_disconnect_leave_their_places_in_the_rate_limit(
     account = Account("MASTER", master.key, master.secret, "pro")
     with RunningGateway(server.url, [account], tmp_path / "state") as gateway:
         pair = gateway.add("bot")
-        while (gateway.keys["MASTER"].counters()["rest"][0]) < 18:
+        while (gateway.accounts["MASTER"].keys[0].counters()["rest"][0]) < 18:
             assert call(gateway.url, pair, "Balance").errors == []
         answered = len(fake.arrivals)
         path, body = "/0/private/Balance", b"nonce=1"

@@ -152,7 +152,7 @@ def test_an_answer_that_nobody_received_is_kept_for_the_repeat(
         fake.seen.clear()
         request = order_request(pair, params)
         send_and_leave(gateway.url, request, lambda: fake.seen)
-        until(lambda: not gateway.keys["MASTER"].queue.busy)
+        until(lambda: not gateway.accounts["MASTER"].queue.busy)
         got = send(gateway.url, request)
         assert got.errors == expected
         assert "X-Krakenonce-Repeat" in got.headers
@@ -392,7 +392,7 @@ def test_a_repeat_that_cannot_be_looked_up_is_unknown_and_not_refused(
     assert_unknown(send(gateway.url, request), "local keys cannot be used")
     assert send(gateway.url, never_sent).errors == ["EService:Unavailable"]
     key_file.chmod(0o600)
-    del gateway.keys["MASTER"]
+    del gateway.accounts["MASTER"]
     assert_unknown(send(gateway.url, request), "no usable credentials")
     assert send(gateway.url, never_sent).errors == ["EService:Unavailable"]
 

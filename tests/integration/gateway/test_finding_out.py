@@ -341,7 +341,7 @@ def test_what_the_gateway_knows_is_kept_with_an_answer_that_nobody_received(
     fake.faults.add("AddOrder", "slow_answer", seconds=20.0)
     request = order_request(pair)
     send_and_leave(gateway.url, request, lambda: placed(master))
-    until(lambda: not gateway.keys["MASTER"].queue.busy)
+    until(lambda: not gateway.accounts["MASTER"].queue.busy)
     assert_found(send(gateway.url, request), placed(master)[0])
 
 
@@ -591,7 +591,7 @@ def test_another_gateway_knows_an_order_before_its_sender_has_the_answer(
     _, other = processes.serve()
     with ThreadPoolExecutor(1) as pool:
         answered = pool.submit(send, gateway.url, order_request(pair))
-        until(lambda: master.orders and not gateway.keys["MASTER"].queue.busy)
+        until(lambda: master.orders and not gateway.accounts["MASTER"].queue.busy)
         fake.faults.add("AddOrder", "drop")
         got = send(other, order_request(another_pair))
         is_read.set()

@@ -11,8 +11,8 @@ import pytest
 from krakenonce.brokers import Account
 from krakenonce.gateway.activity import Activity
 from krakenonce.gateway.gateway import NONCE_PATH, Gateway
+from krakenonce.gateway.kraken_account import KrakenAccount
 from krakenonce.gateway.local_keys import LocalKey, LocalKeys
-from krakenonce.gateway.upstream import KrakenKey
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.kraken.wire import FORM, decode_secret, encode_form, sign
 from krakenonce.manager import NonceManager
@@ -37,7 +37,7 @@ def ask(
     """Ask a gateway for a nonce with a new local key that may do what *allow* says."""
     local_keys = LocalKeys(tmp_path / "gateway_keys.json")
     local = local_keys.add(f"bot{len(local_keys.all())}", account, frozenset(allow))
-    key = KrakenKey(
+    account_of_kraken = KrakenAccount(
         ACCOUNT,
         manager,
         AsyncTransport("http://127.0.0.1:1"),
@@ -47,7 +47,7 @@ def ask(
         order_timeout=1.0,
         on_turn=lambda _: None,
     )
-    gateway = Gateway({"MASTER": key}, local_keys, manager.store, Activity())
+    gateway = Gateway({"MASTER": account_of_kraken}, local_keys, manager.store, Activity())
     return asyncio.run(gateway.answer(NONCE_PATH, *signed(local, path)))
 
 

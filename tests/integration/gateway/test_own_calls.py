@@ -136,7 +136,7 @@ def test_a_private_call_that_comes_back_is_refused_with_the_reason(
         assert "gateway add-key" in got.headers["X-Krakenonce-Explanation"]
     (line,) = [each.getMessage() for each in caplog.records if "--connect-to" in each.getMessage()]
     assert "MASTER" in line
-    assert looped.keys["MASTER"].account.key not in caplog.text + str(got.headers)
+    assert looped.accounts["MASTER"].account.key not in caplog.text + str(got.headers)
     assert looped.activity.not_sent == {"own_key": 2}
     assert fake.arrivals == []
 

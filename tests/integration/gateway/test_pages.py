@@ -18,12 +18,13 @@ from krakenonce.brokers import Account
 from krakenonce.errors import OutcomeUnknown
 from krakenonce.gateway.activity import Activity, Histogram, Refusal
 from krakenonce.gateway.gateway import Gateway
+from krakenonce.gateway.kraken_account import KrakenAccount
 from krakenonce.gateway.local_keys import LocalKeys
 from krakenonce.gateway.loop_thread import LoopThread
 from krakenonce.gateway.pages import Pages
 from krakenonce.gateway.public import PublicCalls
 from krakenonce.gateway.server import GatewayServer
-from krakenonce.gateway.upstream import KrakenKey
+from krakenonce.key.naming import fingerprint
 from krakenonce.kraken import AsyncKraken
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.manager import NonceManager
@@ -45,7 +46,7 @@ class Running:
         self.local = self.local_keys.add("bot-a", account.name, frozenset(["query", "trade"]))
         self._manager = NonceManager(state)
         self._kraken = AsyncTransport(kraken_url)
-        self.key = KrakenKey(
+        self.served = KrakenAccount(
             account,
             self._manager,
             self._kraken,
@@ -55,7 +56,7 @@ class Running:
             order_timeout=5.0,
             on_turn=self.activity.turn,
         )
-        self.gateway = Gateway({account.name: self.key}, self.local_keys, self._manager.store, self.activity)
+        self.gateway = Gateway({account.name: self.served}, self.local_keys, self._manager.store, self.activity)
         pages = Pages(self.gateway, self.activity, self._manager)
         self.status = pages.status
         self._second = LoopThread().__enter__()
@@ -221,7 +222,7 @@ def test_whose_turn_it_is(during: Callable[..., Any], tmp_path: Path) -> None:
     """No call's, a call's of the gateway, or, when a call waits for it, another process's, with its pid."""
 
     async def look(running: Running) -> list[str]:
-        seen = [running.key.queue.turn]
+        seen = [running.served.queue.turn]
         holder = await asyncio.create_subprocess_exec(
             sys.executable, "-c", HOLD, str(tmp_path / "state"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -231,11 +232,11 @@ def test_whose_turn_it_is(during: Callable[..., Any], tmp_path: Path) -> None:
         assert await holder.stdout.readline() == b"held\n"
         begun, done = asyncio.Event(), asyncio.Event()
 
-        async def job() -> None:
+        async def job(_: int) -> None:
             begun.set()
             await done.wait()
 
-        call = asyncio.create_task(running.key.queue.run(job, urgent=True))
+        call = asyncio.create_task(running.served.queue.run(job, urgent=True))
         status, text = await running.get("/v1/status")
         while status != 200:  # on a busy machine the state may not answer in time
             status, text = await running.get("/v1/status")
@@ -243,7 +244,7 @@ def test_whose_turn_it_is(during: Callable[..., Any], tmp_path: Path) -> None:
         seen.append(turn.replace(f" {holder.pid} ", " PID "))
         holder.stdin.close()
         await begun.wait()
-        seen.append(running.key.queue.turn)
+        seen.append(running.served.queue.turn)
         done.set()
         await asyncio.gather(call, holder.wait())
         return seen
@@ -337,6 +338,48 @@ def test_the_counters_are_shown_with_their_limits(during: Callable[..., Any]) ->
     assert counters["engine"] == [0.0, 180]
     assert 0 < counters["rest"][0] <= 3
     assert counters["rest"][1] == 20
+
+
+def test_the_keys_of_an_account_are_shown_and_why_one_is_not_used(fake: FakeKraken, tmp_path: Path) -> None:
+    """By fingerprint. What is a key's own has the label key in the metrics; what is the account's has not."""
+    made = fake.add_account("MASTER")
+    fake.add_key(made)
+    first, second = (fingerprint(each.key) for each in made.keys)
+    account = Account("MASTER", keys=[(each.key, each.secret) for each in made.keys], tier="pro")
+
+    async def main() -> tuple[dict[str, Any], str, Any]:
+        async with Running(tmp_path / "state", server.url, account) as running:
+            fake.revoke(made.key)
+            await running.bot.balances()
+            seen, (_, text) = await running.status(), await running.get("/metrics")
+            fake.faults.add("Balance", "error", error="EGeneral:Temporary lockout")
+            await running.bot.query_private("Balance")
+            return seen, text, (await running.status())["accounts"][0]["keys"]
+
+    with FakeKrakenServer(fake) as server:
+        status, text, later = asyncio.run(main())
+    (shown,) = status["accounts"]
+    assert (shown["key"], [each["key"] for each in shown["keys"]]) == (first, [first, second])
+    (out,) = shown["keys"][0]["passed_over"]
+    assert (out["why"], shown["keys"][1]["passed_over"]) == ("EAPI:Invalid key", [])
+    assert 0 < out["seconds"] <= 60
+    assert (shown["refused"], shown["locked_out_seconds"]) == ({"other": 1}, 0)
+    assert shown["counters"]["rest"][1] == 40
+    assert shown["counters"]["engine"][1] == 180
+    assert [each["passed_over"][0]["why"] for each in later] == ["EAPI:Invalid key", "EGeneral:Temporary lockout"]
+    lines = [line.rpartition(" ")[0] for line in text.splitlines()]
+    of_first, of_second = (f'account="MASTER",key="{name}"' for name in (first, second))
+    for line in (
+        f'refused_total{{{of_first},reason="other"}}',
+        f"lockout_seconds{{{of_second}}}",
+        f'rate_limit_level{{{of_first},limit="rest"}}',
+        f'rate_limit_max{{{of_second},limit="rest"}}',
+        'rate_limit_level{account="MASTER",limit="engine"}',
+        f'key_passed_over_seconds{{{of_first},reason="EAPI:Invalid key"}}',
+    ):
+        assert f"krakenonce_{line}" in lines
+    assert 'krakenonce_keys{account="MASTER"} 2.0' in text
+    assert "krakenonce_turns_in_use" in text
 
 
 @pytest.mark.parametrize("path", ["/0/private", "/etc/passwd", "/v1/", "/status.html"])

@@ -24,18 +24,19 @@ FOREVER = 1e6  # seconds
 class Bench:
     """A queue, jobs that end when the test says so, and the order in which they began."""
 
-    def __init__(self, lane: Callable[..., Lane], length: int = 1000, max_wait: float = FOREVER) -> None:
+    def __init__(self, *lanes: Callable[..., Lane], length: int = 1000, max_wait: float = FOREVER) -> None:
+        self._all = range(len(lanes))
         self.turns: list[TurnDetails] = []
-        self.queue = KeyQueue("MASTER", lane, length, max_wait, self.turns.append)
+        self.queue = KeyQueue("MASTER", lanes, length, max_wait, self.turns.append)
         self.begun: list[str] = []
         self.ended: list[str] = []
         self.taken = asyncio.Event()  # set once a job has begun
         self.gate = asyncio.Event()
 
-    def job(self, name: str) -> Callable[[], Awaitable[str]]:
+    def job(self, name: str) -> Callable[[int], Awaitable[str]]:
         """Return a job that waits for the gate."""
 
-        async def run() -> str:
+        async def run(_: int) -> str:
             self.begun.append(name)
             self.taken.set()
             await self.gate.wait()
@@ -46,9 +47,15 @@ class Bench:
 
     async def start(self, name: str, *, urgent: bool = False) -> asyncio.Task[str]:
         """Let a call enter the queue."""
-        task = asyncio.create_task(self.queue.run(self.job(name), urgent=urgent))
+        task = asyncio.create_task(self.queue.run(self.job(name), self._all, urgent=urgent))
         await asyncio.sleep(0)
         return task
+
+    async def are_begun(self, number: int) -> None:
+        """Wait until so many jobs have begun."""
+        while len(self.begun) < number:
+            self.taken.clear()
+            await self.taken.wait()
 
     async def holder(self) -> asyncio.Task[str]:
         """Let a call take the turn."""
@@ -241,7 +248,7 @@ def test_a_call_that_has_begun_continues_when_its_client_disconnects(lane: Calla
 def test_an_error_is_only_for_the_one_whose_call_it_was(lane: Callable[..., Lane]) -> None:
     """Whatever it is. An error for which no client waits any more does no harm."""
 
-    async def failing() -> str:
+    async def failing(_: int) -> str:
         raise ValueError("mine")
 
     async def main() -> None:
@@ -263,7 +270,7 @@ def test_an_error_after_the_client_has_disconnected_does_no_harm(lane: Callable[
     async def main() -> None:
         bench = Bench(lane)
 
-        async def failing() -> str:
+        async def failing(_: int) -> str:
             bench.taken.set()
             await bench.gate.wait()
             raise ValueError("mine")
@@ -368,6 +375,60 @@ def test_close_of_a_queue_without_calls_returns(lane: Callable[..., Lane]) -> No
         bench.gate.set()
         await bench.queue.run(bench.job("a"), urgent=False)
         await bench.queue.close()
+
+    play(main())
+
+
+def test_as_many_calls_are_made_at_once_as_there_are_keys_and_the_others_wait_in_one_line() -> None:
+    """In the order in which they asked, the urgent first; the queue says how many turns are in use."""
+
+    async def main() -> None:
+        with NonceManager("memory:") as manager:
+            bench = Bench(*(partial(manager.lane, key) for key in ("key 1", "key 2")))
+            assert bench.queue.turn == "free"
+            tasks = [await bench.start(name) for name in ("a", "b", "c", "d")]
+            tasks.append(await bench.start("cancel", urgent=True))
+            await bench.are_begun(2)
+            assert (bench.begun, len(bench.queue), bench.queue.urgent) == (["a", "b"], 3, 1)
+            assert bench.queue.turn == "2 of 2 by calls of this gateway"
+            bench.gate.set()
+            await asyncio.gather(*tasks)
+            assert bench.begun == ["a", "b", "cancel", "c", "d"]
+            assert (bench.queue.busy, len(bench.turns), bench.queue.turn) == (0, 5, "free")
+
+    play(main())
+
+
+def test_close_lets_the_calls_of_all_keys_end() -> None:
+    """It returns when they are over; the others are refused."""
+
+    async def main() -> None:
+        with NonceManager("memory:") as manager:
+            bench = Bench(*(partial(manager.lane, key) for key in ("key 1", "key 2")))
+            tasks = [await bench.start(name) for name in ("a", "b", "c")]
+            await bench.are_begun(2)
+            closing = asyncio.create_task(bench.queue.close())
+            with pytest.raises(Closed):
+                await tasks.pop()
+            assert not closing.done()
+            bench.gate.set()
+            await closing
+            assert [await each for each in tasks] == bench.ended == ["a", "b"]
+
+    play(main())
+
+
+def test_a_call_that_is_made_anew_waits_no_longer_than_it_may(lane: Callable[..., Lane]) -> None:
+    """It has been in the queue before: it may always wait, but not for longer than is left."""
+
+    async def main() -> None:
+        bench = Bench(lane, length=1)
+        holder, waits = await bench.holder(), await bench.start("a")
+        with pytest.raises(TooLong):
+            await bench.queue.run(bench.job("anew"), urgent=False, left=0.01)
+        bench.gate.set()
+        await asyncio.gather(holder, waits)
+        assert bench.begun == ["holder", "a"]
 
     play(main())
 

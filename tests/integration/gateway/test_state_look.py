@@ -26,7 +26,7 @@ class SlowKey:
     """A Kraken key about which the state answers slowly."""
 
     def __init__(self, may_answer: threading.Event) -> None:
-        self.queue = SimpleNamespace(turn="free")
+        self.name = "a fingerprint"
         self.api_key = SimpleNamespace(locked_out=lambda: 0.0)
         self._may_answer = may_answer
 
@@ -47,11 +47,16 @@ def test_a_state_that_answers_slowly_is_not_silent(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(state_look, "PATIENCE", PATIENCE)
     may_answer = threading.Event()
     may_answer.set()
-    keys: Any = {f"USER:{number}": SlowKey(may_answer) for number in range(KEYS)}
+    accounts: Any = {
+        f"USER:{number}": SimpleNamespace(
+            keys=[SlowKey(may_answer)], queue=SimpleNamespace(turn="free"), known=SimpleNamespace(out=list)
+        )
+        for number in range(KEYS)
+    }
     others: Any = SimpleNamespace(all=list, stats=ScopeStats)
 
     async def look() -> tuple[State, State, State]:
-        looking = StateLook(keys, others, others, asyncio.get_running_loop())
+        looking = StateLook(accounts, others, others, asyncio.get_running_loop())
         first, again = await looking.get(), await looking.get()
         may_answer.clear()
         silent = await looking.get()
@@ -60,5 +65,5 @@ def test_a_state_that_answers_slowly_is_not_silent(monkeypatch: pytest.MonkeyPat
 
     first, again, silent = asyncio.run(look())
     assert first.silent == again.silent == 0.0
-    assert len(first.keys) == len(again.keys) == KEYS
+    assert len(first.accounts) == len(again.accounts) == KEYS
     assert silent.silent >= PATIENCE

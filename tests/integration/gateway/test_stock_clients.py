@@ -134,7 +134,7 @@ def test_calls_that_wait_while_the_gateway_stops_are_refused(world: World) -> No
         world.make(gateway.url, pairs, "TradesHistory", {})  # whatever they load with their first call
         busy(world, gateway, pool, 4.0)
         outcomes = pool.submit(world.make, gateway.url, pairs, "AddOrder", ORDERS)
-        until(lambda: all(gateway.waiting(name) for name in gateway.keys))
+        until(lambda: all(gateway.waiting(name) for name in gateway.accounts))
         gateway.stop()
         assert unfit(outcomes.result(), "refused: not sent") == {}
     assert not any(account.orders for account in world.owned.values())

@@ -13,7 +13,7 @@ import pytest
 from krakenonce import errors
 from krakenonce.backends import FileStore, MemoryStore
 from krakenonce.brokers import Account
-from krakenonce.gateway.upstream import KrakenKey
+from krakenonce.gateway.kraken_account import KrakenAccount
 from krakenonce.guards.turns import Turns
 from krakenonce.key import api_key
 from krakenonce.key.answers import refusal_in
@@ -51,7 +51,7 @@ def by_a_client(manager: NonceManager, reply: dict[str, Any]) -> errors.KrakenAP
 
 def by_the_gateway(manager: NonceManager, reply: dict[str, Any]) -> errors.KrakenAPIError | None:
     """Hand an answer to the gateway, as it came over HTTP."""
-    key = KrakenKey(
+    key = KrakenAccount(
         ACCOUNT,
         manager,
         AsyncTransport("http://127.0.0.1:1"),
@@ -60,7 +60,7 @@ def by_the_gateway(manager: NonceManager, reply: dict[str, Any]) -> errors.Krake
         timeout=1.0,
         order_timeout=1.0,
         on_turn=lambda _: None,
-    )
+    ).keys[0]
     place = key.api_key.place("Balance", {})
     return asyncio.run(key.settle(Answer(200, "application/json", json.dumps(reply).encode()), place))
 
@@ -96,7 +96,7 @@ def test_a_warning_alone_is_no_refusal(door: Callable[..., Any]) -> None:
 def test_what_is_no_answer_of_kraken_s_api_is_no_refusal(data: bytes, tmp_path: Path) -> None:
     """A file, or a page that is not Kraken's; nor does it end the gateway's call."""
     manager = NonceManager(tmp_path)
-    key = KrakenKey(
+    key = KrakenAccount(
         ACCOUNT,
         manager,
         AsyncTransport("http://127.0.0.1:1"),
@@ -105,7 +105,7 @@ def test_what_is_no_answer_of_kraken_s_api_is_no_refusal(data: bytes, tmp_path: 
         timeout=1.0,
         order_timeout=1.0,
         on_turn=lambda _: None,
-    )
+    ).keys[0]
     assert asyncio.run(key.settle(Answer(200, "", data), key.api_key.place("RetrieveExport", {}))) is None
     assert key.api_key.locked_out() == 0.0
 

@@ -15,6 +15,16 @@ function level(counter) {
   return { text: `${now.toFixed(1)} of ${limit}`, bad: now > 0.9 * limit };
 }
 
+const wait = (number) => number === null ? "for good" : `${Math.round(number)} s`;
+
+// Of each key that is not used now: why.
+function passedOver(keys) {
+  const lockedOut = keys.length > 1 ? keys.filter((key) => key.locked_out_seconds && !key.passed_over.length)
+    .map((key) => `${key.key}: locked out, ${wait(key.locked_out_seconds)}`) : [];
+  return [...lockedOut, ...keys.flatMap((key) => key.passed_over.map((out) => `${key.key}: ${out.why}, ${wait(out.seconds)}`))]
+    .join("; ");
+}
+
 function rows(id, lines, nothing) {
   const body = element(id);
   body.replaceChildren(...(lines.length ? lines : [[nothing]]).map((cells) => {
@@ -70,10 +80,11 @@ function show(status) {
     ["running for", `${Math.round((status.now - status.started) / 60)} min`],
   ]);
   rows("accounts", status.accounts.map((each) => [
-    each.account, each.key, each.tier, each.turn_held_by, each.waiting, level(each.counters.rest), level(each.counters.engine),
+    each.account, each.keys.length > 1 ? `${each.keys.length} keys` : each.key, each.tier, each.turn_held_by, each.waiting, level(each.counters.rest), level(each.counters.engine),
     each.answered.toLocaleString(),
     { text: named(each.refused) || "none", bad: "invalid_nonce" in each.refused },
-    { text: each.locked_out_seconds ? `${Math.round(each.locked_out_seconds)} s` : "no", bad: each.locked_out_seconds > 0 },
+    { text: passedOver(each.keys) || (each.locked_out_seconds ? seconds(each.locked_out_seconds) : "no"),
+      bad: passedOver(each.keys) !== "" || each.locked_out_seconds > 0 },
   ]), "no accounts");
   rows("local", status.local_keys.map((each) => [
     each.name, each.account, each.allow.join(", "), (status.answered[each.name] ?? 0).toLocaleString(),
