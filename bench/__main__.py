@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import against, calls, fake, footprint, gateway, nonces, turns
+from bench import against, calls, fake, footprint, gateway, keys, nonces, turns
 from bench.machine import RESULTS, machine, say
 from bench.workers import run_processes
 
@@ -50,6 +50,8 @@ def measure(directory: Path) -> dict[str, Any]:
     fan_out = calls.fan_out(directory)
     say("the gateway, 100,000 calls")
     forwarded = gateway.measure(directory)
+    say("60 orders at once with 8 keys, and cancels while others wait")
+    several_keys = keys.measure(directory)
     say("the fake Kraken, 100,000 resting orders")
     imitated = fake.measure()
     say("import")
@@ -68,6 +70,7 @@ def measure(directory: Path) -> dict[str, Any]:
         "added to a call": added,
         "fan-out": fan_out,
         "gateway": forwarded,
+        "keys": several_keys,
         "fake Kraken": imitated,
         "import": imports,
         "memory": footprint.memory(directory),
@@ -113,6 +116,7 @@ def render(measured: dict[str, Any]) -> str:
             "at most 2 x",
         ),
         *gateway_rows(measured["gateway"]),
+        *keys.rows(measured["keys"]),
         *fake_rows(measured["fake Kraken"]),
         ("`import krakenonce` adds", f"{measured['import']['ms']['import krakenonce']:.1f} ms", "20 ms"),
         ("import and first nonce add", f"{measured['import']['ms']['import and first nonce']:.1f} ms", ""),

@@ -27,16 +27,18 @@ class Spread(NamedTuple):
 
 
 def spread(figures: Iterable[float]) -> Spread:
-    """Return the middle and the range of some figures, which need not be sorted; between two of them, in proportion."""
+    """Return the middle and the range of some figures, which need not be sorted."""
     ranked = sorted(figures)
+    return Spread(*(quantile(ranked, share) for share in (0.5, 0.05, 0.95)))
 
-    def at(share: float) -> float:
-        place = share * (len(ranked) - 1)
-        below = int(place)
-        above = min(below + 1, len(ranked) - 1)
-        return ranked[below] + (ranked[above] - ranked[below]) * (place - below)
 
-    return Spread(at(0.5), at(0.05), at(0.95))
+def quantile(figures: Iterable[float], share: float) -> float:
+    """Return the figure below which a share of them is, from 0 to 1; between two of them, in proportion."""
+    ranked = sorted(figures)
+    place = share * (len(ranked) - 1)
+    below = int(place)
+    above = min(below + 1, len(ranked) - 1)
+    return ranked[below] + (ranked[above] - ranked[below]) * (place - below)
 
 
 def alternate(

@@ -60,19 +60,33 @@ def measure(directory: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _gateway(directory: Path, kraken: str) -> Iterator[tuple[str, int, list[LocalKey]]]:
-    """A gateway in a process of its own, with a hundred accounts and a local key for each."""
-    state, accounts = directory / "gateway", directory / "accounts.toml"
+    """A gateway with a hundred accounts and a local key for each."""
+    state = directory / "gateway"
     tables = [f'[USER.u{i}]\napi_key = "key{i}"\napi_secret = "{SECRET}"\ntier = "none"\n' for i in range(KEYS)]
-    with open(os.open(accounts, os.O_CREAT | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-        file.write("".join(tables))
     local_keys = LocalKeys(state / "gateway_keys.json")
     pairs = [local_keys.add(f"bot{i}", f"USER:u{i}", frozenset(["query", "trade"])) for i in range(KEYS)]
+    with running(state, "".join(tables), kraken) as (url, pid):
+        yield url, pid, pairs
+
+
+@contextlib.contextmanager
+def running(state: Path, accounts: str, kraken: str) -> Iterator[tuple[str, int]]:
+    """Run a gateway in a process of its own. Yields its address and its process id.
+
+    Args:
+        state: The state directory.
+        accounts: What is in its credentials file.
+        kraken: Kraken's address.
+    """
+    file = state.with_name(f"{state.name}.toml")
+    with open(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600), "w", encoding="utf-8") as opened:
+        opened.write(accounts)
     command = [sys.executable, "-m", "krakenonce", "gateway", "run", "--listen", "127.0.0.1:0", "--queue", "1000"]
-    command += ["--base-url", kraken, "--credentials", str(accounts), "--state", str(state)]
+    command += ["--base-url", kraken, "--credentials", str(file), "--state", str(state)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         try:
-            yield process.stdout.readline().split()[3].rstrip(";"), process.pid, pairs
+            yield process.stdout.readline().split()[3].rstrip(";"), process.pid
         finally:
             process.terminate()
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from typing import Any
+
 import pytest
 
-from bench.alternation import alternate, ratios, spread
+from bench.alternation import alternate, quantile, ratios, spread
+from bench.bots import Burst, at_once, burst_of
 from bench.crowd import Turn, farthest_from_mean, hand_overs, out_of_order
+from bench.keys import rows
 
 
 def test_a_spread_is_the_middle_and_where_nine_tenths_are() -> None:
@@ -13,6 +19,14 @@ def test_a_spread_is_the_middle_and_where_nine_tenths_are() -> None:
     assert spread([float(each) for each in range(100, -1, -1)]) == (50.0, 5.0, 95.0)
     assert spread([1.0, 2.0]) == pytest.approx((1.5, 1.05, 1.95))
     assert spread([3.0]) == (3.0, 3.0, 3.0)
+
+
+def test_a_quantile_has_a_share_of_the_figures_below_it() -> None:
+    """In whatever order the figures come; none is invented beyond the largest."""
+    assert quantile([float(each) for each in range(100, -1, -1)], 0.99) == 99.0
+    assert quantile([1.0, 3.0], 0.25) == 1.5
+    assert quantile([3.0], 0.99) == 3.0
+    assert quantile([1.0, 2.0], 1.0) == 2.0
 
 
 def test_each_ratio_is_of_one_round() -> None:
@@ -62,3 +76,40 @@ def test_the_share_that_is_farthest_from_the_mean() -> None:
     """In percent of the mean."""
     assert farthest_from_mean([10, 10, 7]) == pytest.approx(22.2, abs=0.1)
     assert farthest_from_mean([5, 5]) == 0.0
+
+
+def test_a_burst_lasts_until_the_last_answer_of_any_process() -> None:
+    """A process is served if it has an answer in the first half of that time."""
+    answers = [[(11.0, "a"), (20.0, "b")], [(15.0, "c")], [(19.0, "e"), (15.1, "d")]]
+    assert burst_of(answers, began=10.0) == Burst(10.0, 2, ["a", "b", "c", "e", "d"])
+
+
+def test_all_calls_are_made_at_the_same_time() -> None:
+    """Each in a thread of its own, none before the time, and with the time at which it ended."""
+    at, together = time.monotonic() + 0.1, threading.Barrier(3, timeout=20)
+    begun: list[float] = []
+
+    def call() -> str:
+        begun.append(time.monotonic())
+        together.wait()
+        return "placed"
+
+    ended = at_once([call] * 3, at)
+    assert [result for _, result in ended] == ["placed"] * 3
+    assert at <= min(begun) <= max(begun) <= min(when for when, _ in ended)
+
+
+def test_the_rows_of_several_keys_are_ratios_of_one_run() -> None:
+    """Each round with all keys by the same round with one, and by the round trips that it needs at least."""
+    measured: dict[str, Any] = {
+        "seconds": {"one key": [3.0, 3.6, 3.2], "keys": [0.5, 0.4, 0.4], "processes": [0.5] * 3, "gateway": [0.6] * 3},
+        "new_seconds": {"keys": [0.7], "processes": [0.8]},
+        "processes_served": 4,
+        "refused": 0,
+        "placed_twice": 0,
+        "urgent_seconds": {"cancel": [0.05, 0.1, 0.075], "read": [0.25]},
+    }
+    figures = [figure for _, figure, _ in rows(measured)]
+    assert figures[:3] == ["0.40 s (0.40 to 0.50)", "8.00 x (6.00 to 9.00)", "1.00 x (1.00 to 1.25)"]
+    assert figures[4] == "4 of 4"
+    assert figures[-3:] == ["0 / 0", "1.50 / 1.99 / 2.00 round trips", "5.00 / 5.00 / 5.00 round trips"]
