@@ -133,7 +133,7 @@ def _cables(port: int) -> Iterator[list[Cable]]:
 def _run(title: str, states: Sequence[str | None], cable: Cable | None = None) -> dict[str, Any]:
     """Make all calls one way, and count what arrived. A cable is cut on the way, and the last host is killed."""
     fake = FakeKraken()
-    accounts = [(each.name, each.key, each.secret) for each in map(fake.add_account, ACCOUNTS)]
+    accounts = [(each.name, [(each.key, each.secret)]) for each in map(fake.add_account, ACCOUNTS)]
     with contextlib.ExitStack() as running:
         server = running.enter_context(FakeKrakenServer(fake, latency=LATENCY, jitter=JITTER))
         job = {"url": server.url, "accounts": accounts, "threads": THREADS, "calls": CALLS // len(AHEAD)}
@@ -166,7 +166,7 @@ def _longest_pause(fake: FakeKraken) -> float:
 
 
 def _show(naive: dict[str, Any], ours: dict[str, Any]) -> None:
-    show(naive, ours)
+    show({"clock nonces": naive, "krakenonce": ours})
     write()
     rows = [
         ("host 1", "1 h behind", f"cut off from PostgreSQL for {CUT:.0f} s"),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from krakenonce.cli.output import write, write_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from krakenonce.cli.demo_crew import Crew
     from krakenonce.testing import FakeKraken
 
@@ -19,7 +21,7 @@ def count(fake: FakeKraken, crew: Crew, planned: int) -> dict[str, Any]:
     planned. Of the ``calls``, ``accepted`` were answered with a result, and ``refused`` with ``EAPI:Invalid nonce``.
     ``in_progress`` are those that arrived after their sender had been killed: no process waited for the answer.
     ``failed`` has the calls that ended in an exception, by its name; ``seconds`` is the time from the first call to the
-    last answer.
+    last answer. ``keys_used`` is how many of Kraken's API keys were used.
     """
     answered = [each.error for each in fake.arrivals if not each.sender_gone]
     in_progress = [each.error for each in fake.arrivals if each.sender_gone]
@@ -35,6 +37,7 @@ def count(fake: FakeKraken, crew: Crew, planned: int) -> dict[str, Any]:
         "failed": {what: count for what, count in crew.reported.items() if what.startswith("failed")},
         "seconds": round(crew.seconds, 3),
         "refused_percent": round(100 * refused / max(len(answered), 1), 1),
+        "keys_used": len({each.key_name for each in fake.arrivals if each.error is None}),
         "calls_per_second": round(len(answered) / max(crew.seconds, 1e-9), 1),
     }
 
@@ -44,8 +47,9 @@ def all_made(ours: dict[str, Any]) -> bool:
     return bool(ours["accepted"] == ours["calls"] >= ours["planned"] and not ours["failed"])
 
 
-def show(*ways: dict[str, Any]) -> None:
-    """Write what came out both ways as a table."""
+def show(results: Mapping[str, dict[str, Any]]) -> None:
+    """Write what came out as a table, with a column for each way of calling."""
+    ways = results.values()
     rows = {
         "calls": [str(each["calls"]) for each in ways],
         "accepted": [str(each["accepted"]) for each in ways],
@@ -54,8 +58,8 @@ def show(*ways: dict[str, Any]) -> None:
         "time (s)": [f"{each['seconds']:.2f}" for each in ways],
         "calls per second": [f"{each['calls_per_second']:.0f}" for each in ways],
     }
-    write_table(("", "clock nonces", "krakenonce"), [(name, *cells) for name, cells in rows.items()])
-    for name, each in zip(("clock nonces", "krakenonce"), ways, strict=True):
+    write_table(("", *results), [(name, *cells) for name, cells in rows.items()])
+    for name, each in results.items():
         write(
             f"{name}: in progress when a process was killed: {each['in_progress']}, "
             f"of these refused: {each['in_progress_refused']}"

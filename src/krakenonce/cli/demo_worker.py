@@ -90,11 +90,14 @@ def _insist(call: Call, method: str, params: Mapping[str, str]) -> Mapping[str, 
 
 
 def _calls(job: Mapping[str, Any], index: int) -> list[Call]:
-    """Return a function for each account that makes a call: every second thread uses krakenex."""
+    """Return a function for each account that makes a call: every second thread uses krakenex, which has one key."""
     clock = HostClock(job.get("ahead", 0.0))
     manager = _manager(job, clock) if job["state"] else None
-    call_with = _krakenex if index % 2 == 0 else _kraken
-    return [call_with(name, key, secret, job["url"], manager, clock) for name, key, secret in job["accounts"]]
+    made = []
+    for name, keys in job["accounts"]:
+        call_with = _krakenex if index % 2 == 0 and len(keys) == 1 else _kraken
+        made.append(call_with(name, keys, job["url"], manager, clock))
+    return made
 
 
 def _manager(job: Mapping[str, Any], clock: Clock) -> NonceManager:
@@ -103,9 +106,9 @@ def _manager(job: Mapping[str, Any], clock: Clock) -> NonceManager:
     return NonceManager(job["state"] if server is None else server.open(clock, job["pause"]), clock=clock)
 
 
-def _krakenex(name: str, key: str, secret: str, url: str, manager: NonceManager | None, clock: Clock) -> Call:
+def _krakenex(name: str, keys: list[list[str]], url: str, manager: NonceManager | None, clock: Clock) -> Call:
     """Unmodified krakenex with its host's clock in milliseconds, or inside a broker."""
-    api = krakenex.API(key, secret)
+    api = krakenex.API(*keys[0])
     api.uri = url
     if manager is None:
         api._nonce = lambda: clock.now_ns() // 1_000_000  # as it does itself, by this machine's clock
@@ -113,10 +116,10 @@ def _krakenex(name: str, key: str, secret: str, url: str, manager: NonceManager 
     return KrakenBroker(name, api, nonces=GlobalKrakenNonceManager(manager))._kraken_private_call
 
 
-def _kraken(_: str, key: str, secret: str, url: str, manager: NonceManager | None, clock: Clock) -> Call:
+def _kraken(_: str, keys: list[list[str]], url: str, manager: NonceManager | None, clock: Clock) -> Call:
     """Our client, either with the same clock as krakenex and without a lane, or as it should be used."""
     nonces = manager or NonceManager("memory:")  # not what this user has
-    client = Kraken(key, secret, manager=nonces, tier="none", base_url=url)
+    client = Kraken(keys=[(key, secret) for key, secret in keys], manager=nonces, tier="none", base_url=url)
     if manager is None:
         return lambda method, params: client.query_private(method, {"nonce": clock.now_ns() // 1_000_000, **params})
     return client.query_private
