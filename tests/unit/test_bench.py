@@ -11,7 +11,7 @@ import pytest
 from bench.alternation import alternate, quantile, ratios, spread
 from bench.bots import Burst, at_once, burst_of
 from bench.crowd import Turn, farthest_from_mean, hand_overs, out_of_order
-from bench.keys import rows
+from bench.keys import reads_before, rows
 
 
 def test_a_spread_is_the_middle_and_where_nine_tenths_are() -> None:
@@ -79,9 +79,9 @@ def test_the_share_that_is_farthest_from_the_mean() -> None:
 
 
 def test_a_burst_lasts_until_the_last_answer_of_any_process() -> None:
-    """A process is served if it has an answer in the first half of that time."""
-    answers = [[(11.0, "a"), (20.0, "b")], [(15.0, "c")], [(19.0, "e"), (15.1, "d")]]
-    assert burst_of(answers, began=10.0) == Burst(10.0, 2, ["a", "b", "c", "e", "d"])
+    """All processes are served when the last of them has its first answer."""
+    answers = [[(11.0, "a"), (20.0, "b")], [(15.0, "c")], [(19.0, "e"), (15.5, "d")]]
+    assert burst_of(answers, began=10.0) == Burst(10.0, 5.5, ["a", "b", "c", "e", "d"])
 
 
 def test_all_calls_are_made_at_the_same_time() -> None:
@@ -104,12 +104,26 @@ def test_the_rows_of_several_keys_are_ratios_of_one_run() -> None:
     measured: dict[str, Any] = {
         "seconds": {"one key": [3.0, 3.6, 3.2], "keys": [0.5, 0.4, 0.4], "processes": [0.5] * 3, "gateway": [0.6] * 3},
         "new_seconds": {"keys": [0.7], "processes": [0.8]},
-        "processes_served": 4,
+        "served_seconds": [0.2, 0.1, 0.2],
         "refused": 0,
         "placed_twice": 0,
+        "reads_before_a_cancel": 1,
         "urgent_seconds": {"cancel": [0.05, 0.1, 0.075], "read": [0.25]},
     }
     figures = [figure for _, figure, _ in rows(measured)]
     assert figures[:3] == ["0.40 s (0.40 to 0.50)", "8.00 x (6.00 to 9.00)", "1.00 x (1.00 to 1.25)"]
-    assert figures[4] == "4 of 4"
-    assert figures[-3:] == ["0 / 0", "1.50 / 1.99 / 2.00 round trips", "5.00 / 5.00 / 5.00 round trips"]
+    assert figures[4] == "4.00 round trips (2.00 to 4.00)"
+    assert figures[-4:] == ["0 / 0", "1.50 / 1.99 / 2.00 round trips", "1", "5.00 / 5.00 / 5.00 round trips"]
+
+
+def test_the_reads_before_a_cancel_are_those_after_it_was_asked_for() -> None:
+    """Whatever else arrives, and in whatever order the reads are."""
+    arrivals = [
+        (1.0, "Balance", None),
+        (2.0, "Balance", None),
+        (2.5, "AddOrder", None),
+        (3.0, "CancelOrder", None),
+        (4.0, "Balance", None),
+        (5.0, "CancelOrder", None),
+    ]
+    assert reads_before([1.5, 4.5], arrivals) == [1, 0]
