@@ -10,6 +10,14 @@ _CCXT = "src/krakenonce/guards/ccxt.py"
 
 GUARDS = (
     Planted(
+        "a cancel of a guarded client waits like any other call",
+        10,
+        "src/krakenonce/guards/turns.py",
+        was="self._lane = api_key.turn(urgent=urgent)",
+        becomes="self._lane = api_key.turn()",
+        test="tests/integration/guard/test_urgent.py::test_a_cancel_goes_before_reads_that_wait",
+    ),
+    Planted(
         "a session that repeats POST requests is guarded",
         9,
         "src/krakenonce/guards/turns.py",

@@ -20,6 +20,7 @@ from krakenonce.global_manager import GlobalKrakenNonceManager, get_global_nonce
 from krakenonce.guards import Turns, guard, krakenex
 from krakenonce.key.answers import refusal_in, result_of
 from krakenonce.key.funding import refuse_funding
+from krakenonce.key.methods import is_urgent
 from krakenonce.kraken import orders
 from krakenonce.kraken.client import Kraken
 from krakenonce.kraken.request import KRAKEN
@@ -237,7 +238,7 @@ class KrakenBroker:
                 return api.query_private(method, fields)
             key = getattr(api, "key", None)
             key = key if isinstance(key, str) and key else self.account_identifier
-            with self._turns.lane(key):
+            with self._turns.lane(key, urgent=is_urgent(method, fields)):
                 nonce = self._turns.next(key) if self._kraken_nonce is None else self._kraken_nonce.next()
                 reply = api.query_private(method, {**fields, "nonce": nonce})
                 self._turns.heard(key, reply)

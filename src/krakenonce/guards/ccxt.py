@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from krakenonce.guards.turns import refuse_repeats, replace
 from krakenonce.key.funding import refuse_funding
-from krakenonce.key.methods import Kind, kind_of
+from krakenonce.key.methods import Kind, is_urgent, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,8 @@ def _sign(
     if not _is_private(api):
         return sign(path, api, *more, **how)
     refuse_funding(path)  # before a nonce is taken
-    lane = turns.lane(client.apiKey, client.secret)
+    params = how.get("params") or (more[1] if len(more) > 1 else None) or {}
+    lane = turns.lane(client.apiKey, client.secret, urgent=is_urgent(path, params))
 
     def sign_again() -> dict[str, Any]:
         return sign(path, api, *more, **how)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from krakenonce.guards.turns import replace
 from krakenonce.key.funding import refuse_funding
+from krakenonce.key.methods import is_urgent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ def _request(
     refuse_funding(uri)
     if not how.get("auth", True):
         return send(method, uri, params, *more, **how)
-    with turns.lane(client._key, client._secret):
+    with turns.lane(client._key, client._secret, urgent=_is_urgent(uri, params)):
         return send(method, uri, _copy(params), *more, **how)
 
 
@@ -62,13 +63,17 @@ async def _request_async(
     refuse_funding(uri)
     if not how.get("auth", True):
         return await send(method, uri, params, *more, **how)
-    async with turns.lane(client._key, client._secret):
+    async with turns.lane(client._key, client._secret, urgent=_is_urgent(uri, params)):
         return await send(method, uri, _copy(params), *more, **how)
 
 
 def _check(client: Any, check: Callable[..., Any], _: Any, turns: Turns, answer: Any) -> Any:
     turns.heard(client._key, answer)
     return check(answer)
+
+
+def _is_urgent(uri: str, params: Any) -> bool:
+    return is_urgent(uri.rpartition("/private/")[2], params or {})
 
 
 def _copy(params: Any) -> Any:

@@ -69,7 +69,7 @@ class Turns:
         return {**vars(self), "_made": None}  # it leads to open files, which a copy must not have
 
     @blind
-    def lane(self, key: str | None, secret: object = None) -> Turn:
+    def lane(self, key: str | None, secret: object = None, *, urgent: bool = False) -> Turn:
         """Return the turn of an API key, to be held with ``with`` or ``async with`` until the answer is read.
 
         Entering it raises LockedOut while Kraken has locked the key out: send nothing then.
@@ -77,13 +77,15 @@ class Turns:
         Args:
             key: The client's key. Read it from the client for each call, because it may change.
             secret: Its secret, if the client shows it: a pair that is swapped or in quotes is refused.
+            urgent: Whether the call goes before calls that wait, as cancels do: see
+                :func:`krakenonce.key.methods.is_urgent`.
 
         Raises:
             ConfigError: There is no key, or the pair must not be sent.
         """
         if isinstance(key, str) and isinstance(secret, str) and (wrong := wrong_pair(key, secret)):
             raise ConfigError(f"{wrong} Nothing was sent.")
-        return Turn(self.api_key(key), heed_lockout=self._heed_lockout)
+        return Turn(self.api_key(key), heed_lockout=self._heed_lockout, urgent=urgent)
 
     @blind
     def next(self, key: str | None) -> int:
@@ -132,14 +134,15 @@ class Turn:
     Args:
         api_key: The API key whose turn it is.
         heed_lockout: Whether entering it raises LockedOut during a lockout.
+        urgent: Whether it comes before those of other calls that wait.
     """
 
     __slots__ = ("_api_key", "_heed_lockout", "_lane")
 
-    def __init__(self, api_key: ApiKey, *, heed_lockout: bool) -> None:
+    def __init__(self, api_key: ApiKey, *, heed_lockout: bool, urgent: bool = False) -> None:
         self._api_key = api_key
         self._heed_lockout = heed_lockout
-        self._lane = api_key.turn()
+        self._lane = api_key.turn(urgent=urgent)
 
     def __enter__(self) -> Self:
         self._lane.acquire()
