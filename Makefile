@@ -4,10 +4,10 @@
 PYTHON ?= python3
 ARGS =
 SHORT =
-# Each client, and each gateway that is killed, in a process of its own: with the other integrations, so that `make test`
-# stays short.
-WHOLE_CLIENTS = $(addprefix tests/integration/gateway/test_,tls_clients.py stock_clients.py) \
-	tests/campaigns/test_lost_replies.py tests/campaigns/test_hosts.py
+# Whole clients, gateways that wait for lost orders, and demos: with the other integrations, so that `make test` stays
+# short.
+LONG = $(addprefix tests/integration/gateway/test_,tls_clients.py stock_clients.py finding_out.py fence.py faults.py several_keys.py) \
+	tests/integration/cli/test_demo.py tests/campaigns/test_lost_replies.py tests/campaigns/test_hosts.py
 PRINT_VERSION = -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -25,11 +25,11 @@ demo: .venv/.ready $(if $(findstring --hosts,$(ARGS)),.venv/.hosts)  ## see krak
 # Tests, campaigns and benchmarks start hundreds of interpreters: without bytecode, each would compile everything again.
 test: .venv/.ready  ## run the tests, two at a time on each core, as many of them wait
 	@PYTHONDONTWRITEBYTECODE= .venv/bin/pytest -n $$((2 * `getconf _NPROCESSORS_ONLN`)) --dist worksteal \
-		$(addprefix --ignore=,$(WHOLE_CLIENTS)) $(ARGS)
+		$(addprefix --ignore=,$(LONG)) $(ARGS)
 
 # One at a time on each core: these programs bring many processes of their own, and some of them are timed.
 test-integrations: .venv/.integrations .venv/.bots  ## test krakenonce in uWSGI, gevent, Celery, freqtrade and others, and on PostgreSQL, Valkey and etcd, which it installs
-	@PYTHONDONTWRITEBYTECODE= .venv/bin/pytest tests/runtimes tests/hosts $(WHOLE_CLIENTS) -n `getconf _NPROCESSORS_ONLN` --dist worksteal $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= .venv/bin/pytest tests/runtimes tests/hosts $(LONG) -n `getconf _NPROCESSORS_ONLN` --dist worksteal $(ARGS)
 
 prove: .venv/.integrations  ## try to break every promise, 30 minutes; 10 with SHORT=1
 	@PYTHONDONTWRITEBYTECODE= .venv/bin/python -m prove $(if $(SHORT),--short) $(ARGS)

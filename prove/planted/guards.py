@@ -63,7 +63,8 @@ GUARDS = (
         "a guarded python-kraken-sdk gives the turn back before the answer is in",
         10,
         "src/krakenonce/guards/kraken_sdk.py",
-        was="    with turns.lane(client._key, client._secret, urgent=_is_urgent(uri, params)):\n        return send(method",
+        was="    with turns.lane(client._key, client._secret, urgent=_is_urgent(uri, params)):\n"
+        "        return send(method",
         becomes="    with turns.lane(client._key):\n        pass\n    return send(method",
         test="tests/integration/guard/test_clients.py::test_the_lane_is_held_while_a_private_call_is_made[sdk User]",
     ),
