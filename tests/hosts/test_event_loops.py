@@ -101,9 +101,21 @@ def kraken(fake: FakeKraken) -> Iterator[FakeKrakenServer]:
         yield server
 
 
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    """Close what :func:`fill` has opened: a test after this one may ask for the same state anew."""
+    yield
+    while _opened:
+        _opened.pop().close()
+
+
+_opened: list[NonceManager] = []
+
+
 def fill(engine: Engine, key: str, calls: int) -> Limiter:
     """Count calls of a key on another host; return its rate limits."""
-    limiter = Limiter(NonceManager(engine.url).store.rate_limits)
+    _opened.append(NonceManager(engine.url))
+    limiter = Limiter(_opened[-1].store.rate_limits)
     for _ in range(calls):
         limiter.send(Place(key, PRO, "Balance", {}))
     return limiter

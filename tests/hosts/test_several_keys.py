@@ -110,7 +110,10 @@ def test_the_key_that_another_host_has_is_passed_over(
     keys: Any = pairs(kraken)
     other = host()
     assert other.ask(f"enter {keys[0][0]}") == "entered"
-    with Kraken(keys=keys, manager=NonceManager(engine.url), base_url=kraken.url, tier="none") as client:
+    with (
+        NonceManager(engine.url) as manager,
+        Kraken(keys=keys, manager=manager, base_url=kraken.url, tier="none") as client,
+    ):
         client.balances()
     assert [each.key_name for each in kraken.fake.arrivals] == ["bot 2"]
     assert other.ask("leave") == "left"

@@ -7,7 +7,6 @@ a wait.
 from __future__ import annotations
 
 import _socket
-import contextlib
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -75,9 +74,11 @@ class Stream:
         """Close it. In a forked child its parent's stays open."""
         sock, self._socket = self._socket, None
         if sock is not None:
-            with contextlib.suppress(OSError):  # other code has closed the descriptor
+            try:  # no contextlib: at the end of the interpreter it may be gone
                 if os.fstat(sock.fileno()).st_ino == self._inode:
                     sock.close()
+            except OSError:  # other code has closed the descriptor
+                pass
             sock.detach()  # or it is another file's by now
 
     _after_fork = close
