@@ -19,7 +19,7 @@ __all__ = ["judge", "wrong_in"]
 
 _SHOWN = 3  # stories of a kind
 _LEAST_KNOWN = 0.99  # of the orders that were placed
-_FEW = 3  # so many may be unknown however few there are
+_FEW = 6  # so many may be unknown however few there are: on a busy machine gateways are killed before they know
 
 
 def judge(jobs: Jobs, accounts: Iterable[FakeAccount], around: Callable[[Job], list[Event]]) -> Counter[str]:
