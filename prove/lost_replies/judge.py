@@ -19,7 +19,7 @@ __all__ = ["judge", "wrong_in"]
 
 _SHOWN = 3  # stories of a kind
 _LEAST_KNOWN = 0.99  # of the orders that were placed
-_FEW = 6  # so many may be unknown however few there are: on a busy machine gateways are killed before they know
+_FEW = 3  # so many may be unknown however few there are; twice as many with those of bots that send equal orders
 
 
 def judge(jobs: Jobs, accounts: Iterable[FakeAccount], around: Callable[[Job], list[Event]]) -> Counter[str]:
@@ -42,12 +42,16 @@ def judge(jobs: Jobs, accounts: Iterable[FakeAccount], around: Callable[[Job], l
         stories = "\n".join(_story(job, why, placed[job], around(job)) for job, why in wrong[:_SHOWN])
         kinds = ", ".join(f"{count} times: {why}" for why, count in Counter(why for _, why in wrong).items())
         raise Broken(f"{len(wrong)} of {jobs.orders} orders: {kinds}\n{stories}")
+    missed = {job: len(placed[job]) - sum(end.what == "placed" for end in job.ends) for job in jobs}
+    alone = {job: unknown for job, unknown in missed.items() if job.times == 1}
+    for what, few, unknown in (("", 2 * _FEW, missed), (" and are like no other of their bot", _FEW, alone)):
+        count, most = sum(len(placed[job]) for job in unknown), sum(unknown.values())
+        if most > max(few, (1 - _LEAST_KNOWN) * count):
+            some = [job for job in unknown if unknown[job] > 0][:_SHOWN]
+            stories = "\n".join(_story(job, "unknown, and placed", placed[job], around(job)) for job in some)
+            raise Broken(f"of {count} orders that were placed{what}, the bots know only {count - most}\n{stories}")
     ends = Counter(end.what for job in jobs for end in job.ends)
     count, known = sum(map(len, placed.values())), ends["placed"]
-    if count - known > max(_FEW, (1 - _LEAST_KNOWN) * count):
-        some = [job for job in jobs if len(placed[job]) > sum(end.what == "placed" for end in job.ends)][:_SHOWN]
-        stories = "\n".join(_story(job, "unknown, and placed", placed[job], around(job)) for job in some)
-        raise Broken(f"of {count} orders that were placed, the bots know only {known}\n{stories}")
     return Counter({"placed": count, "with txid": known, "refused": ends["refused"], "unknown": ends["unknown"]})
 
 
