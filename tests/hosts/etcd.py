@@ -14,6 +14,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from krakenonce.backends.etcd import EtcdStore
 from tests.hosts.servers import free_port
 
 if TYPE_CHECKING:
@@ -148,7 +149,8 @@ class EtcdServer:
         self.ask("kv/deleterange", {"key": b64encode(key.encode()).decode()})
 
     def empty(self) -> None:
-        """Delete everything."""
+        """Delete everything, and close what this process has left open, as etcd ends no connection when it is asked."""
+        EtcdStore(self.url).close()
         self.ask("kv/deleterange", _ALL)
 
     def end_turns(self) -> int:

@@ -23,6 +23,8 @@ class Stream:
     All deadlines are by ``time.monotonic()``.
     """
 
+    _fstat = staticmethod(os.fstat)  # at the end of the interpreter, modules are gone before the last objects
+
     def __init__(self) -> None:
         self._socket: _socket.socket | None = None
         self._inode = 0
@@ -74,8 +76,8 @@ class Stream:
         """Close it. In a forked child its parent's stays open."""
         sock, self._socket = self._socket, None
         if sock is not None:
-            try:  # no contextlib: at the end of the interpreter it may be gone
-                if os.fstat(sock.fileno()).st_ino == self._inode:
+            try:  # no contextlib, for the same reason
+                if self._fstat(sock.fileno()).st_ino == self._inode:
                     sock.close()
             except OSError:  # other code has closed the descriptor
                 pass
@@ -89,7 +91,7 @@ class Stream:
         for more, (family, kind, protocol, _, address) in enumerate(addresses, 1 - len(addresses)):
             sock = self._socket = _socket.socket(family, kind, protocol)
             try:
-                self._inode = os.fstat(sock.fileno()).st_ino
+                self._inode = self._fstat(sock.fileno()).st_ino
                 self._raw(deadline).connect(address)
                 sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
                 return
