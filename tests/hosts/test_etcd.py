@@ -428,7 +428,7 @@ def sockets() -> set[str]:
 
 def test_a_child_closes_the_connections_that_it_inherits(etcd: EtcdServer) -> None:
     """An answer that it reads would be its parent's. The parent's own go on."""
-    store = EtcdStore(etcd.url)
+    store = EtcdStore(f"{etcd.url}-alone")  # a prefix of its own, to which no test before has connections
     before = sockets()
     store.advance("global")
     gate = store.gate("key")

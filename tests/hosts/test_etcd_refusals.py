@@ -219,9 +219,10 @@ def test_a_database_that_grows_and_an_old_version_are_warned_about_once(
 
 def test_a_state_of_another_version_is_refused(etcd: EtcdServer) -> None:
     """An older or newer krakenonce might keep it in another way."""
-    EtcdStore(etcd.url).advance("global")
-    etcd.put("krakenonce/version", b"2")
-    assert "has version 2, and this krakenonce knows version 1" in refusal(etcd.url)
+    url = f"{etcd.url}-newer"  # a prefix of its own, to which no test before has connections
+    EtcdStore(url).advance("global")
+    etcd.put("krakenonce-newer/version", b"2")
+    assert "has version 2, and this krakenonce knows version 1" in refusal(url)
 
 
 def test_a_counter_that_somebody_else_has_written_is_refused(etcd: EtcdServer) -> None:

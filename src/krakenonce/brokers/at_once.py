@@ -7,6 +7,7 @@ import resource
 
 _PER_CALL = 3  # files: a connection, and the two of the lane
 _STATE = 160  # files: nonces, the rate limits of 64 keys and 32 lanes, which stay open, and some to spare
+_SHARE = 4  # of the files that the process may open, the part that lanes and rate limits keep open if that is more
 
 
 def at_once(most: int) -> int:
@@ -18,8 +19,9 @@ def at_once(most: int) -> int:
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return most
+    state = max(_STATE, files // _SHARE)
     try:
         files -= len(os.listdir("/dev/fd"))
     except OSError:  # hidden, as /proc may be in a container
-        files -= _STATE
-    return max(1, min(most, (files - _STATE) // _PER_CALL))
+        files -= state
+    return max(1, min(most, (files - state) // _PER_CALL))

@@ -9,7 +9,7 @@ from krakenonce.backends.beginning import begin_or_refuse
 from krakenonce.errors import LaneError
 from krakenonce.key.naming import GLOBAL, fingerprint
 from krakenonce.key.waiting import LaneQueue, gates_in_hand
-from krakenonce.process import Section
+from krakenonce.process import Section, may_stay_open
 from krakenonce.shown import whole
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from krakenonce.backends.protocol import Gate
 
 
-_REMEMBERED = 32  # queues that are kept, with open files, while no caller uses them
+_FILES = 2  # of a lane
 
 
 class Lane:
@@ -144,7 +144,7 @@ def lane_called(
                 raise LaneError(f"{type(backend).__name__}.gate() must return the same object for the same name")
             queue = _queues[gate] = LaneQueue(label, gate)
         _recent[gate] = queue
-        if len(_recent) > _REMEMBERED:
+        while not may_stay_open(_FILES * len(_recent)):
             del _recent[next(iter(_recent))]
         if urgent and queue.other is None and (other := getattr(gate, "urgent", None)) is not None:
             queue.other = LaneQueue(label, other, queue)

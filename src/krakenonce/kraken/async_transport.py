@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     import aiohttp
     from aiohttp.abc import AbstractResolver
+    from yarl import URL
 
     from krakenonce.kraken.proxy import Proxy
     from krakenonce.kraken.request import Request
@@ -81,17 +83,15 @@ class AsyncTransport:
         refuse_if_closed(self.host)
         session = await self._ready_session()
         import aiohttp
-        from yarl import URL
 
         progress = SimpleNamespace(sent=False)  # whether the call may have left this machine
         asked = self.time.steady()
         try:
             async with session.request(
                 request.verb,
-                # As it was signed, not quoted a second time.
-                URL(self.base_url + request.path, encoded=True),
+                _url(self.base_url + request.path),
                 data=request.body,
-                timeout=aiohttp.ClientTimeout(total=within, connect=timeout, sock_read=timeout),
+                timeout=_time(within, timeout),
                 allow_redirects=False,
                 trace_request_ctx=progress,
                 **self._way(request),
@@ -238,6 +238,21 @@ def own_loop() -> asyncio.AbstractEventLoop:
             "Not sent: AsyncKraken runs under asyncio only. Under trio, use Kraken in a worker thread "
             "(trio.to_thread.run_sync)."
         ) from None
+
+
+@functools.lru_cache
+def _url(text: str) -> URL:
+    """Return a URL as it was signed, not quoted a second time."""
+    from yarl import URL
+
+    return URL(text, encoded=True)
+
+
+@functools.lru_cache
+def _time(total: float | None, each: float) -> aiohttp.ClientTimeout:
+    import aiohttp
+
+    return aiohttp.ClientTimeout(total=total, connect=each, sock_read=each)
 
 
 async def _leave(session: aiohttp.ClientSession | None, loop: asyncio.AbstractEventLoop | None) -> None:

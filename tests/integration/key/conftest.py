@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 def manager(tmp_path: Path) -> NonceManager:
     """A manager on a directory of its own."""
     return NonceManager(tmp_path / "state")
+
+
+@pytest.fixture
+def few_files() -> Iterator[None]:
+    """This process may open 512 files, so that no more than 64 of a kind stay open."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 @pytest.fixture

@@ -506,6 +506,7 @@ def open_here(path: Path) -> int:
     return found
 
 
+@pytest.mark.usefixtures("few_files")
 def test_few_files_stay_open(tmp_path: Path, clock: ManualClock) -> None:
     """A thousand accounts do not need a thousand descriptors, and none of them is forgotten."""
     store = FileStore(tmp_path)

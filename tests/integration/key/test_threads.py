@@ -7,6 +7,7 @@ import gc
 import math
 import os
 import re
+import resource
 import sys
 import threading
 import types
@@ -219,6 +220,7 @@ def test_a_lane_without_a_name_is_refused(manager: NonceManager, name: Any) -> N
     assert str(caught.value) == said
 
 
+@pytest.mark.usefixtures("few_files")
 def test_the_lanes_used_last_keep_their_files_open(manager: NonceManager, tmp_path: Path) -> None:
     """The next turn is quick, also if nothing refers to the lane in between."""
 
@@ -244,6 +246,20 @@ def test_a_turn_outlives_the_object_it_was_taken_with(manager: NonceManager, pee
     assert peer.ask("take") == "held"
 
 
+def test_more_lanes_keep_their_files_open_where_many_files_may_be_open(manager: NonceManager, tmp_path: Path) -> None:
+    """Each lane has two files, and an eighth of the files that the process may open stays open."""
+
+    def use() -> str:  # in a child, which has no files of other tests open
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        for number in range(100):
+            assert refusal(manager.lane(f"key {number}")) == "taken"
+        gc.collect()
+        return " ".join(open_files(tmp_path / "state" / "lanes"))
+
+    assert len(in_child(use).split()) == 1024 // 8
+
+
+@pytest.mark.usefixtures("few_files")
 def test_a_lane_that_is_not_used_is_forgotten(manager: NonceManager) -> None:
     """A lane that is not held and that nothing refers to takes no memory once many others have been used."""
     assert refusal(manager.lane("key")) == "taken"

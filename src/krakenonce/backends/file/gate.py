@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 from krakenonce.backends.file.filesystem import make_directory, opening, store_error
 from krakenonce.backends.file.holder import entry, here, urgent_turns, who
 from krakenonce.backends.file.open_files import OpenFiles
+from krakenonce.process import may_stay_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-_KEPT_OPEN = 32  # lanes whose files stay open while no caller of this process holds them
 _MOST = 9  # urgent turns in a row while another call waits: that one has at least every tenth turn
 _LOOKS = 50  # how often an urgent call looks whether the other one has had its turn, before it goes all the same
 _PAUSE = 0.001  # seconds between two looks
@@ -56,7 +56,7 @@ class FileGate:
         """Let the next process in. The file stays open for the next turn, unless many are open."""
         if self._files.is_open(self._fd):  # else the kernel has freed it already
             flock(self._fd, LOCK_UN)
-            if len(_open) > _KEPT_OPEN:
+            if not may_stay_open(2 * len(_open)):
                 self.abandon()
 
     def keep(self) -> bool:

@@ -20,13 +20,12 @@ from krakenonce.backends.file.filesystem import (
 )
 from krakenonce.backends.file.open_files import OpenFiles
 from krakenonce.errors import NonceStoreError
-from krakenonce.process import Section, call_in_children
+from krakenonce.process import Section, call_in_children, may_stay_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-_KEPT_OPEN = 64
 _REOPENINGS = 100  # a file that is deleted this often within one step is deleted by a program, not by accident
 
 _T = TypeVar("_T")
@@ -121,7 +120,7 @@ class LockedFiles:
         for _ in range(_REOPENINGS):
             file = self._files.get(name)
             if file is None:
-                if len(self._files) >= _KEPT_OPEN:
+                if not may_stay_open(len(self._files) + 1):
                     self._files.popitem(last=False)[1].close()
                 make_directory(Path(self._directory))
                 with opening.lock:
