@@ -19,13 +19,13 @@ from krakenonce.cli.output import complain
 from krakenonce.errors import ConfigError
 from krakenonce.running.children import SITE, VARIABLE, ignores_us
 from krakenonce.running.hook import CLIENTS
-from krakenonce.running.tally import add_up
+from krakenonce.running.total import add_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
-    from krakenonce.running.tally import Total
+    from krakenonce.running.total import Total
 
 
 _KINDS = ", ".join(dict.fromkeys(kind for kind, _ in CLIENTS.values()))

@@ -20,7 +20,6 @@ VARIABLE = "KRAKENONCE_RUN"  # the directory in which a run counts
 
 _PYTHON = re.compile(r"(python|pypy)[0-9.]*w?t?(\.exe)?")
 _STARTERS = {"env", "nohup", "nice", "ionice", "setsid", "stdbuf", "time", "timeout", "exec", "sudo", "xvfb-run"}
-_EVENTS = frozenset(("subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.putenv", "os.unsetenv"))
 _WITHOUT_US = "IES"  # options with which Python imports no sitecustomize, or none from PYTHONPATH
 
 
@@ -51,9 +50,15 @@ def ignores_us(words: Sequence[str]) -> str:
     return ""
 
 
-def watch_children() -> None:
-    """Warn on stderr when this process starts a Python process that cannot be guarded."""
-    sys.addaudithook(_look)
+def look_at_start(event: str, args: tuple[Any, ...]) -> None:
+    """Warn on stderr when this process starts a Python process that cannot be guarded.
+
+    Args:
+        event: What Python tells an audit hook.
+        args: What comes with it.
+    """
+    with contextlib.suppress(Exception):  # what we do not understand is the program's business
+        _look(event, args)
 
 
 def _python(words: Sequence[str]) -> Sequence[str]:
@@ -87,12 +92,6 @@ def _first_line(program: str) -> list[str]:
 
 
 def _look(event: str, args: tuple[Any, ...]) -> None:
-    if event in _EVENTS:  # of hundreds of others
-        with contextlib.suppress(Exception):  # what we do not understand is the program's business
-            _look_at_start(event, args)
-
-
-def _look_at_start(event: str, args: tuple[Any, ...]) -> None:
     if event == "subprocess.Popen":
         _check([args[0], *_texts(args[1])[1:]] if args[0] else _texts(args[1]), args[3])
     elif event in ("os.exec", "os.posix_spawn"):

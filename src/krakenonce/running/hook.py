@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import sys
-from functools import partial
-from typing import TYPE_CHECKING, Any
 
-from krakenonce.running.children import watch_children
 from krakenonce.running.tally import Tally
 
+TYPE_CHECKING = False  # each Python process of the program pays for what is imported here
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
+    from typing import Any
 
 
 # By the module: the kind of client, and its classes.
@@ -28,6 +26,7 @@ CLIENTS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
+_STARTS = ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.putenv", "os.unsetenv")
 _TURNS = "krakenonce.guards.turns"  # when it is loaded, what the program guards itself is counted, too
 _BY_ITSELF = "program"
 
@@ -45,13 +44,20 @@ def begin(folder: str) -> None:
     for name in CLIENTS:
         if name in sys.modules:  # a .pth file may have imported it
             _wrap_classes(sys.modules[name])
-    watch_children()
+    sys.addaudithook(_watch)
 
 
 def count_call(kind: str) -> None:
     """Count a private call that has its turn. A function of a module, so that guarded clients can be pickled."""
     if _tally is not None:
         _tally.add(kind, calls=1)
+
+
+def _watch(event: str, args: tuple[Any, ...]) -> None:
+    if event in _STARTS:  # of hundreds of other events
+        from krakenonce.running.children import look_at_start
+
+        look_at_start(event, args)
 
 
 class _Finder:
@@ -85,6 +91,8 @@ def _wrap_when_loaded(spec: ModuleSpec) -> None:
 
 def _wrap_classes(module: ModuleType) -> None:
     if module.__name__ == _TURNS:
+        from functools import partial
+
         module.Turns.count = partial(count_call, _BY_ITSELF)
         return
     kind, names = CLIENTS[module.__name__]
@@ -110,7 +118,9 @@ def _wrap_init(client: Any, kind: str) -> None:
     if original in _wrapped:
         return
 
-    @functools.wraps(original)
+    from functools import wraps
+
+    @wraps(original)
     def __init__(self: Any, *args: Any, **how: Any) -> None:  # noqa: N807 - it becomes this method
         if id(self) in _beginning:  # a subclass has called its base
             original(self, *args, **how)
@@ -127,6 +137,8 @@ def _wrap_init(client: Any, kind: str) -> None:
 
 
 def _guard(client: Any, kind: str) -> None:
+    from functools import partial
+
     from krakenonce.guards.entry import guard, turns_of
 
     if turns_of(client) is None:  # its own constructor may have guarded it, with a manager

@@ -8,11 +8,14 @@ import time
 import urllib.request
 from time import time as now
 from time import time_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from krakenonce.kraken import wire
 
-WAYS = {
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WAYS: dict[str, Callable[[], int | str]] = {
     "int(time.time() * 1000)": lambda: int(time.time() * 1000),
     "int(1000 * time.time())": lambda: int(1000 * time.time()),
     "str(int(time.time() * 1e6))": lambda: str(int(time.time() * 1e6)),
