@@ -206,6 +206,24 @@ def test_a_client_that_the_program_guards_itself_keeps_its_manager(runner: Runne
     assert (tmp_path / "other").exists()
 
 
+def test_a_client_that_its_constructor_guards_keeps_its_manager(runner: Runner, tmp_path: Path) -> None:
+    """What a subclass guards while it is made is not guarded again with our manager."""
+    script = (
+        "import os, krakenex, krakenonce\n"
+        "class Mine(krakenex.API):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(os.environ['TEST_KEY'], os.environ['TEST_SECRET'])\n"
+        f"        krakenonce.guard(self, krakenonce.NonceManager({str(tmp_path / 'other')!r}))\n"
+        "api = Mine()\n"
+        "api.uri = os.environ['TEST_URL']\n"
+        "assert api.query_private('Balance')['error'] == []\n"
+    )
+    code, _, lines = runner.run(sys.executable, "-c", script)
+    assert (code, counted(lines)) == (0, 1), lines
+    assert (tmp_path / "other").exists()
+    assert not (tmp_path / "state").exists()
+
+
 def test_a_program_in_another_environment_is_guarded(runner: Runner, tmp_path: Path) -> None:
     """A virtual environment without krakenonce uses ours; with a console script of its own."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
