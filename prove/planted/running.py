@@ -12,6 +12,14 @@ _CHILDREN = "src/krakenonce/running/children.py"
 
 RUNNING = (
     Planted(
+        "a guarded typed-kraken gives the turn back before the answer is in",
+        10,
+        "src/krakenonce/guards/typed_kraken.py",
+        was="urgent=urgent):\n        return await send(path, data, **how)\n",
+        becomes="urgent=urgent):\n        pass\n    return await send(path, data, **how)\n",
+        test="tests/runtimes/test_other_clients.py::test_a_client_that_few_know_takes_its_turn[typed_kraken]",
+    ),
+    Planted(
         "spawned children of a run are not guarded",
         10,
         "src/krakenonce/running/hook.py",

@@ -96,9 +96,7 @@ def test_freqtrade_shares_its_key_without_a_line(
     known = until(lambda: known_orders(folder), lambda: bot.printed[-3000:], PATIENCE)
     rivals = int(rival.stop().split()[-1])
     printed = bot.stop()
-    found = re.search(
-        r"krakenonce: (\d+) private calls went through krakenonce in 1 process; clients guarded: ccxt", printed
-    )
+    found = re.search(r"krakenonce: (\d+) private calls went .* in 1 process; clients guarded: ccxt", printed)
     assert found, printed[-3000:]
     assert known == orders_of(account)
     assert rivals > 100

@@ -53,8 +53,8 @@ def run(state: str | None, command: tuple[str, ...]) -> int:
     named = read_state(state, "--state") if state else state_by_default()
     if named == StateName(None):
         raise ConfigError("--state cannot be memory:, because each process would have nonces of its own")
-    with tempfile.TemporaryDirectory(prefix="krakenonce-run-") as folder:
-        complain(f"guards {_KINDS} in this program and in the Python processes that it starts; state: {_name(named)}")
+    with tempfile.TemporaryDirectory(prefix="krakenonce-run-", ignore_cleanup_errors=True) as folder:
+        complain(f"clients of {_KINDS} are guarded in this program and its children; state: {_name(named)}")
         code = _start(command, _environment(folder, _from_anywhere(state) if state else ""))
         total = add_up(Path(folder))
     if code not in (_NOT_FOUND, _NOT_EXECUTABLE) or total.interpreters:

@@ -101,7 +101,7 @@ def test_the_first_line_says_what_is_guarded_and_where_the_state_is(runner: Runn
     script = "import os; os.chdir('/'); print(os.environ['KRAKENONCE_STATE_DIR'])"
     _, out, lines = runner.run(sys.executable, "-c", script, options=("--state", "here"))
     assert out.strip() == f"file:{tmp_path / 'here'}"
-    first = next(line for line in lines if "guards" in line)
+    first = next(line for line in lines if "are guarded" in line)
     assert "krakenex, ccxt, python-kraken-sdk" in first
     assert first.endswith(f"state: {tmp_path / 'here'}")
 
