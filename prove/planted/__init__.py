@@ -23,6 +23,7 @@ from prove.planted.newer import NEWER
 from prove.planted.planting import check_fit, plant
 from prove.planted.public import PUBLIC
 from prove.planted.rule import RULE
+from prove.planted.running import RUNNING
 from prove.planted.runtimes import RUNTIMES
 from prove.planted.secrets import SECRETS
 from prove.planted.shared_gateways import SHARED_GATEWAYS
@@ -47,6 +48,7 @@ ALL: tuple[Planted, ...] = (
     *VALKEY,
     *CLIENTS,
     *GUARDS,
+    *RUNNING,
     *LIMITS,
     *SECRETS,
     *GATEWAY,

@@ -76,6 +76,12 @@ class Program:
 
         return until(look, lambda: f"it has printed only:\n{self.printed[-3000:]}")
 
+    def stop(self) -> str:
+        """Ask it to end, as a supervisor does, wait until it has, and return what it printed."""
+        self._process.terminate()
+        self.ended()
+        return self.printed
+
     def close(self) -> None:
         """End it and all its processes."""
         with contextlib.suppress(ProcessLookupError):

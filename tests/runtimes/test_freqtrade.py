@@ -1,15 +1,18 @@
-"""freqtrade, which trades live through a gateway by nothing but its configuration."""
+"""freqtrade, unchanged, trades live: through a gateway by its configuration, and guarded by `krakenonce run`."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sqlite3
+import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from tests.runtimes.bought import LOST, orders_of
 from tests.runtimes.processes import BOTS, PROGRAMS, need, until
+from tests.runtimes.watched import assert_in_turn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,8 +26,8 @@ if TYPE_CHECKING:
 PATIENCE = 60.0  # seconds: it loads for a few, and asks for candles and tickers
 
 
-def config_of(url: str, pair: LocalKey, folder: Path) -> dict[str, Any]:
-    """Return its configuration: the address and the key of the gateway, and one trade of 100 USD."""
+def config_of(url: str, pair: LocalKey | FakeAccount, folder: Path) -> dict[str, Any]:
+    """Return its configuration: an address and a key, and one trade of 100 USD."""
     pricing = {"price_side": "other", "use_order_book": False}
     return {
         "dry_run": False,
@@ -74,3 +77,27 @@ def test_freqtrade_buys_once_though_the_answer_is_lost(
     known = until(lambda: known_orders(folder), lambda: bot.printed[-3000:], PATIENCE)
     assert len(orders_of(account)) == 1, f"{len(orders_of(account))} orders, of which the bot knows {known}"
     assert known == orders_of(account)
+
+
+def test_freqtrade_shares_its_key_without_a_line(
+    programs: Programs, server: WatchedKraken, account: FakeAccount, tmp_path: Path
+) -> None:
+    """Started with `krakenonce run`, it trades with its own key, beside another program that calls all the time."""
+    need(str(BOTS / "freqtrade"))
+    account.balances["ZUSD"], account.is_counted = Decimal(10_000), True
+    folder = tmp_path / "user_data"
+    folder.mkdir()
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(config_of(server.url, account, folder)), encoding="utf-8")
+    strategy = ("--strategy", "BuysOnce", "--strategy-path", str(PROGRAMS / "strategies"))
+    words = ("-m", "krakenonce", "run", "--", str(BOTS / "freqtrade"), "trade", "--config", str(config), *strategy)
+    bot = programs.system(sys.executable, *words)
+    rival = programs.run("rival")
+    known = until(lambda: known_orders(folder), lambda: bot.printed[-3000:], PATIENCE)
+    rivals = int(rival.stop().split()[-1])
+    printed = bot.stop()
+    found = re.search(r"krakenonce: (\d+) private calls went .* in 1 process; clients guarded: ccxt", printed)
+    assert found, printed[-3000:]
+    assert known == orders_of(account)
+    assert rivals > 100
+    assert_in_turn(server, rivals + int(found[1]))

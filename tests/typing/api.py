@@ -11,7 +11,7 @@ import krakenonce
 from krakenonce import NonceManager, guard, open_store
 from krakenonce.brokers import Account, AsyncBrokerManager, BrokerManager, KeyPair, KrakenBroker, Outcome
 from krakenonce.errors import KrakenAPIError, KrakenError, RateLimited
-from krakenonce.guards import Turns
+from krakenonce.guards import Turns, guard_method
 from krakenonce.kraken import AsyncKraken, Kraken
 from krakenonce.kraken.orders import Cancelled, Placed
 from krakenonce.kraken.queries import AssetBalance, WebSocketToken
@@ -89,11 +89,17 @@ class AsyncAdapter:
         return client
 
 
+def key_of(client: SomeClient, method: str) -> str | None:
+    """Return the key of a private call."""
+    return None if method == "Time" else type(client).__name__
+
+
 def guarded(manager: NonceManager) -> None:
     """A guarded client keeps its type."""
     assert_type(guard(SomeClient(), manager, adapter=adapter, timeout=10, heed_lockout=False), SomeClient)
     assert_type(guard(SomeAsyncClient(), adapter=AsyncAdapter()), SomeAsyncClient)
     assert_type(krakenonce.guard(SomeClient()).private("Balance"), bytes)
+    guard_method(SomeClient, "private", key=key_of, clock=krakenonce, manager=manager)
 
 
 def client(manager: NonceManager) -> Iterator[object]:

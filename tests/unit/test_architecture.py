@@ -18,6 +18,7 @@ LAYERS = [  # each may import those above it
     {"backends"},
     {"key", "manager"},
     {"global_manager", "guards", "kraken"},
+    {"running"},
     {"brokers"},
     {"gateway"},
     {"moving"},

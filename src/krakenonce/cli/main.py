@@ -25,6 +25,7 @@ from krakenonce.cli.fake import fake_kraken
 from krakenonce.cli.gateway import gateway
 from krakenonce.cli.nonces import next_, peek, raise_floor, stats
 from krakenonce.cli.output import complain
+from krakenonce.cli.run import run
 from krakenonce.cli.state import move, state
 from krakenonce.cli.waiting import Terminated
 from krakenonce.errors import InvalidFloor, InvalidScope, KrakenonceError
@@ -51,7 +52,7 @@ for _command in (
     *(next_, peek, stats, raise_floor),
     *(adopt, balance, call, call_all, copy_order),
     *(move, state),
-    *(gateway, fake_kraken, demo),
+    *(run, gateway, fake_kraken, demo),
 ):
     cli.add_command(_command)
 

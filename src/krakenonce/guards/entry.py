@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from krakenonce.checks import check_manager, check_seconds
 from krakenonce.errors import ConfigError
-from krakenonce.guards import ccxt, kraken_sdk, krakenex
+from krakenonce.guards import ccxt, kraken_py, kraken_sdk, krakenex, krakipy, typed_kraken
 from krakenonce.guards.turns import Turns
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 Client = TypeVar("Client")
 
-_FAMILIES = (krakenex, ccxt, kraken_sdk)
+_FAMILIES = (krakenex, ccxt, kraken_sdk, krakipy, typed_kraken, kraken_py)
+_WRAPPERS = {("pykrakenapi", "KrakenAPI"): "api", ("typed_kraken", "Kraken"): "spot_client"}
 _MARK = "_krakenonce_turns"
 
 
@@ -30,9 +31,10 @@ def guard(
 ) -> Client:
     """Make a Kraken client take its turn and its nonce for each private call; return the same object.
 
-    Supported are ``krakenex.API``, ``ccxt.kraken`` (also of ``ccxt.async_support`` and ``ccxt.pro``) and the Spot
-    clients of python-kraken-sdk. Types, methods, results and public calls are not changed. Only this object is changed,
-    not its class; guard it after copying it. Guarding it again sets the manager and the timeout.
+    Supported are ``krakenex.API``, ``ccxt.kraken`` (also of ``ccxt.async_support`` and ``ccxt.pro``), the Spot clients
+    of python-kraken-sdk, and the clients of pykrakenapi, krakipy, typed-kraken and kraken-py-sdk. Types, methods,
+    results and public calls are not changed. Only this object is changed, not its class; guard it after copying it.
+    Guarding it again sets the manager and the timeout.
 
     Args:
         client: The client.
@@ -54,8 +56,11 @@ def guard(
     check_manager(manager)
     if adapter is not None and not callable(adapter):
         raise ConfigError("adapter must be a function of a client and its turns; see docs/how-to/write-an-adapter.md")
-    turns = getattr(client, _MARK, None)
-    if isinstance(turns, Turns):
+    if adapter is None and (inside := _inside(client)) is not None:
+        guard(inside, manager, timeout=timeout, heed_lockout=heed_lockout)
+        return client
+    turns = turns_of(client)
+    if turns is not None:
         turns.use(manager, timeout, heed_lockout=heed_lockout)
         return client
     attach = adapter or next((family.attach for family in _FAMILIES if family.knows(client)), None)
@@ -67,6 +72,20 @@ def guard(
     return client
 
 
+def turns_of(client: object) -> Turns | None:
+    """Return the turns of a guarded client; None: it is not guarded."""
+    turns = getattr(client, _MARK, None)
+    return turns if isinstance(turns, Turns) else None
+
+
+def _inside(client: Any) -> Any:
+    """Return the client that a wrapper we know has inside; None: it is no such wrapper."""
+    for kind in type(client).__mro__:
+        if (name := _WRAPPERS.get((kind.__module__.partition(".")[0], kind.__name__))) is not None:
+            return getattr(client, name, None)
+    return None
+
+
 def _unknown(client: object) -> str:
     name = f"{type(client).__module__}.{type(client).__qualname__}"
     if "futures" in name.lower():
@@ -75,8 +94,9 @@ def _unknown(client: object) -> str:
         if any(family.knows(inside) for family in _FAMILIES):
             return f"guard() does not support {name}: guard the client inside, with guard(client.{attribute})"
     return (
-        f"guard() does not support {name}. It supports krakenex.API, ccxt.kraken and the Spot clients of "
-        "python-kraken-sdk. Of a wrapper, guard the client inside, such as guard(client.api). For another client write "
+        f"guard() does not support {name}. It supports krakenex.API, ccxt.kraken, and the Spot clients of "
+        "python-kraken-sdk, pykrakenapi, krakipy, typed-kraken and kraken-py-sdk. Of another wrapper, guard the client "
+        "inside, such as guard(client.api). For another client write "
         "guard(client, adapter=f), where f(client, turns) makes its private calls under turns.lane(key) with the nonce "
         "turns.next(key): about ten lines, see docs/how-to/write-an-adapter.md"
     )

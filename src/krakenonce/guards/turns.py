@@ -50,6 +50,8 @@ class Turns:
         heed_lockout: Whether calls raise LockedOut while Kraken has locked the key out.
     """
 
+    count: Callable[[], object] | None = None  # called for each call that has its turn; ``krakenonce run`` sets it
+
     def __init__(self, manager: NonceManager | None, timeout: float, *, heed_lockout: bool = True) -> None:
         self.use(manager, timeout, heed_lockout=heed_lockout)
         self.after_fork = ForkCheck()  # called with the function that closes the parent's connections
@@ -85,7 +87,7 @@ class Turns:
         """
         if isinstance(key, str) and isinstance(secret, str) and (wrong := wrong_pair(key, secret)):
             raise ConfigError(f"{wrong} Nothing was sent.")
-        return Turn(self.api_key(key), heed_lockout=self._heed_lockout, urgent=urgent)
+        return Turn(self.api_key(key), heed_lockout=self._heed_lockout, urgent=urgent, count=self.count)
 
     @blind
     def next(self, key: str | None) -> int:
@@ -135,12 +137,21 @@ class Turn:
         api_key: The API key whose turn it is.
         heed_lockout: Whether entering it raises LockedOut during a lockout.
         urgent: Whether it comes before those of other calls that wait.
+        count: Called when the call may be sent.
     """
 
-    __slots__ = ("_api_key", "_heed_lockout", "_lane")
+    __slots__ = ("_api_key", "_count", "_heed_lockout", "_lane")
 
-    def __init__(self, api_key: ApiKey, *, heed_lockout: bool, urgent: bool = False) -> None:
+    def __init__(
+        self,
+        api_key: ApiKey,
+        *,
+        heed_lockout: bool,
+        urgent: bool = False,
+        count: Callable[[], object] | None = None,
+    ) -> None:
         self._api_key = api_key
+        self._count = count
         self._heed_lockout = heed_lockout
         self._lane = api_key.turn(urgent=urgent)
 
@@ -166,6 +177,8 @@ class Turn:
         try:
             if self._heed_lockout:
                 self._api_key.check_open()
+            if self._count is not None:
+                self._count()
         except BaseException:
             self._lane.release()
             raise
@@ -186,6 +199,14 @@ def replace(client: Any, name: str, function: Callable[..., Any], turns: Turns) 
         # Not the bound method: a pickled copy would look it up by its name and find the replacement.
         before = partial(method, client) if method else getattr(client, name)
     setattr(client, name, partial(function, before, client, turns))
+
+
+def decoded(response: Any) -> Any:
+    """Return the JSON of a response, for :meth:`Turns.heard`; None if it is none: the client says so itself."""
+    try:
+        return response.json()
+    except ValueError:
+        return None
 
 
 def refuse_repeats(session: Any) -> None:

@@ -1,0 +1,1 @@
+"""``krakenonce run``: what happens in the processes of the program that it starts."""

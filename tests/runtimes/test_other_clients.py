@@ -1,0 +1,70 @@
+"""Clients that few know, guarded by one line in the program, or by `krakenonce run` without any."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.runtimes.processes import BOTS, need
+from tests.runtimes.watched import assert_in_turn
+
+if TYPE_CHECKING:
+    from krakenonce.testing import FakeAccount
+    from tests.runtimes.processes import Programs
+    from tests.runtimes.watched import WatchedKraken
+
+PROGRAM = ("-m", "tests.runtimes.programs.other_clients")
+CALLS = 10
+HERE = ("typed_kraken", "kraken_py")  # in the environment that the tests run in; the others in that of the bots
+CLIENTS = ("krakipy", "pykrakenapi", *HERE)
+every = pytest.mark.parametrize("client", CLIENTS)
+
+
+def python_with(client: str) -> str:
+    """Return the interpreter that has this client."""
+    if client not in HERE:
+        need(str(BOTS / "python"))
+        return str(BOTS / "python")
+    if find_spec(client) is None:
+        assert sys.version_info < (3, 12), "make test-integrations installs it"
+        pytest.skip(f"{client} is for Python 3.12 or newer")
+    return sys.executable
+
+
+@every
+def test_a_client_that_few_know_takes_its_turn(programs: Programs, server: WatchedKraken, client: str) -> None:
+    """Three processes with it share a key: one call at a time, each with a nonce of ours."""
+    python = python_with(client)
+    started = [programs.system(python, *PROGRAM, client, "guard") for _ in range(3)]
+    for program in started:
+        program.wait()
+    assert_in_turn(server, 3 * CALLS)
+    assert {len(str(arrival.nonce)) for arrival in server.fake.arrivals} == {19}
+
+
+@every
+def test_it_sends_nothing_during_a_lockout(
+    programs: Programs, server: WatchedKraken, account: FakeAccount, client: str
+) -> None:
+    """Kraken refuses a nonce, then says that the key is locked out; no later program sends a third call."""
+    python = python_with(client)
+    server.fake.rules.change(lockout_after=1)
+    account.last_nonce = 2**62
+    for _ in range(3):
+        assert programs.system(python, *PROGRAM, client, "guard").ended() != 0
+    assert len(server.fake.arrivals) == 2
+
+
+@every
+def test_a_program_with_it_is_guarded_without_a_line(programs: Programs, server: WatchedKraken, client: str) -> None:
+    """Two programs share the key with nothing but the command in front, also from an environment without krakenonce."""
+    python = python_with(client)
+    words = ("krakenonce", "run", "--", python, *PROGRAM, client, "bare")
+    started = [programs.system(sys.executable, "-m", *words) for _ in range(2)]
+    for program in started:
+        assert f"krakenonce: {CALLS} private calls went through krakenonce in 1 process" in program.wait()
+    assert_in_turn(server, 2 * CALLS)
+    assert {len(str(arrival.nonce)) for arrival in server.fake.arrivals} == {19}
