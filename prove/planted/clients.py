@@ -505,7 +505,7 @@ CLIENTS = (
         "the proxy of the environment is used for this machine, too",
         9,
         "src/krakenonce/kraken/proxy.py",
-        was='    if _is_here(address.hostname or ""):\n',
+        was='    if is_here(address.hostname or ""):\n',
         becomes="    if not address.hostname:\n",
         test="tests/integration/kraken/test_proxies.py::test_addresses_of_this_machine_need_no_proxy",
     ),

@@ -14,7 +14,6 @@ from krakenonce.checks import check_nonces
 from krakenonce.global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
 from krakenonce.kraken.aio import AsyncKraken
 from krakenonce.kraken.async_transport import AsyncTransport
-from krakenonce.kraken.request import KRAKEN
 from krakenonce.shown import bare, blind, blind_async
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class AsyncBrokerManager(FromAccounts):
     Args:
         accounts: The accounts; None: those in the environment.
         nonces: The manager they share; None: this process's global one.
-        base_url: Kraken's address.
+        base_url: Kraken's address; None: as for :class:`~krakenonce.kraken.Kraken`.
         serialization: As for :class:`BrokerManager`.
         proxy: As for :class:`BrokerManager`.
     """
@@ -58,7 +57,7 @@ class AsyncBrokerManager(FromAccounts):
         accounts: Iterable[Account] | None = None,
         *,
         nonces: GlobalKrakenNonceManager | None = None,
-        base_url: str = KRAKEN,
+        base_url: str | None = None,
         serialization: str = "key",
         proxy: str | None = None,
     ) -> None:

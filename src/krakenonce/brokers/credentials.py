@@ -17,7 +17,7 @@ from krakenonce.brokers.credentials_texts import MASTER, USER, USER_NAME, Descri
 from krakenonce.checks import check_text
 from krakenonce.errors import ConfigError
 from krakenonce.key.naming import fingerprint
-from krakenonce.key.pair import KeyPair, checked_pairs
+from krakenonce.key.pair import KeyPair, checked_pairs, wrong_pair
 from krakenonce.shown import blind, whole
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ class Account:
             ``KeyPair``.
 
     Raises:
-        ConfigError: One of *keys* cannot be used or is there twice, or there is none, or a key is given beside them.
+        ConfigError: A pair cannot be used, for example because the secret is not base64; or one of *keys* is there
+            twice, or there is none, or a key is given beside them.
     """
 
     name: str
@@ -97,6 +98,8 @@ class Account:
         if keys is None:
             check_text("key", key)
             check_text("secret", secret)
+            if wrong := wrong_pair(cast("str", key), cast("str", secret)):
+                raise ConfigError(f"{wrong} Nothing was sent.")
             pairs = (KeyPair(cast("str", key), cast("str", secret), otp),)
         else:
             pairs = checked_pairs(keys)

@@ -76,7 +76,7 @@ def _wrong(given: KeyTexts) -> str:
     try:
         decode_secret(secret)
     except ConfigError:
-        return f"{secret_is} is not base64: copy the whole private key from Kraken again"
+        return f"{secret_is} is not base64: copy the whole private key from Kraken again."
     return ""
 
 

@@ -180,7 +180,7 @@ def scaled(order: Mapping[str, Any], scale: Scale, name: str) -> dict[str, Any]:
         ConfigError: Volume or scale is not an exact number above 0, or the volume is 0 after rounding.
     """
     factor = scale if isinstance(scale, Decimal | int | str | float) else scale.get(name, 1)
-    volume = _exact("volume", order.get("volume")) * _exact("scale", factor)
+    volume = _exact("volume", order.get("volume")) * factor_of(factor)
     rounded = volume.quantize(_LOT, ROUND_DOWN)
     if rounded <= 0:
         raise ConfigError(
@@ -211,6 +211,11 @@ def _by_name(scale: Scale, there: There) -> Scale:
     if isinstance(scale, Decimal | int | str | float):
         return _exact("scale", scale)
     return {full_name(there, name): _exact("scale", factor) for name, factor in scale.items()}
+
+
+def factor_of(scale: object) -> Decimal:
+    """Return a factor for a volume. Raises ConfigError if it is not an exact number above 0."""
+    return _exact("scale", scale)
 
 
 def _exact(what: str, value: object) -> Decimal:

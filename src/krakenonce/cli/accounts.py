@@ -5,57 +5,64 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from krakenonce.brokers.credentials import MASTER, full_name, read_accounts
-from krakenonce.brokers.fan_out import INTERRUPTED, Outcome, late, order_to_find, reason, verdicts
-from krakenonce.cli.options import finite, force_option, json_option, kraken_options, method_of, params_of
-from krakenonce.cli.output import complain, not_lost, to_json, write, write_table
+from krakenonce.brokers.fan_out import INTERRUPTED, Outcome, late, order_to_find, verdicts
+from krakenonce.brokers.procedures import factor_of
+from krakenonce.cli.completion import complete_private_method, complete_scale
+from krakenonce.cli.options import (
+    account_of,
+    accounts_option,
+    always_json_option,
+    force_option,
+    json_option,
+    kraken_options,
+    method_of,
+    params_of,
+    seconds,
+    wrong_usage,
+)
+from krakenonce.cli.outcomes import as_json as json_of
+from krakenonce.cli.outcomes import show_orders, sum_of
+from krakenonce.cli.output import complain, not_lost, write
 from krakenonce.cli.waiting import Terminated, progress, terminable
 from krakenonce.key.methods import PUBLIC
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from krakenonce.brokers.credentials import Account, Found
-    from krakenonce.brokers.fan_out import Verdict
     from krakenonce.brokers.manager import BrokerManager
 
 
-accounts_option = click.option(
-    "--accounts",
-    metavar="NAME,...",
-    help="Accounts, separated by commas, such as MASTER,alice,bob.",
-)
 within_option = click.option(
     "--within",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    callback=finite,
+    callback=seconds,
     help="Time limit for all calls together, in seconds. A call that has not been sent by then is not sent. Asking "
     "Kraken about orders that got no answer may take longer.",
 )
 
 
-def balances_of(accounts: Iterable[Account], state: str | None, base_url: str) -> dict[str, Any]:
-    """Return the balances of accounts, all asked at the same time; an error is one line on stderr."""
+def balances_of(accounts: Iterable[Account], state: str | None, base_url: str) -> dict[str, Outcome[Any]]:
+    """Return the balances of accounts, all asked at the same time."""
     with _brokers(list(accounts), state, base_url) as (brokers, advance, _):
-        outcomes = brokers.call_all("Balance", on_outcome=advance)
-    for outcome in outcomes.values():
-        if outcome.error is not None:
-            complain(f"{outcome.account}: {reason(outcome.error)}")
-    return {name: outcome.result for name, outcome in outcomes.items() if outcome.ok}
+        return brokers.call_all("Balance", on_outcome=advance)
 
 
 @click.command("call-all")
-@click.argument("method")
+@click.argument("method", shell_complete=complete_private_method)
 @click.argument("parameters", nargs=-1, metavar="[KEY=VALUE]...")
 @accounts_option
 @within_option
 @force_option
+@always_json_option
 @kraken_options
 def call_all(
     method: str,
@@ -83,9 +90,11 @@ def call_all(
         outcomes, stopped = _gathered(
             names, lambda note: brokers.call_all(method, params, within=within, on_outcome=note), advance
         )
-        with not_lost(lambda: _json(outcomes)):
+        with not_lost(lambda: json_of(outcomes)):
             handle_signals()
-            write(_json(outcomes))
+            write(json_of(outcomes))
+        if sys.stderr is not None and sys.stderr.isatty():
+            complain(sum_of(outcomes))
         if stopped:
             raise stopped
     if not all(outcome.ok for outcome in outcomes.values()):
@@ -99,6 +108,7 @@ def call_all(
     "--scale",
     "scales",
     multiple=True,
+    shell_complete=complete_scale,
     metavar="[NAME=]FACTOR",
     help="Factor for the volume, for all accounts or for one. May be repeated.",
 )
@@ -139,7 +149,7 @@ def copy_order(
         outcomes, stopped = _gathered(
             names, lambda note: brokers.copy_order(order, names, scale, within=within, on_outcome=note), advance
         )
-        with not_lost(lambda: _json(outcomes)):
+        with not_lost(lambda: json_of(outcomes)):
             found: dict[str, Outcome[Any]] = {}
             if stopped is None:
                 unknown = [name for name in names if order_to_find(outcomes[name])]
@@ -149,10 +159,9 @@ def copy_order(
             orders = verdicts(outcomes, found)
             handle_signals()
             if as_json:
-                write(_json(outcomes, orders))
+                write(json_of(outcomes, orders))
             else:
-                rows = [(name, each.state, each.details) for name, each in orders.items()]
-                write_table(("account", "order", "details"), rows)
+                show_orders(outcomes, orders, validate=validate)
         if stopped:
             raise stopped
     if not all(each.state in ("placed", "valid") for each in orders.values()):
@@ -213,7 +222,7 @@ def _leave(number: signal.Signals) -> NoReturn:
 def _chosen(found: Found, names: str | None) -> list[Account]:
     if names is None:
         return list(found.all().values()) or [found.one(MASTER)]
-    return list({each.name: each for each in map(found.one, names.split(","))}.values())
+    return list({each.name: each for each in [account_of(found, name) for name in names.split(",")]}.values())
 
 
 def _scale(words: tuple[str, ...], accounts: list[Account]) -> dict[str, str]:
@@ -222,29 +231,12 @@ def _scale(words: tuple[str, ...], accounts: list[Account]) -> dict[str, str]:
     given: dict[str, str] = {}
     for word in words:
         name, equals, factor = word.rpartition("=")
-        found = full_name(names, name) if equals else ""
+        with wrong_usage():
+            found = full_name(names, name) if equals else ""
+            factor_of(factor)
         if found in given:
             raise click.UsageError(
                 f"--scale was given twice for {found or 'all accounts; write others as NAME=FACTOR'}"
             )
         given[found] = factor
     return {name: given.get(name, given.get("", "1")) for name in names}
-
-
-def _json(outcomes: Mapping[str, Outcome[Any]], orders: Mapping[str, Verdict] | None = None) -> str:
-    shown = {name: _as_dict(outcome) for name, outcome in outcomes.items()}
-    for name, each in (orders or {}).items():
-        shown[name] |= {"verdict": each.state, "txids": each.txids}
-    return to_json(shown)
-
-
-def _as_dict(outcome: Outcome[Any]) -> dict[str, Any]:
-    if outcome.error is None:
-        return {"result": outcome.result}
-    order = getattr(outcome.error, "order", None)
-    return {
-        "error": type(outcome.error).__name__,
-        "message": reason(outcome.error),
-        "may_have_executed": outcome.may_have_executed,
-        **({} if order is None else {"cl_ord_ids": list(order.cl_ord_ids)}),  # by which it can be looked for
-    }

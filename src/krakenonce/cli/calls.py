@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from krakenonce.brokers.credentials import MASTER, Account, load_account, load_accounts
+from krakenonce.brokers.credentials import MASTER, Account, read_accounts
 from krakenonce.cli.accounts import balances_of
+from krakenonce.cli.completion import complete_method
 from krakenonce.cli.options import (
+    account_of,
     account_option,
+    always_json_option,
     confirm,
     force_option,
     json_option,
@@ -19,14 +23,20 @@ from krakenonce.cli.options import (
     method_of,
     params_of,
 )
-from krakenonce.cli.output import complain, not_lost, to_json, write, write_table
+from krakenonce.cli.outcomes import complain_of, show_balances
+from krakenonce.cli.output import complain, not_lost, to_json, write
+from krakenonce.cli.tables import Column, write_table
 from krakenonce.cli.waiting import report_long_wait, terminable
 from krakenonce.errors import KrakenError, KrakenonceError
 from krakenonce.key.methods import PUBLIC
 from krakenonce.manager import NonceManager
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from krakenonce.brokers.fan_out import Outcome
+    from krakenonce.kraken.adopt import Adopted
 
 
 EXAMPLES = """\b
@@ -55,26 +65,36 @@ def balance(
     """
     if every and account_name is not None:
         raise click.UsageError("Give --account or --all, not both")
-    accounts = load_accounts(os.environ, credentials) if every else {}
+    accounts = read_accounts(os.environ, credentials).all() if every else {}
     if accounts:
-        found = balances_of(accounts.values(), state, base_url)
-    else:
-        chosen = _named(credentials, account_name)
-        found = {chosen.name: _call(chosen, "Balance", {}, state, base_url)}
+        _show_all(balances_of(accounts.values(), state, base_url), as_json)
+        return
+    chosen = _named(credentials, account_name)
+    held = _call(chosen, "Balance", {}, state, base_url)
+    if as_json:
+        write(to_json({chosen.name: held}))
+        return
+    columns = (Column("account"), Column("asset"), Column("amount", "number"))
+    write_table(columns, [(chosen.name, asset, str(amount)) for asset, amount in held.items()])
+
+
+def _show_all(outcomes: dict[str, Outcome[Any]], as_json: bool) -> None:
+    found = {name: each.result for name, each in outcomes.items() if each.ok}
+    complain_of(outcomes)
     if as_json:
         write(to_json(found))
     elif found:
-        rows = [(name, asset, str(amount)) for name, held in found.items() for asset, amount in held.items()]
-        write_table(("account", "asset", "amount"), rows)
-    if every and len(found) < len(accounts):
+        show_balances(outcomes)
+    if len(found) < len(outcomes):
         raise click.exceptions.Exit(1)
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("method")
+@click.argument("method", shell_complete=complete_method)
 @click.argument("parameters", nargs=-1, metavar="[KEY=VALUE]...")
 @account_option
 @force_option
+@always_json_option
 @kraken_options
 def call(
     method: str,
@@ -112,8 +132,11 @@ def call(
 @click.command()
 @account_option
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@json_option
 @kraken_options
-def adopt(account_name: str | None, yes: bool, state: str | None, base_url: str, credentials: Path | None) -> None:
+def adopt(
+    account_name: str | None, yes: bool, as_json: bool, state: str | None, base_url: str, credentials: Path | None
+) -> None:
     """Adopt an API key that gets Invalid nonce for every call.
 
     Another tool has used larger nonces with this key, and Kraken remembers the largest. adopt tries up to four
@@ -129,25 +152,40 @@ def adopt(account_name: str | None, yes: bool, state: str | None, base_url: str,
     cannot be adopted, and tries no other key once Kraken has refused four nonces. Wait 15 minutes then, and run it
     again: of keys that were adopted, the first nonce is accepted.
     """
-    chosen, refused = _named(credentials, account_name), 0
+    chosen = _named(credentials, account_name)
+    done: list[dict[str, Any]] = []
     count = len(chosen.keys)
     whose = f"the key of {chosen.name}" if count == 1 else f"one of the {count} keys of {chosen.name}"
     if not yes:
         confirm(f"Kraken will refuse every other tool that uses {whose}. This cannot be undone. Continue?")
-    with NonceManager(state) as manager:
+    with NonceManager(state) as manager, _written_as_json(done, as_json):
         for number, pair in enumerate(chosen.keys, 1):
             name = chosen.name if count == 1 else f"key {number} of {chosen.name}"
+            refused = sum(each["refused"] for each in done)
             try:
-                refused += _adopt(Account(name, keys=[pair], tier=chosen.tier), manager, base_url, refused)
+                adopted = _adopt(Account(name, keys=[pair], tier=chosen.tier), manager, base_url, refused)
             except KrakenonceError:
                 if count > 1:
                     complain(f"{name} was not adopted" + (", nor were those after it" if number < count else ""))
                 raise
+            done.append({"account": chosen.name, "key": number, **adopted._asdict()})
+            if not as_json:
+                write(f"{name} now uses the counter {adopted.scope}; Kraken has accepted nonce {adopted.nonce}")
     complain(f"warning: Kraken now refuses every other tool that uses {whose}; stop those tools")
 
 
-def _adopt(one: Account, manager: NonceManager, base_url: str, before: int) -> int:
-    """Adopt one key, and return how many nonces Kraken has refused; *before* it had refused so many."""
+@contextlib.contextmanager
+def _written_as_json(done: list[dict[str, Any]], as_json: bool) -> Iterator[None]:
+    """Write what was done also if the rest fails: it cannot be undone."""
+    try:
+        yield
+    finally:
+        if as_json and done:
+            write(to_json(done))
+
+
+def _adopt(one: Account, manager: NonceManager, base_url: str, before: int) -> Adopted:
+    """Adopt one key. *before* it Kraken had refused so many nonces of the account."""
     from krakenonce.kraken.adopt import TRIES
     from krakenonce.kraken.adopt import adopt as adopt_key
     from krakenonce.kraken.client import Kraken
@@ -168,14 +206,12 @@ def _adopt(one: Account, manager: NonceManager, base_url: str, before: int) -> i
         ) as kraken,
         report_long_wait(one, manager),
     ):
-        adopted = adopt_key(kraken, manager, refused=lambda nonce: complain(f"Kraken refused nonce {nonce}"))
-    write(f"{one.name} now uses the counter {adopted.scope}; Kraken has accepted nonce {adopted.nonce}")
-    return adopted.refused
+        return adopt_key(kraken, manager, refused=lambda nonce: complain(f"Kraken refused nonce {nonce}"))
 
 
 def _named(credentials: Path | None, name: str | None) -> Account:
     """Return the account that --account names. An empty name (from an unset variable) is an error, not MASTER."""
-    return load_account(os.environ, MASTER if name is None else name, credentials)
+    return account_of(read_accounts(os.environ, credentials), MASTER if name is None else name)
 
 
 def _call(who: Account, method: str, params: dict[str, str], state: str | None, base_url: str) -> Any:

@@ -12,7 +12,8 @@ import click
 
 from krakenonce.cli.demo_results import all_made, count, show
 from krakenonce.cli.options import json_option
-from krakenonce.cli.output import complain, to_json, write, write_table
+from krakenonce.cli.output import complain, to_json, write
+from krakenonce.cli.tables import Column, write_table
 from krakenonce.cli.waiting import progress
 from krakenonce.extras import needed_by
 
@@ -103,5 +104,5 @@ def _show_fan_out(copied: dict[str, Any]) -> None:
         ("one account after the other", f"{copied['one_lock_seconds']:.2f}"),
         ("all at the same time", f"{copied['side_by_side_seconds']:.2f}"),
     ]
-    write_table((f"one order for {copied['accounts']} accounts", "time (s)"), rows)
+    write_table((Column(f"one order for {copied['accounts']} accounts"), Column("time (s)", "number")), rows)
     write(f"{copied['placed']} orders placed, {copied['invalid_nonces']} calls refused with EAPI:Invalid nonce")

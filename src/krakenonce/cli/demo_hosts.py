@@ -16,7 +16,8 @@ from krakenonce.backends.beginning import begin
 from krakenonce.cli.demo_crew import AGAIN, Crew
 from krakenonce.cli.demo_postgres import check_installed, postgres
 from krakenonce.cli.demo_results import all_made, count, show
-from krakenonce.cli.output import complain, to_json, write, write_table
+from krakenonce.cli.output import complain, to_json, write
+from krakenonce.cli.tables import Column, write_table
 from krakenonce.cli.waiting import progress
 from krakenonce.testing import FakeKraken, FakeKrakenServer
 
@@ -173,6 +174,6 @@ def _show(naive: dict[str, Any], ours: dict[str, Any]) -> None:
         ("host 2", "right", ""),
         ("host 3", "1 h ahead", "killed and started again"),
     ]
-    write_table(("", "its clock", "what became of it"), rows)
+    write_table((Column(""), Column("its clock"), Column("what became of it", "reason")), rows)
     write(f"tries that ended before the call was sent, and were repeated: {ours['tried_again']}")
     write(f"longest time without a call of a key: {ours['longest_pause_of_a_key']:.2f} s")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from krakenonce.cli.output import write, write_table
+from krakenonce.cli.output import write
+from krakenonce.cli.tables import Column, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +59,9 @@ def show(results: Mapping[str, dict[str, Any]]) -> None:
         "time (s)": [f"{each['seconds']:.2f}" for each in ways],
         "calls per second": [f"{each['calls_per_second']:.0f}" for each in ways],
     }
-    write_table(("", *results), [(name, *cells) for name, cells in rows.items()])
+    write_table(
+        [Column(""), *(Column(way, "number") for way in results)], [(name, *cells) for name, cells in rows.items()]
+    )
     for name, each in results.items():
         write(
             f"{name}: in progress when a process was killed: {each['in_progress']}, "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from krakenonce.brokers.credentials import Account, variables
-from krakenonce.cli.options import json_option
+from krakenonce.cli.options import json_option, seconds
 from krakenonce.cli.output import to_json, write
 from krakenonce.errors import ConfigError
 
@@ -27,9 +27,21 @@ _BALANCES = {
 
 @click.command("fake-kraken")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on. Default: any free one.")
-@click.option("--latency", type=click.FloatRange(min=0), default=0.0, metavar="MS", help="Latency of each call, in ms.")
 @click.option(
-    "--jitter", type=click.FloatRange(min=0), default=0.0, metavar="MS", help="Random variation of the latency, in ms."
+    "--latency",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="MS",
+    callback=seconds,
+    help="Latency of each call, in ms.",
+)
+@click.option(
+    "--jitter",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="MS",
+    callback=seconds,
+    help="Random variation of the latency, in ms.",
 )
 @click.option(
     "--tier",

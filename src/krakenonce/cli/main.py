@@ -20,6 +20,7 @@ import click
 from krakenonce._version import __version__
 from krakenonce.cli.accounts import call_all, copy_order
 from krakenonce.cli.calls import adopt, balance, call
+from krakenonce.cli.completion import VARIABLE, completion
 from krakenonce.cli.demo import demo
 from krakenonce.cli.fake import fake_kraken
 from krakenonce.cli.gateway import gateway
@@ -52,7 +53,7 @@ for _command in (
     *(next_, peek, stats, raise_floor),
     *(adopt, balance, call, call_all, copy_order),
     *(move, state),
-    *(run, gateway, fake_kraken, demo),
+    *(run, gateway, fake_kraken, demo, completion),
 ):
     cli.add_command(_command)
 
@@ -61,11 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
     Args:
-        argv: The arguments after ``krakenonce``; None: those of this process.
+        argv: The arguments after ``krakenonce``; None: those of this process. Without any, the help is shown.
     """
+    words = list(sys.argv[1:] if argv is None else argv)
     logging.getLogger("krakenonce").addHandler(_WARNINGS)  # no matter how often
     try:
-        code = cli.main(None if argv is None else list(argv), prog_name="krakenonce", standalone_mode=False)
+        code = cli.main(words or ["--help"], prog_name="krakenonce", complete_var=VARIABLE, standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
     except click.Abort as error:

@@ -10,7 +10,8 @@ import click
 from krakenonce.backends import SERVED, ScopeStats
 from krakenonce.backends.moved import refuse_moved_state
 from krakenonce.cli.options import confirm, json_option, scope_option, state_option
-from krakenonce.cli.output import to_json, write, write_table
+from krakenonce.cli.output import to_json, write
+from krakenonce.cli.tables import Column, write_table
 from krakenonce.errors import InvalidScope, NonceError
 from krakenonce.manager import NonceManager
 from krakenonce.rule import NONCE_MAX
@@ -21,21 +22,26 @@ _DAY = 86_400 * 10**9  # nanoseconds
 @click.command("next")
 @scope_option
 @click.option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="How many nonces to issue.")
+@json_option
 @state_option
-def next_(scope: str, count: int, state: str | None) -> None:
+def next_(scope: str, count: int, as_json: bool, state: str | None) -> None:
     """Print the next nonce. It is larger than all nonces before it.
 
     A printed nonce is used up, even if it is never sent to Kraken.
     """
     with NonceManager(state) as manager:
+        if as_json:
+            write(to_json({"scope": scope, "nonces": [manager.next(scope) for _ in range(count)]}))
+            return
         for _ in range(count):
             write(str(manager.next(scope)))
 
 
 @click.command()
 @scope_option
+@json_option
 @state_option
-def peek(scope: str, state: str | None) -> None:
+def peek(scope: str, as_json: bool, state: str | None) -> None:
     """Print the last nonce issued by any process. Changes nothing."""
     with NonceManager(state) as manager:
         last = manager.peek(scope)
@@ -44,7 +50,7 @@ def peek(scope: str, state: str | None) -> None:
             raise NonceError(
                 f"counter {scope} in {_place(manager)} has issued no nonce yet; `krakenonce next` issues one"
             )
-        write(str(last))
+        write(to_json({"scope": scope, "last": last}) if as_json else str(last))
 
 
 @click.command()
@@ -62,7 +68,8 @@ def stats(scope: str | None, as_json: bool, state: str | None) -> None:
             write(to_json({"directory": _place(manager), "shared": manager.store.shared, "scopes": scopes}))
             return
         if found:
-            write_table(("counter", "last nonce", "lead over the clock (s)", "high-water mark"), map(_row, found))
+            numbers = ("last nonce", "lead over the clock (s)", "high-water mark")
+            write_table((Column("counter"), *(Column(each, "number") for each in numbers)), map(_row, found))
         served = SERVED[manager.store.shared]
         write(f"{'nonces kept' if found else 'no nonces issued yet'} in {_place(manager)}, for {served}")
 
@@ -75,8 +82,9 @@ def stats(scope: str | None, as_json: bool, state: str | None) -> None:
     is_flag=True,
     help="Do not ask before raising the counter global more than a day ahead of the clock.",
 )
+@json_option
 @state_option
-def raise_floor(floor: int, scope: str, yes: bool, state: str | None) -> None:
+def raise_floor(floor: int, scope: str, yes: bool, as_json: bool, state: str | None) -> None:
     """Make all later nonces larger than N. This cannot be undone.
 
     Use it for an API key from which Kraken has accepted larger nonces. A floor below the last nonce changes nothing.
@@ -90,7 +98,11 @@ def raise_floor(floor: int, scope: str, yes: bool, state: str | None) -> None:
     with NonceManager(state) as manager:
         manager.raise_floor(floor, scope)
         last = manager.peek(scope)
-        unchanged = f"; {floor} is not larger, so nothing was changed" if last is not None and last > floor else ""
+        is_raised = last is None or last <= floor
+        if as_json:
+            write(to_json({"scope": scope, "last": last, "raised": is_raised}))
+            return
+        unchanged = "" if is_raised else f"; {floor} is not larger, so nothing was changed"
         write(f"the next nonce of counter {scope} will be larger than {last}{unchanged}")
 
 

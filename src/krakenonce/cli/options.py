@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import math
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -12,16 +12,39 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from krakenonce.backends.state_name import has_password, read_state
+from krakenonce.brokers.credentials import full_name
+from krakenonce.checks import check_seconds
+from krakenonce.cli.completion import complete_account, complete_accounts
 from krakenonce.cli.output import complain
-from krakenonce.errors import KrakenonceError
+from krakenonce.errors import ConfigError, KrakenonceError
 from krakenonce.key.funding import WHY, is_funding
 from krakenonce.key.parameters import allow_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from krakenonce.brokers.credentials import Account, Found
+
 
 _METHOD = re.compile(r"[A-Za-z0-9]+(/[A-Za-z]+)?")
+
+
+@contextlib.contextmanager
+def wrong_usage() -> Iterator[None]:
+    """Take a ConfigError about what stands on the command line for wrong usage."""
+    try:
+        yield
+    except ConfigError as error:
+        raise click.UsageError(str(error), click.get_current_context(silent=True)) from None
+
+
+def account_of(found: Found, name: str) -> Account:
+    """Return the account that the command line names. Raises click.UsageError if there are only others."""
+    names = {**found.accounts, **found.wrong}
+    if names:
+        with wrong_usage():
+            name = full_name(names, name)
+    return found.one(name)
 
 
 def check_state(_context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -33,7 +56,8 @@ def check_state(_context: click.Context, parameter: click.Parameter, value: str 
                 f"warning: every user of this host can read the password in {name} in the list of processes; put the "
                 "URL into $KRAKENONCE_STATE_DIR, or the password where docs/how-to/several-hosts.md says"
             )
-        read_state(value, name)
+        with wrong_usage():
+            read_state(value, name)
     return value
 
 
@@ -51,6 +75,9 @@ scope_option = click.option(
     help="Name of the counter. All accounts normally use one counter.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+always_json_option = click.option(  # so that a script need not know which commands print JSON without it
+    "--json", is_flag=True, expose_value=False, help="Print JSON, which this command does without it, too."
+)
 force_option = click.option(
     "--force", is_flag=True, help="Send parameters too that krakenonce does not know. Without it, a slip is refused."
 )
@@ -58,15 +85,34 @@ account_option = click.option(
     "--account",
     "account_name",
     metavar="NAME",
+    shell_complete=complete_account,
     help="Account: MASTER, USER:alice or just alice. Default: MASTER.",
+)
+accounts_option = click.option(
+    "--accounts",
+    metavar="NAME,...",
+    shell_complete=complete_accounts,
+    help="Accounts, separated by commas, such as MASTER,alice,bob.",
 )
 
 
-def finite(_context: click.Context, _option: click.Parameter, value: float | None) -> float | None:
-    """Refuse ``nan`` and ``inf``, which click accepts."""
-    if value is not None and not math.isfinite(value):
-        raise click.BadParameter(f"{value} is not a number of seconds.")
+def seconds(_context: click.Context, option: click.Parameter, value: float | None) -> float | None:
+    """Refuse ``nan``, ``inf`` and what is longer than the system can wait, all of which click accepts."""
+    if value is not None:
+        with wrong_usage():
+            check_seconds(option.opts[0], value, zero=True)
     return value
+
+
+def _base_url(_context: click.Context, _option: click.Parameter, value: str | None) -> str:
+    """Return where calls go. What is no address is refused before anything is done."""
+    from krakenonce.kraken.address import base_url_of
+    from krakenonce.kraken.request import host_of
+
+    with wrong_usage():
+        found = base_url_of(value)
+        host_of(found)
+    return found
 
 
 def confirm(question: str) -> None:
@@ -94,10 +140,10 @@ def kraken_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--base-url",
-            default="https://api.kraken.com",
-            show_default=True,
+            callback=_base_url,
             metavar="URL",
-            help="Kraken's address, or that of a fake Kraken.",
+            help="Kraken's address, or that of a fake Kraken or a gateway. Default: $KRAKENONCE_BASE_URL, else "
+            "https://api.kraken.com.",
         ),
         state_option,
     ):

@@ -1,4 +1,4 @@
-"""What commands write: tables, JSON with every digit, and one-line messages on stderr."""
+"""What commands write: JSON with every digit, and one-line messages on stderr."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from krakenonce.errors import KrakenonceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
 
 _PLAIN = 64  # decimal places up to which a Decimal is written without an exponent
@@ -66,29 +66,3 @@ def to_json(value: object, margin: str = "\n") -> str:
     if isinstance(value, list | tuple) and value:
         return "[" + inner + ("," + inner).join(to_json(item, inner) for item in value) + margin + "]"
     return json.dumps(value)
-
-
-def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table to stdout: with lines on a terminal, else with spaces. The first column is aligned left."""
-    if sys.stdout is not None and sys.stdout.isatty():
-        _write_rich(columns, rows)
-        return
-    lines = [tuple(columns), *map(tuple, rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for first, *others in lines:
-        cells = [first.ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        write("  ".join(cells).rstrip())
-
-
-def _write_rich(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table()
-    for index, column in enumerate(columns):
-        table.add_column(Text(column), justify="right" if index else "left")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console().print(table)

@@ -10,7 +10,7 @@ import click
 from krakenonce.backends import SERVED, open_store
 from krakenonce.backends.beginning import begin, check_writing, has_begun
 from krakenonce.backends.moved import refuse_moved_state
-from krakenonce.cli.options import check_state, json_option, state_option
+from krakenonce.cli.options import check_state, json_option, seconds, state_option
 from krakenonce.cli.output import complain, to_json, write
 from krakenonce.errors import ConfigError
 from krakenonce.manager import NonceManager
@@ -28,6 +28,7 @@ from krakenonce.rule import NONCE_MAX
     default=30.0,
     show_default=True,
     metavar="SECONDS",
+    callback=seconds,
     help="How long to wait for the turn of each key.",
 )
 @click.option(
@@ -77,8 +78,9 @@ def state() -> None:
 
 
 @state.command()
+@json_option
 @state_option
-def init(state: str | None) -> None:
+def init(as_json: bool, state: str | None) -> None:
     """Prepare a new state, also beside a state directory that has nonces. Issues none.
 
     Nothing needs it but that case: a state is made with its first nonce.
@@ -86,6 +88,10 @@ def init(state: str | None) -> None:
     with NonceManager(state) as manager:
         refuse_moved_state(manager.store)
         begin(manager.store)
+        if as_json:
+            place = getattr(manager.store, "place", repr(manager.store))
+            write(to_json({"state": place, "shared": manager.store.shared}))
+            return
         write(f"ready: {manager.store!r}, for {SERVED[manager.store.shared]}")
 
 

@@ -6,6 +6,7 @@ been seen; so a pair of another form is only warned about.
 
 from __future__ import annotations
 
+import binascii
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -114,6 +115,8 @@ def wrong_pair(key: str, secret: str, names: tuple[str, str] = ("The API key", "
         return f"{key_is} and its secret are swapped: Kraken's keys have 56 characters and its secrets 88."
     if key and key == secret:
         return f"{key_is} and its secret are the same text: copy both from Kraken again."
+    if not _is_base64(secret):
+        return f"{secret_is} is not base64: copy the whole private key from Kraken again."
     # Fake Krakens, tests and benches use short keys with short secrets. If one half is Kraken's, so is the other.
     key_fits, secret_fits = bool(_KEY.fullmatch(key)), bool(_SECRET.fullmatch(secret))
     if key and secret and key_fits != secret_fits and (shown := fingerprint(key)) not in _warned:
@@ -121,3 +124,13 @@ def wrong_pair(key: str, secret: str, names: tuple[str, str] = ("The API key", "
         odd, length = (secret_is, 88) if key_fits else (key_is, 56)
         logger.warning("%s does not have %d characters, as Kraken's have: was all of it copied?", odd, length)
     return ""
+
+
+def _is_base64(secret: str) -> bool:
+    """Whether it can be decoded. White space may be in it: other people's clients leave it out, and ours say so."""
+    text = "".join(secret.split())
+    try:
+        binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        return False
+    return len(text) % 4 == 0  # the decoder lets a surplus = pass

@@ -76,7 +76,8 @@ class AsyncKraken(Session[AsyncTransport]):
         tier: The account's tier at Kraken, or ``"none"``.
         max_wait: Seconds that a call may wait for the rate limits; a longer wait raises RateLimited. 0: never wait.
         serialization: ``"key"``, ``"global"`` or ``"off"``.
-        base_url: Kraken's address: scheme, host and port.
+        base_url: Kraken's address: scheme, host and port; None: ``$KRAKENONCE_BASE_URL``, else
+            ``https://api.kraken.com``.
         timeout: Seconds to wait for the connection, and again for each piece of the answer.
         transport: Connections to share with other clients of this event loop, instead of *base_url* and *proxy*.
         proxy: The address of an HTTP proxy, such as ``http://USER:PASSWORD@proxy.example:3128``; None: that of the

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from krakenonce.errors import ConfigError
 from krakenonce.extras import needed_by
+from krakenonce.kraken.address import base_url_of
 from krakenonce.kraken.http_status import heed, refuse_if_closed
 from krakenonce.kraken.kraken_time import kraken_time
 from krakenonce.kraken.proxy import WANTS_PASSWORD, is_address, proxy_for, unsent
@@ -33,7 +34,7 @@ class AsyncTransport:
     """Connections to one address, for any number of clients and tasks of one event loop.
 
     Args:
-        base_url: Kraken's address: scheme, host and port.
+        base_url: Kraken's address: scheme, host and port; None: as for :class:`~krakenonce.kraken.Kraken`.
         proxy: The address of an HTTP proxy; None: HTTPS_PROXY and NO_PROXY of the environment, as it is now.
         connect_to: The IP address to connect to, whatever the host's name leads to on this machine. TLS and the
             ``Host`` header keep the name.
@@ -44,9 +45,8 @@ class AsyncTransport:
     """
 
     @blind
-    def __init__(
-        self, base_url: str = "https://api.kraken.com", proxy: str | None = None, *, connect_to: str | None = None
-    ) -> None:
+    def __init__(self, base_url: str | None = None, proxy: str | None = None, *, connect_to: str | None = None) -> None:
+        base_url = base_url_of(base_url)
         self.host = host_of(base_url)
         self.base_url = base_url.rstrip("/")
         self.time = kraken_time(self.host)

@@ -99,7 +99,7 @@ def proxy_for(base_url: str, given: str | None) -> Proxy | None:
 def _in_environment(base_url: str) -> tuple[str, str | None]:
     """Return the name and the value of the variable for an address, by the rules of Python's urllib."""
     address = urlsplit(base_url)
-    if _is_here(address.hostname or ""):
+    if is_here(address.hostname or ""):
         return "", None
     from urllib.request import getproxies, proxy_bypass
 
@@ -118,8 +118,8 @@ def is_address(host: str) -> bool:
     return True
 
 
-def _is_here(host: str) -> bool:
-    """Whether a host is this machine: no proxy can reach its loopback addresses."""
+def is_here(host: str) -> bool:
+    """Return whether a host is this machine: no proxy can reach its loopback addresses."""
     if is_address(host):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost" or host.endswith(".localhost")

@@ -15,7 +15,7 @@ from krakenonce.key.naming import fingerprint
 from krakenonce.key.pair import KeyPair, Otp, Pair, checked_pairs
 from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.http_status import closed_for, refuse_if_closed
-from krakenonce.kraken.request import KRAKEN, Key, PrivateCall, Request
+from krakenonce.kraken.request import Key, PrivateCall, Request
 from krakenonce.shown import blind, whole
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Session(Generic[T]):
         tier: str = "starter",
         max_wait: float = 60.0,
         serialization: str = "key",
-        base_url: str = KRAKEN,
+        base_url: str | None = None,
         timeout: float = 30.0,
         transport: T | None = None,
         proxy: str | None = None,

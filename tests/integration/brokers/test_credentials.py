@@ -217,7 +217,7 @@ def test_the_number_of_wrong_accounts_is_told() -> None:
 @pytest.mark.parametrize("secret", [BROKEN_SECRET, SECRET[:-1], SECRET + "=", "QUI=QUI=", "QU\nID", "é" * 4])
 def test_secret_that_is_not_base64(secret: str) -> None:
     """A secret that is not base64 to the letter is refused when it is loaded, not at the first call."""
-    expected = "KRAKEN_MASTER_API_SECRET is not base64: copy the whole private key from Kraken again"
+    expected = "KRAKEN_MASTER_API_SECRET is not base64: copy the whole private key from Kraken again."
     assert refusal({**IN_ENVIRONMENT, "KRAKEN_MASTER_API_SECRET": secret}) == expected
 
 

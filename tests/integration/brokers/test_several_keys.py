@@ -122,7 +122,7 @@ WRONG_ENVIRONMENTS = {
     ),
     "no base64": (
         environment("", "2") | {f"{M}SECRET_2": "c2VjcmV0-with-a-typo"},
-        f"{M}SECRET_2 is not base64: copy the whole private key from Kraken again",
+        f"{M}SECRET_2 is not base64: copy the whole private key from Kraken again.",
     ),
     "a tier for one key": (
         environment("", "2") | {f"{M}TIER_2": "pro"},
