@@ -172,7 +172,7 @@ SECRETS = (
         "src/krakenonce/key/pair.py",
         was="    if _SECRET.fullmatch(key) and _KEY.fullmatch(secret):\n",
         becomes="    if _SECRET.fullmatch(secret) and _KEY.fullmatch(secret):\n",
-        test="tests/integration/kraken/test_pairs.py::test_a_pair_that_is_swapped_or_in_quotes_is_not_sent",
+        test="tests/integration/kraken/test_pairs.py::test_a_pair_that_cannot_be_right_is_not_sent",
     ),
     Planted(
         "a guarded client sends its secret as its key",
@@ -180,7 +180,7 @@ SECRETS = (
         "src/krakenonce/guards/turns.py",
         was='            raise ConfigError(f"{wrong} Nothing was sent.")\n',
         becomes='            key = "swapped"\n',
-        test="tests/integration/guard/test_clients.py::test_a_pair_that_is_swapped_or_in_quotes_is_not_sent[swapped-krakenex]",
+        test="tests/integration/guard/test_clients.py::test_a_pair_that_cannot_be_right_is_not_sent[swapped-krakenex]",
     ),
     Planted(
         "a file of root that others can change is used",

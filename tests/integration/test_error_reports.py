@@ -331,7 +331,7 @@ def test_a_wrong_file_is_in_no_variable(name: str, tmp_path: Path) -> None:
     assert_blind(error)
 
 
-@pytest.mark.parametrize("keys", [[(KEY, SECRET)], [("a", "b"), (KEY, SECRET, OTP)]], ids=["one key", "several keys"])
+@pytest.mark.parametrize("keys", [[(KEY, SECRET)], [("a", "YQ=="), (KEY, SECRET, OTP)]], ids=["one key", "several keys"])
 def test_accounts_that_cannot_be_used_together_are_in_no_variable(keys: list[Any]) -> None:
     """Two accounts with one key, which may be any of theirs."""
     error = error_of(BrokerManager, [Account("MASTER", KEY, SECRET), Account("USER:a", keys=keys)])
@@ -354,7 +354,7 @@ def test_keys_that_cannot_be_used_are_in_no_variable(wrong: tuple[Any, ...]) -> 
 
 def test_a_pair_and_an_account_show_no_part_of_their_keys() -> None:
     """Also where a report shows the parts of what looks like a container."""
-    shown = text_of([KeyPair(KEY, SECRET, OTP), Account("MASTER", keys=[(KEY, SECRET, OTP), ("a", "b")])])
+    shown = text_of([KeyPair(KEY, SECRET, OTP), Account("MASTER", keys=[(KEY, SECRET, OTP), ("a", "YQ==")])])
     assert "Account MASTER 2 keys" in shown
     assert not any(hidden in shown for hidden in (KEY[:20], SECRET[:20], OTP))
 
@@ -414,6 +414,17 @@ def test_a_guarded_client_shows_no_secret_in_our_errors(tmp_path: Path) -> None:
     error = error_of(api.query_private, "AddOrder", ORDER)
     assert type(error) is errors.NonceStoreError
     assert all(hidden not in report(error) for hidden in (*OF_THE_SECRET, KEY[:20]))
+
+
+def test_a_guarded_client_whose_secret_is_not_base64_shows_no_part_of_it(tmp_path: Path) -> None:
+    """The error comes before krakenex decodes the secret, whose own error would keep it in a variable."""
+    api = guard(krakenex.API("your key", f"*{SECRET}"), NonceManager(tmp_path / "state"))
+    error = error_of(api.query_private, "Balance")
+    assert type(error) is errors.ConfigError
+    assert SECRET[:20] not in report(error)
+    error = error_of(Account, "MASTER", KEY, f"*{SECRET}")
+    assert type(error) is errors.ConfigError
+    assert_blind(error)
 
 
 @pytest.mark.parametrize("content", ["{", '{"format": 1, "keys": [%s, {}]}', '{"format": 2, "keys": [%s]}'])

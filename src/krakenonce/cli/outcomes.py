@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from krakenonce.brokers.fan_out import reason
 from krakenonce.cli.output import complain, to_json
 from krakenonce.cli.tables import Column, write_table, write_text
+from krakenonce.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -95,6 +96,8 @@ def _why(outcome: Outcome[Any]) -> str:
 
 def _short(error: Exception) -> str:
     """Return an error in a few words: Kraken's own string, or else its name."""
+    if isinstance(error, ConfigError):
+        return "not sent"
     said = getattr(error, "errors", ())
     return str(said[0]) if said else re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
 

@@ -20,7 +20,12 @@ _PLAIN = 64  # decimal places up to which a Decimal is written without an expone
 def complain(message: str) -> None:
     """Write *message* as one line to stderr."""
     with contextlib.suppress(OSError):  # stderr is closed
-        print(f"krakenonce: {' '.join(message.split())}", file=sys.stderr, flush=True)
+        print(f"krakenonce: {printable(' '.join(message.split()))}", file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """Return *text* without what a terminal would obey: it may be Kraken's, or what is taken for Kraken."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def write(line: str | bytes = "") -> None:

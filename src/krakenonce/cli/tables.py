@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import click
 
-from krakenonce.cli.output import write
+from krakenonce.cli.output import printable, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -62,7 +62,7 @@ def write_table(
         rows: The cells of each row.
         colour: Returns the colour of a row, which is used on a terminal only.
     """
-    cells = [[_clean(cell) for cell in row] for row in rows]
+    cells = [[printable(cell) for cell in row] for row in rows]
     if not _is_terminal():
         widths = [max(map(len, texts)) for texts in zip([each.title for each in columns], *cells, strict=True)]
         write("\n".join(_row(row, columns, widths, _PLAIN) for row in [[each.title for each in columns], *cells]))
@@ -79,7 +79,7 @@ def write_table(
 
 def write_text(text: str) -> None:
     """Write a line of text; on a terminal it goes on in the next line between words, so that no id is torn."""
-    text = _clean(text)
+    text = printable(text)
     if _is_terminal():
         text = textwrap.fill(text, max(_width(), 20), break_long_words=False, break_on_hyphens=False)
     write(text)
@@ -91,11 +91,6 @@ def _is_terminal() -> bool:
 
 def _width() -> int:
     return shutil.get_terminal_size().columns
-
-
-def _clean(text: str) -> str:
-    """Return *text* without what a terminal would obey: it may be Kraken's."""
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _fitting(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> tuple[_Frame, list[int]]:

@@ -168,7 +168,7 @@ def test_a_limit_on_the_size_of_files(shell: Shell) -> None:
 def test_an_unknown_store(shell: Shell) -> None:
     """The URL of an unknown backend is a failure that names the known ones."""
     assert "use file:PATH, postgresql://..., valkey://..., etcd://... or memory:" in shell.fails(
-        1, "next", "--state", "stone:tablet"
+        2, "next", "--state", "stone:tablet"
     )
 
 
@@ -177,7 +177,7 @@ def test_the_option_and_the_environment_are_read_in_the_same_way(
     shell: Shell, tmp_path: Path, words: list[str]
 ) -> None:
     """What is refused is refused with one line, which names the option or the variable; nothing is made."""
-    assert shell.fails(1, *words, "--state", "'/a'").startswith("--state has quotes around its value")
+    assert shell.fails(2, *words, "--state", "'/a'").startswith("--state has quotes around its value")
     shell.env["KRAKENONCE_STATE_DIR"] = "'/a'"
     assert shell.fails(1, *words).startswith("KRAKENONCE_STATE_DIR has quotes around its value")
     assert list(tmp_path.iterdir()) == []
@@ -200,7 +200,6 @@ def test_warnings_are_lines_on_stderr(shell: Shell) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        [],
         ["guess"],
         ["--guess"],
         ["next", "--guess"],

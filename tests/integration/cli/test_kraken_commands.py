@@ -51,8 +51,9 @@ def test_one_failing_account_does_not_stop_the_others(trader: Shell, fake: Fake)
 
 def test_an_account_that_is_not_there(trader: Shell, fake: Fake) -> None:
     """The message lists the accounts there are."""
-    said = trader.fails(1, "balance", "--account", "zoe", "--base-url", fake.url)
-    assert said == "there is no account 'zoe'; the accounts are MASTER, USER:alice, USER:bob"
+    said = trader.fails(2, "balance", "--account", "zoe", "--base-url", fake.url)
+    accounts = "MASTER, USER:alice, USER:bob"
+    assert said == f"there is no account 'zoe'; the accounts are {accounts}; see krakenonce balance --help"
 
 
 @pytest.mark.parametrize("words", [["balance"], ["balance", "--all"], ["call", "Balance"]], ids=" ".join)
@@ -227,7 +228,7 @@ def test_a_turn_that_is_long_in_coming(trader: Shell, fake: Fake) -> None:
 
 def test_a_wrong_address(trader: Shell) -> None:
     """An address that is none is refused."""
-    assert "must look like https://api.kraken.com" in trader.fails(1, "balance", "--base-url", "kraken")
+    assert "must look like https://api.kraken.com" in trader.fails(2, "balance", "--base-url", "kraken")
 
 
 def test_keys_that_were_used_elsewhere(shell: Shell) -> None:

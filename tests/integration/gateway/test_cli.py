@@ -65,18 +65,18 @@ def test_keys_are_rotated_and_revoked(shell: Shell, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "code", "message"),
     [
-        (["--name", "a b"], "1 to 64 letters"),
-        (["--name", "a", "--account", "zoe"], "there is no account 'zoe'; the accounts are MASTER, USER:alice"),
-        (["--name", "a", "--allow", "query,all"], "there is no group 'all'; the groups are query, trade"),
-        (["--name", "a", "--state", "memory:"], "--state must be a directory"),
+        (["--name", "a b"], 1, "1 to 64 letters"),
+        (["--name", "a", "--account", "zoe"], 2, "there is no account 'zoe'; the accounts are MASTER, USER:alice"),
+        (["--name", "a", "--allow", "query,all"], 2, "there is no group 'all'; the groups are query, trade"),
+        (["--name", "a", "--state", "memory:"], 1, "--state must be a directory"),
     ],
     ids=["name", "account", "group", "state"],
 )
-def test_wrong_words_are_one_line(shell: Shell, tmp_path: Path, words: list[str], message: str) -> None:
+def test_wrong_words_are_one_line(shell: Shell, tmp_path: Path, words: list[str], code: int, message: str) -> None:
     """They are said, and no key is made."""
-    assert message in shell.fails(1, "gateway", "add-key", *words)
+    assert message in shell.fails(code, "gateway", "add-key", *words)
     assert not (tmp_path / "state").exists()
 
 
@@ -110,7 +110,7 @@ def test_the_groups_of_a_key_are_changed(shell: Shell, tmp_path: Path) -> None:
     ("words", "code", "message"),
     [
         (["--name", "a"], 2, "Give --add or --remove"),
-        (["--name", "a", "--add", "all"], 1, "there is no group 'all'"),
+        (["--name", "a", "--add", "all"], 2, "there is no group 'all'"),
         (["--name", "a", "--remove", "query"], 1, "there is no group ''; the groups are"),
         (["--name", "b", "--add", "trade"], 1, "there is no local key 'b'; the local keys are: a"),
     ],

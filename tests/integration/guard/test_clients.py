@@ -114,23 +114,24 @@ def test_the_lane_is_held_while_a_private_call_is_made(
 
 
 @every
-@pytest.mark.parametrize("case", ["swapped", "in quotes"])
-def test_a_pair_that_is_swapped_or_in_quotes_is_not_sent(
+@pytest.mark.parametrize("case", ["swapped", "in quotes", "not base64: copy the whole private key from Kraken again"])
+def test_a_pair_that_cannot_be_right_is_not_sent(
     family: Family, account: FakeAccount, manager: NonceManager, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     """A private call raises ConfigError before anything is sent, whichever client it is."""
     sent: list[object] = []
     watch_http(monkeypatch, lambda url, _: sent.append(url))
-    pair = {"swapped": (account.secret, account.key), "in quotes": (f'"{account.key}"', account.secret)}[case]
+    pairs = {"swapped": (account.secret, account.key), "in quotes": (f'"{account.key}"', account.secret)}
+    pair = pairs.get(case, ("your key", "your secret"))
 
     async def whole() -> None:
         client = guard(family.make(*pair, "http://127.0.0.1:1"), manager)
         try:
-            with pytest.raises(ConfigError, match=case) as caught:
+            with pytest.raises(ConfigError, match=f"{case}.* Nothing was sent") as caught:
                 await settled(family.private(client, "Balance"))
         finally:
             await close(client)
-        assert account.key[:9] not in str(caught.value)
+        assert not any(hidden in str(caught.value) for hidden in (account.key[:9], "your"))
 
     asyncio.run(whole())
     assert sent == []

@@ -19,12 +19,13 @@ CASES = [
     ('"{0}"', "{1}", "The API key is in quotes"),
     ("{0}", "'{1}'", "The API secret is in quotes"),
     ("{1}", "{1}", "The API key and its secret are the same text"),
+    ("your key", "your secret", "The API secret is not base64: copy the whole private key from Kraken again"),
 ]
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-@pytest.mark.parametrize(("key", "secret", "message"), CASES, ids=["swapped", "key", "secret", "same"])
-def test_a_pair_that_is_swapped_or_in_quotes_is_not_sent(
+@pytest.mark.parametrize(("key", "secret", "message"), CASES, ids=["swapped", "key", "secret", "same", "placeholder"])
+def test_a_pair_that_cannot_be_right_is_not_sent(
     account: FakeAccount, kind: str, key: str, secret: str, message: str
 ) -> None:
     """The first private call says what is wrong, without a part of the pair; nothing reaches Kraken."""

@@ -43,8 +43,8 @@ def test_a_wrong_account_stops_everything(
     trader: Shell, shell: Shell, url: str, fake: FakeKraken, command: list[str]
 ) -> None:
     """Nothing is sent, and the message lists the accounts there are."""
-    said = trader.fails(1, *command, "--accounts", "alice,zoe", "--base-url", url)
-    assert said == "there is no account 'zoe'; the accounts are MASTER, USER:alice, USER:bob"
+    said = trader.fails(2, *command, "--accounts", "alice,zoe", "--base-url", url)
+    assert said.startswith("there is no account 'zoe'; the accounts are MASTER, USER:alice, USER:bob; see krakenonce ")
     assert fake.arrivals == []
 
 
@@ -83,10 +83,11 @@ def test_a_public_method_needs_no_accounts(trader: Shell) -> None:
 
 def test_a_copy_is_checked_only(trader: Shell, url: str, fake: FakeKraken) -> None:
     """--validate shows each user's order and places none; MASTER is not among them."""
-    header, *rows = trader.works(
+    header, *rows, last = trader.works(
         "copy-order", *ORDER, "--validate", "--scale", "bob=0.5", "--base-url", url
     ).splitlines()
-    assert header.split() == ["account", "order", "details"]
+    assert header.split() == ["account", "order", "order", "id", "details"]
+    assert last == "2 valid"
     assert [row.split()[:5] for row in rows] == [
         ["USER:alice", "valid", "buy", "0.10000000", "XBTUSD"],
         ["USER:bob", "valid", "buy", "0.05000000", "XBTUSD"],
@@ -116,21 +117,23 @@ def test_a_copy_that_is_refused_is_a_failure(trader: Shell, url: str, fake: Fake
     """The account that cannot pay has its error; the others have their orders."""
     words = ("copy-order", *ORDER, "--scale", "bob=30", "--base-url", url)
     done = trader.run(*words)
-    (alice, bob) = done.out.splitlines()[1:]
+    alice, bob, why, last = done.out.splitlines()[1:]
     assert (done.code, alice.split()[1]) == (1, "placed")
+    assert bob.endswith(" EOrder:Insufficient funds")
     assert "not placed" in bob
-    assert "EOrder:Insufficient funds" in bob
+    assert why.startswith("USER:bob: Kraken answered: EOrder:Insufficient funds.")
+    assert last == "1 placed, 1 not"
 
 
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         (["--scale", "1", "--scale", "2"], 2, "--scale was given twice for all accounts"),
-        (["--scale", "zoe=2"], 1, "there is no account 'zoe'"),
+        (["--scale", "zoe=2"], 2, "there is no account 'zoe'"),
         (["--scale", "bob=1", "--scale", "USER:BOB=2"], 2, "--scale was given twice for USER:bob"),
         (["--within", "0"], 2, "0"),
-        (["--within", "inf"], 2, "inf is not a number of seconds"),
-        (["--within", "1e10"], 1, "within cannot be 10000000000.0 seconds: give at most 1e+09"),
+        (["--within", "inf"], 2, "--within cannot be inf seconds: give at most 1e+09"),
+        (["--within", "1e10"], 2, "--within cannot be 10000000000.0 seconds: give at most 1e+09"),
     ],
     ids=[
         "two scales",
@@ -152,15 +155,15 @@ def test_wrong_options_of_a_copy(
 @pytest.mark.parametrize("scale", ["much", "bob=O.5", "bob=", "bob=0,5"])
 def test_a_wrong_scale_places_nothing(trader: Shell, url: str, fake: FakeKraken, scale: str) -> None:
     """A factor that is not a number stops everything, also if it is one account's: the others' orders are real."""
-    said = trader.fails(1, "copy-order", *ORDER, "--scale", scale, "--base-url", url)
-    assert said == "the scale must be a Decimal, text or integer above 0"
+    said = trader.fails(2, "copy-order", *ORDER, "--scale", scale, "--base-url", url)
+    assert said.startswith("the scale must be a Decimal, text or integer above 0; see krakenonce copy-order --help")
     assert fake.arrivals == []
 
 
 def test_an_empty_account_is_not_master(trader: Shell, url: str, fake: FakeKraken) -> None:
     """An empty --account (from an unset variable) is refused."""
     for words in (["call", "AddOrder", *ORDER], ["balance"], ["adopt", "--yes"]):
-        assert "there is no such account; the" in trader.fails(1, *words, "--account", "", "--base-url", url)
+        assert "there is no such account; the" in trader.fails(2, *words, "--account", "", "--base-url", url)
     assert fake.arrivals == []
 
 
@@ -279,7 +282,7 @@ def test_without_users_no_order_is_copied(trader: Shell, url: str, fake: FakeKra
 def test_explaining_a_wait_takes_no_turn(capsys: pytest.CaptureFixture[str]) -> None:
     """A free lane is free afterwards, and our own process is not named as the holder."""
     manager = NonceManager("memory:")
-    who = Account("MASTER", "a key", "a secret")
+    who = Account("MASTER", "a key", "c2VjcmV0")
 
     def explain() -> None:
         asking = threading.Thread(target=waiting._explain, args=(who, manager))
