@@ -78,9 +78,7 @@ def test_the_readme_s_example_makes_a_real_call(
     assert len(str(NonceOf(fake[0]).last())) == 19
 
 
-def test_the_readme_s_example_as_it_stands_says_what_to_put_in(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_readme_s_example_as_it_stands_says_what_to_put_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Its placeholders are no key and no secret: the error is ours, and nothing was sent."""
     monkeypatch.setenv("KRAKENONCE_STATE_DIR", str(tmp_path))
     with pytest.raises(errors.ConfigError, match=r"^The API secret is not base64: copy .* again\. Nothing was sent\.$"):

@@ -331,7 +331,9 @@ def test_a_wrong_file_is_in_no_variable(name: str, tmp_path: Path) -> None:
     assert_blind(error)
 
 
-@pytest.mark.parametrize("keys", [[(KEY, SECRET)], [("a", "YQ=="), (KEY, SECRET, OTP)]], ids=["one key", "several keys"])
+@pytest.mark.parametrize(
+    "keys", [[(KEY, SECRET)], [("a", "YQ=="), (KEY, SECRET, OTP)]], ids=["one key", "several keys"]
+)
 def test_accounts_that_cannot_be_used_together_are_in_no_variable(keys: list[Any]) -> None:
     """Two accounts with one key, which may be any of theirs."""
     error = error_of(BrokerManager, [Account("MASTER", KEY, SECRET), Account("USER:a", keys=keys)])

@@ -194,7 +194,9 @@ def test_a_user_without_a_home_directory_is_told_what_to_set() -> None:
         [sys.executable, "-c", HOMELESS], env={**env, "HOME": "/"}, capture_output=True, text=True, check=True
     )
     said = f"this user (uid 54321) has no home directory to keep the state in: set {VARIABLE} to a directory"
-    unknown = "--state begins with ~nosuchuser, and there is no such user; write the whole path; see krakenonce next --help"
+    unknown = (
+        "--state begins with ~nosuchuser, and there is no such user; write the whole path; see krakenonce next --help"
+    )
     assert done.stdout.splitlines() == [f"ConfigError {said}", "1", "1", "2"]
     assert done.stderr.splitlines() == [f"krakenonce: {each}" for each in (said, said, unknown)]
 

@@ -83,7 +83,7 @@ def _show_all(outcomes: dict[str, Outcome[Any]], as_json: bool) -> None:
     complain_of(outcomes)
     if as_json:
         write(to_json(found))
-    elif found:
+    else:
         show_balances(outcomes)
     if len(found) < len(outcomes):
         raise click.exceptions.Exit(1)
