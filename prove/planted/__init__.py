@@ -3,6 +3,7 @@
 from prove.campaign import Campaign, Figures, Trial
 from prove.planted.bug import Planted
 from prove.planted.clients import CLIENTS
+from prove.planted.command_line import COMMAND_LINE
 from prove.planted.etcd import ETCD
 from prove.planted.facts import FACTS
 from prove.planted.fence import FENCE
@@ -60,6 +61,7 @@ ALL: tuple[Planted, ...] = (
     *JUDGES,
     *MARKET,
     *SOCKETS,
+    *COMMAND_LINE,
     *FACTS,
 )
 

@@ -1,6 +1,8 @@
 """The examples in README and docs run, and what they name exists."""
 
+import importlib
 import os
+import pkgutil
 import re
 import shlex
 import subprocess
@@ -12,6 +14,7 @@ import click
 import krakenex
 import pytest
 
+import krakenonce
 from krakenonce import errors
 from krakenonce.cli.main import main
 from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
@@ -251,6 +254,19 @@ def test_every_error_is_in_the_reference() -> None:
     assert [
         name for name in errors.__all__ if name not in abstract and f"`{name}" not in page and name not in page
     ] == []
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    """What a package offers in __all__ has an entry on the API page."""
+    page = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    code = " ".join(re.findall(r"`[^`\n]+`", page))
+    packages = [krakenonce, errors]
+    for found in pkgutil.walk_packages(krakenonce.__path__, "krakenonce."):
+        if found.ispkg and "__pyinstaller" not in found.name:
+            packages.append(importlib.import_module(found.name))
+    offered = {(each.__name__, name) for each in packages for name in getattr(each, "__all__", ())}
+    assert len(offered) > 80
+    assert {each for each in offered if not re.search(rf"(?<!\w){each[1]}(?!\w)", code)} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
