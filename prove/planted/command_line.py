@@ -92,7 +92,7 @@ COMMAND_LINE = (
         "src/krakenonce/key/pair.py",
         was="    if not _is_base64(secret):\n",
         becomes="    if not secret and not _is_base64(secret):\n",
-        test="tests/integration/test_docs.py::test_the_readme_s_example_as_it_stands_says_what_to_put_in",
+        test="tests/integration/guard/test_clients.py::test_a_pair_that_cannot_be_right_is_not_sent",
     ),
     Planted(
         "a public name is missing in the reference",

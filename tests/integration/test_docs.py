@@ -260,10 +260,9 @@ def test_every_public_name_is_in_the_reference() -> None:
     """What a package offers in __all__ has an entry on the API page."""
     page = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
     code = " ".join(re.findall(r"`[^`\n]+`", page))
-    packages = [krakenonce, errors]
-    for found in pkgutil.walk_packages(krakenonce.__path__, "krakenonce."):
-        if found.ispkg and "__pyinstaller" not in found.name:
-            packages.append(importlib.import_module(found.name))
+    inside = pkgutil.walk_packages(krakenonce.__path__, "krakenonce.")
+    names = [found.name for found in inside if found.ispkg and "__pyinstaller" not in found.name]
+    packages = [krakenonce, errors, *map(importlib.import_module, names)]
     offered = {(each.__name__, name) for each in packages for name in getattr(each, "__all__", ())}
     assert len(offered) > 80
     assert {each for each in offered if not re.search(rf"(?<!\w){each[1]}(?!\w)", code)} == set()

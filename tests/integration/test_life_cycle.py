@@ -1,10 +1,11 @@
-"""The page about backups, moves, upgrades and the end: its commands run, in the order of the page, and do what it says."""
+"""The page about backups, moves, upgrades and the end: its commands run, in its order, and do what it says."""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -53,7 +54,14 @@ def reader(fake: FakeKraken, tmp_path: Path) -> Iterator[Callable[..., str]]:
 
         def run(*lines: str, fails: bool = False) -> str:
             script = "\n".join(("set -e", *lines))
-            done = subprocess.run(["bash", "-c", script], env=env, cwd=tmp_path, capture_output=True, text=True)
+            done = subprocess.run(
+                [shutil.which("bash") or "bash", "-c", script],
+                env=env,
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             assert bool(done.returncode) is fails, done.stderr
             return done.stdout + done.stderr
 

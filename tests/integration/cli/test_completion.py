@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from krakenonce.key.methods import METHODS
-from tests.integration.cli.conftest import Shell
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.integration.cli.conftest import Shell
 
 KEYS = {"api_key": "the-key-of-the-account", "api_secret": "dGhlIHNlY3JldA=="}
 BASH = """
@@ -25,7 +26,8 @@ COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
 _krakenonce_completion krakenonce
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
-needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+_BASH = shutil.which("bash") or ""
+needs_bash = pytest.mark.skipif(not _BASH, reason="there is no bash")
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def completed(shell: Shell, *typed: str) -> list[str]:
     """Let bash complete the last word of a line, and return what it offers; nothing else may be shown."""
     words = " ".join(map(shlex.quote, ("krakenonce", *typed)))
     script = BASH.format(words=words)
-    done = subprocess.run(["bash", "-c", script], env=shell.env, capture_output=True, text=True, check=True)
+    done = subprocess.run([_BASH, "-c", script], env=shell.env, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert not any(value in done.stdout for value in KEYS.values())
     return done.stdout.split()
@@ -77,7 +79,7 @@ def completed(shell: Shell, *typed: str) -> list[str]:
         (["call", "tick"], ["Ticker"]),
         (["call-all", "tick"], []),
     ],
-    ids=lambda value: " ".join(value),
+    ids=" ".join,
 )
 def test_bash_completes(typist: Shell, typed: list[str], offered: list[str]) -> None:
     """Commands, options, the names of accounts, also of those that cannot be used, and Kraken's methods."""

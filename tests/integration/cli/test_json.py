@@ -184,7 +184,7 @@ def test_without_a_command_the_help_is_shown(shell: Shell) -> None:
         ["gateway", "change-key", "--name", "a", "--add", "all"],
         ["gateway", "run", "--max-wait", "1e10"],
         ["gateway", "run", "--order-timeout", "inf"],
-        ["move", "stone:tablet", "/tmp"],
+        ["move", "stone:tablet", "/b"],
         ["move", "/a", "/b", "--patience", "nan"],
         ["next", "--state", "stone:tablet"],
         ["fake-kraken", "--latency", "inf"],
