@@ -75,7 +75,7 @@ COMMAND_LINE = (
         "security",
         _COMPLETION,
         was="    except KrakenonceError:\n        return []\n",
-        becomes="    except KrakenonceError as error:\n        write(f'x,{error}')\n        return []\n",
+        becomes="    except KrakenonceError as error:\n        write(f'plain,{error}')\n        return []\n",
         test=f"{_TEST_COMPLETION}::test_a_file_that_cannot_be_read_is_not_spoken_of",
     ),
     Planted(
@@ -101,13 +101,5 @@ COMMAND_LINE = (
         was='__all__ = ["Adapter", "Turns", "guard"]',
         becomes='__all__ = ["Adapter", "Turns", "annotations", "guard"]',
         test="tests/integration/test_docs.py::test_every_public_name_is_in_the_reference",
-    ),
-    Planted(
-        "a state that went back in time is taken for safe after adopting",
-        4,
-        "src/krakenonce/kraken/adopt.py",
-        was="    return (ours, *sorted(",
-        becomes="    return (now_ns, *sorted(",
-        test="tests/integration/test_life_cycle.py::test_a_restored_state_is_dangerous_until_the_page_s_commands_have_run",
     ),
 )
