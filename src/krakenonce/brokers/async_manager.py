@@ -12,6 +12,7 @@ from krakenonce.brokers.credentials import Account, FromAccounts, checked
 from krakenonce.brokers.fan_out import GRACE, INTERRUPTED, Outcome, P, R, T
 from krakenonce.checks import check_nonces
 from krakenonce.global_manager import GlobalKrakenNonceManager, get_global_nonce_manager
+from krakenonce.kraken.address import DEFAULT
 from krakenonce.kraken.aio import AsyncKraken
 from krakenonce.kraken.async_transport import AsyncTransport
 from krakenonce.shown import bare, blind, blind_async
@@ -46,7 +47,7 @@ class AsyncBrokerManager(FromAccounts):
     Args:
         accounts: The accounts; None: those in the environment.
         nonces: The manager they share; None: this process's global one.
-        base_url: Kraken's address; None: as for :class:`~krakenonce.kraken.Kraken`.
+        base_url: Kraken's address; default: as for :class:`~krakenonce.kraken.Kraken`.
         serialization: As for :class:`BrokerManager`.
         proxy: As for :class:`BrokerManager`.
     """
@@ -57,7 +58,7 @@ class AsyncBrokerManager(FromAccounts):
         accounts: Iterable[Account] | None = None,
         *,
         nonces: GlobalKrakenNonceManager | None = None,
-        base_url: str | None = None,
+        base_url: str = DEFAULT,
         serialization: str = "key",
         proxy: str | None = None,
     ) -> None:

@@ -22,6 +22,7 @@ from krakenonce.key.answers import refusal_in, result_of
 from krakenonce.key.funding import refuse_funding
 from krakenonce.key.methods import is_urgent
 from krakenonce.kraken import orders
+from krakenonce.kraken.address import DEFAULT
 from krakenonce.kraken.client import Kraken
 from krakenonce.shown import blind, whole
 
@@ -74,7 +75,7 @@ class KrakenBroker:
         credentials: The account's key and secret, for a client made here.
         nonces: The manager to share; None: this process's global one.
         use_global_nonce: False: use the deprecated per-user counter, with a warning. Turns are taken as usual.
-        base_url: Kraken's address, for a client made here; None: as for :class:`~krakenonce.kraken.Kraken`.
+        base_url: Kraken's address, for a client made here; default: as for :class:`~krakenonce.kraken.Kraken`.
         serialization: ``"global"``: one call at a time over all accounts, by the API lock; ``"key"``: one call at a
             time with this account's key; ``"off"``: no turns, for tests with our own client (all others take the turn
             of their key).
@@ -94,7 +95,7 @@ class KrakenBroker:
         credentials: Account | None = None,
         nonces: GlobalKrakenNonceManager | None = None,
         use_global_nonce: bool = True,
-        base_url: str | None = None,
+        base_url: str = DEFAULT,
         serialization: str = "global",
         transport: Transport | None = None,
         proxy: str | None = None,

@@ -13,6 +13,7 @@ from krakenonce.brokers.broker import KrakenBroker
 from krakenonce.brokers.credentials import MASTER, Account, FromAccounts, account, checked
 from krakenonce.brokers.fan_out import GRACE, INTERRUPTED, OVER, Outcome, P, R, T
 from krakenonce.errors import ConfigError
+from krakenonce.kraken.address import DEFAULT
 from krakenonce.kraken.transport import Transport
 from krakenonce.shown import bare, blind
 
@@ -46,7 +47,7 @@ class BrokerManager(FromAccounts):
     Args:
         accounts: The accounts; None: those in the environment.
         nonces: The manager they share; None: this process's global one.
-        base_url: Kraken's address; None: as for :class:`~krakenonce.kraken.Kraken`.
+        base_url: Kraken's address; default: as for :class:`~krakenonce.kraken.Kraken`.
         serialization: ``"key"``: accounts are called at the same time, each key's calls one after the other;
             ``"global"``: one call at a time over all accounts; ``"off"``: no turns, for tests.
         proxy: The address of an HTTP proxy for all of them, as for :class:`~krakenonce.kraken.Kraken`.
@@ -58,7 +59,7 @@ class BrokerManager(FromAccounts):
         accounts: Iterable[Account] | None = None,
         *,
         nonces: GlobalKrakenNonceManager | None = None,
-        base_url: str | None = None,
+        base_url: str = DEFAULT,
         serialization: str = "key",
         proxy: str | None = None,
     ) -> None:

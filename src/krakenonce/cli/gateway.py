@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from krakenonce.cli.gateway_keys import add_key, change_key, list_keys, revoke_key, rotate_key
-from krakenonce.cli.options import json_option, kraken_options, seconds
+from krakenonce.cli.options import json_option, kraken_options, seconds, wrong_usage
 from krakenonce.cli.output import complain, to_json, write
 from krakenonce.extras import needed_by
 
@@ -92,9 +92,16 @@ def run(
     """
     with needed_by("the gateway", "gateway"):
         import aiohttp  # noqa: F401
+    from krakenonce.gateway.running import address_of
     from krakenonce.gateway.running import run as serve
     from krakenonce.gateway.settings import Settings
+    from krakenonce.kraken.async_transport import check_ip
 
+    with wrong_usage():
+        if not listen.startswith("unix:"):
+            address_of(listen)
+        if connect_to is not None:
+            check_ip(connect_to)
     if os.geteuid() == 0:
         complain("warning: the gateway runs as root; run it as another user")
     settings = Settings(

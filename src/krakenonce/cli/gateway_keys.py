@@ -63,7 +63,11 @@ def add_key(
     state: str | None,
 ) -> None:
     """Make a local key for a bot and print it. The secret is shown only once."""
+    from krakenonce.gateway.local_keys import check_name
     from krakenonce.gateway.settings import credentials_path
+
+    with wrong_usage():
+        check_name(name)
 
     found = read_accounts(os.environ, credentials_path(credentials, os.environ))
     names = {each: each for each in (*found.accounts, *found.wrong)}  # only the name is needed

@@ -106,11 +106,11 @@ def seconds(_context: click.Context, option: click.Parameter, value: float | Non
 
 def _base_url(_context: click.Context, _option: click.Parameter, value: str | None) -> str:
     """Return where calls go. What is no address is refused before anything is done."""
-    from krakenonce.kraken.address import base_url_of
+    from krakenonce.kraken.address import DEFAULT, base_url_of
     from krakenonce.kraken.request import host_of
 
     with wrong_usage():
-        found = base_url_of(value)
+        found = base_url_of(DEFAULT if value is None else value)
         host_of(found)
     return found
 

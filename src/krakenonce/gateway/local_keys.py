@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from krakenonce.gateway.key_storage import KeyStorage
 
 
-__all__ = ["FILE_NAME", "LocalKey", "LocalKeys"]
+__all__ = ["FILE_NAME", "LocalKey", "LocalKeys", "check_name"]
 
 _T = TypeVar("_T")
 _FORMAT = 1
@@ -54,6 +54,12 @@ class LocalKey:
     created: int
     key: str = field(repr=False)
     secret: str = field(repr=False)
+
+
+def check_name(name: str) -> None:
+    """Raise ConfigError if this cannot be the name of a local key."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"the name {name!r} must be 1 to 64 letters, digits or any of _ . -")
 
 
 class LocalKeys:
@@ -98,8 +104,7 @@ class LocalKeys:
         Raises:
             ConfigError: The name is not allowed or is taken, or the keys cannot be read or written.
         """
-        if not _NAME.fullmatch(name):
-            raise ConfigError(f"the name {name!r} must be 1 to 64 letters, digits or any of _ . -")
+        check_name(name)
 
         def change(keys: dict[str, LocalKey]) -> LocalKey:
             if name in keys:

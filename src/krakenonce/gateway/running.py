@@ -196,7 +196,7 @@ async def _listen(server: GatewayServer, settings: Settings) -> str:
         except OSError as error:
             raise ConfigError(f"cannot listen on {path} ({error.strerror or error})") from error
         return settings.listen
-    host, port = _address(settings.listen)
+    host, port = address_of(settings.listen)
     if tls is None and not _is_loopback(host):
         raise ConfigError(
             f"--listen {settings.listen} can be reached from other machines and needs TLS; give --tls-cert and "
@@ -212,7 +212,7 @@ async def _listen(server: GatewayServer, settings: Settings) -> str:
     return f"{'https' if tls else 'http'}://{shown}:{port_taken}"
 
 
-def _address(listen: str) -> tuple[str, int]:
+def address_of(listen: str) -> tuple[str, int]:
     """Return host and port of ``HOST:PORT`` or ``[::1]:PORT``. Raises ConfigError for anything else."""
     found = _ADDRESS.fullmatch(listen)
     if found is None or int(found["port"]) > _LARGEST_PORT:

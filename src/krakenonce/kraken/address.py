@@ -10,19 +10,20 @@ from krakenonce.kraken.proxy import is_here
 from krakenonce.kraken.request import KRAKEN, host_of
 
 VARIABLE = "KRAKENONCE_BASE_URL"
+DEFAULT = f"${VARIABLE}"  # not None: what a program reads from a variable that is not set must not lead to Kraken
 
 
-def base_url_of(given: str | None) -> str:
+def base_url_of(given: str) -> str:
     """Return the base URL of a client or a command.
 
     Args:
-        given: What the caller asks for; None: ``$KRAKENONCE_BASE_URL``, and Kraken itself if that is not set.
+        given: What the caller asks for; ``DEFAULT``: what the variable has, and Kraken itself if it is not set.
 
     Raises:
         ConfigError: The variable has no http or https address, or one with http on another machine: the variable
             redirects calls whose program does not know of it, and on the way anybody could read them.
     """
-    if given is not None:
+    if given != DEFAULT:
         return given
     found = os.environ.get(VARIABLE, "").strip()
     if not found:

@@ -76,7 +76,7 @@ class AsyncKraken(Session[AsyncTransport]):
         tier: The account's tier at Kraken, or ``"none"``.
         max_wait: Seconds that a call may wait for the rate limits; a longer wait raises RateLimited. 0: never wait.
         serialization: ``"key"``, ``"global"`` or ``"off"``.
-        base_url: Kraken's address: scheme, host and port; None: ``$KRAKENONCE_BASE_URL``, else
+        base_url: Kraken's address: scheme, host and port; default: that in ``KRAKENONCE_BASE_URL``, else
             ``https://api.kraken.com``.
         timeout: Seconds to wait for the connection, and again for each piece of the answer.
         transport: Connections to share with other clients of this event loop, instead of *base_url* and *proxy*.

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from krakenonce.errors import ConfigError
 from krakenonce.extras import needed_by
-from krakenonce.kraken.address import base_url_of
+from krakenonce.kraken.address import DEFAULT, base_url_of
 from krakenonce.kraken.http_status import heed, refuse_if_closed
 from krakenonce.kraken.kraken_time import kraken_time
 from krakenonce.kraken.proxy import WANTS_PASSWORD, is_address, proxy_for, unsent
@@ -34,7 +34,7 @@ class AsyncTransport:
     """Connections to one address, for any number of clients and tasks of one event loop.
 
     Args:
-        base_url: Kraken's address: scheme, host and port; None: as for :class:`~krakenonce.kraken.Kraken`.
+        base_url: Kraken's address: scheme, host and port; default: as for :class:`~krakenonce.kraken.Kraken`.
         proxy: The address of an HTTP proxy; None: HTTPS_PROXY and NO_PROXY of the environment, as it is now.
         connect_to: The IP address to connect to, whatever the host's name leads to on this machine. TLS and the
             ``Host`` header keep the name.
@@ -45,7 +45,7 @@ class AsyncTransport:
     """
 
     @blind
-    def __init__(self, base_url: str | None = None, proxy: str | None = None, *, connect_to: str | None = None) -> None:
+    def __init__(self, base_url: str = DEFAULT, proxy: str | None = None, *, connect_to: str | None = None) -> None:
         base_url = base_url_of(base_url)
         self.host = host_of(base_url)
         self.base_url = base_url.rstrip("/")
@@ -215,10 +215,7 @@ class AsyncTransport:
 def _fixed(connect_to: str, base_url: str, proxy: Proxy | None) -> str:
     """Return the given IP address of a base URL's host. Raises ConfigError if it is none, or has no effect."""
     host = urlsplit(base_url).hostname or ""
-    if not is_address(connect_to):
-        raise ConfigError(
-            f"--connect-to must be an IP address, such as 203.0.113.7 or 2001:db8::7, not {connect_to!r}."
-        )
+    check_ip(connect_to)
     if is_address(host):
         raise ConfigError(f"--connect-to has no effect: the host of the base URL, {host}, is an IP address itself.")
     if proxy is not None:
@@ -227,6 +224,14 @@ def _fixed(connect_to: str, base_url: str, proxy: Proxy | None) -> str:
             "NO_PROXY, or leave out --connect-to."
         )
     return connect_to
+
+
+def check_ip(connect_to: str) -> None:
+    """Raise ConfigError if this is no IP address."""
+    if not is_address(connect_to):
+        raise ConfigError(
+            f"--connect-to must be an IP address, such as 203.0.113.7 or 2001:db8::7, not {connect_to!r}."
+        )
 
 
 def own_loop() -> asyncio.AbstractEventLoop:

@@ -79,7 +79,7 @@ class Kraken(Session[Transport]):
         max_wait: Seconds that a call may wait for the rate limits; a longer wait raises RateLimited. 0: never wait.
         serialization: ``"key"``: one call at a time on this key; ``"global"``: on all keys; ``"off"``: no turns, for
             tests.
-        base_url: Kraken's address: scheme, host and port; None: ``$KRAKENONCE_BASE_URL``, else
+        base_url: Kraken's address: scheme, host and port; default: that in ``KRAKENONCE_BASE_URL``, else
             ``https://api.kraken.com``.
         timeout: Seconds to wait for the connection, and again for each piece of the answer.
         transport: Connections to share with other clients, instead of *base_url* and *proxy*.

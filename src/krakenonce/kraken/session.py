@@ -13,6 +13,7 @@ from krakenonce.key.limits import TIERS
 from krakenonce.key.methods import is_urgent
 from krakenonce.key.naming import fingerprint
 from krakenonce.key.pair import KeyPair, Otp, Pair, checked_pairs
+from krakenonce.kraken.address import DEFAULT
 from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.http_status import closed_for, refuse_if_closed
 from krakenonce.kraken.request import Key, PrivateCall, Request
@@ -50,7 +51,7 @@ class Session(Generic[T]):
         tier: str = "starter",
         max_wait: float = 60.0,
         serialization: str = "key",
-        base_url: str | None = None,
+        base_url: str = DEFAULT,
         timeout: float = 30.0,
         transport: T | None = None,
         proxy: str | None = None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import ConfigError
 from krakenonce.extras import needed_by
-from krakenonce.kraken.address import base_url_of
+from krakenonce.kraken.address import DEFAULT, base_url_of
 from krakenonce.kraken.http_status import heed, refuse_if_closed
 from krakenonce.kraken.kraken_time import kraken_time
 from krakenonce.kraken.proxy import WANTS_PASSWORD, proxy_for, unsent
@@ -34,7 +34,7 @@ class Transport:
     """Connections to one address, for any number of clients and threads. After a fork, the child makes its own.
 
     Args:
-        base_url: Kraken's address: scheme, host and port; None: as for :class:`~krakenonce.kraken.Kraken`.
+        base_url: Kraken's address: scheme, host and port; default: as for :class:`~krakenonce.kraken.Kraken`.
         proxy: The address of an HTTP proxy; None: HTTPS_PROXY and NO_PROXY of the environment, as it is now.
 
     Raises:
@@ -42,7 +42,7 @@ class Transport:
     """
 
     @blind
-    def __init__(self, base_url: str | None = None, proxy: str | None = None) -> None:
+    def __init__(self, base_url: str = DEFAULT, proxy: str | None = None) -> None:
         base_url = base_url_of(base_url)
         self.host = host_of(base_url)
         self.base_url = base_url.rstrip("/")

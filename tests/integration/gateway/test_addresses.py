@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 )
 def test_an_address_is_a_host_and_a_port(listen: str, address: tuple[str, int]) -> None:
     """IPv6 in brackets, as in a URL."""
-    assert running._address(listen) == address
+    assert running.address_of(listen) == address
 
 
 NO_ADDRESS = (
@@ -41,7 +41,7 @@ OPEN = ("0.0.0.0", "::", "192.0.2.1", "example.org")  # noqa: S104 - they are on
 def test_what_is_no_address_is_an_error_that_shows_two(listen: str) -> None:
     """Not taken for something else."""
     with pytest.raises(ConfigError, match=r"must look like 127\.0\.0\.1:8686 or unix:"):
-        running._address(listen)
+        running.address_of(listen)
 
 
 @pytest.mark.parametrize("host", [*LOOPBACK, *OPEN])

@@ -67,7 +67,7 @@ def test_keys_are_rotated_and_revoked(shell: Shell, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--name", "a b"], 1, "1 to 64 letters"),
+        (["--name", "a b"], 2, "1 to 64 letters"),
         (["--name", "a", "--account", "zoe"], 2, "there is no account 'zoe'; the accounts are MASTER, USER:alice"),
         (["--name", "a", "--allow", "query,all"], 2, "there is no group 'all'; the groups are query, trade"),
         (["--name", "a", "--state", "memory:"], 1, "--state must be a directory"),
