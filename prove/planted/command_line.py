@@ -98,8 +98,8 @@ COMMAND_LINE = (
         "a public name is missing in the reference",
         "judge",
         "src/krakenonce/guards/__init__.py",
-        was='__all__ = ["Adapter", "Turns", "guard"]',
-        becomes='__all__ = ["Adapter", "Turns", "annotations", "guard"]',
+        was='__all__ = ["Adapter", "Turns", "guard", ',
+        becomes='__all__ = ["Adapter", "Turns", "annotations", "guard", ',
         test="tests/integration/test_docs.py::test_every_public_name_is_in_the_reference",
     ),
 )

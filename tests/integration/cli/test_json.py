@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.integration.cli.conftest import Fake
 
-WITHOUT_JSON = {"completion": "it prints a script for a shell"}
+WITHOUT_JSON = {"completion": "it prints a script for a shell", "run": "what is printed is the program's"}
 FAR = 4 * 10**18
 
 

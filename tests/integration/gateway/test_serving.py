@@ -183,10 +183,18 @@ def test_a_unix_socket_is_private_and_may_be_taken_over_from_the_dead(processes:
     assert (code, len(output.splitlines()), path.read_text()) == (1, 1, "mine")
 
 
-def refuses(processes: Processes, listen: str, *words: str, usage: bool = False, **more: str) -> str:
-    """Return the one line with which a gateway refuses to start; *usage*: because of a word that means nothing."""
+def refuses(processes: Processes, listen: str, *words: str, **more: str) -> str:
+    """Return the one line with which a gateway refuses to start."""
     code, output = processes.run(listen, *words, **more)
-    assert code == (2 if usage else 1)
+    assert code == 1
+    assert len(output.splitlines()) == 1
+    return output
+
+
+def does_not_understand(processes: Processes, listen: str, *words: str) -> str:
+    """Return the one line with which a gateway refuses words that mean nothing."""
+    code, output = processes.run(listen, *words)
+    assert code == 2
     assert len(output.splitlines()) == 1
     return output
 
@@ -195,7 +203,7 @@ def test_what_it_cannot_start_with_is_reported_in_one_line(processes: Processes,
     """An address open to others without TLS, one that is none or in use, or no credentials."""
     assert "--tls-cert and --tls-key" in refuses(processes, "0.0.0.0:0")
     assert "--tls-cert and --tls-key" in refuses(processes, "[::]:0")
-    assert "must look like 127.0.0.1:8686" in refuses(processes, "127.0.0.1", usage=True)
+    assert "must look like 127.0.0.1:8686" in does_not_understand(processes, "127.0.0.1")
     nothing = dict.fromkeys(("KRAKEN_MASTER_API_KEY", "KRAKEN_MASTER_API_SECRET", "KRAKEN_MASTER_API_TIER"), "")
     assert "no Kraken credentials" in refuses(processes, "127.0.0.1:0", **nothing)
     assert "KRAKEN_MASTER_API_SECRET is missing" in refuses(processes, "127.0.0.1:0", KRAKEN_MASTER_API_SECRET="")
@@ -204,7 +212,7 @@ def test_what_it_cannot_start_with_is_reported_in_one_line(processes: Processes,
     assert "cannot listen" in refuses(processes, f"unix:{tmp_path / 'missing' / 'gw.sock'}")
     assert "cannot listen" in refuses(processes, f"unix:{tmp_path / ('long' * 40)}")
     wrong = ("--base-url", "http://127.0.0.1:99999")
-    assert "must look like https" in refuses(processes, "127.0.0.1:0", *wrong, usage=True)
+    assert "must look like https" in does_not_understand(processes, "127.0.0.1:0", *wrong)
 
 
 @pytest.mark.parametrize("max_wait", ["nan", "inf", "0"])
