@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from krakenonce.backends.beginning import begin_or_refuse
-from krakenonce.errors import LaneError
+from krakenonce.errors import LaneError, LaneTimeout
 from krakenonce.key.naming import GLOBAL, fingerprint
 from krakenonce.key.waiting import LaneQueue, gates_in_hand
 from krakenonce.process import Section
 from krakenonce.shown import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
 
     from krakenonce.backends import Backend
     from krakenonce.backends.protocol import Gate
 
 
+Note: TypeAlias = Callable[[str, float, str], None]
+
+LONG = 10.0  # seconds; a turn that took longer to get is noted in the journal
 _REMEMBERED = 32  # queues that are kept, with open files, while no caller uses them
 
 
@@ -36,9 +40,11 @@ class Lane:
         timeout: Seconds to wait for the turn; None: wait for ever.
         urgent: Whether to go before the callers of this process that are not urgent.
         scope: Returns the counter whose nonce is wanted first, if that is known: it may come along with the turn.
+        note: Called with the lane's name, seconds and why, if the turn took longer than ``LONG`` to get (why is empty),
+            or did not come in time.
     """
 
-    __slots__ = ("_queue", "_scope", "_timeout", "_urgent")
+    __slots__ = ("_note", "_queue", "_scope", "_timeout", "_urgent")
 
     def __init__(
         self,
@@ -46,7 +52,9 @@ class Lane:
         timeout: float | None = None,
         urgent: bool = False,
         scope: Callable[[], str] | None = None,
+        note: Note | None = None,
     ) -> None:
+        self._note = note
         self._queue = queue
         self._scope = scope
         self._timeout = timeout
@@ -77,14 +85,21 @@ class Lane:
             LaneError: Waiting here would block the event loop for a task before us, or this thread for itself.
             NonceStoreError: The lane's file cannot be used.
         """
-        self._queue.acquire(self._timeout, self._urgent, self._scope)
+        began = monotonic()
+        try:
+            self._queue.acquire(self._timeout, self._urgent, self._scope)
+        except LaneTimeout as error:
+            self._took(began, error)
+            raise
+        if monotonic() - began > LONG:
+            self._took(began)
 
     def release(self) -> None:
         """Release the turn. Raises LaneError if the caller does not hold it."""
         self._queue.release()
 
     def __enter__(self) -> Self:
-        self._queue.acquire(self._timeout, self._urgent, self._scope)
+        self.acquire()
         return self
 
     def __exit__(
@@ -93,13 +108,25 @@ class Lane:
         self._queue.release()
 
     async def __aenter__(self) -> Self:
-        await self._queue.acquire_async(self._timeout, self._urgent, self._scope)
+        began = monotonic()
+        try:
+            await self._queue.acquire_async(self._timeout, self._urgent, self._scope)
+        except LaneTimeout as error:
+            self._took(began, error)
+            raise
+        if monotonic() - began > LONG:
+            self._took(began)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._queue.release()
+
+    def _took(self, began: float, error: LaneTimeout | None = None) -> None:
+        """Note that the turn took long, or did not come within a timeout that is not zero: that only asks."""
+        if self._note is not None and (error is None or self._timeout):
+            self._note(self.name, monotonic() - began, "" if error is None else str(error))
 
 
 def find_lane(
@@ -109,6 +136,7 @@ def find_lane(
     *,
     urgent: bool = False,
     scope: Callable[[], str] | None = None,
+    note: Note | None = None,
 ) -> Lane:
     """Return the lane called *name*. All callers in a process share one queue. Opens nothing yet.
 
@@ -118,12 +146,14 @@ def find_lane(
         timeout: As for :class:`Lane`.
         urgent: As for :class:`Lane`.
         scope: As for :class:`Lane`.
+        note: As for :class:`Lane`.
     """
     if not (name and str(name) == name):
         raise LaneError(
             "the name of a lane must be an API key or 'global', not empty and not another type; is the API key set?"
         )
-    return lane_called(backend, name if name == GLOBAL else fingerprint(name), timeout, urgent=urgent, scope=scope)
+    label = name if name == GLOBAL else fingerprint(name)
+    return lane_called(backend, label, timeout, urgent=urgent, scope=scope, note=note)
 
 
 def lane_called(
@@ -133,6 +163,7 @@ def lane_called(
     *,
     urgent: bool = False,
     scope: Callable[[], str] | None = None,
+    note: Note | None = None,
 ) -> Lane:
     """Return the lane that has this name in messages: ``global``, or a fingerprint. Else as :func:`find_lane`."""
     _registry.refuse_interrupter()
@@ -148,7 +179,7 @@ def lane_called(
             del _recent[next(iter(_recent))]
         if urgent and queue.other is None and (other := getattr(gate, "urgent", None)) is not None:
             queue.other = LaneQueue(label, other, queue)
-    return Lane(queue.other if urgent and queue.other else queue, timeout, urgent, scope)
+    return Lane(queue.other if urgent and queue.other else queue, timeout, urgent, scope, note)
 
 
 IN_TURN = "advance_in_turn"
