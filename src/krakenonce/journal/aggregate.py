@@ -16,11 +16,11 @@ class Rest(NamedTuple):
 
     Args:
         kind: The kind.
-        count: How many.
+        number: How many.
     """
 
     kind: Kind
-    count: int
+    number: int
 
 
 class Counts:
@@ -57,11 +57,11 @@ class Counts:
             if now - self._begun[kind] < self._minute and len(self._begun) < _KINDS:
                 break
             rests.append(self._end(kind))
-        return [rest for rest in rests if rest.count > 0]
+        return [rest for rest in rests if rest.number > 0]
 
     def all(self) -> list[Rest]:
         """Return the rest of every kind, and begin anew: the process ends."""
-        return [rest for kind in list(self._begun) if (rest := self._end(kind)).count > 0]
+        return [rest for kind in list(self._begun) if (rest := self._end(kind)).number > 0]
 
     def _end(self, kind: Kind) -> Rest:
         del self._begun[kind]

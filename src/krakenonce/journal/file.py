@@ -43,7 +43,7 @@ class JournalFile:
                 size = os.fstat(fd).st_size
                 if size + len(lines) > self._limit and size and self._rotate(fd):
                     continue
-                if size + len(lines) > 2 * self._limit:  # the process that moves the file away is stopped
+                if size and size + len(lines) > 2 * self._limit:  # the process that moves the file away is stopped
                     raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
                 _write(fd, lines, size)
                 if os.fstat(fd).st_nlink:  # else it was dropped meanwhile, with what was written to it

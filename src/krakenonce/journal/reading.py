@@ -62,21 +62,25 @@ class Reader:
                 yield from chosen(older, since, account)
         file: BinaryIO | None = files[-1] if files else None
         begun = b""
-        while True:
-            if file is not None:
-                begun += file.read(_PIECE)
-                *lines, begun = begun.split(b"\n")
-                yield from chosen(lines, since, account)
-                if lines:
+        try:
+            while True:
+                if file is not None:
+                    begun += file.read(_PIECE)
+                    *lines, begun = begun.split(b"\n")
+                    yield from chosen(lines, since, account)
+                    if lines:
+                        continue
+                newer = self._newer(file)
+                if newer is None:
+                    pause(_PAUSE)
                     continue
-            newer = self._newer(file)
-            if newer is not None:
                 if file is not None:
                     yield from chosen((begun + file.read()).split(b"\n"), since, account)
                     file.close()
                 file, begun = newer, b""
-                continue
-            pause(_PAUSE)
+        finally:
+            if file is not None:
+                file.close()
 
     def _files(self) -> list[BinaryIO]:
         """Return the files, opened, the older one first: those of one moment, though one may be moved meanwhile."""

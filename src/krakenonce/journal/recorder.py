@@ -105,7 +105,7 @@ class Recorder:
 
     def _rest(self, rest: Rest) -> Event:
         what, key, method = rest.kind
-        return self._event(what, key=key, method=method, more=rest.count)
+        return self._event(what, key=key, method=method, more=rest.number)
 
     def _event(self, what: str, **more: Any) -> Event:
         return Event(time.time(), what, host=_host(), pid=os.getpid(), program=_program(), **more)

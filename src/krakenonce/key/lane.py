@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
-from time import monotonic
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self
 
 from krakenonce.backends.beginning import begin_or_refuse
-from krakenonce.errors import LaneError, LaneTimeout
+from krakenonce.errors import LaneError
 from krakenonce.key.naming import GLOBAL, fingerprint
 from krakenonce.key.waiting import LaneQueue, gates_in_hand
 from krakenonce.process import Section
 from krakenonce.shown import whole
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from krakenonce.backends import Backend
     from krakenonce.backends.protocol import Gate
+    from krakenonce.key.waiting import Note
 
 
-Note: TypeAlias = Callable[[str, float, str], None]
-
-LONG = 10.0  # seconds; a turn that took longer to get is noted in the journal
 _REMEMBERED = 32  # queues that are kept, with open files, while no caller uses them
 
 
@@ -40,8 +37,7 @@ class Lane:
         timeout: Seconds to wait for the turn; None: wait for ever.
         urgent: Whether to go before the callers of this process that are not urgent.
         scope: Returns the counter whose nonce is wanted first, if that is known: it may come along with the turn.
-        note: Called with the lane's name, seconds and why, if the turn took longer than ``LONG`` to get (why is empty),
-            or did not come in time.
+        note: See :data:`krakenonce.key.waiting.Note`.
     """
 
     __slots__ = ("_note", "_queue", "_scope", "_timeout", "_urgent")
@@ -85,21 +81,14 @@ class Lane:
             LaneError: Waiting here would block the event loop for a task before us, or this thread for itself.
             NonceStoreError: The lane's file cannot be used.
         """
-        began = monotonic()
-        try:
-            self._queue.acquire(self._timeout, self._urgent, self._scope)
-        except LaneTimeout as error:
-            self._took(began, error)
-            raise
-        if monotonic() - began > LONG:
-            self._took(began)
+        self._queue.acquire(self._timeout, self._urgent, self._scope, self._note)
 
     def release(self) -> None:
         """Release the turn. Raises LaneError if the caller does not hold it."""
         self._queue.release()
 
     def __enter__(self) -> Self:
-        self.acquire()
+        self._queue.acquire(self._timeout, self._urgent, self._scope, self._note)
         return self
 
     def __exit__(
@@ -108,25 +97,13 @@ class Lane:
         self._queue.release()
 
     async def __aenter__(self) -> Self:
-        began = monotonic()
-        try:
-            await self._queue.acquire_async(self._timeout, self._urgent, self._scope)
-        except LaneTimeout as error:
-            self._took(began, error)
-            raise
-        if monotonic() - began > LONG:
-            self._took(began)
+        await self._queue.acquire_async(self._timeout, self._urgent, self._scope, self._note)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._queue.release()
-
-    def _took(self, began: float, error: LaneTimeout | None = None) -> None:
-        """Note that the turn took long, or did not come within a timeout that is not zero: that only asks."""
-        if self._note is not None and (error is None or self._timeout):
-            self._note(self.name, monotonic() - began, "" if error is None else str(error))
 
 
 def find_lane(
