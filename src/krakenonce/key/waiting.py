@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from krakenonce.key.queue_order import Do
 
 
-# Called with a lane's name, seconds, and why, if a turn has not come in time, or took longer than LONG (why is empty then)
+# Called with a lane's name, seconds, and why, if a turn has not come in time, or took longer than LONG (why is empty).
 Note: TypeAlias = Callable[[str, float, str], None]
 
 LONG = 10.0  # seconds

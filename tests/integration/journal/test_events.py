@@ -350,3 +350,19 @@ def test_an_error_of_a_journal_is_no_error_of_a_call(
         with pytest.raises(KrakenError):
             kraken.balances()
     assert caplog.text.count("cannot be written") == 1
+
+
+def test_an_error_that_nobody_expects_stops_no_call(
+    account: FakeAccount, server: FakeKrakenServer, manager: NonceManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A name of this host that is not there, or a bug of ours: the call gets Kraken's answer."""
+    account.last_nonce = 2**62
+
+    class Broken:
+        def append(self, lines: bytes) -> None:
+            raise ZeroDivisionError(lines)
+
+    journal_of(manager.store).journal = Broken()
+    with Kraken(account.key, account.secret, manager=manager, base_url=server.url) as kraken:
+        assert kraken.query_private("Balance") == {"error": ["EAPI:Invalid nonce"]}
+    assert "an event could not be noted; the call goes on" in caplog.text
