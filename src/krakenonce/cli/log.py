@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from krakenonce.journal.event import Event
 
 
+_ENCODE = json.JSONEncoder().encode
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _AGO = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 
@@ -84,7 +85,9 @@ def log(since: float, account: str, as_json: bool, follow: bool, state: str | No
 
 
 def _json_of(event: Event) -> str:
-    return json.dumps(as_dict(event._replace(nth=0)))
+    fields = as_dict(event)
+    fields.pop("nth", None)
+    return _ENCODE(fields)
 
 
 def _line_of(event: Event) -> str:

@@ -7,6 +7,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 _AT = b'{"at":'  # how each line begins, so that its time is found without reading the rest
 _LONGEST = 400  # characters of a text
+_ENDS = (b"}\n", b"}")
+_SCAN = json.JSONDecoder().scan_once  # without white space around it, which takes as long
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode  # ASCII, so a line has no other line ends
 
 What: TypeAlias = Literal[
@@ -96,19 +98,22 @@ def as_dict(event: Event) -> dict[str, Any]:
 
 def from_line(line: bytes) -> Event | None:
     """Return the event of a line; None if it is no whole one, as the last line of a process that was killed."""
-    if at_of(line) is None:
+    if not (line.startswith(_AT) and line.endswith(_ENDS)):
         return None
     try:
-        fields = json.loads(line)
+        fields, end = _SCAN(line.decode(), 0)
+        if end < len(line) - 1:  # another line behind one that has no end
+            return None
         event = Event(**fields) if fields.keys() <= _KNOWN else _of_newer(fields)
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (StopIteration, ValueError, TypeError, AttributeError, RecursionError):
         return None
-    return event if all(map(isinstance, event, _TYPES)) else None
+    is_fine = tuple(map(type, event)) == _USUAL or all(map(isinstance, event, _TYPES))
+    return event if is_fine else None
 
 
 def at_of(line: bytes) -> float | None:
-    """Return the time of a line without reading the rest of it; None if it is no whole line."""
-    if not line.startswith(_AT) or not line.rstrip().endswith(b"}"):
+    """Return the time of a line without reading the rest of it; None if it does not begin as one of ours."""
+    if not line.startswith(_AT):
         return None
     try:
         return float(line[len(_AT) : line.index(b",")])
@@ -125,4 +130,5 @@ _FIELDS = Event._fields
 _KNOWN = frozenset(_FIELDS)
 _TEXT, _NUMBER = (str,), (int, float)
 _NUMBERS = {"at": _NUMBER, "seconds": _NUMBER, **dict.fromkeys(("nonce", "before", "more", "pid", "nth"), (int,))}
+_USUAL = tuple(map(type, Event(0.0, "")))
 _TYPES = tuple(_NUMBERS.get(name, _TEXT) for name in _FIELDS)

@@ -161,21 +161,16 @@ def directory_of(store: Any) -> str | None:
     return _local(str(getattr(store, "place", None) or repr(store)))
 
 
-@functools.lru_cache(64)
 def _local(place: str) -> str | None:
-    above = usual_directory_or_none()
+    """Return the directory of the journal of a state on a server; None: this user has no home directory."""
+    try:
+        above = usual_directory().directory
+    except KrakenonceError:
+        above = None
     if above is None:
         return None
     name = re.sub(r"[^A-Za-z0-9.]+", "-", place)[:60].strip("-.")
     return str(above.with_name(f"{above.name}-journals") / f"{name}-{hashlib.sha256(place.encode()).hexdigest()[:8]}")
-
-
-def usual_directory_or_none() -> Path | None:
-    """Return this user's state directory; None: the user has no home directory."""
-    try:
-        return usual_directory().directory
-    except KrakenonceError:
-        return None
 
 
 @functools.cache

@@ -85,3 +85,15 @@ def test_what_happens_is_followed(shell: Shell, journal: JournalFile) -> None:
         process.send_signal(signal.SIGINT)
         process.communicate()
         assert process.returncode == 130
+
+
+def test_a_state_on_a_server_has_a_journal_on_each_host(shell: Shell, tmp_path: Path) -> None:
+    """Beside this user's state directory, under the server's name without a password. The server is not asked."""
+    url = "etcd://bot:pass-word@127.0.0.1:1"
+    shell.env |= {"XDG_STATE_HOME": str(tmp_path / "home"), "KRAKENONCE_STATE_DIR": url}
+    code = "import krakenonce; krakenonce.NonceManager().note('adopted', account='MASTER')"
+    shell.end(shell.python("-c", code))
+    (place,) = (tmp_path / "home" / "krakenonce-journals").iterdir()
+    assert "127.0.0.1" in place.name
+    assert "pass-word" not in place.name
+    assert "MASTER: the key was adopted" in shell.end(shell.start("log")).out

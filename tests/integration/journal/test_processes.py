@@ -118,6 +118,18 @@ for count in range(2000):
     assert sorted(each.name for each in tmp_path.iterdir()) == sorted((NAME, OLD, LOCK))
 
 
+def test_a_new_file_is_begun_once(tmp_path: Path) -> None:
+    """Two processes find the file full. The second finds a new one in its place, and leaves it there."""
+    line = to_line(EVENT)
+    first, second = (JournalFile(tmp_path, limit=len(line)) for _ in range(2))
+    first.append(line)
+    full = second._open()
+    first.append(line)
+    assert second._rotate(full)
+    os.close(full)
+    assert len(list(Reader(tmp_path).events())) == 2
+
+
 def test_the_files_are_private(tmp_path: Path) -> None:
     """0600 in a directory with 0700, whatever the umask; a link is not followed."""
     before = os.umask(0)

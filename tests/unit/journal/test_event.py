@@ -60,7 +60,18 @@ def test_a_torn_line_is_skipped(length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"\n", b"{}", b"[]", b'{"at":1}', b'{"at":1,"what":7}', b'{"at":"x","what":"y"}', b"\xff" * 9]
+    "line",
+    [
+        b"",
+        b"\n",
+        b'{"at":1,"wh{"at":2}',
+        b"{}",
+        b"[]",
+        b'{"at":1}',
+        b'{"at":1,"what":7}',
+        b'{"at":"x","what":"y"}',
+        b"\xff" * 9,
+    ],
 )
 def test_what_is_no_line_of_ours_is_skipped(line: bytes) -> None:
     """It is no error."""
