@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 _AT = b'{"at":'  # how each line begins, so that its time is found without reading the rest
 _LONGEST = 400  # characters of a text
 _ENDS = (b"}\n", b"}")
-_SCAN = json.JSONDecoder().scan_once  # without white space around it, which takes as long
+_SCAN: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder())[
+    "scan_once"
+]  # without white space around it, which takes as long
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode  # ASCII, so a line has no other line ends
 
 What: TypeAlias = Literal[
@@ -21,6 +27,7 @@ What: TypeAlias = Literal[
     "refused",
     "blocked",
     "held_back",
+    "over_limit",
     "unknown",
     "found_out",
     "clock_step",
@@ -39,15 +46,15 @@ class Event(NamedTuple):
         at: Seconds since 1970, by this host's clock.
         what: Its kind. The first seven are Kraken's refusals: ``invalid_nonce``, ``locked_out``, ``rate_limit``,
             ``invalid_key``, ``invalid_signature``, ``permission``, and ``refused`` for all others. ``blocked``: refused
-            by what is in front of Kraken. ``held_back``: not sent, because of a lockout or the rate limit. ``unknown``:
-            it is not known whether a call was executed; ``found_out``: what became of it. ``clock_step``,
-            ``recovered`` (missing or damaged state), ``floor_raised``, ``adopted``. ``slow_turn``: a turn that took
-            long to get; ``no_turn``: it did not come in time.
+            by what is in front of Kraken. ``held_back``: not sent, because of a lockout; ``over_limit``: because of the
+            rate limit. ``unknown``: it is not known whether a call was executed; ``found_out``: what became of it.
+            ``clock_step``, ``recovered`` (missing or damaged state), ``floor_raised``, ``adopted``. ``slow_turn``: a
+            turn that took long to get; ``no_turn``: it did not come in time.
         key: The fingerprint of the API key; empty: the event is of none, or of all.
         account: The account's name, if it is known.
         method: Kraken's name of the method.
         nonce: The nonce that was sent.
-        before: The one that this process had sent before it with this key.
+        before: The one that this process had taken before it with this key.
         seconds: How long the turn was held since the nonce was taken, or how long a turn was waited for.
         order: The order's ``cl_ord_id``, else its ``userref``.
         text: Kraken's error strings, or a few words.

@@ -8,6 +8,7 @@ from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
 
 from krakenonce.backends.file.filesystem import cut_short, make_directory, open_regular, opening
+from krakenonce.shown import whole
 
 NAME, OLD, LOCK = "events.jsonl", "events.old.jsonl", "events.lock"
 LIMIT = 16 * 1024 * 1024  # bytes of a file, of which there are two
@@ -27,6 +28,7 @@ class JournalFile:
         self._path = self.place / NAME
         self._limit = limit
 
+    @whole
     def __repr__(self) -> str:
         return f"JournalFile({str(self.place)!r})"
 

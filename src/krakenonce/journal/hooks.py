@@ -18,7 +18,7 @@ Hook: TypeAlias = "Callable[[Event], object]"
 
 logger = logging.getLogger("krakenonce.journal")
 
-_NO_WARNING = ("found_out", "floor_raised", "adopted")
+_NO_WARNING = ("found_out", "floor_raised", "adopted", "over_limit")
 _LOGGED_BEFORE = ("clock_step", "recovered")  # by what has found it, at once
 
 

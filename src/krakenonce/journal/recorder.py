@@ -48,6 +48,9 @@ class MemoryJournal:
     def __init__(self) -> None:
         self.lines: deque[bytes] = deque(maxlen=_IN_MEMORY)
 
+    def __repr__(self) -> str:
+        return "MemoryJournal()"
+
     def append(self, lines: bytes) -> None:
         """Keep lines."""
         self.lines.extend(lines.splitlines(keepends=True))
@@ -65,7 +68,7 @@ class Recorder:
         self.journal = journal
         self._counts = counts or Counts()
         self._lock = RLock()
-        self._has_failed = False
+        self._has_failed = self._has_told = False
         call_in_children(self)
 
     def note(self, what: str, *, key: str = "", account: str = "", method: str = "", **more: Any) -> None:
@@ -113,6 +116,9 @@ class Recorder:
     def _tell(self, events: list[Event]) -> None:
         try:
             self.journal.append(b"".join(map(to_line, events)))
+            if not self._has_told:
+                self._has_told = True
+                logger.info("what goes wrong is written to %r; `krakenonce log` shows it", self.journal)
         except (OSError, KrakenonceError) as error:
             if not self._has_failed:
                 self._has_failed = True
@@ -130,7 +136,8 @@ def journal_of(store: Any) -> Recorder:
     """Return what notes events of a state: one object for all of this process that use the same directory.
 
     Args:
-        store: The backend. Its attribute ``journal``, if there is one, is a directory of this host.
+        store: The backend. Its attribute ``journal``, if there is one, is a directory of this host; else its ``place``,
+            if there is one, names the state.
     """
     check_process()
     place = directory_of(store)
@@ -156,9 +163,8 @@ def directory_of(store: Any) -> str | None:
     named = getattr(store, "journal", None)
     if isinstance(named, str | os.PathLike):
         return os.fspath(named)
-    if store.shared == "process":
-        return None
-    return _local(str(getattr(store, "place", None) or repr(store)))
+    place = getattr(store, "place", None)
+    return None if store.shared == "process" or not isinstance(place, str) else _local(place)
 
 
 def _local(place: str) -> str | None:

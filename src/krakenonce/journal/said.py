@@ -18,6 +18,7 @@ _SAYS = {
     "refused": "Kraken refused the call",
     "blocked": "what is in front of Kraken refused the call",
     "held_back": "not sent",
+    "over_limit": "not sent",
     "unknown": "it is not known whether the call was executed",
     "found_out": "it was found out what became of the call",
     "clock_step": "the clock was set",

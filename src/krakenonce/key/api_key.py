@@ -285,8 +285,10 @@ class ApiKey:
 
     def _note_held_back(self, method: str, error: KrakenAPIError) -> None:
         left = getattr(error, "retry_after", None) or 0.0
-        why = "the key is locked out" if isinstance(error, LockedOut) else "Kraken's rate limit does not allow it"
-        self.note("held_back", method, text=f"{why} for another {left:.0f} s")
+        if isinstance(error, LockedOut):
+            self.note("held_back", method, text=f"the key is locked out for another {left:.0f} s")
+        else:
+            self.note("over_limit", method, text=f"Kraken's rate limit allows it only in {left:.0f} s")
 
     def _ask_who_shares(self) -> None:
         """Log which state this process uses, once for the key: another process may use another one."""

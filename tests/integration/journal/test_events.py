@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import krakenex
@@ -18,11 +19,11 @@ import pytest
 import krakenonce
 from krakenonce.backends import MemoryStore
 from krakenonce.brokers import Account, BrokerManager
-from krakenonce.errors import KrakenError, LaneTimeout, LockedOut, OutcomeUnknown
+from krakenonce.errors import KrakenError, LaneTimeout, LockedOut, OutcomeUnknown, RateLimited
 from krakenonce.global_manager import GlobalKrakenNonceManager
 from krakenonce.guards import guard
 from krakenonce.journal.event import from_line
-from krakenonce.journal.recorder import journal_of
+from krakenonce.journal.recorder import directory_of, journal_of
 from krakenonce.key import waiting
 from krakenonce.key.naming import fingerprint
 from krakenonce.kraken import Kraken
@@ -366,3 +367,29 @@ def test_an_error_that_nobody_expects_stops_no_call(
     with Kraken(account.key, account.secret, manager=manager, base_url=server.url) as kraken:
         assert kraken.query_private("Balance") == {"error": ["EAPI:Invalid nonce"]}
     assert "an event could not be noted; the call goes on" in caplog.text
+
+
+def test_a_call_that_may_not_wait_for_the_rate_limit_is_noted(
+    account: FakeAccount, server: FakeKrakenServer, manager: NonceManager, told: Told
+) -> None:
+    """Each one that was not sent; the log has it with the level INFO, for a bot may mean it so."""
+    with Kraken(account.key, account.secret, manager=manager, max_wait=0.0, base_url=server.url) as kraken:
+        api_key = kraken.calls.api_key
+        api_key.settle(api_key.place("Ledgers", {}), RateLimited("no", ("EAPI:Rate limit exceeded",)))
+        with pytest.raises(RateLimited):
+            kraken.balances()
+    (event,) = told("over_limit")
+    assert event.method == "Balance"
+    assert event.text.startswith("Kraken's rate limit allows it only in ")
+
+
+def test_a_backend_may_say_where_its_journal_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it is named after the state; without a name of the state it is in memory."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    store: Any = SimpleNamespace(shared="hosts")
+    assert directory_of(store) is None
+    store.place = "bird://nest/egg"
+    (name,) = [str(directory_of(store)).removeprefix(f"{tmp_path}/krakenonce-journals/")]
+    assert name.startswith("bird-nest-egg-")
+    store.journal = tmp_path / "here"
+    assert directory_of(store) == str(tmp_path / "here")
