@@ -59,7 +59,8 @@ class JournalFile:
         try:
             return open_regular(self._path, flags)
         except FileNotFoundError:
-            make_directory(self.place)
+            make_directory(self.place.parent)
+            make_directory(self.place, durable=False)  # a sync may take long, and events need not outlive the power
             return open_regular(self._path, flags)
 
     def _rotate(self, fd: int) -> bool:
