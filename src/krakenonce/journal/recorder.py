@@ -162,7 +162,7 @@ def directory_of(store: Any) -> str | None:
     """
     named = getattr(store, "journal", None)
     if isinstance(named, str | os.PathLike):
-        return os.fspath(named)
+        return os.fspath(named) or None
     place = getattr(store, "place", None)
     return None if store.shared == "process" or not isinstance(place, str) else _local(place)
 

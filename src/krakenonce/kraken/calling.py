@@ -159,7 +159,7 @@ class Calls:
         except KrakenonceError as error:
             yield from self._left(call)
             tries.complete(error, self.time)
-            note_failure(self.key_of(call), call, error)
+            self._note_failure(call, error)
             raise
         finally:
             self._leave(call)
@@ -214,7 +214,7 @@ class Calls:
                 reply = yield from self._sent(call, Tries(call))
         except KrakenonceError as error:
             yield from self._left(call)
-            note_failure(self.key_of(call), call, error)
+            self._note_failure(call, error)
             raise
         finally:
             self._leave(call)
@@ -268,6 +268,10 @@ class Calls:
         result = result_of(reply)
         check_result(call, result)
         return result
+
+    def _note_failure(self, call: PrivateCall, error: KrakenonceError) -> None:
+        if self.api_keys:  # else nothing was sent
+            note_failure(self.key_of(call), call, error)
 
     def _left(self, call: PrivateCall) -> Steps[None]:
         """Release the call's place, if it still has one."""

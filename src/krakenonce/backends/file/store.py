@@ -66,7 +66,7 @@ class FileStore:
         self._directory = StateDirectory(directory, allow_network=allow_network)
         self.directory = self._directory.path
         self._lanes = f"{self.directory}/lanes"
-        self.journal = f"{self.directory}/journal"
+        self.journal = f"{self.directory}/journal"  # empty: what is found in the state is only logged
         self.rate_limits = LockedFiles(self._lanes, "kraken_limits_{}.bin", "keep the rate limits in")
         self.records = FileRecords(f"{self.directory}/records")
         self.sent_calls = LockedFiles(f"{self.directory}/gateway_sent", "{}.sent", "write to the record of sent calls")
@@ -275,7 +275,7 @@ class FileStore:
         state = self._states.get(scope)
         if state is None:
             check_scope(scope)
-            state = ScopeState(self.directory, scope, partial(_tell, self.journal))
+            state = ScopeState(self.directory, scope, partial(_tell, self.journal) if self.journal else None)
             state = self._states.setdefault(scope, state)
         return state
 
