@@ -169,13 +169,12 @@ FULL = """
 import resource, sys
 import krakenonce
 from krakenonce.kraken import Kraken
-key, secret, url, state, full = sys.argv[1:]
+key, secret, url, state = sys.argv[1:]
 manager = krakenonce.NonceManager(state)
 with Kraken(key, secret, manager=manager, base_url=url, tier="none") as kraken:
     assert kraken.query_private("Balance")["error"] == []
-    if full == "limited":
-        resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000))
-    for method in ("Balance", "Ledgers", "TradeBalance", "TradesHistory"):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000))
+    for method in ("Ledgers", "TradeBalance", "TradesHistory"):
         for _ in range(30):
             assert kraken.query_private(method) == {"error": ["EAPI:Invalid key"]}
 """
@@ -190,11 +189,9 @@ def test_a_full_disk_stops_no_call(tmp_path: Path) -> None:
     (tmp_path / "journal").mkdir()
     (tmp_path / "journal" / NAME).write_bytes(to_line(EVENT) * 100)
     with FakeKrakenServer(fake) as server:
-        fake.faults.add("Ledgers", "error", error="EAPI:Invalid key", times=30)
-        for method in ("TradeBalance", "TradesHistory"):
+        for method in ("Ledgers", "TradeBalance", "TradesHistory"):
             fake.faults.add(method, "error", error="EAPI:Invalid key", times=30)
-        code = FULL.replace('("Balance", ', "(").replace("url=url", "url=url")
-        end([start(code, account.key, account.secret, server.url, tmp_path, "limited")])
+        end([start(FULL, account.key, account.secret, server.url, tmp_path)])
     assert len(fake.arrivals) == 91
 
 
