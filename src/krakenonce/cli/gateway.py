@@ -12,7 +12,7 @@ import click
 from krakenonce.backends.moved import refuse_moved_state
 from krakenonce.brokers.credentials import account, read_accounts
 from krakenonce.cli.options import finite, json_option, kraken_options, state_option
-from krakenonce.cli.output import complain, not_lost, to_json, write, write_table
+from krakenonce.cli.output import complain, not_lost, show_events, to_json, write, write_table
 from krakenonce.extras import needed_by
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def run(
     from krakenonce.gateway.running import run as serve
     from krakenonce.gateway.settings import Settings
 
+    show_events()
     if os.geteuid() == 0:
         complain("warning: the gateway runs as root; run it as another user")
     settings = Settings(
