@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import against, calls, fake, footprint, gateway, keys, nonces, turns
+from bench import against, calls, fake, footprint, gateway, journal, keys, nonces, turns
 from bench.machine import RESULTS, machine, say
 from bench.workers import run_processes
 
@@ -46,6 +46,8 @@ def measure(directory: Path) -> dict[str, Any]:
     lanes = {"uncontended_us": turns.uncontended(directory), **turns.hand_over(directory)}
     say("time added to a call")
     added = calls.added_to_a_call(directory)
+    say("what the journal costs a call that goes well")
+    noted = journal.cost_of_a_good_call(directory)
     say("one call for 1, 10, 100 and 1,000 accounts")
     fan_out = calls.fan_out(directory)
     say("the gateway, 100,000 calls")
@@ -68,6 +70,7 @@ def measure(directory: Path) -> dict[str, Any]:
         },
         "lane": lanes,
         "added to a call": added,
+        "journal": noted,
         "fan-out": fan_out,
         "gateway": forwarded,
         "keys": several_keys,
@@ -115,6 +118,7 @@ def render(measured: dict[str, Any]) -> str:
             f"{fan_out['times_round_trip_and_bare']:.2f} x",
             "at most 2 x",
         ),
+        ("journal: time added to a call that goes well", f"{measured['journal']['more_percent']:.1f} %", "2 %"),
         *gateway_rows(measured["gateway"]),
         *keys.rows(measured["keys"]),
         *fake_rows(measured["fake Kraken"]),

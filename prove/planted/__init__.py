@@ -12,6 +12,7 @@ from prove.planted.gateway_keys import GATEWAY_KEYS
 from prove.planted.guards import GUARDS
 from prove.planted.host_turns import HOST_TURNS
 from prove.planted.hosts import HOSTS
+from prove.planted.journal import JOURNAL
 from prove.planted.judges import JUDGES
 from prove.planted.keys import KEYS
 from prove.planted.lanes import LANES
@@ -58,6 +59,7 @@ ALL: tuple[Planted, ...] = (
     *FENCE,
     *PUBLIC,
     *NEWER,
+    *JOURNAL,
     *JUDGES,
     *MARKET,
     *SOCKETS,

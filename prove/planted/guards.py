@@ -37,7 +37,7 @@ GUARDS = (
         "a guarded krakenex gives the turn back before the answer is in",
         10,
         "src/krakenonce/guards/krakenex.py",
-        was="    with turns.lane(client.key, client.secret, urgent=is_urgent(method, data or {})):\n"
+        was="    with turns.lane(client.key, client.secret, urgent=is_urgent(method, data or {}), method=method):\n"
         "        # A copy, because krakenex writes the nonce into the caller's parameters.\n"
         "        answer = send(",
         becomes="    with turns.lane(client.key):\n        pass\n    if True:\n        answer = send(",
@@ -63,7 +63,7 @@ GUARDS = (
         "a guarded python-kraken-sdk gives the turn back before the answer is in",
         10,
         "src/krakenonce/guards/kraken_sdk.py",
-        was="    with turns.lane(client._key, client._secret, urgent=_is_urgent(uri, params)):\n"
+        was="    with turns.lane(client._key, client._secret, urgent=_is_urgent(uri, params), method=_method(uri)):\n"
         "        return send(method",
         becomes="    with turns.lane(client._key):\n        pass\n    return send(method",
         test="tests/integration/guard/test_clients.py::test_the_lane_is_held_while_a_private_call_is_made[sdk User]",

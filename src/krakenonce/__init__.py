@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from krakenonce.backends import open_store
     from krakenonce.errors import KrakenonceError
     from krakenonce.guards import guard
+    from krakenonce.journal.hooks import get_on_event_hooks, set_on_event_hooks
     from krakenonce.manager import NonceManager
 else:
 
@@ -19,8 +20,10 @@ else:
         home = {
             "KrakenonceError": ".errors",
             "NonceManager": ".manager",
+            "get_on_event_hooks": ".journal.hooks",
             "guard": ".guards",
             "open_store": ".backends",
+            "set_on_event_hooks": ".journal.hooks",
         }.get(name)
         if home is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -30,4 +33,12 @@ else:
         return value
 
 
-__all__ = ["KrakenonceError", "NonceManager", "__version__", "guard", "open_store"]
+__all__ = [
+    "KrakenonceError",
+    "NonceManager",
+    "__version__",
+    "get_on_event_hooks",
+    "guard",
+    "open_store",
+    "set_on_event_hooks",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from krakenonce.backends import SERVED, find_backend
 from krakenonce.clock import SystemClock
@@ -106,7 +106,7 @@ class NonceManager:
             timeout: How long to wait for the turn, in seconds; None: wait for ever.
             urgent: Whether to go before the calls of this process that wait and are not urgent: for a cancel.
         """
-        return find_lane(self._backend, name, timeout, urgent=urgent)
+        return find_lane(self._backend, name, timeout, urgent=urgent, note=self._note_turn)
 
     def turn(self, key: str, timeout: float | None = None, *, urgent: bool = False, scope: str | None = None) -> Lane:
         """Return the lane of an API key for a caller that will take its next nonce at once.
@@ -122,7 +122,7 @@ class NonceManager:
         backend = self._backend
         # Who fetches the turn finds the counter: that may take a round trip, for which an event loop does not wait.
         wanted = (lambda: scope or self._counter(key)) if hasattr(self.store, IN_TURN) else None
-        return find_lane(backend, key, timeout, urgent=urgent, scope=wanted)
+        return find_lane(backend, key, timeout, urgent=urgent, scope=wanted, note=self._note_turn)
 
     def own_scope(self, key: str) -> str:
         """Return the name of an API key's own counter, which it has once it was adopted."""
@@ -153,6 +153,23 @@ class NonceManager:
         """
         self._counters.clear()
         self._backend.raise_floor(scope, floor)
+        self.note("floor_raised", text=f"the nonces of counter {scope} are larger than {floor} from now on")
+
+    def note(self, what: str, *, key: str = "", **more: Any) -> None:
+        """Note an event in the journal of the state; raises nothing.
+
+        Args:
+            what: Its kind.
+            key: The fingerprint of an API key.
+            more: Other fields of :class:`krakenonce.journal.event.Event`.
+        """
+        from krakenonce.journal.recorder import journal_of  # most processes need it never
+
+        journal_of(self.store).note(what, key=key, **more)
+
+    def _note_turn(self, name: str, seconds: float, why: str) -> None:
+        """Note that a turn took long to get, or with *why* that it did not come in time."""
+        self.note("no_turn" if why else "slow_turn", key=name, seconds=seconds, text=why)
 
     def stats(self, scope: str = "global") -> ScopeStats:
         """Return what is known about a counter. Writes nothing."""

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from tests.hosts.engines import Engine, Kind
 
 
+@pytest.fixture(autouse=True)
+def _home_of_journals(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journals of states on servers are this user's: not among those of whoever runs the tests."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("home")))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _on_linux() -> None:
     """Elsewhere the packages with the servers' programs are not installed."""

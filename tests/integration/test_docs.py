@@ -176,6 +176,20 @@ def run_line(line: str, environment: dict[str, str], directory: Path) -> list[st
     return answer.stdout.splitlines()
 
 
+def test_the_log_prints_what_the_page_says(tmp_path: Path, environment: dict[str, str]) -> None:
+    """With other times and another process."""
+    page = blocks(ROOT / "docs" / "reference" / "cli.md", "console")
+    (block,) = [each for each in page if "krakenonce log" in each]
+    raised, said, log, logged = block.splitlines()
+    assert run_line(raised, environment, tmp_path) == [said]
+    (line,) = run_line(log, environment, tmp_path)
+    assert [re.sub("[0-9]", "0", line[:19]), line[25:].partition(" (")[0]] == [
+        re.sub("[0-9]", "0", logged[:19]),
+        logged[25:].partition(" (")[0],
+    ]
+    assert re.search(r" \(krakenonce [0-9]+ on .+\)$", line)
+
+
 def test_the_tutorial_s_commands_run(environment: dict[str, str], tmp_path: Path) -> None:
     """The calls of step 3 answer."""
     lines = [line for block in blocks(ROOT / "docs" / "tutorial.md", "console") for line in block.splitlines()]

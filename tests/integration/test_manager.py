@@ -187,7 +187,7 @@ def test_the_first_use_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureF
     for _ in range(2):
         CALLS[call](manager)
     manager.next()
-    (message,) = caplog.messages
+    (message,) = [each.getMessage() for each in caplog.records if each.name == "krakenonce.manager"]
     assert message == f"nonces, turns and rate limits are kept in {manager.store!r}, for the processes of one host"
 
 

@@ -15,7 +15,7 @@ SOURCE = Path(krakenonce.__file__).parent
 LAYERS = [  # each may import those above it
     {"_version", "errors", "extras", "shown"},
     {"rule", "clock", "checks", "native", "process"},
-    {"backends"},
+    {"backends", "journal"},
     {"key", "manager"},
     {"global_manager", "guards", "kraken"},
     {"running"},
@@ -37,6 +37,7 @@ CORE = {
     "native",
     "process",
     "backends",
+    "journal",
     "key",
     "manager",
 }

@@ -75,6 +75,8 @@ class AsyncBrokerManager(FromAccounts):
             )
             for each in checked(accounts)
         }
+        for name, client in self.clients.items():
+            client.account_name = name
 
     async def __aenter__(self) -> Self:
         return self

@@ -126,6 +126,7 @@ class KrakenBroker:
             )
         self._kraken_nonce = None if use_global_nonce else KrakenNonce()
         self._turns = Turns(self._nonces.manager, timeout=30.0)  # of clients that have none of their own
+        self._turns.account = account_identifier
         self._guarded: Any = None
         if not self._ours(kraken_api):
             self._guard(kraken_api)
@@ -238,7 +239,7 @@ class KrakenBroker:
                 return api.query_private(method, fields)
             key = getattr(api, "key", None)
             key = key if isinstance(key, str) and key else self.account_identifier
-            with self._turns.lane(key, urgent=is_urgent(method, fields)):
+            with self._turns.lane(key, urgent=is_urgent(method, fields), method=method):
                 nonce = self._turns.next(key) if self._kraken_nonce is None else self._kraken_nonce.next()
                 reply = api.query_private(method, {**fields, "nonce": nonce})
                 self._turns.heard(key, reply)
@@ -248,7 +249,8 @@ class KrakenBroker:
         """Return the client, made now if there is none."""
         if self.kraken_api is None:
             found = self._credentials or load_account(os.environ, self.account_identifier)
-            self.kraken_api = self._make(keys=found.keys, tier=found.tier)
+            made = self.kraken_api = self._make(keys=found.keys, tier=found.tier)
+            made.account_name = self.account_identifier
         return self.kraken_api
 
     def _ours(self, api: object) -> Kraken | None:

@@ -206,6 +206,7 @@ def _adopt(one: Account, manager: NonceManager, base_url: str, before: int) -> A
         ) as kraken,
         report_long_wait(one, manager),
     ):
+        kraken.account_name = one.name
         return adopt_key(kraken, manager, refused=lambda nonce: complain(f"Kraken refused nonce {nonce}"))
 
 
@@ -223,6 +224,7 @@ def _call(who: Account, method: str, params: dict[str, str], state: str | None, 
         Kraken(keys=who.keys, manager=manager, tier=who.tier, base_url=base_url) as kraken,
         report_long_wait(who, manager),
     ):
+        kraken.account_name = who.name
         try:
             return kraken.private(method, **params)
         except KrakenError as error:

@@ -10,7 +10,7 @@ import click
 
 from krakenonce.cli.gateway_keys import add_key, change_key, list_keys, revoke_key, rotate_key
 from krakenonce.cli.options import json_option, kraken_options, seconds, wrong_usage
-from krakenonce.cli.output import complain, to_json, write
+from krakenonce.cli.output import complain, show_events, to_json, write
 from krakenonce.extras import needed_by
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def run(
             address_of(listen)
         if connect_to is not None:
             check_ip(connect_to)
+    show_events()
     if os.geteuid() == 0:
         complain("warning: the gateway runs as root; run it as another user")
     settings = Settings(

@@ -24,8 +24,9 @@ from krakenonce.cli.completion import VARIABLE, completion
 from krakenonce.cli.demo import demo
 from krakenonce.cli.fake import fake_kraken
 from krakenonce.cli.gateway import gateway
+from krakenonce.cli.log import log
 from krakenonce.cli.nonces import next_, peek, raise_floor, stats
-from krakenonce.cli.output import complain
+from krakenonce.cli.output import complain, is_shown
 from krakenonce.cli.run import run
 from krakenonce.cli.state import move, state
 from krakenonce.cli.waiting import Terminated
@@ -52,7 +53,7 @@ def cli() -> None:
 for _command in (
     *(next_, peek, stats, raise_floor),
     *(adopt, balance, call, call_all, copy_order),
-    *(move, state),
+    *(move, state, log),
     *(run, gateway, fake_kraken, demo, completion),
 ):
     cli.add_command(_command)
@@ -130,7 +131,8 @@ class _OneLine(logging.Handler):
     """Warnings as one line each."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        complain(f"{record.levelname.lower()}: {record.getMessage()}")
+        if is_shown(record.name):
+            complain(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 _WARNINGS = _OneLine(logging.WARNING)

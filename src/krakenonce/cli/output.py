@@ -14,7 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+EVENTS = "krakenonce.journal"  # the logger of events
+_shown: set[str] = set()
 _PLAIN = 64  # decimal places up to which a Decimal is written without an exponent
+
+
+def show_events() -> None:
+    """Let warnings about events go to stderr, too: of a command that runs for long, and has no other answer."""
+    _shown.add(EVENTS)
+
+
+def is_shown(logger: str) -> bool:
+    """Whether warnings of a logger go to stderr. Of one call's refusal its error tells already."""
+    return logger != EVENTS or logger in _shown
 
 
 def complain(message: str) -> None:

@@ -263,6 +263,7 @@ class Fence:
 
     async def _find_out(self, sending: Sending) -> None:
         """Find out, in the turn in which the call was sent, what became of it; if that is not known, go on looking."""
+        finding_out.note_if_unknown(sending)
         if sending.fallback is not None and not sending.fallback.reason:
             await self._answered(sending, sending.fallback)
         elif not sending.is_order:
@@ -321,6 +322,7 @@ class Fence:
         Nor must another gateway take the order for one of its own.
         """
         sending.answer.set_result(reply)
+        finding_out.note_if_found(sending, reply)
         if not sending.has_caller:
             self._received(sending, False)
         elif txids_in(reply):

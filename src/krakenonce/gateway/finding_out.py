@@ -13,6 +13,7 @@ from krakenonce.gateway.replies import Reply, kraken_json, not_sent
 from krakenonce.gateway.sending import txids_in
 from krakenonce.gateway.sent_record import Status
 from krakenonce.kraken.finding import Window, is_equal, opened
+from krakenonce.kraken.noting import note_found, note_unknown
 from krakenonce.kraken.sent import MARGIN, WITHOUT_DEADLINE
 from krakenonce.kraken.wire import JSON
 
@@ -65,6 +66,19 @@ async def look(sending: Sending, known: Container[str], waiting: Iterable[Sendin
         "EService:Deadline elapsed",
         "no answer came to this order; its deadline is over, and Kraken's lists do not have it: it was not placed",
     )._replace(reason="")
+
+
+def note_if_unknown(sending: Sending) -> None:
+    """Note in the journal that it is not known what became of a call, if that is so."""
+    if sending.is_open:
+        note_unknown(sending.key.api_key, sending.call.method, sending.call.params, f"sent by {sending.local.name}")
+
+
+def note_if_found(sending: Sending, reply: Reply) -> None:
+    """Note in the journal what became of a call, if that was not known before."""
+    if sending.is_open:
+        txids = txids_in(reply)
+        note_found(sending.key.api_key, sending.call.method, sending.call.params, bool(txids), txids)
 
 
 def others(sending: Sending, notes: Iterable[Mapping[str, Any]], sendings: Iterable[Sending]) -> set[str]:

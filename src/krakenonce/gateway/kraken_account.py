@@ -82,6 +82,8 @@ class KrakenAccount:
             KrakenKey(each, tier, manager, transport, timeout=timeout, order_timeout=order_timeout)
             for each in account.keys
         ]
+        for key in self.keys:
+            key.api_key.account = account.name
         lanes = [each.api_key.turn for each in self.keys]
         self.queue = KeyQueue(account.name, lanes, queue_length, max_wait, on_turn)
         self._calls = Calls([each.api_key for each in self.keys], max_wait, transport.time)

@@ -113,6 +113,11 @@ class Sending:
         return METHODS[self.call.method].group in ("cancel", "cancel-all")
 
     @property
+    def is_open(self) -> bool:
+        """Whether no answer of Kraken's has said what became of it."""
+        return self.fallback is None or bool(self.fallback.reason)
+
+    @property
     def has_caller(self) -> bool:
         """Whether its sender waits for the answer."""
         return not self.left.is_set()

@@ -59,7 +59,7 @@ def _sign(
         return sign(path, api, *more, **how)
     refuse_funding(path)  # before a nonce is taken
     params = how.get("params") or (more[1] if len(more) > 1 else None) or {}
-    lane = turns.lane(client.apiKey, client.secret, urgent=is_urgent(path, params))
+    lane = turns.lane(client.apiKey, client.secret, urgent=is_urgent(path, params), method=path)
 
     def sign_again() -> dict[str, Any]:
         return sign(path, api, *more, **how)

@@ -95,7 +95,7 @@ def _synchronous(method: FunctionType, turns: Turns, key_of: Callable[..., str |
         key = None if _current.get() else key_of(*args, **how)  # a call within a call has the turn already
         if key is None:
             return method(*args, **how)
-        with turns.lane(key):
+        with turns.lane(key, method=method.__name__):
             current = _Call(turns, key, method)
             token = _current.set(current)
             try:
@@ -114,7 +114,7 @@ def _asynchronous(method: FunctionType, turns: Turns, key_of: Callable[..., str 
         key = None if _current.get() else key_of(*args, **how)
         if key is None:
             return await method(*args, **how)
-        async with turns.lane(key):
+        async with turns.lane(key, method=method.__name__):
             current = _Call(turns, key, method)
             token = _current.set(current)
             try:

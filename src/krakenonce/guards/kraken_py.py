@@ -43,8 +43,9 @@ async def _request(
     if not private or client._authenticator is None:
         return await send(method, path, private=private, body=body, **how)
     credentials = client._authenticator.credentials
-    urgent = is_urgent(path.rpartition("/private/")[2], {} if body is None else client._model_to_mapping(body))
-    async with turns.lane(credentials.api_key, credentials.api_secret.get_secret_value(), urgent=urgent):
+    name, secret = path.rpartition("/private/")[2], credentials.api_secret.get_secret_value()
+    urgent = is_urgent(name, {} if body is None else client._model_to_mapping(body))
+    async with turns.lane(credentials.api_key, secret, urgent=urgent, method=name):
         response = await send(method, path, private=private, body=body, **how)
         turns.heard(credentials.api_key, decoded(response))
         return response

@@ -46,7 +46,7 @@ def _request(
     refuse_funding(uri)
     if not how.get("auth", True):
         return send(method, uri, params, *more, **how)
-    with turns.lane(client._key, client._secret, urgent=_is_urgent(uri, params)):
+    with turns.lane(client._key, client._secret, urgent=_is_urgent(uri, params), method=_method(uri)):
         return send(method, uri, _copy(params), *more, **how)
 
 
@@ -63,7 +63,7 @@ async def _request_async(
     refuse_funding(uri)
     if not how.get("auth", True):
         return await send(method, uri, params, *more, **how)
-    async with turns.lane(client._key, client._secret, urgent=_is_urgent(uri, params)):
+    async with turns.lane(client._key, client._secret, urgent=_is_urgent(uri, params), method=_method(uri)):
         return await send(method, uri, _copy(params), *more, **how)
 
 
@@ -73,7 +73,11 @@ def _check(client: Any, check: Callable[..., Any], _: Any, turns: Turns, answer:
 
 
 def _is_urgent(uri: str, params: Any) -> bool:
-    return is_urgent(uri.rpartition("/private/")[2], params or {})
+    return is_urgent(_method(uri), params or {})
+
+
+def _method(uri: str) -> str:
+    return uri.rpartition("/private/")[2]
 
 
 def _copy(params: Any) -> Any:

@@ -37,7 +37,7 @@ def _query_private(
     **options: Any,
 ) -> Any:
     refuse_funding(method)  # before the turn and a nonce
-    with turns.lane(client.key, client.secret, urgent=is_urgent(method, data or {})):
+    with turns.lane(client.key, client.secret, urgent=is_urgent(method, data or {}), method=method):
         # A copy, because krakenex writes the nonce into the caller's parameters.
         answer = send(method, None if data is None else dict(data), *more, **options)
         turns.heard(client.key, answer)

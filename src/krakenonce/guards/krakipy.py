@@ -36,7 +36,7 @@ def _query_private(
 ) -> Any:
     refuse_funding(method)  # before the turn and a nonce
     turns.after_fork(client.session.session.close)
-    with turns.lane(client._key, client._secret, urgent=is_urgent(method, data or {})):
+    with turns.lane(client._key, client._secret, urgent=is_urgent(method, data or {}), method=method):
         answer = send(method, dict(data or {}), turns.timeout if timeout is None else timeout)
         turns.heard(client._key, answer)
         return answer

@@ -53,6 +53,7 @@ class Turns:
     count: Callable[[], object] | None = None  # called for each call that has its turn; ``krakenonce run`` sets it
 
     def __init__(self, manager: NonceManager | None, timeout: float, *, heed_lockout: bool = True) -> None:
+        self.account = ""  # its name for the journal, if the caller knows it
         self.use(manager, timeout, heed_lockout=heed_lockout)
         self.after_fork = ForkCheck()  # called with the function that closes the parent's connections
 
@@ -71,7 +72,7 @@ class Turns:
         return {**vars(self), "_made": None}  # it leads to open files, which a copy must not have
 
     @blind
-    def lane(self, key: str | None, secret: object = None, *, urgent: bool = False) -> Turn:
+    def lane(self, key: str | None, secret: object = None, *, urgent: bool = False, method: str = "") -> Turn:
         """Return the turn of an API key, to be held with ``with`` or ``async with`` until the answer is read.
 
         Entering it raises LockedOut while Kraken has locked the key out: send nothing then.
@@ -81,13 +82,14 @@ class Turns:
             secret: Its secret, if the client shows it: a pair that is swapped or in quotes is refused.
             urgent: Whether the call goes before calls that wait, as cancels do: see
                 :func:`krakenonce.key.methods.is_urgent`.
+            method: Kraken's name of the method, for the journal.
 
         Raises:
             ConfigError: There is no key, or the pair must not be sent.
         """
         if isinstance(key, str) and isinstance(secret, str) and (wrong := wrong_pair(key, secret)):
             raise ConfigError(f"{wrong} Nothing was sent.")
-        return Turn(self.api_key(key), heed_lockout=self._heed_lockout, urgent=urgent, count=self.count)
+        return Turn(self.api_key(key), heed_lockout=self._heed_lockout, urgent=urgent, method=method, count=self.count)
 
     @blind
     def next(self, key: str | None) -> int:
@@ -126,6 +128,7 @@ class Turns:
         from krakenonce.key.api_key import ApiKey
 
         api_key = ApiKey(manager, key)
+        api_key.account = self.account
         self._made = manager, api_key
         return api_key
 
@@ -137,10 +140,11 @@ class Turn:
         api_key: The API key whose turn it is.
         heed_lockout: Whether entering it raises LockedOut during a lockout.
         urgent: Whether it comes before those of other calls that wait.
+        method: Kraken's name of the method, for the journal.
         count: Called when the call may be sent.
     """
 
-    __slots__ = ("_api_key", "_count", "_heed_lockout", "_lane")
+    __slots__ = ("_api_key", "_count", "_heed_lockout", "_lane", "_method")
 
     def __init__(
         self,
@@ -148,9 +152,11 @@ class Turn:
         *,
         heed_lockout: bool,
         urgent: bool = False,
+        method: str = "",
         count: Callable[[], object] | None = None,
     ) -> None:
         self._api_key = api_key
+        self._method = method
         self._count = count
         self._heed_lockout = heed_lockout
         self._lane = api_key.turn(urgent=urgent)
@@ -174,6 +180,7 @@ class Turn:
         self._lane.release()
 
     def _looked(self) -> Self:
+        self._api_key.method = self._method
         try:
             if self._heed_lockout:
                 self._api_key.check_open()

@@ -43,8 +43,8 @@ async def _request(
     refuse_funding(path)
     if client.credentials is None:
         return await send(path, data, **how)  # it raises its own error, and sends nothing
-    urgent = is_urgent(path.rpartition("/private/")[2], data or {})
-    async with turns.lane(client.credentials.api_key, client.credentials.private_key, urgent=urgent):
+    method, pair = path.rpartition("/private/")[2], client.credentials
+    async with turns.lane(pair.api_key, pair.private_key, urgent=is_urgent(method, data or {}), method=method):
         return await send(path, data, **how)
 
 

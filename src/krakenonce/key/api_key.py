@@ -19,12 +19,23 @@ from __future__ import annotations
 import logging
 import math
 import os
-from typing import TYPE_CHECKING, TypeVar
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from krakenonce.backends import SERVED
-from krakenonce.errors import InvalidNonce, KrakenonceError, LockedOut, NonceStoreError, RateLimited, Throttled
+from krakenonce.errors import (
+    InvalidKey,
+    InvalidNonce,
+    InvalidSignature,
+    KrakenonceError,
+    LockedOut,
+    NonceStoreError,
+    PermissionDenied,
+    RateLimited,
+    Throttled,
+)
 from krakenonce.key.account_record import other_keys
-from krakenonce.key.answers import advice
+from krakenonce.key.answers import advice, shown
 from krakenonce.key.cancels import refuse_if_cancelled
 from krakenonce.key.counting import A_FEW_SECONDS, Levels, Place
 from krakenonce.key.limiter import Limiter
@@ -43,6 +54,17 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 logger = logging.getLogger("krakenonce")
+
+# What the journal calls Kraken's refusals; the first that fits.
+_REFUSALS: tuple[tuple[type, str], ...] = (
+    (InvalidNonce, "invalid_nonce"),
+    (LockedOut, "locked_out"),
+    (RateLimited, "rate_limit"),
+    (InvalidKey, "invalid_key"),
+    (InvalidSignature, "invalid_signature"),
+    (PermissionDenied, "permission"),
+    (object, "refused"),
+)
 
 ASK_AGAIN = 1.0  # seconds after which a call that waits for the rate limit asks again
 
@@ -65,11 +87,19 @@ class ApiKey:
         key: The API key.
         tier: The account's rate limits. None: calls are not counted; a lockout is kept all the same.
         scope: The counter to use; None: the one that :meth:`NonceManager.next_for` finds.
+
+    Attributes:
+        account: The account's name for the journal, if the caller knows it.
+        method: The method of the call that has the turn, for the journal, if its place does not say it.
     """
 
     def __init__(self, manager: NonceManager, key: str, tier: Tier | None = None, *, scope: str | None = None) -> None:
         self.key = key
         self.tier = tier
+        self.account = ""
+        self.method = ""
+        self._sent = self._sent_before = 0
+        self._sent_at = 0.0
         self._manager = manager
         self._scope = scope
         self._limiter = Limiter(manager.store.rate_limits, clock=manager.clock)
@@ -136,6 +166,13 @@ class ApiKey:
             CancelledBeforeSent: The order was cancelled meanwhile. No place is kept.
             RateLimited: It would have to wait longer. No place is kept.
         """
+        try:
+            return self._ask(place, longest, send=send)
+        except (LockedOut, RateLimited) as error:
+            self._note_held_back(place.method, error)
+            raise
+
+    def _ask(self, place: Place, longest: float, *, send: bool) -> float:
         booking = self._limiter.book(place, longest, send=send)
         refuse_if(booking.locked_out)
         refuse_if_cancelled(place.cancelled)
@@ -158,7 +195,11 @@ class ApiKey:
 
     def check_open(self) -> None:
         """Raise LockedOut if the key is locked out."""
-        refuse_if(self.locked_out())
+        try:
+            refuse_if(self.locked_out())
+        except LockedOut as error:
+            self._note_held_back(self.method, error)
+            raise
 
     def count(self, place: Place) -> None:
         """Count a call that is about to be sent. To be called in the turn.
@@ -167,6 +208,13 @@ class ApiKey:
             LockedOut: The key is locked out, perhaps since the call before this one.
             CancelledBeforeSent: The order was cancelled since it began to wait; it is not counted.
         """
+        try:
+            self._count(place)
+        except LockedOut as error:
+            self._note_held_back(place.method, error)
+            raise
+
+    def _count(self, place: Place) -> None:
         refuse_if(self._limiter.send(place))
         refuse_if_cancelled(place.cancelled)
 
@@ -193,7 +241,9 @@ class ApiKey:
 
     def next(self) -> int:
         """Return the key's next nonce. Raises NonceError."""
-        return self._manager.next_for(self.key) if self._scope is None else self._manager.next(self._scope)
+        nonce = self._manager.next_for(self.key) if self._scope is None else self._manager.next(self._scope)
+        self._sent_before, self._sent, self._sent_at = self._sent, nonce, monotonic()
+        return nonce
 
     def settle(self, place: Place, refusal: KrakenAPIError) -> None:
         """Act on Kraken's refusal of a call, for all callers of the key. To be called in the turn.
@@ -213,6 +263,32 @@ class ApiKey:
         elif isinstance(refusal, RateLimited):
             wait = _noted(lambda: self._limiter.refused(place))
             refusal.retry_after = A_FEW_SECONDS if wait is None else wait
+        self._note_refusal(place, refusal)
+
+    def note(self, what: str, method: str = "", **more: Any) -> None:
+        """Note an event of this key in the journal; raises nothing.
+
+        Args:
+            what: Its kind.
+            method: Kraken's name of the method.
+            more: Other fields of :class:`krakenonce.journal.event.Event`.
+        """
+        if "text" in more:  # Kraken, or what is in front of it, may quote the key
+            more["text"] = str(more["text"]).replace(self.key, "(key)")
+        self._manager.note(what, key=fingerprint(self.key), account=self.account, method=method, **more)
+
+    def _note_refusal(self, place: Place, refusal: KrakenAPIError) -> None:
+        what = next(what for kind, what in _REFUSALS if isinstance(refusal, kind))
+        held = monotonic() - self._sent_at if self._sent else 0.0
+        nonces = {"nonce": self._sent, "before": self._sent_before, "seconds": held}
+        self.note(what, place.method or self.method, text=shown(refusal.errors), **nonces)
+
+    def _note_held_back(self, method: str, error: KrakenAPIError) -> None:
+        left = getattr(error, "retry_after", None) or 0.0
+        if isinstance(error, LockedOut):
+            self.note("held_back", method, text=f"the key is locked out for another {left:.0f} s")
+        else:
+            self.note("over_limit", method, text=f"Kraken's rate limit allows it only in {left:.0f} s")
 
     def _ask_who_shares(self) -> None:
         """Log which state this process uses, once for the key: another process may use another one."""

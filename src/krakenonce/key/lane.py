@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from krakenonce.backends import Backend
     from krakenonce.backends.protocol import Gate
+    from krakenonce.key.waiting import Note
 
 
 _FILES = 2  # of a lane
@@ -36,9 +37,10 @@ class Lane:
         timeout: Seconds to wait for the turn; None: wait for ever.
         urgent: Whether to go before the callers of this process that are not urgent.
         scope: Returns the counter whose nonce is wanted first, if that is known: it may come along with the turn.
+        note: See :data:`krakenonce.key.waiting.Note`.
     """
 
-    __slots__ = ("_queue", "_scope", "_timeout", "_urgent")
+    __slots__ = ("_note", "_queue", "_scope", "_timeout", "_urgent")
 
     def __init__(
         self,
@@ -46,7 +48,9 @@ class Lane:
         timeout: float | None = None,
         urgent: bool = False,
         scope: Callable[[], str] | None = None,
+        note: Note | None = None,
     ) -> None:
+        self._note = note
         self._queue = queue
         self._scope = scope
         self._timeout = timeout
@@ -77,14 +81,14 @@ class Lane:
             LaneError: Waiting here would block the event loop for a task before us, or this thread for itself.
             NonceStoreError: The lane's file cannot be used.
         """
-        self._queue.acquire(self._timeout, self._urgent, self._scope)
+        self._queue.acquire(self._timeout, self._urgent, self._scope, self._note)
 
     def release(self) -> None:
         """Release the turn. Raises LaneError if the caller does not hold it."""
         self._queue.release()
 
     def __enter__(self) -> Self:
-        self._queue.acquire(self._timeout, self._urgent, self._scope)
+        self._queue.acquire(self._timeout, self._urgent, self._scope, self._note)
         return self
 
     def __exit__(
@@ -93,7 +97,7 @@ class Lane:
         self._queue.release()
 
     async def __aenter__(self) -> Self:
-        await self._queue.acquire_async(self._timeout, self._urgent, self._scope)
+        await self._queue.acquire_async(self._timeout, self._urgent, self._scope, self._note)
         return self
 
     async def __aexit__(
@@ -109,6 +113,7 @@ def find_lane(
     *,
     urgent: bool = False,
     scope: Callable[[], str] | None = None,
+    note: Note | None = None,
 ) -> Lane:
     """Return the lane called *name*. All callers in a process share one queue. Opens nothing yet.
 
@@ -118,12 +123,14 @@ def find_lane(
         timeout: As for :class:`Lane`.
         urgent: As for :class:`Lane`.
         scope: As for :class:`Lane`.
+        note: As for :class:`Lane`.
     """
     if not (name and str(name) == name):
         raise LaneError(
             "the name of a lane must be an API key or 'global', not empty and not another type; is the API key set?"
         )
-    return lane_called(backend, name if name == GLOBAL else fingerprint(name), timeout, urgent=urgent, scope=scope)
+    label = name if name == GLOBAL else fingerprint(name)
+    return lane_called(backend, label, timeout, urgent=urgent, scope=scope, note=note)
 
 
 def lane_called(
@@ -133,6 +140,7 @@ def lane_called(
     *,
     urgent: bool = False,
     scope: Callable[[], str] | None = None,
+    note: Note | None = None,
 ) -> Lane:
     """Return the lane that has this name in messages: ``global``, or a fingerprint. Else as :func:`find_lane`."""
     _registry.refuse_interrupter()
@@ -148,7 +156,7 @@ def lane_called(
             del _recent[next(iter(_recent))]
         if urgent and queue.other is None and (other := getattr(gate, "urgent", None)) is not None:
             queue.other = LaneQueue(label, other, queue)
-    return Lane(queue.other if urgent and queue.other else queue, timeout, urgent, scope)
+    return Lane(queue.other if urgent and queue.other else queue, timeout, urgent, scope, note)
 
 
 IN_TURN = "advance_in_turn"

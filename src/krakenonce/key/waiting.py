@@ -6,7 +6,9 @@ gate in the kernel: the waiting thread itself, or a helper, for a task, a greenl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from krakenonce.errors import LaneError, LaneTimeout
 from krakenonce.key.bells import bell_for_task, bell_for_thread, has_hub
@@ -16,10 +18,14 @@ from krakenonce.native import get_ident, start_new_thread
 from krakenonce.process import Section
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from krakenonce.backends.protocol import Gate
     from krakenonce.key.queue_order import Do
+
+
+# Called with a lane's name, seconds, and why, if a turn has not come in time, or took longer than LONG (why is empty).
+Note: TypeAlias = Callable[[str, float, str], None]
+
+LONG = 10.0  # seconds
 
 
 class LaneQueue(Section):
@@ -45,10 +51,17 @@ class LaneQueue(Section):
         """Return, in words, which process holds the gate; once it is free, which one held it last."""
         return self._gate.holder()
 
-    def acquire(self, timeout: float | None, urgent: bool = False, scope: Callable[[], str] | None = None) -> None:
+    def acquire(
+        self,
+        timeout: float | None,
+        urgent: bool = False,
+        scope: Callable[[], str] | None = None,
+        note: Note | None = None,
+    ) -> None:
         """Wait for the turn as a thread or a greenlet. *timeout* in seconds; None waits for ever.
 
-        *scope* returns the counter whose nonce is wanted, if that is known: it may come along with the turn.
+        *scope* returns the counter whose nonce is wanted, if that is known: it may come along with the turn. For *note*
+        see :data:`Note`.
 
         Raises:
             LaneTimeout: The turn did not come in time.
@@ -60,7 +73,9 @@ class LaneQueue(Section):
         queue = self._home(waiter.owner)
         try:
             if not queue.ask(waiter, blocks_loop=True):
+                began = monotonic()
                 queue._wait(waiter, timeout)
+                queue._tell(waiter, timeout, note, began)
         except BaseException:
             queue.give_up(waiter)
             raise
@@ -72,13 +87,16 @@ class LaneQueue(Section):
             while bell.wait(timeout) and not self._turn.has(waiter):
                 if self._turn.fetcher is waiter:
                     self._fetch(waiter, bell.ring)
-            self._check(waiter, timeout)
         finally:
             self.sleep_no_more(waiter)
             bell.close()
 
     async def acquire_async(
-        self, timeout: float | None, urgent: bool = False, scope: Callable[[], str] | None = None
+        self,
+        timeout: float | None,
+        urgent: bool = False,
+        scope: Callable[[], str] | None = None,
+        note: Note | None = None,
     ) -> None:
         """Wait for the turn as a task, without blocking the loop. Arguments: see :meth:`acquire`.
 
@@ -92,10 +110,10 @@ class LaneQueue(Section):
         try:
             if queue.ask(waiter, blocks_loop=False):
                 return
-            bell = bell_for_task()
+            bell, began = bell_for_task(), monotonic()
             queue.wake_by(bell.ring, waiter)
             await bell.wait(timeout)
-            queue._check(waiter, timeout)
+            queue._tell(waiter, timeout, note, began)
         except BaseException:
             queue.give_up(waiter)
             raise
@@ -252,11 +270,17 @@ class LaneQueue(Section):
                 self._wake(self._turn.failed(error))
                 self._settle()
 
-    def _check(self, waiter: Waiter, timeout: float | None) -> None:
-        if not self._turn.has(waiter):  # not even at the last moment
-            raise LaneTimeout(
-                f"lane {self.name} was not free within {timeout:g} s: {self._gate.holder()}; nothing was sent"
-            )
+    def _tell(self, waiter: Waiter, timeout: float | None, note: Note | None, began: float) -> None:
+        """Note a turn that took long. Raises LaneTimeout if it has not come, not even at the last moment."""
+        seconds = monotonic() - began
+        if self._turn.has(waiter):
+            if seconds > LONG and note is not None:
+                note(self.name, seconds, "")
+            return
+        why = f"lane {self.name} was not free within {timeout:g} s: {self._gate.holder()}"
+        if timeout and note is not None:  # with 0 it only asks
+            note(self.name, seconds, why)
+        raise LaneTimeout(f"{why}; nothing was sent")
 
     def give_up(self, waiter: Waiter) -> None:
         """*waiter* neither waits for the turn nor has it any longer."""

@@ -83,6 +83,7 @@ def adopt(kraken: Kraken, manager: NonceManager, refused: Callable[[int], None] 
         with Reading("GetApiKeyInfo"):
             last = int(info["nonce"])
         manager.raise_floor(last, scope)
+        kraken.calls.api_key.note("adopted", "GetApiKeyInfo", nonce=last, text=f"it uses the counter {scope}")
         return Adopted(scope, last, count)
     raise PoisonedKey(_advice(tried[-1]), ("EAPI:Invalid nonce",))
 

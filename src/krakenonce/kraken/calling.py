@@ -28,6 +28,7 @@ from krakenonce.key.api_key import ASK_AGAIN, MustWait
 from krakenonce.key.methods import METHODS, PUBLIC, Kind, ids_in
 from krakenonce.key.not_known import say_if_not_known
 from krakenonce.key.parameters import check_parameters
+from krakenonce.kraken.noting import note_failure, note_found, note_unknown
 from krakenonce.kraken.repeating import LOGGED_WAIT, PAUSES, Tries, pause
 from krakenonce.kraken.request import PrivateCall, PublicCall, Sleep, StateStep, Steps
 from krakenonce.kraken.results import check_result
@@ -153,10 +154,12 @@ class Calls:
                 logger.warning(
                     "interrupted: an order may have been placed; look for it at Kraken by its cl_ord_id: %s", ids
                 )
+                note_unknown(self.key_of(call), call.method, call.params, "the call was interrupted")
             raise
         except KrakenonceError as error:
             yield from self._left(call)
             tries.complete(error, self.time)
+            self._note_failure(call, error)
             raise
         finally:
             self._leave(call)
@@ -209,8 +212,9 @@ class Calls:
             reply = yield from self._sent(call, Tries(call))
             while call.refusal is not None and (yield from self._passes_over(call, call.refusal)):
                 reply = yield from self._sent(call, Tries(call))
-        except KrakenonceError:
+        except KrakenonceError as error:
             yield from self._left(call)
+            self._note_failure(call, error)
             raise
         finally:
             self._leave(call)
@@ -225,13 +229,19 @@ class Calls:
             OutcomeUnknown: Kraken could not be asked; its cause says why. The order may have been placed.
         """
         try:
-            return (yield from reconcile(self, order))
+            return (yield from self.looked_for(order))
         except KrakenonceError as failed:
             error = OutcomeUnknown(
                 f"Kraken could not be asked whether the order was placed, so it may have been: {failed}"
             )
             error.order = order
             raise error from failed
+
+    def looked_for(self, order: SentOrder) -> Steps[Reconciled]:
+        """Look for an order, and note in the journal what became of it. Raises KrakenError."""
+        found = yield from reconcile(self, order)
+        note_found(self.api_keys[self.place_of(order.key) or 0], order.method, order.params, found.placed, found.orders)
+        return found
 
     def place(self, call: PrivateCall) -> Place:
         """Return the call's place in the rate limit."""
@@ -258,6 +268,10 @@ class Calls:
         result = result_of(reply)
         check_result(call, result)
         return result
+
+    def _note_failure(self, call: PrivateCall, error: KrakenonceError) -> None:
+        if self.api_keys:  # else nothing was sent
+            note_failure(self.key_of(call), call, error)
 
     def _left(self, call: PrivateCall) -> Steps[None]:
         """Release the call's place, if it still has one."""

@@ -36,7 +36,7 @@ from krakenonce.errors import (
 from krakenonce.key.answers import Reading, advice, may_pass, shown
 from krakenonce.key.methods import Kind, kind_of
 from krakenonce.kraken.request import PrivateCall, Sleep, Steps
-from krakenonce.kraken.sent import LIFETIME, SentOrder, reconcile
+from krakenonce.kraken.sent import LIFETIME, SentOrder
 
 if TYPE_CHECKING:
     from krakenonce.kraken.calling import Calls
@@ -131,7 +131,7 @@ class Tries:
             "sent again"
         )
         try:
-            found = yield from reconcile(calls, order)
+            found = yield from calls.looked_for(order)
         except PoisonedKey as worse:
             worse.may_have_executed = "unknown"
             raise

@@ -75,6 +75,7 @@ class Session(Generic[T]):
         if transport is not None and proxy is not None:
             raise ConfigError(f"Give the proxy to the transport: {kind.__name__}(base_url, proxy=...).")
         self.key = pairs[0].key
+        self.account_name = ""  # for the journal; set by a caller that knows it, before the first call
         self._pairs = pairs
         self._signers = [Key(each.key, each.secret, each.otp) for each in pairs]
         self._given_manager = manager
@@ -108,7 +109,7 @@ class Session(Generic[T]):
         """
         if type(number) is not int or not 1 <= number <= len(self._pairs):
             raise ConfigError(f"number must be that of one of the {len(self._pairs)} keys, from 1; not {number!r}")
-        return type(self)(
+        one = type(self)(
             keys=[self._pairs[number - 1]],
             manager=self._manager,
             scope=self._scope,
@@ -118,6 +119,8 @@ class Session(Generic[T]):
             timeout=self._timeout,
             transport=self._transport,
         )
+        one.account_name = self.account_name
+        return one
 
     def _use(self, manager: NonceManager, serialization: str) -> None:
         """Take nonces and turns from another manager from now on, as the client of a broker does."""
@@ -131,6 +134,8 @@ class Session(Generic[T]):
         if self._calls is None:
             keys = [each.key for each in self._pairs if each.key]
             api_keys = [ApiKey(self._manager, each, self._tier, scope=self._scope) for each in keys]
+            for api_key in api_keys:
+                api_key.account = self.account_name
             self._calls = Calls(api_keys, self._max_wait, self._transport.time)
         return self._calls
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,13 @@ def test_switching_the_dead_man_s_switch_off_is_not_urgent(timeout: object) -> N
     assert all(is_urgent("CancelAllOrdersAfter", {"timeout": each}) for each in (1, "60", 0.5, None, "", "x", [0]))
     assert is_urgent("CancelAll", {"timeout": timeout})
     assert not is_urgent("Balance", {})
+
+
+def test_the_docs_say_which_calls_go_first() -> None:
+    """The table names just those; it has one row for them, and one for all others."""
+    page = (SOURCE.parents[1] / "docs/how-to/several-keys.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in page.partition("## Who goes before whom")[2].splitlines() if line[:2] == "| "]
+    first, then = (re.findall("`([A-Za-z/]+)`", row[2]) for row in rows[2:4])
+    assert sorted(first) == sorted(name for name in SPECIFICATION if is_urgent(name, {"timeout": 60}))
+    assert then == ["CancelAllOrdersAfter"]
+    assert not is_urgent("CancelAllOrdersAfter", {"timeout": 0})

@@ -65,11 +65,11 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
-def make_directory(path: Path, *, for_nonces: bool = False) -> None:
+def make_directory(path: Path, *, for_nonces: bool = False, durable: bool = True) -> None:
     """Create *path* (0700, whatever the umask) and what is missing above it, durably; leave what exists as it is.
 
     *for_nonces*: what exists is made durable as well, for a process that made it may have been killed before its
-    sync (invariant 3).
+    sync (invariant 3). Not *durable*: it may be gone after a power cut, and costs no sync.
     """
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "Not a directory")
@@ -89,7 +89,8 @@ def make_directory(path: Path, *, for_nonces: bool = False) -> None:
             _give(fd, os.fstat(fd), directory.parent)
         finally:
             os.close(fd)
-        sync_directory(directory.parent)
+        if durable:
+            sync_directory(directory.parent)
 
 
 def open_regular(path: Path, flags: int) -> int:

@@ -59,7 +59,7 @@ class ScopeFiles:
         self._now_ns = clock.now_ns
         self.generation = state.generation
         self._files = OpenFiles()
-        self._notes: list[tuple[int, str]] = []
+        self._notes: list[tuple[int, str, str]] = []
         try:
             self._mark_is_new = not state.mark_path.exists()
             self._files.open_directory(state.mark_path.parent)
@@ -208,20 +208,22 @@ class ScopeFiles:
         theirs = record.anchor if of_this_boot(record, self._clock) and record else None
         now_ns, note = self.state.judge(self._clock, theirs)
         if note:
-            self._notes.append((logging.WARNING, note))
+            self._notes.append((logging.WARNING, "clock_step", note))
         return now_ns
 
     def _note_doubt(self, found: Found, nonce: int) -> None:
         if found.doubt:
             self.state.recovered += found.damaged
             level = logging.WARNING if found.damaged else logging.INFO
-            self._notes.append((level, f"{found.doubt}; continuing with nonce {nonce}"))
+            self._notes.append((level, "recovered", f"{found.doubt}; continuing with nonce {nonce}"))
 
     def _log_notes(self) -> None:
         """Log what was noticed, after unlocking: a log that blocks must not stop other processes."""
         notes, self._notes = self._notes, []
-        for level, note in notes:
+        for level, what, note in notes:
             logger.log(level, "%s: %s", self.state.text_path, note)
+            if level >= logging.WARNING and self.state.tell is not None:
+                self.state.tell(what, f"counter {self.state.scope}: {note}")
 
     def _raise_mark(self, records: Records, nonce: int, last: int | None) -> None:
         """Raise the mark above *nonce*, which is in the nonce file then; if the disk fails, *last* is."""

@@ -8,6 +8,7 @@ from krakenonce.backends.protocol import ScopeStats
 from krakenonce.rule import Anchor, in_range, judge_clock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from krakenonce.clock import Clock
@@ -49,11 +50,13 @@ class ScopeState:
         "own",
         "recovered",
         "scope",
+        "tell",
         "text_path",
     )
 
-    def __init__(self, directory: Path, scope: str) -> None:
+    def __init__(self, directory: Path, scope: str, tell: Callable[[str, str], None] | None = None) -> None:
         self.scope = scope
+        self.tell = tell  # notes in the journal what kind of thing has happened, and what
         self.text_path = directory / f"kraken_{scope}_nonce.txt"
         self.mark_path = directory / f"kraken_{scope}_nonce.mark"
         self.last = -1  # the largest nonce that this process has issued

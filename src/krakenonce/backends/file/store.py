@@ -8,6 +8,7 @@ import sys
 import threading
 import weakref
 from collections import deque
+from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Self
 
@@ -65,6 +66,7 @@ class FileStore:
         self._directory = StateDirectory(directory, allow_network=allow_network)
         self.directory = self._directory.path
         self._lanes = f"{self.directory}/lanes"
+        self.journal = f"{self.directory}/journal"  # empty: what is found in the state is only logged
         self.rate_limits = LockedFiles(self._lanes, "kraken_limits_{}.bin", "keep the rate limits in")
         self.records = FileRecords(f"{self.directory}/records")
         self.sent_calls = LockedFiles(f"{self.directory}/gateway_sent", "{}.sent", "write to the record of sent calls")
@@ -273,7 +275,8 @@ class FileStore:
         state = self._states.get(scope)
         if state is None:
             check_scope(scope)
-            state = self._states.setdefault(scope, ScopeState(self.directory, scope))
+            state = ScopeState(self.directory, scope, partial(_tell, self.journal) if self.journal else None)
+            state = self._states.setdefault(scope, state)
         return state
 
     def _look(self, scope: str) -> tuple[int | None, int | None]:
@@ -283,6 +286,13 @@ class FileStore:
                 return look(state, self._clock)
         except OSError as error:
             raise store_error("read", state.text_path, error) from error
+
+
+def _tell(journal: str, what: str, text: str) -> None:
+    """Note in the journal what was found in the state or of the clock."""
+    from krakenonce.journal.recorder import recorder_in
+
+    recorder_in(journal).note(what, text=text)
 
 
 def _interrupted() -> Exception:
