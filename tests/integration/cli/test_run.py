@@ -257,11 +257,11 @@ def test_calls_of_a_killed_process_are_counted(runner: Runner) -> None:
 def test_a_signal_is_passed_on(runner: Runner, number: signal.Signals) -> None:
     """The program handles it as without us, and its exit code is ours."""
     script = (
-        "import os, signal, sys\n"
+        "import os, signal, sys, time\n"
         "for each in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):\n"
         "    signal.signal(each, lambda number, _: (os.write(1, b'got %d' % number), sys.exit(9)))\n"
         "print('ready', flush=True)\n"
-        "while True: signal.pause()\n"
+        "while True: time.sleep(0.05)\n"  # not pause(): the signal may come just before it
     )
     with runner.start(sys.executable, "-c", script) as process:
         assert process.stdout is not None
@@ -275,7 +275,8 @@ def test_a_signal_is_passed_on(runner: Runner, number: signal.Signals) -> None:
 
 def test_ctrl_c_ends_a_program_as_without_us(runner: Runner) -> None:
     """It gets KeyboardInterrupt, and the summary follows; the exit code is that of a program that SIGINT has ended."""
-    with runner.start(sys.executable, "-c", "import signal; print('ready', flush=True); signal.pause()") as process:
+    script = "import time\nprint('ready', flush=True)\nwhile True: time.sleep(0.05)"
+    with runner.start(sys.executable, "-c", script) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
