@@ -105,7 +105,7 @@ RUNNING = (
         10,
         _CLOCK,
         was="  with turns.lane(key, method=method.__name__):\n            current",
-        becomes="  with turns.lane(key, method=method.__name__):\n            pass\n        if True:\n            current",
+        becomes="  with turns.lane(key, method=method.__name__):\n            pass\n        if 1:\n            current",
         test="tests/integration/guard/test_clock.py::test_the_turn_is_held_until_the_answer_is_there",
     ),
     Planted(
