@@ -6,6 +6,7 @@ from prove.planted.bug import Planted
 
 __all__ = ["JOURNAL"]
 
+_COPIES = "src/krakenonce/journal/copies.py"
 _EVENTS = "tests/integration/journal/test_events.py::"
 _PROCESSES = "tests/integration/journal/test_processes.py::"
 
@@ -17,6 +18,23 @@ JOURNAL = (
         was="    except (StopIteration, ValueError, TypeError,",
         becomes="    except (TypeError,",
         test="tests/unit/journal/test_event.py::test_what_is_no_line_of_ours_is_skipped",
+    ),
+    Planted(
+        "who notes an event waits for the server on which hosts share a state",
+        14,
+        _COPIES,
+        was="            start_new_thread(self._write, (records,))\n",
+        becomes="            self._write(records)\n",
+        test="tests/unit/journal/test_copies.py::test_who_notes_an_event_does_not_wait_for_the_server",
+        hangs=40.0,
+    ),
+    Planted(
+        "a process overwrites what another one of its host has copied",
+        14,
+        _COPIES,
+        was="            return records.write(name, data, before)\n",
+        becomes="            return records.write(name, data, records.read(name))\n",
+        test="tests/unit/journal/test_copies.py::test_two_processes_of_a_host_lose_no_line",
     ),
     Planted(
         "the line after a torn one is lost with it",

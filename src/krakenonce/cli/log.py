@@ -8,6 +8,9 @@ import sys
 import time
 from datetime import datetime
 from functools import lru_cache
+from heapq import merge
+from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import click
@@ -17,9 +20,10 @@ from krakenonce.backends.opening import find_backend
 from krakenonce.cli.options import state_option
 from krakenonce.cli.output import complain, write
 from krakenonce.errors import ConfigError
+from krakenonce.journal.copies import events_of_others
 from krakenonce.journal.event import as_dict
 from krakenonce.journal.reading import Reader
-from krakenonce.journal.recorder import directory_of
+from krakenonce.journal.recorder import directory_of, host_name
 from krakenonce.journal.said import said
 
 if TYPE_CHECKING:
@@ -58,21 +62,23 @@ def log(since: float, account: str, as_json: bool, follow: bool, state: str | No
     """Show what has happened: refusals, unknown outcomes, clock steps and so on, the newest last. Changes nothing.
 
     Each process writes it down on its own host, beside the state. Of each kind of event these are the first three in a
-    minute, and how many more there were.
+    minute, and how many more there were. With a state that hosts share, the first of each kind in a minute of the other
+    hosts are shown, too; after --follow, those of this host alone.
     """
     store = find_backend(None) if state is None else open_store(state)
     place = directory_of(store)
     if place is None:
         raise ConfigError(f"{store!r} has no journal that another process could read")
     reader = Reader(place)
+    others = sorted(events_of_others(store, host_name(), since, account))
     line = _json_of if as_json else _line_of
     if follow:
-        for event in reader.follow(since, account):
+        for event in chain(others, reader.follow(since, account)):
             write(line(event))
         return
     is_empty = True
     lines = []
-    for event in reader.events(since, account):
+    for event in merge(reader.events(since, account), others, key=attrgetter("at")):
         is_empty = False
         lines.append(line(event))
         if len(lines) >= _AT_ONCE:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from krakenonce.backends.state_name import usual_directory
 from krakenonce.errors import KrakenonceError
 from krakenonce.journal.aggregate import Counts
+from krakenonce.journal.copies import Copies
 from krakenonce.journal.event import Event, short, to_line
 from krakenonce.journal.file import JournalFile
 from krakenonce.journal.hooks import call_hooks
@@ -26,12 +27,16 @@ from krakenonce.native import RLock
 from krakenonce.process import call_in_children, check_process
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from krakenonce.backends.protocol import Records
     from krakenonce.journal.aggregate import Rest
 
 
 logger = logging.getLogger("krakenonce.journal")
 
 _IN_MEMORY = 10_000  # lines
+_AT_THE_END = 2.0  # seconds for which a process that ends waits until its last events are copied to other hosts
 
 
 class _Journal(Protocol):
@@ -62,13 +67,18 @@ class Recorder:
     Args:
         journal: Where lines go.
         counts: Which events are written one by one.
+
+    Attributes:
+        records: Where the first of each kind are copied for other hosts; None: no other host uses the state.
     """
 
     def __init__(self, journal: _Journal, counts: Counts | None = None) -> None:
         self.journal = journal
         self._counts = counts or Counts()
         self._lock = RLock()
+        self._copies = Copies(host_name())
         self._has_failed = self._has_told = False
+        self.records: Callable[[], Records | None] = lambda: None
         call_in_children(self)
 
     def note(self, what: str, *, key: str = "", account: str = "", method: str = "", **more: Any) -> None:
@@ -105,13 +115,14 @@ class Recorder:
             rests = self._counts.all()
         if rests:
             self._tell([self._rest(rest) for rest in rests])
+        self._copies.settle(_AT_THE_END)
 
     def _rest(self, rest: Rest) -> Event:
         what, key, method = rest.kind
         return self._event(what, key=key, method=method, more=rest.number)
 
     def _event(self, what: str, **more: Any) -> Event:
-        return Event(time.time(), what, host=_host(), pid=os.getpid(), program=_program(), **more)
+        return Event(time.time(), what, host=host_name(), pid=os.getpid(), program=_program(), **more)
 
     def _tell(self, events: list[Event]) -> None:
         try:
@@ -124,12 +135,14 @@ class Recorder:
                 self._has_failed = True
                 why = error.strerror if isinstance(error, OSError) else error
                 logger.warning("%r cannot be written: %s; calls go on, and events are only logged", self.journal, why)
+        if (records := self.records()) is not None and (first := [each for each in events if each.nth == 1]):
+            self._copies.put(b"".join(map(to_line, first)), records)
         for event in events:
             call_hooks(event)
 
     def _after_fork(self) -> None:
         """Count anew in the child: the rest is the parent's."""
-        self._counts, self._lock = Counts(), RLock()
+        self._counts, self._lock, self._copies = Counts(), RLock(), Copies(host_name())
 
 
 def journal_of(store: Any) -> Recorder:
@@ -142,11 +155,25 @@ def journal_of(store: Any) -> Recorder:
     check_process()
     place = directory_of(store)
     if place is not None:
-        return recorder_in(place)
+        recorder = recorder_in(place)
+        if store.shared == "hosts":
+            recorder.records = _records_of(store)
+        return recorder
     try:
         return _in_memory.get(store) or _in_memory.setdefault(store, Recorder(MemoryJournal()))
     except TypeError:  # it cannot be referred to weakly
         return _of_others
+
+
+def _records_of(store: Any) -> Callable[[], Records | None]:
+    """Return what finds the records of a backend, as long as that is in use."""
+    found = weakref.ref(store)
+
+    def find() -> Records | None:
+        there = found()
+        return None if there is None else there.records
+
+    return find
 
 
 def recorder_in(place: str) -> Recorder:
@@ -180,7 +207,8 @@ def _local(place: str) -> str | None:
 
 
 @functools.cache
-def _host() -> str:
+def host_name() -> str:
+    """Return the name of this host."""
     return socket.gethostname()
 
 
