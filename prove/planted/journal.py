@@ -29,11 +29,11 @@ JOURNAL = (
         hangs=40.0,
     ),
     Planted(
-        "a process overwrites what another one of its host has copied",
+        "a line is not copied if another process of the host copies one at the same time",
         14,
         _COPIES,
-        was="            return records.write(name, data, before)\n",
-        becomes="            return records.write(name, data, records.read(name))\n",
+        was="            continue\n",
+        becomes="            return None\n",
         test="tests/unit/journal/test_copies.py::test_two_processes_of_a_host_lose_no_line",
     ),
     Planted(
