@@ -8,6 +8,7 @@ from collections import Counter, defaultdict, deque
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
+from krakenonce.gateway.history import History
 from krakenonce.gateway.replies import UNKNOWN_OUTCOME
 from krakenonce.key.answers import shown
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # seconds
 KRAKEN, MEMORY = "kraken", "memory"  # where the answer to a public call comes from
-_REFUSALS = 20  # shown by the status page
+_REFUSALS, _CALLS = 40, 100  # shown by the status page
+_METHOD = 60  # characters of a method that are kept: a client may write anything
+OK, REFUSED, NOT_SENT, UNKNOWN = "ok", "refused", "not_sent", "unknown"  # what became of a call
 
 
 class Histogram:
@@ -41,13 +44,24 @@ class Histogram:
         return list(zip((*map(str, _BUCKETS), "+Inf"), map(float, accumulate(self.counts)), strict=True))
 
 
-class Refusal(NamedTuple):
-    """A call without a result, by the gateway or by Kraken: when (seconds since 1970), whose, which method, and why."""
+class Call(NamedTuple):
+    """One call, as the status page shows it.
+
+    Args:
+        at: When it ended, in seconds since 1970.
+        local_key: The name of the local key; empty: it is not known.
+        account: The account; empty: it is not known.
+        method: Kraken's name of the method; empty if the local key is not known: the sender may have written anything.
+        outcome: ``ok``; ``refused`` by Kraken, or what is in front of it; ``not_sent``; or ``unknown``.
+        reason: Why it has no result; empty if it has.
+    """
 
     at: float
     local_key: str
+    account: str
     method: str
-    reason: str
+    outcome: str
+    reason: str = ""
 
 
 class PublicActivity:
@@ -83,7 +97,9 @@ class Activity:
         self.not_sent: Counter[str] = Counter()  # by reason
         self.unknown_outcomes = 0
         self.public = PublicActivity()
-        self.refusals: deque[Refusal] = deque(maxlen=_REFUSALS)
+        self.calls: deque[Call] = deque(maxlen=_CALLS)  # the last, the newest first
+        self.refusals: deque[Call] = deque(maxlen=_REFUSALS)  # of them those without a result, also older ones
+        self.history = History()
         self.waited: defaultdict[str, Histogram] = defaultdict(Histogram)  # for the turn, by account
         self.held: defaultdict[str, Histogram] = defaultdict(Histogram)
         self.kraken: defaultdict[str, Histogram] = defaultdict(Histogram)  # from sending to Kraken's answer
@@ -96,21 +112,45 @@ class Activity:
     def forwarded(self, local_key: str, account: str, method: str, done: Forwarded) -> None:
         """Count one call that Kraken has answered, even if its client has disconnected."""
         self.kraken[account].add(done.seconds)
+        for minute in self.history.minutes(account, time.monotonic()):
+            minute.calls += 1
         if done.refusal is not None:
-            self._refused(local_key, method, f"Kraken: {shown(done.refusal.errors)}")
+            self._ended(local_key, account, method, REFUSED, f"Kraken: {shown(done.refusal.errors)}")
         elif done.answer.status != 200:
-            self._refused(local_key, method, f"a page with HTTP status {done.answer.status}, not from Kraken's API")
+            why = f"a page with HTTP status {done.answer.status}, not from Kraken's API"
+            self._ended(local_key, account, method, REFUSED, why)
+        else:
+            self._ended(local_key, account, method, OK)
 
-    def reply(self, local_key: str, method: str, reply: Reply) -> None:
-        """Count one answer to a client, by Kraken or by the gateway."""
+    def reply(self, local_key: str, account: str, method: str, reply: Reply, seconds: float) -> None:
+        """Count one answer to a client, by Kraken or by the gateway.
+
+        Args:
+            local_key: The name of the local key; empty: it is not known.
+            account: Its account.
+            method: Kraken's name of the method.
+            reply: The answer.
+            seconds: Seconds that the client waited for it.
+        """
+        if local_key:
+            self.history.all.at(time.monotonic()).waited(seconds)
         if not reply.reason:
             self.answered[local_key] += 1
-            return
-        if reply.reason == UNKNOWN_OUTCOME:
+        elif reply.reason == UNKNOWN_OUTCOME:
             self.unknown_outcomes += 1
+            self._ended(local_key, account, method, UNKNOWN, reply.reason)
         else:
             self.not_sent[reply.reason] += 1
-        self._refused(local_key, method, reply.reason)
+            self._ended(local_key, account, method, NOT_SENT, reply.reason)
 
-    def _refused(self, local_key: str, method: str, why: str) -> None:
-        self.refusals.appendleft(Refusal(time.time(), local_key, method, why))
+    def _ended(self, local_key: str, account: str, method: str, outcome: str, why: str = "") -> None:
+        call = Call(time.time(), local_key, account, method[:_METHOD], outcome, why)
+        self.calls.appendleft(call)
+        if outcome == OK:
+            return
+        self.refusals.appendleft(call)
+        for minute in self.history.minutes(account, time.monotonic()):
+            if outcome == UNKNOWN:
+                minute.unknown += 1
+            else:
+                minute.refused += 1

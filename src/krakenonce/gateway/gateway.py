@@ -93,7 +93,7 @@ class Gateway:
             headers: The client's headers, with ``API-Key``, ``API-Sign`` and ``Content-Type``; names in any case.
             body: The body, as received.
         """
-        local = None
+        local, asked = None, time.monotonic()
         try:
             local = await self._local_key(headers)
             call = self._admitted(local, path, headers, body)
@@ -123,7 +123,8 @@ class Gateway:
             reply = not_sent(reason, string, str(error))
         method = "nonce" if path == NONCE_PATH else method_in(path)
         # Without a local key the method is not shown: it comes from an unknown sender.
-        self._activity.reply(local.name if local else "", method if local else "", reply)
+        caller = (local.name, local.account, method) if local else ("", "", "")
+        self._activity.reply(*caller, reply, time.monotonic() - asked)
         return reply
 
     async def _local_key(self, headers: Mapping[str, str]) -> LocalKey:

@@ -6,8 +6,10 @@ import asyncio
 import importlib.resources
 import json
 import math
+import threading
 import time
 from collections import Counter
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import ConfigError, KrakenonceError
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from krakenonce.manager import NonceManager
 
 
+_FRESH = 1.0  # seconds for which the status is not made anew, however many browsers ask for it
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'",
@@ -56,6 +59,10 @@ class Pages:
         self._gateway = gateway
         self._activity = activity
         self._look = StateLook(gateway.accounts, gateway.local_keys, manager, asyncio.get_running_loop())
+        self._status_lock = threading.Lock()  # pages are asked for in two event loops
+        self._status_made: Future[Reply] | None = None
+        self._status_at = 0.0
+        self._making: set[asyncio.Task[None]] = set()
         self._files = {path: Reply(200, kind, _file(name), _HEADERS) for path, (name, kind) in _FILES.items()}
         self._pages: dict[str, Callable[[], Awaitable[Reply]]] = {
             "/healthz": _healthz,
@@ -89,7 +96,25 @@ class Pages:
         return Reply(200, CONTENT_TYPE, text, _HEADERS)
 
     async def _status(self) -> Reply:
-        return Reply(200, JSON, json.dumps(await self.status()).encode(), _HEADERS)
+        """Return the status of this second: the first who asks has it made, and all others get the same."""
+        with self._status_lock:
+            made, now = self._status_made, time.monotonic()
+            is_first = made is None or now - self._status_at >= _FRESH or (made.done() and made.exception() is not None)
+            if is_first or made is None:
+                made = self._status_made = Future()
+                made.set_running_or_notify_cancel()  # who does not wait any more leaves it to the others
+                self._status_at = now
+        if is_first:
+            making = asyncio.create_task(self._make_status(made))
+            self._making.add(making)
+            making.add_done_callback(self._making.discard)
+        return await asyncio.wrap_future(made)
+
+    async def _make_status(self, made: Future[Reply]) -> None:
+        try:
+            made.set_result(Reply(200, JSON, json.dumps(await self.status()).encode(), _HEADERS))
+        except BaseException as error:  # those who wait get it
+            made.set_exception(error)
 
     async def status(self) -> dict[str, Any]:
         """Return what the status page shows; no key and no secret is in it."""

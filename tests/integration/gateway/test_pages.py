@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from krakenonce.brokers import Account
 from krakenonce.errors import OutcomeUnknown
-from krakenonce.gateway.activity import Activity, Histogram, Refusal
+from krakenonce.gateway.activity import Activity, Call, Histogram
 from krakenonce.gateway.gateway import Gateway
 from krakenonce.gateway.kraken_account import KrakenAccount
 from krakenonce.gateway.local_keys import LocalKeys
@@ -271,19 +271,19 @@ def test_what_kraken_refused_is_among_the_last_refusals(during: Callable[..., An
 def test_a_call_that_is_refused_while_the_status_is_made_does_not_break_it(during: Callable[..., Any]) -> None:
     """Calls are counted in another thread than the one that makes the pages."""
 
-    class Meanwhile(Refusal):
+    class Meanwhile(Call):
         """While it is shown, another call is refused."""
 
         def _asdict(self) -> dict[str, Any]:
-            refuse(Refusal(0.0, "bot-b", "Balance", "too late for this page"))
+            refuse(Call(0.0, "bot-b", "MASTER", "Balance", "refused", "too late for this page"))
             return super()._asdict()
 
-    refuse: Callable[[Refusal], object] = id
+    refuse: Callable[[Call], object] = id
 
     async def look(running: Running) -> dict[str, Any]:
         nonlocal refuse
         refuse = running.activity.refusals.appendleft
-        refuse(Meanwhile(0.0, "bot-b", "Balance", "shown"))
+        refuse(Meanwhile(0.0, "bot-b", "MASTER", "Balance", "refused", "shown"))
         return await running.status()
 
     assert [each["reason"] for each in during(look)["refusals"]] == ["shown", "not_allowed"]
