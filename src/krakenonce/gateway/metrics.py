@@ -6,6 +6,7 @@ the Kraken keys, or from the state.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from prometheus_client import generate_latest
@@ -13,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from krakenonce.gateway.activity import Histogram
+from krakenonce.gateway.health import STATES, health_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -100,6 +102,16 @@ def _of_keys(source: Source, value: Callable[[KeyState], float]) -> Samples:
     for account, seen in source.state.accounts.items():
         for key in seen.keys:
             yield (account, *((key.name,) if len(seen.keys) > 1 else ())), value(key)
+
+
+def _healths(source: Source) -> Samples:
+    """One sample for each state of each account, so that an alert has a series that goes back to 0."""
+    now = time.time()
+    for name, seen in source.state.accounts.items():
+        if name in source.accounts:
+            health = health_in(source.accounts[name], seen, now)
+            for state in STATES:
+                yield (name, state, health.reason if state == health.state else ""), float(state == health.state)
 
 
 def _of_counters(source: Source, value: Callable[[ScopeStats], float]) -> Samples:
@@ -206,6 +218,13 @@ METRICS = (
         "Seconds until a lockout ends; 0: there is none.",
         ("account",),
         lambda source: _of_keys(source, lambda key: key.locked_out),
+    ),
+    MetricOf(
+        GaugeMetricFamily,
+        "account_health",
+        "1 for the account's state: fine, limited, refused or locked_out; and why. 0 for the other states.",
+        ("account", "state", "reason"),
+        _healths,
     ),
     MetricOf(
         GaugeMetricFamily,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import ConfigError, KrakenonceError
 from krakenonce.extras import needed_by
+from krakenonce.gateway.health import health_in
 from krakenonce.gateway.replies import Reply
 from krakenonce.gateway.state_look import StateLook, not_answered, usable_in
 from krakenonce.kraken.wire import JSON
@@ -143,8 +144,10 @@ class Pages:
 
     def _account(self, name: str, account: KrakenAccount, state: State) -> dict[str, Any]:
         seen = state.accounts[name]
+        health = health_in(account, seen, time.time())
         return {
             "account": name,
+            "health": {**health._asdict(), "words": health.words},
             "key": seen.keys[0].name,
             "scope": seen.keys[0].scope,
             "keys": [_key(each) for each in seen.keys],

@@ -13,6 +13,7 @@ from krakenonce.gateway.activity import KRAKEN, MEMORY
 from krakenonce.gateway.headers import passed_back, passed_on
 from krakenonce.gateway.own_calls import OwnCalls
 from krakenonce.gateway.public_limits import Place, PublicLimits, bucket_of
+from krakenonce.gateway.refusals import PAGE, reason_of
 from krakenonce.gateway.replies import Reply, not_sent, unknown
 from krakenonce.gateway.upstream import refusal_of
 from krakenonce.gateway.waiting import Closed, wait_while
@@ -134,9 +135,9 @@ class PublicCalls:
         if is_limit:
             self._limits.fill(place)
         if refusal is not None:
-            self._activity.refused["rate_limit" if is_limit else "other"] += 1
+            self._activity.refused[reason_of(refusal)] += 1
         elif answer.status != 200:
-            self._activity.refused["page"] += 1
+            self._activity.refused[PAGE] += 1
 
     async def _wait(self, place: Place) -> None:
         """Wait until a call may be sent.

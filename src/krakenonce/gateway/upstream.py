@@ -10,8 +10,10 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from krakenonce.errors import InvalidNonce, KrakenError, KrakenonceError, LockedOut, OutcomeUnknown, RateLimited
+from krakenonce.errors import InvalidNonce, KrakenError, KrakenonceError, OutcomeUnknown, RateLimited
 from krakenonce.gateway.headers import signed
+from krakenonce.gateway.health import KeyTroubles
+from krakenonce.gateway.refusals import PAGE, reason_of
 from krakenonce.key.answers import is_of_kraken, refusal_in, result_of
 from krakenonce.key.api_key import ApiKey
 from krakenonce.key.far import take
@@ -40,8 +42,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _COST = 4.0  # of a search, in the REST counter
 _FINE = b'{"error":[]'  # how an answer with a result begins
-# Why Kraken has refused a call -> a word for metrics; the first that fits.
-_REASONS = ((InvalidNonce, "invalid_nonce"), (LockedOut, "lockout"), (RateLimited, "rate_limit"), (object, "other"))
+_OF_KRAKEN = b'{"error"'  # how an answer of Kraken's API begins
 
 
 class Forwarded(NamedTuple):
@@ -77,6 +78,7 @@ class KrakenKey:
         name: Its fingerprint.
         searching: Held by the one search that waits for the turn, or has it.
         refused: How many calls Kraken or what is in front of it has refused, by reason.
+        troubles: Kraken's refusals of the key itself that are not over.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class KrakenKey:
         self._order_timeout = order_timeout
         self.searching = asyncio.Lock()
         self.refused: Counter[str] = Counter()
+        self.troubles = KeyTroubles()
 
     @property
     def scope(self) -> str:
@@ -225,7 +228,10 @@ class KrakenKey:
             raise
         step.refusal = refusal_in(reply, self.time.now())
         if step.refusal is not None:
+            self.troubles.refused(step.method, reason_of(step.refusal))
             await self.take(partial(self.api_key.settle, place, step.refusal))
+        else:
+            self.troubles.accepted(step.method)
         return reply
 
     async def _refuse_if_over(self, share: float, more: float = 0.0) -> None:
@@ -238,12 +244,16 @@ class KrakenKey:
         """Act on Kraken's error, for all callers of this key, and return it. None: the answer is not an error."""
         refusal = refusal_of(answer)
         if refusal is not None:
-            self.refused[next(reason for kind, reason in _REASONS if isinstance(refusal, kind))] += 1
+            reason = reason_of(refusal)
+            self.refused[reason] += 1
+            self.troubles.refused(place.method, reason)
             # The client gets Kraken's answer even if our counters cannot be written.
             with contextlib.suppress(KrakenonceError):
                 await self.take(partial(self.api_key.settle, place, refusal))
         elif answer.status != 200:  # all that Kraken's API answers has 200
-            self.refused["page"] += 1
+            self.refused[PAGE] += 1
+        elif answer.data.startswith(_OF_KRAKEN):
+            self.troubles.accepted(place.method)
         return refusal
 
 

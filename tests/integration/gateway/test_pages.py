@@ -265,7 +265,7 @@ def test_what_kraken_refused_is_among_the_last_refusals(during: Callable[..., An
     seen = during(ask)
     assert seen["refusals"][0]["reason"] == "Kraken: EQuery:Unknown asset"
     assert (seen["refusals"][0]["local_key"], seen["refusals"][0]["method"]) == ("bot-a", "Balance")
-    assert seen["accounts"][0]["refused"] == {"other": 1}
+    assert seen["accounts"][0]["refused"] == {"unknown_asset": 1}
 
 
 def test_a_call_that_is_refused_while_the_status_is_made_does_not_break_it(during: Callable[..., Any]) -> None:
@@ -326,7 +326,7 @@ def test_public_calls_are_counted_apart_from_private_ones(during: Callable[..., 
         'krakenonce_public_not_sent_total{reason="stopping"} 1.0',
         "krakenonce_public_unanswered_total 1.0",
         'krakenonce_public_refused_total{reason="page"} 1.0',
-        'krakenonce_public_refused_total{reason="other"} 1.0',
+        'krakenonce_public_refused_total{reason="unknown_asset"} 1.0',
         'krakenonce_public_refused_total{reason="rate_limit"} 1.0',
     ]
 
@@ -363,14 +363,14 @@ def test_the_keys_of_an_account_are_shown_and_why_one_is_not_used(fake: FakeKrak
     (out,) = shown["keys"][0]["passed_over"]
     assert (out["why"], shown["keys"][1]["passed_over"]) == ("EAPI:Invalid key", [])
     assert 0 < out["seconds"] <= 60
-    assert (shown["refused"], shown["locked_out_seconds"]) == ({"other": 1}, 0)
+    assert (shown["refused"], shown["locked_out_seconds"]) == ({"invalid_key": 1}, 0)
     assert shown["counters"]["rest"][1] == 40
     assert shown["counters"]["engine"][1] == 180
     assert [each["passed_over"][0]["why"] for each in later] == ["EAPI:Invalid key", "EGeneral:Temporary lockout"]
     lines = [line.rpartition(" ")[0] for line in text.splitlines()]
     of_first, of_second = (f'account="MASTER",key="{name}"' for name in (first, second))
     for line in (
-        f'refused_total{{{of_first},reason="other"}}',
+        f'refused_total{{{of_first},reason="invalid_key"}}',
         f"lockout_seconds{{{of_second}}}",
         f'rate_limit_level{{{of_first},limit="rest"}}',
         f'rate_limit_max{{{of_second},limit="rest"}}',
@@ -443,3 +443,34 @@ def test_a_histogram_counts_up_to_each_bound() -> None:
     seen = dict(histogram.cumulative())
     assert (seen["0.0005"], seen["0.0025"], seen["0.005"], seen["30.0"], seen["+Inf"]) == (2, 2, 3, 3, 4)
     assert histogram.total == pytest.approx(99.0036)
+
+
+@pytest.mark.parametrize(
+    ("string", "reason", "words"),
+    [
+        ("EAPI:Invalid key", "invalid_key", "unknown key"),
+        ("EAPI:Invalid signature", "invalid_signature", "wrong secret"),
+        ("EGeneral:Permission denied", "permission", "no permission: Balance"),
+    ],
+)
+def test_an_account_whose_key_kraken_refuses_is_not_fine(
+    during: Callable[..., Any], fake: FakeKraken, string: str, reason: str, words: str
+) -> None:
+    """The status and the metrics say so, and why; once Kraken accepts the call, it is fine."""
+
+    async def ask(running: Running) -> tuple[Any, str, Any]:
+        fake.faults.add("Balance", "error", error=string)
+        await running.bot.query_private("Balance")
+        refused, metrics = await running.status(), (await running.get("/metrics"))[1]
+        await running.bot.query_private("Balance")
+        return refused, metrics, await running.status()
+
+    before, metrics, after = during(ask)
+    health = before["accounts"][0]["health"]
+    assert (health["reason"], health["words"]) == (reason, words)
+    assert health["state"] in ("refused", "limited")
+    assert before["accounts"][0]["refused"] == {reason: 1}
+    assert f'krakenonce_refused_total{{account="MASTER",reason="{reason}"}} 1.0' in metrics
+    assert f'krakenonce_account_health{{account="MASTER",reason="{reason}",state="{health["state"]}"}} 1.0' in metrics
+    assert 'krakenonce_account_health{account="MASTER",reason="",state="fine"} 0.0' in metrics
+    assert after["accounts"][0]["health"]["state"] == "fine"
