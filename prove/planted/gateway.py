@@ -19,9 +19,9 @@ GATEWAY = (
     Planted(
         "a call that is refused meanwhile breaks the status page",
         "security",
-        "src/krakenonce/gateway/pages.py",
-        was="in self._activity.refusals.copy()]",
-        becomes="in self._activity.refusals]",
+        "src/krakenonce/gateway/status.py",
+        was="in activity.refusals.copy()]",
+        becomes="in activity.refusals]",
         test="tests/integration/gateway/test_pages.py"
         "::test_a_call_that_is_refused_while_the_status_is_made_does_not_break_it",
     ),

@@ -5,27 +5,23 @@ from __future__ import annotations
 import asyncio
 import importlib.resources
 import json
-import math
 import threading
 import time
-from collections import Counter
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from krakenonce.errors import ConfigError, KrakenonceError
 from krakenonce.extras import needed_by
-from krakenonce.gateway.health import health_in
 from krakenonce.gateway.replies import Reply
 from krakenonce.gateway.state_look import StateLook, not_answered, usable_in
+from krakenonce.gateway.status import status_of
 from krakenonce.kraken.wire import JSON
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from krakenonce.gateway.activity import Activity
     from krakenonce.gateway.gateway import Gateway
-    from krakenonce.gateway.kraken_account import KrakenAccount
-    from krakenonce.gateway.state_look import KeyState, State
     from krakenonce.manager import NonceManager
 
 
@@ -40,7 +36,10 @@ _HEADERS = {
 _FILES = {
     "/": ("status.html", "text/html; charset=utf-8"),
     "/status.css": ("status.css", "text/css; charset=utf-8"),
-    "/status.js": ("status.js", "text/javascript; charset=utf-8"),
+    **{
+        f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8")
+        for name in ("status", "accounts", "calls", "dom")
+    },
 }
 
 
@@ -51,14 +50,18 @@ class Pages:
         gateway: The gateway whose keys and queues are shown.
         activity: What it has counted.
         manager: Where nonces come from.
+        unusable: The accounts whose credentials cannot be used, and why; read again for each page.
 
     Raises:
         ConfigError: A file of the status page is missing.
     """
 
-    def __init__(self, gateway: Gateway, activity: Activity, manager: NonceManager) -> None:
+    def __init__(
+        self, gateway: Gateway, activity: Activity, manager: NonceManager, unusable: Mapping[str, str] | None = None
+    ) -> None:
         self._gateway = gateway
         self._activity = activity
+        self._unusable = {} if unusable is None else unusable
         self._look = StateLook(gateway.accounts, gateway.local_keys, manager, asyncio.get_running_loop())
         self._status_lock = threading.Lock()  # pages are asked for in two event loops
         self._status_made: Future[Reply] | None = None
@@ -119,52 +122,7 @@ class Pages:
 
     async def status(self) -> dict[str, Any]:
         """Return what the status page shows; no key and no secret is in it."""
-        state = await self._look.get()
-        stats = state.counters["global"]
-        return {
-            "now": time.time(),
-            "started": self._activity.started,
-            "stopping": self._gateway.stopping,
-            "state_silent_seconds": state.silent,
-            "lead_seconds": (stats.lead_ns or 0) / 1e9,
-            "nonces_issued": stats.issued,
-            "accounts": [
-                self._account(name, each, state)
-                for name, each in self._gateway.accounts.copy().items()
-                if name in state.accounts
-            ],
-            "local_keys": [
-                {"name": each.name, "account": each.account, "allow": sorted(each.allow)} for each in usable_in(state)
-            ],
-            "answered": dict(self._activity.answered),
-            "not_sent": dict(self._activity.not_sent),
-            "unknown_outcomes": self._activity.unknown_outcomes,
-            "refusals": [each._asdict() for each in self._activity.refusals.copy()],  # calls go on in another thread
-        }
-
-    def _account(self, name: str, account: KrakenAccount, state: State) -> dict[str, Any]:
-        seen = state.accounts[name]
-        health = health_in(account, seen, time.time())
-        return {
-            "account": name,
-            "health": {**health._asdict(), "words": health.words},
-            "key": seen.keys[0].name,
-            "scope": seen.keys[0].scope,
-            "keys": [_key(each) for each in seen.keys],
-            "tier": account.account.tier,
-            "turn_held_by": seen.turn,
-            "waiting": len(account.queue),
-            "counters": seen.rates,
-            "locked_out_seconds": seen.locked_out,
-            "answered": sum(self._activity.kraken[name].counts),
-            "upstream_seconds": self._activity.kraken[name].total,
-            "refused": dict(sum((each.refused for each in account.keys), Counter[str]())),
-        }
-
-
-def _key(key: KeyState) -> dict[str, Any]:
-    out = [{"why": why, "seconds": seconds if math.isfinite(seconds) else None} for why, seconds in key.out]
-    return {"key": key.name, "scope": key.scope, "locked_out_seconds": key.locked_out, "passed_over": out}
+        return status_of(self._gateway, self._activity, await self._look.get(), self._unusable)
 
 
 async def _healthz() -> Reply:

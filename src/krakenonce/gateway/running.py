@@ -85,10 +85,11 @@ async def _run(settings: Settings, ready: Callable[[Listening], None]) -> None:
         transport = AsyncTransport(settings.base_url, connect_to=settings.connect_to)
         activity = Activity()
         accounts: dict[str, KrakenAccount] = {}
-        load_keys = functools.partial(_load_keys, accounts, settings, manager, transport, activity)
+        unusable: dict[str, str] = {}
+        load_keys = functools.partial(_load_keys, accounts, unusable, settings, manager, transport, activity)
         load_keys()
         gateway = Gateway(accounts, local_keys, manager.store, activity)
-        pages = Pages(gateway, activity, manager)
+        pages = Pages(gateway, activity, manager, unusable)
         public = PublicCalls(transport, activity.public, settings.timeout, settings.max_wait)
         server = GatewayServer(gateway, public, second, pages)
         watching = asyncio.run_coroutine_threadsafe(watch(asyncio.get_running_loop()), second.loop)
@@ -145,12 +146,15 @@ def _raise_file_limit() -> None:
 
 def _load_keys(
     served: dict[str, KrakenAccount],
+    unusable: dict[str, str],
     settings: Settings,
     manager: NonceManager,
     transport: AsyncTransport,
     activity: Activity,
 ) -> None:
     """Read the accounts into *served*. An account that has not changed keeps its queue.
+
+    *unusable* gets those that cannot be used, and why.
 
     An account that cannot be used is reported and does not stop the others, whose bots may have to cancel orders now.
     If it could be used before, it keeps the pair that it had.
@@ -159,6 +163,9 @@ def _load_keys(
         ConfigError: No account can be used; *served* is unchanged.
     """
     found = read_accounts(os.environ, credentials_path(settings.credentials, os.environ))
+    unusable.update(found.wrong)
+    for name in unusable.keys() - found.wrong.keys():
+        del unusable[name]
     accounts = found.accounts or found.all()
     if not accounts:
         raise ConfigError(
