@@ -1,4 +1,4 @@
-"""What the status page shows, as it is served as JSON: the accounts, the local keys, the last calls and the last hour."""
+"""What the status page shows, as it is served as JSON: accounts, local keys, the last calls and the last hour."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,14 +22,19 @@ from tests.integration.gateway.many_accounts import (
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium")
 LAPTOP, PHONE = (1366, 768), (390, 844)
 ALL_SHOWN = f"document.querySelectorAll('#accounts li').length === {len(NAMES)}"
 CARDS = "[...document.querySelectorAll('#accounts .name')].map(each => each.textContent)"
-TOO_WIDE = (
-    "[...document.querySelectorAll('body *')].filter(each => each.getBoundingClientRect().right > innerWidth)"
-    ".map(each => each.outerHTML.slice(0, 80))"
+TOO_WIDE = (  # wider than the screen, or than their card
+    "[...document.querySelectorAll('body *')].filter(each => each.getBoundingClientRect().right > "
+    "(each.closest('.cards li')?.getBoundingClientRect().right ?? innerWidth)).map(each => each.outerHTML.slice(0, 80))"
+)
+CUT_OFF = (
+    "[...document.querySelectorAll('#accounts .name')].filter(each => each.scrollWidth > each.clientWidth)"
+    ".map(each => [each.textContent, each.title])"
 )
 
 
@@ -53,7 +57,7 @@ def shown(url: str, look: Callable[[Page], Awaitable[Any]]) -> Any:
 
 
 def test_the_top_line_says_how_the_accounts_are(gateway: ManyAccounts) -> None:
-    """How many are fine; the others by reason, and when a lockout ends, in the browser's time; the title counts them."""
+    """How many are fine; the others by reason, a lockout until when, in the browser's time; the title counts them."""
 
     async def look(page: Page) -> tuple[str, str, list[str]]:
         await page.command("Emulation.setTimezoneOverride", timezoneId="Asia/Kathmandu")
@@ -90,22 +94,48 @@ def test_broken_accounts_come_first_and_not_by_colour_alone(gateway: ManyAccount
     assert not set(icons[:3]) & set(icons[3:])
 
 
+SHOW = """
+import('/accounts.js').then(({ showAccounts }) => {
+  const health = (state, words) => ({ state, words, until: null, todo: '' });
+  const account = (name, state, words, waiting, rest) => ({
+    account: name, health: health(state, words), waiting, counters: { rest: [rest, 20] },
+    keys: [{ key: 'k', passed_over: [] }], refused: {}, answered: 0, minutes: { calls: [], bad: [] } });
+  const accounts = [account('a', 'fine', '', 0, 0), account('b', 'fine', '', 2, 0), account('c', 'fine', '', 0, 19),
+    account('d', 'limited', 'no permission', 0, 0), account('e', 'new', 'why', 0, 0),
+    account('f', 'locked_out', 'lockout', 0, 0)];
+  const not_served = [{ account: 'g', health: health('no_credentials', 'no credentials') }];
+  const problems = showAccounts({ accounts, not_served, local_keys: [] }, () => true);
+  const cards = [...document.querySelectorAll('#accounts li')];
+  return [problems, document.getElementById('summary').textContent,
+    cards.map(each => `${each.className} ${each.querySelector('.name').textContent}`)];
+})
+"""
+
+
+def test_those_that_wait_come_after_the_broken_ones_and_before_the_fine(gateway: ManyAccounts) -> None:
+    """Also an account without credentials is broken, and one in a state that the page does not know of."""
+    problems, line, order = shown(gateway.url, lambda page: page.value(SHOW))
+    assert problems == 3
+    broken = "1 locked out, 1 new: why, 1 no credentials"
+    assert line == f"1 fine, {broken}, 1 partly refused: no permission, 2 waiting"
+    assert order == ["bad e", "bad f", "bad g", "limited d", "waits b", "waits c", "fine a"]
+
+
 @pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_wider_than_the_screen(gateway: ManyAccounts, size: tuple[int, int], scheme: str) -> None:
-    """Forty accounts need no scrolling sideways; a long name is cut off, and is whole in its title."""
+    """Forty accounts need no scrolling sideways; only a long name is cut off, and is whole in its title."""
 
-    async def look(page: Page) -> tuple[bool, list[str], str]:
+    async def look(page: Page) -> tuple[bool, list[str], list[list[str]]]:
         width, height = size
         await page.command(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=size == PHONE
         )
         await page.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         fits = f"innerWidth === {width} && document.documentElement.scrollWidth <= innerWidth"
-        title = f"[...document.querySelectorAll('#accounts .name')].find(each => each.textContent === '{LONG}').title"
-        return await page.value(fits), await page.value(TOO_WIDE), await page.value(title)
+        return await page.value(fits), await page.value(TOO_WIDE), await page.value(CUT_OFF)
 
-    assert shown(gateway.url, look) == (True, [], LONG)
+    assert shown(gateway.url, look) == (True, [], [[LONG, LONG]])
 
 
 def test_the_search_finds_accounts_local_keys_and_calls(gateway: ManyAccounts) -> None:
@@ -116,7 +146,10 @@ def test_the_search_finds_accounts_local_keys_and_calls(gateway: ManyAccounts) -
         for words in ("bot07", "ledgers MASTER", "no such thing"):
             await page.value("document.getElementById('search').focus(), document.getElementById('search').select()")
             await page.command("Input.insertText", text=words)
-            lines = "['refusals', 'calls', 'local'].map(id => document.querySelectorAll(`#${id} tr td.name, #${id} .who`).length)"
+            lines = (
+                "['refusals', 'calls', 'local'].map(id => "
+                "document.querySelectorAll(`#${id} td.name, #${id} td.who`).length)"
+            )
             found.append((await page.value(CARDS), await page.value(lines)))
         return [*found, await page.value("document.getElementById('summary').textContent.slice(0, 7)")]
 

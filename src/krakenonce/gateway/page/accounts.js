@@ -30,7 +30,7 @@ function grouped(all) {
   }
   const found = [...groups].map(([words, each]) => ({ words, ...each }));
   const rank = (each) => ["fine", "bad", "limited", "waits"].indexOf(each.kind);
-  return found.sort((one, other) => rank(one) - rank(other) || other.count - one.count);
+  return found.sort((one, other) => rank(one) - rank(other) || other.count - one.count || one.words.localeCompare(other.words));
 }
 
 // Returns how many accounts are broken.
