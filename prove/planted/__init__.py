@@ -30,6 +30,7 @@ from prove.planted.runtimes import RUNTIMES
 from prove.planted.secrets import SECRETS
 from prove.planted.shared_gateways import SHARED_GATEWAYS
 from prove.planted.sockets import SOCKETS
+from prove.planted.status_page import STATUS_PAGE
 from prove.planted.store import STORE
 from prove.planted.valkey import VALKEY
 
@@ -55,6 +56,7 @@ ALL: tuple[Planted, ...] = (
     *SECRETS,
     *GATEWAY,
     *GATEWAY_KEYS,
+    *STATUS_PAGE,
     *LOST_REPLIES,
     *FENCE,
     *PUBLIC,

@@ -50,18 +50,22 @@ class Pages:
         gateway: The gateway whose keys and queues are shown.
         activity: What it has counted.
         manager: Where nonces come from.
-        unusable: The accounts whose credentials cannot be used, and why; read again for each page.
+        unusable: Returns the accounts whose credentials cannot be used, and why.
 
     Raises:
         ConfigError: A file of the status page is missing.
     """
 
     def __init__(
-        self, gateway: Gateway, activity: Activity, manager: NonceManager, unusable: Mapping[str, str] | None = None
+        self,
+        gateway: Gateway,
+        activity: Activity,
+        manager: NonceManager,
+        unusable: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._gateway = gateway
         self._activity = activity
-        self._unusable = {} if unusable is None else unusable
+        self._unusable = unusable
         self._look = StateLook(gateway.accounts, gateway.local_keys, manager, asyncio.get_running_loop())
         self._status_lock = threading.Lock()  # pages are asked for in two event loops
         self._status_made: Future[Reply] | None = None
@@ -122,7 +126,7 @@ class Pages:
 
     async def status(self) -> dict[str, Any]:
         """Return what the status page shows; no key and no secret is in it."""
-        return status_of(self._gateway, self._activity, await self._look.get(), self._unusable)
+        return status_of(self._gateway, self._activity, await self._look.get(), self._unusable())
 
 
 async def _healthz() -> Reply:

@@ -89,7 +89,7 @@ async def _run(settings: Settings, ready: Callable[[Listening], None]) -> None:
         load_keys = functools.partial(_load_keys, accounts, unusable, settings, manager, transport, activity)
         load_keys()
         gateway = Gateway(accounts, local_keys, manager.store, activity)
-        pages = Pages(gateway, activity, manager, unusable)
+        pages = Pages(gateway, activity, manager, unusable.copy)
         public = PublicCalls(transport, activity.public, settings.timeout, settings.max_wait)
         server = GatewayServer(gateway, public, second, pages)
         watching = asyncio.run_coroutine_threadsafe(watch(asyncio.get_running_loop()), second.loop)

@@ -52,7 +52,7 @@ def status_of(gateway: Gateway, activity: Activity, state: State, unusable: Mapp
             _account(name, each, state, activity, wrong) | {"minutes": activity.history.seen_of(name, now)}
             for name, each in accounts.items()
         ],
-        "not_served": _not_served(accounts, local_keys, wrong),
+        "unusable": _unusable(accounts, local_keys, wrong),
         "local_keys": [
             {"name": each.name, "account": each.account, "allow": sorted(each.allow)} for each in local_keys
         ],
@@ -89,11 +89,11 @@ def _account(
     }
 
 
-def _not_served(
+def _unusable(
     served: Mapping[str, KrakenAccount], local_keys: list[LocalKey], wrong: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """Return the accounts without a usable key: those with wrong credentials, and those that only a local key names."""
-    why = dict.fromkeys((each.account for each in local_keys), _UNKNOWN) | wrong
+    why = {**dict.fromkeys((each.account for each in local_keys), _UNKNOWN), **wrong}
     return [
         {"account": name, "health": _in_words(name, Health(NO_CREDENTIALS, NO_CREDENTIALS), text)}
         for name, text in why.items()

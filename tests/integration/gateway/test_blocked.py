@@ -142,4 +142,5 @@ def test_a_page_that_is_not_kraken_s_is_counted_and_shown(account: Account, tmp_
         call(gateway.url, gateway.add("bot"), "Balance")
         assert gateway.accounts["MASTER"].keys[0].refused == {"page": 1}
         (refusal,) = gateway.activity.refusals
-    assert refusal[1:] == ("bot", "Balance", f"a page with HTTP status {status}, not from Kraken's API")
+    assert refusal[1:5] == ("bot", "MASTER", "Balance", "refused")
+    assert refusal.reason == f"a page with HTTP status {status}, not from Kraken's API"

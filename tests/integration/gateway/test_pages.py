@@ -57,7 +57,7 @@ class Running:
             on_turn=self.activity.turn,
         )
         self.gateway = Gateway({account.name: self.served}, self.local_keys, self._manager.store, self.activity)
-        pages = Pages(self.gateway, self.activity, self._manager, unusable)
+        pages = Pages(self.gateway, self.activity, self._manager, lambda: unusable or {})
         self.status = pages.status
         self._second = LoopThread().__enter__()
         self.public = PublicCalls(self._kraken, self.activity.public, 5.0, 5.0)
@@ -430,7 +430,7 @@ def test_an_account_without_usable_credentials_is_not_said_to_be_fine(fake: Fake
 
     with FakeKrakenServer(fake) as server:
         seen = asyncio.run(main())
-    told = {each["account"]: each["health"] for each in seen["not_served"]}
+    told = {each["account"]: each["health"] for each in seen["unusable"]}
     assert {each["state"] for each in told.values()} == {"no_credentials"}
     assert "it has no secret" in told["USER:bob"]["todo"]
     assert "there are no credentials" in told["USER:carol"]["todo"]

@@ -103,8 +103,8 @@ import('/accounts.js').then(({ showAccounts }) => {
   const accounts = [account('a', 'fine', '', 0, 0), account('b', 'fine', '', 2, 0), account('c', 'fine', '', 0, 19),
     account('d', 'limited', 'no permission', 0, 0), account('e', 'new', 'why', 0, 0),
     account('f', 'locked_out', 'lockout', 0, 0)];
-  const not_served = [{ account: 'g', health: health('no_credentials', 'no credentials') }];
-  const problems = showAccounts({ accounts, not_served, local_keys: [] }, () => true);
+  const unusable = [{ account: 'g', health: health('no_credentials', 'no credentials') }];
+  const problems = showAccounts({ accounts, unusable, local_keys: [] }, () => true);
   const cards = [...document.querySelectorAll('#accounts li')];
   return [problems, document.getElementById('summary').textContent,
     cards.map(each => `${each.className} ${each.querySelector('.name').textContent}`)];

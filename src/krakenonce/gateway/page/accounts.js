@@ -93,7 +93,7 @@ function card({ account, kind, text }) {
 }
 
 export function showAccounts(status, found) {
-  const all = [...status.not_served, ...status.accounts].map((account) => ({ account, ...look(account) }));
+  const all = [...status.unusable, ...status.accounts].map((account) => ({ account, ...look(account) }));
   const rank = (each) => ORDER.indexOf(each.kind);
   all.sort((one, other) => rank(one) - rank(other) || one.account.account.localeCompare(other.account.account));
   const shown = all.filter(({ account, text }) => found(account.account, text, account.health.words, account.key ?? "",
