@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from krakenonce.brokers import Account
 from krakenonce.errors import OutcomeUnknown
+from krakenonce.gateway import state_look
 from krakenonce.gateway.activity import Activity, Call, Histogram
 from krakenonce.gateway.gateway import Gateway
 from krakenonce.gateway.kraken_account import KrakenAccount
@@ -84,6 +85,12 @@ class Running:
         """Fetch one page."""
         async with aiohttp.ClientSession() as session, session.get(self.url + path) as answer:
             return answer.status, await answer.text()
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may need longer for the first look at the state than a page waits."""
+    monkeypatch.setattr(state_look, "PATIENCE", 10.0)
 
 
 @pytest.fixture
