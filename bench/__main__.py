@@ -174,6 +174,11 @@ def gateway_rows(measured: dict[str, Any]) -> list[tuple[str, str, str]]:
             "5 %",
         ),
         (
+            "gateway: processor time of a call for the audit log, median of 30 rounds by turns",
+            "{:.1f} % ({:.1f} to {:.1f})".format(*measured["audit_cost_percent"]),
+            "3 %",
+        ),
+        (
             "gateway: memory after 10,000 and 100,000 calls",
             f"{memory['after a tenth']:.0f} / {memory['at the end']:.0f} MiB",
             "100 MB, flat",

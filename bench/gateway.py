@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import aiohttp
 
 from bench.calls import SECRET, plain_server
+from krakenonce.gateway.audit import PAUSE
 from krakenonce.gateway.local_keys import LocalKey, LocalKeys
 from krakenonce.kraken.wire import FORM, decode_secret, encode_form, sign
 
@@ -33,6 +34,8 @@ _FAIR_SECONDS = 5.0
 _ROUNDS = 10
 _IN_A_ROUND = 2000  # calls
 _TRADERS = 10  # keys
+_AUDIT_ROUNDS = 30
+_IN_AN_AUDIT_ROUND = 1000  # calls
 
 Request: TypeAlias = tuple[str, bytes, dict[str, str]]  # path, body, headers
 
@@ -47,6 +50,7 @@ def measure(directory: Path) -> dict[str, Any]:
         cpu = _cpu_seconds(pid) - before
         shares = asyncio.run(_shares(url, pairs[0]))
         records = asyncio.run(_cost_of_a_record(url, pid, pairs))
+        audit = _cost_of_the_audit(directory, kraken)
     mean = sum(shares) / len(shares)
     return {
         "added_ms": {name: (through[name] - direct[name]) * 1000 for name in direct},
@@ -54,35 +58,37 @@ def measure(directory: Path) -> dict[str, Any]:
         "calls_per_cpu_second": CALLS / cpu,
         "memory_mib": memory,
         "record_cost_percent": records,
+        "audit_cost_percent": audit,
         "farthest_from_mean_share_percent": max(abs(each - mean) for each in shares) / mean * 100,
     }
 
 
 @contextlib.contextmanager
-def _gateway(directory: Path, kraken: str) -> Iterator[tuple[str, int, list[LocalKey]]]:
+def _gateway(directory: Path, kraken: str, *words: str) -> Iterator[tuple[str, int, list[LocalKey]]]:
     """A gateway with a hundred accounts and a local key for each."""
-    state = directory / "gateway"
+    state = directory / "-".join(("gateway", *words))
     tables = [f'[USER.u{i}]\napi_key = "key{i}"\napi_secret = "{SECRET}"\ntier = "none"\n' for i in range(KEYS)]
     local_keys = LocalKeys(state / "gateway_keys.json")
     pairs = [local_keys.add(f"bot{i}", f"USER:u{i}", frozenset(["query", "trade"])) for i in range(KEYS)]
-    with running(state, "".join(tables), kraken) as (url, pid):
+    with running(state, "".join(tables), kraken, *words) as (url, pid):
         yield url, pid, pairs
 
 
 @contextlib.contextmanager
-def running(state: Path, accounts: str, kraken: str) -> Iterator[tuple[str, int]]:
+def running(state: Path, accounts: str, kraken: str, *words: str) -> Iterator[tuple[str, int]]:
     """Run a gateway in a process of its own. Yields its address and its process id.
 
     Args:
         state: The state directory.
         accounts: What is in its credentials file.
         kraken: Kraken's address.
+        words: Further words of its command line.
     """
     file = state.with_name(f"{state.name}.toml")
     with open(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600), "w", encoding="utf-8") as opened:
         opened.write(accounts)
     command = [sys.executable, "-m", "krakenonce", "gateway", "run", "--listen", "127.0.0.1:0", "--queue", "1000"]
-    command += ["--base-url", kraken, "--credentials", str(file), "--state", str(state)]
+    command += ["--base-url", kraken, "--credentials", str(file), "--state", str(state), *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         try:
@@ -162,6 +168,36 @@ async def _cost_of_a_record(url: str, pid: int, pairs: list[LocalKey]) -> tuple[
     return ratios[len(ratios) // 2], ratios[1], ratios[-2]
 
 
+def _cost_of_the_audit(directory: Path, kraken: str) -> tuple[float, float, float]:
+    """The processor time of a call, in percent above that at a gateway without an audit log; figures as above.
+
+    Two gateways make as many calls by turns. The seconds in which the log is written after the last call count, too.
+    """
+    took: dict[bool, list[float]] = {True: [], False: []}
+    with _gateway(directory, kraken, "--no-audit") as without, _gateway(directory, kraken, "--queue", "999") as audited:
+        for at in range(2 * _AUDIT_ROUNDS):
+            is_audited = at % 4 in (1, 2)  # neither is always the first
+            url, pid, pairs = audited if is_audited else without
+            before = _cpu_seconds(pid)
+            asyncio.run(_balances(url, pairs, _IN_AN_AUDIT_ROUND))
+            time.sleep(2 * PAUSE)
+            took[is_audited].append(_cpu_seconds(pid) - before)
+    ratios = sorted((ours / bare - 1) * 100 for bare, ours in zip(took[False], took[True], strict=True))
+    return ratios[len(ratios) // 2], ratios[1], ratios[-2]
+
+
+async def _balances(url: str, pairs: list[LocalKey], count: int) -> None:
+    requests = [_signed(pair) for pair in pairs]
+    left = iter(range(count))
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def work() -> None:
+            for index in left:
+                await _call(session, url, requests[index % KEYS])
+
+        await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+
+
 async def _shares(url: str, pair: LocalKey) -> list[int]:
     """How many calls each of fifty clients of one key could make."""
     end = time.monotonic() + _FAIR_SECONDS
@@ -183,6 +219,9 @@ def _memory_mib(pid: int) -> float:
 
 
 def _cpu_seconds(pid: int) -> float:
+    threads = [each / "schedstat" for each in Path(f"/proc/{pid}/task").glob("*")]
+    if threads and all(each.exists() for each in threads):  # in nanoseconds, where stat counts hundredths
+        return sum(int(each.read_text().split()[0]) for each in threads) / 1e9
     figures = Path(f"/proc/{pid}/stat")
     if figures.exists():  # on Linux, where ps has whole seconds
         user, system = figures.read_text().rpartition(")")[2].split()[11:13]

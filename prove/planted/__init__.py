@@ -32,6 +32,7 @@ from prove.planted.shared_gateways import SHARED_GATEWAYS
 from prove.planted.sockets import SOCKETS
 from prove.planted.status_page import STATUS_PAGE
 from prove.planted.store import STORE
+from prove.planted.telling import TELLING
 from prove.planted.valkey import VALKEY
 
 __all__ = ["ALL", "CAMPAIGN", "Planted", "check_fit", "plant", "run"]
@@ -57,6 +58,7 @@ ALL: tuple[Planted, ...] = (
     *GATEWAY,
     *GATEWAY_KEYS,
     *STATUS_PAGE,
+    *TELLING,
     *LOST_REPLIES,
     *FENCE,
     *PUBLIC,

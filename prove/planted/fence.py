@@ -190,8 +190,8 @@ FENCE = (
         "the notes of only one local key are read",
         9,
         "src/krakenonce/gateway/sent_records.py",
-        was="for each in self._local_keys.all() for note in",
-        becomes="for each in self._local_keys.all()[:1] for note in",
+        was="for each in self._local_keys.all() for pair in",
+        becomes="for each in self._local_keys.all()[:1] for pair in",
         test=f"{_FOUND}::test_an_order_of_another_key_of_the_same_account_is_not_taken_either",
     ),
     Planted(

@@ -1,4 +1,4 @@
-"""The command gateway run, and the group that it and the commands for local keys are in."""
+"""The command gateway with its subcommands, of which gateway run is here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from krakenonce.cli.gateway_check import check
 from krakenonce.cli.gateway_keys import add_key, change_key, list_keys, revoke_key, rotate_key
+from krakenonce.cli.gateway_status import status
 from krakenonce.cli.options import json_option, kraken_options, seconds, wrong_usage
 from krakenonce.cli.output import complain, show_events, to_json, write
 from krakenonce.extras import needed_by
@@ -70,6 +72,13 @@ def gateway() -> None:
     help="IP address of the host in --base-url, if the hosts file of this machine has that name lead to the gateway. "
     "TLS still asks for the name.",
 )
+@click.option(
+    "--audit",
+    metavar="PATH|-",
+    help="File of the audit log, which has a line for each private call; - for stdout. Default: gateway_audit.jsonl in "
+    "the state directory; if the state is a database, in this user's on this host.",
+)
+@click.option("--no-audit", is_flag=True, help="Write no audit log.")
 @json_option
 @kraken_options
 def run(
@@ -81,6 +90,8 @@ def run(
     order_timeout: float,
     connect_to: str | None,
     as_json: bool,
+    audit: str | None,
+    no_audit: bool,
     state: str | None,
     base_url: str,
     credentials: Path | None,
@@ -90,9 +101,11 @@ def run(
     The accounts come from the environment or --credentials, as for the other commands; under systemd also from
     $CREDENTIALS_DIRECTORY/krakenonce.toml.
     """
+    if audit is not None and no_audit:
+        raise click.UsageError("Give --audit or --no-audit, not both")
     with needed_by("the gateway", "gateway"):
         import aiohttp  # noqa: F401
-    from krakenonce.gateway.running import address_of
+    from krakenonce.gateway.listening import address_of
     from krakenonce.gateway.running import run as serve
     from krakenonce.gateway.settings import Settings
     from krakenonce.kraken.async_transport import check_ip
@@ -116,6 +129,8 @@ def run(
         queue_length=length,
         max_wait=max_wait,
         order_timeout=order_timeout,
+        audit=audit,
+        no_audit=no_audit,
     )
 
     def ready(listening: Listening) -> None:
@@ -125,5 +140,5 @@ def run(
     serve(settings, ready=ready)
 
 
-for _command in (add_key, change_key, list_keys, rotate_key, revoke_key):
+for _command in (status, check, add_key, change_key, list_keys, rotate_key, revoke_key):
     gateway.add_command(_command)

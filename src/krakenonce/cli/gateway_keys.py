@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,20 @@ if TYPE_CHECKING:
     from krakenonce.gateway.local_keys import LocalKey, LocalKeys
 
 
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_LONGEST = 7 * 86_400  # seconds for which an old pair may be kept
 name_option = click.option("--name", required=True, metavar="NAME", help="Name of the local key.")
+
+
+def _duration(_context: click.Context, _option: click.Parameter, value: str | None) -> float:
+    """Return a time such as 10m in seconds; 0.0 if none was given."""
+    if value is None:
+        return 0.0
+    found = re.fullmatch(r"([0-9]{1,6})([smhd])", value)
+    seconds = int(found[1]) * _UNITS[found[2]] if found else 0
+    if not 0 < seconds <= _LONGEST:
+        raise click.BadParameter(f"{value} is not a time such as 90s, 10m, 2h or 1d, of 7 days at most.")
+    return float(seconds)
 
 
 @click.command("add-key")
@@ -110,21 +124,40 @@ def list_keys(as_json: bool, state: str | None) -> None:
             each.name,
             each.account,
             ",".join(sorted(each.allow)) + (" traced" if each.trace_orders else ""),
-            f"{datetime.fromtimestamp(each.created, UTC):%Y-%m-%d %H:%M}",
+            _utc(each.created),
+            _utc(old.until) if (old := each.old_now()) else "",
         )
         for each in found
     ]
-    columns = (Column("name"), Column("account"), Column("allowed groups", "reason"), Column("created (UTC)", "id"))
+    columns = (
+        *(Column("name"), Column("account"), Column("allowed groups", "reason"), Column("created (UTC)", "id")),
+        Column("old pair good until (UTC)", "id"),
+    )
     write_table(columns, rows)
 
 
 @click.command("rotate-key")
-@name_option
+@click.argument("words", nargs=-1, metavar="[NAME]")
+@click.option("--name", metavar="NAME", help="Name of the local key, if it is not the first word.")
+@click.option(
+    "--keep",
+    callback=_duration,
+    metavar="TIME",
+    help="How long the old pair is good beside the new one, such as 90s, 10m or 2h. Default: it is refused at once.",
+)
 @json_option
 @state_option
-def rotate_key(name: str, as_json: bool, state: str | None) -> None:
-    """Replace a bot's local key by a new one and print it. The old one is refused at once."""
-    _show_pair(_local_keys(state).rotate(name), as_json)
+def rotate_key(words: tuple[str, ...], name: str | None, keep: float, as_json: bool, state: str | None) -> None:
+    """Replace a bot's local key by a new one and print it.
+
+    The old pair is refused at once, or after the time that --keep gives: the bot has to use the new one by then.
+    """
+    if len(words) + (name is not None) != 1:
+        raise click.UsageError("Give the name of one local key")
+    made = _local_keys(state).rotate(name or words[0], keep)
+    _show_pair(made, as_json)
+    if made.old is not None:
+        complain(f"the old pair of {made.name} is good until {_utc(made.old.until)} UTC; it is refused then")
 
 
 @click.command("revoke-key")
@@ -192,4 +225,9 @@ def _as_dict(key: LocalKey) -> dict[str, Any]:
         "allow": sorted(key.allow),
         "trace_orders": key.trace_orders,
         "created": key.created,
+        "old_pair_until": old.until if (old := key.old_now()) else None,
     }
+
+
+def _utc(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"

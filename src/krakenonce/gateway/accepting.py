@@ -106,8 +106,8 @@ async def _asks_for_page(connection: socket.socket) -> bool:
             await readable
     finally:
         loop.remove_reader(connection)
-    first = connection.recv(7, socket.MSG_PEEK)
-    return first.startswith(b"GET /") and first != b"GET /0/"
+    verb, _, path = connection.recv(len(b"HEAD /0/"), socket.MSG_PEEK).partition(b" ")
+    return verb in (b"GET", b"HEAD") and path.startswith(b"/") and not path.startswith(b"/0/")
 
 
 def _set(readable: asyncio.Future[None]) -> None:

@@ -13,6 +13,8 @@ from krakenonce.gateway.replies import UNKNOWN_OUTCOME
 from krakenonce.key.answers import shown
 
 if TYPE_CHECKING:
+    from krakenonce.gateway.answered import Answered, CallRow
+    from krakenonce.gateway.audit import Audit
     from krakenonce.gateway.replies import Reply
     from krakenonce.gateway.upstream import Forwarded
     from krakenonce.gateway.waiting import TurnDetails
@@ -23,6 +25,7 @@ KRAKEN, MEMORY = "kraken", "memory"  # where the answer to a public call comes f
 _REFUSALS, _CALLS = 40, 100  # shown by the status page
 _METHOD = 60  # characters of a method that are kept: a client may write anything
 OK, REFUSED, NOT_SENT, UNKNOWN = "ok", "refused", "not_sent", "unknown"  # what became of a call
+LAST = 200  # calls that are kept to be shown, also after a restart
 
 
 class Histogram:
@@ -89,9 +92,16 @@ class PublicActivity:
 
 
 class Activity:
-    """Counts since the gateway was started."""
+    """Counts since the gateway was started, and the last calls, also those before that.
 
-    def __init__(self) -> None:
+    Args:
+        audit: Where each private call is written; None: nowhere.
+    """
+
+    def __init__(self, audit: Audit | None = None) -> None:
+        self.audit = audit
+        self._before: list[CallRow] = [] if audit is None else audit.last(LAST)
+        self._calls: deque[Answered] = deque(maxlen=LAST)
         self.started = time.time()
         self.answered: Counter[str] = Counter()  # by Kraken, by local key
         self.not_sent: Counter[str] = Counter()  # by reason
@@ -142,6 +152,18 @@ class Activity:
         else:
             self.not_sent[reply.reason] += 1
             self._ended(local_key, account, method, NOT_SENT, reply.reason)
+
+    def over(self, call: Answered) -> None:
+        """Keep one private call that is over, and write it into the audit log."""
+        self._calls.append(call)
+        if self.audit is not None:
+            self.audit.add(call)
+
+    @property
+    def recent(self) -> list[CallRow]:
+        """The last private calls, the newest first; also of the gateway before this one, if its audit log is there."""
+        calls = self._calls.copy()  # calls go on in another thread
+        return [*(call.row for call in reversed(calls)), *reversed(self._before)][:LAST]
 
     def _ended(self, local_key: str, account: str, method: str, outcome: str, why: str = "") -> None:
         call = Call(time.time(), local_key, account, method[:_METHOD], outcome, why)

@@ -19,7 +19,7 @@ from krakenonce.gateway import finding_out
 from krakenonce.gateway.headers import REPEAT
 from krakenonce.gateway.making import AnotherKey
 from krakenonce.gateway.replies import Refused, Reply, unknown
-from krakenonce.gateway.sending import Sending, digest_of, digests_of, mark_of, txids_in
+from krakenonce.gateway.sending import Sending, digest_of, digests_of, mark_of, reply_of, txids_in
 from krakenonce.gateway.sent_record import RecordFull, Status
 from krakenonce.gateway.sent_records import SentRecords
 from krakenonce.gateway.waiting import Closed, NotBegun
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from krakenonce.backends import Backend
     from krakenonce.gateway.activity import Activity
+    from krakenonce.gateway.asked import Asked
     from krakenonce.gateway.client_call import ClientCall
     from krakenonce.gateway.kraken_account import KrakenAccount
     from krakenonce.gateway.local_keys import LocalKey, LocalKeys
@@ -77,11 +78,18 @@ class Fence:
             search.cancel()
 
     async def make(
-        self, local: LocalKey, account: KrakenAccount, call: ClientCall, signature: str, headers: dict[str, str]
+        self,
+        asked: Asked,
+        local: LocalKey,
+        account: KrakenAccount,
+        call: ClientCall,
+        signature: str,
+        headers: dict[str, str],
     ) -> Reply:
         """Make a call, unless it was made before; return Kraken's answer to it, or what is known.
 
         Args:
+            asked: Is told what becomes of it, if its client does not wait for that.
             local: The local key with which it was signed.
             account: The account with one of whose keys it is sent.
             call: The call.
@@ -104,11 +112,12 @@ class Fence:
                 earlier = None
             if earlier is None:
                 try:
-                    return await self._first(sending, headers)
+                    return await self._first(asked, sending, headers)
                 except _Repeat:
                     continue
             if digests[0] not in earlier.digests:
                 await self._join(earlier, digests[0])
+            asked.reply = sending.unknown()
             reply = await earlier.wait(2 * account.order_timeout)
             if reply is not None:
                 age = max(0.0, account.time.now() - earlier.sent_at)
@@ -204,21 +213,28 @@ class Fence:
         found = await self.records.find(sending.local, list(marks), lambda mark: mark.at == entry.at)
         return keys[0] if found is None else marks[found.digest]
 
-    async def _first(self, sending: Sending, headers: dict[str, str]) -> Reply:
+    async def _first(self, asked: Asked, sending: Sending, headers: dict[str, str]) -> Reply:
         account, original = sending.account, sending.call
-        asked = time.monotonic()
+        began = time.monotonic()
 
         async def send(turn: Turn) -> None:  # continues to its end in the turn, even if the client has disconnected
+            await make(turn)
+            asked.reply = (sending.answer.result() if sending.answer.done() else None) or sending.unknown()
+
+        async def make(turn: Turn) -> None:
             self._refuse_if_closed()
             await self._enter(sending, turn.key)
             within = account.order_timeout if sending.is_order else None
             sending.call = original  # with another key it is traced anew
             try:
                 call = sending.call = sending.traced()
+                asked.params = call.params
                 done = await account.forward(turn, call, headers, within)
                 self._activity.forwarded(sending.local.name, sending.local.account, call.method, done)
+                if done.refusal is not None:
+                    asked.reply = reply_of(done, max(0.0, time.monotonic() - began - done.seconds))
                 turn.pass_over(done.refusal)
-                sending.came(done, max(0.0, time.monotonic() - asked - done.seconds))
+                sending.came(done, max(0.0, time.monotonic() - began - done.seconds))
             except OutcomeUnknown:
                 sending.fallback = sending.unknown()
             except (KrakenonceError, AnotherKey):
@@ -231,7 +247,7 @@ class Fence:
 
         self._register(sending)
         try:
-            await account.make(original, send, self._refuse_if_closed)
+            await account.make(original, send, self._refuse_if_closed, asked)
             # An address that wants no calls is not asked.
             reply = await sending.wait(0.0 if closed_for(account.host) else account.order_timeout)
         except BaseException:

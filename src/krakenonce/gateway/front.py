@@ -47,7 +47,7 @@ class Front:
 
     Args:
         call: Answers calls.
-        pages: Answers other requests with GET; None: there are no pages.
+        pages: Answers other requests with GET and HEAD; None: there are no pages.
         time: What time it is at Kraken: clients read it in each answer.
     """
 
@@ -105,7 +105,8 @@ class Front:
         self._due[transport] = time.monotonic() + SLOWEST
         page = None
         try:
-            page = await self._pages.get(request.path) if self._pages and request.method == "GET" else None
+            pages = self._pages if request.method in ("GET", "HEAD") else None
+            page = await pages.get(request.path) if pages is not None else None
             reply = await self._reply(request) if page is None else page
         finally:
             self._due[transport] = time.monotonic() + KEPT_ALIVE

@@ -20,6 +20,8 @@ from krakenonce.errors import (
     RateLimited,
     RequestNotSent,
 )
+from krakenonce.gateway.answered import NONCE
+from krakenonce.gateway.asked import Asked
 from krakenonce.gateway.client_call import method_in, read_call
 from krakenonce.gateway.fence import Fence
 from krakenonce.gateway.groups import groups_of, why_not
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
     from krakenonce.gateway.kraken_account import KrakenAccount
     from krakenonce.gateway.local_keys import LocalKey, LocalKeys
     from krakenonce.gateway.making import Turn
-    from krakenonce.gateway.upstream import Forwarded
 
 
 logger = logging.getLogger("krakenonce")
@@ -93,9 +94,9 @@ class Gateway:
             headers: The client's headers, with ``API-Key``, ``API-Sign`` and ``Content-Type``; names in any case.
             body: The body, as received.
         """
-        local, asked = None, time.monotonic()
+        asked = Asked(self._activity, NONCE if path == NONCE_PATH else method_in(path))
         try:
-            local = await self._local_key(headers)
+            local = asked.local = await self._local_key(headers)
             call = self._admitted(local, path, headers, body)
             account = self.accounts.get(local.account)
             if account is None:
@@ -108,9 +109,10 @@ class Gateway:
             if path == NONCE_PATH:
                 reply = await _issued(account)
             elif changes_something(call):
-                reply = await self._fence.make(local, account, call, headers["API-Sign"], passed_on(headers))
+                asked.params = call.params
+                reply = await self._fence.make(asked, local, account, call, headers["API-Sign"], passed_on(headers))
             else:
-                reply = await self._asked(local, account, call, passed_on(headers))
+                reply = await self._asked(asked, local, account, call, passed_on(headers))
         except Refused as refused:
             reply = not_sent(*refused.args)
             if reply.reason in _NOT_ASKED and await self._fence.may_have_sent(headers):
@@ -121,10 +123,10 @@ class Gateway:
         except (KrakenonceError, NotBegun) as error:
             reason, string = next((reason, string) for kind, reason, string in _NOT_SENT if isinstance(error, kind))
             reply = not_sent(reason, string, str(error))
-        method = "nonce" if path == NONCE_PATH else method_in(path)
-        # Without a local key the method is not shown: it comes from an unknown sender.
-        caller = (local.name, local.account, method) if local else ("", "", "")
-        self._activity.reply(*caller, reply, time.monotonic() - asked)
+        except asyncio.CancelledError:
+            asked.leave()
+            raise
+        asked.answer(reply)
         return reply
 
     async def _local_key(self, headers: Mapping[str, str]) -> LocalKey:
@@ -176,24 +178,27 @@ class Gateway:
             say_if_not_known(call.method)
         return call
 
-    async def _asked(self, local: LocalKey, account: KrakenAccount, call: ClientCall, headers: dict[str, str]) -> Reply:
+    async def _asked(
+        self, asked: Asked, local: LocalKey, account: KrakenAccount, call: ClientCall, headers: dict[str, str]
+    ) -> Reply:
         """Make a call that only reads."""
-        asked = time.monotonic()
+        began = time.monotonic()
 
-        async def send(
-            turn: Turn,
-        ) -> Forwarded:  # continues to its end, even if the client has disconnected
-            done = await account.forward(turn, call, headers)
+        async def send(turn: Turn) -> Reply:  # continues to its end, even if the client has disconnected
+            try:
+                done = await account.forward(turn, call, headers)
+            except OutcomeUnknown as error:
+                asked.reply = unknown(error)
+                raise
+            asked.reply = reply = reply_of(done, max(0.0, time.monotonic() - began - done.seconds))
             self._activity.forwarded(local.name, local.account, call.method, done)
             turn.pass_over(done.refusal)
-            return done
+            return reply
 
         try:
-            done = await account.make(call, send, self._refuse_if_stopping)
+            return await account.make(call, send, self._refuse_if_stopping, asked)
         except OutcomeUnknown as error:
             return unknown(error)
-        waited = max(0.0, time.monotonic() - asked - done.seconds)
-        return reply_of(done, waited)
 
     def _refuse_if_stopping(self) -> None:
         if self.stopping:

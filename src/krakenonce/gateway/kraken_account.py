@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from krakenonce.brokers.credentials import Account
+    from krakenonce.gateway.asked import Asked
     from krakenonce.gateway.client_call import ClientCall
     from krakenonce.gateway.upstream import Forwarded
     from krakenonce.gateway.waiting import TurnDetails
@@ -108,13 +109,16 @@ class KrakenAccount:
         self._closed.set()
         await self.queue.close()
 
-    async def make(self, call: ClientCall, send: Callable[[Turn], Awaitable[R]], admit: Callable[[], None]) -> R:
+    async def make(
+        self, call: ClientCall, send: Callable[[Turn], Awaitable[R]], admit: Callable[[], None], asked: Asked
+    ) -> R:
         """Make a call in the turn of a key that may make it, and return what *send* returns.
 
         Args:
             call: The call.
             send: Sends it in the turn, with :meth:`forward`. Called again if it has raised AnotherKey.
             admit: Raises if the call must not be made any more; called when it has waited for the rate limit.
+            asked: Is entered for as long as the call has a turn.
 
         Raises:
             KrakenAPIError: None of the keys may be used now; not sent.
@@ -127,7 +131,7 @@ class KrakenAccount:
                 await self._wait(making)
                 admit()
                 left = making.for_turn if making.has_waited else None
-                job = partial(self._in_turn, making, send, time.monotonic())
+                job = partial(self._in_turn, making, send, asked, time.monotonic())
                 return await self.queue.run(job, places, urgent=is_urgent(call.method, call.params), left=left)
             except AnotherKey:
                 making.only = None
@@ -194,9 +198,15 @@ class KrakenAccount:
         else:
             making.only = making.key
 
-    async def _in_turn(self, making: Making, send: Callable[[Turn], Awaitable[R]], asked: float, place: int) -> R:
+    async def _in_turn(
+        self, making: Making, send: Callable[[Turn], Awaitable[R]], asked: Asked, began: float, place: int
+    ) -> R:
+        with asked:
+            making.for_turn -= time.monotonic() - began
+            return await self._with_key(making, send, place)
+
+    async def _with_key(self, making: Making, send: Callable[[Turn], Awaitable[R]], place: int) -> R:
         making.key, key = place, self.keys[place]
-        making.for_turn -= time.monotonic() - asked
         making.has_waited = True
         if len(self.keys) > 1:
             await self._get_ready(making, key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import math
 import re
 import secrets
 import time
@@ -25,12 +26,27 @@ if TYPE_CHECKING:
     from krakenonce.gateway.key_storage import KeyStorage
 
 
-__all__ = ["FILE_NAME", "LocalKey", "LocalKeys", "check_name"]
+__all__ = ["FILE_NAME", "LocalKey", "LocalKeys", "OldPair", "check_name"]
 
 _T = TypeVar("_T")
 _FORMAT = 1
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _TYPES = {"name": str, "account": str, "trace_orders": bool, "created": int, "key": str, "secret": str}
+
+
+@dataclass(frozen=True, slots=True)
+class OldPair:
+    """The pair that a local key had before. Its repr shows neither key nor secret.
+
+    Args:
+        until: Until when it is good, in whole seconds since 1970.
+        key: The ``API-Key``.
+        secret: Its secret.
+    """
+
+    until: int
+    key: str = field(repr=False)
+    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +61,7 @@ class LocalKey:
         created: When, in seconds since 1970.
         key: The ``API-Key``.
         secret: Its secret, base64 as Kraken shows secrets.
+        old: The pair that it had before, if that was kept for some time; it may be over.
     """
 
     name: str
@@ -54,6 +71,16 @@ class LocalKey:
     created: int
     key: str = field(repr=False)
     secret: str = field(repr=False)
+    old: OldPair | None = None
+
+    def old_now(self) -> OldPair | None:
+        """Return the pair before this one if it is good now."""
+        return self.old if self.old is not None and time.time() < self.old.until else None
+
+    def with_old_pair(self) -> LocalKey | None:
+        """Return the same key with the pair before this one; None if that is not good now."""
+        old = self.old_now()
+        return None if old is None else replace(self, key=old.key, secret=old.secret)
 
 
 def check_name(name: str) -> None:
@@ -72,7 +99,8 @@ class LocalKeys:
     def __init__(self, kept: KeyStorage | Path) -> None:
         self._kept = KeyFile(kept) if isinstance(kept, Path) else kept
         self._seen: object = None
-        self._by_key: dict[str, LocalKey] = {}
+        self._by_name: dict[str, LocalKey] = {}
+        self._by_key: dict[str, LocalKey] = {}  # an old pair that is kept leads to its key, too
 
     @property
     def is_at_hand(self) -> bool:
@@ -88,6 +116,8 @@ class LocalKeys:
         """
         self.refresh()
         found = self._by_key.get(key)
+        if found is not None and found.key != key:  # it is the pair before
+            found = found.with_old_pair()
         # Compared again in constant time: how long a dict takes may show how much of a key was right.
         return found if found is not None and hmac.compare_digest(found.key.encode(), key.encode()) else None
 
@@ -95,7 +125,7 @@ class LocalKeys:
     def all(self) -> list[LocalKey]:
         """Return all of them, sorted by name. Raises ConfigError if they cannot be read."""
         self.refresh()
-        return sorted(self._by_key.values(), key=lambda each: each.name)
+        return sorted(self._by_name.values(), key=lambda each: each.name)
 
     @blind
     def add(self, name: str, account: str, allow: frozenset[str], *, trace_orders: bool = False) -> LocalKey:
@@ -117,11 +147,22 @@ class LocalKeys:
         return self._change(change)
 
     @blind
-    def rotate(self, name: str) -> LocalKey:
-        """Replace a local key by a new one; the old one is refused from now on. Raises ConfigError if there is none."""
+    def rotate(self, name: str, keep: float = 0.0) -> LocalKey:
+        """Replace a local key by a new one.
+
+        Args:
+            name: Its name.
+            keep: Seconds for which the old pair is good beside the new one; 0: it is refused from now on. The pair
+                before the old one is refused in any case.
+
+        Raises:
+            ConfigError: There is no such key, or the keys cannot be read or written.
+        """
 
         def change(keys: dict[str, LocalKey]) -> LocalKey:
-            keys[name] = made = replace(_named(keys, name), **_new_pair())
+            before = _named(keys, name)
+            old = OldPair(math.ceil(time.time() + keep), before.key, before.secret) if keep > 0 else None
+            keys[name] = made = replace(before, old=old, **_new_pair())
             return made
 
         return self._change(change)
@@ -154,7 +195,9 @@ class LocalKeys:
         """Read what has changed. Raises ConfigError if the keys cannot be read."""
         version = self._kept.version()
         if version != self._seen:
-            self._by_key = {each.key: each for each in self._read(self._kept.read()).values()}
+            self._by_name = self._read(self._kept.read())
+            olds = {each.old.key: each for each in self._by_name.values() if each.old is not None}
+            self._by_key = {**olds, **{each.key: each for each in self._by_name.values()}}
             self._seen = version
 
     def _read(self, data: bytes | None) -> dict[str, LocalKey]:
@@ -177,11 +220,18 @@ class LocalKeys:
         def changed(data: bytes | None) -> bytes:
             keys = self._read(data)
             made.append(change(keys))
-            listed = [{**asdict(each), "allow": sorted(each.allow)} for each in keys.values()]
+            listed = [_entry_of(each) for each in keys.values()]
             return json.dumps({"format": _FORMAT, "keys": listed}, indent=1).encode()
 
         self._kept.change(changed)
         return made[-1]
+
+
+def _entry_of(key: LocalKey) -> dict[str, Any]:
+    """Return a key as it is in the file. An old pair that is over is not in it any more."""
+    old = key.old_now()
+    kept = {} if old is None else {"old": asdict(old)}  # without one, earlier versions can read the file
+    return {**{name: value for name, value in asdict(key).items() if name != "old"}, "allow": sorted(key.allow), **kept}
 
 
 def _local_key(entry: dict[str, Any]) -> LocalKey:
@@ -191,7 +241,12 @@ def _local_key(entry: dict[str, Any]) -> LocalKey:
     if any(type(entry[name]) is not kind for name, kind in _TYPES.items()):
         raise TypeError
     decode_secret(entry["secret"])
-    return LocalKey(**{**entry, "allow": parse_groups(entry["allow"])})
+    old = OldPair(**entry["old"]) if entry.get("old") is not None else None
+    if old is not None:
+        if any(type(value) is not kind for value, kind in ((old.until, int), (old.key, str), (old.secret, str))):
+            raise TypeError
+        decode_secret(old.secret)
+    return LocalKey(**{**entry, "allow": parse_groups(entry["allow"]), "old": old})
 
 
 def _named(keys: dict[str, LocalKey], name: str) -> LocalKey:

@@ -313,6 +313,13 @@ METRICS = (
         lambda source: _of_counters(source, lambda stats: (stats.lead_ns or 0) / 1e9),
     ),
     MetricOf(
+        CounterMetricFamily,
+        "audit_lost",
+        "Calls that are not in the audit log, because it could not be written for too long.",
+        (),
+        lambda source: [((), source.activity.audit.lost)] if source.activity.audit is not None else [],
+    ),
+    MetricOf(
         GaugeMetricFamily,
         "state_silent_seconds",
         "Seconds for which the state has not answered; calls wait, and what it says is old.",

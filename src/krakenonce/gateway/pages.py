@@ -1,4 +1,4 @@
-"""What the gateway shows of itself: /healthz, /readyz, /metrics, /v1/status and the status page. Changes nothing."""
+"""What the gateway shows of itself: health, metrics, its status, the last calls and a page. Changes nothing."""
 
 from __future__ import annotations
 
@@ -77,6 +77,7 @@ class Pages:
             "/readyz": self._readyz,
             "/metrics": self._metrics,
             "/v1/status": self._status,
+            "/v1/calls": self._calls,
         }
 
     async def get(self, path: str) -> Reply | None:
@@ -123,6 +124,9 @@ class Pages:
             made.set_result(Reply(200, JSON, json.dumps(await self.status()).encode(), _HEADERS))
         except BaseException as error:  # those who wait get it
             made.set_exception(error)
+
+    async def _calls(self) -> Reply:
+        return Reply(200, JSON, json.dumps([each._asdict() for each in self._activity.recent]).encode(), _HEADERS)
 
     async def status(self) -> dict[str, Any]:
         """Return what the status page shows; no key and no secret is in it."""

@@ -106,7 +106,8 @@ class SentRecords:
         since, until = window.start - window.doubt - _EARLIER, window.end + window.doubt + _EARLIER
 
         def read() -> list[dict[str, Any]]:
-            return [note for each in self._local_keys.all() for note in self._of(each).notes(since, until)]
+            pairs = [pair for each in self._local_keys.all() for pair in (each, each.with_old_pair()) if pair]
+            return [note for each in pairs for note in self._of(each).notes(since, until)]
 
         return await self._steps.run(read)
 

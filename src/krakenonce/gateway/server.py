@@ -43,7 +43,7 @@ class GatewayServer:
         gateway: Answers private calls.
         public: Answers public calls.
         second: The second loop.
-        pages: Answers other requests with GET; None: there are no pages.
+        pages: Answers other requests with GET and HEAD; None: there are no pages.
     """
 
     def __init__(self, gateway: Gateway, public: PublicCalls, second: LoopThread, pages: Pages | None = None) -> None:

@@ -30,6 +30,8 @@ class Settings:
         max_wait: Seconds that a call may wait for the rate limit, and again for its turn.
         timeout: Seconds to wait for each piece of Kraken's answer.
         order_timeout: Seconds to wait for the answer to an order; then Kraken is asked what became of it.
+        audit: The file of the audit log; ``-``: stdout; None: one in the state directory.
+        no_audit: Whether there is no audit log.
     """
 
     state: str | None = None
@@ -43,6 +45,8 @@ class Settings:
     max_wait: float = 30.0
     timeout: float = 30.0
     order_timeout: float = 4.0
+    audit: str | None = None
+    no_audit: bool = False
 
 
 def credentials_path(given: Path | None, environ: Mapping[str, str]) -> Path | None:

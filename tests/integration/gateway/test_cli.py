@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -136,3 +138,33 @@ def test_a_credentials_directory_that_cannot_be_read_is_an_error(shell: Shell) -
     assert "cannot read /xxx" in shell.fails(1, "gateway", "add-key", "--name", "a")
     shell.env["CREDENTIALS_DIRECTORY"] = "/nowhere"
     shell.works("gateway", "add-key", "--name", "a", "--json")
+
+
+def test_a_pair_can_be_kept_beside_the_new_one(shell: Shell, tmp_path: Path) -> None:
+    """The command and the list say until when; without --keep the old one is refused at once."""
+    shell.run("gateway", "add-key", "--name", "bot")
+    (old,) = keys(tmp_path).all()
+    done = shell.run("gateway", "rotate-key", "bot", "--keep", "10m")
+    assert done.code == 0
+    assert re.search(r"the old pair of bot is good until \d{4}-\d\d-\d\d \d\d:\d\d UTC", done.err)
+    assert keys(tmp_path).find(old.key) is not None
+    header, line = shell.works("gateway", "list-keys").splitlines()
+    assert header.endswith("old pair good until (UTC)")
+    assert re.search(r"\d\d:\d\d  +\d{4}-\d\d-\d\d \d\d:\d\d$", line)
+    (listed,) = json.loads(shell.works("gateway", "list-keys", "--json"))
+    assert abs(listed["old_pair_until"] - time.time() - 600) < 60
+    (before,) = keys(tmp_path).all()
+    shell.run("gateway", "rotate-key", "--name", "bot")
+    assert keys(tmp_path).find(old.key) is None
+    assert keys(tmp_path).find(before.key) is None
+
+
+@pytest.mark.parametrize("words", [(), ("bot", "--name", "bot"), ("bot", "--keep", "10"), ("bot", "--keep", "8d")])
+def test_what_rotate_key_does_not_understand_changes_nothing(
+    shell: Shell, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """No name, two, or no time."""
+    shell.run("gateway", "add-key", "--name", "bot")
+    before = keys(tmp_path).all()
+    assert shell.run("gateway", "rotate-key", *words).code == 2
+    assert keys(tmp_path).all() == before

@@ -5,20 +5,28 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from krakenonce.backends.file import filesystem, records
 from krakenonce.errors import ConfigError
 from krakenonce.gateway.local_keys import LocalKeys
+from tests.integration.gateway.conftest import call, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tests.integration.gateway.conftest import WatchedKraken
+    from tests.integration.gateway.processes import Processes
 
 QUERY = frozenset(["query"])
 
@@ -221,3 +229,59 @@ def test_repr_shows_no_secret(path: Path) -> None:
     made = LocalKeys(path).add("bot", "MASTER", QUERY)
     assert made.key not in repr(made)
     assert made.secret not in repr(made)
+
+
+def test_a_bot_that_calls_all_the_time_changes_its_pair_without_a_refused_call(
+    processes: Processes, fake: WatchedKraken
+) -> None:
+    """Both pairs are good for the time that was given, for calls under way, too; then the old one is refused."""
+    old = processes.add("bot-a")
+    _, url = processes.serve()
+    pairs, stop = [old], threading.Event()
+
+    def trade() -> list[Any]:
+        answers = []
+        while not stop.is_set():
+            answers.append(call(url, pairs[-1], "Balance").errors)
+        return answers
+
+    with ThreadPoolExecutor(1) as pool:
+        bot = pool.submit(trade)
+        until(lambda: len(fake.arrivals) > 5)
+        new = processes.local_keys.rotate("bot-a", keep=3.0)
+        seen = len(fake.arrivals)
+        until(lambda: len(fake.arrivals) > seen + 5)
+        assert call(url, new, "Balance").errors == []
+        pairs.append(new)
+        seen = len(fake.arrivals)
+        until(lambda: len(fake.arrivals) > seen + 5)
+        stop.set()
+        assert [] in bot.result()
+        assert not [answer for answer in bot.result() if answer]
+    until(lambda: call(url, old, "Balance").errors == ["EAPI:Invalid key"])
+    assert call(url, new, "Balance").errors == []
+
+
+def test_an_old_pair_is_kept_once_and_not_written_down_for_longer(path: Path) -> None:
+    """The pair before it is refused at once, and with the next change one that is over is not in the file any more."""
+    keys = LocalKeys(path)
+    first = keys.add("bot", "MASTER", QUERY)
+    second = keys.rotate("bot", keep=600.0)
+    assert second.old is not None
+    assert abs(second.old.until - time.time() - 600) < 5
+    found = LocalKeys(path).find(first.key)
+    assert found is not None
+    assert (found.name, found.secret) == ("bot", first.secret)
+    third = keys.rotate("bot", keep=600.0)
+    assert keys.find(first.key) is None
+    assert keys.find(second.key) is not None
+    assert [each.key for each in keys.all()] == [third.key]
+    assert first.secret not in repr(third) + repr(third.old)
+    text = path.read_text()
+    path.write_text(re.sub(r'"until": \d+', f'"until": {int(time.time()) - 1}', text))
+    later = LocalKeys(path)
+    assert later.find(second.key) is None
+    later.add("other", "MASTER", QUERY)
+    assert second.secret not in path.read_text()
+    keys.rotate("bot")
+    assert later.find(third.key) is None

@@ -130,7 +130,7 @@ def test_a_wrong_account_stops_no_other(processes: Processes, fake: WatchedKrake
     until(lambda: call(url, alice, "Balance").errors == [])
     file.write_text(table.replace("api_key", "api_kee"))
     process.send_signal(signal.SIGHUP)
-    said = next(line for line in process.stderr if "USER:alice" in line)
+    said = next(line for line in process.stderr if "keeps the pair" in line)
     assert "error: account USER:alice keeps the pair that it had: [USER.alice]" in said
     assert call(url, alice, "Balance").errors == call(url, master, "Balance").errors == []
     process.terminate()

@@ -436,6 +436,8 @@ def test_a_client_that_goes_while_its_order_is_passed_on_has_not_sent_it(
     assert got.errors == []
     assert "X-Krakenonce-Repeat" not in got.headers
     assert len(master.orders) == 1
+    last = [(each.outcome, each.reason) for each in gateway.activity.recent]
+    assert last == [("executed", ""), ("refused", "invalid_key")]
 
 
 @pytest.mark.parametrize("cancel", ["CancelAll", "CancelOrder"])
