@@ -69,9 +69,18 @@ FENCE = (
         "no cancel is sent if the record cannot be used",
         9,
         _FENCE,
-        was="        except (RecordFull, NonceStoreError):\n",
-        becomes="        except RecordFull:\n",
+        was="isinstance(error, RecordFull | NonceStoreError)",
+        becomes="isinstance(error, RecordFull)",
         test=f"{_TEST}::test_a_record_that_cannot_be_used_keeps_no_account_from_stopping_to_trade",
+    ),
+    Planted(
+        "the answer to an order is lost if its client goes while the order is entered into a record on a server",
+        9,
+        _FENCE,
+        was="        sending.is_sent = True  # from now on",
+        becomes="        sending.is_sent = False  # from now on",
+        test="tests/hosts/test_postgres_gateways.py::"
+        "test_a_client_that_goes_while_its_order_is_entered_leaves_its_answer",
     ),
     Planted(
         "a record of root's cannot be used by the service",

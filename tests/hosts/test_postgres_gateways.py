@@ -16,10 +16,21 @@ from krakenonce.gateway.syncing import Syncing
 from krakenonce.key.naming import fingerprint
 from tests.hosts.gateways import *  # noqa: F403
 from tests.hosts.test_gateways import is_delivered
-from tests.integration.gateway.conftest import RunningGateway, WatchedKraken, fetch, order_request, send, signed, until
+from tests.integration.gateway.conftest import (
+    RunningGateway,
+    WatchedKraken,
+    fetch,
+    order_request,
+    send,
+    send_and_leave,
+    signed,
+    until,
+)
+from tests.integration.gateway.test_fence import txids
 
 if TYPE_CHECKING:
     from krakenonce.gateway.local_keys import LocalKey
+    from krakenonce.testing import FakeAccount
 
 
 @pytest.fixture
@@ -45,6 +56,27 @@ def test_other_calls_go_on_while_a_step_of_one_waits(
         assert not order.done()
         locking.close()
         assert order.result().errors == []
+
+
+def test_a_client_that_goes_while_its_order_is_entered_leaves_its_answer(
+    gateway: RunningGateway, pair: LocalKey, fake: WatchedKraken, master: FakeAccount, state_url: str
+) -> None:
+    """The turn goes on, and Kraken's answer is kept for a repeat, which asks Kraken nothing."""
+    other, body = gateway.add("other", "nonce"), b"nonce=5"
+    assert send(gateway.url, order_request(pair)).errors == []
+    until(lambda: is_delivered(gateway.store, pair.key))
+    locking = Session(read_url(state_url, "url"))
+    locking.script(f"begin; select from krakenonce.sent where name = '{fingerprint(pair.key)}' for update")
+    request = order_request(pair)
+    send_and_leave(gateway.url, request, lambda: is_waiting(state_url))
+    fetch(gateway.url, "POST", NONCE_PATH, body, signed(other, NONCE_PATH, 5, body))  # the event loop has seen it go
+    locking.close()
+    until(lambda: not gateway.accounts["MASTER"].queue.busy)
+    calls = len(fake.seen)
+    got = send(gateway.url, request)
+    assert (got.errors, txids(got)) == ([], list(master.orders)[1:])
+    assert "X-Krakenonce-Repeat" in got.headers
+    assert len(fake.seen) == calls
 
 
 def is_waiting(url: str) -> bool:

@@ -19,7 +19,7 @@ from krakenonce.backends import open_store
 from krakenonce.backends.opening import find_backend
 from krakenonce.cli.options import state_option
 from krakenonce.cli.output import complain, write
-from krakenonce.errors import ConfigError
+from krakenonce.errors import ConfigError, NonceStoreError
 from krakenonce.journal.copies import events_of_others
 from krakenonce.journal.event import as_dict
 from krakenonce.journal.reading import Reader
@@ -70,7 +70,11 @@ def log(since: float, account: str, as_json: bool, follow: bool, state: str | No
     if place is None:
         raise ConfigError(f"{store!r} has no journal that another process could read")
     reader = Reader(place)
-    others = sorted(events_of_others(store, host_name(), since, account))
+    try:
+        others = sorted(events_of_others(store, host_name(), since, account))
+    except NonceStoreError as error:  # perhaps that is what somebody wants to know more of
+        complain(f"only the events of this host are shown: {error}")
+        others = []
     line = _json_of if as_json else _line_of
     if follow:
         for event in chain(others, reader.follow(since, account)):

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 _TODO = {
-    refusals.INVALID_KEY: "Make a new API key at Kraken, put it in the credentials, and restart the gateway.",
-    refusals.INVALID_SIGNATURE: "Correct the secret in the credentials, and restart the gateway.",
+    refusals.INVALID_KEY: "Make a new API key at Kraken, put it in the credentials, and send the gateway SIGHUP.",
+    refusals.INVALID_SIGNATURE: "Correct the secret in the credentials, and send the gateway SIGHUP.",
     refusals.INVALID_NONCE: "Stop all other programs with this key; then run `krakenonce adopt --account {account}`.",
     refusals.PERMISSION: "Give the key this permission at Kraken, or take the call out of the bot.",
     refusals.ACCOUNT: "Log in at Kraken, or ask its support: it refuses the account itself.",
     refusals.LOCKOUT: "Wait until it ends: no call is sent before. Look below for the bot whose calls were refused.",
-    ANOTHER_ACCOUNT: "Take the key of the other account out of the credentials, and restart the gateway.",
-    "no_credentials": "Correct its credentials, and restart the gateway",
+    ANOTHER_ACCOUNT: "Take the key of the other account out of the credentials, and send the gateway SIGHUP.",
+    "no_credentials": "Correct its credentials, and send the gateway SIGHUP",
 }
 
 

@@ -267,13 +267,16 @@ class Fence:
         sending.key, sending.at, sending.steady = key, key.time.now(), key.time.steady()
         digests = [*sending.digests, *sending.joined]
         counts = partial(_is_of, sending)
+        sending.is_sent = True  # from now on it may be, whether its sender waits for the answer or not
         try:
             if await self.records.enter(sending.local, digests, sending.at, counts, sending.marks) is not None:
                 raise _Repeat
-        except (RecordFull, NonceStoreError):
-            if not sending.may_always_be_made:
+        except BaseException as error:
+            if not (sending.may_always_be_made and isinstance(error, RecordFull | NonceStoreError)):
+                sending.is_sent = False
+                if not sending.has_caller:
+                    self._caller_has_gone(sending)
                 raise
-        sending.is_sent = True
         if late := [each for each in sending.joined if each not in digests]:  # they came meanwhile
             await self._enter_joined(sending, late)
 

@@ -88,7 +88,7 @@ def test_what_happens_is_followed(shell: Shell, journal: JournalFile) -> None:
 
 
 def test_a_state_on_a_server_has_a_journal_on_each_host(shell: Shell, tmp_path: Path) -> None:
-    """Beside this user's state directory, under the server's name without a password. The server is not asked."""
+    """Beside this user's state directory, under the server's name without a password. It is shown when that is down."""
     url = "etcd://bot:pass-word@127.0.0.1:1"
     shell.env |= {"XDG_STATE_HOME": str(tmp_path / "home"), "KRAKENONCE_STATE_DIR": url}
     code = "import krakenonce; krakenonce.NonceManager().note('adopted', account='MASTER')"
@@ -96,4 +96,8 @@ def test_a_state_on_a_server_has_a_journal_on_each_host(shell: Shell, tmp_path: 
     (place,) = (tmp_path / "home" / "krakenonce-journals").iterdir()
     assert "127.0.0.1" in place.name
     assert "pass-word" not in place.name
-    assert "MASTER: the key was adopted" in shell.end(shell.start("log")).out
+    done = shell.end(shell.start("log"))
+    assert "MASTER: the key was adopted" in done.out
+    assert done.err.startswith(
+        "krakenonce: only the events of this host are shown: cannot connect to etcd://bot@127.0.0.1:1"
+    )

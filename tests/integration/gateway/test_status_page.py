@@ -76,7 +76,9 @@ def test_the_top_line_says_how_the_accounts_are(gateway: ManyAccounts) -> None:
     assert line == "37 fine, 1 locked out until THEN, 1 refused: unknown key, 1 refused: wrong secret"
     assert title == "(3) krakenonce gateway"
     assert [each.partition(":  ")[0].partition(": ")[0] for each in todo] == BROKEN
-    assert todo[BROKEN.index(WRONG_SECRET)].endswith("Correct the secret in the credentials, and restart the gateway.")
+    assert todo[BROKEN.index(WRONG_SECRET)].endswith(
+        "Correct the secret in the credentials, and send the gateway SIGHUP."
+    )
 
 
 def test_broken_accounts_come_first_and_not_by_colour_alone(gateway: ManyAccounts) -> None:

@@ -39,4 +39,4 @@ def test_each_reason_has_a_sentence_of_what_to_do(health: Health, word: str) -> 
 def test_wrong_credentials_are_said_to_be_wrong_and_why() -> None:
     """In the words of the error."""
     told = what_to_do("USER:bob", Health("no_credentials", "no_credentials"), "its secret is missing")
-    assert told == "Correct its credentials, and restart the gateway: its secret is missing."
+    assert told == "Correct its credentials, and send the gateway SIGHUP: its secret is missing."
