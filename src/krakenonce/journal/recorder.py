@@ -216,7 +216,8 @@ def host_name() -> str:
 def _program() -> str:
     """Return the name of the program, without its arguments, which may have secrets among them."""
     path = Path(sys.argv[0] if getattr(sys, "argv", None) else "")
-    return short(path.parent.name if path.name == "__main__.py" else path.name)
+    name = path.parent.name if path.name == "__main__.py" else path.name
+    return "python" if name in ("", "-", "-c") else short(name)
 
 
 def _end_all() -> None:
