@@ -1,0 +1,113 @@
+"""From a state to the facts, and from the facts to the findings."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from krakenonce.backends.file import FileStore
+from krakenonce.backends.state_name import usual_directory
+from krakenonce.doctor import causes, causes_here, causes_of_calls, processes, state
+from krakenonce.doctor.facts import Facts, OtherState
+from krakenonce.doctor.history import History, read
+from krakenonce.errors import KrakenonceError
+from krakenonce.journal.reading import Reader
+from krakenonce.journal.recorder import directory_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from krakenonce.doctor.facts import Finding, Process
+    from krakenonce.manager import NonceManager
+
+
+_LOOKS = (
+    causes_here.state,
+    causes_here.another_state,
+    causes.refusals,
+    causes_of_calls.lockouts,
+    causes_of_calls.keys,
+    causes_of_calls.rate_limits,
+    causes_of_calls.network,
+    causes_here.lanes,
+    causes_here.clock,
+    causes_here.recovered,
+    causes_of_calls.odd_refusals,
+)
+
+
+def findings(facts: Facts) -> list[Finding]:
+    """Return all that is wrong, or was, the worst first; what is over comes last."""
+    found = [finding for look in _LOOKS for finding in look(facts)]
+    return sorted(found, key=lambda finding: finding.is_over)
+
+
+def examine(manager: NonceManager, why: str, since: float, now: float) -> Facts:
+    """Return what the state, its journal and the running processes show. Makes and changes nothing.
+
+    Args:
+        manager: A manager of the state.
+        why: Who says that it is this one.
+        since: What was before is left out, in seconds since 1970.
+        now: Seconds since 1970.
+    """
+    host = socket.gethostname()
+    running = processes.running()
+    stopped = frozenset(each.pid for each in running if each.is_stopped)
+    seen = state.seen(manager, why, now, stopped)
+    history, not_known = _history(manager, since)
+    if not processes.can_look():
+        not_known = (*not_known, "which processes run: this system has no /proc")
+    elif os.geteuid():
+        not_known = (*not_known, "what processes of other users do")
+    return Facts(
+        now,
+        since,
+        host,
+        seen,
+        history,
+        running,
+        tuple(_others(manager, running, seen.keys)),
+        frozenset((host, pid) for pid in processes.alive(_of_host(history, host))),
+        not_known,
+    )
+
+
+def _history(manager: NonceManager, since: float) -> tuple[History, tuple[str, ...]]:
+    place = directory_of(manager.store)
+    if place is None:
+        return History(), ("what has happened: this state has no journal that another process could read",)
+    try:
+        return read(Reader(place).events(since)), ()
+    except KrakenonceError as error:
+        return History(), (f"what has happened: {error}",)
+
+
+def _of_host(history: History, host: str) -> Iterable[tuple[int, float]]:
+    """Return the processes of this host that are in the journal, each with the last time at which it ran."""
+    last: dict[int, float] = {}
+    for group in history.groups.values():
+        for (where, pid, _), at in group.last_by.items():
+            if where == host:
+                last[pid] = max(at, last.get(pid, 0.0))
+    return last.items()
+
+
+def _others(
+    manager: NonceManager, running: Iterable[Process], keys: Mapping[str, float]
+) -> Iterable[OtherState]:
+    """Yield the other state directories of this host in which one of our keys has a lane."""
+    ours = manager.store.directory if isinstance(manager.store, FileStore) else None
+    places = {Path(place) for each in running for place in each.states if place.startswith("/")}
+    try:
+        places.add(usual_directory().directory or Path())
+    except KrakenonceError:  # this user has no home directory
+        pass
+    for place in sorted(places):
+        if place == ours or not place.is_absolute() or (place / "moved" / "to.json").exists():
+            continue
+        shared = {key: at for key, at in state.last_taken(place).items() if key in keys}
+        if shared:
+            yield OtherState(str(place), shared)
