@@ -67,10 +67,10 @@ def doctor(
         raise click.UsageError(_WARNING)
     now = time.time()
     with NonceManager(state) as manager:
-        why = _why(state)
+        why, is_named = _why(state)
         notes: tuple[str, ...] = ()
         more: list[Finding] = []
-        facts = examine(manager, why, since or now - _DAY, now)
+        facts = examine(manager, why, since or now - _DAY, now, is_named=is_named)
         if online:
             facts, more, notes = _ask(manager, facts, names, base_url, credentials)
         found = [*more, *findings(facts)]
@@ -82,12 +82,13 @@ def doctor(
         raise click.exceptions.Exit(1)
 
 
-def _why(state: str | None) -> str:
+def _why(state: str | None) -> tuple[str, bool]:
+    """Return who says which state it is, and whether anybody does."""
     if state is not None:
-        return "--state names it"
+        return "--state names it", True
     if os.environ.get(VARIABLE, "").strip():
-        return f"${VARIABLE} names it"
-    return f"it is this user's usual one, because ${VARIABLE} is not set"
+        return f"${VARIABLE} names it", True
+    return f"it is this user's usual one, because ${VARIABLE} is not set", False
 
 
 def _ask(
@@ -102,6 +103,9 @@ def _ask(
     complain("asking Kraken ...")
     infos, notes, more = ask(found, facts.state.keys, chosen, manager, base_url)
     after = time.time()
-    facts = examine(manager, facts.state.why, facts.since, after)  # what Kraken refused is in the journal now
+    state = facts.state
+    facts = examine(
+        manager, state.why, facts.since, after, is_named=state.is_named
+    )  # what Kraken refused is in the journal now
     more += judge(infos, facts.history, after)
     return facts, more, (*notes, *map(notes_of, infos))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _IN_A_ROW = 3  # refusals of one process without an accepted nonce between them
 _SINGLES = 2  # refusals between accepted nonces
+_YEAR = 365 * 86_400.0  # seconds
 _NEAR = 600.0  # seconds between a refusal and a use of another state
 NONCE = "Kraken refused a nonce"
 
@@ -52,15 +53,21 @@ def several_states(facts: Facts) -> Iterator[Finding]:
         used = {other.place: other.keys[key] for other in facts.others if key in other.keys}
         is_used_here = at >= facts.since or any(place == ours for place, _ in users)
         is_sure = is_used_here and any(place != ours for place, _ in users)
-        places = {place for place, _ in users} if is_sure else {
-            place for place, last in used.items() if group is not None and _overlaps(group, last)
-        }
+        places = (
+            {place for place, _ in users}
+            if is_sure
+            else {place for place, last in used.items() if group is not None and _overlaps(group, last)}
+        )
         if not places:
             continue
         lasts = {ours: at, **{place: used.get(place, 0.0) for place in sorted(places - {ours})}}
         evidence = [
             *(f"{each} uses {place} with this key now" for place, each in users),
-            *(f"{place}: the key's last turn was at {moment(last, facts.now)}" for place, last in lasts.items() if last),
+            *(
+                f"{place}: the key's last turn was at {moment(last, facts.now)}"
+                for place, last in lasts.items()
+                if last
+            ),
         ]
         yield _several(facts, key, group, evidence, is_sure=is_sure)
 
@@ -82,7 +89,7 @@ def _several(facts: Facts, key: str, group: Group | None, evidence: list[str], *
 
 
 def _overlaps(group: Group, used: float) -> bool:
-    return group.first.at - _NEAR <= used <= group.last.at + _NEAR
+    return group.first - _NEAR <= used <= group.last + _NEAR
 
 
 def sent_twice(facts: Facts, group: Group) -> Iterator[Finding]:
@@ -165,7 +172,7 @@ def poisoned(facts: Facts, group: Group) -> Finding | None:
     if any(event.at > row.first.at for event in refused.between):
         return None
     adopted = [e for e in facts.history.turning if e.what == "adopted" and e.key == group.key and e.at >= row.last.at]
-    is_over = bool(adopted) and adopted[-1].at >= group.last.at
+    is_over = bool(adopted) and adopted[-1].at >= group.last
     evidence = [_in_a_row(facts, row), *(_family(facts, group.key, adopted[-1]) if adopted else ())]
     adopt = f"krakenonce adopt --account {group.account or 'NAME'}"
     return Finding(
@@ -201,14 +208,10 @@ def _family(facts: Facts, key: str, adopted: Event) -> tuple[str, ...]:
     if not asked:
         return ()
     low, high = max(asked), adopted.nonce
-    units = units_between(low, high, adopted.at)
-    names = " or ".join(f"{unit.name} ({unit.used_by})" for unit in units)
-    ahead = (low / 1e9 - adopted.at) / 86_400
-    nano = "" if ahead > 365 else ", or nanoseconds by a clock that is ahead"
-    return (
-        f"the adoption found its nonces between {low} and {high}: {names or 'no unit of a right clock'}"
-        f"{nano if not units or units == [NANOSECONDS] else ''}",
-    )
+    names = [f"{unit.name} ({unit.used_by})" for unit in units_between(low, high, adopted.at)]
+    if low / 1e9 - adopted.at < _YEAR:
+        names.append("nanoseconds by a clock that is ahead")
+    return (f"the adoption found its nonces between {low} and {high}: {' or '.join(names) or 'a way of its own'}",)
 
 
 def another_user(facts: Facts, group: Group) -> Finding | None:
@@ -249,7 +252,7 @@ def another_user(facts: Facts, group: Group) -> Finding | None:
 
 def not_known(facts: Facts, group: Group) -> Finding | None:
     """Return that nonces were refused, and the facts do not say why."""
-    age = facts.now - group.last.at
+    age = facts.now - group.last
     return Finding(
         "not_known",
         f"Kraken refused {some(group.count, 'nonce')} of {whose(group.key, group.account)}; what was seen does not say why",

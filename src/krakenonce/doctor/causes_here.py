@@ -29,9 +29,16 @@ def state(facts: Facts) -> Iterator[Finding]:
 
 
 def another_state(facts: Facts) -> Iterator[Finding]:
-    """Yield that the running programs use another state than the one that was looked at, which is empty."""
+    """Yield that the running programs use another state than the usual one, which is empty and nobody has named."""
     used = [each for each in facts.processes if each.lanes]
-    if facts.state.is_begun or not used:
+    is_used = (
+        facts.state.is_named
+        or facts.state.is_begun
+        or facts.state.keys
+        or facts.state.has_global
+        or facts.history.lines
+    )
+    if is_used or not used:
         return
     places = sorted({place for each in used for place in each.lanes})
     yield Finding(
@@ -68,7 +75,7 @@ def lanes(facts: Facts) -> Iterator[Finding]:
             ),
             key,
             group.account if group is not None else "",
-            is_over=lane is None and (group is None or facts.now - group.last.at > GOES_ON),
+            is_over=lane is None and (group is None or facts.now - group.last > GOES_ON),
         )
 
 
@@ -92,14 +99,14 @@ def clock(facts: Facts) -> Iterator[Finding]:
                 "let NTP set the clock, and nothing else: timedatectl status",
                 "compare it with Kraken's: krakenonce doctor --online",
             ),
-            is_over=not is_going_on(facts, group) and facts.now - group.last.at > PASSED,
+            is_over=not is_going_on(facts, group) and facts.now - group.last > PASSED,
         )
 
 
 def recovered(facts: Facts) -> Iterator[Finding]:
     """Yield that files of the state were missing or damaged."""
     for group in facts.history.of("recovered"):
-        age = facts.now - group.last.at
+        age = facts.now - group.last
         yield Finding(
             "recovered",
             "files of the state were missing or damaged; nonces went on above the high-water mark",

@@ -43,7 +43,9 @@ def _lockout(facts: Facts, key: str, group: Group | None, limit: Limit | None) -
         evidence += seen(facts, group, "Kraken answered Temporary lockout")
     evidence += [f"before it: {cause}" for cause in causes]
     if not causes:
-        evidence.append("the journal of this state shows no refusal before it: look in that of other programs and hosts")
+        evidence.append(
+            "the journal of this state shows no refusal before it: look in that of other programs and hosts"
+        )
     return Finding(
         "locked_out",
         f"Kraken has locked out {named} {until}" if limit else f"Kraken had locked out {named}, and that is over",
@@ -63,10 +65,8 @@ def _before_lockout(facts: Facts, key: str, group: Group | None) -> list[str]:
     found = []
     for what, name in _COUNTED.items():
         each = facts.history.get(what, key)
-        if each is not None and (
-            group is None or (each.first.at <= group.first.at and each.last.at >= group.first.at - _LOCKOUT)
-        ):
-            found.append(f"{name} {some(each.count, 'time')}, from {moment(each.first.at, facts.now)} on")
+        if each is not None and (group is None or (each.first <= group.first and each.last >= group.first - _LOCKOUT)):
+            found.append(f"{name} {some(each.count, 'time')}, from {moment(each.first, facts.now)} on")
     return found
 
 
@@ -127,7 +127,7 @@ def rate_limits(facts: Facts) -> Iterator[Finding]:
             ),
             group.key,
             group.account,
-            is_over=facts.now - group.last.at > PASSED,
+            is_over=facts.now - group.last > PASSED,
         )
     for group in facts.history.of("over_limit"):
         yield Finding(
@@ -138,7 +138,7 @@ def rate_limits(facts: Facts) -> Iterator[Finding]:
             ("let them wait longer (max_wait), make fewer calls, or name the account's tier if it is not starter",),
             group.key,
             group.account,
-            is_over=facts.now - group.last.at > PASSED,
+            is_over=facts.now - group.last > PASSED,
         )
 
 
@@ -168,7 +168,7 @@ def network(facts: Facts) -> Iterator[Finding]:
             ),
             group.key,
             group.account,
-            is_over=not lost and facts.now - group.last.at > PASSED,
+            is_over=not lost and facts.now - group.last > PASSED,
         )
     yield from _unavailable(facts)
     for group in facts.history.of("blocked"):
@@ -183,7 +183,7 @@ def network(facts: Facts) -> Iterator[Finding]:
             ),
             group.key,
             group.account,
-            is_over=facts.now - group.last.at > PASSED,
+            is_over=facts.now - group.last > PASSED,
         )
 
 
@@ -193,17 +193,22 @@ def _lost(facts: Facts, order: str, at: float) -> str:
 
 def _unavailable(facts: Facts) -> Iterator[Finding]:
     for group in facts.history.of("refused"):
-        texts = {text: count for text, count in group.texts.items() if text.startswith(("EService:", "EGeneral:Internal"))}
+        texts = {
+            text: count for text, count in group.texts.items() if text.startswith(("EService:", "EGeneral:Internal"))
+        }
         if texts:
             yield Finding(
                 "kraken_unavailable",
                 "Kraken itself was not available",
                 "sure",
-                (*(f"{text} {some(count, 'time')}" for text, count in texts.items()), *seen(facts, group, "Kraken refused a call")),
+                (
+                    *(f"{text} {some(count, 'time')}" for text, count in texts.items()),
+                    *seen(facts, group, "Kraken refused a call"),
+                ),
                 ("wait; see https://status.kraken.com",),
                 group.key,
                 group.account,
-                is_over=facts.now - group.last.at > PASSED,
+                is_over=facts.now - group.last > PASSED,
             )
 
 

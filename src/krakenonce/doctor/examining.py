@@ -38,13 +38,38 @@ _LOOKS = (
 )
 
 
+_SHOWN = 5  # findings of one cause
+
+
 def findings(facts: Facts) -> list[Finding]:
     """Return all that is wrong, or was, the worst first; what is over comes last."""
-    found = [finding for look in _LOOKS for finding in look(facts)]
+    found = [each for look in _LOOKS for each in _few(list(look(facts)))]
     return sorted(found, key=lambda finding: finding.is_over)
 
 
-def examine(manager: NonceManager, why: str, since: float, now: float) -> Facts:
+def _few(found: list[Finding]) -> list[Finding]:
+    """Return the findings, but of each cause only the first ones: with a thousand keys nobody reads them all."""
+    kept: dict[tuple[str, bool], list[Finding]] = {}
+    for each in found:
+        kept.setdefault((each.cause, each.is_over), []).append(each)
+    few = []
+    for same in kept.values():
+        few += same[:_SHOWN]
+        if len(same) > _SHOWN:
+            keys = ", ".join(each.account or each.key for each in same[_SHOWN : 2 * _SHOWN])
+            more = len(same) - _SHOWN
+            few.append(
+                same[_SHOWN]._replace(
+                    what=f"the same holds for {more} more {'key' if more == 1 else 'keys'}: {same[0].cause}",
+                    evidence=(f"among them {keys}",),
+                    key="",
+                    account="",
+                )
+            )
+    return few
+
+
+def examine(manager: NonceManager, why: str, since: float, now: float, *, is_named: bool = True) -> Facts:
     """Return what the state, its journal and the running processes show. Makes and changes nothing.
 
     Args:
@@ -52,11 +77,12 @@ def examine(manager: NonceManager, why: str, since: float, now: float) -> Facts:
         why: Who says that it is this one.
         since: What was before is left out, in seconds since 1970.
         now: Seconds since 1970.
+        is_named: Whether somebody has named it; else it is the usual one.
     """
     host = socket.gethostname()
     running = processes.running()
     stopped = frozenset(each.pid for each in running if each.is_stopped)
-    seen = state.seen(manager, why, now, stopped)
+    seen = state.seen(manager, why, now, stopped)._replace(is_named=is_named)
     history, not_known = _history(manager, since)
     if not processes.can_look():
         not_known = (*not_known, "which processes run: this system has no /proc")
@@ -95,9 +121,7 @@ def _of_host(history: History, host: str) -> Iterable[tuple[int, float]]:
     return last.items()
 
 
-def _others(
-    manager: NonceManager, running: Iterable[Process], keys: Mapping[str, float]
-) -> Iterable[OtherState]:
+def _others(manager: NonceManager, running: Iterable[Process], keys: Mapping[str, float]) -> Iterable[OtherState]:
     """Yield the other state directories of this host in which one of our keys has a lane."""
     ours = manager.store.directory if isinstance(manager.store, FileStore) else None
     places = {Path(place) for each in running for place in each.states if place.startswith("/")}

@@ -104,6 +104,7 @@ class StateFacts(NamedTuple):
     Args:
         place: Where it is, without a password.
         why: Who says that it is this one.
+        is_named: Whether somebody has named it; else it is the usual one.
         shared: Who shares it, as the backend says.
         is_begun: Whether there is a nonce in it.
         wrong: What keeps it from being used, in sentences.
@@ -118,6 +119,7 @@ class StateFacts(NamedTuple):
 
     place: str
     why: str
+    is_named: bool = True
     shared: str = "host"
     is_begun: bool = True
     wrong: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -16,57 +17,62 @@ Process: TypeAlias = tuple[str, int, str]  # host, process id, program
 _MINUTE = 60.0  # seconds; of each kind a process writes three events in a minute
 _WRITTEN = 3
 _TURNING = ("clock_step", "recovered", "floor_raised", "adopted")
-_MOST = 200  # processes, methods, texts, orders and turning points that are kept of each kind; the rest is counted only
+_WITH_TEXT = frozenset(
+    ("invalid_key", "invalid_signature", "permission", "refused", "unknown", "clock_step", "recovered")
+)  # kinds whose few texts tell something; others have a number in it, or always the same one
+_MOST = 200  # processes, orders and turning points that are kept; the rest is counted only
+_TALLIES = 20_000
+
+
+class Tally:
+    """Events that differ in their times and nonces alone.
+
+    Attributes:
+        event: The first one that was read.
+        count: How many there were.
+        first: When the first one was, in seconds since 1970.
+        last: When the last one was.
+        without_nonce: How many had no nonce of ours.
+    """
+
+    __slots__ = ("count", "event", "first", "last", "without_nonce")
+
+    def __init__(self, event: Event) -> None:
+        self.event, self.first, self.last = event, event.at, event.at
+        self.count = self.without_nonce = 0
+
+    @property
+    def by(self) -> Process:
+        """The process."""
+        return self.event.host, self.event.pid, self.event.program
 
 
 class Group:
     """All events of one kind and one key.
 
-    Attributes:
-        what: The kind.
-        key: The key's fingerprint.
-        account: The account's name, if an event has it.
-        count: How many there were.
-        first: The first one.
-        last: The last one.
-        by: How many each process had.
-        last_by: When each process had its last one, in seconds since 1970.
-        methods: How many each method had.
-        texts: How many had each text.
-        without_nonce: How many had no nonce of ours.
+    Args:
+        tallies: Their tallies, at least one.
     """
 
-    def __init__(self, event: Event) -> None:
-        self.what, self.key, self.account = event.what, event.key, event.account
-        self.count = self.without_nonce = 0
-        self.first = self.last = event
+    def __init__(self, tallies: list[Tally]) -> None:
+        self.what, self.key = tallies[0].event.what, tallies[0].event.key
+        self.account = next((each.event.account for each in tallies if each.event.account), "")
+        self.count = sum(each.count for each in tallies)
+        self.without_nonce = sum(each.without_nonce for each in tallies)
+        self.first = min(each.first for each in tallies)
+        latest = max(tallies, key=lambda each: each.last)
+        self.last, self.last_process = latest.last, latest.by
         self.by: Counter[Process] = Counter()
         self.last_by: dict[Process, float] = {}
         self.methods: Counter[str] = Counter()
         self.texts: Counter[str] = Counter()
-
-    def add(self, event: Event) -> None:
-        """Count an event."""
-        many = event.more or 1
-        self.count += many
-        self.account = self.account or event.account
-        if event.at < self.first.at:
-            self.first = event
-        if event.at >= self.last.at:
-            self.last = event
-        who = (event.host, event.pid, event.program)
-        if who in self.last_by or len(self.last_by) < _MOST:
-            self.by[who] += many
-            self.last_by[who] = event.at
-        _count(self.methods, event.method, many)
-        if not event.more:
-            _count(self.texts, event.text, 1)
-            self.without_nonce += not event.nonce
-
-
-def _count(counter: Counter[str], name: str, many: int) -> None:
-    if name and (name in counter or len(counter) < _MOST):
-        counter[name] += many
+        for each in tallies:
+            self.by[each.by] += each.count
+            self.last_by[each.by] = max(each.last, self.last_by.get(each.by, 0.0))
+            if each.event.method:
+                self.methods[each.event.method] += each.count
+            if each.event.text:
+                self.texts[each.event.text] += each.count
 
 
 class Row(NamedTuple):
@@ -130,22 +136,21 @@ class Refusals:
 
     def _may_have_left_out(self, who: Process, event: Event) -> bool:
         """Whether the process may have had refusals before this one that it has counted only."""
-        if (who, event.method) not in self._written and len(self._written) >= _MOST:
-            return True
-        times = self._written.setdefault((who, event.method), deque(maxlen=_WRITTEN))
-        times.append(event.at)
-        return any(
-            len(each) == _WRITTEN and each[-1] - each[0] <= _MINUTE and event.at - each[-1] <= 2 * _MINUTE
-            for (process, _), each in self._written.items()
+        may_have = any(
+            len(times) == _WRITTEN and times[-1] - times[0] <= _MINUTE and event.at - times[-1] <= 2 * _MINUTE
+            for (process, _), times in self._written.items()
             if process == who
         )
+        if (who, event.method) not in self._written and len(self._written) >= _MOST:
+            return True
+        self._written.setdefault((who, event.method), deque(maxlen=_WRITTEN)).append(event.at)
+        return may_have
 
 
 class History:
     """What the journal says.
 
     Attributes:
-        groups: All events, by kind and key.
         refusals: The Invalid nonces of each key.
         turning: What may have changed something for all: clock steps, recoveries, floors, adoptions; the last ones.
         open: The calls whose outcome is not known yet, by key and order; the last ones.
@@ -154,37 +159,46 @@ class History:
     """
 
     def __init__(self) -> None:
-        self.groups: dict[tuple[str, str], Group] = {}
         self.refusals: dict[str, Refusals] = defaultdict(Refusals)
         self.turning: deque[Event] = deque(maxlen=_MOST)
         self.open: dict[tuple[str, str], Event] = {}
         self.twice: deque[Event] = deque(maxlen=_MOST)
         self.lines = 0
+        self._tallies: dict[tuple[object, ...], Tally] = {}
         self._refused: dict[tuple[str, str, int], Event] = {}
+        self._look = {"invalid_nonce": self._invalid_nonce, "unknown": self._unknown, "found_out": self._found_out}
+        self._look |= dict.fromkeys(_TURNING, self.turning.append)
 
     def add(self, event: Event) -> None:
         """Add an event."""
         self.lines += 1
-        group = self.groups.get((event.what, event.key))
-        if group is None:
-            group = self.groups[event.what, event.key] = Group(event)
-        group.add(event)
-        if event.more:
+        at, what, key, account, method, nonce, _, _, _, text, more, host, pid, program, _ = event
+        name = (what, key, account, method, text if what in _WITH_TEXT else "", host, pid, program)
+        tally = self._tallies.get(name)
+        if tally is None:
+            if len(self._tallies) >= _TALLIES:
+                name = (what, key)
+                tally = self._tallies.get(name)
+            if tally is None:
+                tally = self._tallies[name] = Tally(event)
+        tally.count += more or 1
+        tally.last = max(tally.last, at)
+        tally.first = min(tally.first, at)
+        if more:
             return
-        what = event.what
-        if what == "invalid_nonce":
-            if event.nonce:
-                self.refusals[event.key].add(event)
-            if len(self._refused) < _MOST or (event.key, event.method, event.pid) in self._refused:
-                self._refused[event.key, event.method, event.pid] = event
-        elif what in _TURNING:
-            self.turning.append(event)
-        elif what == "unknown" and event.order:
-            self.open[event.key, event.order] = event
-            if len(self.open) > _MOST:
-                del self.open[next(iter(self.open))]
-        elif what == "found_out":
-            self._found_out(event)
+        if not nonce:
+            tally.without_nonce += 1
+        look = self._look.get(what)
+        if look is not None:
+            look(event)
+
+    @cached_property
+    def groups(self) -> dict[tuple[str, str], Group]:
+        """All events, by kind and key. Asked for when all were added."""
+        found: dict[tuple[str, str], list[Tally]] = defaultdict(list)
+        for tally in self._tallies.values():
+            found[tally.event.what, tally.event.key].append(tally)
+        return {name: Group(tallies) for name, tallies in found.items()}
 
     def get(self, what: str, key: str = "") -> Group | None:
         """Return the events of a kind and a key."""
@@ -193,6 +207,19 @@ class History:
     def of(self, *whats: str) -> list[Group]:
         """Return the events of these kinds, by key."""
         return [group for (what, _), group in self.groups.items() if what in whats]
+
+    def _invalid_nonce(self, event: Event) -> None:
+        if event.nonce:
+            self.refusals[event.key].add(event)
+        name = event.key, event.method, event.pid
+        if len(self._refused) < _MOST or name in self._refused:
+            self._refused[name] = event
+
+    def _unknown(self, event: Event) -> None:
+        if event.order:
+            self.open[event.key, event.order] = event
+            if len(self.open) > _MOST:
+                del self.open[next(iter(self.open))]
 
     def _found_out(self, event: Event) -> None:
         refused = self._refused.get((event.key, event.method, event.pid))

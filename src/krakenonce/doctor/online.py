@@ -18,7 +18,7 @@ from krakenonce.kraken.client import Kraken
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from krakenonce.brokers.credentials import Account, Found
+    from krakenonce.brokers.credentials import Found
     from krakenonce.doctor.history import History
     from krakenonce.manager import NonceManager
 
@@ -63,8 +63,8 @@ def ask(
             name = fingerprint(pair.key)
             if name not in used and account.name not in chosen:
                 notes.append(
-                    f"{whose(name, account.name)} was not asked about: this state has not used it, and a question would "
-                    "shut out programs with smaller nonces for ever; `--key NAME --yes` asks"
+                    f"{whose(name, account.name)} was not asked about: this state has not used it, and a question "
+                    "would shut out programs with smaller nonces for ever; `--key NAME --yes` asks"
                 )
                 continue
             try:
@@ -142,7 +142,9 @@ def notes_of(each: KeyInfo) -> str:
 def _permissions(each: KeyInfo, history: History) -> Iterator[Finding]:
     group = history.get("permission", each.name)
     granted = tuple(each.info.get("permissions") or ())
-    missing = [name for name in (group.methods if group is not None else ()) if not METHODS[name].may_be_called(granted)]
+    missing = [
+        name for name in (group.methods if group is not None else ()) if not METHODS[name].may_be_called(granted)
+    ]
     if missing:
         yield Finding(
             "permission_missing",
@@ -177,7 +179,7 @@ def _window(each: KeyInfo) -> Iterator[Finding]:
     if window:
         yield Finding(
             "nonce_window",
-            f"{whose(each.name, each.account)} has a nonce window of {window}: Kraken may execute a request that comes twice",
+            f"{whose(each.name, each.account)} has a nonce window of {window}: Kraken may execute one request twice",
             "sure",
             (f"Kraken says: nonceWindow {window}, which counts nonces, here nanoseconds",),
             ("set it to 0 at Kraken; no program that uses krakenonce needs it",),

@@ -167,7 +167,9 @@ def _place_of(text: str, pid: int, proc: Path) -> str:
     if not text.strip():
         return ""
     try:
-        named = read_state(text if not _is_relative(text) else f"{os.readlink(proc / str(pid) / 'cwd')}/{text}", VARIABLE)
+        named = read_state(
+            text if not _is_relative(text) else f"{os.readlink(proc / str(pid) / 'cwd')}/{text}", VARIABLE
+        )
     except (KrakenonceError, OSError, ImportError):
         return "a state that cannot be read"
     if named.server is not None:

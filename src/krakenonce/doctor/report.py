@@ -22,7 +22,9 @@ def verdict(findings: list[Finding]) -> str:
     wrong = [finding for finding in findings if not finding.is_over]
     if not wrong:
         over = len(findings)
-        return "nothing is wrong" + (f" now; {some(over, 'thing')} that passed {'is' if over == 1 else 'are'} below" if over else "")
+        return "nothing is wrong" + (
+            f" now; {some(over, 'thing')} that passed {'is' if over == 1 else 'are'} below" if over else ""
+        )
     return f"{some(len(wrong), 'thing')} {'is' if len(wrong) == 1 else 'are'} wrong: " + "; ".join(
         finding.what for finding in wrong
     )

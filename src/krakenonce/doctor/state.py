@@ -53,7 +53,7 @@ def seen(manager: NonceManager, why: str, now: float, stopped: frozenset[int] = 
             return _directory(manager, store, place, why, now, stopped)
         return _server(manager, store, place, why, now)
     except KrakenonceError as error:
-        return StateFacts(place, why, store.shared, wrong=(str(error),), not_known=("what is in the state",))
+        return StateFacts(place, why, shared=store.shared, wrong=(str(error),), not_known=("what is in the state",))
 
 
 def _directory(
@@ -201,7 +201,9 @@ def _limit(name: str, counters: Any, reading: Reading) -> Iterable[Limit]:
 def _server(manager: NonceManager, store: Any, place: str, why: str, now: float) -> StateFacts:
     """Return what a state on a server, in memory, or of somebody's own backend shows."""
     if store.shared == "process":
-        return StateFacts(place, why, "process", wrong=(f"{place} is this process's own: no other one can see it",))
+        return StateFacts(
+            place, why, shared="process", wrong=(f"{place} is this process's own: no other one can see it",)
+        )
     wrong, lanes = [], []
     if hasattr(store, "moved_to") and (to := store.moved_to()):
         wrong.append(f"the state in {place} was moved to {to}")
@@ -214,16 +216,16 @@ def _server(manager: NonceManager, store: Any, place: str, why: str, now: float)
     return StateFacts(
         place,
         why,
-        store.shared,
-        bool(counters),
-        tuple(wrong),
-        machine.details() | {"shared by": SERVED[store.shared]},
-        counters,
-        {name: 0.0 for name in names if name not in _NO_KEYS},
-        GLOBAL in names,
-        tuple(lanes),
-        tuple(_limits_on_server(store)),
-        (
+        shared=store.shared,
+        is_begun=bool(counters),
+        wrong=tuple(wrong),
+        details=machine.details() | {"shared by": SERVED[store.shared]},
+        counters=counters,
+        keys={name: 0.0 for name in names if name not in _NO_KEYS},
+        has_global=GLOBAL in names,
+        held=tuple(lanes),
+        limits=tuple(_limits_on_server(store)),
+        not_known=(
             "what has happened on other hosts: each has a journal of its own, so run this command there, too",
             "who waits for a turn, and the server's own disk and memory",
         ),

@@ -35,6 +35,7 @@ UNITS = (
     Unit("microseconds times 1024", 1.024e9, used_by="some bots"),
 )
 NANOSECONDS = UNITS[5]
+_LITTLE = 1e-6  # of the nonce: half an hour
 _NEAR = 0.01  # of the nonce: a clock may be wrong by months
 
 
@@ -45,5 +46,5 @@ def unit_of(nonce: int, now: float) -> Unit | None:
 
 
 def units_between(low: int, high: int, now: float) -> list[Unit]:
-    """Return the units whose nonces at a time are from *low* to *high*."""
-    return [unit for unit in UNITS if low <= unit.at(now) <= high]
+    """Return the units whose nonces at a time are between *low*, by half an hour at least, and *high*."""
+    return [unit for unit in UNITS if low * (1 + _LITTLE) < unit.at(now) <= high * (1 + _LITTLE)]

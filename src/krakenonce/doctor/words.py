@@ -57,7 +57,7 @@ def process(facts: Facts, who: Process) -> str:
 
 def seen(facts: Facts, group: Group, what: str) -> tuple[str, ...]:
     """Return how often something has happened, when, with which methods, by whom, and whether it goes on."""
-    lines = [f"{what} {some(group.count, 'time')}, from {moment(group.first.at, facts.now)} on"]
+    lines = [f"{what} {some(group.count, 'time')}, from {moment(group.first, facts.now)} on"]
     if group.methods:
         lines[0] += f" ({', '.join(name for name, _ in group.methods.most_common(_NAMED))})"
     lines.append(f"by {_by(facts, group)}")
@@ -67,7 +67,7 @@ def seen(facts: Facts, group: Group, what: str) -> tuple[str, ...]:
 
 def going_on(facts: Facts, group: Group) -> str:
     """Return whether it is still going on."""
-    age, last = max(0.0, facts.now - group.last.at), (group.last.host, group.last.pid, group.last.program)
+    age, last = max(0.0, facts.now - group.last), group.last_process
     when = f"the last time was {lasting(age)} ago"
     if age > GOES_ON:
         return f"{when}: it has stopped"
@@ -78,8 +78,8 @@ def going_on(facts: Facts, group: Group) -> str:
 
 def is_going_on(facts: Facts, group: Group) -> bool:
     """Whether it may still be going on."""
-    last = (group.last.host, group.last.pid, group.last.program)
-    return facts.now - group.last.at <= GOES_ON and is_alive(facts, last) is not False
+    last = group.last_process
+    return facts.now - group.last <= GOES_ON and is_alive(facts, last) is not False
 
 
 def _by(facts: Facts, group: Group) -> str:
@@ -93,7 +93,7 @@ def before(facts: Facts, group: Group) -> tuple[str, ...]:
     return tuple(
         f"shortly before, at {moment(event.at, facts.now)}: {described(event)}"
         for event in facts.history.turning
-        if 0.0 <= group.first.at - event.at <= _BEFORE and event.key in ("", group.key)
+        if 0.0 <= group.first - event.at <= _BEFORE and event.key in ("", group.key)
     )[-2:]
 
 
