@@ -81,8 +81,8 @@ def lanes(facts: Facts) -> Iterator[Finding]:
 
 def _held(lane: HeldLane) -> str:
     stopped = "; that process is stopped" if lane.is_stopped else ""
-    waits = f"; {some(lane.waiting, 'process')} of this host wait" if lane.waiting else ""
-    return f"now: {lane.holder}{stopped}{waits}".replace("processs", "processes")
+    waits = f"; {some(lane.waiting, 'call')} of other processes wait" if lane.waiting else ""
+    return f"now: {lane.holder}{stopped}{waits}"
 
 
 def clock(facts: Facts) -> Iterator[Finding]:

@@ -106,7 +106,7 @@ def _history(manager: NonceManager, since: float) -> tuple[History, tuple[str, .
     if place is None:
         return History(), ("what has happened: this state has no journal that another process could read",)
     try:
-        return read(Reader(place).events(since)), ()
+        return read(Reader(place).lines(), since), ()
     except KrakenonceError as error:
         return History(), (f"what has happened: {error}",)
 

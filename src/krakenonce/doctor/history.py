@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict, deque
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from krakenonce.journal.event import from_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from krakenonce.journal.event import Event
 
@@ -17,11 +20,16 @@ Process: TypeAlias = tuple[str, int, str]  # host, process id, program
 _MINUTE = 60.0  # seconds; of each kind a process writes three events in a minute
 _WRITTEN = 3
 _TURNING = ("clock_step", "recovered", "floor_raised", "adopted")
-_WITH_TEXT = frozenset(
-    ("invalid_key", "invalid_signature", "permission", "refused", "unknown", "clock_step", "recovered")
-)  # kinds whose few texts tell something; others have a number in it, or always the same one
 _MOST = 200  # processes, orders and turning points that are kept; the rest is counted only
 _TALLIES = 20_000
+_TEXT = rb'"[^"\\]*"'
+_LINE = re.compile(
+    rb'{"at":([0-9.]+),"what":("\w+")((?:,"(?:key|account|method)":' + _TEXT + rb")*)"
+    rb'(?:,"nonce":[0-9]+)?(?:,"before":[0-9]+)?(?:,"seconds":[0-9.]+)?(?:,"order":' + _TEXT + rb")?"
+    rb'(?:,"text":(?:("[^"\\0-9]*")|' + _TEXT + rb'))?(?:,"more":([0-9]+))?'
+    rb'((?:,"host":' + _TEXT + rb')?,"pid":[0-9]+[^{}]*)}\n'
+)  # what most lines look like; texts that differ in a number are not told apart
+_LOOKED_AT = frozenset(name.encode() for name in ("invalid_nonce", "unknown", "found_out", *_TURNING))
 
 
 class Tally:
@@ -40,6 +48,14 @@ class Tally:
     def __init__(self, event: Event) -> None:
         self.event, self.first, self.last = event, event.at, event.at
         self.count = self.without_nonce = 0
+
+    def add(self, at: float, more: int) -> None:
+        """Count an event, or the *more* ones that a line stands for."""
+        self.count += more or 1
+        if at > self.last:
+            self.last = at
+        elif at < self.first:
+            self.first = at
 
     @property
     def by(self) -> Process:
@@ -62,17 +78,34 @@ class Group:
         self.first = min(each.first for each in tallies)
         latest = max(tallies, key=lambda each: each.last)
         self.last, self.last_process = latest.last, latest.by
-        self.by: Counter[Process] = Counter()
-        self.last_by: dict[Process, float] = {}
-        self.methods: Counter[str] = Counter()
-        self.texts: Counter[str] = Counter()
-        for each in tallies:
-            self.by[each.by] += each.count
-            self.last_by[each.by] = max(each.last, self.last_by.get(each.by, 0.0))
-            if each.event.method:
-                self.methods[each.event.method] += each.count
-            if each.event.text:
-                self.texts[each.event.text] += each.count
+        self._tallies = tallies
+
+    @property
+    def by(self) -> Counter[Process]:
+        """How many each process had."""
+        return self._sum(lambda each: each.by)
+
+    @property
+    def methods(self) -> Counter[str]:
+        """How many each method had."""
+        return self._sum(lambda each: each.event.method)
+
+    @property
+    def texts(self) -> Counter[str]:
+        """How many had each text, of kinds whose texts tell something."""
+        return self._sum(lambda each: each.event.text)
+
+    @property
+    def last_by(self) -> dict[Process, float]:
+        """When each process had its last one, in seconds since 1970."""
+        return {each.by: each.last for each in sorted(self._tallies, key=lambda each: each.last)}
+
+    def _sum(self, name: Callable[[Tally], Any]) -> Counter[Any]:
+        found: Counter[Any] = Counter()
+        for each in self._tallies:
+            if name(each):
+                found[name(each)] += each.count
+        return found
 
 
 class Row(NamedTuple):
@@ -105,9 +138,9 @@ class Refusals:
 
     def __init__(self) -> None:
         self.rows: dict[Process, Row] = {}
-        self.between: deque[Event] = deque(maxlen=20)
+        self.between: deque[Event] = deque(maxlen=4)
         self.singles = 0
-        self.asked: deque[Event] = deque(maxlen=20)
+        self.asked: deque[Event] = deque(maxlen=4)
         self._now: dict[Process, Row] = {}  # the row that goes on
         self._written: dict[tuple[Process, str], deque[float]] = {}
 
@@ -169,28 +202,39 @@ class History:
         self._look = {"invalid_nonce": self._invalid_nonce, "unknown": self._unknown, "found_out": self._found_out}
         self._look |= dict.fromkeys(_TURNING, self.turning.append)
 
-    def add(self, event: Event) -> None:
-        """Add an event."""
+    def read(self, line: bytes, since: float) -> None:
+        """Add the event of a line, if it is a whole one and not before *since*.
+
+        Most lines differ from one before in their times and nonces alone. They are counted without a closer look, which
+        takes a fifth of the time.
+        """
+        begins = line.find(b'"what":"', 0, 50) + 8
+        if line[begins : line.find(b'"', begins)] not in _LOOKED_AT and (match := _LINE.match(line)) is not None:
+            name = match.group(2, 3, 4, 6)
+            if (tally := self._tallies.get(name)) is not None:
+                at = float(match[1])
+                if at >= since:
+                    self.lines += 1
+                    tally.add(at, int(match[5] or 0))
+                return
+        else:
+            name = None
+        event = from_line(line)
+        if event is not None and event.at >= since:
+            self.add(event, name)
+
+    def add(self, event: Event, name: tuple[object, ...] | None = None) -> None:
+        """Add an event. Those with the same name differ in their times and nonces alone."""
         self.lines += 1
-        at, what, key, account, method, nonce, _, _, _, text, more, host, pid, program, _ = event
-        name = (what, key, account, method, text if what in _WITH_TEXT else "", host, pid, program)
-        tally = self._tallies.get(name)
-        if tally is None:
-            if len(self._tallies) >= _TALLIES:
-                name = (what, key)
-                tally = self._tallies.get(name)
-            if tally is None:
-                tally = self._tallies[name] = Tally(event)
-        tally.count += more or 1
-        tally.last = max(tally.last, at)
-        tally.first = min(tally.first, at)
-        if more:
-            return
-        if not nonce:
-            tally.without_nonce += 1
-        look = self._look.get(what)
-        if look is not None:
-            look(event)
+        name = name or (event.what, event.key, event.method, event.host, event.pid)
+        if name not in self._tallies and len(self._tallies) >= _TALLIES:
+            name = (event.what, event.key)
+        tally = self._tallies.get(name) or self._tallies.setdefault(name, Tally(event))
+        tally.add(event.at, event.more)
+        if not event.more:
+            tally.without_nonce += not event.nonce
+            if (look := self._look.get(event.what)) is not None:
+                look(event)
 
     @cached_property
     def groups(self) -> dict[tuple[str, str], Group]:
@@ -229,9 +273,9 @@ class History:
             self.twice.append(event)
 
 
-def read(events: Iterable[Event]) -> History:
-    """Return the history of these events, which are read once."""
+def read(lines: Iterable[bytes], since: float = 0.0) -> History:
+    """Return the history that the lines of a journal tell, without the events before *since*."""
     history = History()
-    for event in events:
-        history.add(event)
+    for line in lines:
+        history.read(line, since)
     return history

@@ -85,7 +85,7 @@ def is_going_on(facts: Facts, group: Group) -> bool:
 def _by(facts: Facts, group: Group) -> str:
     named = [f"{process(facts, who)} {some(count, 'time')}" for who, count in group.by.most_common(_NAMED)]
     more = len(group.by) - len(named)
-    return ", ".join(named) + (f", and {some(more, 'other process')[:-1]}es" if more > 0 else "")
+    return ", ".join(named) + (f", and {more} other {'process' if more == 1 else 'processes'}" if more > 0 else "")
 
 
 def before(facts: Facts, group: Group) -> tuple[str, ...]:
