@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _DAY = 86_400.0  # seconds
 _WARNING = (
-    "a question about a key is a private call: once Kraken has accepted its nonce of 19 digits, it refuses every program "
-    "that uses this key with smaller nonces, for ever. Add --yes if no such program uses it"
+    "a question about a key is a private call: once Kraken has accepted its nonce of 19 digits, it refuses every "
+    "program that uses this key with smaller nonces, for ever. Add --yes if no such program uses it"
 )
 
 

@@ -80,7 +80,7 @@ def _several(facts: Facts, key: str, group: Group | None, evidence: list[str], *
         "sure" if is_sure else "likely",
         (*evidence, *(seen(facts, group, NONCE) if group is not None else ())),
         (
-            "give all programs that use this key the same state, and restart the others: "
+            "give all programs that use this key the same state, and restart those that use another one",
             f"export KRAKENONCE_STATE_DIR={facts.state.place}",
         ),
         key,
@@ -98,14 +98,16 @@ def sent_twice(facts: Facts, group: Group) -> Iterator[Finding]:
     if events:
         yield Finding(
             "sent_twice",
-            f"something between this machine and Kraken sends requests of {whose(group.key, group.account)} twice: Kraken "
-            "executed the first copy and refused the second",
+            f"something on the network sends requests of {whose(group.key, group.account)} twice: Kraken executed the "
+            "first copy and refused the second",
             "sure",
-            tuple(f"{_order(event)} got Invalid nonce and was {event.text}" for event in events[-3:])
-            + (f"{some(len(events), 'such order')}, the last at {moment(events[-1].at, facts.now)}",),
+            (
+                *(f"{_order(event)} got Invalid nonce and was {event.text}" for event in events[-3:]),
+                f"{some(len(events), 'such order')}, the last at {moment(events[-1].at, facts.now)}",
+            ),
             (
                 "nothing was placed twice; do not repeat these orders",
-                "look for a proxy, a load balancer or an HTTP library that repeats requests by itself, and switch that off",
+                "look for a proxy, a load balancer or an HTTP library that repeats requests, and switch that off",
             ),
             group.key,
             group.account,
@@ -120,20 +122,18 @@ def own_nonces(facts: Facts, group: Group) -> Finding | None:
     """Return that a program sends nonces of its own, which are not from here, or count in a coarser unit."""
     refused = facts.history.refusals.get(group.key)
     rows = refused.rows.values() if refused is not None else ()
-    coarse = [(row, unit) for row in rows if (unit := unit_of(row.last.nonce, row.last.at)) not in (NANOSECONDS, None)]
-    if group.count == group.without_nonce and group.without_nonce:
-        evidence = (f"none of its {some(group.count, 'refused call')} had a nonce from this state",)
+    coarse = [each for row in rows if (each := _coarse(row))]
+    if not group.with_nonce:
+        evidence = f"none of its {some(group.count, 'refused call')} had a nonce from this state"
     elif coarse:
-        row, unit = coarse[0]
-        name = unit.name if unit is not None else ""
-        evidence = (f"the refused nonce {row.last.nonce} counts {name}; krakenonce counts nanoseconds",)
+        evidence = coarse[0]
     else:
         return None
     return Finding(
         "own_nonces",
         f"a program takes its turns here but makes the nonces of {whose(group.key, group.account)} itself",
         "likely",
-        (*evidence, *seen(facts, group, NONCE)),
+        (evidence, *seen(facts, group, NONCE)),
         (
             "let its adapter take the nonce with turns.next(key): see docs/how-to/write-an-adapter.md",
             "or start it with: krakenonce run -- COMMAND",
@@ -141,6 +141,14 @@ def own_nonces(facts: Facts, group: Group) -> Finding | None:
         group.key,
         group.account,
     )
+
+
+def _coarse(row: Row) -> str:
+    """Return that a nonce counts in a coarser unit than ours; empty: it does not."""
+    unit = unit_of(row.last.nonce, row.last.at)
+    if unit is None or unit.at(row.last.at) >= NANOSECONDS.at(row.last.at):
+        return ""
+    return f"the refused nonce {row.last.nonce} counts {unit.name}; krakenonce counts nanoseconds"
 
 
 def turns_not_taken(facts: Facts, group: Group) -> Finding | None:
@@ -151,11 +159,11 @@ def turns_not_taken(facts: Facts, group: Group) -> Finding | None:
         return None
     return Finding(
         "turns_not_taken",
-        f"calls of {whose(group.key, group.account)} overtake each other: a program takes their nonces here, but no turns",
+        f"calls of {whose(group.key, group.account)} overtake each other: a program takes nonces here, but no turns",
         "likely",
         ("no program has ever taken a turn of this key in this state", *seen(facts, group, NONCE)),
         (
-            "hold the lane from the nonce to the answer: `with manager.lane(key):`, or `with turns.lane(key):` in an adapter",
+            "hold the lane until the answer is in: `with manager.lane(key):`, in an adapter `with turns.lane(key):`",
             "or start the program with: krakenonce run -- COMMAND",
         ),
         group.key,
@@ -197,8 +205,8 @@ def poisoned(facts: Facts, group: Group) -> Finding | None:
 def _in_a_row(facts: Facts, row: Row) -> str:
     rose = (row.last.nonce - row.first.nonce) / 1e9
     return (
-        f"{row.length} nonces of {process(facts, row.process)} were refused one after the other, though each was larger, "
-        f"the last by {rose:.1f} s of nanoseconds"
+        f"{row.length} nonces of {process(facts, row.process)} were refused one after the other, though each was "
+        f"larger, the last by {rose:.1f} s of nanoseconds"
     )
 
 
@@ -230,19 +238,15 @@ def another_user(facts: Facts, group: Group) -> Finding | None:
         f"another program uses {whose(group.key, group.account)} and takes no turns in this state",
         "likely",
         (
-            f"{some(refused.singles, 'refusal')} came between calls that were not refused: the key is fine, and another "
-            "call was faster",
-            f"the last one: nonce {last.nonce}, {(last.nonce - last.before) / 1e9:.3f} s above the one before, refused "
-            f"{last.seconds:.3f} s after it was taken",
+            f"{some(refused.singles, 'refusal')} came between calls that were not refused: another call was faster",
+            f"the last one: nonce {last.nonce}, refused {last.seconds:.3f} s after it was taken",
             *seen(facts, group, NONCE),
             *before(facts, group),
             *where[:5],
         ),
         (
-            "look for the key in other programs, on other hosts, and under other users of this host: a portfolio tracker, a "
-            "tax tool, an old bot, a client of the same bot that is not guarded",
-            "start each of them with `krakenonce run -- COMMAND` and the same KRAKENONCE_STATE_DIR, or give it a key of "
-            "its own",
+            "look for it here and on other hosts: a tracker, a tax tool, an old bot, an unguarded client of a bot",
+            "start it with `krakenonce run -- COMMAND` and the same KRAKENONCE_STATE_DIR, or give it a key of its own",
             "if there is none: something on the network sends requests twice",
         ),
         group.key,
@@ -255,7 +259,7 @@ def not_known(facts: Facts, group: Group) -> Finding | None:
     age = facts.now - group.last
     return Finding(
         "not_known",
-        f"Kraken refused {some(group.count, 'nonce')} of {whose(group.key, group.account)}; what was seen does not say why",
+        f"Kraken refused {some(group.count, 'nonce')} of {whose(group.key, group.account)}, and it is not known why",
         "not known",
         (*seen(facts, group, NONCE), *before(facts, group)),
         (

@@ -121,8 +121,7 @@ def rate_limits(facts: Facts) -> Iterator[Finding]:
             "sure",
             (*seen(facts, group, "Kraken refused a call"), *_full(facts, group.key)),
             (
-                "let all programs that use the key count their calls here: our clients and the gateway do, a guarded client "
-                "does not",
+                "let all programs of the key count their calls here: our clients and the gateway do, guarded ones not",
                 "name the account's tier with the credentials if it is not starter; or make fewer calls",
             ),
             group.key,
@@ -132,7 +131,7 @@ def rate_limits(facts: Facts) -> Iterator[Finding]:
     for group in facts.history.of("over_limit"):
         yield Finding(
             "over_limit",
-            f"calls of {whose(group.key, group.account)} were not sent, because Kraken's rate limit did not allow them in time",
+            f"calls of {whose(group.key, group.account)} were not sent: the rate limit did not allow them in time",
             "sure",
             (*seen(facts, group, "a call was held back"), *_full(facts, group.key)),
             ("let them wait longer (max_wait), make fewer calls, or name the account's tier if it is not starter",),
@@ -179,7 +178,7 @@ def network(facts: Facts) -> Iterator[Finding]:
             seen(facts, group, "a call was blocked"),
             (
                 "nothing was executed; stop for some minutes",
-                "open https://api.kraken.com/0/public/Time from this host; leave the VPN, or the shared address of a cloud",
+                "open https://api.kraken.com/0/public/Time from this host; leave the VPN or the cloud's shared address",
             ),
             group.key,
             group.account,
@@ -219,7 +218,7 @@ def odd_refusals(facts: Facts) -> Iterator[Finding]:
         if texts:
             yield Finding(
                 "refused",
-                f"Kraken refused calls of {whose(group.key, group.account)} for reasons of their own: {', '.join(texts[:3])}",
+                f"Kraken refused calls of {whose(group.key, group.account)} for their content: {', '.join(texts[:3])}",
                 "sure",
                 seen(facts, group, "Kraken refused a call"),
                 ("see docs/reference/errors.md for what Kraken's words mean",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from pathlib import Path
@@ -125,10 +126,8 @@ def _others(manager: NonceManager, running: Iterable[Process], keys: Mapping[str
     """Yield the other state directories of this host in which one of our keys has a lane."""
     ours = manager.store.directory if isinstance(manager.store, FileStore) else None
     places = {Path(place) for each in running for place in each.states if place.startswith("/")}
-    try:
+    with contextlib.suppress(KrakenonceError):  # this user has no home directory
         places.add(usual_directory().directory or Path())
-    except KrakenonceError:  # this user has no home directory
-        pass
     for place in sorted(places):
         if place == ours or not place.is_absolute() or (place / "moved" / "to.json").exists():
             continue

@@ -40,14 +40,14 @@ class Tally:
         count: How many there were.
         first: When the first one was, in seconds since 1970.
         last: When the last one was.
-        without_nonce: How many had no nonce of ours.
+        with_nonce: How many had a nonce of ours.
     """
 
-    __slots__ = ("count", "event", "first", "last", "without_nonce")
+    __slots__ = ("count", "event", "first", "last", "with_nonce")
 
     def __init__(self, event: Event) -> None:
         self.event, self.first, self.last = event, event.at, event.at
-        self.count = self.without_nonce = 0
+        self.count = self.with_nonce = 0
 
     def add(self, at: float, more: int) -> None:
         """Count an event, or the *more* ones that a line stands for."""
@@ -74,7 +74,7 @@ class Group:
         self.what, self.key = tallies[0].event.what, tallies[0].event.key
         self.account = next((each.event.account for each in tallies if each.event.account), "")
         self.count = sum(each.count for each in tallies)
-        self.without_nonce = sum(each.without_nonce for each in tallies)
+        self.with_nonce = sum(each.with_nonce for each in tallies)
         self.first = min(each.first for each in tallies)
         latest = max(tallies, key=lambda each: each.last)
         self.last, self.last_process = latest.last, latest.by
@@ -199,8 +199,12 @@ class History:
         self.lines = 0
         self._tallies: dict[tuple[object, ...], Tally] = {}
         self._refused: dict[tuple[str, str, int], Event] = {}
-        self._look = {"invalid_nonce": self._invalid_nonce, "unknown": self._unknown, "found_out": self._found_out}
-        self._look |= dict.fromkeys(_TURNING, self.turning.append)
+        self._look: dict[str, Callable[[Event], object]] = {
+            **dict.fromkeys(_TURNING, self.turning.append),
+            "invalid_nonce": self._invalid_nonce,
+            "unknown": self._unknown,
+            "found_out": self._found_out,
+        }
 
     def read(self, line: bytes, since: float) -> None:
         """Add the event of a line, if it is a whole one and not before *since*.
@@ -232,7 +236,7 @@ class History:
         tally = self._tallies.get(name) or self._tallies.setdefault(name, Tally(event))
         tally.add(event.at, event.more)
         if not event.more:
-            tally.without_nonce += not event.nonce
+            tally.with_nonce += bool(event.nonce)
             if (look := self._look.get(event.what)) is not None:
                 look(event)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+
 from krakenonce.clock import SystemClock
 from krakenonce.key.limits import stable_hash
 

@@ -22,12 +22,12 @@ from krakenonce.key.limits_state import REST_AT, State
 from krakenonce.key.lockout import locked_out
 from krakenonce.key.naming import ACCOUNT, GLOBAL
 from krakenonce.key.state_time import Reading
-from krakenonce.manager import NonceManager
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from krakenonce.backends.protocol import Backend
+    from krakenonce.manager import NonceManager
 
 
 _NO_KEYS = {GLOBAL, "krakenonce-check"}  # lanes that are of no API key

@@ -90,17 +90,20 @@ def _caller(how: str, state: str, key: str, secret: str, url: str) -> Callable[.
         return lambda _method, _params: {"error": []}
     adapter = {"nonces only": nonces_only, "turns only": turns_only}.get(how)
     client = _krakenex(key, secret, url, manager, adapter)
-    return lambda method, params: client.query_private(method, params)
+    query: Callable[..., Any] = client.query_private
+    return query
 
 
 def main(how: str, state: str, key: str, secret: str, url: str) -> None:
     """Make calls until there is no more line."""
     with contextlib.suppress(BrokenPipeError):
         call = _caller(how, state, key, secret, url)
-        print("ready", flush=True)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         for line in sys.stdin:
             method, params = json.loads(line)
-            print(json.dumps(call(method, params)), flush=True)
+            sys.stdout.write(f"{json.dumps(call(method, params))}\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

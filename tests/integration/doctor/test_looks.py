@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -64,7 +65,9 @@ def test_only_our_variables_of_a_process_are_read(world: World) -> None:
 def test_a_password_of_a_state_s_url_is_not_shown(world: World) -> None:
     """Of another process's variable, either."""
     world.shell.env["KRAKENONCE_STATE_DIR"] = "etcd://bot:pass-word@127.0.0.1:1"
-    with world.shell.python("-c", "print('ready', flush=True); input()", stdin=subprocess.PIPE) as process:
+    command = [sys.executable, "-c", "print('ready', flush=True); input()"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=world.shell.env, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
         (seen,) = [each for each in processes.running() if each.pid == process.pid]
@@ -135,6 +138,19 @@ def test_what_was_before_is_not_looked_at(world: World) -> None:
 def test_a_key_needs_online(world: World) -> None:
     """Wrong usage is exit code 2."""
     assert "--key needs --online" in world.shell.fails(2, "doctor", "--key", "bob")
+
+
+def test_a_lockout_that_only_the_state_knows_of_is_seen(world: World) -> None:
+    """The journal was deleted. It is said until when."""
+    world.fake.faults.add("Balance", "error", error="EGeneral:Temporary lockout")
+    bot = world.bot()
+    bot()
+    bot.end()
+    shutil.rmtree(world.state / "journal")
+    code, said = world.doctor()
+    (finding,) = said["findings"]
+    assert (code, finding["cause"]) == (1, "locked_out")
+    assert "nothing is sent for another 14 minutes" in finding["evidence"][0]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may write there")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -121,7 +121,7 @@ def test_an_order_that_nobody_has_found_is_never_over() -> None:
 
 def test_each_finding_has_evidence_and_what_to_do() -> None:
     """Of every kind of event, whether a process runs, has ended or is on another host."""
-    events = [event(what, host=host) for what in What.__args__ for host in ("h", "other")]
+    events = [event(what, host=host) for what in get_args(What) for host in ("h", "other")]
     for alive in (frozenset(), frozenset([("h", 1)])):
         for each in findings(facts(*events, alive=alive)):
             assert each.what

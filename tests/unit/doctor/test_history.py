@@ -84,7 +84,7 @@ def test_what_may_have_been_counted_only_is_no_accepted_nonce() -> None:
 
 def test_an_order_that_was_found_placed_after_its_refusal_was_sent_twice() -> None:
     """Not one whose answer was lost, and not one that was not placed."""
-    order = {"method": "AddOrder", "order": "mine"}
+    order: dict[str, Any] = {"method": "AddOrder", "order": "mine"}
     found = REFUSED._replace(at=AT + 1, what="found_out", nonce=0, before=0, text="placed: O1", **order)
     refused = REFUSED._replace(method="AddOrder")
     assert [event.order for event in told(refused, found).twice] == ["mine"]
@@ -102,7 +102,9 @@ def test_a_long_journal_needs_little_memory() -> None:
     def lines() -> Any:
         for number in range(20_000):
             what = whats[number % 4]
-            event = Event(AT + number, what, "k", "", "Balance", number, number - 1, 0.1, f"o{number}", "", 0, "h", number)
+            event = Event(
+                AT + number, what, "k", "", "Balance", number, number - 1, 0.1, f"o{number}", "", 0, "h", number
+            )
             yield to_line(event)
 
     tracemalloc.start()
