@@ -21,11 +21,11 @@ DOCTOR = (
         test=f"{_UNIT}test_causes.py::test_a_row_is_a_poisoned_key_and_singles_are_another_user",
     ),
     Planted(
-        "one refusal is enough to blame another program",
+        "two refusals are enough to blame another program",
         15,
         "src/krakenonce/doctor/causes.py",
         was="_SINGLES = 2 ",
-        becomes="_SINGLES = 0 ",
+        becomes="_SINGLES = 1 ",
         test=f"{_CAUSES}test_another_program_that_takes_no_turns",
     ),
     Planted(
@@ -98,7 +98,7 @@ DOCTOR = (
         15,
         "src/krakenonce/doctor/state.py",
         was="        if lock is None or not lock.pid:\n",
-        becomes="        if lock is None and not name:\n",
+        becomes="        lock = lock or Lock(1, 0)\n        if not lock.pid:\n",
         test=f"{_LOOKS}test_a_lane_that_is_free_is_not_taken_for_held",
     ),
     Planted(

@@ -82,8 +82,7 @@ def examine(manager: NonceManager, why: str, since: float, now: float, *, is_nam
     """
     host = socket.gethostname()
     running = processes.running()
-    stopped = frozenset(each.pid for each in running if each.is_stopped)
-    seen = state.seen(manager, why, now, stopped)._replace(is_named=is_named)
+    seen = state.seen(manager, why, now, {each.pid: each.is_stopped for each in running})._replace(is_named=is_named)
     history, not_known = _history(manager, since)
     if not processes.can_look():
         not_known = (*not_known, "which processes run: this system has no /proc")

@@ -15,7 +15,7 @@ from krakenonce.backends.file.filesystem import check_filesystem, is_volatile, k
 from krakenonce.backends.file.locked_files import names_in
 from krakenonce.doctor import machine
 from krakenonce.doctor.facts import Counter, HeldLane, Limit, StateFacts
-from krakenonce.doctor.processes import Lock, locks
+from krakenonce.doctor.processes import PROC, Lock, locks
 from krakenonce.errors import KrakenonceError, NonceStoreError
 from krakenonce.key.limits import TIERS, level_now, stable_hash
 from krakenonce.key.limits_state import REST_AT, State
@@ -37,27 +37,27 @@ _WAITS = 15.0  # seconds after which a call that has not asked again waits no mo
 _ROOM = 1 << 20  # bytes
 
 
-def seen(manager: NonceManager, why: str, now: float, stopped: frozenset[int] = frozenset()) -> StateFacts:
+def seen(manager: NonceManager, why: str, now: float, running: Mapping[int, bool] | None = None) -> StateFacts:
     """Return what a state shows.
 
     Args:
         manager: A manager of it.
         why: Who says that it is this one.
         now: Seconds since 1970.
-        stopped: The processes that are stopped.
+        running: Whether each of the processes that use a state is stopped.
     """
     store: Any = manager.store
     place = str(getattr(store, "place", store))
     try:
         if isinstance(store, FileStore):
-            return _directory(manager, store, place, why, now, stopped)
+            return _directory(manager, store, place, why, now, running or {})
         return _server(manager, store, place, why, now)
     except KrakenonceError as error:
         return StateFacts(place, why, shared=store.shared, wrong=(str(error),), not_known=("what is in the state",))
 
 
 def _directory(
-    manager: NonceManager, store: FileStore, place: str, why: str, now: float, stopped: frozenset[int]
+    manager: NonceManager, store: FileStore, place: str, why: str, now: float, running: Mapping[int, bool]
 ) -> StateFacts:
     path, wrong = store.directory, []
     if not path.is_dir():
@@ -78,9 +78,12 @@ def _directory(
         counters=counters,
         keys=last_taken(path),
         has_global=GLOBAL in names,
-        held=tuple(_held(store, names, stopped)),
+        held=tuple(_held(store, names, running)),
         limits=tuple(_limits_in_files(store, now)),
-        not_known=("how long a sync takes here: to measure it, something would have to be written",),
+        not_known=(
+            "how long a sync takes here: to measure it, something would have to be written",
+            *(() if (PROC / "locks").exists() else ("which lanes are held: this system does not show locks",)),
+        ),
     )
 
 
@@ -135,25 +138,29 @@ def _counters(manager: NonceManager, names: Iterable[str], now: float) -> tuple[
     return tuple(found)
 
 
-def _held(store: FileStore, names: Iterable[str], stopped: frozenset[int]) -> Iterable[HeldLane]:
+def _held(store: FileStore, names: Iterable[str], running: Mapping[int, bool]) -> Iterable[HeldLane]:
     locked = locks()
     for name in names:
         lane = f"{store.directory}/lanes/{name}"
-        lock = _lock_of(f"{lane}.lock", locked)
+        lock = _lock_of(f"{lane}.lock", locked, running)
         if lock is None or not lock.pid:
             continue
-        others = [_lock_of(f"{lane}{suffix}", locked) for suffix in (".line", ".urgent")]
+        others = [_lock_of(f"{lane}{suffix}", locked, running) for suffix in (".line", ".urgent")]
         waiting = sum((1 if each.pid else 0) + each.waiting for each in others if each is not None)
         holder = store.gate(name).holder()
-        yield HeldLane(name, holder, _seconds(holder), waiting, lock.pid in stopped)
+        yield HeldLane(name, holder, _seconds(holder), waiting, running.get(lock.pid, False))
 
 
-def _lock_of(path: str, locked: Mapping[tuple[int, int], Lock]) -> Lock | None:
+def _lock_of(path: str, locked: Mapping[tuple[int, int], Lock], running: Mapping[int, bool]) -> Lock | None:
+    """Return the lock of a file; some file systems have another device in the kernel's list than in ``stat``."""
     try:
         about = os.stat(path)
     except OSError:
         return None
-    return locked.get((about.st_dev, about.st_ino))
+    exact = locked.get((about.st_dev, about.st_ino))
+    if exact is not None:
+        return exact
+    return next((lock for (_, inode), lock in locked.items() if inode == about.st_ino and lock.pid in running), None)
 
 
 def _seconds(holder: str) -> float | None:
