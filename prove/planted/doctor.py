@@ -89,8 +89,8 @@ DOCTOR = (
         15,
         "src/krakenonce/doctor/state.py",
         was="        yield from _limit(name, _ReadOnly(lambda",
-        becomes="        store.rate_limits.step(name, lambda file: file.write(0, bytes(9)))\n        yield from _limit(name, "
-        "_ReadOnly(lambda",
+        becomes="        store.rate_limits.step(name, lambda file: file.write(0, bytes(9)))\n"
+        "        yield from _limit(name, _ReadOnly(lambda",
         test=f"{_LOOKS}test_the_doctor_changes_nothing_and_issues_no_nonce",
     ),
     Planted(
@@ -113,8 +113,8 @@ DOCTOR = (
         "Kraken is asked about a key that the state has not used",
         15,
         "src/krakenonce/doctor/online.py",
-        was="            if name not in used and account.name not in chosen:\n",
-        becomes="            if name == account.name:\n",
+        was="        if key in self.used or account in self.chosen:\n",
+        becomes="        if account:\n",
         test=f"{_ONLINE}test_only_keys_that_the_state_has_used_are_asked_about",
     ),
     Planted(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -18,12 +20,14 @@ from krakenonce.doctor.report import text
 from krakenonce.manager import NonceManager
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from krakenonce.doctor.facts import Facts, Finding
 
 
 _DAY = 86_400.0  # seconds
+_PATIENCE = 1.0  # seconds
 _WARNING = (
     "a question about a key is a private call: once Kraken has accepted its nonce of 19 digits, it refuses every "
     "program that uses this key with smaller nonces, for ever. Add --yes if no such program uses it"
@@ -66,7 +70,7 @@ def doctor(
     if names and not yes:
         raise click.UsageError(_WARNING)
     now = time.time()
-    with NonceManager(state) as manager:
+    with _progress(), NonceManager(state) as manager:
         why, is_named = _why(state)
         notes: tuple[str, ...] = ()
         more: list[Finding] = []
@@ -80,6 +84,18 @@ def doctor(
         write("\n".join(text(facts, found, notes)))
     if not all(each.is_over for each in found):
         raise click.exceptions.Exit(1)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[None]:
+    """Say on stderr that it goes on, if it takes more than a second."""
+    timer = threading.Timer(_PATIENCE, complain, ["still looking ..."])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _why(state: str | None) -> tuple[str, bool]:
@@ -96,12 +112,12 @@ def _ask(
 ) -> tuple[Facts, list[Finding], tuple[str, ...]]:
     """Return the facts after Kraken was asked, what it showed, and notes."""
     from krakenonce.brokers.credentials import full_name, read_accounts
-    from krakenonce.doctor.online import ask, judge, notes_of
+    from krakenonce.doctor.online import Wanted, ask, judge, notes_of
 
     found = read_accounts(os.environ, credentials)
     chosen = {full_name({**found.accounts, **found.wrong}, name) for name in names}
-    complain("asking Kraken ...")
-    infos, notes, more = ask(found, facts.state.keys, chosen, manager, base_url)
+    refused = {each.key for each in findings(facts) if each.cause == "poisoned_key" and not each.is_over}
+    infos, notes, more = ask(found, Wanted(facts.state.keys, chosen, refused), manager, base_url)
     after = time.time()
     state = facts.state
     facts = examine(

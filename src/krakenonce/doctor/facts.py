@@ -20,6 +20,7 @@ class Process(NamedTuple):
         variables: The names of its variables that begin with KRAKENONCE_, and no others.
         lanes: For each state directory of which it has files open, the names of the lanes among them.
         is_stopped: Whether it is stopped, by a signal or a debugger.
+        begun: When it began, in seconds since 1970; 0.0: not known.
     """
 
     pid: int
@@ -28,6 +29,7 @@ class Process(NamedTuple):
     variables: tuple[str, ...] = ()
     lanes: Mapping[str, frozenset[str]] = {}
     is_stopped: bool = False
+    begun: float = 0.0
 
     def __str__(self) -> str:
         return f"{self.program} {self.pid}"

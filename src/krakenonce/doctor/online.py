@@ -41,15 +41,39 @@ class KeyInfo(NamedTuple):
     info: Mapping[str, Any]
 
 
+class Wanted(NamedTuple):
+    """About which keys Kraken is asked.
+
+    Args:
+        used: The fingerprints of the keys that this state has used.
+        chosen: The names of the accounts that are asked about although the state has not used their keys.
+        refused: The fingerprints of the keys whose nonces Kraken refuses: one more refusal brings a lockout nearer.
+    """
+
+    used: Collection[str]
+    chosen: Collection[str]
+    refused: Collection[str] = ()
+
+    def why_not(self, key: str, account: str) -> str:
+        """Return why Kraken is not asked about a key; empty: it is."""
+        if key in self.refused:
+            return "Kraken refuses its nonces, and one refusal more brings a lockout nearer"
+        if key in self.used or account in self.chosen:
+            return ""
+        return (
+            "this state has not used it, and a question would shut out programs with smaller nonces for ever; "
+            "`--key NAME --yes` asks"
+        )
+
+
 def ask(
-    found: Found, used: Collection[str], chosen: Collection[str], manager: NonceManager, base_url: str
+    found: Found, wanted: Wanted, manager: NonceManager, base_url: str
 ) -> tuple[list[KeyInfo], list[str], list[Finding]]:
     """Ask Kraken for its time and about keys.
 
     Args:
         found: The accounts in the environment and the file.
-        used: The fingerprints of the keys that this state has used.
-        chosen: The names of the accounts that are asked about although the state has not used their keys.
+        wanted: About which keys it is asked.
         manager: A manager of the state: each question takes a turn and a nonce.
         base_url: Kraken's address.
 
@@ -61,11 +85,8 @@ def ask(
     for account in found.accounts.values():
         for pair in account.keys:
             name = fingerprint(pair.key)
-            if name not in used and account.name not in chosen:
-                notes.append(
-                    f"{whose(name, account.name)} was not asked about: this state has not used it, and a question "
-                    "would shut out programs with smaller nonces for ever; `--key NAME --yes` asks"
-                )
+            if why := wanted.why_not(name, account.name):
+                notes.append(f"{whose(name, account.name)} was not asked about: {why}")
                 continue
             try:
                 with Kraken(keys=[pair], manager=manager, tier=account.tier, base_url=base_url) as kraken:

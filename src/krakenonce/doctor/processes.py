@@ -65,7 +65,7 @@ def lanes_of(pid: int, proc: Path = PROC) -> dict[str, frozenset[str]]:
 
 def running(proc: Path = PROC) -> tuple[Process, ...]:
     """Return the processes that use a state, as far as this user may look at them; without this one."""
-    found = []
+    found, booted = [], _boot_time(proc)
     for pid in _pids(proc):
         if pid == os.getpid():
             continue
@@ -75,7 +75,9 @@ def running(proc: Path = PROC) -> tuple[Process, ...]:
         if not name or not (lanes or (VARIABLE in variables and name.startswith(_RUNS_PYTHON))):
             continue
         named = _place_of(variables.get(VARIABLE, ""), pid, proc)
-        found.append(Process(pid, _program(pid, name, proc), named, tuple(sorted(variables)), lanes, is_stopped))
+        begun = 0.0 if booted is None else booted + (_begun(pid, proc) or 0.0)
+        program = _program(pid, name, proc)
+        found.append(Process(pid, program, named, tuple(sorted(variables)), lanes, is_stopped, begun))
     return tuple(found)
 
 

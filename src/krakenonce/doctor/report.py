@@ -56,7 +56,8 @@ def about(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "lanes held now", "; ".join(held) or "none"
     full = [f"{each.key}: {some(each.waiting, 'call')} wait" for each in state.limits if each.waiting]
     yield "rate limits", "; ".join(full[:_SHOWN]) or "no call waits"
-    users = [f"{each} ({', '.join(each.states)})" for each in facts.processes]
+    ours_first = sorted(facts.processes, key=lambda each: state.place not in each.states)
+    users = [f"{each} ({', '.join(each.states)})" for each in ours_first]
     more = f", and {len(users) - _SHOWN} more" if len(users) > _SHOWN else ""
     yield "processes", (", ".join(users[:_SHOWN]) or "none that uses a state was seen") + more
     read = f"{facts.history.lines} lines" if facts.history.lines else "nothing"

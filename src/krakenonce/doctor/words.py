@@ -89,12 +89,15 @@ def _by(facts: Facts, group: Group) -> str:
 
 
 def before(facts: Facts, group: Group) -> tuple[str, ...]:
-    """Return what had changed shortly before the first event, if the journal shows it."""
+    """Return what had changed shortly before the first event: what the journal shows, and which processes began."""
+    own = {pid for _, pid, _ in group.by}
+    events = [(event.at, described(event)) for event in facts.history.turning if event.key in ("", group.key)]
+    began = [(each.begun, f"{each} began") for each in facts.processes if each.pid not in own]
     return tuple(
-        f"shortly before, at {moment(event.at, facts.now)}: {described(event)}"
-        for event in facts.history.turning
-        if 0.0 <= group.first - event.at <= _BEFORE and event.key in ("", group.key)
-    )[-2:]
+        f"shortly before, at {moment(at, facts.now)}: {said}"
+        for at, said in sorted((*events, *began))
+        if 0.0 <= group.first - at <= _BEFORE
+    )[-3:]
 
 
 def described(event: Event) -> str:

@@ -87,6 +87,26 @@ def test_a_key_that_kraken_refuses_meanwhile(world: World) -> None:
     assert said["findings"][0]["key"] == fingerprint(world.account.key)
 
 
+def test_a_key_whose_nonces_are_refused_is_not_asked_about(world: World) -> None:
+    """One more refusal would bring a lockout nearer."""
+    give(world, MASTER=world.account)
+    world.account.last_nonce = 2**62
+    bot = world.bot("ours")
+    for _ in range(2):
+        bot()
+    count = len(world.fake.arrivals)
+    assert world.causes("--online", "--base-url", world.url) == ["poisoned_key"]
+    assert len(world.fake.arrivals) == count
+
+
+def test_a_long_look_says_that_it_goes_on(world: World) -> None:
+    """After a second, on stderr; a short one says nothing."""
+    assert world.shell.run("doctor", "--online", "--base-url", world.url).err == ""
+    world.fake.faults.add("Time", "slow_answer", seconds=1.5)
+    done = world.shell.run("doctor", "--online", "--base-url", world.url)
+    assert (done.code, done.err) == (0, "krakenonce: still looking ...\n")
+
+
 def test_a_kraken_that_cannot_be_reached(world: World) -> None:
     """It is said."""
     assert world.causes("--online", "--base-url", "http://127.0.0.1:1") == ["not_reached"]

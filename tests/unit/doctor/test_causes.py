@@ -141,10 +141,18 @@ def test_a_process_that_still_runs_may_go_on() -> None:
 
 
 def test_what_came_before_is_said() -> None:
-    """A floor that was raised shortly before, for example."""
+    """A floor that was raised, or a process that began: shortly before, and another one than that of the event."""
     floor = event("floor_raised", 200.0, key="", method="", text="the nonces of counter global are larger than 5")
-    (found,) = findings(facts(floor, event("invalid_nonce", 100.0, nonce=NONCE)))
-    assert any("a floor was raised" in line for line in found.evidence)
+    begun = (
+        Process(7, "new.py", begun=NOW - 150),
+        Process(8, "old.py", begun=NOW - 5000),
+        Process(1, "b", begun=NOW - 150),
+    )
+    (found,) = findings(facts(floor, event("invalid_nonce", 100.0, nonce=NONCE), processes=begun))
+    before = [line for line in found.evidence if line.startswith("shortly before")]
+    assert len(before) == 2
+    assert "a floor was raised" in before[0]
+    assert "new.py 7 began" in before[1]
 
 
 def test_a_lead_over_the_clock_has_its_reason() -> None:
