@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +13,9 @@ from krakenonce.doctor import causes, causes_here, causes_of_calls, processes, s
 from krakenonce.doctor.facts import Facts, OtherState
 from krakenonce.doctor.history import History, read
 from krakenonce.errors import KrakenonceError
+from krakenonce.journal.copies import events_of_others
 from krakenonce.journal.reading import Reader
-from krakenonce.journal.recorder import directory_of
+from krakenonce.journal.recorder import directory_of, host_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -80,7 +80,7 @@ def examine(manager: NonceManager, why: str, since: float, now: float, *, is_nam
         now: Seconds since 1970.
         is_named: Whether somebody has named it; else it is the usual one.
     """
-    host = socket.gethostname()
+    host = host_name()
     running = processes.running()
     seen = state.seen(manager, why, now, {each.pid: each.is_stopped for each in running})._replace(is_named=is_named)
     history, not_known = _history(manager, since)
@@ -106,9 +106,15 @@ def _history(manager: NonceManager, since: float) -> tuple[History, tuple[str, .
     if place is None:
         return History(), ("what has happened: this state has no journal that another process could read",)
     try:
-        return read(Reader(place).lines(), since), ()
+        history = read(Reader(place).lines(), since)
     except KrakenonceError as error:
         return History(), (f"what has happened: {error}",)
+    try:
+        for event in events_of_others(manager.store, host_name(), since):
+            history.count(event)
+    except KrakenonceError as error:
+        return history, (f"what has happened on other hosts: {error}",)
+    return history, ()
 
 
 def _of_host(history: History, host: str) -> Iterable[tuple[int, float]]:

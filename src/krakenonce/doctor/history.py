@@ -229,16 +229,19 @@ class History:
 
     def add(self, event: Event, name: tuple[object, ...] | None = None) -> None:
         """Add an event. Those with the same name differ in their times and nonces alone."""
+        self.count(event, name)
+        if not event.more and (look := self._look.get(event.what)) is not None:
+            look(event)
+
+    def count(self, event: Event, name: tuple[object, ...] | None = None) -> None:
+        """Count an event, and conclude nothing from its nonces: those before it may be missing."""
         self.lines += 1
         name = name or (event.what, event.key, event.method, event.host, event.pid)
         if name not in self._tallies and len(self._tallies) >= _TALLIES:
             name = (event.what, event.key)
         tally = self._tallies.get(name) or self._tallies.setdefault(name, Tally(event))
         tally.add(event.at, event.more)
-        if not event.more:
-            tally.with_nonce += bool(event.nonce)
-            if (look := self._look.get(event.what)) is not None:
-                look(event)
+        tally.with_nonce += bool(event.nonce)
 
     @cached_property
     def groups(self) -> dict[tuple[str, str], Group]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _NO_KEYS = {GLOBAL, "krakenonce-check"}  # lanes that are of no API key
 _SECONDS = re.compile(r"has held it for ([\d.]+) s")
+OWN = "key-"  # what the name of a key's own counter begins with
 _HEAD = 20_000  # bytes: more than the head, the counters and the calls that wait
 _WAITS = 15.0  # seconds after which a call that has not asked again waits no more
 _ROOM = 1 << 20  # bytes
@@ -214,12 +215,12 @@ def _server(manager: NonceManager, store: Any, place: str, why: str, now: float)
     wrong, lanes = [], []
     if hasattr(store, "moved_to") and (to := store.moved_to()):
         wrong.append(f"the state in {place} was moved to {to}")
-    names = list(store.lanes()) if hasattr(store, "lanes") else []
-    for name in names:
+    counters = _counters(manager, store.scopes(), now)
+    keys = _keys_on_server(store, counters)
+    for name in (GLOBAL, *keys):
         holder = store.gate(name).holder()
         if "held it for" in holder:
             lanes.append(HeldLane(name, holder, _seconds(holder)))
-    counters = _counters(manager, store.scopes(), now)
     return StateFacts(
         place,
         why,
@@ -228,15 +229,21 @@ def _server(manager: NonceManager, store: Any, place: str, why: str, now: float)
         wrong=tuple(wrong),
         details=machine.details() | {"shared by": SERVED[store.shared]},
         counters=counters,
-        keys={name: 0.0 for name in names if name not in _NO_KEYS},
-        has_global=GLOBAL in names,
+        keys=dict.fromkeys(keys, 0.0),
         held=tuple(lanes),
         limits=tuple(_limits_on_server(store)),
         not_known=(
-            "what has happened on other hosts: each has a journal of its own, so run this command there, too",
-            "who waits for a turn, and the server's own disk and memory",
+            "all that has happened on other hosts, and which processes run there: run this command there, too",
+            "who waits for a turn, which keys only guarded clients have used, and the server's own disk and memory",
         ),
     )
+
+
+def _keys_on_server(store: Any, counters: Iterable[Counter]) -> list[str]:
+    """Return the keys that have something on a server: a counter of their own, or rate limits. Turns leave no trace."""
+    own = [each.name.removeprefix(OWN) for each in counters if each.name.startswith(OWN)]
+    limits = store.names("rate limits") if hasattr(store, "names") else []
+    return sorted({*own, *(name for name in limits if not name.startswith(ACCOUNT))} - _NO_KEYS)
 
 
 def _limits_on_server(store: Backend) -> Iterable[Limit]:
