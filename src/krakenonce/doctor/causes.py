@@ -17,12 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from krakenonce.doctor.facts import Facts
-    from krakenonce.doctor.history import Group, Row
+    from krakenonce.doctor.history import Group
+    from krakenonce.doctor.rows import Row
     from krakenonce.journal.event import Event
 
 
-_IN_A_ROW = 3  # refusals of one process without an accepted nonce between them
-_SINGLES = 2  # refusals between accepted nonces
+_IN_A_ROW = 8  # refusals without an accepted nonce between them: somebody who is faster by chance is it less often
+_FEW, _LASTING = (
+    3,
+    2.0,
+)  # so many are enough if they came within more seconds than these, as calls under Kraken's limits
+_SINGLES = 3  # refusals after accepted nonces
 _YEAR = 365 * 86_400.0  # seconds
 _NEAR = 600.0  # seconds between a refusal and a use of another state
 NONCE = "Kraken refused a nonce"
@@ -175,9 +180,9 @@ def poisoned(facts: Facts, group: Group) -> Finding | None:
     """Return that Kraken has accepted a nonce which is far above ours: every call is refused."""
     refused = facts.history.refusals.get(group.key)
     row = refused.longest() if refused is not None else None
-    if refused is None or row is None or row.length < _IN_A_ROW:
+    if refused is None or row is None or any(event.at > row.first.at for event in refused.between):
         return None
-    if any(event.at > row.first.at for event in refused.between):
+    if row.length < _IN_A_ROW and (row.length < _FEW or row.seconds < _LASTING):
         return None
     adopted = [e for e in facts.history.turning if e.what == "adopted" and e.key == group.key and e.at >= row.last.at]
     is_over = bool(adopted) and adopted[-1].at >= group.last

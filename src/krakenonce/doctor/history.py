@@ -5,20 +5,19 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict, deque
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any
 
+from krakenonce.doctor.rows import Refusals
 from krakenonce.journal.event import from_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from krakenonce.doctor.rows import Process
     from krakenonce.journal.event import Event
 
 
-Process: TypeAlias = tuple[str, int, str]  # host, process id, program
-
-_MINUTE = 60.0  # seconds; of each kind a process writes three events in a minute
-_WRITTEN = 3
+_MINUTE = 60.0  # seconds
 _TURNING = ("clock_step", "recovered", "floor_raised", "adopted")
 _MOST = 200  # processes, orders and turning points that are kept; the rest is counted only
 _TALLIES = 20_000
@@ -106,78 +105,6 @@ class Group:
             if name(each):
                 found[name(each)] += each.count
         return found
-
-
-class Row(NamedTuple):
-    """Nonces of one process that were refused one after the other, without another one between them.
-
-    Args:
-        key: The key's fingerprint.
-        process: The process.
-        length: How many.
-        first: The first refusal.
-        last: The last one.
-    """
-
-    key: str
-    process: Process
-    length: int
-    first: Event
-    last: Event
-
-
-class Refusals:
-    """The Invalid nonces of one key.
-
-    Attributes:
-        rows: The longest row of refusals of each process.
-        between: The refusals before which the process had another nonce since its refusal before; the last ones.
-        singles: How many of these there were.
-        asked: The nonces that Kraken has refused while the key was being adopted.
-    """
-
-    def __init__(self) -> None:
-        self.rows: dict[Process, Row] = {}
-        self.between: deque[Event] = deque(maxlen=4)
-        self.singles = 0
-        self.asked: deque[Event] = deque(maxlen=4)
-        self._now: dict[Process, Row] = {}  # the row that goes on
-        self._written: dict[tuple[Process, str], deque[float]] = {}
-
-    def add(self, event: Event) -> None:
-        """Add a refusal that was written with its nonces."""
-        who = (event.host, event.pid, event.program)
-        if event.method == "GetApiKeyInfo":
-            self.asked.append(event)
-        row, was_left_out = self._now.get(who), self._may_have_left_out(who, event)
-        if row is not None and event.before == row.last.nonce:
-            row = row._replace(length=row.length + 1, last=event)
-        else:
-            if row is not None and event.before > row.last.nonce and not was_left_out:
-                self.between.append(event)
-                self.singles += 1
-            row = Row(event.key, who, 1, event, event)
-        if who in self._now or len(self._now) < _MOST:
-            self._now[who] = row
-            longest = self.rows.get(who)
-            if longest is None or row.length >= longest.length:
-                self.rows[who] = row
-
-    def longest(self) -> Row | None:
-        """Return the longest row; None: no refusal was written."""
-        return max(self.rows.values(), key=lambda row: (row.length, row.last.at), default=None)
-
-    def _may_have_left_out(self, who: Process, event: Event) -> bool:
-        """Whether the process may have had refusals before this one that it has counted only."""
-        may_have = any(
-            len(times) == _WRITTEN and times[-1] - times[0] <= _MINUTE and event.at - times[-1] <= 2 * _MINUTE
-            for (process, _), times in self._written.items()
-            if process == who
-        )
-        if (who, event.method) not in self._written and len(self._written) >= _MOST:
-            return True
-        self._written.setdefault((who, event.method), deque(maxlen=_WRITTEN)).append(event.at)
-        return may_have
 
 
 class History:

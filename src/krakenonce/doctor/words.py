@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from krakenonce.doctor.facts import Facts
-    from krakenonce.doctor.history import Group, Process
+    from krakenonce.doctor.history import Group
+    from krakenonce.doctor.rows import Process
     from krakenonce.journal.event import Event
 
 

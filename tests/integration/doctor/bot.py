@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,24 @@ def _ours(key: str, secret: str, url: str, manager: krakenonce.NonceManager, **o
     return call
 
 
+def _rival(key: str, secret: str, url: str) -> Callable[..., Any]:
+    """A program that does without krakenonce, and makes many calls with nanoseconds of its own in a thread."""
+    api = krakenex.API(key, secret)
+    api.uri = url
+    api._nonce = time.time_ns
+
+    def many() -> None:
+        never = threading.Event()
+        while not never.wait(0.005):
+            api.query_private("Balance")
+
+    def begin(_method: str, _params: dict[str, Any]) -> Any:
+        threading.Thread(target=many, daemon=True).start()
+        return {"error": []}
+
+    return begin
+
+
 def _caller(how: str, state: str, key: str, secret: str, url: str) -> Callable[..., Any]:
     clock = ManualClock(time.time_ns()) if how == "clock" else None
     manager = krakenonce.NonceManager(state, clock=clock)
@@ -85,6 +104,8 @@ def _caller(how: str, state: str, key: str, secret: str, url: str) -> Callable[.
             return {"error": [], "result": manager.next()}
 
         return step
+    if how == "rival":
+        return _rival(key, secret, url)
     if how == "holds":
         manager.lane(key).acquire()
         return lambda _method, _params: {"error": []}

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from krakenonce.key.naming import fingerprint
+from tests.integration.doctor.test_causes import METHODS
 
 if TYPE_CHECKING:
     from krakenonce.testing import FakeAccount
@@ -92,8 +93,8 @@ def test_a_key_whose_nonces_are_refused_is_not_asked_about(world: World) -> None
     give(world, MASTER=world.account)
     world.account.last_nonce = 2**62
     bot = world.bot("ours")
-    for _ in range(2):
-        bot()
+    for method in METHODS:
+        bot(method)
     count = len(world.fake.arrivals)
     assert world.causes("--online", "--base-url", world.url) == ["poisoned_key"]
     assert len(world.fake.arrivals) == count

@@ -33,17 +33,17 @@ def causes(seen: Facts) -> list[str]:
     return [each.cause for each in findings(seen)]
 
 
-def rows(*lengths: int) -> list[Event]:
-    """Return refusals, so many in a row, with an accepted nonce between two rows; a minute between two refusals."""
+def rows(*lengths: int, every: float = 61.0) -> list[Event]:
+    """Return refusals, so many in a row, with an accepted nonce before each row; so many seconds between two."""
     made, nonce = [], NONCE - 10**15
     for length in lengths:
         nonce += 5_000
-        for _ in range(length):
+        for in_a_row in range(1, length + 1):
             before, nonce = nonce, nonce + 1_000_000
-            made.append((nonce, before))
+            made.append((nonce, before, in_a_row))
     return [
-        event("invalid_nonce", 61.0 * (len(made) - at), nonce=nonce, before=before)
-        for at, (nonce, before) in enumerate(made)
+        event("invalid_nonce", every * (len(made) - at), nonce=nonce, before=before, in_a_row=in_a_row)
+        for at, (nonce, before, in_a_row) in enumerate(made)
     ]
 
 
@@ -72,6 +72,12 @@ def test_a_journal_without_events_shows_nothing() -> None:
 def test_a_row_is_a_poisoned_key_and_singles_are_another_user(lengths: list[int], cause: str) -> None:
     """A key from which Kraken has accepted a nonce since the row is not poisoned."""
     assert causes(facts(*rows(*lengths))) == [cause]
+
+
+@pytest.mark.parametrize(("length", "cause"), [(7, "not_known"), (8, "poisoned_key")])
+def test_a_row_within_a_second_must_be_longer(length: int, cause: str) -> None:
+    """A busy rival may be faster some times in a row."""
+    assert causes(facts(*rows(length, every=0.01))) == [cause]
 
 
 def test_a_key_of_two_states_is_named_for_that_alone() -> None:

@@ -9,7 +9,9 @@ from krakenonce.doctor.history import History, read
 from krakenonce.journal.event import Event, to_line
 
 AT = 1_796_000_000.0
-REFUSED = Event(AT, "invalid_nonce", key="k", method="Balance", nonce=100, before=90, host="h", pid=1, program="bot.py")
+REFUSED = Event(
+    AT, "invalid_nonce", key="k", method="Balance", nonce=100, before=90, in_a_row=1, host="h", pid=1, program="bot.py"
+)
 
 
 def told(*events: Event) -> History:
@@ -53,8 +55,8 @@ def test_events_before_a_time_are_left_out() -> None:
 
 
 def test_refusals_one_after_the_other_are_a_row() -> None:
-    """Each had the nonce before that the one before was refused with."""
-    history = told(refusal(0, 100, 90), refusal(1, 110, 100), refusal(2, 120, 110))
+    """As the process that got them has counted."""
+    history = told(refusal(0, 100, 0), refusal(1, 110, 100, in_a_row=2), refusal(2, 120, 110, in_a_row=3))
     row = history.refusals["k"].longest()
     assert row is not None
     assert (row.length, row.first.nonce, row.last.nonce) == (3, 100, 120)
@@ -63,23 +65,26 @@ def test_refusals_one_after_the_other_are_a_row() -> None:
 
 def test_a_refusal_after_an_accepted_nonce_is_single() -> None:
     """The nonce before it was another one than the refused one."""
-    history = told(refusal(0, 100, 90), refusal(1, 120, 110))
-    assert history.refusals["k"].singles == 1
+    history = told(refusal(0, 100, 0), refusal(1, 120, 110), refusal(2, 140, 130))
+    assert history.refusals["k"].singles == 2
 
 
 def test_the_refusals_of_two_processes_are_no_row() -> None:
     """Each process has rows of its own."""
-    history = told(refusal(0, 100, 90), refusal(1, 110, 100, pid=2))
+    history = told(refusal(0, 100, 0), refusal(1, 110, 0, pid=2))
     row = history.refusals["k"].longest()
     assert row is not None
     assert row.length == 1
     assert history.refusals["k"].singles == 0
 
 
-def test_what_may_have_been_counted_only_is_no_accepted_nonce() -> None:
-    """A process writes three of a kind in a minute: after these, the nonce before may have been refused, too."""
-    history = told(*(refusal(second, 100 + second, 99 + second) for second in (0, 1, 2)), refusal(70, 900, 800))
-    assert history.refusals["k"].singles == 0
+def test_refusals_that_were_counted_only_are_in_the_row() -> None:
+    """The process writes three of a kind in a minute, and knows of all."""
+    rows = [refusal(second, 100 + second, 99 + second, in_a_row=second + 1) for second in (0, 1, 2, 70)]
+    history = told(rows[0]._replace(before=0), *rows[1:])
+    row = history.refusals["k"].longest()
+    assert row is not None
+    assert (row.length, row.seconds, history.refusals["k"].singles) == (71, 70.0, 0)
 
 
 def test_an_order_that_was_found_placed_after_its_refusal_was_sent_twice() -> None:
