@@ -107,9 +107,7 @@ def test_a_long_journal_needs_little_memory() -> None:
     def lines() -> Any:
         for number in range(20_000):
             what = whats[number % 4]
-            event = Event(
-                AT + number, what, "k", "", "Balance", number, number - 1, 0.1, f"o{number}", "", 0, "h", number
-            )
+            event = REFUSED._replace(at=AT + number, what=what, nonce=number, order=f"o{number}", pid=number)
             yield to_line(event)
 
     tracemalloc.start()
