@@ -27,7 +27,7 @@ _FEW, _LASTING = (
     3,
     2.0,
 )  # so many are enough if they came within more seconds than these, as calls under Kraken's limits
-_SINGLES = 3  # refusals after accepted nonces
+_SINGLES = 2  # refusals of a process after an accepted nonce, after a refusal
 _YEAR = 365 * 86_400.0  # seconds
 _NEAR = 600.0  # seconds between a refusal and a use of another state
 NONCE = "Kraken refused a nonce"
@@ -180,7 +180,7 @@ def poisoned(facts: Facts, group: Group) -> Finding | None:
     """Return that Kraken has accepted a nonce which is far above ours: every call is refused."""
     refused = facts.history.refusals.get(group.key)
     row = refused.longest() if refused is not None else None
-    if refused is None or row is None or any(event.at > row.first.at for event in refused.between):
+    if refused is None or row is None or any(event.before > row.first.nonce for event in refused.between):
         return None
     if row.length < _IN_A_ROW and (row.length < _FEW or row.seconds < _LASTING):
         return None

@@ -42,7 +42,7 @@ class Refusals:
 
     Attributes:
         rows: The longest row of refusals of each process.
-        between: The refusals before which the process had another nonce that was not refused; the last ones.
+        between: The refusals of processes that had one before, and then a nonce that was not refused; the last ones.
         singles: How many of these there were.
         asked: The nonces that Kraken has refused while the key was being adopted; the last ones.
     """
@@ -63,7 +63,7 @@ class Refusals:
         if event.in_a_row > 1 and row is not None and event.in_a_row > row.length:
             row = row._replace(length=event.in_a_row, last=event)
         else:
-            if event.in_a_row == 1 and event.before:
+            if event.in_a_row == 1 and event.before and row is not None:
                 self.between.append(event)
                 self.singles += 1
             row = Row(event.key, who, event.in_a_row, event, event)

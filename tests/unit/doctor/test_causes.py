@@ -74,6 +74,17 @@ def test_a_row_is_a_poisoned_key_and_singles_are_another_user(lengths: list[int]
     assert causes(facts(*rows(*lengths))) == [cause]
 
 
+@pytest.mark.parametrize(("length", "cause"), [(1, "not_known"), (3, "poisoned_key")])
+def test_the_first_refusals_of_several_bots_are_no_other_user(length: int, cause: str) -> None:
+    """Each had an accepted nonce before, but that was before the key was poisoned."""
+    first = [each._replace(pid=1) for each in rows(length, every=5.0)]
+    others = [
+        event("invalid_nonce", 3.0, nonce=first[-1].nonce + pid, before=first[0].before - pid, in_a_row=1, pid=pid)
+        for pid in range(2, 6)
+    ]
+    assert causes(facts(*first, *others)) == [cause]
+
+
 @pytest.mark.parametrize(("length", "cause"), [(7, "not_known"), (8, "poisoned_key")])
 def test_a_row_within_a_second_must_be_longer(length: int, cause: str) -> None:
     """A busy rival may be faster some times in a row."""
