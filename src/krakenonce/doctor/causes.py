@@ -234,7 +234,7 @@ def another_user(facts: Facts, group: Group) -> Finding | None:
         return None
     last = refused.between[-1]
     where = [
-        f"{each} uses another state: {', '.join(each.states)}"
+        f"{each} uses another state: {each.places}"
         for each in facts.processes
         if each.states and facts.state.place not in each.states
     ]

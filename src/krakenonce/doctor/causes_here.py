@@ -47,7 +47,7 @@ def another_state(facts: Facts) -> Iterator[Finding]:
         "sure",
         (
             f"this state is {facts.state.place}: {facts.state.why}",
-            *(f"{each} uses {', '.join(each.lanes)}" for each in used[:5]),
+            *(f"{each} uses {each.places}" for each in used[:5]),
         ),
         tuple(f"krakenonce doctor --state {place}" for place in places[:3]),
     )

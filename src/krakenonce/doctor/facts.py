@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from krakenonce.doctor.history import History
 
 
+_FEW = 3  # states of a process that a line names
+
+
 class Process(NamedTuple):
     """A running process that uses a state.
 
@@ -38,6 +41,12 @@ class Process(NamedTuple):
     def states(self) -> tuple[str, ...]:
         """The states that it uses: those of which it has files open, else the one that its variable names."""
         return tuple(self.lanes) or ((self.named,) if self.named else ())
+
+    @property
+    def places(self) -> str:
+        """The first few of these states, for a line of text."""
+        more = f" and {len(self.states) - _FEW} more" if len(self.states) > _FEW else ""
+        return ", ".join(self.states[:_FEW]) + more
 
 
 class HeldLane(NamedTuple):

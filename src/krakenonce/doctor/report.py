@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from krakenonce.doctor.facts import Facts, Finding
 
 
-_SHOWN = 5  # counters, processes and lanes
+_SHOWN = 5  # findings in the verdict, counters, processes and lanes
 _AHEAD = 1.0  # seconds by which a counter is worth a word
 _REASONS = {"adopted": "the key was adopted", "floor_raised": "a floor was raised", "clock_step": "the clock was set"}
 
@@ -25,9 +25,9 @@ def verdict(findings: list[Finding]) -> str:
         return "nothing is wrong" + (
             f" now; {some(over, 'thing')} that passed {'is' if over == 1 else 'are'} below" if over else ""
         )
-    return f"{some(len(wrong), 'thing')} {'is' if len(wrong) == 1 else 'are'} wrong: " + "; ".join(
-        finding.what for finding in wrong
-    )
+    more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+    said = "; ".join(finding.what for finding in wrong[:_SHOWN])
+    return f"{some(len(wrong), 'thing')} {'is' if len(wrong) == 1 else 'are'} wrong: {said}{more}"
 
 
 def text(facts: Facts, findings: list[Finding], notes: tuple[str, ...] = ()) -> Iterator[str]:
@@ -57,7 +57,7 @@ def about(facts: Facts) -> Iterator[tuple[str, str]]:
     full = [f"{each.key}: {some(each.waiting, 'call')} wait" for each in state.limits if each.waiting]
     yield "rate limits", "; ".join(full[:_SHOWN]) or "no call waits"
     ours_first = sorted(facts.processes, key=lambda each: state.place not in each.states)
-    users = [f"{each} ({', '.join(each.states)})" for each in ours_first]
+    users = [f"{each} ({each.places})" for each in ours_first]
     more = f", and {len(users) - _SHOWN} more" if len(users) > _SHOWN else ""
     yield "processes", (", ".join(users[:_SHOWN]) or "none that uses a state was seen") + more
     read = f"{facts.history.lines} lines" if facts.history.lines else "nothing"

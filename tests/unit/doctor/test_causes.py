@@ -186,3 +186,4 @@ def test_of_many_findings_of_one_cause_a_few_are_shown() -> None:
     found = findings(facts(*(event("permission", key=f"{number:016}") for number in range(100))))
     assert len(found) == 6
     assert "95 more keys" in found[-1].what
+    assert verdict(found).endswith("; and 1 more")
