@@ -4,6 +4,7 @@ from prove.campaign import Campaign, Figures, Trial
 from prove.planted.bug import Planted
 from prove.planted.clients import CLIENTS
 from prove.planted.command_line import COMMAND_LINE
+from prove.planted.doctor import DOCTOR
 from prove.planted.etcd import ETCD
 from prove.planted.facts import FACTS
 from prove.planted.fence import FENCE
@@ -64,6 +65,7 @@ ALL: tuple[Planted, ...] = (
     *PUBLIC,
     *NEWER,
     *JOURNAL,
+    *DOCTOR,
     *JUDGES,
     *MARKET,
     *SOCKETS,

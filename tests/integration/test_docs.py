@@ -190,6 +190,18 @@ def test_the_log_prints_what_the_page_says(tmp_path: Path, environment: dict[str
     assert re.search(r" \(krakenonce [0-9]+ on .+\)$", line)
 
 
+def test_the_doctor_prints_what_the_page_says(tmp_path: Path, environment: dict[str, str]) -> None:
+    """Of a state in which all is fine; with another nonce and another directory."""
+    (block,) = [
+        each for each in blocks(ROOT / "docs" / "reference" / "cli.md", "console") if "krakenonce doctor" in each
+    ]
+    next_, nonce, doctor, *said, dots = block.splitlines()
+    (issued,) = run_line(next_, environment, tmp_path)
+    assert (len(issued), dots) == (len(nonce), "...")
+    told = run_line(doctor, environment, tmp_path)[: len(said)]
+    assert [line.replace(str(tmp_path / "state"), doctor.split()[-1]) for line in told] == said
+
+
 def test_the_tutorial_s_commands_run(environment: dict[str, str], tmp_path: Path) -> None:
     """The calls of step 3 answer."""
     lines = [line for block in blocks(ROOT / "docs" / "tutorial.md", "console") for line in block.splitlines()]

@@ -22,6 +22,7 @@ LAYERS = [  # each may import those above it
     {"brokers"},
     {"gateway"},
     {"moving"},
+    {"doctor"},
     {"testing"},
     {"cli", "__main__"},
 ]

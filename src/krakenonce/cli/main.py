@@ -22,6 +22,7 @@ from krakenonce.cli.accounts import call_all, copy_order
 from krakenonce.cli.calls import adopt, balance, call
 from krakenonce.cli.completion import VARIABLE, completion
 from krakenonce.cli.demo import demo
+from krakenonce.cli.doctor import doctor
 from krakenonce.cli.fake import fake_kraken
 from krakenonce.cli.gateway import gateway
 from krakenonce.cli.log import log
@@ -53,7 +54,7 @@ def cli() -> None:
 for _command in (
     *(next_, peek, stats, raise_floor),
     *(adopt, balance, call, call_all, copy_order),
-    *(move, state, log),
+    *(move, state, log, doctor),
     *(run, gateway, fake_kraken, demo, completion),
 ):
     cli.add_command(_command)

@@ -55,6 +55,7 @@ class Event(NamedTuple):
         method: Kraken's name of the method.
         nonce: The nonce that was sent.
         before: The one that this process had taken before it with this key.
+        in_a_row: How many nonces of this process and key Kraken has refused one after the other, this one included.
         seconds: How long the turn was held since the nonce was taken, or how long a turn was waited for.
         order: The order's ``cl_ord_id``, else its ``userref``.
         text: Kraken's error strings, or a few words.
@@ -72,6 +73,7 @@ class Event(NamedTuple):
     method: str = ""
     nonce: int = 0
     before: int = 0
+    in_a_row: int = 0
     seconds: float = 0.0
     order: str = ""
     text: str = ""
@@ -136,6 +138,10 @@ def _of_newer(fields: dict[str, Any]) -> Event:
 _FIELDS = Event._fields
 _KNOWN = frozenset(_FIELDS)
 _TEXT, _NUMBER = (str,), (int, float)
-_NUMBERS = {"at": _NUMBER, "seconds": _NUMBER, **dict.fromkeys(("nonce", "before", "more", "pid", "nth"), (int,))}
+_NUMBERS = {
+    "at": _NUMBER,
+    "seconds": _NUMBER,
+    **dict.fromkeys(("nonce", "before", "in_a_row", "more", "pid", "nth"), (int,)),
+}
 _USUAL = tuple(map(type, Event(0.0, "")))
 _TYPES = tuple(_NUMBERS.get(name, _TEXT) for name in _FIELDS)

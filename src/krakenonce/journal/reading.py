@@ -46,6 +46,16 @@ class Reader:
             with file:
                 yield from chosen(file, since, account)
 
+    def lines(self) -> Iterator[bytes]:
+        """Yield the lines as they are, the oldest first: for a reader that needs to understand few of them.
+
+        Raises:
+            NonceStoreError: They cannot be read.
+        """
+        for file in self._files():
+            with file:
+                yield from file
+
     def follow(
         self, since: float = 0.0, account: str = "", *, pause: Callable[[float], object] = time.sleep
     ) -> Iterator[Event]:

@@ -100,6 +100,7 @@ class ApiKey:
         self.method = ""
         self._sent = self._sent_before = 0
         self._sent_at = 0.0
+        self._refused = self._in_a_row = 0  # the last nonce that Kraken has refused, and how many in a row these were
         self._manager = manager
         self._scope = scope
         self._limiter = Limiter(manager.store.rate_limits, clock=manager.clock)
@@ -281,6 +282,10 @@ class ApiKey:
         what = next(what for kind, what in _REFUSALS if isinstance(refusal, kind))
         held = monotonic() - self._sent_at if self._sent else 0.0
         nonces = {"nonce": self._sent, "before": self._sent_before, "seconds": held}
+        if isinstance(refusal, InvalidNonce) and self._sent:
+            self._in_a_row = self._in_a_row + 1 if self._refused and self._refused == self._sent_before else 1
+            self._refused = self._sent
+            nonces["in_a_row"] = self._in_a_row
         self.note(what, place.method or self.method, text=shown(refusal.errors), **nonces)
 
     def _note_held_back(self, method: str, error: KrakenAPIError) -> None:

@@ -178,6 +178,26 @@ def test_the_gateway_notes_an_unknown_outcome_and_what_became_of_it(
     assert became.text == f"placed: {next(iter(account.orders))}"
 
 
+def test_refusals_in_a_row_are_counted(
+    account: FakeAccount, server: FakeKrakenServer, manager: NonceManager, fake: FakeKraken, told: Told
+) -> None:
+    """From one accepted nonce to the next; also those that are not written one by one."""
+    api = krakenex.API(account.key, account.secret)
+    api.uri = server.url
+    guard(api, manager)
+    api.query_private("Balance")
+    fake.faults.add("Balance", "error", error="EAPI:Invalid nonce", times=5)
+    for _ in range(6):
+        api.query_private("Balance")
+    fake.faults.add("Ledgers", "error", error="EAPI:Invalid nonce")
+    api.query_private("Ledgers")
+    fake.faults.add("Balance", "error", error="EAPI:Invalid nonce")
+    fake.faults.add("Ledgers", "error", error="EAPI:Invalid nonce")
+    api.query_private("Balance")
+    api.query_private("Ledgers")
+    assert [event.in_a_row for event in told("invalid_nonce")] == [1, 2, 3, 1, 3]
+
+
 def test_a_call_that_a_lockout_holds_back_is_noted(
     account: FakeAccount, server: FakeKrakenServer, manager: NonceManager, told: Told
 ) -> None:

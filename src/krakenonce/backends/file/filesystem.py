@@ -160,8 +160,8 @@ def check_filesystem(path: Path, *, allow_network: bool) -> None:
     Raises:
         NonceStoreError: It is none of the known ones.
     """
-    kind = filesystem_of(path, _mounts())
-    if kind in _VOLATILE:
+    kind = kind_at(path)
+    if is_volatile(kind):
         logger.warning("%s is on %s: the nonces are lost with the machine or the container", path, kind)
     elif kind in _LOCAL or allow_network:
         pass
@@ -176,6 +176,16 @@ def check_filesystem(path: Path, *, allow_network: bool) -> None:
             "can be relied on; use a local disk",
             path,
         )
+
+
+def kind_at(path: Path) -> str:
+    """Return the type of the file system that holds *path*, empty if unknown."""
+    return filesystem_of(path, _mounts())
+
+
+def is_volatile(kind: str) -> bool:
+    """Whether what is on a file system of this type is lost with the machine or the container."""
+    return kind in _VOLATILE
 
 
 def filesystem_of(path: Path, mounts: str) -> str:
