@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
+from tests.integration.pages import ROOT, modules
 from tests.runtimes.programs.given import URL
 
+PAGE = ROOT / "docs" / "how-to" / "bots.md"
 KRAKEN = "https://api.kraken.com"  # where they all look for it
 
 
@@ -20,26 +21,25 @@ def infinity_grid() -> None:
 
 
 def cryptobob() -> None:
-    """Run cryptobob, whose address is a constant."""
-    from cryptobob import kraken
+    """Run cryptobob."""
     from cryptobob.cli import main
 
-    request = kraken.Request
-    kraken.Request = lambda url, **how: request(url.replace(KRAKEN, URL), **how)
+    _redirect_cryptobob()
     main()
 
 
 def cryptobob_guarded() -> None:
-    """Run it as docs/how-to/bots.md says."""
+    """Run the program of docs/how-to/bots.md, which guards it."""
+    _redirect_cryptobob()
+    exec(compile(modules(PAGE)["guarded_cryptobob.py"], PAGE.name, "exec"), {})  # noqa: S102 - our own page
+
+
+def _redirect_cryptobob() -> None:
+    """Let it call the fake Kraken: its address is a constant."""
     from cryptobob import kraken
 
-    from krakenonce.guards import guard_method
-
-    def key_of(client: Any, api_method: str, **_: object) -> str | None:
-        return None if api_method in client.public_api_methods else client.api_key
-
-    guard_method(kraken.KrakenClient, "request", key=key_of, clock=kraken)
-    cryptobob()
+    request = kraken.Request
+    kraken.Request = lambda url, **how: request(url.replace(KRAKEN, URL), **how)
 
 
 def ledgers_by_krakenex() -> None:
