@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from decimal import Decimal
 from importlib.util import find_spec
@@ -26,10 +27,10 @@ PULLS = 40  # of the ledger, while the bot runs
 PAIRS = ("-m", "tests.runtimes.programs.pairs")
 RUN = ("-m", "krakenonce", "run", "--")
 PATIENCE = 60.0  # seconds: infinity-grid waits for one between two orders
-GRID = (
+GRID = shlex.split(
     "run --strategy GridHODL --name bot --exchange Kraken --userref 1 --base-currency BTC --quote-currency USD"
     " --amount-per-grid 100 --fee 0.0025 --in-memory --no-metrics-enabled"
-).split()
+)
 BOB = """
 api_key: {key}
 private_key: {secret}

@@ -33,8 +33,8 @@ _ORDER = f"""
     cl_ord_id text
     close object
 """
-# trading_agreement: Kraken's former page asked residents of the USA for it; clikraken still sends it. broker: the program
-# that places the order; nautilus_trader names itself. It is the same order.
+# trading_agreement: Kraken's former page asked residents of the USA for it; clikraken still sends it. broker: the
+# program that places the order; nautilus_trader names itself. It is the same order.
 _PLACING = """
     pair! text
     asset_class {currency|-tokenized_asset}
