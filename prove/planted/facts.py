@@ -36,6 +36,14 @@ FACTS = (
         test=f"{_TESTS}/test_documented.py::test_what_is_not_documented_or_not_simulated_is_named",
     ),
     Planted(
+        "the fake Kraken refuses the orders of nautilus_trader",
+        "judge",
+        "src/krakenonce/testing/documented/trading.py",
+        was="    broker text\n",
+        becomes="    -broker text\n",
+        test=f"{_TESTS}/test_orders.py::test_an_order_may_name_its_broker",
+    ),
+    Planted(
         "the fake Kraken takes digits that are not ASCII",
         "judge",
         _NOTATION,

@@ -36,11 +36,17 @@ import os
 from krakenpull.client import Kraken
 print(Kraken(os.environ["API_KEY"], os.environ["API_SECRET"]).get_account_balance())
 """
+CRYPTOBOB = """
+import os
+from cryptobob.kraken import KrakenClient
+print(KrakenClient(os.environ["API_KEY"], os.environ["API_SECRET"]).request("Balance"))
+"""
 # Each makes one private call and prints what the client returns.
 WORDS = {
     "krakenapi": [sys.executable, "-c", KRAKENAPI],
     "krakenpull": [sys.executable, "-c", KRAKENPULL],
     "clikraken": [str(Path(sys.executable).with_name("clikraken")), "balance"],
+    "cryptobob": [sys.executable, "-c", CRYPTOBOB],
     "node-kraken-api": ["node", str(NODE / "built_in_url.mjs")],
 }
 SETUPS = ("machine", "container")

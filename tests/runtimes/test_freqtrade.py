@@ -7,6 +7,7 @@ import json
 import re
 import sqlite3
 import sys
+import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -101,3 +102,21 @@ def test_freqtrade_shares_its_key_without_a_line(
     assert known == orders_of(account)
     assert rivals > 100
     assert_in_turn(server, rivals + int(found[1]))
+
+
+def test_freqtrade_guarded_by_its_strategy_is_refused_when_it_starts(
+    programs: Programs, server: WatchedKraken, account: FakeAccount, tmp_path: Path
+) -> None:
+    """docs/how-to/bots.md: it makes private calls before `bot_start`, with nonces that are below ours."""
+    need(str(BOTS / "freqtrade"))
+    account.last_nonce = time.time_ns()  # as after any call through krakenonce
+    folder = tmp_path / "user_data"
+    folder.mkdir()
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(config_of(server.url, account, folder)), encoding="utf-8")
+    strategy = ("--strategy", "Guarded", "--strategy-path", str(PROGRAMS / "strategies"))
+    bot = programs.bot("freqtrade", "trade", "--config", str(config), *strategy)
+    until(lambda: "freqtrade - ERROR" in bot.printed, lambda: bot.printed[-3000:], PATIENCE)
+    assert bot.ended() == 2
+    assert "InvalidNonce" in bot.printed
+    assert {len(str(each.nonce)) for each in server.fake.arrivals} == {13}

@@ -259,6 +259,12 @@ def test_a_currency_may_be_called_one(caller: Caller) -> None:
     assert caller.error("AddOrder", **ORDER, asset_class="forex") == "EGeneral:Invalid arguments:asset_class"
 
 
+def test_an_order_may_name_its_broker(caller: Caller) -> None:
+    """As each order of nautilus_trader 1.231.0 does. To the order itself it makes no difference."""
+    txid = caller.place(broker="AA98+N84G+GOPN+GL6Y")
+    assert caller.look(txid)["status"] == "open"
+
+
 def test_all_orders_are_cancelled(caller: Caller) -> None:
     """And counted."""
     caller.place()

@@ -33,14 +33,15 @@ _ORDER = f"""
     cl_ord_id text
     close object
 """
-# trading_agreement: Kraken's former page asked residents of the USA for it; clikraken still sends it.
+# trading_agreement: Kraken's former page asked residents of the USA for it; clikraken still sends it. broker: the
+# program that places the order; nautilus_trader names itself. It is the same order.
 _PLACING = """
     pair! text
     asset_class {currency|-tokenized_asset}
     deadline rfc3339
     validate switch
     trading_agreement {agree}
-    -broker text
+    broker text
 """
 _WORDS: dict[str, Any] = {"order": "text", "close?": "text"}
 _COUNT: dict[str, Any] = {"count": "int", "pending?": "switch"}

@@ -1,4 +1,4 @@
-"""A strategy of freqtrade that wants one trade: the bot buys as long as it knows of none."""
+"""Strategies of freqtrade that want one trade: the bot buys as long as it knows of none."""
 
 from __future__ import annotations
 
@@ -30,3 +30,14 @@ class BuysOnce(IStrategy):  # type: ignore[misc] # freqtrade is not in this envi
     def populate_exit_trend(self, dataframe: DataFrame, metadata: dict[str, Any]) -> DataFrame:  # noqa: ARG002 - its signature
         """Keep what was bought."""
         return dataframe
+
+
+class Guarded(BuysOnce):
+    """The same strategy, with what docs/how-to/bots.md warns of: a guard when freqtrade has begun."""
+
+    def bot_start(self, **_: Any) -> None:
+        """Guard both clients that freqtrade has made."""
+        from krakenonce import guard
+
+        guard(self.dp._exchange._api)
+        guard(self.dp._exchange._api_async)
