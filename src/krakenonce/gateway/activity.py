@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # seconds
 KRAKEN, MEMORY = "kraken", "memory"  # where the answer to a public call comes from
-_REFUSALS, _CALLS = 40, 100  # shown by the status page
+_REFUSALS = 40  # shown by the status page
 _METHOD = 60  # characters of a method that are kept: a client may write anything
-OK, REFUSED, NOT_SENT, UNKNOWN = "ok", "refused", "not_sent", "unknown"  # what became of a call
+REFUSED, NOT_SENT, UNKNOWN = "refused", "not_sent", "unknown"  # what became of a call without a result
 LAST = 200  # calls that are kept to be shown, also after a restart
 
 
@@ -48,15 +48,15 @@ class Histogram:
 
 
 class Call(NamedTuple):
-    """One call, as the status page shows it.
+    """One call without a result, as the status page shows it.
 
     Args:
         at: When it ended, in seconds since 1970.
         local_key: The name of the local key; empty: it is not known.
         account: The account; empty: it is not known.
         method: Kraken's name of the method; empty if the local key is not known: the sender may have written anything.
-        outcome: ``ok``; ``refused`` by Kraken, or what is in front of it; ``not_sent``; or ``unknown``.
-        reason: Why it has no result; empty if it has.
+        outcome: ``refused`` by Kraken, or what is in front of it; ``not_sent``; or ``unknown``.
+        reason: Why it has no result.
     """
 
     at: float
@@ -107,8 +107,7 @@ class Activity:
         self.not_sent: Counter[str] = Counter()  # by reason
         self.unknown_outcomes = 0
         self.public = PublicActivity()
-        self.calls: deque[Call] = deque(maxlen=_CALLS)  # the last, the newest first
-        self.refusals: deque[Call] = deque(maxlen=_REFUSALS)  # of them those without a result, also older ones
+        self.refusals: deque[Call] = deque(maxlen=_REFUSALS)  # the last, the newest first
         self.history = History()
         self.waited: defaultdict[str, Histogram] = defaultdict(Histogram)  # for the turn, by account
         self.held: defaultdict[str, Histogram] = defaultdict(Histogram)
@@ -129,8 +128,6 @@ class Activity:
         elif done.answer.status != 200:
             why = f"a page with HTTP status {done.answer.status}, not from Kraken's API"
             self._ended(local_key, account, method, REFUSED, why)
-        else:
-            self._ended(local_key, account, method, OK)
 
     def reply(self, local_key: str, account: str, method: str, reply: Reply, seconds: float) -> None:
         """Count one answer to a client, by Kraken or by the gateway.
@@ -167,9 +164,6 @@ class Activity:
 
     def _ended(self, local_key: str, account: str, method: str, outcome: str, why: str = "") -> None:
         call = Call(time.time(), local_key, account, method[:_METHOD], outcome, why)
-        self.calls.appendleft(call)
-        if outcome == OK:
-            return
         self.refusals.appendleft(call)
         for minute in self.history.minutes(account, time.monotonic()):
             if outcome == UNKNOWN:

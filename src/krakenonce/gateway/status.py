@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 NO_CREDENTIALS = "no_credentials"
+_CALLS = 100
 _UNKNOWN = "a local key is for it, and there are no credentials of it"
 
 
@@ -60,7 +61,7 @@ def status_of(gateway: Gateway, activity: Activity, state: State, unusable: Mapp
         "not_sent": dict(activity.not_sent),
         "unknown_outcomes": activity.unknown_outcomes,
         "refusals": [each._asdict() for each in activity.refusals.copy()],  # calls go on in another thread
-        "calls": [each._asdict() for each in activity.calls.copy()],
+        "calls": [{"at": each.time, **each._asdict()} for each in activity.recent[:_CALLS]],
         "history": activity.history.seen(now),
     }
 

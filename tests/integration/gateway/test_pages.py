@@ -420,7 +420,7 @@ def test_the_last_calls_say_who_called_what(during: Callable[..., Any]) -> None:
     seen = during(lambda running: running.status())
     last, *before = [(each["local_key"], each["account"], each["method"], each["outcome"]) for each in seen["calls"]]
     assert last == ("bot-a", "MASTER", "Withdraw", "not_sent")
-    assert before == [("bot-a", "MASTER", "Balance", "ok")] * 3
+    assert before == [("bot-a", "MASTER", "Balance", "executed")] * 3
     assert (sum(seen["history"]["calls"]), sum(seen["history"]["refused"])) == (3, 1)
     assert max(seen["history"]["longest_wait"]) > 0
 

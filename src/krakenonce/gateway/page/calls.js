@@ -4,7 +4,7 @@
 import { byId, count, icon, make, svg, time } from "./dom.js";
 
 const HEIGHT = 30;
-const OUTCOMES = { ok: ["fine", "ok"], refused: ["bad", "refused"], not_sent: ["limited", "not sent"], unknown: ["bad", "unknown"] };
+const OUTCOMES = { executed: ["fine", "ok"], refused: ["bad", "refused"], not_sent: ["limited", "not sent"], unknown: ["bad", "unknown"] };
 const sum = (values) => values.reduce((total, each) => total + each, 0);
 const short = (seconds) => seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
 
