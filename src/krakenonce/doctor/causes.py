@@ -207,6 +207,14 @@ def poisoned(facts: Facts, group: Group) -> Finding | None:
     )
 
 
+def _if_poisoned(group: Group) -> tuple[str]:
+    """Return what to do if the key is poisoned: processes that end soon cannot show that nothing is accepted."""
+    adopt = f"krakenonce adopt --account {group.account or 'NAME'}"
+    return (
+        f"if no call succeeds any more, another tool has used larger nonces: stop every other tool, and run: {adopt}",
+    )
+
+
 def _in_a_row(facts: Facts, row: Row) -> str:
     rose = (row.last.nonce - row.first.nonce) / 1e9
     return (
@@ -262,12 +270,19 @@ def another_user(facts: Facts, group: Group) -> Finding | None:
 def not_known(facts: Facts, group: Group) -> Finding | None:
     """Return that nonces were refused, and the facts do not say why."""
     age = facts.now - group.last
+    refused = facts.history.refusals.get(group.key)
+    at_once = refused.at_once() if refused is not None else 0
     return Finding(
         "not_known",
         f"Kraken refused {some(group.count, 'nonce')} of {whose(group.key, group.account)}, and it is not known why",
         "not known",
-        (*seen(facts, group, NONCE), *before(facts, group)),
         (
+            *((f"{at_once} processes got Invalid nonce for their first two nonces",) if at_once > 1 else ()),
+            *seen(facts, group, NONCE),
+            *before(facts, group),
+        ),
+        (
+            *(_if_poisoned(group) if at_once > 1 else ()),
             f"a single one after a crash or a killed process does no harm; the last was {lasting(age)} ago"
             if group.count == 1
             else "see whether it goes on: krakenonce log --follow",

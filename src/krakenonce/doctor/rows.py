@@ -73,6 +73,10 @@ class Refusals:
             if longest is None or row.length >= longest.length:
                 self.rows[who] = row
 
+    def at_once(self) -> int:
+        """Return how many processes had their first two nonces refused: what was accepted later is not known."""
+        return sum(row.length > 1 and not row.first.before for row in self.rows.values())
+
     def longest(self) -> Row | None:
         """Return the longest row; None: no refusal was written."""
         return max(self.rows.values(), key=lambda row: (row.length, row.last.at), default=None)

@@ -91,6 +91,20 @@ def test_a_row_within_a_second_must_be_longer(length: int, cause: str) -> None:
     assert causes(facts(*rows(length, every=0.01))) == [cause]
 
 
+@pytest.mark.parametrize(("before", "is_told"), [(0, True), (NONCE, False)])
+def test_processes_that_end_soon_may_show_a_poisoned_key(before: int, is_told: bool) -> None:
+    """They cannot show that nothing is accepted: the step is for whoever sees that no call succeeds."""
+    short = [
+        event("invalid_nonce", 5.0 * pid, nonce=NONCE + at, before=(before, NONCE)[at - 1], in_a_row=at, pid=pid)
+        for pid in range(3, 0, -1)
+        for at in (1, 2)
+    ]
+    (found,) = findings(facts(*short))
+    assert (found.cause, found.certainty) == ("not_known", "not known")
+    assert any("krakenonce adopt" in each for each in found.do) is is_told
+    assert any("3 processes got Invalid nonce for their first two nonces" in each for each in found.evidence) is is_told
+
+
 def test_a_key_of_two_states_is_named_for_that_alone() -> None:
     """Its refusals have their reason."""
     other = Process(5, "python", lanes={"/other": frozenset([KEY])})
