@@ -4,10 +4,12 @@
 PYTHON ?= python3
 ARGS =
 SHORT =
-# Whole clients, gateways that wait for lost orders, and demos: with the other integrations, so that `make test` stays
-# short.
-LONG = $(addprefix tests/integration/gateway/test_,tls_clients.py stock_clients.py finding_out.py fence.py faults.py several_keys.py) \
-	tests/integration/cli/test_demo.py tests/campaigns/test_lost_replies.py tests/campaigns/test_hosts.py
+# Whole clients and browsers, gateways that wait for lost orders, demos, campaigns and whole pages of the docs: with the
+# other integrations, so that `make test` stays short.
+LONG = $(addprefix tests/integration/gateway/test_,tls_clients.py stock_clients.py finding_out.py fence.py faults.py \
+	several_keys.py status_page.py restarts.py audit.py) \
+	$(addprefix tests/campaigns/test_,clocks.py crash_points.py disks.py fuzz.py hosts.py kills.py lost_replies.py stops.py) \
+	$(addprefix tests/integration/,cli/test_demo.py doctor/test_causes.py test_life_cycle.py testing/test_plugin.py kraken/test_orders_once.py)
 PRINT_VERSION = -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
