@@ -510,6 +510,7 @@ def test_a_handler_that_interrupts_a_backend_is_refused_whatever_it_asks(
 
 INTERRUPT = """
 import logging, os, random, signal, sys, warnings
+import krakenonce.journal.recorder  # an interrupt inside of Python's eval(), as of an import, would be its exit code
 from krakenonce.manager import NonceManager
 warnings.simplefilter("ignore", ResourceWarning)  # of a file of Python's own that was just being opened
 logging.disable()  # what an interrupt in the middle leaves may be noticed as damage, rightly
