@@ -77,8 +77,8 @@ FENCE = (
         "the answer to an order is lost if its client goes while the order is entered into a record on a server",
         9,
         _FENCE,
-        was="        sending.is_sent = True  # from now on",
-        becomes="        sending.is_sent = False  # from now on",
+        was="        sending.is_entering = True  # from now on",
+        becomes="        sending.is_entering = False  # from now on",
         test="tests/hosts/test_postgres_gateways.py::"
         "test_a_client_that_goes_while_its_order_is_entered_leaves_its_answer",
     ),

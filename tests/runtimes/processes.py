@@ -64,8 +64,8 @@ class Program:
         return self.printed
 
     def result(self) -> Any:
-        """Wait until it has ended well, and return its last line, which is JSON."""
-        return json.loads(self.wait().splitlines()[-1])
+        """Wait until it has ended well, and return its last line of JSON; what it logs at its end may follow."""
+        return json.loads(next(line for line in reversed(self.wait().splitlines()) if line[:1] in '{["0123456789tfn'))
 
     def until_printed(self, find: Callable[[str], Any]) -> Any:
         """Wait until *find* finds something in what it has printed, and return that."""

@@ -267,16 +267,17 @@ class Fence:
         sending.key, sending.at, sending.steady = key, key.time.now(), key.time.steady()
         digests = [*sending.digests, *sending.joined]
         counts = partial(_is_of, sending)
-        sending.is_sent = True  # from now on it may be, whether its sender waits for the answer or not
+        sending.is_entering = True  # from now on it goes on, whether its sender waits for the answer or not
         try:
             if await self.records.enter(sending.local, digests, sending.at, counts, sending.marks) is not None:
                 raise _Repeat
         except BaseException as error:
             if not (sending.may_always_be_made and isinstance(error, RecordFull | NonceStoreError)):
-                sending.is_sent = False
+                sending.is_entering = False
                 if not sending.has_caller:
                     self._caller_has_gone(sending)
                 raise
+        sending.is_sent, sending.is_entering = True, False
         if late := [each for each in sending.joined if each not in digests]:  # they came meanwhile
             await self._enter_joined(sending, late)
 
@@ -362,7 +363,7 @@ class Fence:
 
     def _caller_has_gone(self, sending: Sending) -> None:
         sending.left.set()
-        if not sending.is_sent:
+        if not (sending.is_sent or sending.is_entering):
             if not sending.answer.done():
                 sending.answer.set_result(None)
             self._unregister(sending)

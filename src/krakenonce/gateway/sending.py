@@ -45,6 +45,7 @@ class Sending:
             has accepted a later nonce of it, the order cannot be executed any more.
         is_order: Whether it is one order, which can be found at Kraken.
         at: When it was sent, by Kraken's clock.
+        is_entering: Whether it is being entered into the record, and then sent.
         is_sent: Whether it was sent, perhaps.
         left: Set once its sender does not wait for the answer any more.
         duplicate: Kraken's answer, if it says that another order has this ``cl_ord_id``.
@@ -60,6 +61,7 @@ class Sending:
         "digests",
         "duplicate",
         "fallback",
+        "is_entering",
         "is_order",
         "is_sent",
         "joined",
@@ -80,7 +82,7 @@ class Sending:
         self.joined: list[bytes] = []
         self.at = 0.0
         self.steady: float | None = None
-        self.is_sent = False
+        self.is_entering = self.is_sent = False
         self.left = asyncio.Event()
         self.duplicate: Reply | None = None
         self.fallback: Reply | None = None
