@@ -138,7 +138,7 @@ GATEWAY = (
         was='verb in (b"GET", b"HEAD") and',
         becomes='verb in (b"get", b"head") and',
         test=f"{_SILENT}::test_pages_answer_while_the_state_does_not_and_calls_go_on_afterwards",
-        hangs=15,
+        hangs=30,
     ),
     Planted(
         "a page waits for the state for ever",
@@ -147,7 +147,7 @@ GATEWAY = (
         was="timeout=max(0.0, left))",
         becomes="timeout=None)",
         test=f"{_SILENT}::test_a_page_that_was_never_answered_says_that_the_state_does_not_answer",
-        hangs=10,
+        hangs=30,
     ),
     Planted(
         "systemd kills a gateway that waits for the disk",
@@ -156,7 +156,7 @@ GATEWAY = (
         was="            if silent < _LONGEST:\n",
         becomes="            if not silent:\n",
         test=f"{_SILENT}::test_systemd_is_notified_while_the_gateway_waits_for_the_state",
-        hangs=15,
+        hangs=30,
     ),
     Planted(
         "the gateway releases the turn before the answer is in",

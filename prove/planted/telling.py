@@ -12,6 +12,14 @@ _STATUS = "tests/integration/gateway/test_status.py"
 
 TELLING = (
     Planted(
+        "an audit log that cannot begin a new file drops its older ones",
+        "security",
+        "src/krakenonce/gateway/audit_file.py",
+        was="        is_moved = not self.path.exists()",
+        becomes="        is_moved = False",
+        test=f"{_AUDIT}::test_a_file_that_cannot_be_begun_costs_no_older_one",
+    ),
+    Planted(
         "the audit log has the secret of the local key",
         "security",
         _ASKED,

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from krakenonce.errors import NonceStoreError
 from krakenonce.gateway.answered import row_in
@@ -25,7 +25,7 @@ _LONGEST = 5.0  # seconds that the end waits for a disk that does not answer
 
 
 class Audit:
-    """Writes calls to an audit log until :meth:`end`.
+    """Writes calls to an audit log from :meth:`start` until :meth:`end`.
 
     Args:
         sink: Where the lines go.
@@ -42,7 +42,11 @@ class Audit:
         self._fails = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="krakenonce-audit", daemon=True)
+
+    def start(self) -> Self:
+        """Begin to write; return the log."""
         self._thread.start()
+        return self
 
     def add(self, call: Answered) -> None:
         """Note a call. Returns at once."""

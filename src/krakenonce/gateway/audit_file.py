@@ -7,7 +7,7 @@ import logging
 import os
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from krakenonce.backends.file.filesystem import make_directory, open_regular
 from krakenonce.backends.state_name import usual_directory
@@ -70,15 +70,20 @@ class AuditFile:
         path: The file. Made (0600) with its directory; one process at a time writes it.
         files: How many files there are at most.
         size: How large each becomes at most, in bytes; only a line that is longer is in a larger one.
-
-    Raises:
-        ConfigError: It cannot be opened, or another process writes it.
     """
 
     def __init__(self, path: Path, files: int = FILES, size: int = SIZE) -> None:
         self.path = path
         self.name = str(path)
         self._files, self._most = files, size
+
+    def open(self) -> Self:
+        """Open the file, and return it.
+
+        Raises:
+            ConfigError: It cannot be opened, or another process writes it.
+        """
+        path = self.path
         try:
             make_directory(path.parent)
             self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -93,6 +98,7 @@ class AuditFile:
         except (OSError, NonceStoreError) as error:
             os.close(self._lock)
             raise self._refused(error) from error
+        return self
 
     def add(self, lines: bytes) -> None:
         """Add whole lines, in the next file if this one is full. Raises OSError or NonceStoreError."""
@@ -112,7 +118,10 @@ class AuditFile:
         """Return the last lines of the file and of the one before it, the oldest first."""
         found: list[bytes] = []
         for path in (self._older(1), self.path):
-            with contextlib.suppress(OSError, NonceStoreError), open(open_regular(path, os.O_RDONLY), "rb") as file:
+            with (
+                contextlib.suppress(OSError, NonceStoreError),
+                os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file,
+            ):
                 start = max(0, os.fstat(file.fileno()).st_size - _TAIL)
                 file.seek(start)
                 lines = file.read().split(b"\n")
@@ -131,7 +140,8 @@ class AuditFile:
             self._size += os.write(self._fd, b"\n")
 
     def _rotate(self) -> None:
-        for number in range(self._files - 1, 0, -1):
+        is_moved = not self.path.exists()  # by a try before, which could not begin a new file
+        for number in () if is_moved else range(self._files - 1, 0, -1):
             with contextlib.suppress(FileNotFoundError):
                 os.replace(self._older(number - 1), self._older(number))
         before = self._fd
@@ -158,7 +168,7 @@ def open_own(directory: Path) -> AuditFile:
     for number in range(1, _GATEWAYS + 1):
         name = FILE_NAME if number == 1 else FILE_NAME.replace(".", f"-{number}.", 1)
         with contextlib.suppress(AuditTaken):
-            return AuditFile(directory / name)
+            return AuditFile(directory / name).open()
     raise ConfigError(f"{_GATEWAYS} gateways write audit logs in {directory} already: give --audit another path")
 
 
@@ -180,7 +190,7 @@ def audit_sink(settings: Settings, store: Backend) -> Sink | None:
     if settings.audit == "-":
         return Stdout()
     if settings.audit is not None:
-        return AuditFile(Path(settings.audit))
+        return AuditFile(Path(settings.audit)).open()
     try:
         directory = getattr(store, "directory", None) or usual_directory().directory
         return open_own(Path(directory)) if directory is not None else None

@@ -107,7 +107,7 @@ async def _run(settings: Settings, ready: Callable[[Listening], None]) -> None:
 def _audit(settings: Settings, manager: NonceManager) -> Iterator[Audit | None]:
     """Give the audit log, and write it to its end; None: there is none."""
     sink = audit_sink(settings, manager.store)
-    audit = Audit(sink) if sink is not None else None
+    audit = Audit(sink).start() if sink is not None else None
     try:
         yield audit
     finally:

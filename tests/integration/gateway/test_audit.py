@@ -158,8 +158,8 @@ def test_a_disk_that_is_full_stops_no_call_and_is_said_once(tmp_path: Path, capl
     """Lines stay whole, and what came meanwhile is written when there is room again."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    file = AuditFile(tmp_path / "audit.jsonl")
-    audit = Audit(file)
+    file = AuditFile(tmp_path / "audit.jsonl").open()
+    audit = Audit(file).start()
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (150, hard))
         for number in range(3):
@@ -195,7 +195,7 @@ def test_an_answer_does_not_wait_for_the_audit_log() -> None:
         def close(self) -> None:
             pass
 
-    audit = Audit(Stuck())
+    audit = Audit(Stuck()).start()
     call_over = answered("bot-a", "MASTER", "Balance", None, FINE)
     audit.add(call_over)
     stuck.wait()
@@ -209,7 +209,7 @@ def test_an_answer_does_not_wait_for_the_audit_log() -> None:
 def test_there_are_so_many_files_and_no_more(tmp_path: Path) -> None:
     """The oldest lines go; the rest is in order, and the last calls are found across two files."""
     path = tmp_path / "audit.jsonl"
-    file = AuditFile(path, files=3, size=1000)
+    file = AuditFile(path, files=3, size=1000).open()
     calls = [answered("bot-a", "MASTER", f"M{number}", None, FINE) for number in range(50)]
     for each in calls:
         file.add(each.line.encode())
@@ -222,15 +222,37 @@ def test_there_are_so_many_files_and_no_more(tmp_path: Path) -> None:
     file.close()
 
 
+def test_a_file_that_cannot_be_begun_costs_no_older_one(tmp_path: Path) -> None:
+    """It is tried again and again, and the older files stay as they are until a new one is there."""
+    path = tmp_path / "audit.jsonl"
+    file = AuditFile(path, files=3, size=10).open()
+    for line in (b"first line\n", b"second line\n", b"third line\n"):
+        file.add(line)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        for _ in range(5):
+            with pytest.raises(OSError, match="Too many open files"):
+                file.add(b"fourth line\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    file.add(b"fourth line\n")
+    file.close()
+    kept = [each.read_bytes() for each in (path, tmp_path / "audit.jsonl.1", tmp_path / "audit.jsonl.2")]
+    assert kept == [b"fourth line\n", b"third line\n", b"second line\n"]
+
+
 def test_a_line_that_a_kill_has_cut_short_harms_no_other(tmp_path: Path) -> None:
     """The next one begins a line of its own, and the last calls are all others."""
     path = tmp_path / "audit.jsonl"
     whole = answered("bot-a", "MASTER", "Balance", None, FINE).line
     path.write_text(whole + whole[:40])
     path.chmod(0o600)
-    file = AuditFile(path)
+    file = AuditFile(path).open()
     file.add(whole.encode())
-    audit = Audit(file)
+    audit = Audit(file).start()
     assert [each.method for each in Activity(audit).recent] == ["Balance", "Balance"]
     audit.end()
 
@@ -241,7 +263,7 @@ def test_no_link_and_no_directory_is_an_audit_log(tmp_path: Path) -> None:
     (tmp_path / "folder.jsonl").mkdir()
     for name in ("link.jsonl", "folder.jsonl"):
         with pytest.raises(ConfigError, match="cannot write the audit log"):
-            AuditFile(tmp_path / name)
+            AuditFile(tmp_path / name).open()
     first, second = open_own(tmp_path), open_own(tmp_path)
     assert (first.path.name, second.path.name) == ("gateway_audit.jsonl", "gateway_audit-2.jsonl")
     first.close()
@@ -250,7 +272,7 @@ def test_no_link_and_no_directory_is_an_audit_log(tmp_path: Path) -> None:
 
 def test_the_last_calls_are_the_newest_of_all(tmp_path: Path) -> None:
     """Two hundred of them, the newest first, with why they were not executed."""
-    audit = Audit(AuditFile(tmp_path / "audit.jsonl"))
+    audit = Audit(AuditFile(tmp_path / "audit.jsonl").open()).start()
     activity = Activity(audit)
     for number in range(LAST):
         activity.over(answered("bot-a", "MASTER", f"M{number}", None, FINE))
@@ -260,7 +282,7 @@ def test_the_last_calls_are_the_newest_of_all(tmp_path: Path) -> None:
     first, second, third = activity.recent[:3]
     assert (first.outcome, first.reason, len(first.method)) == ("not_sent", "not_allowed", 64)
     assert (second.local_key, second.outcome, third.method) == ("bot-b", "unknown", f"M{LAST - 1}")
-    again = Audit(AuditFile(tmp_path / "audit.jsonl"))
+    again = Audit(AuditFile(tmp_path / "audit.jsonl").open()).start()
     assert [each[1:] for each in Activity(again).recent] == [each[1:] for each in activity.recent]
     again.end()
     assert len(os.listdir(tmp_path)) == 2
