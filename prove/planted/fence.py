@@ -435,7 +435,7 @@ FENCE = (
         9,
         "src/krakenonce/gateway/upstream.py",
         was="    except InvalidNonce:  # perhaps",
-        becomes="    except LockedOut:  # perhaps",
+        becomes="    except RateLimited:  # perhaps",
         test=f"{_FOUND}::test_a_network_that_doubles_order_and_question_hides_no_order",
     ),
     Planted(

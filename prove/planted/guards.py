@@ -37,7 +37,7 @@ GUARDS = (
         "a guarded krakenex gives the turn back before the answer is in",
         10,
         "src/krakenonce/guards/krakenex.py",
-        was="    with turns.lane(client.key, client.secret, urgent=is_urgent(method, data or {}), method=method):\n"
+        was="    with turns.lane(client.key, client.secret, method=method, params=data or {}):\n"
         "        # A copy, because krakenex writes the nonce into the caller's parameters.\n"
         "        answer = send(",
         becomes="    with turns.lane(client.key):\n        pass\n    if True:\n        answer = send(",
@@ -63,7 +63,7 @@ GUARDS = (
         "a guarded python-kraken-sdk gives the turn back before the answer is in",
         10,
         "src/krakenonce/guards/kraken_sdk.py",
-        was="    with turns.lane(client._key, client._secret, urgent=_is_urgent(uri, params), method=_method(uri)):\n"
+        was="    with turns.lane(client._key, client._secret, method=_method(uri), params=params or {}):\n"
         "        return send(method",
         becomes="    with turns.lane(client._key):\n        pass\n    return send(method",
         test="tests/integration/guard/test_clients.py::test_the_lane_is_held_while_a_private_call_is_made[sdk User]",
@@ -72,8 +72,8 @@ GUARDS = (
         "a lockout seen by a guarded client closes the key for no call",
         12,
         "src/krakenonce/guards/turns.py",
-        was='                api_key.settle(api_key.place("", {}), refusal)\n',
-        becomes="                pass\n",
+        was='            api_key.settle(api_key.place("", {}), refusal)\n',
+        becomes="            pass\n",
         test="tests/integration/guard/test_lockout.py::test_a_lockout_seen_by_one_client_closes_the_key_for_all",
     ),
     Planted(

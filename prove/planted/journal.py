@@ -12,6 +12,38 @@ _PROCESSES = "tests/integration/journal/test_processes.py::"
 
 JOURNAL = (
     Planted(
+        "a guarded client's order that was lost is not noted",
+        14,
+        "src/krakenonce/guards/turns.py",
+        was="        if answered is False or (was_sent and error is not None and answered is None):\n",
+        becomes="        if answered is False:\n",
+        test=f"{_EVENTS}test_a_guarded_client_s_lost_order_is_in_the_journal",
+    ),
+    Planted(
+        "an order that a guarded client could not send is noted as unknown",
+        14,
+        "src/krakenonce/guards/lost.py",
+        was="is not Kind.READ and not (error and _was_not_executed(error)):",
+        becomes="is not Kind.READ:",
+        test=f"{_EVENTS}test_a_guarded_client_s_order_of_which_it_knows_that_it_was_not_placed_is_not_unknown",
+    ),
+    Planted(
+        "a guarded client's refused order is noted as unknown, too",
+        14,
+        "src/krakenonce/guards/turns.py",
+        was='        api_key.answered = refusal is None or refusal.may_have_executed != "unknown"\n',
+        becomes="        api_key.answered = False\n",
+        test=f"{_EVENTS}test_a_guarded_client_s_order_of_which_it_knows_that_it_was_not_placed_is_not_unknown",
+    ),
+    Planted(
+        "a turn of several keys that took long is not noted",
+        14,
+        "src/krakenonce/key/any_lane.py",
+        was="                note_long(self._note, queue.name, seconds)\n",
+        becomes="",
+        test=f"{_EVENTS}test_a_turn_of_several_keys_that_takes_long_is_noted",
+    ),
+    Planted(
         "a line of the journal that was torn by a kill is not skipped",
         14,
         "src/krakenonce/journal/event.py",

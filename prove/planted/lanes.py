@@ -218,17 +218,8 @@ LANES = (
         "a guarded call that fails keeps the turn",
         10,
         "src/krakenonce/guards/turns.py",
-        was="""\
-    ) -> None:
-        self._lane.release()
-
-    async def __aenter__""",
-        becomes="""\
-    ) -> None:
-        if kind is None:
-            self._lane.release()
-
-    async def __aenter__""",
+        was="        self._lane.release()\n        if answered",
+        becomes="        if error is None:\n            self._lane.release()\n        if answered",
         test="tests/integration/guard/test_clients.py::test_a_call_that_fails_gives_the_lane_back",
     ),
     Planted(

@@ -15,8 +15,8 @@ RUNNING = (
         "a guarded typed-kraken gives the turn back before the answer is in",
         10,
         "src/krakenonce/guards/typed_kraken.py",
-        was="method=method):\n        return await send(path, data, **how)\n",
-        becomes="method=method):\n        pass\n    return await send(path, data, **how)\n",
+        was="params=data or {}):\n        return await send(path, data, **how)\n",
+        becomes="params=data or {}):\n        pass\n    return await send(path, data, **how)\n",
         test="tests/runtimes/test_other_clients.py::test_a_client_that_few_know_takes_its_turn[typed_kraken]",
     ),
     Planted(

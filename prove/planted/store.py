@@ -66,6 +66,7 @@ STORE = (
         was="            if not files.is_open(fd):  #",
         becomes="            if files is None:  #",
         test=_LIMITS,
+        hangs=30.0,
     ),
     Planted(
         "the memory backend counts without its lock",

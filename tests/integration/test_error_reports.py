@@ -519,6 +519,7 @@ def test_the_secret_is_in_no_variable_of_what_signs() -> None:
     for error in (
         error_of(order.request, Key(KEY, SECRET), 1, 1_800_000_000),
         error_of(Key(KEY, SECRET + "*").secret),
+        error_of(decode_secret, SECRET + "*"),
         error_of(sign, "\ud800", 1, b"", decode_secret(SECRET)),
     ):
         assert our_frames(error)

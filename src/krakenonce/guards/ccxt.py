@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from krakenonce.guards.turns import refuse_repeats, replace
 from krakenonce.key.funding import refuse_funding
-from krakenonce.key.methods import Kind, is_urgent, kind_of
+from krakenonce.key.methods import Kind, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ def _sign(
         return sign(path, api, *more, **how)
     refuse_funding(path)  # before a nonce is taken
     params = how.get("params") or (more[1] if len(more) > 1 else None) or {}
-    lane = turns.lane(client.apiKey, client.secret, urgent=is_urgent(path, params), method=path)
+    lane = turns.lane(client.apiKey, client.secret, method=path, params=params)
 
     def sign_again() -> dict[str, Any]:
         return sign(path, api, *more, **how)
@@ -111,7 +111,7 @@ def _handle_errors(
     check: Callable[..., Any], client: Any, turns: Turns, code: Any, reason: Any, url: str, *more: Any, **how: Any
 ) -> Any:
     if "/private/" in url and len(more) > 3:
-        turns.heard(client.apiKey, more[3])  # the decoded answer, after verb, headers and body
+        turns.heard(client.apiKey, more[3], code)  # the decoded answer comes after verb, headers and body
     return check(code, reason, url, *more, **how)
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from krakenonce.guards.turns import decoded, replace
 from krakenonce.key.funding import refuse_funding
-from krakenonce.key.methods import is_urgent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,8 +43,8 @@ async def _request(
         return await send(method, path, private=private, body=body, **how)
     credentials = client._authenticator.credentials
     name, secret = path.rpartition("/private/")[2], credentials.api_secret.get_secret_value()
-    urgent = is_urgent(name, {} if body is None else client._model_to_mapping(body))
-    async with turns.lane(credentials.api_key, secret, urgent=urgent, method=name):
+    params = {} if body is None else client._model_to_mapping(body)
+    async with turns.lane(credentials.api_key, secret, method=name, params=params):
         response = await send(method, path, private=private, body=body, **how)
         turns.heard(credentials.api_key, decoded(response))
         return response

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from krakenonce.guards.turns import replace
 from krakenonce.key.funding import refuse_funding
-from krakenonce.key.methods import is_urgent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +45,7 @@ def _request(
     refuse_funding(uri)
     if not how.get("auth", True):
         return send(method, uri, params, *more, **how)
-    with turns.lane(client._key, client._secret, urgent=_is_urgent(uri, params), method=_method(uri)):
+    with turns.lane(client._key, client._secret, method=_method(uri), params=params or {}):
         return send(method, uri, _copy(params), *more, **how)
 
 
@@ -63,17 +62,13 @@ async def _request_async(
     refuse_funding(uri)
     if not how.get("auth", True):
         return await send(method, uri, params, *more, **how)
-    async with turns.lane(client._key, client._secret, urgent=_is_urgent(uri, params), method=_method(uri)):
+    async with turns.lane(client._key, client._secret, method=_method(uri), params=params or {}):
         return await send(method, uri, _copy(params), *more, **how)
 
 
 def _check(client: Any, check: Callable[..., Any], _: Any, turns: Turns, answer: Any) -> Any:
     turns.heard(client._key, answer)
     return check(answer)
-
-
-def _is_urgent(uri: str, params: Any) -> bool:
-    return is_urgent(_method(uri), params or {})
 
 
 def _method(uri: str) -> str:

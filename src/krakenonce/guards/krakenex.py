@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from krakenonce.guards.turns import refuse_repeats, replace
 from krakenonce.key.funding import refuse_funding
-from krakenonce.key.methods import is_urgent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,7 +36,7 @@ def _query_private(
     **options: Any,
 ) -> Any:
     refuse_funding(method)  # before the turn and a nonce
-    with turns.lane(client.key, client.secret, urgent=is_urgent(method, data or {}), method=method):
+    with turns.lane(client.key, client.secret, method=method, params=data or {}):
         # A copy, because krakenex writes the nonce into the caller's parameters.
         answer = send(method, None if data is None else dict(data), *more, **options)
         turns.heard(client.key, answer)

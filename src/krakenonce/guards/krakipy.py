@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from krakenonce.guards.turns import refuse_repeats, replace
 from krakenonce.key.funding import refuse_funding
-from krakenonce.key.methods import is_urgent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,7 +35,7 @@ def _query_private(
 ) -> Any:
     refuse_funding(method)  # before the turn and a nonce
     turns.after_fork(client.session.session.close)
-    with turns.lane(client._key, client._secret, urgent=is_urgent(method, data or {}), method=method):
+    with turns.lane(client._key, client._secret, method=method, params=data or {}):
         answer = send(method, dict(data or {}), turns.timeout if timeout is None else timeout)
         turns.heard(client._key, answer)
         return answer

@@ -22,11 +22,12 @@ the key during a lockout.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from krakenonce.errors import ConfigError
+from krakenonce.key.methods import is_urgent
 from krakenonce.key.pair import wrong_pair
 from krakenonce.manager import NonceManager
 from krakenonce.process import ForkCheck
@@ -72,7 +73,15 @@ class Turns:
         return {**vars(self), "_made": None}  # it leads to open files, which a copy must not have
 
     @blind
-    def lane(self, key: str | None, secret: object = None, *, urgent: bool = False, method: str = "") -> Turn:
+    def lane(
+        self,
+        key: str | None,
+        secret: object = None,
+        *,
+        urgent: bool = False,
+        method: str = "",
+        params: Mapping[str, Any] | None = None,
+    ) -> Turn:
         """Return the turn of an API key, to be held with ``with`` or ``async with`` until the answer is read.
 
         Entering it raises LockedOut while Kraken has locked the key out: send nothing then.
@@ -80,16 +89,19 @@ class Turns:
         Args:
             key: The client's key. Read it from the client for each call, because it may change.
             secret: Its secret, if the client shows it: a pair that is swapped or in quotes is refused.
-            urgent: Whether the call goes before calls that wait, as cancels do: see
-                :func:`krakenonce.key.methods.is_urgent`.
+            urgent: Whether the call goes before calls that wait.
             method: Kraken's name of the method, for the journal.
+            params: Its parameters. With these, cancels are urgent (:func:`krakenonce.key.methods.is_urgent`), and an
+                error that leaves open whether the call was executed is noted in the journal.
 
         Raises:
             ConfigError: There is no key, or the pair must not be sent.
         """
         if isinstance(key, str) and isinstance(secret, str) and (wrong := wrong_pair(key, secret)):
             raise ConfigError(f"{wrong} Nothing was sent.")
-        return Turn(self.api_key(key), heed_lockout=self._heed_lockout, urgent=urgent, method=method, count=self.count)
+        urgent = urgent or (params is not None and is_urgent(method, params))
+        heed = self._heed_lockout
+        return Turn(self.api_key(key), heed_lockout=heed, urgent=urgent, method=method, params=params, count=self.count)
 
     @blind
     def next(self, key: str | None) -> int:
@@ -102,21 +114,29 @@ class Turns:
         return self.api_key(key).next()
 
     @blind
-    def heard(self, key: str | None, answer: object) -> None:
+    def heard(self, key: str | None, answer: object, status: int = 0) -> None:
         """Act on Kraken's answer if it is a refusal: during a lockout no process sends anything with the key.
 
-        To be called in the turn.
+        To be called in the turn, also with an answer without an error: the call's outcome is known then.
 
         Args:
             key: The client's key.
             answer: Kraken's decoded answer; anything else is ignored.
+            status: The HTTP status, if the client shows it. With 4xx and no answer of Kraken's, something in front of
+                it has refused the call.
         """
-        if isinstance(answer, dict) and answer.get("error"):
+        if not isinstance(answer, dict):
+            if 400 <= status < 500:
+                self.api_key(key).answered = True
+            return
+        api_key, refusal = self.api_key(key), None
+        if answer.get("error"):
             from krakenonce.key.answers import refusal_in
 
-            refusal, api_key = refusal_in(answer), self.api_key(key)
-            if refusal is not None:
-                api_key.settle(api_key.place("", {}), refusal)
+            refusal = refusal_in(answer)
+        api_key.answered = refusal is None or refusal.may_have_executed != "unknown"
+        if refusal is not None:
+            api_key.settle(api_key.place("", {}), refusal)
 
     def api_key(self, key: str | None) -> ApiKey:
         """Return the client's API key as an object. Raises ConfigError if it has none."""
@@ -141,10 +161,11 @@ class Turn:
         heed_lockout: Whether entering it raises LockedOut during a lockout.
         urgent: Whether it comes before those of other calls that wait.
         method: Kraken's name of the method, for the journal.
+        params: Its parameters, if they are known.
         count: Called when the call may be sent.
     """
 
-    __slots__ = ("_api_key", "_count", "_heed_lockout", "_lane", "_method")
+    __slots__ = ("_api_key", "_before", "_count", "_heed_lockout", "_lane", "_method", "_params")
 
     def __init__(
         self,
@@ -153,10 +174,13 @@ class Turn:
         heed_lockout: bool,
         urgent: bool = False,
         method: str = "",
+        params: Mapping[str, Any] | None = None,
         count: Callable[[], object] | None = None,
     ) -> None:
         self._api_key = api_key
         self._method = method
+        self._params = params
+        self._before = 0  # the nonce before that of this call
         self._count = count
         self._heed_lockout = heed_lockout
         self._lane = api_key.turn(urgent=urgent)
@@ -168,7 +192,7 @@ class Turn:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lane.release()
+        self._ended(error)
 
     async def __aenter__(self) -> Self:
         await self._lane.__aenter__()
@@ -177,13 +201,24 @@ class Turn:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._ended(error)
+
+    def _ended(self, error: BaseException | None) -> None:
+        api_key = self._api_key
+        was_sent, answered = api_key.sent != self._before, api_key.answered
         self._lane.release()
+        if answered is False or (was_sent and error is not None and answered is None):
+            from krakenonce.guards.lost import note_lost  # a call that goes well does without
+
+            if self._params is not None:
+                note_lost(api_key, self._method, self._params, error)
 
     def _looked(self) -> Self:
-        self._api_key.method = self._method
+        api_key = self._api_key
+        self._before, api_key.answered, api_key.method = api_key.sent, None, self._method
         try:
             if self._heed_lockout:
-                self._api_key.check_open()
+                api_key.check_open()
             if self._count is not None:
                 self._count()
         except BaseException:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from krakenonce.guards.turns import decoded, replace
 from krakenonce.key.funding import refuse_funding
-from krakenonce.key.methods import is_urgent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,7 +43,7 @@ async def _request(
     if client.credentials is None:
         return await send(path, data, **how)  # it raises its own error, and sends nothing
     method, pair = path.rpartition("/private/")[2], client.credentials
-    async with turns.lane(pair.api_key, pair.private_key, urgent=is_urgent(method, data or {}), method=method):
+    async with turns.lane(pair.api_key, pair.private_key, method=method, params=data or {}):
         return await send(path, data, **how)
 
 

@@ -9,6 +9,7 @@ from krakenonce.errors import KrakenonceError, LaneTimeout
 from krakenonce.key.bells import bell_for_task, bell_for_thread
 from krakenonce.key.callers import current_owner
 from krakenonce.key.queue_order import Claim, Waiter
+from krakenonce.key.waiting import note_long
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,15 +44,15 @@ class AnyLane:
             one.__enter__()
             return self
         waiters = _Waiters(self._lanes)
-        bell = None
+        bell, began = None, time.monotonic()
         try:
             if not waiters.ask(blocks_loop=True):
                 bell = bell_for_thread()
-                until = None if self._timeout is None else time.monotonic() + self._timeout
+                until = None if self._timeout is None else began + self._timeout
                 waiters.wake_by(bell.ring)
                 while bell.wait(_left(until)) and not waiters.are_done():
                     pass
-            self.index = waiters.leave_others(self._timeout)
+            self.index = waiters.leave_others(self._timeout, began)
         except BaseException:
             waiters.leave()
             raise
@@ -70,15 +71,15 @@ class AnyLane:
         if (one := self._alone()) is not None:
             await one.__aenter__()
             return self
-        waiters = _Waiters(self._lanes)
+        waiters, began = _Waiters(self._lanes), time.monotonic()
         try:
             if not waiters.ask(blocks_loop=False):
-                until = None if self._timeout is None else time.monotonic() + self._timeout
+                until = None if self._timeout is None else began + self._timeout
                 while not waiters.are_done() and (until is None or time.monotonic() < until):
                     bell = bell_for_task()
                     waiters.wake_by(bell.ring)
                     await bell.wait(_left(until))
-            self.index = waiters.leave_others(self._timeout)
+            self.index = waiters.leave_others(self._timeout, began)
         except BaseException:
             waiters.leave()
             raise
@@ -102,6 +103,7 @@ class _Waiters:
 
     def __init__(self, lanes: Sequence[Lane]) -> None:
         owner, claim = current_owner(), Claim()
+        self._note = lanes[0]._note
         self._all = [
             (place, lane._queue, Waiter(owner, lane._urgent, scope=lane._scope, claim=claim))
             for place, lane in enumerate(lanes)
@@ -135,24 +137,31 @@ class _Waiters:
         """Whether a turn has come, or none can come."""
         return any(queue.has(waiter) for _, queue, waiter in self._all) or all(each.error for *_, each in self._all)
 
-    def leave_others(self, timeout: float | None) -> int:
+    def leave_others(self, timeout: float | None, began: float) -> int:
         """Return the place of the lane whose turn has come, and wait in the others no longer.
+
+        Args:
+            timeout: The seconds that were to be waited.
+            began: When that began; a long wait is noted.
 
         Raises:
             LaneTimeout: None has come.
             KrakenonceError: None can come; this is the first one's reason.
         """
-        won = next((place for place, queue, waiter in self._all if queue.has(waiter)), None)
-        if won is None:
-            for *_, waiter in self._all:
-                if waiter.error is not None:
-                    raise waiter.error
-            raise LaneTimeout(
-                f"none of the lanes of {len(self._all)} API keys was free within {timeout:g} s; the first: "
-                f"{self._all[0][1].holder()}; nothing was sent"
-            )
-        self.leave(won)
-        return won
+        seconds = time.monotonic() - began
+        for won, queue, waiter in self._all:
+            if queue.has(waiter):
+                self.leave(won)
+                note_long(self._note, queue.name, seconds)
+                return won
+        for *_, waiter in self._all:
+            if waiter.error is not None:
+                raise waiter.error
+        first, count = self._all[0][1], len(self._all)
+        why = f"none of the lanes of {count} API keys was free within {timeout:g} s; the first: {first.holder()}"
+        if timeout and self._note is not None:
+            self._note(first.name, seconds, why)
+        raise LaneTimeout(f"{why}; nothing was sent")
 
     def leave(self, but: int | None = None) -> None:
         """Wait no longer, and give back the turn that has come; except in the lane at the place *but*."""

@@ -91,6 +91,9 @@ class ApiKey:
     Attributes:
         account: The account's name for the journal, if the caller knows it.
         method: The method of the call that has the turn, for the journal, if its place does not say it.
+        sent: The last nonce that was taken; 0: none yet.
+        answered: Of a guarded client: whether it is known from the answer to the call that has the turn if that was
+            executed; None: no answer yet.
     """
 
     def __init__(self, manager: NonceManager, key: str, tier: Tier | None = None, *, scope: str | None = None) -> None:
@@ -98,7 +101,8 @@ class ApiKey:
         self.tier = tier
         self.account = ""
         self.method = ""
-        self._sent = self._sent_before = 0
+        self.answered: bool | None = None
+        self.sent = self._sent_before = 0
         self._sent_at = 0.0
         self._refused = self._in_a_row = 0  # the last nonce that Kraken has refused, and how many in a row these were
         self._manager = manager
@@ -243,7 +247,7 @@ class ApiKey:
     def next(self) -> int:
         """Return the key's next nonce. Raises NonceError."""
         nonce = self._manager.next_for(self.key) if self._scope is None else self._manager.next(self._scope)
-        self._sent_before, self._sent, self._sent_at = self._sent, nonce, monotonic()
+        self._sent_before, self.sent, self._sent_at = self.sent, nonce, monotonic()
         return nonce
 
     def settle(self, place: Place, refusal: KrakenAPIError) -> None:
@@ -280,11 +284,11 @@ class ApiKey:
 
     def _note_refusal(self, place: Place, refusal: KrakenAPIError) -> None:
         what = next(what for kind, what in _REFUSALS if isinstance(refusal, kind))
-        held = monotonic() - self._sent_at if self._sent else 0.0
-        nonces = {"nonce": self._sent, "before": self._sent_before, "seconds": held}
-        if isinstance(refusal, InvalidNonce) and self._sent:
+        held = monotonic() - self._sent_at if self.sent else 0.0
+        nonces = {"nonce": self.sent, "before": self._sent_before, "seconds": held}
+        if isinstance(refusal, InvalidNonce) and self.sent:
             self._in_a_row = self._in_a_row + 1 if self._refused and self._refused == self._sent_before else 1
-            self._refused = self._sent
+            self._refused = self.sent
             nonces["in_a_row"] = self._in_a_row
         self.note(what, place.method or self.method, text=shown(refusal.errors), **nonces)
 

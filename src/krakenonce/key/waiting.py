@@ -274,8 +274,7 @@ class LaneQueue(Section):
         """Note a turn that took long. Raises LaneTimeout if it has not come, not even at the last moment."""
         seconds = monotonic() - began
         if self._turn.has(waiter):
-            if seconds > LONG and note is not None:
-                note(self.name, seconds, "")
+            note_long(note, self.name, seconds)
             return
         why = f"lane {self.name} was not free within {timeout:g} s: {self._gate.holder()}"
         if timeout and note is not None:  # with 0 it only asks
@@ -331,6 +330,12 @@ class LaneQueue(Section):
         _busy.discard(self)
         self._gate.abandon()
         self._turn = Turn()
+
+
+def note_long(note: Note | None, name: str, seconds: float) -> None:
+    """Note a turn that has come, if it took long."""
+    if seconds > LONG and note is not None:
+        note(name, seconds, "")
 
 
 def gates_in_hand() -> list[Gate]:

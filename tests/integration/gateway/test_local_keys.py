@@ -247,19 +247,22 @@ def test_a_bot_that_calls_all_the_time_changes_its_pair_without_a_refused_call(
 
     with ThreadPoolExecutor(1) as pool:
         bot = pool.submit(trade)
-        until(lambda: len(fake.arrivals) > 5)
-        new = processes.local_keys.rotate("bot-a", keep=3.0)
-        seen = len(fake.arrivals)
-        until(lambda: len(fake.arrivals) > seen + 5)
-        assert call(url, new, "Balance").errors == []
-        pairs.append(new)
-        seen = len(fake.arrivals)
-        until(lambda: len(fake.arrivals) > seen + 5)
-        stop.set()
+        try:
+            until(lambda: len(fake.arrivals) > 5)
+            new = processes.local_keys.rotate("bot-a", keep=600.0)
+            seen = len(fake.arrivals)
+            until(lambda: len(fake.arrivals) > seen + 5)
+            assert call(url, new, "Balance").errors == []
+            pairs.append(new)
+            seen = len(fake.arrivals)
+            until(lambda: len(fake.arrivals) > seen + 5)
+        finally:
+            stop.set()
         assert [] in bot.result()
         assert not [answer for answer in bot.result() if answer]
-    until(lambda: call(url, old, "Balance").errors == ["EAPI:Invalid key"])
-    assert call(url, new, "Balance").errors == []
+    newest = processes.local_keys.rotate("bot-a", keep=0.5)
+    until(lambda: call(url, new, "Balance").errors == ["EAPI:Invalid key"])
+    assert call(url, newest, "Balance").errors == []
 
 
 def test_an_old_pair_is_kept_once_and_not_written_down_for_longer(path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ from krakenonce.guards import guard
 from krakenonce.journal.event import from_line
 from krakenonce.journal.recorder import directory_of, journal_of
 from krakenonce.key import waiting
+from krakenonce.key.any_lane import AnyLane
 from krakenonce.key.naming import fingerprint
 from krakenonce.kraken import Kraken
 from krakenonce.kraken.adopt import adopt
@@ -35,6 +37,7 @@ from tests.integration.guard.families import NAMED, Family, close, settled
 from tests.integration.kraken.helpers import Twin, held
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from krakenonce.journal import Event
@@ -54,6 +57,8 @@ REFUSALS = [
     ("EFuture:Words of next year", "refused"),
 ]
 
+GUARDED = ["krakenex", "ccxt", "ccxt async", "sdk User", "sdk SpotAsyncClient"]
+
 
 @pytest.fixture(params=["sync", "async"])
 def twin(request: pytest.FixtureRequest, account: FakeAccount, server: FakeKrakenServer, manager: NonceManager) -> Any:
@@ -61,6 +66,21 @@ def twin(request: pytest.FixtureRequest, account: FakeAccount, server: FakeKrake
     options: dict[str, Any] = {"manager": manager, "tier": "none", "max_wait": 0.0, "base_url": server.url}
     with Twin(request.param, account.key, account.secret, **options) as made:
         yield made
+
+
+@pytest.fixture(params=GUARDED)
+def bot(request: pytest.FixtureRequest, account: FakeAccount, manager: NonceManager) -> Callable[..., None]:
+    """Makes a call with a new guarded client of each kind, whatever comes of it."""
+    family: Family = NAMED[request.param]
+
+    async def main(url: str, method: str, params: dict[str, Any] | None) -> None:
+        client = family.make(account.key, account.secret, url)
+        guard(client, manager)
+        with contextlib.suppress(Exception):
+            await settled(family.private(client, method, params))
+        await close(client)
+
+    return lambda url, method, params=None: asyncio.run(main(url, method, params))
 
 
 @pytest.mark.parametrize(("error", "what"), REFUSALS)
@@ -80,33 +100,60 @@ def test_each_refusal_is_in_the_journal(
     assert event.host
 
 
-@pytest.mark.parametrize("name", ["krakenex", "ccxt", "ccxt async", "sdk User", "sdk SpotAsyncClient"])
 @pytest.mark.parametrize(("error", "what"), [REFUSALS[0], *REFUSALS[4:7]])
 def test_a_guarded_client_s_refusal_is_in_the_journal(
-    name: str,
+    bot: Callable[..., None],
     account: FakeAccount,
     server: FakeKrakenServer,
     fake: FakeKraken,
-    manager: NonceManager,
     told: Told,
     error: str,
     what: str,
 ) -> None:
     """With its method and its nonce."""
-    family: Family = NAMED[name]
-
-    async def main() -> None:
-        client = family.make(account.key, account.secret, server.url)
-        guard(client, manager)
-        fake.faults.add("Balance", "error", error=error)
-        with contextlib.suppress(Exception):
-            await settled(family.private(client, "Balance"))
-        await close(client)
-
-    asyncio.run(main())
+    fake.faults.add("Balance", "error", error=error)
+    bot(server.url, "Balance")
     (event,) = told(what)
     assert (event.method, event.nonce) == ("Balance", int(fake.arrivals[0].nonce or 0))
     assert event.key == fingerprint(account.key)
+
+
+@pytest.mark.parametrize("fault", ["process_then_cut", "drop", "process_then_html", "process_then_error"])
+def test_a_guarded_client_s_lost_order_is_in_the_journal(
+    bot: Callable[..., None], server: FakeKrakenServer, fake: FakeKraken, account: FakeAccount, told: Told, fault: Any
+) -> None:
+    """With its cl_ord_id; a read whose answer is lost is not."""
+    fake.faults.add("AddOrder", fault)
+    fake.faults.add("Balance", fault)
+    bot(server.url, "AddOrder", {**ORDER, "cl_ord_id": "mine-3"})
+    bot(server.url, "Balance")
+    (event,) = told("unknown")
+    assert (event.method, event.order, event.key) == ("AddOrder", "mine-3", fingerprint(account.key))
+
+
+def test_a_guarded_client_s_order_of_which_it_knows_that_it_was_not_placed_is_not_unknown(
+    bot: Callable[..., None], server: FakeKrakenServer, fake: FakeKraken, told: Told
+) -> None:
+    """Refused by Kraken, or there was no connection; or it was placed."""
+    fake.faults.add("AddOrder", "error", error="EOrder:Insufficient funds")
+    bot(server.url, "AddOrder", ORDER)
+    with socket.socket() as deaf:  # bound, but it does not listen: it refuses connections
+        deaf.bind(("127.0.0.1", 0))
+        bot("http://{}:{}".format(*deaf.getsockname()), "AddOrder", ORDER)
+    bot(server.url, "AddOrder", ORDER)
+    assert len(fake.arrivals) == 2
+    assert told("unknown") == []
+
+
+@pytest.mark.parametrize("bot", ["krakenex", "ccxt", "ccxt async"], indirect=True)
+def test_a_guarded_client_s_order_that_a_firewall_has_refused_is_not_unknown(
+    bot: Callable[..., None], server: FakeKrakenServer, fake: FakeKraken, told: Told
+) -> None:
+    """With HTTP status 403. python-kraken-sdk does not show the status."""
+    fake.faults.add("AddOrder", "html", status=403)
+    bot(server.url, "AddOrder", ORDER)
+    assert len(fake.arrivals) == 1
+    assert told("unknown") == []
 
 
 def test_a_call_that_goes_well_writes_nothing(
@@ -262,6 +309,37 @@ def test_a_turn_that_takes_long_is_noted(manager: NonceManager, told: Told, monk
     assert event.seconds >= 0.05
     assert f"process {os.getpid()} has held it" in event.text
     assert told("slow_turn")[0].key == fingerprint("key")
+
+
+@pytest.mark.parametrize("kind", ["with", "async with"])
+def test_a_turn_of_several_keys_that_takes_long_is_noted(
+    manager: NonceManager, told: Told, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """That of the key that became free; and that none came in time."""
+
+    def take(timeout: float | None) -> None:
+        lanes = AnyLane([manager.lane("one"), manager.lane("other")], timeout)
+
+        async def take_in_a_task() -> None:
+            async with lanes:
+                pass
+
+        if kind == "with":
+            with lanes:
+                pass
+        else:
+            asyncio.run(take_in_a_task())
+
+    monkeypatch.setattr(waiting, "LONG", 0.0)
+    with held(manager.lane("one")), held(manager.lane("other")) as let_go:
+        with pytest.raises(LaneTimeout):
+            take(0.05)
+        threading.Timer(0.05, let_go).start()
+        take(None)
+    (event,) = told("no_turn")
+    assert event.seconds >= 0.05
+    assert "none of the lanes of 2 API keys" in event.text
+    assert [event.key for event in told("slow_turn")] == [fingerprint("other")]
 
 
 def test_a_broker_s_account_is_named(
