@@ -47,6 +47,44 @@ except ImportError:
     from krakenonce.kraken.limits import TIERS, Tier
 TIERS["bench"] = Tier("bench", 1e5, 1e4, 1e5, 1e4)
 """
+_GATEWAY = f"""{_TIMED}
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+import urllib3
+from bench.processor import cpu_seconds
+from krakenonce.gateway.local_keys import LocalKeys
+from krakenonce.kraken.wire import FORM, decode_secret, sign
+KEYS = 100
+credentials, local_keys = Path(directory, "accounts.toml"), LocalKeys(Path(directory) / "gateway_keys.json")
+credentials.touch(0o600)
+credentials.write_text("".join(
+    f'[USER.u{{i}}]\\napi_key = "key{{i}}"\\napi_secret = "{SECRET}"\\ntier = "none"\\n' for i in range(KEYS)))
+pairs = [local_keys.add(f"bot{{i}}", f"USER:u{{i}}", frozenset(["query"])) for i in range(KEYS)]
+command = [sys.executable, "-m", "krakenonce", "gateway", "run", "--listen", "127.0.0.1:0", "--queue", "1000"]
+command += ["--base-url", url, "--state", directory, "--credentials", str(credentials)]
+pool, path = urllib3.PoolManager(maxsize=KEYS), "/0/private/Balance"
+with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    words = process.stdout.readline().split()
+    gateway = next(word.rstrip(";,") for word in words if word.startswith("http"))
+    def call(index=0):
+        nonce, pair = time.time_ns(), pairs[index % KEYS]
+        body = f"nonce={{nonce}}".encode()
+        headers = {{"API-Key": pair.key, "API-Sign": sign(path, nonce, body, decode_secret(pair.secret)),
+                   "Content-Type": FORM}}
+        answer = pool.request("POST", gateway + path, body=body, headers=headers, retries=False)
+        assert b'"error":[]' in answer.data, answer.data
+    def report_processor_time(times):
+        with ThreadPoolExecutor(KEYS) as threads:
+            list(threads.map(call, range(500)))
+            before = cpu_seconds(process.pid)
+            list(threads.map(call, range(times)))
+            print((cpu_seconds(process.pid) - before) / times * 1e6)
+    try:
+        MEASURE
+    finally:
+        process.terminate()
+"""
 PROBES = {
     "one nonce (us)": f"""{_TIMED}
 from krakenonce import NonceManager
@@ -73,34 +111,8 @@ client = guard(krakenex.API("key", "{SECRET}"), NonceManager(directory))
 client.uri = url
 report(lambda: client.query_private("Balance"), 1500, 1)
 """,
-    "call through the gateway (us)": f"""{_TIMED}
-import os, subprocess
-from pathlib import Path
-import urllib3
-from krakenonce.gateway.local_keys import LocalKeys
-from krakenonce.kraken.wire import FORM, decode_secret, sign
-pair = LocalKeys(Path(directory) / "gateway_keys.json").add("bot", "MASTER", frozenset(["query"]))
-names = {{"KRAKEN_MASTER_API_KEY": "key", "KRAKEN_MASTER_API_SECRET": "{SECRET}", "KRAKEN_MASTER_API_TIER": "none"}}
-command = [sys.executable, "-m", "krakenonce", "gateway", "run", "--listen", "127.0.0.1:0"]
-command += ["--base-url", url, "--state", directory]
-pool, path = urllib3.PoolManager(), "/0/private/Balance"
-with subprocess.Popen(
-    command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=os.environ | names
-) as process:
-    words = process.stdout.readline().split()
-    gateway = next(word.rstrip(";,") for word in words if word.startswith("http"))
-    def call():
-        nonce = time.time_ns()
-        body = f"nonce={{nonce}}".encode()
-        headers = {{"API-Key": pair.key, "API-Sign": sign(path, nonce, body, decode_secret(pair.secret)),
-                   "Content-Type": FORM}}
-        answer = pool.request("POST", gateway + path, body=body, headers=headers, retries=False)
-        assert b'"error":[]' in answer.data, answer.data
-    try:
-        report(call, 1000, 1)
-    finally:
-        process.terminate()
-""",
+    "call through the gateway (us)": _GATEWAY.replace("MEASURE", "report(call, 1000, 1)"),
+    "gateway, 100 keys: its processor time of a call (us)": _GATEWAY.replace("MEASURE", "report_processor_time(3000)"),
     "fake Kraken: its processor time of a Balance (us)": BALANCE,
     "fake Kraken: its processor time of an order, on the way to 4,000 resting ones (us)": ORDERS,
     "import krakenonce, first nonce (ms)": """
@@ -172,7 +184,7 @@ def _source_of(revision: str, directory: Path) -> Path:
 def _run(code: str, source: Path, directory: Path, url: str) -> float:
     done = subprocess.run(
         [sys.executable, "-c", code, str(directory), url],
-        env=os.environ | {"PYTHONPATH": str(source)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(source), str(ROOT)))},
         stdout=subprocess.PIPE,
         text=True,
         check=True,

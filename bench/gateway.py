@@ -9,19 +9,20 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiohttp
 
 from bench.calls import SECRET, plain_server
+from bench.processor import cpu_seconds
 from krakenonce.gateway.audit import PAUSE
 from krakenonce.gateway.local_keys import LocalKey, LocalKeys
 from krakenonce.kraken.wire import FORM, decode_secret, encode_form, sign
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 KEYS = 100
 CALLS = 100_000
@@ -45,9 +46,9 @@ def measure(directory: Path) -> dict[str, Any]:
     with plain_server() as kraken, _gateway(directory, kraken) as (url, pid, pairs):
         direct = asyncio.run(_single_calls(kraken, pairs[0]))
         through = asyncio.run(_single_calls(url, pairs[0]))
-        before = _cpu_seconds(pid)
+        before = cpu_seconds(pid)
         rate, memory = asyncio.run(_many_calls(url, pid, pairs))
-        cpu = _cpu_seconds(pid) - before
+        cpu = cpu_seconds(pid) - before
         shares = asyncio.run(_shares(url, pairs[0]))
         records = asyncio.run(_cost_of_a_record(url, pid, pairs))
         audit = _cost_of_the_audit(directory, kraken)
@@ -161,9 +162,9 @@ async def _cost_of_a_record(url: str, pid: int, pairs: list[LocalKey]) -> tuple[
 
         for at in range(2 * _ROUNDS):
             validate = ("true", "false")[at % 2]
-            before = _cpu_seconds(pid)
+            before = cpu_seconds(pid)
             await asyncio.gather(*(work(pair, validate) for pair in pairs[:_TRADERS]))
-            took[validate].append(_cpu_seconds(pid) - before)
+            took[validate].append(cpu_seconds(pid) - before)
     ratios = sorted((sent / checked - 1) * 100 for checked, sent in zip(took["true"], took["false"], strict=True))
     return ratios[len(ratios) // 2], ratios[1], ratios[-2]
 
@@ -178,10 +179,10 @@ def _cost_of_the_audit(directory: Path, kraken: str) -> tuple[float, float, floa
         for at in range(2 * _AUDIT_ROUNDS):
             is_audited = at % 4 in (1, 2)  # neither is always the first
             url, pid, pairs = audited if is_audited else without
-            before = _cpu_seconds(pid)
+            before = cpu_seconds(pid)
             asyncio.run(_balances(url, pairs, _IN_AN_AUDIT_ROUND))
             time.sleep(2 * PAUSE)
-            took[is_audited].append(_cpu_seconds(pid) - before)
+            took[is_audited].append(cpu_seconds(pid) - before)
     ratios = sorted((ours / bare - 1) * 100 for bare, ours in zip(took[False], took[True], strict=True))
     return ratios[len(ratios) // 2], ratios[1], ratios[-2]
 
@@ -216,15 +217,3 @@ async def _shares(url: str, pair: LocalKey) -> list[int]:
 def _memory_mib(pid: int) -> float:
     listed = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], check=True, capture_output=True, text=True)  # noqa: S607
     return int(listed.stdout) / 1024
-
-
-def _cpu_seconds(pid: int) -> float:
-    threads = [each / "schedstat" for each in Path(f"/proc/{pid}/task").glob("*")]
-    if threads and all(each.exists() for each in threads):  # in nanoseconds, where stat counts hundredths
-        return sum(int(each.read_text().split()[0]) for each in threads) / 1e9
-    figures = Path(f"/proc/{pid}/stat")
-    if figures.exists():  # on Linux, where ps has whole seconds
-        user, system = figures.read_text().rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-    listed = subprocess.run(["ps", "-o", "cputimes=", "-p", str(pid)], check=True, capture_output=True, text=True)  # noqa: S607
-    return float(listed.stdout)
