@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -17,9 +18,20 @@ if TYPE_CHECKING:
     from tests.runtimes.watched import WatchedKraken
 
 PROGRAM = ("-m", "tests.runtimes.programs.other_clients")
-CALLS = 10
-HERE = ("typed_kraken", "kraken_py")  # in the environment that the tests run in; the others in that of the bots
-CLIENTS = ("krakipy", "pykrakenapi", *HERE)
+CALLS, MANY = 10, 40
+HERE = ("typed_kraken", "kraken_py", "cryptobob")  # in the tests' environment; the others are in that of the bots
+CLIENTS = ("krakipy", "pykrakenapi", "typed_kraken", "kraken_py")
+# They make the nonce from a clock, in the middle of the method that sends.
+CLOCKS = (
+    "cryptobob",
+    "cryptotradebot",
+    "kraken_spot",
+    "krakentren",
+    "kraky",
+    "pulse_kraken",
+    "pulse_tax",
+    "ziwia",
+)
 every = pytest.mark.parametrize("client", CLIENTS)
 
 
@@ -67,4 +79,26 @@ def test_a_program_with_it_is_guarded_without_a_line(programs: Programs, server:
     for program in started:
         assert f"krakenonce: {CALLS} private calls went through krakenonce in 1 process" in program.wait()
     assert_in_turn(server, 2 * CALLS)
+    assert {len(str(arrival.nonce)) for arrival in server.fake.arrivals} == {19}
+
+
+@pytest.mark.parametrize("way", ["alone", "run"])
+@pytest.mark.parametrize("client", CLOCKS)
+def test_two_programs_with_a_clock_share_a_key(
+    programs: Programs, server: WatchedKraken, client: str, way: str
+) -> None:
+    """Alone, each makes its nonces from its own clock, and Kraken refuses those that are overtaken."""
+    python = python_with(client)
+    before = (sys.executable, "-m", "krakenonce", "run", "--") if way == "run" else ()
+    started = [programs.system(*before, python, *PROGRAM, client, "bare") for _ in range(2)]
+    told = [program.wait() for program in started]
+    if way == "alone":
+        assert server.fake.invalid_nonces()
+        return
+    for text in told:
+        first, *_, last = text.splitlines()
+        assert re.search(f"clients of .*{client.replace('_', '-')}.* are guarded", first)
+        assert f"krakenonce: {MANY} private calls went through krakenonce in 1 process" in last
+        assert f"clients guarded: {client.replace('_', '-')} " in last
+    assert_in_turn(server, 2 * MANY)
     assert {len(str(arrival.nonce)) for arrival in server.fake.arrivals} == {19}
