@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.runtimes.processes import BOTS, need
+from krakenonce.running.hook import CLOCKS as CLOCKED
+from tests.runtimes.processes import BOTS, ROOT, need
 from tests.runtimes.watched import assert_in_turn
 
 if TYPE_CHECKING:
@@ -22,16 +23,7 @@ CALLS, MANY = 10, 40
 HERE = ("typed_kraken", "kraken_py", "cryptobob")  # in the tests' environment; the others are in that of the bots
 CLIENTS = ("krakipy", "pykrakenapi", "typed_kraken", "kraken_py")
 # They make the nonce from a clock, in the middle of the method that sends.
-CLOCKS = (
-    "cryptobob",
-    "cryptotradebot",
-    "kraken_spot",
-    "krakentren",
-    "kraky",
-    "pulse_kraken",
-    "pulse_tax",
-    "ziwia",
-)
+CLOCKS = [kind.replace("-", "_") for kind, *_ in CLOCKED.values()]
 every = pytest.mark.parametrize("client", CLIENTS)
 
 
@@ -82,6 +74,14 @@ def test_a_program_with_it_is_guarded_without_a_line(programs: Programs, server:
     assert {len(str(arrival.nonce)) for arrival in server.fake.arrivals} == {19}
 
 
+def test_the_page_names_the_versions_with_a_clock_that_are_run() -> None:
+    """What it says of a version was tried with it."""
+    page = (ROOT / "docs" / "how-to" / "run-a-bot.md").read_text(encoding="utf-8")
+    pinned = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for name, *_ in CLOCKED.values():
+        assert re.findall(rf"\b{name} ([\d.]+\d)", page) == re.findall(rf'"{name}==(.+?)"', pinned)
+
+
 @pytest.mark.parametrize("way", ["alone", "run"])
 @pytest.mark.parametrize("client", CLOCKS)
 def test_two_programs_with_a_clock_share_a_key(
@@ -100,5 +100,6 @@ def test_two_programs_with_a_clock_share_a_key(
         assert re.search(f"clients of .*{client.replace('_', '-')}.* are guarded", first)
         assert f"krakenonce: {MANY} private calls went through krakenonce in 1 process" in last
         assert f"clients guarded: {client.replace('_', '-')} " in last
-    assert_in_turn(server, 2 * MANY)
+    questions = sum(arrival.method == "GetAPIKeyInfo" for arrival in server.fake.arrivals)  # within a call's turn
+    assert_in_turn(server, 2 * MANY + questions)
     assert {len(str(arrival.nonce)) for arrival in server.fake.arrivals} == {19}

@@ -52,6 +52,12 @@ CLOCKS: dict[str, tuple[str, tuple[str, ...], str, Callable[..., str | None]]] =
         "kraky.api",
         _by("api_key"),
     ),
+    "mcp_kraken.kraken.client": (
+        "mcp-kraken",
+        ("KrakenClient.private",),
+        "mcp_kraken.kraken.signing",
+        _by("_api_key"),
+    ),
     "pulse_kraken.adapter": (
         "pulse-kraken",
         ("KrakenAdapter.call_api",),

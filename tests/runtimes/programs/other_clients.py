@@ -131,6 +131,15 @@ def kraky() -> None:
     keep_on(lambda: asyncio.run(clients[1].get_account_balance()), MANY // 2)
 
 
+def mcp_kraken() -> None:
+    """Ask for the balance with mcp-kraken, which asks what its key may do in the middle of its first call."""
+    from mcp_kraken.kraken import KrakenClient
+
+    client = KrakenClient(api_key=KEY, api_secret=SECRET, base_url=URL)
+    with asyncio.Runner() as runner:
+        keep_on(lambda: runner.run(client.private("Balance")))
+
+
 def pulse_kraken() -> None:
     """Ask for the balance with pulse-kraken."""
     from pulse.message import PulseMessage
