@@ -20,6 +20,22 @@ RUNNING = (
         test="tests/runtimes/test_other_clients.py::test_a_client_that_few_know_takes_its_turn[typed_kraken]",
     ),
     Planted(
+        "a run does not guard clients that make their nonce from a clock",
+        10,
+        "src/krakenonce/running/hook.py",
+        was="name not in CLIENTS and name not in CLOCKS and",
+        becomes="name not in CLIENTS and",
+        test="tests/runtimes/test_other_clients.py::test_two_programs_with_a_clock_share_a_key[cryptobob-run]",
+    ),
+    Planted(
+        "another version of a client with a clock breaks its program in a run",
+        10,
+        "src/krakenonce/running/hook.py",
+        was="TypeError, ConfigError):",
+        becomes="TypeError):",
+        test=f"{_TEST}another_program_with_the_name_of_a_client_is_left_alone",
+    ),
+    Planted(
         "spawned children of a run are not guarded",
         10,
         "src/krakenonce/running/hook.py",

@@ -102,7 +102,7 @@ def test_infinity_grid_trades_while_a_tool_reads_the_ledger(
         assert {len(str(each.nonce)) for each in server.fake.arrivals} == {19}
 
 
-@pytest.mark.parametrize("way", ["alone", "guarded"])
+@pytest.mark.parametrize("way", ["alone", "run"])
 def test_cryptobob_goes_on_while_a_tool_reads_the_ledger(
     programs: Programs, server: WatchedKraken, funded: FakeAccount, tmp_path: Path, way: str
 ) -> None:
@@ -112,11 +112,10 @@ def test_cryptobob_goes_on_while_a_tool_reads_the_ledger(
     config = tmp_path / "cryptobob.yml"
     config.touch(mode=0o600)
     config.write_text(BOB.format(key=funded.key, secret=funded.secret), encoding="utf-8")
-    name = "cryptobob" if way == "alone" else "cryptobob_guarded"
-    bot = start(programs, sys.executable, name, "--config", str(config), "run", run=False)
+    bot = start(programs, sys.executable, "cryptobob", "--config", str(config), "run", run=way == "run")
     until(lambda: orders_of(funded), lambda: bot.printed[-3000:])
     words = (server.url, funded.key, funded.secret, str(PULLS))
-    tool = start(programs, sys.executable, "ledgers_by_kraken_sdk", *words, run=way == "guarded")
+    tool = start(programs, sys.executable, "ledgers_by_kraken_sdk", *words, run=way == "run")
     assert refused_of(tool) == 0
     if way == "alone":
         assert bot.ended() == 1

@@ -18,7 +18,7 @@ from krakenonce.cli.options import state_option
 from krakenonce.cli.output import complain
 from krakenonce.errors import ConfigError
 from krakenonce.running.children import SITE, VARIABLE, ignores_us
-from krakenonce.running.hook import CLIENTS
+from krakenonce.running.hook import CLIENTS, CLOCKS
 from krakenonce.running.total import add_up
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from krakenonce.running.total import Total
 
 
-_KINDS = ", ".join(dict.fromkeys(kind for kind, _ in CLIENTS.values()))
+_KINDS = ", ".join(dict.fromkeys([kind for kind, _ in CLIENTS.values()] + [kind for kind, *_ in CLOCKS.values()]))
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)  # a terminal sends them to all processes that are in front of it
 _PASSED_ON = (*_FROM_TERMINAL, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126  # as in a shell

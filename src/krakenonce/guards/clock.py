@@ -39,7 +39,8 @@ def guard_method(
 ) -> None:
     """Let a method that makes a private call hold the key's turn, and take its nonce from us instead of the clock.
 
-    Unlike ``guard()`` this changes the class, or the module, for all calls of this process.
+    Unlike ``guard()`` this changes the class, or the module, for all calls of this process. Guarding it again replaces
+    the manager, the key and the setting, also those of ``krakenonce run``.
 
     Args:
         owner: The class, or the module, that has the method.
@@ -55,15 +56,20 @@ def guard_method(
             anything if the nonce would lose digits in a ``float``.
     """
     check_manager(manager)
+    take_turns(Turns(manager, 30.0, heed_lockout=heed_lockout), owner, name, key=key, clock=clock)
+
+
+def take_turns(
+    turns: Turns, owner: type | ModuleType, name: str, *, key: Callable[..., str | None], clock: ModuleType
+) -> None:
+    """Do what :func:`guard_method` does, with these turns."""
     method = vars(owner).get(name)
     if not isinstance(method, FunctionType):
         raise ConfigError(f"guard_method() needs a function: {owner.__name__} itself has none with the name {name}")
-    if hasattr(method, "_krakenonce_guarded"):
-        return
+    method = _guarded.get(method, method)
     _replace_clock(clock)
-    turns = Turns(manager, 30.0, heed_lockout=heed_lockout)
     replacement = (_asynchronous if iscoroutinefunction(method) else _synchronous)(method, turns, key)
-    replacement._krakenonce_guarded = True  # type: ignore[attr-defined]
+    _guarded[replacement] = method
     setattr(owner, name, replacement)
 
 
@@ -203,3 +209,4 @@ def _replace_clock(module: ModuleType) -> None:
 
 _current: ContextVar[_Call | None] = ContextVar("_current", default=None)
 _warned: set[FunctionType] = set()
+_guarded: dict[Callable[..., Any], FunctionType] = {}  # the methods, by what has replaced them

@@ -1,4 +1,4 @@
-"""Guards clients as a program makes them: wraps their classes when the program imports them. Imports none itself."""
+"""Guards clients as a program makes them: changes their classes when the program imports them. Imports none itself."""
 
 from __future__ import annotations
 
@@ -26,6 +26,60 @@ CLIENTS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
+def _by(attribute: str) -> Callable[..., str | None]:
+    return lambda client, *_, **__: getattr(client, attribute)
+
+
+# Those that make their nonce from a clock in the middle of a method. By the module: the kind, its methods or functions,
+# the module with the clock, and what finds the API key in their arguments; None: the call is public.
+CLOCKS: dict[str, tuple[str, tuple[str, ...], str, Callable[..., str | None]]] = {
+    "cryptobob.kraken": (
+        "cryptobob",
+        ("KrakenClient.request",),
+        "cryptobob.kraken",
+        lambda client, api_method, **_: None if api_method in client.public_api_methods else client.api_key,
+    ),
+    "kraken_spot.private": ("kraken-spot", ("PrivateEndpoints._authorised_query",), "kraken_spot.auth", _by("api_key")),
+    "krakentren.krakentren": (
+        "krakentren",
+        ("contact_kraken",),
+        "krakentren.krakentren",
+        lambda _, parameters=None, public_key="", private_key="": public_key or None,  # noqa: ARG005 - its own names
+    ),
+    "kraky.api": (
+        "kraky",
+        ("KrakyApiClient._private_request", "KrakyApiAsyncClient._private_request"),
+        "kraky.api",
+        _by("api_key"),
+    ),
+    "mcp_kraken.kraken.client": (
+        "mcp-kraken",
+        ("KrakenClient.private",),
+        "mcp_kraken.kraken.signing",
+        _by("_api_key"),
+    ),
+    "pulse_kraken.adapter": (
+        "pulse-kraken",
+        ("KrakenAdapter.call_api",),
+        "pulse_kraken.adapter",
+        lambda client, native_request: client._api_key if native_request.get("signed") else None,
+    ),
+    "pulse_tax.collectors.kraken": (
+        "pulse-tax",
+        ("KrakenCollector._post",),
+        "pulse_tax.collectors.kraken",
+        _by("api_key"),
+    ),
+    "tradebot.execution.kraken": (
+        "cryptotradebot",
+        ("KrakenClient._private_post",),
+        "tradebot.execution.kraken",
+        _by("_api_key"),
+    ),
+    "ziwia.api": ("ziwia", ("Api.private",), "ziwia.api", _by("public_key")),
+}
+
+
 _STARTS = ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.putenv", "os.unsetenv")
 _TURNS = "krakenonce.guards.turns"  # when it is loaded, what the program guards itself is counted, too
 _BY_ITSELF = "program"
@@ -41,9 +95,9 @@ def begin(folder: str) -> None:
     _tally = Tally(folder)
     _tally.begin()
     sys.meta_path.insert(0, _Finder())
-    for name in CLIENTS:
+    for name in (*CLIENTS, *CLOCKS):
         if name in sys.modules:  # a .pth file may have imported it
-            _wrap_classes(sys.modules[name])
+            _change(sys.modules[name])
     sys.addaudithook(_watch)
 
 
@@ -61,44 +115,68 @@ def _watch(event: str, args: tuple[Any, ...]) -> None:
 
 
 class _Finder:
-    """Finds the modules of the clients as Python would, and has their classes wrapped when they are loaded."""
+    """Finds the modules of the clients as Python would, and has their classes changed when they are loaded."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in CLIENTS and name != _TURNS:
+        if name not in CLIENTS and name not in CLOCKS and name != _TURNS:
             return None
         for finder in sys.meta_path:
             find = None if finder is self else getattr(finder, "find_spec", None)
             spec = find(name, path, target) if find else None
             if spec is not None:
-                _wrap_when_loaded(spec)
+                _change_when_loaded(spec)
                 return spec  # type: ignore[no-any-return] # a finder's
         return None
 
 
-def _wrap_when_loaded(spec: ModuleSpec) -> None:
+def _change_when_loaded(spec: ModuleSpec) -> None:
     loader: Any = spec.loader
     execute = loader.exec_module
 
     def exec_module(module: ModuleType) -> None:
         execute(module)
         if module.__name__ == spec.name:  # a loader may load several
-            _wrap_classes(module)
+            _change(module)
 
     loader.exec_module = exec_module
 
 
-def _wrap_classes(module: ModuleType) -> None:
+def _change(module: ModuleType) -> None:
     if module.__name__ == _TURNS:
         from functools import partial
 
         module.Turns.count = partial(count_call, _BY_ITSELF)
-        return
-    kind, names = CLIENTS[module.__name__]
+    elif module.__name__ in CLOCKS:
+        _guard_methods(module)
+    else:
+        kind, names = CLIENTS[module.__name__]
+        for name in names:
+            if isinstance(found := getattr(module, name, None), type):
+                _wrap_class(found, kind)
+
+
+def _guard_methods(module: ModuleType) -> None:
+    """Guard the methods of a module's classes, or its functions, for all calls of this process."""
+    from functools import partial
+
+    from krakenonce.errors import ConfigError
+    from krakenonce.guards.clock import take_turns
+    from krakenonce.guards.turns import Turns
+
+    kind, names, clock, key = CLOCKS[module.__name__]
+    turns = Turns(None, 30.0)
+    turns.count = partial(count_call, kind)
     for name in names:
-        if isinstance(found := getattr(module, name, None), type):
-            _wrap_class(found, kind)
+        owner, _, method = name.rpartition(".")
+        try:
+            found: Any = getattr(module, owner) if owner else module
+            take_turns(turns, found, method, key=key, clock=sys.modules[clock])
+        except (AttributeError, KeyError, TypeError, ConfigError):  # another version, or another program of that name
+            continue
+        if _tally is not None:
+            _tally.add(kind, clients=1)
 
 
 def _wrap_class(client: Any, kind: str) -> None:

@@ -246,6 +246,15 @@ def test_a_program_in_another_environment_is_guarded(runner: Runner, tmp_path: P
     assert out.strip() == str(ROOT / "src" / "krakenonce" / "__init__.py")
 
 
+def test_another_program_with_the_name_of_a_client_is_left_alone(runner: Runner, tmp_path: Path) -> None:
+    """Nor another version of it, which makes its calls in another way."""
+    (tmp_path / "ziwia").mkdir()
+    (tmp_path / "ziwia" / "api.py").write_text("class Api: private = staticmethod(print)\n", encoding="utf-8")
+    code, out, lines = runner.run(sys.executable, "-c", "import ziwia.api; ziwia.api.Api.private('here')")
+    assert (code, out) == (0, "here\n"), lines
+    assert lines[-1].startswith("krakenonce: NOTHING was guarded")
+
+
 def test_calls_of_a_killed_process_are_counted(runner: Runner) -> None:
     """The exit code says which signal it was."""
     code, _, lines = runner.run(sys.executable, str(BOT), "killed")

@@ -16,10 +16,10 @@ import pytest
 
 from krakenonce.errors import ConfigError, LockedOut
 from krakenonce.guards import guard_method
+from krakenonce.manager import NonceManager
 from tests.integration.guard.families import is_free
 
 if TYPE_CHECKING:
-    from krakenonce.manager import NonceManager
     from krakenonce.testing import FakeAccount, FakeKraken, FakeKrakenServer
 
 FILE = Path(__file__).with_name("clock_bot.py")
@@ -132,6 +132,18 @@ def test_the_turn_is_held_until_the_answer_is_there(
     assert bot.request("/0/private/Balance")["error"] == []
     assert free == [False]
     assert is_free(manager, account.key)
+
+
+def test_guarding_it_again_replaces_the_manager(
+    guarded: Any, account: FakeAccount, server: FakeKrakenServer, manager: NonceManager, tmp_path: Path
+) -> None:
+    """However often: the turns and nonces are those of the last manager, as with guard()."""
+    other = NonceManager(tmp_path / "other")
+    for _ in range(sys.getrecursionlimit()):
+        guard_method(guarded.Bot, "request", key=guarded.key_of, clock=guarded, manager=other)
+    bot = guarded.Bot(account.key, account.secret, server.url, DIGITS[0])
+    assert bot.request("/0/private/Balance")["error"] == []
+    assert (manager.stats().issued, other.stats().issued) == (0, 1)
 
 
 def test_an_asynchronous_method_is_guarded(

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from tests.integration.pages import ROOT, modules
 from tests.runtimes.programs.given import URL
 
-PAGE = ROOT / "docs" / "how-to" / "bots.md"
 KRAKEN = "https://api.kraken.com"  # where they all look for it
 
 
@@ -21,25 +19,13 @@ def infinity_grid() -> None:
 
 
 def cryptobob() -> None:
-    """Run cryptobob."""
-    from cryptobob.cli import main
-
-    _redirect_cryptobob()
-    main()
-
-
-def cryptobob_guarded() -> None:
-    """Run the program of docs/how-to/bots.md, which guards it."""
-    _redirect_cryptobob()
-    exec(compile(modules(PAGE)["guarded_cryptobob.py"], PAGE.name, "exec"), {})  # noqa: S102 - our own page
-
-
-def _redirect_cryptobob() -> None:
-    """Let it call the fake Kraken: its address is a constant."""
+    """Run cryptobob. Its address is a constant."""
     from cryptobob import kraken
+    from cryptobob.cli import main
 
     request = kraken.Request
     kraken.Request = lambda url, **how: request(url.replace(KRAKEN, URL), **how)
+    main()
 
 
 def ledgers_by_krakenex() -> None:
