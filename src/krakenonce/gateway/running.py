@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("krakenonce")
 
 _COLLECTED = 50_000, 20, 50  # objects made until the garbage collector looks at new ones; then ever less often
+_ONCE_FREED = 1 << 20  # bytes
 FILES = 10_240  # file descriptors, one for each connection among them; macOS allows no more
 
 
@@ -67,6 +68,8 @@ def run(settings: Settings, ready: Callable[[Listening], None] = lambda _: None)
     # would look at all of it after each few calls, takes a tenth of a call's time.
     gc.freeze()
     gc.set_threshold(*_COLLECTED)
+    # asyncio reads into buffers of 256 KiB. glibc maps each one anew, until a larger one has been freed.
+    bytes(_ONCE_FREED)
     asyncio.run(_run(settings, ready))
 
 
