@@ -58,6 +58,7 @@ class NonceManager:
         self._begun = False
         self._backend = _deferred(self._begin)
         self._counters: dict[str, tuple[str, float]] = {}  # the counter of a key, and until when that is trusted
+        self._named: set[str] = set()  # the keys that were logged
         call_in_children(self)
 
     @whole
@@ -188,6 +189,9 @@ class NonceManager:
         if now >= until:
             scope = self.scope_of(key)
             self._counters[key] = (scope, now + _TRUSTED)
+            if key not in self._named:
+                self._named.add(key)
+                logger.info("API key %s takes its nonces from counter %s", fingerprint(key), scope)
         return scope
 
     def _begin(self) -> Backend:

@@ -10,6 +10,7 @@ import pytest
 from krakenonce import NonceManager, errors, open_store
 from krakenonce.backends import FileStore, MemoryStore
 from krakenonce.errors import ConfigError, KrakenonceError, LaneError, NonceStoreError
+from krakenonce.key.naming import fingerprint
 from krakenonce.testing.clock import ManualClock
 from tests.integration.key.helpers import in_child
 
@@ -187,8 +188,21 @@ def test_the_first_use_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureF
     for _ in range(2):
         CALLS[call](manager)
     manager.next()
-    (message,) = [each.getMessage() for each in caplog.records if each.name == "krakenonce.manager"]
+    (message,) = [each for each in caplog.messages if not each.startswith("API key")]
     assert message == f"nonces, turns and rate limits are kept in {manager.store!r}, for the processes of one host"
+
+
+def test_the_first_use_of_a_key_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By its fingerprint, as the doctor and the journal name it; also after a floor was raised."""
+    caplog.set_level(logging.INFO, "krakenonce")
+    manager = NonceManager(tmp_path)
+    manager.next_for("key")
+    manager.raise_floor(5)
+    manager.next_for("key")
+    manager.next_for("other")
+    assert [each for each in caplog.messages if each.startswith("API key")] == [
+        f"API key {fingerprint(key)} takes its nonces from counter global" for key in ("key", "other")
+    ]
 
 
 def test_the_first_use_in_a_forked_child_is_logged_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
