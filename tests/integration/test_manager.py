@@ -188,7 +188,7 @@ def test_the_first_use_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureF
     for _ in range(2):
         CALLS[call](manager)
     manager.next()
-    (message,) = [each for each in caplog.messages if not each.startswith("API key")]
+    (message,) = [each for each in caplog.messages if each.startswith("nonces")]
     assert message == f"nonces, turns and rate limits are kept in {manager.store!r}, for the processes of one host"
 
 
