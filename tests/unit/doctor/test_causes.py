@@ -105,6 +105,24 @@ def test_processes_that_end_soon_may_show_a_poisoned_key(before: int, is_told: b
     assert any("3 processes got Invalid nonce for their first two nonces" in each for each in found.evidence) is is_told
 
 
+@pytest.mark.parametrize("lengths", [(5,), (1, 1, 1)])
+def test_what_to_do_if_nothing_is_accepted_is_told_of_a_single_bot_and_of_single_calls(
+    lengths: tuple[int, ...],
+) -> None:
+    """A bot that a lockout has stopped at once, and a job that makes one call each time."""
+    short = [
+        event(
+            "invalid_nonce", 5.0 * pid, nonce=NONCE + at, before=NONCE + at - 1 if at > 1 else 0, in_a_row=at, pid=pid
+        )
+        for pid, length in enumerate(lengths)
+        for at in range(1, length + 1)
+    ]
+    (found,) = findings(facts(*short))
+    assert found.cause == "not_known"
+    assert any("krakenonce adopt" in each for each in found.do)
+    assert len(found.do) <= 3
+
+
 def test_a_key_of_two_states_is_named_for_that_alone() -> None:
     """Its refusals have their reason."""
     other = Process(5, "python", lanes={"/other": frozenset([KEY])})
