@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from krakenonce.doctor.facts import Facts
     from krakenonce.doctor.history import Group
-    from krakenonce.doctor.rows import Row
+    from krakenonce.doctor.rows import Refusals, Row
     from krakenonce.journal.event import Event
 
 
@@ -180,7 +180,7 @@ def poisoned(facts: Facts, group: Group) -> Finding | None:
     """Return that Kraken has accepted a nonce which is far above ours: every call is refused."""
     refused = facts.history.refusals.get(group.key)
     row = refused.longest() if refused is not None else None
-    if refused is None or row is None or any(event.before > row.first.nonce for event in refused.between):
+    if refused is None or row is None or _is_accepted_since(refused, row):
         return None
     adopted = [e for e in facts.history.turning if e.what == "adopted" and e.key == group.key and e.at >= row.last.at]
     is_over = bool(adopted) and adopted[-1].at >= group.last
@@ -206,6 +206,18 @@ def poisoned(facts: Facts, group: Group) -> Finding | None:
         group.account,
         is_over,
     )
+
+
+def _is_accepted_since(refused: Refusals, row: Row) -> bool:
+    """Whether Kraken has accepted a nonce after those of a row."""
+    return any(event.before > row.first.nonce for event in refused.between)
+
+
+def _may_be_poisoned(refused: Refusals) -> bool:
+    """Whether nothing that was seen was accepted after the refusals, which are too few to be sure."""
+    row = refused.longest()
+    is_row = row is not None and row.length >= _FEW and not _is_accepted_since(refused, row)
+    return is_row or refused.from_the_beginning() > 1
 
 
 def _if_poisoned(group: Group) -> str:
@@ -282,7 +294,7 @@ def not_known(facts: Facts, group: Group) -> Finding | None:
         ),
         (
             _if_poisoned(group)
-            if refused is not None and refused.from_the_beginning() > 1
+            if refused is not None and _may_be_poisoned(refused)
             else f"a single one after a crash or a killed process does no harm; the last was {lasting(age)} ago"
             if group.count == 1
             else "see whether it goes on: krakenonce log --follow",

@@ -123,6 +123,14 @@ def test_what_to_do_if_nothing_is_accepted_is_told_of_a_single_bot_and_of_single
     assert len(found.do) <= 3
 
 
+@pytest.mark.parametrize(("lengths", "is_told"), [((3,), True), ((1, 3), True), ((2,), False), ((3, 1), False)])
+def test_what_to_do_if_nothing_is_accepted_is_told_after_a_row(lengths: tuple[int, ...], is_told: bool) -> None:
+    """A bot that was fine before, and makes its calls one right after the other."""
+    (found,) = findings(facts(*rows(*lengths, every=0.5)))
+    assert found.cause == "not_known"
+    assert any("krakenonce adopt" in each for each in found.do) is is_told
+
+
 def test_a_key_of_two_states_is_named_for_that_alone() -> None:
     """Its refusals have their reason."""
     other = Process(5, "python", lanes={"/other": frozenset([KEY])})
