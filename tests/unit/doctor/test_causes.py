@@ -131,6 +131,22 @@ def test_what_to_do_if_nothing_is_accepted_is_told_after_a_row(lengths: tuple[in
     assert any("krakenonce adopt" in each for each in found.do) is is_told
 
 
+@pytest.mark.parametrize(
+    ("events", "is_told"),
+    [
+        ([("invalid_signature", 600.0)], True),
+        ([("invalid_signature", 60.0)], False),
+        ([("invalid_signature", 600.0), ("held_back", 300.0)], False),
+        ([("permission", 600.0)], False),
+    ],
+)
+def test_a_secret_that_may_be_mended_is_told(events: list[tuple[str, float]], is_told: bool) -> None:
+    """The key had a turn later, and nothing was refused or held back. It counts as wrong all the same."""
+    found = findings(facts(*(event(what, ago) for what, ago in events)))[0]
+    assert any("it may be mended by now" in each for each in found.evidence) is is_told
+    assert not found.is_over
+
+
 def test_a_key_of_two_states_is_named_for_that_alone() -> None:
     """Its refusals have their reason."""
     other = Process(5, "python", lanes={"/other": frozenset([KEY])})
