@@ -147,6 +147,14 @@ def test_a_secret_that_may_be_mended_is_told(events: list[tuple[str, float]], is
     assert not found.is_over
 
 
+@pytest.mark.parametrize(("count", "runs", "is_told"), [(3, True, True), (3, False, False), (2, True, False)])
+def test_a_process_that_runs_may_have_counted_more(count: int, runs: bool, is_told: bool) -> None:
+    """It writes the first three of a minute, and the count of the rest later."""
+    alive = frozenset([("h", 1)]) if runs else frozenset()
+    (found,) = findings(facts(*(event("permission", 5.0) for _ in range(count)), alive=alive))
+    assert (f"at least {count} times" in found.evidence[0]) is is_told
+
+
 def test_a_key_of_two_states_is_named_for_that_alone() -> None:
     """Its refusals have their reason."""
     other = Process(5, "python", lanes={"/other": frozenset([KEY])})
