@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from krakenonce.doctor.facts import Facts
     from krakenonce.doctor.history import Group
-    from krakenonce.doctor.rows import Row
+    from krakenonce.doctor.rows import Refusals, Row
     from krakenonce.journal.event import Event
 
 
@@ -180,12 +180,13 @@ def poisoned(facts: Facts, group: Group) -> Finding | None:
     """Return that Kraken has accepted a nonce which is far above ours: every call is refused."""
     refused = facts.history.refusals.get(group.key)
     row = refused.longest() if refused is not None else None
-    if refused is None or row is None or any(event.before > row.first.nonce for event in refused.between):
-        return None
-    if row.length < _IN_A_ROW and (row.length < _FEW or row.seconds < _LASTING):
+    if refused is None or row is None or _is_accepted_since(refused, row):
         return None
     adopted = [e for e in facts.history.turning if e.what == "adopted" and e.key == group.key and e.at >= row.last.at]
     is_over = bool(adopted) and adopted[-1].at >= group.last
+    is_found = is_over and any(e.pid == adopted[-1].pid and e.nonce < adopted[-1].nonce for e in refused.asked)
+    if not is_found and row.length < _IN_A_ROW and (row.length < _FEW or row.seconds < _LASTING):
+        return None
     evidence = [_in_a_row(facts, row), *(_family(facts, group.key, adopted[-1]) if adopted else ())]
     adopt = f"krakenonce adopt --account {group.account or 'NAME'}"
     return Finding(
@@ -207,12 +208,22 @@ def poisoned(facts: Facts, group: Group) -> Finding | None:
     )
 
 
-def _if_poisoned(group: Group) -> tuple[str]:
+def _is_accepted_since(refused: Refusals, row: Row) -> bool:
+    """Whether Kraken has accepted a nonce after those of a row."""
+    return any(event.before > row.first.nonce for event in refused.between)
+
+
+def _may_be_poisoned(refused: Refusals) -> bool:
+    """Whether nothing that was seen was accepted after the refusals, which are too few to be sure."""
+    row = refused.longest()
+    is_row = row is not None and row.length >= _FEW and not _is_accepted_since(refused, row)
+    return is_row or refused.from_the_beginning() > 1
+
+
+def _if_poisoned(group: Group) -> str:
     """Return what to do if the key is poisoned: processes that end soon cannot show that nothing is accepted."""
     adopt = f"krakenonce adopt --account {group.account or 'NAME'}"
-    return (
-        f"if no call succeeds any more, another tool has used larger nonces: stop every other tool, and run: {adopt}",
-    )
+    return f"if no call succeeds any more, another tool has used larger nonces: stop every other tool, and run: {adopt}"
 
 
 def _in_a_row(facts: Facts, row: Row) -> str:
@@ -282,8 +293,9 @@ def not_known(facts: Facts, group: Group) -> Finding | None:
             *before(facts, group),
         ),
         (
-            *(_if_poisoned(group) if at_once > 1 else ()),
-            f"a single one after a crash or a killed process does no harm; the last was {lasting(age)} ago"
+            _if_poisoned(group)
+            if refused is not None and _may_be_poisoned(refused)
+            else f"a single one after a crash or a killed process does no harm; the last was {lasting(age)} ago"
             if group.count == 1
             else "see whether it goes on: krakenonce log --follow",
             f"collect: krakenonce log --since 1d --account {group.key or 'NAME'} --json",

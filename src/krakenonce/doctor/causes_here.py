@@ -31,14 +31,7 @@ def state(facts: Facts) -> Iterator[Finding]:
 def another_state(facts: Facts) -> Iterator[Finding]:
     """Yield that the running programs use another state than the usual one, which is empty and nobody has named."""
     used = [each for each in facts.processes if each.lanes]
-    is_used = (
-        facts.state.is_named
-        or facts.state.is_begun
-        or facts.state.keys
-        or facts.state.has_global
-        or facts.history.lines
-    )
-    if is_used or not used:
+    if facts.state.is_named or facts.is_used or not used:
         return
     places = sorted({place for each in used for place in each.lanes})
     yield Finding(

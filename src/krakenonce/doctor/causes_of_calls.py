@@ -22,6 +22,7 @@ _COUNTED = {
     "invalid_signature": "Invalid signature",
     "permission": "Permission denied",
 }
+_UNTOLD = 120.0  # seconds: for a minute a process may count refusals and write none
 _FULL = 14.0  # of the 15 that Kraken's lowest tier allows
 
 
@@ -105,11 +106,20 @@ def keys(facts: Facts) -> Iterator[Finding]:
                 what,
                 says.format(whose(group.key, group.account)),
                 "sure",
-                (*seen(facts, group, f"Kraken answered {text or what}"), *before(facts, group)),
+                (*seen(facts, group, f"Kraken answered {text or what}"), *before(facts, group), *_later(facts, group)),
                 do,
                 group.key,
                 group.account,
             )
+
+
+def _later(facts: Facts, group: Group) -> tuple[str, ...]:
+    """Return that the key had turns since then, and nothing was refused: it may be mended, for one program at least."""
+    turn = facts.state.keys.get(group.key, 0.0)
+    is_last = all(each.last <= group.last for each in facts.history.groups.values() if each.key == group.key)
+    if group.what == "permission" or turn - group.last < _UNTOLD or not is_last:
+        return ()
+    return (f"a later turn of this key, at {moment(turn, facts.now)}, had no such answer: it may be mended by now",)
 
 
 def rate_limits(facts: Facts) -> Iterator[Finding]:

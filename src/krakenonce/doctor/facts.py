@@ -168,6 +168,11 @@ class Facts(NamedTuple):
     alive: frozenset[tuple[str, int]] = frozenset()
     not_known: tuple[str, ...] = ()
 
+    @property
+    def is_used(self) -> bool:
+        """Whether a program has ever used the state."""
+        return bool(self.state.is_begun or self.state.keys or self.state.has_global or self.history.lines)
+
 
 class Finding(NamedTuple):
     """One thing that is wrong, or was.

@@ -13,18 +13,24 @@ if TYPE_CHECKING:
 
 
 _SHOWN = 5  # findings in the verdict, counters, processes and lanes
+_UNUSED = "no program has used this state yet: is it the one that yours use?"
 _AHEAD = 1.0  # seconds by which a counter is worth a word
 _REASONS = {"adopted": "the key was adopted", "floor_raised": "a floor was raised", "clock_step": "the clock was set"}
 
 
-def verdict(findings: list[Finding]) -> str:
-    """Return what is wrong in one line."""
+def verdict(findings: list[Finding], *, is_used: bool = True) -> str:
+    """Return what is wrong in one line.
+
+    Args:
+        findings: All that was found.
+        is_used: Whether a program has used the state. If not, its name may have a slip.
+    """
     wrong = [finding for finding in findings if not finding.is_over]
     if not wrong:
         over = len(findings)
-        return "nothing is wrong" + (
-            f" now; {some(over, 'thing')} that passed {'is' if over == 1 else 'are'} below" if over else ""
-        )
+        if over:
+            return f"nothing is wrong now; {some(over, 'thing')} that passed {'is' if over == 1 else 'are'} below"
+        return "nothing is wrong" if is_used else f"nothing is wrong, but {_UNUSED}"
     more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
     said = "; ".join(finding.what for finding in wrong[:_SHOWN])
     return f"{some(len(wrong), 'thing')} {'is' if len(wrong) == 1 else 'are'} wrong: {said}{more}"
@@ -32,7 +38,7 @@ def verdict(findings: list[Finding]) -> str:
 
 def text(facts: Facts, findings: list[Finding], notes: tuple[str, ...] = ()) -> Iterator[str]:
     """Yield the lines of the report."""
-    yield verdict(findings)
+    yield verdict(findings, is_used=facts.is_used)
     for number, finding in enumerate(findings, 1):
         yield ""
         says = "over" if finding.is_over else finding.certainty
@@ -87,7 +93,7 @@ def as_json(facts: Facts, findings: list[Finding], notes: tuple[str, ...] = ()) 
     """Return the same for programs."""
     state = facts.state
     return {
-        "verdict": verdict(findings),
+        "verdict": verdict(findings, is_used=facts.is_used),
         "is_fine": all(finding.is_over for finding in findings),
         "findings": [finding._asdict() for finding in findings],
         "state": {

@@ -77,6 +77,10 @@ class Refusals:
         """Return how many processes had their first two nonces refused: what was accepted later is not known."""
         return sum(row.length > 1 and not row.first.before for row in self.rows.values())
 
+    def from_the_beginning(self) -> int:
+        """Return how many nonces were refused of processes of which none was accepted before."""
+        return sum(row.length for row in self.rows.values() if not row.first.before)
+
     def longest(self) -> Row | None:
         """Return the longest row; None: no refusal was written."""
         return max(self.rows.values(), key=lambda row: (row.length, row.last.at), default=None)

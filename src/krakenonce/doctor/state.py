@@ -64,6 +64,8 @@ def _directory(
     if not path.is_dir():
         if path.exists():
             wrong.append(f"{path} is no directory")
+        elif not _can_be_made(path):
+            wrong.append(f"{path} is not there, and this user (uid {os.geteuid()}) may not make it")
         return StateFacts(place, why, is_begun=False, wrong=tuple(wrong), details=machine.details())
     if to := store.moved_to():
         wrong.append(f"the state in {path} was moved to {to}")
@@ -86,6 +88,12 @@ def _directory(
             *(() if (PROC / "locks").exists() else ("which lanes are held: this system does not show locks",)),
         ),
     )
+
+
+def _can_be_made(path: Path) -> bool:
+    """Whether this user may make a directory: in the nearest one above it that is there."""
+    there = next(above for above in path.absolute().parents if above.exists())
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 
 def last_taken(state: Path) -> dict[str, float]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from krakenonce.journal.aggregate import FIRST
+
 if TYPE_CHECKING:
     from krakenonce.doctor.facts import Facts
     from krakenonce.doctor.history import Group
@@ -58,12 +60,18 @@ def process(facts: Facts, who: Process) -> str:
 
 def seen(facts: Facts, group: Group, what: str) -> tuple[str, ...]:
     """Return how often something has happened, when, with which methods, by whom, and whether it goes on."""
-    lines = [f"{what} {some(group.count, 'time')}, from {moment(group.first, facts.now)} on"]
+    least = "at least " if _may_be_more(facts, group) else ""
+    lines = [f"{what} {least}{some(group.count, 'time')}, from {moment(group.first, facts.now)} on"]
     if group.methods:
         lines[0] += f" ({', '.join(name for name, _ in group.methods.most_common(_NAMED))})"
     lines.append(f"by {_by(facts, group)}")
     lines.append(going_on(facts, group))
     return tuple(lines)
+
+
+def _may_be_more(facts: Facts, group: Group) -> bool:
+    """Whether a process that runs may have counted more, which it writes down later."""
+    return any(count >= FIRST and is_alive(facts, who) is not False for who, count in group.by.items())
 
 
 def going_on(facts: Facts, group: Group) -> str:

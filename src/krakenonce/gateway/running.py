@@ -75,8 +75,7 @@ def run(settings: Settings, ready: Callable[[Listening], None] = lambda _: None)
 
 async def _run(settings: Settings, ready: Callable[[Listening], None]) -> None:
     _raise_file_limit()
-    with open_state(settings.state) as manager, LoopThread() as second, _audit(settings, manager) as audit:
-        manager.next()  # a state that cannot be used is reported now, not at the first call
+    with _state(settings) as manager, LoopThread() as second, _audit(settings, manager) as audit:
         local_keys = LocalKeys(key_storage(manager.store))
         _tell_about_cancels(local_keys)
         transport = AsyncTransport(settings.base_url, connect_to=settings.connect_to)
@@ -104,6 +103,14 @@ async def _run(settings: Settings, ready: Callable[[Listening], None]) -> None:
                 watching.cancel()
                 await server.stop()
                 await transport.close()
+
+
+@contextlib.contextmanager
+def _state(settings: Settings) -> Iterator[NonceManager]:
+    """Give the state. One that cannot be used is reported at once, and before the audit log that is in it."""
+    with open_state(settings.state) as manager:
+        manager.next()
+        yield manager
 
 
 @contextlib.contextmanager

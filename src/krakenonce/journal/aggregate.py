@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
-Kind: TypeAlias = tuple[str, str, str]  # what has happened, the key's fingerprint, the method
+Kind: TypeAlias = tuple[str, str, str, str]  # what has happened, the key's fingerprint, the account, the method
 
 FIRST = 3  # of each kind in each minute
 MINUTE = 60.0  # seconds

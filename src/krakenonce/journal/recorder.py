@@ -93,16 +93,16 @@ class Recorder:
         """
         try:
             check_process()
-            method, now = short(method), time.monotonic()
+            account, method, now = short(account), short(method), time.monotonic()
             if self._lock._is_owned():  # type: ignore[attr-defined] # a signal handler has interrupted this thread here
                 return
             with self._lock:
                 rests = self._counts.over(now)
-                nth = self._counts.add((what, key, method), now)
+                nth = self._counts.add((what, key, account, method), now)
             if nth or rests:
                 told = [self._rest(rest) for rest in rests]
                 if nth:
-                    event = self._event(what, key=key, account=short(account), method=method, nth=nth, **more)
+                    event = self._event(what, key=key, account=account, method=method, nth=nth, **more)
                     told.append(event._replace(text=short(event.text), order=short(event.order)))
                 self._tell(told)
         except Exception:
@@ -118,8 +118,8 @@ class Recorder:
         self._copies.settle(_AT_THE_END)
 
     def _rest(self, rest: Rest) -> Event:
-        what, key, method = rest.kind
-        return self._event(what, key=key, method=method, more=rest.number)
+        what, key, account, method = rest.kind
+        return self._event(what, key=key, account=account, method=method, more=rest.number)
 
     def _event(self, what: str, **more: Any) -> Event:
         return Event(time.time(), what, host=host_name(), pid=os.getpid(), program=_program(), **more)

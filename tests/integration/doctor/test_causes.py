@@ -89,6 +89,23 @@ def test_a_key_that_was_adopted_is_fine_again(world: World) -> None:
     assert any("microseconds times 1024" in line for line in finding["evidence"])
 
 
+def test_a_key_that_was_adopted_after_a_few_refusals_is_fine_again(world: World) -> None:
+    """The adoption itself has shown that the key was poisoned."""
+    world.account.last_nonce = 2**62
+    bot = world.bot()
+    assert bot() == ["EAPI:Invalid nonce"]
+    bot.end()
+    world.shell.env |= {
+        "KRAKEN_MASTER_API_KEY": world.account.key,
+        "KRAKEN_MASTER_API_SECRET": world.account.secret,
+    }
+    assert world.causes() == ["not_known"]
+    assert world.shell.run("adopt", "--yes", "--base-url", world.url).code == 0
+    code, said = world.doctor()
+    (finding,) = said["findings"]
+    assert (code, finding["cause"], finding["certainty"], finding["is_over"]) == (0, "poisoned_key", "sure", True)
+
+
 def test_processes_with_different_states(world: World) -> None:
     """One key, two states, both in use: before anything is refused."""
     assert world.bot()() == world.bot(state=world.other_state)() == []

@@ -30,10 +30,21 @@ def everything_in(directory: Path) -> dict[str, tuple[bytes, int]]:
 
 
 def test_a_state_that_is_not_there_is_not_made(world: World) -> None:
-    """The doctor says that nothing was issued, and that is fine."""
+    """The doctor says that nobody has used it: that is fine, or its name has a slip."""
     code, said = world.doctor()
-    assert (code, said["verdict"], said["state"]["is_begun"]) == (0, "nothing is wrong", False)
+    assert (code, said["is_fine"], said["state"]["is_begun"]) == (0, True, False)
+    assert said["verdict"].startswith("nothing is wrong, but no program has used this state yet")
+    assert world.shell.run("doctor").out.startswith(said["verdict"])
     assert not world.state.exists()
+
+
+def test_a_state_that_cannot_be_made_is_wrong(world: World) -> None:
+    """As the programs that name it are told."""
+    world.other_state.write_text("a file")
+    code, said = world.doctor("--state", str(world.other_state / "state"))
+    (finding,) = said["findings"]
+    assert (code, finding["cause"], finding["certainty"]) == (1, "state", "sure")
+    assert "may not make it" in finding["what"]
 
 
 def test_the_doctor_changes_nothing_and_issues_no_nonce(world: World) -> None:

@@ -168,3 +168,12 @@ def test_what_rotate_key_does_not_understand_changes_nothing(
     before = keys(tmp_path).all()
     assert shell.run("gateway", "rotate-key", *words).code == 2
     assert keys(tmp_path).all() == before
+
+
+def test_a_gateway_whose_state_cannot_be_used_speaks_of_that_alone(shell: Shell, tmp_path: Path) -> None:
+    """Its audit log is in the same directory, but no other path for it would help."""
+    (tmp_path / "file").write_text("")
+    done = shell.run("gateway", "run", "--listen", "127.0.0.1:0", "--state", str(tmp_path / "file"))
+    assert done.code == 1
+    assert "cannot make the state directory" in done.err
+    assert "audit" not in done.err

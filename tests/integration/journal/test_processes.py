@@ -53,6 +53,20 @@ for count in range(20_000):
     assert sum(event.how_many for event in events) == 8 * 20_000
 
 
+def test_what_is_counted_of_an_account_is_found_by_its_name(tmp_path: Path) -> None:
+    """As the first three are."""
+    code = """
+import sys
+from krakenonce.manager import NonceManager
+manager = NonceManager(sys.argv[1])
+for count in range(20):
+    manager.note("invalid_nonce", key="k", method="Balance", account="USER:alice" if count % 2 else "USER:bob")
+"""
+    end([start(code, tmp_path)])
+    events = list(Reader(tmp_path / "journal").events(account="alice"))
+    assert sum(event.how_many for event in events) == 10
+
+
 def test_a_kill_in_the_middle_of_writing_tears_one_line_at_most(tmp_path: Path) -> None:
     """Four processes are killed while they write. All lines but the torn ones can be read, and the next is whole."""
     code = """

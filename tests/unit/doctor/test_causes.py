@@ -105,6 +105,56 @@ def test_processes_that_end_soon_may_show_a_poisoned_key(before: int, is_told: b
     assert any("3 processes got Invalid nonce for their first two nonces" in each for each in found.evidence) is is_told
 
 
+@pytest.mark.parametrize("lengths", [(5,), (1, 1, 1)])
+def test_what_to_do_if_nothing_is_accepted_is_told_of_a_single_bot_and_of_single_calls(
+    lengths: tuple[int, ...],
+) -> None:
+    """A bot that a lockout has stopped at once, and a job that makes one call each time."""
+    short = [
+        event(
+            "invalid_nonce", 5.0 * pid, nonce=NONCE + at, before=NONCE + at - 1 if at > 1 else 0, in_a_row=at, pid=pid
+        )
+        for pid, length in enumerate(lengths)
+        for at in range(1, length + 1)
+    ]
+    (found,) = findings(facts(*short))
+    assert found.cause == "not_known"
+    assert any("krakenonce adopt" in each for each in found.do)
+    assert len(found.do) <= 3
+
+
+@pytest.mark.parametrize(("lengths", "is_told"), [((3,), True), ((1, 3), True), ((2,), False), ((3, 1), False)])
+def test_what_to_do_if_nothing_is_accepted_is_told_after_a_row(lengths: tuple[int, ...], is_told: bool) -> None:
+    """A bot that was fine before, and makes its calls one right after the other."""
+    (found,) = findings(facts(*rows(*lengths, every=0.5)))
+    assert found.cause == "not_known"
+    assert any("krakenonce adopt" in each for each in found.do) is is_told
+
+
+@pytest.mark.parametrize(
+    ("events", "is_told"),
+    [
+        ([("invalid_signature", 600.0)], True),
+        ([("invalid_signature", 60.0)], False),
+        ([("invalid_signature", 600.0), ("held_back", 300.0)], False),
+        ([("permission", 600.0)], False),
+    ],
+)
+def test_a_secret_that_may_be_mended_is_told(events: list[tuple[str, float]], is_told: bool) -> None:
+    """The key had a turn later, and nothing was refused or held back. It counts as wrong all the same."""
+    found = findings(facts(*(event(what, ago) for what, ago in events)))[0]
+    assert any("it may be mended by now" in each for each in found.evidence) is is_told
+    assert not found.is_over
+
+
+@pytest.mark.parametrize(("count", "runs", "is_told"), [(3, True, True), (3, False, False), (2, True, False)])
+def test_a_process_that_runs_may_have_counted_more(count: int, runs: bool, is_told: bool) -> None:
+    """It writes the first three of a minute, and the count of the rest later."""
+    alive = frozenset([("h", 1)]) if runs else frozenset()
+    (found,) = findings(facts(*(event("permission", 5.0) for _ in range(count)), alive=alive))
+    assert (f"at least {count} times" in found.evidence[0]) is is_told
+
+
 def test_a_key_of_two_states_is_named_for_that_alone() -> None:
     """Its refusals have their reason."""
     other = Process(5, "python", lanes={"/other": frozenset([KEY])})

@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 
 from krakenonce.journal.aggregate import Counts, Kind
 
-KINDS: list[Kind] = [("invalid_nonce", "k", "Balance"), ("invalid_nonce", "k", "AddOrder"), ("locked_out", "k", "")]
+KINDS: list[Kind] = [
+    ("invalid_nonce", "k", "", "Balance"),
+    ("invalid_nonce", "k", "", "AddOrder"),
+    ("locked_out", "k", "", ""),
+]
 
 
 @given(st.lists(st.tuples(st.sampled_from(KINDS), st.floats(0, 40))))
@@ -43,6 +47,6 @@ def test_kinds_without_end_need_no_memory_without_end() -> None:
     counts = Counts()
     for each in range(5000):
         rests = counts.over(0.0)
-        counts.add(("refused", "k", str(each)), 0.0)
+        counts.add(("refused", "k", "", str(each)), 0.0)
         assert len(counts._begun) <= 1000
         assert rests == []
