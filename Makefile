@@ -87,6 +87,7 @@ endif
 	    *)  $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || fail "$(PYTHON) cannot make virtual environments:" \
 	        "install its venv module (Debian: apt install python3-venv, or python$$version-venv)";; \
 	esac; \
+	[ ! -L .venv ] || fail ".venv is a symbolic link, and what it leads to would be emptied: remove the link"; \
 	echo "setting up .venv (once, about a minute) ..."; \
 	rm -f .venv/.ready; \
 	test "$(SOUND)" || why=`$(PYTHON) -m venv --clear .venv 2>&1` || \
