@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from tests.hosts.engines import Engine
     from tests.hosts.servers import Host
 
-KEY = fingerprint("key")
+OURS = f"key-{os.getpid()}"  # the doctor looks at the states of all running processes, those of other tests among them
+KEY = fingerprint(OURS)
 
 
 def look(url: str) -> Facts:
@@ -37,7 +39,7 @@ def look(url: str) -> Facts:
 def test_a_state_on_a_server_is_fine(engine: Engine) -> None:
     """Its counters, keys and limits are seen, and what is not known is said."""
     with NonceManager(engine.url) as manager:
-        api_key = ApiKey(manager, "key", TIERS["starter"])
+        api_key = ApiKey(manager, OURS, TIERS["starter"])
         with api_key.turn():
             nonce = api_key.nonce(api_key.place("Balance", {}))
         facts = look(engine.url)
@@ -59,7 +61,7 @@ def test_an_empty_state_on_a_server_stays_empty(engine: Engine) -> None:
 def test_a_lockout_and_a_held_lane_on_a_server(engine: Engine, host: Callable[..., Host]) -> None:
     """The lockout of another host, and the lane that this one has."""
     assert host().ask("lock_out key") == "noted"
-    with NonceManager(engine.url) as manager, manager.lane("key"):
+    with NonceManager(engine.url) as manager, manager.lane(OURS):
         facts = look(engine.url)
     (found,) = findings(facts)
     assert (found.cause, found.key) == ("locked_out", KEY)
