@@ -60,7 +60,7 @@ def test_an_empty_state_on_a_server_stays_empty(engine: Engine) -> None:
 
 def test_a_lockout_and_a_held_lane_on_a_server(engine: Engine, host: Callable[..., Host]) -> None:
     """The lockout of another host, and the lane that this one has."""
-    assert host().ask("lock_out key") == "noted"
+    assert host().ask(f"lock_out {OURS}") == "noted"
     with NonceManager(engine.url) as manager, manager.lane(OURS):
         facts = look(engine.url)
     (found,) = findings(facts)
