@@ -64,8 +64,9 @@ GUARDS = (
         10,
         "src/krakenonce/guards/kraken_sdk.py",
         was="    with turns.lane(client._key, client._secret, method=_method(uri), params=params or {}):\n"
-        "        return send(method",
-        becomes="    with turns.lane(client._key):\n        pass\n    return send(method",
+        "        token = _is_private.set(True)\n        try:\n            return send",
+        becomes="    with turns.lane(client._key):\n        pass\n    if True:\n"
+        "        token = _is_private.set(True)\n        try:\n            return send",
         test="tests/integration/guard/test_clients.py::test_the_lane_is_held_while_a_private_call_is_made[sdk User]",
     ),
     Planted(

@@ -36,6 +36,14 @@ JOURNAL = (
         test=f"{_EVENTS}test_a_guarded_client_s_order_of_which_it_knows_that_it_was_not_placed_is_not_unknown",
     ),
     Planted(
+        "python-kraken-sdk's public answers are taken for those to private calls",
+        14,
+        "src/krakenonce/guards/kraken_sdk.py",
+        was="    if _is_private.get():  #",
+        becomes="    if client:  #",
+        test=f"{_EVENTS}test_a_public_answer_is_not_that_to_a_private_call",
+    ),
+    Planted(
         "a turn of several keys that took long is not noted",
         14,
         "src/krakenonce/key/any_lane.py",

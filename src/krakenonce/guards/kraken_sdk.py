@@ -6,6 +6,7 @@ All its Spot clients (``User``, ``Trade``, ``SpotWSClient`` and so on) are built
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from functools import partial
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from krakenonce.guards.turns import Turns
+
+
+_is_private: ContextVar[bool] = ContextVar(
+    "krakenonce_is_private", default=False
+)  # whether a call that has its turn is made
 
 
 def knows(client: Any) -> bool:
@@ -46,7 +52,11 @@ def _request(
     if not how.get("auth", True):
         return send(method, uri, params, *more, **how)
     with turns.lane(client._key, client._secret, method=_method(uri), params=params or {}):
-        return send(method, uri, _copy(params), *more, **how)
+        token = _is_private.set(True)
+        try:
+            return send(method, uri, _copy(params), *more, **how)
+        finally:
+            _is_private.reset(token)
 
 
 async def _request_async(
@@ -63,11 +73,16 @@ async def _request_async(
     if not how.get("auth", True):
         return await send(method, uri, params, *more, **how)
     async with turns.lane(client._key, client._secret, method=_method(uri), params=params or {}):
-        return await send(method, uri, _copy(params), *more, **how)
+        token = _is_private.set(True)
+        try:
+            return await send(method, uri, _copy(params), *more, **how)
+        finally:
+            _is_private.reset(token)
 
 
 def _check(client: Any, check: Callable[..., Any], _: Any, turns: Turns, answer: Any) -> Any:
-    turns.heard(client._key, answer)
+    if _is_private.get():  # it reads public answers, too
+        turns.heard(client._key, answer)
     return check(answer)
 
 

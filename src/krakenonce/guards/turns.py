@@ -125,12 +125,10 @@ class Turns:
             status: The HTTP status, if the client shows it. With 4xx and no answer of Kraken's, something in front of
                 it has refused the call.
         """
-        if not isinstance(answer, dict):
-            if 400 <= status < 500:
-                self.api_key(key).answered = True
+        if not key or not (isinstance(answer, dict) or 400 <= status < 500):
             return
         api_key, refusal = self.api_key(key), None
-        if answer.get("error"):
+        if isinstance(answer, dict) and answer.get("error"):
             from krakenonce.key.answers import refusal_in
 
             refusal = refusal_in(answer)

@@ -204,6 +204,20 @@ def test_a_call_without_a_key_says_so(family: Family, use: Use, fake: FakeKraken
 
 
 @every
+def test_a_client_without_a_key_makes_public_calls(
+    family: Family, server: FakeKrakenServer, manager: NonceManager
+) -> None:
+    """Bots ask for the system's status with such a client."""
+
+    async def main() -> None:
+        client = guard(family.make("", "", server.url), manager)
+        assert await settled(family.public(client))
+        await close(client)
+
+    asyncio.run(main())
+
+
+@every
 def test_the_callers_parameters_are_not_changed(
     family: Family, use: Use, fake: FakeKraken, manager: NonceManager
 ) -> None:

@@ -23,6 +23,7 @@ from krakenonce.brokers import Account, BrokerManager
 from krakenonce.errors import KrakenError, LaneTimeout, LockedOut, OutcomeUnknown, RateLimited
 from krakenonce.global_manager import GlobalKrakenNonceManager
 from krakenonce.guards import guard
+from krakenonce.guards.entry import turns_of
 from krakenonce.journal.event import from_line
 from krakenonce.journal.recorder import directory_of, journal_of
 from krakenonce.key import waiting
@@ -143,6 +144,27 @@ def test_a_guarded_client_s_order_of_which_it_knows_that_it_was_not_placed_is_no
     bot(server.url, "AddOrder", ORDER)
     assert len(fake.arrivals) == 2
     assert told("unknown") == []
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_a_public_answer_is_not_that_to_a_private_call(
+    name: str, account: FakeAccount, server: FakeKrakenServer, manager: NonceManager, told: Told
+) -> None:
+    """The client may make both at once: what became of the order is still unknown."""
+    family: Family = NAMED[name]
+
+    async def main() -> None:
+        client = guard(family.make(account.key, account.secret, server.url), manager)
+        turns: Any = turns_of(client)
+        with contextlib.suppress(ConnectionResetError):
+            async with turns.lane(account.key, method="AddOrder", params=ORDER):
+                turns.next(account.key)
+                await settled(family.public(client))
+                raise ConnectionResetError
+        await close(client)
+
+    asyncio.run(main())
+    assert [event.method for event in told("unknown")] == ["AddOrder"]
 
 
 @pytest.mark.parametrize("bot", ["krakenex", "ccxt", "ccxt async"], indirect=True)
