@@ -43,6 +43,7 @@ class LaneQueue(Section):
         self._gate = gate
         self._remote: Any = gate if hasattr(gate, "scope") else None
         self._keep: Callable[[], bool] | None = getattr(gate, "keep", None)
+        self._is_not_used: Callable[[], None] | None = getattr(gate, "is_not_used", None)
         self._turn = Turn()
         self._inherited: list[object] = []  # threads, once for each block that they were in when they forked
         super().__init__(LaneError, "a lane was asked for")
@@ -257,6 +258,8 @@ class LaneQueue(Section):
         with self.lock:
             fetcher.wake = ring
             self._turn.came()
+            if self._turn.holder is None and self._is_not_used is not None:
+                self._is_not_used()
             self._settle()
 
     def _fetch_for_others(self, helper: Waiter) -> None:
