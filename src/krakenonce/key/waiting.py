@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from krakenonce.errors import LaneError, LaneTimeout
 from krakenonce.key.bells import bell_for_task, bell_for_thread, has_hub
-from krakenonce.key.callers import current_owner, event_loop_name, in_trio, is_stopped_by_us, running_loop
+from krakenonce.key.callers import current_owner, event_loop_name, has_ended, in_trio, is_stopped_by_us, running_loop
 from krakenonce.key.queue_order import Turn, Waiter
 from krakenonce.native import get_ident, start_new_thread
 from krakenonce.process import Section
@@ -158,6 +158,9 @@ class LaneQueue(Section):
 
     def ask(self, waiter: Waiter, *, blocks_loop: bool) -> bool:
         """Return whether *waiter* has the turn without waiting; else it is in the queue."""
+        for queue in (self, self.other):
+            while queue is not None and (holder := queue._turn.holder) is not None and has_ended(holder.owner):
+                queue.give_up(holder)  # it cannot leave
         with self.lock:
             turn = self._turn
             self._refuse_mixed(waiter)
