@@ -21,7 +21,7 @@ from krakenonce.gateway.upstream import KrakenKey
 from krakenonce.gateway.waiting import KeyQueue, wait_while
 from krakenonce.key.api_key import MustWait
 from krakenonce.key.limits import TIERS
-from krakenonce.key.methods import Kind, is_urgent, kind_of
+from krakenonce.key.methods import Kind, cancelled_in, is_urgent, kind_of
 from krakenonce.kraken.calling import Calls
 from krakenonce.kraken.http_status import closed_for, refuse_if_closed
 from krakenonce.kraken.key_info import not_sent, questions
@@ -91,7 +91,7 @@ class KrakenAccount:
         self.known = self._calls.account
         self._transport = transport
         self._max_wait = max_wait
-        self._orders: set[asyncio.Task[Any]] = set()  # the orders that are just being sent
+        self._orders: dict[asyncio.Task[Any], int] = {}  # those that are just being sent, and the place of their key
         self._closed = asyncio.Event()
 
     @property
@@ -156,7 +156,7 @@ class KrakenAccount:
             try:
                 places = self._usable(making)
             except RateLimited:
-                making.only = self.known.full_the_shortest()
+                making.only = self.known.full_the_shortest(making.method, making.call.params)
             else:
                 if not places:
                     raise list(making.tried.values())[-1]
@@ -213,14 +213,14 @@ class KrakenAccount:
         now = making.place = making.place or self._new_place(making)
         me: Any = asyncio.current_task()
         if making.is_order:
-            self._orders.add(me)
+            self._orders[me] = place
             self.known.begin(place, making.call.method, making.call.params)
         try:
             return await send(Turn(key, now, partial(self._pass_over, making)))
         finally:
             if making.is_order:
-                self._orders.discard(me)
-                self.known.end(making.call.method, making.call.params)
+                self._orders.pop(me)
+                self.known.end(place)
 
     async def _get_ready(self, making: Making, key: KrakenKey) -> None:
         """Do what a call with one key of several needs first, in its turn.
@@ -257,7 +257,7 @@ class KrakenAccount:
         With several keys, one that may be repeated is sent once more if its nonce was refused: if the next nonce is
         refused as well, the key is poisoned.
         """
-        wait = self._orders_to_end if call.method == "CancelAll" else None
+        wait = partial(self._orders_to_end, cancelled_in(call.method, call.params))
         done = await turn.key.forward(turn.place, call, headers, within, wait)
         if len(self.keys) == 1 or not isinstance(done.refusal, InvalidNonce):
             return done
@@ -273,10 +273,11 @@ class KrakenAccount:
             await turn.key.leave(place)
         return done._replace(refusal=poisoned(done.refusal)) if isinstance(done.refusal, InvalidNonce) else done
 
-    async def _orders_to_end(self) -> None:
-        """Wait for the orders that are just being sent with other keys. One that is counted later is not sent."""
-        if self._orders:
-            await asyncio.wait(self._orders.copy())
+    async def _orders_to_end(self, names: list[str]) -> None:
+        """Wait for the orders with these names that other keys are sending. One that is counted later is not sent."""
+        places = self.known.with_orders(names)
+        if orders := [order for order, place in self._orders.items() if place in places]:
+            await asyncio.wait(orders)
 
     def _pass_over(self, making: Making, refusal: KrakenAPIError | None) -> None:
         if refusal is not None and self._passes_over(making, refusal):
@@ -287,7 +288,7 @@ class KrakenAccount:
         if not self.known.passes_over(making.key, making.method, error):
             return False
         making.tried[making.key] = error
-        self.known.end(making.call.method, making.call.params)  # what names the order need not be made with this key
+        self.known.end(making.key)  # what names the order need not be made with this key
         try:
             return bool(self._usable(making))
         except RateLimited:  # it waits for one of them, unless that is what Kraken has refused

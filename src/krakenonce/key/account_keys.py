@@ -22,11 +22,11 @@ from krakenonce.errors import (
     RateLimited,
     Throttled,
 )
-from krakenonce.key.methods import METHODS, Kind, ids_in, kind_of
+from krakenonce.key.methods import EVERY, METHODS, Kind, kind_of, names_of_orders
 from krakenonce.key.naming import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 
 logger = logging.getLogger("krakenonce")
@@ -64,7 +64,7 @@ class AccountKeys:
         self._may_not: dict[tuple[int, str], Out] = {}  # by key and method
         self._info: dict[int, Mapping[str, Any]] = {}  # what GetApiKeyInfo said
         self._said: set[tuple[int, str, type[KrakenAPIError]]] = set()
-        self._sending: dict[str, int] = {}  # the orders under way, by the ids that the client has given them
+        self._sending: dict[int, list[str]] = {}  # the names of the orders under way, by the place of their key
         self.has_said_others = False  # that other programs know other keys of the account
         self._at_most, self._fewer_until = len(keys), 0.0
 
@@ -74,39 +74,41 @@ class AccountKeys:
     def usable(self, method: str, params: Mapping[str, Any]) -> list[int]:
         """Return the places of the keys that may make this call now, at least one.
 
-        A call that names an order under way is made with that order's key, after it.
+        A call that names an order under way is made with that order's key, after it. Orders may share a ``userref``.
 
         Raises:
+            RateLimited: None may now. The REST counter of one at least is full, and a call can wait for that.
             KrakenAPIError: None may. It is the error of the key that may be the first to be used again.
         """
         if len(self) == 1:
             return [0]
-        own = next((self._sending[name] for name in names_in(method, params) if name in self._sending), None)
-        if own is not None:
-            return [own]
-        why = {place: self._why_not(place, method) for place in range(len(self))}
+        own = self.with_orders(_names_in(method, params))
+        if own:
+            return own[:1]
+        why = {place: self._why_not(place, method, params) for place in range(len(self))}
         usable = [place for place, out in why.items() if out is None]
         if not usable:
             raise self._all_out({place: out for place, out in why.items() if out is not None})
         return usable[: self._at_most] if self._now() < self._fewer_until else usable
 
-    def _why_not(self, place: int, method: str) -> Out | None:
+    def _why_not(self, place: int, method: str, params: Mapping[str, Any]) -> Out | None:
         now = self._now()
-        for out in (self._out.get(place), self._may_not.get((place, method))):
+        for out in (self._may_not.get((place, method)), self._out.get(place)):
             if out is not None and now < out.until:
-                if isinstance(out.error, RateLimited) and not METHODS[method].rest:
-                    continue  # a full REST counter keeps no order and no cancel from being made: they are not in it
+                is_in_it = METHODS[method].rest or (out.error.errors and self.needs_info(place, method, params))
+                if isinstance(out.error, RateLimited) and not is_in_it:
+                    continue  # a full REST counter keeps no order and no cancel from being made, but for that question
                 return out
         if not self.is_allowed(place, method):
             return Out(_NEVER, PermissionDenied(_NOT_PERMITTED))
         return None
 
     def _all_out(self, outs: Mapping[int, Out]) -> KrakenAPIError:
-        first = min(outs.values(), key=lambda out: out.until).error
+        out = min(outs.values(), key=lambda out: (not isinstance(out.error, RateLimited), out.until))
         reasons = "; ".join(f"key {self.names[place]}: {_in_short(out.error)}" for place, out in outs.items())
-        error = type(first)(f"Not sent: none of the account's {len(self)} API keys can be used now. {reasons}.")
+        error = type(out.error)(f"Not sent: none of the account's {len(self)} API keys can be used now. {reasons}.")
         if isinstance(error, RateLimited | LockedOut):
-            error.retry_after = max(0.0, min(out.until for out in outs.values()) - self._now())
+            error.retry_after = max(0.0, out.until - self._now())
         return error
 
     def passes_over(self, place: int, method: str, error: KrakenError) -> bool:
@@ -125,15 +127,15 @@ class AccountKeys:
         self._pass_over(place, method if isinstance(error, PermissionDenied) else "", Out(self._now() + seconds, error))
         return True
 
-    def must_wait(self, place: int, seconds: float) -> int:
-        """Note that the REST counter of a key is full for so many seconds; return the key that is full the shortest."""
+    def must_wait(self, place: int, seconds: float) -> None:
+        """Note that the REST counter of a key is full for so many seconds."""
         self._pass_over(place, "", Out(self._now() + seconds, RateLimited("its rate limit is used up")))
-        return self.full_the_shortest()
 
-    def full_the_shortest(self) -> int:
-        """Return the place of the key whose REST counter is full the shortest; one at least must be."""
-        full = [each for each, out in self._out.items() if isinstance(out.error, RateLimited)]
-        return min(full, key=lambda each: self._out[each].until)
+    def full_the_shortest(self, method: str, params: Mapping[str, Any]) -> int:
+        """Return the place of the key that may call a method, and whose REST counter is full the shortest."""
+        why = {place: self._why_not(place, method, params) for place in range(len(self))}
+        full = {place: out.until for place, out in why.items() if out and isinstance(out.error, RateLimited)}
+        return min(full, key=full.__getitem__, default=0)  # there is none if one has become free
 
     def _pass_over(self, place: int, method: str, out: Out) -> None:
         if method:
@@ -204,24 +206,31 @@ class AccountKeys:
         return info is None or METHODS[method].may_be_called(info.get("permissions", ()))
 
     def begin(self, place: int, method: str, params: Mapping[str, Any]) -> None:
-        """Note that an order is sent with a key: what names it comes after it, with the same key."""
+        """Note, in the key's turn, that an order is sent: what names it comes after it, with the same key."""
         if len(self) > 1 and kind_of(method, params) is Kind.ORDER:
-            self._sending.update(dict.fromkeys(names_in(method, params), place))
+            self._sending[place] = _all_names_in(method, params)
 
-    def end(self, method: str, params: Mapping[str, Any]) -> None:
-        """Note that an order is not under way any more."""
-        if self._sending and kind_of(method, params) is Kind.ORDER:
-            for name in names_in(method, params):
-                self._sending.pop(name, None)
+    def end(self, place: int) -> None:
+        """Note, before the key's turn ends, that no order is under way any more.
 
-    def with_orders(self) -> list[int]:
-        """Return the places of the keys with which this process is just sending orders, sorted."""
-        return sorted(set(self._sending.copy().values()))
+        Else two calls that each wait for the orders of the other's key would wait for ever.
+        """
+        self._sending.pop(place, None)
+
+    def with_orders(self, names: Collection[str] = (EVERY,)) -> list[int]:
+        """Return the places of the keys with which this process is just sending orders that have one of these names."""
+        sending = self._sending.copy() if names else {}
+        return sorted(place for place, its in sending.items() if EVERY in names or not set(names).isdisjoint(its))
 
 
-def names_in(method: str, params: Mapping[str, Any]) -> Iterable[str]:
-    """Return the ids of the orders in a call that clients give them: ``cl_ord_id`` and ``userref``."""
-    return [*ids_in(method, params), *([f"userref {params['userref']}"] if params.get("userref") else ())]
+def _all_names_in(method: str, params: Mapping[str, Any]) -> list[str]:
+    return [name for names in names_of_orders(method, params) for name in names]
+
+
+def _names_in(method: str, params: Mapping[str, Any]) -> list[str]:
+    """Return the names in a call that are one order's, or if it is no order itself, of several."""
+    names = _all_names_in(method, params)
+    return [name for name in names if not name.startswith("userref")] if METHODS[method].kind is Kind.ORDER else names
 
 
 def _seconds_out(error: KrakenError) -> float | None:

@@ -58,6 +58,11 @@ def event_loop_name() -> str:
     return "trio" if in_trio() else ""
 
 
+def has_ended(owner: Any) -> bool:
+    """Whether *owner* is a task that cannot continue, because its event loop was closed before the task had ended."""
+    return hasattr(owner, "get_loop") and bool(owner.get_loop().is_closed())
+
+
 def is_stopped_by_us(owner: Any) -> bool:
     """Whether *owner*, who is not the caller, is a task or a greenlet that cannot continue while this thread waits."""
     if hasattr(owner, "get_loop"):

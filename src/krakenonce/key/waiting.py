@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from krakenonce.errors import LaneError, LaneTimeout
 from krakenonce.key.bells import bell_for_task, bell_for_thread, has_hub
-from krakenonce.key.callers import current_owner, event_loop_name, in_trio, is_stopped_by_us, running_loop
+from krakenonce.key.callers import current_owner, event_loop_name, has_ended, in_trio, is_stopped_by_us, running_loop
 from krakenonce.key.queue_order import Turn, Waiter
 from krakenonce.native import get_ident, start_new_thread
 from krakenonce.process import Section
@@ -43,6 +43,7 @@ class LaneQueue(Section):
         self._gate = gate
         self._remote: Any = gate if hasattr(gate, "scope") else None
         self._keep: Callable[[], bool] | None = getattr(gate, "keep", None)
+        self._is_not_used: Callable[[], None] | None = getattr(gate, "is_not_used", None)
         self._turn = Turn()
         self._inherited: list[object] = []  # threads, once for each block that they were in when they forked
         super().__init__(LaneError, "a lane was asked for")
@@ -157,6 +158,9 @@ class LaneQueue(Section):
 
     def ask(self, waiter: Waiter, *, blocks_loop: bool) -> bool:
         """Return whether *waiter* has the turn without waiting; else it is in the queue."""
+        for queue in (self, self.other):
+            while queue is not None and (holder := queue._turn.holder) is not None and has_ended(holder.owner):
+                queue.give_up(holder)  # it cannot leave
         with self.lock:
             turn = self._turn
             self._refuse_mixed(waiter)
@@ -257,6 +261,8 @@ class LaneQueue(Section):
         with self.lock:
             fetcher.wake = ring
             self._turn.came()
+            if self._turn.holder is None and self._is_not_used is not None:
+                self._is_not_used()
             self._settle()
 
     def _fetch_for_others(self, helper: Waiter) -> None:

@@ -210,11 +210,14 @@ class AsyncKraken(Session[AsyncTransport]):
         self, call: PrivateCall, turn: contextlib.AsyncExitStack, timeout: float, until: float | None
     ) -> dict[str, Any]:
         seconds_left(until)
-        request = await take(self._manager.store, functools.partial(self._sign, call))
-        for lane in self._turns_of_orders(call, until):
-            await turn.enter_async_context(lane)
-        left = seconds_left(until)
-        reply = await self._transport.send(request, timeout if left is None else min(timeout, left))
-        if (due := self.calls.settle(call, reply)) is not None:
-            await take(self._manager.store, due.take)
-        return self._settled(call, reply)
+        try:
+            request = await take(self._manager.store, functools.partial(self._sign, call))
+            for lane in self._turns_of_orders(call, until):
+                await turn.enter_async_context(lane)
+            left = seconds_left(until)
+            reply = await self._transport.send(request, timeout if left is None else min(timeout, left))
+            if (due := self.calls.settle(call, reply)) is not None:
+                await take(self._manager.store, due.take)
+            return self._settled(call, reply)
+        finally:
+            self.calls.account.end(call.key or 0)

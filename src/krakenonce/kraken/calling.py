@@ -280,7 +280,6 @@ class Calls:
 
     def _leave(self, call: PrivateCall) -> None:
         """Do the same after an interrupt or a cancellation."""
-        self.account.end(call.method, call.params)
         if call.place is not None:
             self.api_key.leave(call.place)
             call.place = None
@@ -293,31 +292,43 @@ class Calls:
             try:
                 reply: dict[str, Any] = yield call
             except MustWait as must:
-                if not (yield from self._has_another_key(call, must.wait)):
+                if not self._may_have_another_key(call):
                     yield from self._wait_for_rate_limit(call, tries)
-            except (RequestNotSent, RateLimited):  # or refused by what is in front of Kraken, which does not count it
+                    continue
+                self.account.must_wait(call.key or 0, must.wait)
+                yield from self._left(call)
+                self._leave(call)
+            except (RequestNotSent, RateLimited) as error:  # or refused in front of Kraken, which does not count it
+                if call.key is None and isinstance(error, RateLimited) and METHODS[call.method].rest:
+                    yield from self._wait_for_a_key(call, tries, error)
+                    continue
                 yield StateStep(partial(self.key_of(call).not_sent, self.place(call)))
                 raise
             else:
                 return reply
 
-    def _has_another_key(self, call: PrivateCall, wait: float) -> Steps[bool]:
-        """Whether a key whose REST counter is not full may make the call; else it waits for the one that is so first.
+    def _may_have_another_key(self, call: PrivateCall) -> bool:
+        """Whether a call that its key's rate limit does not allow yet may be made with another key.
 
         The trading engine's counters are the account's: another key would have to wait as well.
         """
         its = METHODS[call.method]
-        if len(self.account) == 1 or call.key is None or call.only is not None or its.engine or its.by_age:
-            return False
-        yield from self._left(call)
-        self._leave(call)
-        first = self.account.must_wait(call.key, wait)
+        return not (len(self.account) == 1 or call.only is not None or its.engine or its.by_age)
+
+    def _wait_for_a_key(self, call: PrivateCall, tries: Tries, full: RateLimited) -> Steps[None]:
+        """Wait for the key whose REST counter is full the shortest. The call has a place there: no other key makes it.
+
+        Args:
+            call: The call.
+            tries: What has been tried for it.
+            full: Why none of the account's keys can make it now.
+        """
+        call.key = call.waits_for = self.account.full_the_shortest(call.method, call.params)
         try:
-            self.account.usable(call.method, call.params)
-        except RateLimited:
-            call.key = first
-            return False
-        return True
+            yield from self._wait_for_rate_limit(call, tries)
+        except RateLimited as longer:
+            call.waits_for, full.retry_after = None, longer.retry_after
+            raise full from longer
 
     def _wait_for_rate_limit(self, call: PrivateCall, tries: Tries) -> Steps[None]:
         """Wait for the rate limit, before a nonce is taken. Keep no place for longer than the call may wait."""
@@ -325,6 +336,8 @@ class Calls:
         wait = yield StateStep(partial(api_key.ask, place, self.max_wait - tries.waited))
         if wait > LOGGED_WAIT:
             self._log_wait(call, wait)
+        if wait > 0 and call.waits_for is not None:
+            self.account.must_wait(call.waits_for, wait)  # the next call may find a shorter line
         while wait > 0:
             seconds = min(wait, ASK_AGAIN)
             tries.waited += seconds

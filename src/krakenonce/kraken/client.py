@@ -247,11 +247,14 @@ class Kraken(Session[Transport]):
         self, call: PrivateCall, turn: contextlib.ExitStack, timeout: float, until: float | None
     ) -> dict[str, Any]:
         seconds_left(until)
-        request = self._sign(call)
-        for lane in self._turns_of_orders(call, until):
-            turn.enter_context(lane)
-        left = seconds_left(until)
-        reply = self._transport.send(request, timeout if left is None else min(timeout, left))
-        if (due := self.calls.settle(call, reply)) is not None:
-            due.take()
-        return self._settled(call, reply)
+        try:
+            request = self._sign(call)
+            for lane in self._turns_of_orders(call, until):
+                turn.enter_context(lane)
+            left = seconds_left(until)
+            reply = self._transport.send(request, timeout if left is None else min(timeout, left))
+            if (due := self.calls.settle(call, reply)) is not None:
+                due.take()
+            return self._settled(call, reply)
+        finally:
+            self.calls.account.end(call.key or 0)

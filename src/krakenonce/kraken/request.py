@@ -128,6 +128,7 @@ class PrivateCall:
     Attributes:
         key: The place of the key with which it is made, once it has that key's turn.
         key_name: That key's fingerprint.
+        waits_for: The place of the key whose rate limit it has waited for, if it is to be made with that.
         asked_at: When it began to wait, in seconds since boot: an order that is cancelled after that is not sent.
         reply: Kraken's answer to a question.
     """
@@ -141,6 +142,7 @@ class PrivateCall:
     is_question: bool = False
     key: int | None = field(default=None, init=False)
     key_name: str = field(default="", init=False)
+    waits_for: int | None = field(default=None, init=False)
     asked_at: float | None = field(default=None, init=False)
     reply: dict[str, Any] | None = field(default=None, init=False, repr=False)
     place: Place | None = field(default=None, init=False)  # in the rate limit

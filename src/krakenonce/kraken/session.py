@@ -10,7 +10,7 @@ from krakenonce.errors import CallTimeout, ConfigError, RateLimited
 from krakenonce.key.any_lane import AnyLane
 from krakenonce.key.api_key import ApiKey
 from krakenonce.key.limits import TIERS
-from krakenonce.key.methods import is_urgent
+from krakenonce.key.methods import cancelled_in, is_urgent
 from krakenonce.key.naming import fingerprint
 from krakenonce.key.pair import KeyPair, Otp, Pair, checked_pairs
 from krakenonce.kraken.address import DEFAULT
@@ -168,7 +168,8 @@ class Session(Generic[T]):
         if self._serialization == "global":
             yield self._manager.lane(timeout=seconds_left(until), urgent=urgent)
         calls = self.calls
-        places = calls.account.usable(call.method, call.params) if call.only is None else [call.only]
+        only, call.waits_for = call.waits_for if call.only is None else call.only, None
+        places = calls.account.usable(call.method, call.params) if only is None else [only]
         if self._serialization == "off":
             call.key = places[0]
         elif len(places) == 1:
@@ -181,14 +182,13 @@ class Session(Generic[T]):
             call.key = places[lane.index]
 
     def _turns_of_orders(self, call: PrivateCall, until: float | None) -> Iterator[Lane]:
-        """Yield the lanes that CancelAll waits for once it is signed: those of orders that this process is sending.
+        """Yield the lanes that a cancel waits for once it is signed: those of its orders that this process is sending.
 
-        An order that is counted later is not sent, because CancelAll has been counted.
+        An order that is counted later is not sent, because the cancel has been counted.
         """
-        if call.method == "CancelAll":
-            for place in self.calls.account.with_orders():
-                if place != call.key:
-                    yield self.calls.api_keys[place].turn(seconds_left(until), urgent=True)
+        for place in self.calls.account.with_orders(cancelled_in(call.method, call.params)):
+            if place != call.key:
+                yield self.calls.api_keys[place].turn(seconds_left(until), urgent=True)
 
     def _sign(self, call: PrivateCall) -> Request:
         """Return the request with the next nonce, or with the caller's own. To be called in the turn.

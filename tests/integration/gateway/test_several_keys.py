@@ -409,6 +409,24 @@ def test_cancel_all_comes_after_the_orders_that_are_being_sent(
     assert master.orders == {}
 
 
+def test_a_cancel_by_userref_comes_after_the_orders_of_that_group(
+    fake: CrowdedKraken, master: FakeAccount, server: FakeKrakenServer, tmp_path: Path
+) -> None:
+    """They are on their way with two keys, and the cancel could arrive before them with a third."""
+    fake.add_key(master)
+    with RunningGateway(server.url, [account_of(master)], tmp_path / "state") as gateway:
+        pair = gateway.add("bot")
+        fake.faults.add("AddOrder", "slow_request", seconds=1.0, times=2)
+        limits = [f"pair=XBTUSD&type=buy&ordertype=limit&volume=1&price={price}&userref=7" for price in (1, 2)]
+        with ThreadPoolExecutor(2) as pool:
+            orders = [pool.submit(call, gateway.url, pair, "AddOrder", limit) for limit in limits]
+            until(lambda: not fake.faults.waiting())
+            got = call(gateway.url, pair, "CancelOrder", "txid=7")
+            assert [each.result().errors for each in orders] == [[], []]
+        assert json.loads(got.body)["result"]["count"] == 2
+    assert master.orders == {}
+
+
 def test_a_client_that_keeps_order_itself_gets_nonces_of_the_first_key(
     gateway: RunningGateway, master: FakeAccount
 ) -> None:

@@ -390,6 +390,28 @@ def test_a_closed_loop_is_passed_over(manager: NonceManager) -> None:
         task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("urgent", [False, True])
+def test_a_turn_whose_loop_was_closed_is_over(manager: NonceManager, urgent: bool) -> None:
+    """Whoever asks next has it. The task can neither continue nor leave."""
+
+    async def hold() -> None:
+        for _ in range(2):
+            await manager.lane("key", urgent=urgent).__aenter__()  # it never leaves
+        await asyncio.sleep(60)
+
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(hold())
+    loop.run_until_complete(asyncio.sleep(0.05))
+    said: list[str] = []
+    waits = in_thread(lambda: said.append(refusal(manager.lane("key", 20))))
+    until_waiting(manager.lane("key"), 1)
+    loop.close()
+    assert refusal(manager.lane("key", 20, urgent=True)) == "taken"
+    waits.join()
+    assert said == ["taken"]
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
 def test_an_error_meant_for_a_closed_loop_is_passed_on(manager: NonceManager, peer: Peer, tmp_path: Path) -> None:
     """When the lane's file fails while the first in the queue is a task of a closed loop, the next one learns of it."""
     lane = manager.lane("key", timeout=20)

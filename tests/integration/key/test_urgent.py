@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from krakenonce.backends.file.gate import NormalGate
+from krakenonce.backends.file.holder import urgent_turns
 from krakenonce.errors import LaneError, LaneTimeout
+from krakenonce.key.any_lane import AnyLane
 from krakenonce.key.queue_order import EVERY
 from tests.integration.key.helpers import (
     has_stopped,
@@ -29,7 +32,14 @@ if TYPE_CHECKING:
     from tests.integration.key.helpers import Peer
 
 
-def turn(lane: Lane, order: list[str], name: str) -> None:
+def gate_of(manager: NonceManager, key: str) -> NormalGate:
+    """Return what excludes the other processes from a lane."""
+    gate = manager.lane(key)._queue._gate
+    assert isinstance(gate, NormalGate)
+    return gate
+
+
+def turn(lane: Lane | AnyLane, order: list[str], name: str) -> None:
     """Take a turn as a thread."""
     with lane:
         order.append(name)
@@ -189,6 +199,26 @@ def test_what_is_not_urgent_has_every_tenth_turn(manager: NonceManager, peer: Pe
     join(threads)
     assert order.index("other") == EVERY - 2, "one urgent turn was taken above"
     assert len(order) == 13
+
+
+def test_a_turn_that_nobody_wants_any_more_is_not_the_tenth(manager: NonceManager) -> None:
+    """A call of an account with several keys waits for all of their lanes, and takes one turn only."""
+    order: list[str] = []
+    gate = gate_of(manager, "key")
+    other = NormalGate(gate.path)  # as another process has it
+    for _ in range(EVERY):
+        assert other.urgent.try_acquire()
+        other.urgent.release()
+    assert other.urgent.try_acquire()
+    with manager.lane("key 2"):
+        several = in_thread(turn, AnyLane([manager.lane("key"), manager.lane("key 2")]), order, "several")
+        until(lambda: is_waiting(os.getpid()))
+    join([several])
+    other.urgent.release()
+    until(manager.lane("key")._queue.is_idle)
+    with gate.path.open("rb") as file:
+        assert urgent_turns(file.fileno()) == EVERY - 1
+    assert order == ["several"]
 
 
 def test_an_urgent_call_does_not_wait_for_a_process_that_is_stopped_in_the_line(

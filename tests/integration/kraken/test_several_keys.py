@@ -23,7 +23,9 @@ from krakenonce.errors import (
     PermissionDenied,
     PoisonedKey,
     RateLimited,
+    UnknownOrder,
 )
+from krakenonce.key import account_keys
 from krakenonce.key.naming import fingerprint
 from krakenonce.kraken import AsyncKraken, Kraken
 from krakenonce.manager import NonceManager
@@ -256,6 +258,20 @@ def test_a_call_waits_for_the_key_whose_rate_limit_is_free_first(
     assert [each.error for each in fake.arrivals if each.error] == []
 
 
+def test_a_call_waits_for_the_rate_limit_of_one_key_while_kraken_refuses_the_other(
+    fake: FakeKraken, pairs: list[tuple[str, str]], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one is tried again sooner than that. All come in the order in which they asked, and none in vain."""
+    monkeypatch.setattr(account_keys, "REFUSED", 1.0)
+    options["tier"] = "pro"
+    fake.rules.tier = "pro"
+    fake.revoke(pairs[1][0])
+    with Kraken(keys=pairs[:2], **options) as client, ThreadPoolExecutor(28) as threads:
+        assert len(list(threads.map(lambda _: client.private("Balance"), range(28)))) == 28
+        assert client.private("AddOrder", **order())["txid"]
+        assert set(keys_of(fake, "AddOrder")) == {"rich"}
+
+
 def test_an_order_whose_answer_was_lost_is_asked_for_with_its_own_key(fake: FakeKraken, both: Twin) -> None:
     """Only a later nonce of that key proves that a late one is refused. No other key sends it again."""
     stop = hold(both.client._manager, both.client.key)
@@ -318,6 +334,67 @@ def test_cancel_all_comes_after_the_orders_that_this_process_is_sending(fake: Fa
         threading.Event().wait(0.001)
     assert client.private("CancelAll")["count"] == 2
     thread.join()
+
+
+def test_a_cancel_by_userref_comes_after_all_orders_of_that_group(fake: FakeKraken, client: Kraken) -> None:
+    """With whichever keys they are just being sent."""
+    for number in (1, 2):
+        client.only(number).private("AddOrder", **order(number))
+    stops = [hold(client._manager, client._pairs[number].key) for number in (2, 3)]
+    fake.faults.add("AddOrder", "slow_request", seconds=0.5, times=2)
+    with ThreadPoolExecutor(2) as threads:
+        orders = [threads.submit(client.private, "AddOrder", **LIMIT, volume="0.1", userref=7) for _ in range(2)]
+        while client.calls.account.with_orders() != [0, 1]:
+            threading.Event().wait(0.001)
+        assert client.private("CancelOrder", txid=7)["count"] == 2
+        assert all(each.result()["txid"] for each in orders)
+    for stop in stops:
+        stop()
+
+
+def test_two_calls_that_cancel_everything_do_not_wait_for_each_other(
+    fake: FakeKraken, pairs: list[tuple[str, str]], options: dict[str, Any]
+) -> None:
+    """Not even while orders with their keys wait for the rate limit: these are not sent any more."""
+    with Kraken(keys=pairs[:2], **options) as client, ThreadPoolExecutor(4) as threads:
+        for number in (1, 2):
+            client.only(number).private("AddOrder", **order(number))
+        stops = [hold(client._manager, key) for key, _ in pairs[:2]]
+        fake.faults.add("AddOrder", "error", error="EOrder:Rate limit exceeded", times=2)
+        orders = [threads.submit(client.private, "AddOrder", **order(number)) for number in (3, 4)]
+        while len(client._manager.lane(pairs[1][0])._queue._turn.waiting) < 2:
+            threading.Event().wait(0.001)
+        for stop in stops:
+            stop()
+        while len(keys_of(fake, "AddOrder")) < 4:
+            threading.Event().wait(0.001)
+        assert set(keys_of(fake, "AddOrder")[2:]) == {"rich", "rich 2"}
+        stops = [hold(client._manager, key) for key, _ in pairs[:2]]
+        cancels = [threads.submit(client.run, client.calls.private("CancelAll", {}), within=10) for _ in range(2)]
+        while len(client._manager.lane(pairs[1][0], urgent=True)._queue._turn.waiting) < 2:
+            threading.Event().wait(0.001)
+        for stop in stops:
+            stop()
+        assert sum(each.result()["count"] for each in cancels) == 2
+        assert {type(each.exception()) for each in orders} == {CancelledBeforeSent}
+
+
+def test_a_cancel_is_made_with_another_key_if_that_of_its_waiting_order_is_refused(
+    fake: FakeKraken, client: Kraken
+) -> None:
+    """Once: Kraken locks out who goes on with a key that it does not know."""
+    for number in (1, 2):
+        client.only(number).private("AddOrder", **order(number))
+    fake.faults.add("AddOrder", "error", error="EService:Throttled")
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(client.private, "AddOrder", **order())
+        while len(keys_of(fake, "AddOrder")) < 3:
+            threading.Event().wait(0.001)
+        fake.revoke(client.key)
+        with pytest.raises(UnknownOrder):
+            client.private("CancelOrder", cl_ord_id="order-0")
+        assert keys_of(fake, "CancelOrder") == ["rich", "rich 2"]
+        assert isinstance(waiting.exception(), CancelledBeforeSent)
 
 
 def test_after_throttled_fewer_keys_are_used_at_once_and_that_is_said(

@@ -131,8 +131,12 @@ def test_the_key_whose_rate_limit_is_free_first_is_waited_for() -> None:
     """Not one that is out for another reason."""
     world = World()
     world.keys.passes_over(0, "Balance", error(InvalidKey, "EAPI:Invalid key"))
-    assert world.keys.must_wait(1, 5.0) == 1
-    assert world.keys.must_wait(2, 3.0) == 2
+    world.keys.must_wait(1, 5.0)
+    assert world.keys.full_the_shortest("Balance", {}) == 1
+    world.keys.must_wait(2, 3.0)
+    assert world.keys.full_the_shortest("Balance", {}) == 2
+    assert world.keys.passes_over(2, "Ledgers", error(PermissionDenied, "EGeneral:Permission denied"))
+    assert world.keys.full_the_shortest("Ledgers", {}) == 1
 
 
 def test_one_key_is_used_whatever_has_happened() -> None:
@@ -164,11 +168,35 @@ def test_what_names_an_order_under_way_goes_with_its_key() -> None:
     assert world.usable("CancelOrder", cl_ord_id="mine") == [2]
     assert world.usable("QueryOrders", userref=7) == [1]
     assert world.usable("CancelOrder", cl_ord_id="other") == [0, 1, 2]
+    assert world.usable("CancelOrder", txid="7") == world.usable("CancelOrder", txid=7) == [1]
     assert world.keys.with_orders() == [1, 2]
-    world.keys.end("CancelOrder", {"cl_ord_id": "mine"})
+    world.keys.end(0)
     assert world.keys.with_orders() == [1, 2]
-    world.keys.end("AddOrder", {"cl_ord_id": "mine"})
+    world.keys.end(2)
     assert world.usable("CancelOrder", cl_ord_id="mine") == [0, 1, 2]
+
+
+def test_orders_with_one_userref_are_sent_with_all_keys() -> None:
+    """It names a group of orders: a bot may give all of its orders the same one. A cancel names them all."""
+    world = World()
+    world.keys.begin(1, "AddOrderBatch", {"orders": [{"userref": 7}, {"userref": 8, "cl_ord_id": "mine"}]})
+    assert world.usable("AddOrder", userref=7) == [0, 1, 2]
+    assert world.usable("AddOrder", cl_ord_id="mine") == [1]
+    world.keys.begin(2, "AddOrder", {"userref": 7})
+    assert world.keys.with_orders(["userref 7"]) == [1, 2]
+    assert world.keys.with_orders(["userref 8"]) == [1]
+    assert world.keys.with_orders([]) == []
+
+
+def test_a_full_rest_counter_is_waited_for_whatever_keeps_the_other_keys() -> None:
+    """Also if one of them is tried again before that: Kraken may refuse it as before."""
+    world = World(2)
+    assert world.keys.passes_over(1, "Balance", error(InvalidKey, "EAPI:Invalid key"))
+    world.now += REFUSED - 1
+    world.keys.must_wait(0, 5.0)
+    with pytest.raises(RateLimited) as caught:
+        world.usable()
+    assert caught.value.retry_after == 5.0
 
 
 def test_the_permissions_are_those_that_kraken_documents() -> None:
@@ -193,12 +221,24 @@ def test_a_full_rest_counter_keeps_no_call_back_that_is_not_in_it() -> None:
     """Neither an order nor a cancel by id; all other calls wait for the key that is full the shortest."""
     world = World(2)
     world.keys.must_wait(0, 7.0)
-    assert world.keys.must_wait(1, 5.0) == world.keys.full_the_shortest() == 1
+    world.keys.must_wait(1, 5.0)
+    assert world.keys.full_the_shortest("Balance", {}) == 1
     for method in ("AddOrder", "CancelOrder"):
         assert world.usable(method) == [0, 1]
     with pytest.raises(RateLimited) as caught:
         world.usable()
     assert caught.value.retry_after == 5.0
+
+
+def test_a_key_that_cannot_be_asked_what_it_may_do_is_passed_over_for_orders_too() -> None:
+    """Kraken has refused the question, because the key's REST counter is full."""
+    world = World(2)
+    world.keys.learn(0, {"permissions": ["modify-trades"]})
+    full = error(RateLimited, "EAPI:Rate limit exceeded", retry_after=7.0)
+    assert all(world.keys.passes_over(place, "AddOrder", full) for place in (0, 1))
+    assert world.usable("AddOrder") == [0]
+    world.now += 7
+    assert world.usable("AddOrder") == [0, 1]
 
 
 def test_the_keys_that_are_passed_over_are_named_as_long_as_they_are() -> None:

@@ -9,6 +9,7 @@ turns as the lane's file counts have gone before.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import weakref
@@ -43,6 +44,7 @@ class FileGate:
         self.path = path
         self._fd = self._next_fd = self._third_fd = -1
         self._files, self._third = OpenFiles(), OpenFiles()
+        self._urgent_before = 0  # turns in a row, before the one that was waited for last
 
     def try_acquire(self) -> bool:
         """Take the gate if it is free."""
@@ -115,6 +117,7 @@ class FileGate:
                 flock(urgent, LOCK_EX)  # until the urgent call has the turn
                 flock(urgent, LOCK_UN)
                 flock(self._fd, LOCK_EX)
+        self._urgent_before = urgent_turns(self._fd)
         return 0
 
     def _other(self, suffix: str) -> int:
@@ -150,6 +153,11 @@ class NormalGate(FileGate):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.urgent = UrgentGate(path)
+
+    def is_not_used(self) -> None:
+        """Nobody wants the turn that was waited for: the next call that is not urgent waits for no more urgent ones."""
+        with contextlib.suppress(OSError):
+            os.pwrite(self._fd, entry(self._urgent_before), 0)
 
 
 class UrgentGate(FileGate):
