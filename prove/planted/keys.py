@@ -9,6 +9,40 @@ _TESTS = "tests/integration/kraken/test_several_keys.py"
 
 KEYS = (
     Planted(
+        "an order that waits for its turn keeps all cancels waiting",
+        10,
+        "src/krakenonce/kraken/client.py",
+        was="            self.calls.account.end(call.key or 0)\n",
+        becomes="            pass\n",
+        test="tests/integration/kraken/test_several_keys.py"
+        "::test_two_calls_that_cancel_everything_do_not_wait_for_each_other",
+    ),
+    Planted(
+        "a turn that nobody wants any more counts as the tenth",
+        10,
+        "src/krakenonce/key/waiting.py",
+        was="            if self._turn.holder is None and self._is_not_used is not None:\n",
+        becomes="            if self._turn.holder is self and self._is_not_used is not None:\n",
+        test="tests/integration/key/test_urgent.py::test_a_turn_that_nobody_wants_any_more_is_not_the_tenth",
+    ),
+    Planted(
+        "a turn whose event loop was closed lasts until the process ends",
+        10,
+        "src/krakenonce/key/callers.py",
+        was='    return hasattr(owner, "get_loop") and bool(owner.get_loop().is_closed())\n',
+        becomes="    return False\n",
+        test="tests/integration/key/test_tasks.py::test_a_turn_whose_loop_was_closed_is_over",
+    ),
+    Planted(
+        "a cancel by userref waits for the orders of one key only",
+        10,
+        "src/krakenonce/kraken/session.py",
+        was="        for place in self.calls.account.with_orders(cancelled_in(call.method, call.params)):\n",
+        becomes="        for place in self.calls.account.with_orders(cancelled_in(call.method, call.params)[:0]):\n",
+        test="tests/integration/kraken/test_several_keys.py"
+        "::test_a_cancel_by_userref_comes_after_all_orders_of_that_group",
+    ),
+    Planted(
         "a key that is locked out is still used",
         12,
         _KEYS,

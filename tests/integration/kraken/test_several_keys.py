@@ -341,11 +341,13 @@ def test_a_cancel_by_userref_comes_after_all_orders_of_that_group(fake: FakeKrak
     for number in (1, 2):
         client.only(number).private("AddOrder", **order(number))
     stops = [hold(client._manager, client._pairs[number].key) for number in (2, 3)]
-    fake.faults.add("AddOrder", "slow_request", seconds=0.5, times=2)
+    orders = []
     with ThreadPoolExecutor(2) as threads:
-        orders = [threads.submit(client.private, "AddOrder", **LIMIT, volume="0.1", userref=7) for _ in range(2)]
-        while client.calls.account.with_orders() != [0, 1]:
-            threading.Event().wait(0.001)
+        for under_way, seconds in (([0], 0.3), ([0, 1], 1.0)):  # the cancel goes with the first key
+            fake.faults.add("AddOrder", "slow_request", seconds=seconds)
+            orders.append(threads.submit(client.private, "AddOrder", **LIMIT, volume="0.1", userref=7))
+            while client.calls.account.with_orders() != under_way:
+                threading.Event().wait(0.001)
         assert client.private("CancelOrder", txid=7)["count"] == 2
         assert all(each.result()["txid"] for each in orders)
     for stop in stops:
