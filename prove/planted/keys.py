@@ -9,6 +9,14 @@ _TESTS = "tests/integration/kraken/test_several_keys.py"
 
 KEYS = (
     Planted(
+        "a turn that came after another one is tried again by the next caller",
+        10,
+        "src/krakenonce/key/waiting.py",
+        was="                if turn.holder is None:  #",
+        becomes="                if turn.holder is self:  #",
+        test="tests/integration/key/test_any_lane.py::test_a_gate_that_came_after_another_turn_is_given_back_at_once",
+    ),
+    Planted(
         "an order that waits for its turn keeps all cancels waiting",
         10,
         "src/krakenonce/kraken/client.py",

@@ -168,6 +168,8 @@ class LaneQueue(Section):
             # A loop does not wait for a server.
             if turn.ask(waiter) == "try" and (blocks_loop or self._remote is None) and self._try():
                 turn.came()
+                if turn.holder is None:  # its caller has got another turn meanwhile: the next one must not try, too
+                    self._settle()
             if turn.holder is waiter:
                 return True
             self._refuse_deadlock(waiter, blocks_loop=blocks_loop)

@@ -12,6 +12,9 @@ import pytest
 from krakenonce.errors import LaneTimeout, NonceStoreError
 from krakenonce.key.any_lane import AnyLane
 from krakenonce.key.naming import fingerprint
+from krakenonce.key.queue_order import Claim, Turn, Waiter
+from krakenonce.key.waiting import LaneQueue
+from krakenonce.native import get_ident
 from tests.integration.key.helpers import in_thread, is_waiting, join, refusal, until, until_waiting, waiting
 
 if TYPE_CHECKING:
@@ -257,3 +260,46 @@ def test_one_lane_is_an_ordinary_turn(manager: NonceManager) -> None:
         stop = in_other_thread(manager, "b")
         stop()
     assert are_free(manager)
+
+
+class SlowGate:
+    """A gate that is taken slowly, as at a server, while something else happens."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        self._meanwhile = meanwhile
+        self.held = False
+
+    def try_acquire(self) -> bool:
+        """Take it."""
+        assert not self.held, "it was taken twice, and is given back once"
+        self._meanwhile()
+        self.held = True
+        return True
+
+    def acquire(self) -> None:
+        """Take it, too."""
+        self.try_acquire()
+
+    def release(self) -> None:
+        """Give it back."""
+        self.held = False
+
+    def holder(self) -> str:
+        """Return who holds it."""
+        return "somebody"
+
+    def abandon(self) -> None:
+        """Do nothing."""
+
+
+def test_a_gate_that_came_after_another_turn_is_given_back_at_once() -> None:
+    """Else the next caller would take it once more; a server's place that is overwritten is held for ever."""
+    claim, other_lane = Claim(), Turn()
+    gate = SlowGate(meanwhile=lambda: claim.take(other_lane))
+    queue = LaneQueue("slow", gate)
+    assert not queue.ask(Waiter(get_ident(), claim=claim), blocks_loop=True)
+    assert not gate.held
+    next_one = Waiter("another thread")
+    assert queue.ask(next_one, blocks_loop=True)
+    queue.give_up(next_one)
+    assert not gate.held
