@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from typing import TYPE_CHECKING, Any
 
+from krakenonce.errors import ConfigError
 from krakenonce.gateway.key_storage import key_storage
 from krakenonce.gateway.local_keys import LocalKeys
 from krakenonce.manager import NonceManager
@@ -103,7 +105,8 @@ async def _fill(fake: FakeKraken, accounts: Sequence[FakeAccount], chance: rando
         await asyncio.sleep(_BETWEEN_FILLS)
         for txid in [txid for account in accounts for txid in list(account.orders)]:
             if chance.random() < _FILLED:
-                fake.fill(txid)
+                with contextlib.suppress(ConfigError):  # it was filled by another order meanwhile
+                    fake.fill(txid)
 
 
 LOST_REPLIES = Campaign(
