@@ -49,7 +49,7 @@ DOCTOR = (
         14,
         "src/krakenonce/key/api_key.py",
         was="self._in_a_row + 1 if self._refused and",
-        becomes="self._in_a_row + 1 if not self._sent and",
+        becomes="self._in_a_row + 1 if not self.sent and",
         test=f"{_CAUSES}test_a_poisoned_key",
     ),
     Planted(
