@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import signal
 import ssl
@@ -255,17 +254,6 @@ def test_a_process_that_ends_after_its_turn_leaves_nothing(etcd: EtcdServer) -> 
                 process.wait(0.3)
             etcd.send(signal.SIGCONT)
         assert etcd.keys("krakenonce/lanes/") == []
-
-
-def test_a_turn_ends_although_nothing_refers_to_its_lane_any_more(etcd: EtcdServer) -> None:
-    """As when a client is closed whose manager goes on: the lane's connection stays until the server has answered."""
-    with NonceManager(etcd.url) as manager:
-        for number in range(6):
-            with manager.lane(f"key{number}"):
-                etcd.send(signal.SIGSTOP)
-            gc.collect()
-            etcd.send(signal.SIGCONT)
-        until(lambda: etcd.keys("krakenonce/lanes/") == [])
 
 
 def test_a_waiter_sees_what_has_happened_before_its_news_begin(etcd: EtcdServer, proxy: Cut) -> None:
