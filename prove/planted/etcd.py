@@ -18,6 +18,15 @@ _TURNS = "tests/hosts/test_turns.py::"
 
 ETCD = (
     Planted(
+        "what is given back during a heartbeat is made sure of by no later one",
+        10,
+        "src/krakenonce/backends/etcd/lease.py",
+        was="            self._leaving.discard(each)  # first: meanwhile it may give back something more\n"
+        "            if not each.settle(self._pause / 3):\n                self._leaving.add(each)\n",
+        becomes="            if each.settle(self._pause / 3):\n                self._leaving.discard(each)\n",
+        test="tests/hosts/test_etcd.py::test_what_is_given_back_during_a_heartbeat_is_made_sure_of_by_the_next",
+    ),
+    Planted(
         "numbers on etcd are compared as texts",
         4,
         f"{_BACKEND}numbers.py",

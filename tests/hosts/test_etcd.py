@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from base64 import b64encode
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
@@ -254,6 +254,25 @@ def test_a_process_that_ends_after_its_turn_leaves_nothing(etcd: EtcdServer) -> 
                 process.wait(0.3)
             etcd.send(signal.SIGCONT)
         assert etcd.keys("krakenonce/lanes/") == []
+
+
+def test_what_is_given_back_during_a_heartbeat_is_made_sure_of_by_the_next(etcd: EtcdServer) -> None:
+    """Another thread may give back the next turn of a lane just when the last one was made sure of."""
+    gate: Any = EtcdStore(etcd.url).gate("key")
+    lease, beats = gate._lease, []
+
+    class GivesBack:
+        def settle(self, patience: float) -> bool:
+            beats.append(patience)
+            if len(beats) == 1:
+                lease.make_sure(self)  # as the other thread does
+            return True
+
+    thing = GivesBack()
+    lease.make_sure(thing)
+    for _ in range(3):
+        lease.beat()
+    assert len(beats) == 2
 
 
 def test_a_waiter_sees_what_has_happened_before_its_news_begin(etcd: EtcdServer, proxy: Cut) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,16 +106,10 @@ def run(
         raise click.UsageError("Give --audit or --no-audit, not both")
     with needed_by("the gateway", "gateway"):
         import aiohttp  # noqa: F401
-    from krakenonce.gateway.listening import address_of
     from krakenonce.gateway.running import run as serve
     from krakenonce.gateway.settings import Settings
-    from krakenonce.kraken.async_transport import check_ip
 
-    with wrong_usage():
-        if not listen.startswith("unix:"):
-            address_of(listen)
-        if connect_to is not None:
-            check_ip(connect_to)
+    _check_addresses(listen, connect_to)
     show_events()
     if os.geteuid() == 0:
         complain("warning: the gateway runs as root; run it as another user")
@@ -132,12 +127,23 @@ def run(
         audit=audit,
         no_audit=no_audit,
     )
+    serve(settings, ready=partial(_say_where, as_json=as_json))
 
-    def ready(listening: Listening) -> None:
-        is_line = f"gateway listening at {listening.url}; stop it with Ctrl-C"
-        write(" ".join(to_json({"url": listening.url}).split()) if as_json else is_line)
 
-    serve(settings, ready=ready)
+def _check_addresses(listen: str, connect_to: str | None) -> None:
+    from krakenonce.gateway.listening import address_of
+    from krakenonce.kraken.async_transport import check_ip
+
+    with wrong_usage():
+        if not listen.startswith("unix:"):
+            address_of(listen)
+        if connect_to is not None:
+            check_ip(connect_to)
+
+
+def _say_where(listening: Listening, *, as_json: bool) -> None:
+    is_line = f"gateway listening at {listening.url}; stop it with Ctrl-C"
+    write(" ".join(to_json({"url": listening.url}).split()) if as_json else is_line)
 
 
 for _command in (status, check, add_key, change_key, list_keys, rotate_key, revoke_key):

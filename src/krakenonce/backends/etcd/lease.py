@@ -90,8 +90,9 @@ class Lease(Section):
             finally:
                 self.lock.release()
         for each in list(self._leaving):
-            if each.settle(self._pause / 3):
-                self._leaving.discard(each)
+            self._leaving.discard(each)  # first: meanwhile it may give back something more
+            if not each.settle(self._pause / 3):
+                self._leaving.add(each)
 
     def close(self) -> None:
         """Let it end, and close the connection, unless it is in use."""
